@@ -1,0 +1,35 @@
+# make demo | test | slow | check | format | clean      The set-up is redone only when its inputs changed.
+PYTHON ?= python3
+VENV   ?= .venv
+PY     := $(VENV)/bin/python
+STAMP  := $(VENV)/.intaglio-installed
+
+.PHONY: setup demo test slow check format clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet -c constraints.txt -e '.[quantize,dev]'
+	touch $@
+
+demo: $(STAMP)
+	$(PY) -m intaglio.demo
+
+test: $(STAMP)
+	$(PY) -m pytest -n 2 -m "not slow"
+
+slow: $(STAMP)
+	$(PY) -m pytest -m slow
+
+check: $(STAMP)
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+
+format: $(STAMP)
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+clean:
+	rm -rf build dist src/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

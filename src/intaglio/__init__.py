@@ -1,0 +1,55 @@
+"""Intaglio engraves trained float networks into integer-only programs.
+
+The public calls are loaded when they are first used, so that `import intaglio` needs NumPy and safetensors only and
+running a Program never loads PyTorch or ONNX.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from intaglio.api import Quantized, evaluate, load, load_quantized, quantize
+    from intaglio.errors import IntaglioError
+    from intaglio.graph import Graph
+    from intaglio.plan import Plan
+    from intaglio.program import Program, load_program
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Graph": "intaglio.graph",
+    "IntaglioError": "intaglio.errors",
+    "Plan": "intaglio.plan",
+    "Program": "intaglio.program",
+    "Quantized": "intaglio.api",
+    "evaluate": "intaglio.measure.run",
+    "load": "intaglio.api",
+    "load_program": "intaglio.program",
+    "load_quantized": "intaglio.api",
+    "quantize": "intaglio.api",
+}
+
+__all__ = [
+    "Graph",
+    "IntaglioError",
+    "Plan",
+    "Program",
+    "Quantized",
+    "evaluate",
+    "load",
+    "load_program",
+    "load_quantized",
+    "quantize",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'intaglio' has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(import_module(_HOMES[name]), "score" if name == "evaluate" else name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

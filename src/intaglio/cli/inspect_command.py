@@ -1,0 +1,122 @@
+"""`intaglio inspect`: what is in a model or program, and what quantization would make of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from intaglio.cli.models import MODEL, add_model_options, load_any
+from intaglio.program import Program
+from intaglio.report.tables import print_table
+
+if TYPE_CHECKING:
+    from intaglio.graph import Graph
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.add_argument("model", help=MODEL)
+    parser.add_argument("--target", default="cpu-int8", help="for a float model: place it for this target (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_model_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Load, describe, print."""
+    model = load_any(args, args.model)
+    facts = describe_program(model) if isinstance(model, Program) else describe_graph(model, args.target)
+    if args.json:
+        print(json.dumps(facts))
+    elif isinstance(model, Program):
+        _show_program(args.model, facts)
+    else:
+        _show_graph(args.model, facts)
+    return 0
+
+
+def describe_program(program: Program) -> dict[str, Any]:
+    """Operators with their cost: multiply-accumulates, and what each zero point adds to them at run time."""
+    operators = []
+    for node in program.nodes:
+        shapes = [program.tensors[name].shape for name in node.inputs]
+        op = node.operator
+        macs = op.accumulators(*shapes)
+        weight_zero_point = getattr(op, "weight_zero_point", None)
+        asymmetric = weight_zero_point is not None and bool(weight_zero_point.any())
+        out = program.tensors[node.output]
+        operators.append(
+            {
+                "name": node.name,
+                "operator": op.kind,
+                "output": list(out.shape),
+                "type": out.type.name,
+                "macs": macs,
+                # z_w * sum(x): one sum of the window per output position, shared by all output channels
+                "input_sums": macs // getattr(op, "weight").shape[0] if asymmetric else 0,
+                "offline_terms": "z_x * sum(w), K * z_x * z_w" if macs and getattr(op, "x_zero_point", 0) else "",
+            }
+        )
+    return {
+        "kind": "program",
+        "target": program.target,
+        "rule": program.rule.value,
+        "batched": program.batched,
+        "inputs": {name: list(program.tensors[name].shape) for name in program.inputs},
+        "outputs": {name: list(program.tensors[name].shape) for name in program.outputs},
+        "parameter_bytes": program.nbytes,
+        "macs": sum(o["macs"] for o in operators),
+        "operators": operators,
+    }
+
+
+def describe_graph(graph: Graph, target: str) -> dict[str, Any]:
+    """Operators, their coverage under a target, and how each value would be represented and why."""
+    from intaglio.errors import UnsupportedOperatorError
+    from intaglio.ops import float_operator
+    from intaglio.plan import place
+    from intaglio.targets import load_target
+
+    blockers = []
+    for node in graph.nodes:
+        try:
+            float_operator(node).contract(node)
+        except UnsupportedOperatorError as error:
+            blockers.append(str(error))
+    plan = None if blockers else place(graph, load_target(target))
+    return {
+        "kind": "graph",
+        "target": target,
+        "batched": graph.batched,
+        "operators": dict(Counter(node.op_type for node in graph.nodes)),
+        "blockers": blockers,
+        "history": graph.history,
+        "values": []
+        if plan is None
+        else [
+            {"name": v.name, "role": v.role.value, "source": v.source.value, "format": str(v.format or ""), "why": v.why}
+            for v in plan.values.values()
+        ],
+    }
+
+
+def _show_program(name: str, facts: dict[str, Any]) -> None:
+    print(f"{name}: integer-only program for {facts['target']}, rounding {facts['rule']}, {facts['parameter_bytes']:,} parameter bytes, {facts['macs']:,} MAC")
+    rows = [
+        (o["name"], o["operator"], "x".join(map(str, o["output"])), o["type"], f"{o['macs']:,}", f"{o['input_sums']:,}", o["offline_terms"])
+        for o in facts["operators"]
+    ]
+    print_table("operators", ("node", "operator", "output", "type", "MAC", "z_w input sums", "in the bias"), rows)
+
+
+def _show_graph(name: str, facts: dict[str, Any]) -> None:
+    count = sum(facts["operators"].values())
+    if facts["blockers"]:
+        print(f"{name}: {len(facts['blockers'])} of {count} operators cannot be integers:")
+        for blocker in facts["blockers"]:
+            print(f"  {blocker}")
+    else:
+        print(f"{name}: all {count} operators become integers on {facts['target']}")
+    print_table("operators", ("operator", "count"), sorted(facts["operators"].items()))
+    print_table("values", ("value", "role", "source", "format", "why"), [(v["name"], v["role"], v["source"], v["format"], v["why"]) for v in facts["values"]])

@@ -1,0 +1,75 @@
+"""The entry point: arguments, exit status, and one line for every error that was foreseen."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from intaglio import __version__
+from intaglio.errors import IntaglioError
+
+COMMANDS = {
+    "quantize": "quantize a trained float network and measure the integer program",
+    "run": "run a program on inputs",
+    "evaluate": "measure the accuracy of a model or program on data",
+    "compare": "compare two stages layer by layer",
+    "inspect": "show operators, coverage and reasons, and the cost of each term",
+    "targets": "list the hardware descriptions",
+    "doctor": "show what is installed and what this machine can do",
+}
+"""Command -> one line. Each is a module of this folder with `add_arguments(parser)` and `run(args) -> int`."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Wrong arguments are an error like any other: one line, exit status 1."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise SystemExit(_fail(f"{self.prog}: {message}; see `{self.prog} --help`"))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: arguments without the program's name; those of the process by default.
+    Returns:
+        The exit status: 0, or 1 after one line `error: ...` on standard error; 130 after Ctrl-C.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    parser = _Parser(prog="intaglio", description="Engraves trained float networks into integer-only programs.")
+    parser.add_argument("--version", action="version", version=f"intaglio {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        sub = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        if name in argv:  # load only what is asked for: `intaglio run` needs neither PyTorch nor ONNX
+            _module(name).add_arguments(sub)
+    args = parser.parse_args(argv)
+    try:
+        return int(_module(args.command).run(args))
+    except IntaglioError as error:
+        if args.debug:
+            raise
+        return _fail(str(error))
+    except ModuleNotFoundError as error:
+        if args.debug or (error.name or "").startswith("intaglio"):
+            raise
+        return _fail(f"{args.command}: needs the package {error.name}, which is not installed; pip install 'intaglio[quantize]'")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; say nothing more
+        return 0
+    except KeyboardInterrupt:
+        print("interrupted; nothing was written", file=sys.stderr)
+        return 130
+
+
+def _module(command: str):  # type: ignore[no-untyped-def]
+    return import_module(f"intaglio.cli.{command}_command")
+
+
+def _fail(message: str) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return 1

@@ -1,0 +1,96 @@
+"""MODEL and DATA arguments: what the user names becomes a Graph, a Quantized or a Program."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from intaglio.errors import ModelError, UsageError
+from intaglio.program import Program, load_program
+
+if TYPE_CHECKING:
+    from intaglio.graph import Graph
+
+MODEL = "MODEL: .onnx, .intaglio, or package.module:factory for a PyTorch module"
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Options that say how a MODEL is read."""
+    parser.add_argument("--shape", action="append", default=[], metavar="NAME=1,3,H,W", help="fix the shape of an input whose size is dynamic")
+    parser.add_argument("--weights", metavar="FILE", help="state dict for package.module:factory, loaded safely")
+    parser.add_argument("--example-shape", metavar="1,3,H,W", help="input shape for package.module:factory")
+
+
+def load_graph(args: argparse.Namespace, name: str) -> Graph:
+    """A float network.
+
+    Raises:
+        ModelError, UsageError: it cannot be read.
+    """
+    from intaglio.frontends import load, load_module
+
+    if ":" in name and not os.path.exists(name):
+        if args.example_shape is None:
+            raise UsageError(f"{name}: a PyTorch factory needs --example-shape, for example 1,3,224,224")
+        return load(load_module(name, args.weights), _example(parse_shape(args.example_shape, "--example-shape")))
+    return load(name, shapes=parse_shapes(args.shape))
+
+
+def load_any(args: argparse.Namespace, name: str) -> Graph | Program:
+    """A Program for .intaglio, otherwise a float network."""
+    if Path(name).suffix == ".intaglio":
+        return load_program(name)
+    return load_graph(args, name)
+
+
+def load_any_or_quantized(args: argparse.Namespace, name: str) -> Any:
+    """As `load_any`; an ONNX file with quantizers in it becomes a Quantized."""
+    try:
+        return load_any(args, name)
+    except ModelError as error:
+        if "load_quantized" not in str(error):
+            raise
+    from intaglio.api import load_quantized
+
+    return load_quantized(name)
+
+
+def _example(shape: tuple[int, ...]) -> Any:
+    import torch
+
+    return (torch.zeros(shape),)
+
+
+def parse_shapes(texts: list[str]) -> dict[str, tuple[int, ...]] | None:
+    """`NAME=1,3,H,W`, several times."""
+    shapes = {}
+    for text in texts:
+        name, equals, sizes = text.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--shape: expected NAME=1,3,H,W, got {text!r}")
+        shapes[name] = parse_shape(sizes, "--shape")
+    return shapes or None
+
+
+def parse_shape(text: str, option: str) -> tuple[int, ...]:
+    """`1,3,224,224`."""
+    try:
+        shape = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        shape = ()
+    if not shape or min(shape) < 1:
+        raise UsageError(f"{option}: expected positive sizes such as 1,3,224,224, got {text!r}")
+    return shape
+
+
+def parse_layers(texts: list[str]) -> dict[str, str]:
+    """`PATTERN=FORMAT`, several times."""
+    layers = {}
+    for text in texts:
+        pattern, equals, fmt = text.rpartition("=")
+        if not equals:
+            raise UsageError(f"--layer: expected PATTERN=FORMAT such as first=a16 or 'features.*=w8a16', got {text!r}")
+        layers[pattern] = fmt
+    return layers

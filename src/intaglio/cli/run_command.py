@@ -1,0 +1,61 @@
+"""`intaglio run`: a program on inputs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from intaglio.errors import DataError, ExportError
+from intaglio.program import load_program
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.add_argument("program", help="a .intaglio file")
+    parser.add_argument("--input", required=True, metavar="X.npy", help=".npy with samples in axis 0, or .npz with one array per input")
+    parser.add_argument("--output", required=True, metavar="Y.npy", help=".npy; .npz where the program has several outputs")
+    parser.add_argument("--integers", action="store_true", help="inputs and outputs are integers on the program's own grids")
+    parser.add_argument("--engine", choices=["reference"], default="reference", help="what runs it (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Load, run, write."""
+    program = load_program(args.program)
+    inputs = _read(Path(args.input), program.inputs)
+    y = program.run_int(inputs) if args.integers else program.run(inputs)
+    outputs = y if isinstance(y, tuple) else (y,)
+    _write(Path(args.output), dict(zip(program.outputs, outputs, strict=True)))
+    return 0
+
+
+def _read(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
+    try:
+        data = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path}: expected a .npy or .npz file, got {error}") from None
+    if isinstance(data, np.ndarray):
+        if len(names) != 1:
+            raise DataError(f"{path}: the program has {len(names)} inputs ({', '.join(names)}); give a .npz with these arrays")
+        return {names[0]: data}
+    arrays = dict(data)
+    if len(names) == 1 and len(arrays) == 1:
+        return {names[0]: next(iter(arrays.values()))}
+    return arrays
+
+
+def _write(path: Path, outputs: dict[str, Any]) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            if len(outputs) == 1 and path.suffix != ".npz":
+                np.save(file, next(iter(outputs.values())))
+            else:
+                np.savez(file, **outputs)
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise ExportError(f"{path}: cannot be written: {error.strerror or error}") from None

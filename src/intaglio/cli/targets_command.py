@@ -1,0 +1,48 @@
+"""`intaglio targets`: the hardware descriptions."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from intaglio.report.tables import print_table
+from intaglio.targets import BUILTIN, Target, TensorFormat, load_target
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.add_argument("target", nargs="?", help="a name or TOML file to show alone")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """List all, or show one."""
+    targets = [load_target(name) for name in ([args.target] if args.target else BUILTIN)]
+    if args.json:
+        print(json.dumps([_describe(t) for t in targets]))
+        return 0
+    rows = [(d["name"], d["activations"], d["weights"], d["rule"], d["accumulator"]) for d in map(_describe, targets)]
+    print_table("targets", ("name", "activations", "weights", "rule", "accumulator"), rows)
+    for target in targets:
+        print(f"{target.name}: {target.description}")
+        if args.target:
+            for op_type, row in target.operators.items():
+                facts = {k: v for k, v in row.model_dump(exclude_defaults=True).items() if v is not None}
+                print(f"  {op_type}: {', '.join(f'{k} = {v}' for k, v in facts.items())}")
+    return 0
+
+
+def _describe(target: Target) -> dict[str, Any]:
+    return {
+        "name": target.name,
+        "description": target.description,
+        "activations": "; ".join(map(_format, target.activations)),
+        "weights": "; ".join(map(_format, target.weights)),
+        "rule": target.rule.value,
+        "accumulator": target.accumulator,
+    }
+
+
+def _format(fmt: TensorFormat) -> str:
+    return f"{fmt.type} {fmt.scheme.value} per {fmt.per}"

@@ -1,0 +1,10 @@
+"""What a user names as data becomes a stream of batches of bounded memory, checked against the model.
+
+A core install reads arrays, .npy and .npz; images, Parquet and descriptors need the extra `quantize`.
+"""
+
+from intaglio.data.dataset import Dataset, Inputs, match
+from intaglio.data.images import Preprocess
+from intaglio.data.open import DataLike, open_data
+
+__all__ = ["DataLike", "Dataset", "Inputs", "Preprocess", "match", "open_data"]

@@ -1,0 +1,133 @@
+"""Whether the samples are what the model wants. Every text names the source, the sample and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from intaglio.data.chunk import NUMBERS, Array, Chunk, Shapes
+from intaglio.errors import DataError
+
+Float = npt.NDArray[np.float32]
+
+
+def sample_shapes(inputs: Mapping[str, tuple[int, ...]], *, batched: bool = True) -> dict[str, tuple[int, ...]]:
+    """The shape of one sample of each input, from the shapes of a model's inputs.
+
+    Axis 0 is the batch where the model is `batched` or the axis is 1. Otherwise a sample is the whole input.
+    """
+    return {name: s[1:] if s and (batched or s[0] == 1) else s for name, s in inputs.items()}
+
+
+def arrange(chunk: Chunk, shapes: Shapes, where: str) -> Chunk:
+    """The arrays of a chunk in the order of the model's inputs.
+
+    Raises:
+        DataError: other inputs than the model's.
+    """
+    wanted = ", ".join(f"'{name}'" for name in shapes)
+    if chunk.names is not None:
+        if set(chunk.names) != set(shapes):
+            got = ", ".join(f"'{name}'" for name in chunk.names)
+            raise DataError(f"{where}: expected the model's inputs {wanted}, got arrays named {got}. Rename them.")
+        by_name = dict(zip(chunk.names, chunk.x, strict=True))
+        return Chunk(tuple(by_name[name] for name in shapes), tuple(shapes), chunk.y)
+    if len(chunk.x) != len(shapes):
+        raise DataError(
+            f"{where}: the model has {len(shapes)} inputs ({wanted}), got {len(chunk.x)} per sample. "
+            "Give a tuple in that order or a dict by name."
+        )
+    return Chunk(chunk.x, tuple(shapes), chunk.y)
+
+
+def check_shape(got: tuple[int, ...], want: tuple[int, ...], where: str) -> None:
+    """Compare a sample's shape with the model's; neither has the batch axis.
+
+    Raises:
+        DataError: another rank, channels at the other end, or another size.
+    """
+    if got == want:
+        return
+    text = f"{where}: expected samples of shape {want}, got {got}"
+    if len(got) != len(want):
+        raise DataError(f"{text}: {len(want)} axes are needed, not {len(got)}. Axis 0 of a batch counts the samples.")
+    if len(want) == 3:
+        if (got[2], got[0], got[1]) == want:
+            raise DataError(
+                f"{text}: the data is channels-last (NHWC), the model channels-first (NCHW). "
+                'Set layout = "NCHW" under [image] of the data descriptor, or transpose the arrays with (0, 3, 1, 2).'
+            )
+        if (got[1], got[2], got[0]) == want:
+            raise DataError(
+                f"{text}: the data is channels-first (NCHW), the model channels-last (NHWC). "
+                'Set layout = "NHWC" under [image] of the data descriptor, or transpose the arrays with (0, 2, 3, 1).'
+            )
+    raise DataError(f"{text}. For images set size and crop under [image] of a data descriptor.")
+
+
+def to_float(x: Array, first: int, where: str) -> Float:
+    """Samples as float32 in memory of their own, so that who reads them may also write; integers keep their values.
+
+    Args:
+        x: (n, ...), any real type.
+        first: index of sample 0 of `x` in its source.
+        where: the source, for the error text.
+
+    Raises:
+        DataError: these are no real numbers, or a sample is not finite or not in the range of float32.
+    """
+    if x.dtype.kind not in NUMBERS:
+        raise DataError(f"{where}: expected real numbers, got an array of dtype {x.dtype}")
+    with np.errstate(over="ignore"):
+        y = np.array(x, dtype=np.float32, order="C")
+    if x.dtype.kind == "f":
+        finite = np.isfinite(y).reshape(len(y), -1).all(axis=1)
+        if not finite.all():
+            bad = int(np.argmin(finite))
+            values = x[bad][~np.isfinite(y[bad])]
+            raise DataError(
+                f"{where} sample {first + bad}: {values.size} of {x[bad].size} values are not finite in float32, "
+                f"the first is {values.flat[0]}. Repair or leave out this sample."
+            )
+    return y
+
+
+def check_labels(y: npt.NDArray[np.int64], classes: int, first: int, where: str) -> None:
+    """Labels lie in 0 .. classes - 1.
+
+    Raises:
+        DataError: one does not.
+    """
+    bad = np.flatnonzero((y < 0) | (y >= classes))
+    if bad.size:
+        hint = " Labels start at 0." if y[bad[0]] == classes else ""
+        raise DataError(
+            f"{where} sample {first + int(bad[0])}: label {y[bad[0]]} is not among the model's {classes} classes "
+            f"(0 to {classes - 1}).{hint}"
+        )
+
+
+def check_uniform(chunk: Chunk, first: Chunk, index: int, where: str) -> None:
+    """Every chunk has the form of the first one, so that they can be stacked.
+
+    Raises:
+        DataError: it has not.
+    """
+
+    def form(c: Chunk) -> tuple[Any, ...]:
+        return (c.names, *(a.shape[1:] for a in c.x))
+
+    if form(chunk) != form(first):
+        got, want = (", ".join(str(a.shape[1:]) for a in c.x) for c in (chunk, first))
+        raise DataError(
+            f"{where} sample {index}: has shape {got}, the first sample has {want}; all must be equal. "
+            "For images set size and crop under [image] of a data descriptor."
+        )
+    if (chunk.y is None) != (first.y is None):
+        which = (
+            "has no label, the first sample has one" if chunk.y is None else "has a label, the first sample has none"
+        )
+        raise DataError(f"{where} sample {index}: {which}. Give a label for every sample or for none.")

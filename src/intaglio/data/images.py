@@ -1,0 +1,124 @@
+"""Image preprocessing and directories of images."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from intaglio.data.chunk import Chunk, Shapes
+from intaglio.data.extras import load_extra
+from intaglio.errors import DataError
+
+SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """From an image file to the array that the network was trained on.
+
+        y = (pixel / 255 - mean) / std
+
+    Attributes:
+        size: first the short side is resized to this (bilinear with antialiasing), or the image to (height, width).
+        crop: then the centre square of this side, or (height, width), is cut out.
+        mean: per channel, after scaling to 0..1; one number instead of three asks for grey images.
+        std: the same.
+        layout: of the result: "NCHW" or "NHWC".
+    """
+
+    size: int | tuple[int, int] | None = None
+    crop: int | tuple[int, int] | None = None
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
+
+    def __call__(self, image: bytes | Path, where: str) -> npt.NDArray[np.float32]:
+        """Decode and prepare one image, turned upright as its EXIF orientation says.
+
+        Returns:
+            float32, (C, H, W) or (H, W, C).
+
+        Raises:
+            DataError: it is no image, is damaged, or is smaller than the crop.
+        """
+        pil = load_extra("PIL.Image", "Pillow", "read images")
+        ops = load_extra("PIL.ImageOps", "Pillow", "read images")
+        try:
+            with pil.open(image if isinstance(image, Path) else io.BytesIO(image)) as file:
+                picture = ops.exif_transpose(file).convert("L" if len(self.mean) == 1 else "RGB")
+        except (OSError, SyntaxError, ValueError, pil.DecompressionBombError) as error:  # what Pillow's decoders raise
+            raise DataError(f"{where}: expected an image, got one that cannot be decoded ({error})") from error
+        pixels = np.asarray(self._cropped(self._resized(picture, pil), where), dtype=np.float32)
+        pixels = pixels.reshape(*pixels.shape[:2], len(self.mean))
+        # float32 and in this order, as the usual training code has it, so that not even the last bit differs
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        y: npt.NDArray[np.float32] = (pixels / np.float32(255) - mean) / std
+        return np.ascontiguousarray(y.transpose(2, 0, 1)) if self.layout == "NCHW" else y
+
+    def _resized(self, picture: Any, pil: Any) -> Any:
+        if self.size is None:
+            return picture
+        width, height = picture.size
+        if isinstance(self.size, int):
+            short = min(width, height)
+            width, height = self.size * width // short, self.size * height // short
+        else:
+            height, width = self.size
+        return picture if picture.size == (width, height) else picture.resize((width, height), pil.Resampling.BILINEAR)
+
+    def _cropped(self, picture: Any, where: str) -> Any:
+        if self.crop is None:
+            return picture
+        height, width = (self.crop, self.crop) if isinstance(self.crop, int) else self.crop
+        if picture.height < height or picture.width < width:
+            raise DataError(
+                f"{where}: the image is {picture.height} x {picture.width} (height x width) before the crop to "
+                f"{height} x {width}. Set size under [image] to at least the crop."
+            )
+        top, left = round((picture.height - height) / 2), round((picture.width - width) / 2)
+        return picture.crop((left, top, left + width, top + height))
+
+
+class ImageFolder:
+    """A directory of class folders with images; or of images alone, then without labels.
+
+    The sorted folder names are the classes 0, 1, .... The order takes one image of each class in turn, so that any
+    prefix is a fair sample.
+    """
+
+    once = False
+
+    def __init__(self, path: Path, preprocess: Preprocess, *, labels: bool = True) -> None:
+        self.name = str(path)
+        self.preprocess = preprocess
+        folders = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+        self.class_names = tuple(p.name for p in folders) or None
+        classes = [_images(folder) for folder in folders] or [_images(path)]
+        rows = [(file, label) for turn in zip_longest(*classes) for label, file in enumerate(turn) if file is not None]
+        if not rows:
+            raise DataError(f"{path}: no samples. Expected class folders with images, images, or .npy files.")
+        self.files: Sequence[Path] = [file for file, _ in rows]
+        self.y = np.array([label for _, label in rows], dtype=np.int64) if folders and labels else None
+
+    def count(self, shapes: Shapes | None) -> int:
+        return len(self.files)
+
+    def labels(self) -> npt.NDArray[np.int64] | None:
+        return self.y
+
+    def chunks(self, start: int, stop: int | None, shapes: Shapes | None) -> Iterator[Chunk]:
+        stop = len(self.files) if stop is None else min(stop, len(self.files))
+        for i in range(start, stop):
+            x = self.preprocess(self.files[i], str(self.files[i]))
+            yield Chunk((x[None],), None, None if self.y is None else self.y[i : i + 1])
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())

@@ -1,0 +1,120 @@
+"""What a user names as data, as a Dataset."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from intaglio.data.chunk import as_array
+from intaglio.data.dataset import Dataset
+from intaglio.data.extras import load_extra
+from intaglio.data.images import SUFFIXES, ImageFolder, Preprocess
+from intaglio.data.items import IterableSource, SequenceSource
+from intaglio.data.parquet import ParquetSource
+from intaglio.data.source import ArraySource, NpyFolder, NpzSource, Source, load_npy
+from intaglio.errors import DataError
+
+DataLike: TypeAlias = "str | os.PathLike[str] | Iterable[Any] | Callable[[], Iterable[Any]] | Dataset"
+
+
+def open_data(source: DataLike, *, limit: int | None = None, batch_size: int = 32, labels: bool = True) -> Dataset:
+    """Open data without reading more of it than its form.
+
+    Args:
+        source: a path to
+            - a directory of class folders with images (labels: the sorted folder names) or of images without labels,
+            - a `.parquet` with columns `image` (struct with `bytes`) and `label`,
+            - a `.npz` with `x` (or one array per model input, by its name) and `y`,
+            - a `.npy`, or a directory of them, each one sample (or a batch, if it has one axis more than the model's),
+            - a `.toml` descriptor that names one of these with its preprocessing (see `descriptor.read_descriptor`);
+            or an array, axis 0 counting samples; a pair (x, y) of arrays; a dict of arrays by input name; a list, a
+            torch Dataset or DataLoader, any iterable of samples or batches, each an x or a pair (x, y); a function that
+            returns a new iterable. An iterator can be read only once. x may be a tuple or a dict where a model has
+            several inputs. Images without a descriptor are only scaled to 0..1, in NCHW.
+        limit: take at most so many samples, from the start.
+        batch_size: of `Dataset.batches()` without a number.
+        labels: read them; without, whatever stands in their place is passed over.
+
+    Raises:
+        DataError: it does not exist, cannot be read, or is none of these.
+        UsageError: it needs a library of the extra `quantize`.
+    """
+    if isinstance(source, Dataset):
+        return source.limit(limit)
+    found = (
+        _from_path(Path(source), None, labels)
+        if isinstance(source, str | os.PathLike)
+        else _from_object(source, labels)
+    )
+    return Dataset(found, batch_size=batch_size).limit(limit)
+
+
+def _from_path(path: Path, preprocess: Preprocess | None, labels: bool, descriptor: Path | None = None) -> Source:
+    suffix = path.suffix.lower()
+    if not path.exists():
+        named = f" (named by {descriptor})" if descriptor else ""
+        raise DataError(f"{path}{named}: expected data, got no such file or directory. Check the path.")
+    if preprocess is not None and suffix in {".npz", ".npy"}:
+        raise DataError(
+            f"{descriptor}: [image] prepares image files, but path names the array file {path}. Leave it out."
+        )
+    if path.is_dir():
+        return _from_folder(path, preprocess, labels, descriptor)
+    if suffix == ".parquet":
+        return ParquetSource(path, preprocess or Preprocess(), labels=labels)
+    if suffix == ".npz":
+        return NpzSource(path, labels=labels)
+    if suffix == ".npy":
+        return ArraySource(str(path), (load_npy(path),))
+    if suffix == ".toml" and descriptor is None:
+        load_extra("pydantic", "pydantic", "read data descriptors")
+        from intaglio.data.descriptor import read_descriptor  # here, since a core install has no pydantic
+
+        found = read_descriptor(path)
+        return _from_path(found.path, found.image, labels, path)
+    raise DataError(
+        f"{path}: expected a directory of images or .npy files, a .parquet, .npz, .npy"
+        f"{'' if descriptor else ' or .toml descriptor'}, got a {suffix or 'file without suffix'}"
+    )
+
+
+def _from_folder(path: Path, preprocess: Preprocess | None, labels: bool, descriptor: Path | None) -> Source:
+    arrays = sorted(path.glob("*.npy"))
+    if not arrays:
+        return ImageFolder(path, preprocess or Preprocess(), labels=labels)
+    if preprocess is not None:
+        raise DataError(f"{descriptor}: [image] prepares image files, but {path} holds .npy files. Leave it out.")
+    if any(p.suffix.lower() in SUFFIXES for p in path.iterdir()):
+        raise DataError(f"{path}: holds both .npy files and images. Give a directory of one kind.")
+    return NpyFolder(path, arrays)
+
+
+def _from_object(source: Any, labels: bool) -> Source:
+    if isinstance(source, np.ndarray) or hasattr(source, "detach"):
+        return ArraySource("array", (as_array(source, "array"),))
+    if isinstance(source, Mapping):
+        arrays = {str(name): as_array(value, f"array '{name}'") for name, value in source.items()}
+        y = arrays.pop("y", None) if len(arrays) > 1 else None
+        if not arrays:
+            raise DataError("data: expected arrays by input name, got an empty dict")
+        names = None if list(arrays) == ["x"] else tuple(arrays)
+        return ArraySource("arrays", tuple(arrays.values()), y if labels else None, names)
+    if isinstance(source, tuple) and len(source) == 2 and all(_is_stack(part) for part in source):
+        x, y = (as_array(part, "array") for part in source)
+        if y.ndim == 1 or y.shape[1:] == (1,):  # otherwise two samples, or two batches
+            return ArraySource("arrays", (x,), y if labels else None)
+    if hasattr(source, "__getitem__") and hasattr(source, "__len__"):
+        return SequenceSource(source, labels=labels)
+    if isinstance(source, Iterable) or callable(source):
+        return IterableSource(source, labels=labels)
+    raise DataError(
+        f"data: expected a path, an array or an iterable of arrays or pairs (x, y), got {type(source).__name__}"
+    )
+
+
+def _is_stack(value: Any) -> bool:
+    return len(getattr(value, "shape", ())) >= 1

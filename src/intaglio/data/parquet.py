@@ -1,0 +1,104 @@
+"""Images in a Parquet file, streamed row group by row group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from intaglio.data.chunk import Chunk, Shapes
+from intaglio.data.extras import load_extra
+from intaglio.data.images import Preprocess
+from intaglio.errors import DataError
+
+ROWS = 64  # encoded images held at a time
+
+
+class ParquetSource:
+    """Columns `image` (a struct with `bytes`, or the bytes themselves) and, for labels, `label`."""
+
+    once = False
+
+    def __init__(self, path: Path, preprocess: Preprocess, *, labels: bool = True) -> None:
+        self.name = str(path)
+        self.path = path
+        self.preprocess = preprocess
+        with self._open() as file:
+            columns = file.schema_arrow.names
+            metadata = file.schema_arrow.metadata or {}
+            self.groups = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+        if "image" not in columns:
+            raise DataError(f"{path}: expected a column 'image' (struct with 'bytes'), got columns {columns}")
+        self.has_labels = labels and "label" in columns
+        names = metadata.get(b"class_names", b"").decode()
+        self.class_names = tuple(names.split(",")) if names else None
+
+    def count(self, shapes: Shapes | None) -> int:
+        return sum(self.groups)
+
+    def labels(self) -> npt.NDArray[np.int64] | None:
+        if not self.has_labels:
+            return None
+        with self._open() as file:
+            return self._as_labels(file.read(columns=["label"]).column("label"))
+
+    def chunks(self, start: int, stop: int | None, shapes: Shapes | None) -> Iterator[Chunk]:
+        total = sum(self.groups)
+        stop = total if stop is None else min(stop, total)
+        ends = np.cumsum(self.groups)
+        wanted = [i for i, rows in enumerate(self.groups) if ends[i] > start and ends[i] - rows < stop]
+        if start >= stop:
+            return
+        at = int(ends[wanted[0]]) - self.groups[wanted[0]]
+        columns = ["image", "label"] if self.has_labels else ["image"]
+        with self._open() as file:
+            batches = file.iter_batches(batch_size=ROWS, row_groups=wanted, columns=columns)
+            while at < stop and (rows := self._next(batches, at)) is not None:
+                images = rows.column("image")
+                y = self._as_labels(rows.column("label")) if self.has_labels else None
+                for i in range(max(start - at, 0), min(stop - at, len(rows))):
+                    x = self.preprocess(self._bytes(images[i].as_py(), at + i), f"{self.path} row {at + i}")
+                    yield Chunk((x[None],), None, None if y is None else y[i : i + 1])
+                at += len(rows)
+
+    def _open(self) -> Any:
+        parquet = load_extra("pyarrow.parquet", "pyarrow", "read Parquet files")
+        arrow = load_extra("pyarrow", "pyarrow", "read Parquet files")
+        try:
+            return parquet.ParquetFile(self.path)
+        except (OSError, arrow.ArrowException) as error:
+            raise DataError(f"{self.path}: expected a Parquet file, got one that cannot be read ({error})") from error
+
+    def _next(self, batches: Iterator[Any], at: int) -> Any:
+        arrow = load_extra("pyarrow", "pyarrow", "read Parquet files")
+        try:
+            return next(batches, None)
+        except (OSError, arrow.ArrowException) as error:
+            raise DataError(f"{self.path}: damaged Parquet file after row {at} ({error})") from error
+
+    def _bytes(self, cell: Any, row: int) -> bytes:
+        value = cell.get("bytes") if isinstance(cell, dict) else cell
+        if not isinstance(value, bytes):
+            raise DataError(f"{self.path} row {row}: expected 'image' to hold the bytes of an image, got {_kind(cell)}")
+        return value
+
+    def _as_labels(self, column: Any) -> npt.NDArray[np.int64]:
+        if column.null_count or not str(column.type).startswith(("int", "uint")):
+            found = f"{column.null_count} empty rows" if column.null_count else f"a column of type {column.type}"
+            raise DataError(f"{self.path}: expected 'label' to hold one whole number per row, got {found}")
+        labels: npt.NDArray[np.int64] = (
+            column.to_numpy(zero_copy_only=False) if _is_array(column) else column.to_numpy()
+        )
+        return labels.astype(np.int64)
+
+
+def _is_array(column: Any) -> bool:
+    """An Array, which copies only when told so; a ChunkedArray always may."""
+    return not hasattr(column, "num_chunks")
+
+
+def _kind(cell: Any) -> str:
+    return f"a struct with {sorted(cell)}" if isinstance(cell, dict) else type(cell).__name__

@@ -1,0 +1,71 @@
+"""Foreign models to Graphs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import onnx_ir as ir
+from onnx import ModelProto
+
+from intaglio.errors import UsageError
+from intaglio.frontends.onnx import load_onnx
+from intaglio.graph.graph import Graph
+from intaglio.graph.passes import prepare
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+Model = str | os.PathLike[str] | ModelProto | ir.Model
+
+
+def load(
+    model: Model | Graph | Module,
+    example_inputs: Any = None,
+    shapes: Mapping[str, tuple[int | None, ...]] | None = None,
+) -> Graph:
+    """A trained network as a prepared Graph.
+
+    Args:
+        model: path of an .onnx file, `onnx.ModelProto`, `onnx_ir.Model`, `torch.nn.Module`, or a Graph.
+        example_inputs: for a module: a tensor or a tuple of tensors that it can be called with.
+        shapes: sizes by input name for what the model leaves open, such as {"input": (None, 3, 224, 224)}.
+    Returns:
+        The Graph after all passes of `graph.passes`.
+    Raises:
+        ModelError: the model cannot be read or understood.
+        UsageError: something else than a model was given.
+    """
+    if isinstance(model, Graph):
+        return prepare(model)
+    if isinstance(model, (str, os.PathLike)):
+        suffix = os.path.splitext(os.fspath(model))[1].lower()
+        if suffix in (".pt", ".pth", ".py", ".h5", ".keras", ".intaglio", ".tflite"):
+            raise UsageError(
+                f"{os.fspath(model)}: expected an .onnx file, got {suffix}; "
+                "give a torch.nn.Module with example_inputs, or export the model to ONNX"
+            )
+        return prepare(load_onnx(model, shapes))
+    if isinstance(model, (ModelProto, ir.Model)):
+        return prepare(load_onnx(model, shapes))
+    if _is_module(model):
+        from intaglio.frontends.torch import load_torch
+
+        if example_inputs is None:
+            raise UsageError(
+                f"{type(model).__name__}: expected example_inputs beside a torch.nn.Module, got none; "
+                "call load(module, torch.randn(1, 3, 224, 224))"
+            )
+        return prepare(load_torch(model, example_inputs))
+    raise UsageError(
+        f"load: expected a path, an ONNX model, a torch.nn.Module or a Graph, got {type(model).__name__}"
+    )
+
+
+def _is_module(model: object) -> bool:
+    """Whether it is a torch.nn.Module; torch is loaded already where one exists."""
+    return any(kind.__module__ == "torch.nn.modules.module" for kind in type(model).__mro__)
+
+
+__all__ = ["load", "load_onnx", "prepare"]

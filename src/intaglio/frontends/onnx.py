@@ -1,0 +1,158 @@
+"""ONNX files to a Graph in normal form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import onnx
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from intaglio.errors import ModelError, UnsupportedOperatorError
+from intaglio.frontends import static
+from intaglio.frontends.forms import normalize_forms
+from intaglio.frontends.quantized import is_known_foreign, is_quantized
+from intaglio.frontends.read import Source, read_model
+from intaglio.frontends.tidy import check_finite, name_nodes, remove_identities, to_float32
+from intaglio.graph.access import shape, where
+from intaglio.graph.batch import first_batch_mixer
+from intaglio.graph.edit import remove_unread, split_shared_constants
+from intaglio.graph.graph import NORMAL_OPSET, Graph
+
+_OLDEST_OPSET = 7
+
+
+def load_onnx(
+    source: Source, shapes: Mapping[str, tuple[int | None, ...]] | None = None, *, keep_quantized: bool = False
+) -> Graph:
+    """An ONNX model as a Graph in normal form; nothing of it is run.
+
+    An open batch becomes 1, and so does a fixed one where the model treats its samples apart (`Graph.batched`).
+
+    Args:
+        source: path, `onnx.ModelProto` or `onnx_ir.Model` (left as it is).
+        shapes: sizes by input name for what the model leaves open, such as {"input": (None, 3, 224, 224)}.
+        keep_quantized: load a file that another tool quantized, its QuantizeLinear and the like kept in place.
+    Returns:
+        The Graph, before any pass of `graph.passes`.
+    Raises:
+        ModelError: the file cannot be read or understood; the text names file, node or constant.
+        UnsupportedOperatorError: an operator outside ONNX, or one that has no form in the normal opset.
+    """
+    model = read_model(source)
+    version = _check_operators(model, keep_quantized)
+    common.InlinePass()(model)
+    _check_inlined(model, keep_quantized)
+    common.RemoveInitializersFromInputsPass()(model)
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    check_finite(model.graph)
+    to_float32(model)
+    _check_inputs(model, keep_quantized)
+    sizes = dict(shapes or {})
+    model = _with_static_batch(model, sizes, version)
+    check_finite(model.graph)
+    graph = Graph(model)
+    graph.verify()
+    return graph
+
+
+def _with_static_batch(model: ir.Model, shapes: static.Shapes, version: int) -> ir.Model:
+    """Static shapes with a batch of 1, found by way of a batch of 2 where the model leaves it open.
+
+    At a batch of 1 a Squeeze of all axes of size 1 would take the batch too, and Expand by the batch would be a
+    no-op; at 2 both mean what they mean for every other number.
+    """
+    if static.open_batch(model, shapes):
+        try:
+            pair = _normal(model.clone(), shapes, 2, version)
+            if first_batch_mixer(pair.graph) is None:
+                static.set_batch(pair, 1)
+                return pair
+        except ModelError:
+            pass  # a batch of 1 may still do, and its error is the one to tell
+        return _normal(model, shapes, 1, version)
+    result = _normal(model, shapes, 1, version)
+    first = {shape(value)[:1] for value in result.graph.inputs}
+    if len(first) == 1 and first not in ({()}, {(1,)}) and first_batch_mixer(result.graph) is None:
+        static.set_batch(result, 1)
+    return result
+
+
+def _normal(model: ir.Model, shapes: static.Shapes, batch: int, version: int) -> ir.Model:
+    graph = model.graph
+    static.fix_inputs(model, shapes, batch)
+    static.forget_shapes(graph)
+    static.fold(model)
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    remove_unread(graph)
+    static.infer(model)
+    _check_outputs(graph)
+    name_nodes(graph)
+    model.graph.opset_imports[""] = NORMAL_OPSET
+    normalize_forms(model, version, NORMAL_OPSET)
+    remove_identities(graph)
+    remove_unread(graph)
+    split_shared_constants(graph)
+    graph.sort()
+    for domain in set(model.opset_imports) - {"", *(node.domain for node in graph)}:
+        model.opset_imports.pop(domain)
+    model.ir_version = onnx.helper.find_min_ir_version_for(
+        [onnx.helper.make_opsetid("", NORMAL_OPSET)], ignore_unknown=True
+    )
+    static.forget_shapes(graph)
+    static.infer(model)
+    return model
+
+
+def _check_operators(model: ir.Model, keep_quantized: bool) -> int:
+    """The model's opset, after a look at the operators that cannot become a Graph."""
+    imports = model.opset_imports
+    if "ai.onnx" in imports:
+        imports[""] = imports.pop("ai.onnx")
+    newest = onnx.defs.onnx_opset_version()
+    version = imports.get("")
+    if version is None:
+        version = imports[""] = NORMAL_OPSET
+    if not _OLDEST_OPSET <= version <= newest:
+        raise ModelError(
+            f"{model.graph.name}: expected ONNX opset {_OLDEST_OPSET} to {newest}, got {version}; export the model "
+            "with one of these"
+        )
+    return version
+
+
+def _check_inlined(model: ir.Model, keep_quantized: bool) -> None:
+    for node in model.graph:
+        if node.domain == "ai.onnx":
+            node.domain = ""
+        if is_quantized(node) and not keep_quantized:
+            raise ModelError(
+                f"{where(node)} expected a float network, got one that is already quantized; "
+                "load it with intaglio.load_quantized(...)"
+            )
+        if node.domain and not is_known_foreign(node):
+            raise UnsupportedOperatorError(
+                f"{where(node)} expected an operator of ONNX, got one of the domain '{node.domain}'; "
+                "export the model with standard operators"
+            )
+
+
+def _check_inputs(model: ir.Model, keep_quantized: bool) -> None:
+    if not model.graph.inputs:
+        raise ModelError(f"{model.graph.name}: expected a network with inputs, got none: it computes a constant")
+    for value in model.graph.inputs:
+        if not isinstance(value.type, ir.TensorType):
+            raise ModelError(f"input '{value.name}': expected a tensor, got {value.type}")
+        if value.dtype != ir.DataType.FLOAT and not keep_quantized:
+            raise ModelError(
+                f"input '{value.name}': expected float numbers, got {value.dtype}; networks with integer inputs such "
+                "as token ids are not supported: cut the embedding off and feed its result"
+            )
+
+
+def _check_outputs(graph: ir.Graph) -> None:
+    for value in graph.outputs:
+        if value.is_initializer() or value.const_value is not None:
+            raise ModelError(f"output '{value.name}': expected it to depend on an input, got a constant")
+
+

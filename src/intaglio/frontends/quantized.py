@@ -1,0 +1,98 @@
+"""What other tools' quantized files are made of: which operators, and what shapes those outside ONNX compute."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from intaglio.errors import ModelError
+from intaglio.graph.access import attribute, where
+from intaglio.graph.infer import infer_node
+
+_STANDARD = {
+    "QuantizeLinear",
+    "DequantizeLinear",
+    "DynamicQuantizeLinear",
+    "QLinearConv",
+    "QLinearMatMul",
+    "ConvInteger",
+    "MatMulInteger",
+}
+
+# ONNX Runtime's operators: the float operator whose shape they share, and which inputs it sees.
+_MICROSOFT: dict[str, tuple[str, tuple[int, ...]]] = {
+    "QLinearAdd": ("Add", (0, 3)),
+    "QLinearMul": ("Mul", (0, 3)),
+    "QLinearAveragePool": ("AveragePool", (0,)),
+    "QLinearGlobalAveragePool": ("GlobalAveragePool", (0,)),
+    "QLinearSigmoid": ("Sigmoid", (0,)),
+    "QLinearLeakyRelu": ("LeakyRelu", (0,)),
+    "QLinearSoftmax": ("Softmax", (0,)),
+    "QLinearConcat": ("Concat", ()),
+    "QGemm": ("Gemm", (0, 3)),
+    "QuantizeLinear": ("QuantizeLinear", (0, 1, 2)),
+    "DequantizeLinear": ("DequantizeLinear", (0, 1, 2)),
+}
+_SHARED_ATTRIBUTES = {"axis", "kernel_shape", "strides", "pads", "ceil_mode", "count_include_pad", "auto_pad",
+                      "transA", "transB"}
+
+
+def is_quantized(node: ir.Node) -> bool:
+    """Whether a node holds integers or moves between integers and float."""
+    if node.domain == "com.microsoft":
+        return node.op_type in _MICROSOFT or node.op_type.startswith(("QLinear", "Dynamic", "MatMulNBits"))
+    return node.op_type in _STANDARD
+
+
+def is_known_foreign(node: ir.Node) -> bool:
+    """Whether a node outside ONNX's domain is one that `load_quantized` may meet."""
+    return node.domain == "com.microsoft" and node.op_type in _MICROSOFT
+
+
+def infer_foreign(node: ir.Node, opset_imports: dict[str, int]) -> bool:
+    """Set type and shape of what an operator of ONNX Runtime computes, through the operator it stands for.
+
+    Returns:
+        False where the node is of ONNX's own domain.
+    """
+    if not node.domain or node.op_type not in _MICROSOFT:
+        return False
+    op_type, positions = _MICROSOFT[node.op_type]
+    if node.op_type == "QLinearConcat":
+        positions = tuple(range(2, len(node.inputs), 3))
+    inputs = [node.inputs[index] if index < len(node.inputs) else None for index in positions]
+    if node.op_type == "QLinearAveragePool" and attribute(node, "channels_last", 0):
+        raise ModelError(f"{where(node)} expected channels first, got channels_last; export the model again")
+    exact = op_type in ("QuantizeLinear", "DequantizeLinear")
+    stand_ins = [value if exact else _as_float(value) for value in inputs]
+    attributes = [a for name, a in node.attributes.items() if name in _SHARED_ATTRIBUTES]
+    twin = ir.Node("", op_type, stand_ins, attributes, name=node.name, num_outputs=1)
+    twin.outputs[0].name = node.outputs[0].name
+    infer_node(twin, opset_imports)
+    output = node.outputs[0]
+    output.shape = twin.outputs[0].shape
+    output.type = twin.outputs[0].type if exact else _integer_type(node)
+    twin.resize_inputs(0)
+    return True
+
+
+def _as_float(value: ir.Value | None) -> ir.Value:
+    assert value is not None
+    return ir.Value(name=value.name, shape=value.shape, type=ir.TensorType(ir.DataType.FLOAT))
+
+
+def _integer_type(node: ir.Node) -> ir.TypeProtocol:
+    """The integers of the output: the type of its zero point, the last input of most, the second of a concat."""
+    if node.op_type == "QLinearConcat":
+        zero_point = node.inputs[1]
+    elif node.op_type == "QGemm":
+        zero_point = node.inputs[8] if len(node.inputs) > 8 else None
+        if zero_point is None:
+            return ir.TensorType(ir.DataType.FLOAT)
+    else:
+        zero_point = node.inputs[-1] if len(node.inputs) in (5, 8) else None
+    if zero_point is None or zero_point.dtype is None:
+        first = node.inputs[2 if node.op_type == "QLinearConcat" else 0]
+        assert first is not None
+        assert first.dtype is not None
+        return ir.TensorType(first.dtype)
+    return ir.TensorType(zero_point.dtype)

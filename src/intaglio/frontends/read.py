@@ -1,0 +1,136 @@
+"""Foreign bytes to an `onnx_ir.Model`, with one clear error for whatever cannot be read. No code is ever run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from google.protobuf.message import DecodeError
+
+from intaglio.errors import ModelError
+from intaglio.graph.edit import tensor
+
+Source = str | os.PathLike[str] | onnx.ModelProto | ir.Model
+
+
+def read_model(source: Source) -> ir.Model:
+    """An ONNX model from a file, a protobuf or an `onnx_ir.Model`, with all its constants in memory.
+
+    External data is looked for inside the model's own directory only.
+
+    Raises:
+        ModelError: the file is missing, cut short, no ONNX, or its constants cannot be read.
+    """
+    if isinstance(source, ir.Model):
+        model = source.clone()
+    elif isinstance(source, onnx.ModelProto):
+        model = _deserialize(source, "model")
+    else:
+        model = _read_file(Path(source))
+    name = model.graph.name or "model"
+    if not model.graph.outputs:
+        raise ModelError(f"{name}: expected a graph with outputs, got none; export the model again")
+    for graph in model.graphs():
+        _load_constants(graph)
+    return model
+
+
+def _read_file(path: Path) -> ir.Model:
+    if not path.exists():
+        raise ModelError(f"{path}: expected a model file, got nothing there; check the path")
+    if path.is_dir():
+        raise ModelError(f"{path}: expected a model file, got a directory")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: expected a readable file, got: {error.strerror}") from error
+    if not content:
+        raise ModelError(f"{path}: expected an ONNX model, got an empty file")
+    proto = onnx.ModelProto()
+    try:
+        proto.ParseFromString(content)
+    except DecodeError as error:
+        raise ModelError(
+            f"{path}: expected an ONNX model, got {len(content)} bytes that are no ONNX or were cut short; "
+            "copy or export the file again"
+        ) from error
+    if not proto.opset_import or not proto.HasField("graph"):
+        raise ModelError(f"{path}: expected an ONNX model, got a file without graph or opset; export it again")
+    # An absolute directory: onnx_ir skips its containment checks where the directory is the empty string.
+    return _deserialize(proto, str(path), path.resolve().parent)
+
+
+def _deserialize(proto: onnx.ModelProto, name: str, directory: Path | None = None) -> ir.Model:
+    if not proto.opset_import or not proto.HasField("graph"):
+        raise ModelError(f"{name}: expected an ONNX model, got one without graph or opset")
+    try:
+        model = ir.from_proto(proto)
+    except Exception as error:
+        raise ModelError(f"{name}: expected an ONNX model, got one that is malformed: {_one_line(error)}") from error
+    for graph in model.graphs():
+        for value in graph.initializers.values():
+            if isinstance(value.const_value, ir.ExternalTensor):
+                _resolve(value.const_value, name, directory)
+        for node in graph:
+            for attribute in node.attributes.values():
+                if attribute.type == ir.AttributeType.TENSOR and isinstance(attribute.value, ir.ExternalTensor):
+                    _resolve(attribute.value, name, directory)
+    return model
+
+
+def _resolve(external: ir.ExternalTensor, name: str, directory: Path | None) -> None:
+    if directory is None:
+        raise ModelError(
+            f"constant '{external.name}': its data lies in the file '{external.location}', expected a model given by "
+            "its path, got one in memory; pass the path of the .onnx file"
+        )
+    path = (directory / external.location).resolve()
+    if not path.is_relative_to(directory):
+        raise ModelError(
+            f"constant '{external.name}': expected external data inside {directory}, got '{external.location}', "
+            "which lies outside; such a file is refused"
+        )
+    if not path.is_file():
+        raise ModelError(f"{name}: expected its external data '{external.location}' beside it, got no such file")
+    end = (external.offset or 0) + external.nbytes
+    if (external.offset or 0) < 0 or path.stat().st_size < end:
+        raise ModelError(
+            f"constant '{external.name}': expected {end} bytes in '{external.location}', got {path.stat().st_size}; "
+            "the file was cut short"
+        )
+    external.base_dir = directory
+
+
+def _load_constants(graph: ir.Graph) -> None:
+    for value in graph.initializers.values():
+        value.const_value = _in_memory(value.const_value, f"constant '{value.name}'")
+        value.shape = ir.Shape(value.const_value.shape.numpy())
+        value.type = ir.TensorType(value.const_value.dtype)
+    for node in graph:
+        for attribute in node.attributes.values():
+            if attribute.type == ir.AttributeType.TENSOR and not attribute.is_ref():
+                content = _in_memory(attribute.as_tensor(), f"[{node.op_type} '{node.name}'] attribute {attribute.name}")
+                node.attributes[attribute.name] = ir.AttrTensor(attribute.name, content)
+
+
+def _in_memory(content: ir.TensorProtocol | None, where: str) -> ir.TensorProtocol:
+    if content is None:
+        raise ModelError(f"{where}: expected data, got none")
+    if content.dtype == ir.DataType.STRING:
+        return content
+    try:
+        array = np.array(content.numpy())
+        if array.shape != tuple(content.shape.numpy()):
+            raise ValueError(f"shape {array.shape} where {content.shape} was promised")
+    except Exception as error:
+        raise ModelError(f"{where}: expected {content.dtype} {content.shape}, got: {_one_line(error)}") from error
+    if array.dtype.kind in "biuf" and array.dtype.isnative:
+        return tensor(array, content.name)
+    return ir.Tensor(array, dtype=content.dtype, name=content.name)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,6 @@
+"""What a network means: an ONNX graph in one normal form, and passes that rearrange it."""
+
+from intaglio.graph.access import attribute, constant, consumers, is_output, shape
+from intaglio.graph.graph import NORMAL_OPSET, Graph
+
+__all__ = ["NORMAL_OPSET", "Graph", "attribute", "constant", "consumers", "is_output", "shape"]

@@ -1,0 +1,94 @@
+"""Small questions to ask of a Graph's nodes and values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from intaglio.errors import ModelError
+
+Array = npt.NDArray[Any]
+
+
+def constant(value: ir.Value | None) -> Array | None:
+    """The array behind a constant value, or None where the value is computed, an input or absent.
+
+    The array is shared with the Graph: copy it before changing it.
+    """
+    if value is None or value.const_value is None:
+        return None
+    return value.const_value.numpy()
+
+
+def shape(value: ir.Value | None) -> tuple[int, ...]:
+    """The static shape of a value.
+
+    Raises:
+        ModelError: the shape is unknown or not static, which a Graph in normal form never has.
+    """
+    if value is None:
+        raise ModelError("shape of an absent optional input: expected a value, got none")
+    if value.shape is None or not value.shape.is_static():
+        raise ModelError(f"value '{value.name}': expected a static shape, got {value.shape}")
+    return tuple(int(size) for size in value.shape.numpy())
+
+
+def rank(value: ir.Value | None) -> int:
+    """The number of axes of a value."""
+    return len(shape(value))
+
+
+def attribute(node: ir.Node, name: str, default: Any = None) -> Any:
+    """An attribute as a Python value: int, float, str, tuple of these, or an array for a tensor.
+
+    Args:
+        node: the node that is asked.
+        name: the attribute's ONNX name.
+        default: returned where the node does not carry the attribute.
+    """
+    found = node.attributes.get(name)
+    if found is None or found.value is None:
+        return default
+    if found.type == ir.AttributeType.TENSOR:
+        return found.as_tensor().numpy()
+    value = found.value
+    if isinstance(value, (list, tuple)):
+        return tuple(value)
+    return value
+
+
+def input_value(node: ir.Node, index: int) -> ir.Value | None:
+    """The value at an input position, None where it is left out (also behind the last one given)."""
+    return node.inputs[index] if index < len(node.inputs) else None
+
+
+def is_output(value: ir.Value) -> bool:
+    """Whether the value is an output of the whole graph."""
+    return value.is_graph_output()
+
+
+def is_input(value: ir.Value) -> bool:
+    """Whether the value is an input of the whole graph."""
+    return value.is_graph_input()
+
+
+def consumers(value: ir.Value) -> list[ir.Node]:
+    """The nodes that read the value, each once, in the order in which they were connected."""
+    return list(dict.fromkeys(use.node for use in value.uses()))
+
+
+def single_consumer(value: ir.Value) -> ir.Node | None:
+    """The one node that reads the value, at one place; None if there are more uses or it is a graph output."""
+    uses = list(value.uses())
+    if len(uses) != 1 or value.is_graph_output():
+        return None
+    return uses[0].node
+
+
+def where(node: ir.Node) -> str:
+    """How a node is called in error texts and histories: [Conv 'features.3']."""
+    domain = f"{node.domain}." if node.domain else ""
+    return f"[{domain}{node.op_type} '{node.name}']"

@@ -1,0 +1,177 @@
+"""Changes to a graph that keep its normal form: names stay unique, each constant has one consumer, types are known.
+
+A value's name stands for one real tensor. So when several nodes become one, the result takes the name of the last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from intaglio.graph.access import Array
+from intaglio.graph.infer import infer_node
+
+AttributeValue = int | float | str | Sequence[int] | Sequence[float]
+
+
+def value_names(graph: ir.Graph) -> set[str]:
+    """The names of all values of a graph."""
+    names = {str(value.name) for value in (*graph.inputs, *graph.initializers.values())}
+    for node in graph:
+        names.update(str(output.name) for output in node.outputs)
+    return names
+
+
+def unique_name(wanted: str, taken: set[str]) -> str:
+    """The wanted name, or with '__2', '__3', ... behind it where it is taken."""
+    if wanted not in taken:
+        return wanted
+    number = 2
+    while f"{wanted}__{number}" in taken:
+        number += 1
+    return f"{wanted}__{number}"
+
+
+def tensor(array: Array, name: str | None = None) -> ir.Tensor:
+    """An array as an `onnx_ir` tensor that owns a contiguous copy in memory, writable so that torch may share it."""
+    return ir.Tensor(np.array(array, order="C"), name=name)
+
+
+def add_constant(graph: ir.Graph, wanted: str, array: Array) -> ir.Value:
+    """A new initializer, called `wanted` or like it."""
+    name = unique_name(wanted, value_names(graph))
+    content = tensor(array, name)
+    value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(content.dtype), const_value=content)
+    graph.register_initializer(value)
+    return value
+
+
+def set_constant(value: ir.Value, array: Array) -> None:
+    """Another array for an initializer, whose name stays."""
+    content = tensor(array, value.name)
+    value.const_value = content
+    value.shape = ir.Shape(array.shape)
+    value.type = ir.TensorType(content.dtype)
+
+
+def insert(
+    graph: ir.Graph,
+    before: ir.Node,
+    op_type: str,
+    inputs: Sequence[ir.Value | None],
+    attributes: Mapping[str, AttributeValue] | None = None,
+    *,
+    name: str,
+    outputs: int = 1,
+) -> ir.Node:
+    """A new node in front of another; its outputs get the node's name and their types.
+
+    Args:
+        graph: the graph that holds `before`.
+        before: the node that the new one precedes.
+        op_type: an operator of ONNX's main domain.
+        inputs: values of the graph, None where left out.
+        attributes: Python values by ONNX name.
+        name: the wanted name, made unique.
+        outputs: how many outputs the node has.
+    Returns:
+        The node, with types and shapes of its outputs set.
+    """
+    node_name = unique_name(name, {str(node.name) for node in graph})
+    given: Any = [ir.convenience.convert_attribute(key, value) for key, value in (attributes or {}).items()]
+    node = ir.Node("", op_type, inputs, given, name=node_name, num_outputs=outputs)
+    taken = value_names(graph)
+    for output in node.outputs:
+        output.name = unique_name(node_name, taken)
+        taken.add(output.name)
+    infer_node(node, dict(graph.opset_imports))
+    graph.insert_before(before, node)
+    return node
+
+
+def set_attribute(node: ir.Node, name: str, value: AttributeValue) -> None:
+    """Give a node an attribute, or another value for it."""
+    attribute: Any = ir.convenience.convert_attribute(name, value)  # type: ignore[arg-type]
+    node.attributes[name] = attribute
+
+
+def replace(graph: ir.Graph, old: ir.Value, new: ir.Value) -> None:
+    """Let `new` stand wherever `old` is read or is an output of the graph, under the name of `old`.
+
+    Both denote the same tensor, which keeps its name. `old` is left unread. A `new` that is an input, a constant or
+    an output of the graph keeps its own name.
+    """
+    name = str(old.name)
+    was_output = old.is_graph_output()
+    assert not was_output or can_be_output(new), "the pass must keep the node in this case"
+    old.replace_all_uses_with(new, replace_graph_outputs=True)
+    if not (new.is_graph_input() or new.is_initializer() or (new.is_graph_output() and not was_output)):
+        old.name = unique_name(f"{name}__old", value_names(graph))
+        new.name = name
+
+
+def can_be_output(value: ir.Value) -> bool:
+    """Whether a value may become an output of the graph under another name."""
+    return not (value.is_graph_input() or value.is_initializer() or value.is_graph_output())
+
+
+def can_bypass(node: ir.Node) -> bool:
+    """Whether the first output of a node that computes nothing can be replaced by its first input."""
+    source, result = node.inputs[0], node.outputs[0]
+    assert source is not None
+    return not result.is_graph_output() or can_be_output(source)
+
+
+def bypass(graph: ir.Graph, node: ir.Node) -> None:
+    """Take out a node whose first output equals its first input."""
+    source, result = node.inputs[0], node.outputs[0]
+    assert source is not None
+    assert can_bypass(node)
+    if result.is_graph_output():
+        replace(graph, result, source)
+    else:
+        result.replace_all_uses_with(source)
+    remove(graph, node)
+
+
+def remove(graph: ir.Graph, *nodes: ir.Node) -> None:
+    """Take out nodes that nobody reads, with the constants that only they read."""
+    for node in nodes:
+        read = [value for value in node.inputs if value is not None]
+        graph.remove(node, safe=True)
+        for value in read:
+            if value.is_initializer() and not value.uses() and not value.is_graph_output():
+                graph.initializers.pop(str(value.name), None)
+
+
+def remove_unread(graph: ir.Graph) -> int:
+    """Take out every node and constant that no output depends on.
+
+    Returns:
+        How many nodes went.
+    """
+    count = 0
+    for node in reversed(list(graph)):
+        if not any(output.uses() or output.is_graph_output() for output in node.outputs):
+            remove(graph, node)
+            count += 1
+    for value in list(graph.initializers.values()):
+        if not value.uses() and not value.is_graph_output():
+            graph.initializers.pop(str(value.name))
+    return count
+
+
+def split_shared_constants(graph: ir.Graph) -> None:
+    """Give every constant one consumer at one place: `w` read twice becomes `w` and `w__2`, with one array behind."""
+    for value in list(graph.initializers.values()):
+        uses = list(value.uses())
+        for use in uses[1:]:
+            name = unique_name(str(value.name), value_names(graph))
+            twin = ir.Value(name=name, shape=value.shape, type=value.type, const_value=value.const_value)
+            assert value.const_value is not None
+            twin.const_value = ir.Tensor(value.const_value.numpy(), name=name, dtype=value.const_value.dtype)
+            graph.register_initializer(twin)
+            use.node.replace_input_with(use.idx, twin)

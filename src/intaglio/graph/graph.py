@@ -1,0 +1,160 @@
+"""The Graph: what a network means. Float, typed, static."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+
+from intaglio.errors import ExportError, ModelError
+from intaglio.graph.batch import first_batch_mixer
+from intaglio.graph.verify import verify
+
+NORMAL_OPSET = 24
+"""The one opset of ONNX's main domain that a Graph uses; what newer and older files write is brought to it."""
+
+# Protobuf cannot hold 2 GiB; beyond this the weights go to a file beside the model.
+_LARGEST_PROTOBUF = 2**31 - 2**24
+
+
+class Graph:
+    """An `onnx_ir` model in normal form, and the history of what was done to it.
+
+    Normal form: opset `NORMAL_OPSET`, no functions or subgraphs, every shape static (the batch is 1 where the
+    model left it open), every node with a unique name, constants as initializers with one consumer each, no node
+    that computes on constants only, float32 throughout.
+
+    Attributes:
+        model: the `onnx_ir.Model` behind it.
+        history: one sentence per change that a pass made, in order.
+    """
+
+    def __init__(self, model: ir.Model, history: Iterable[str] = ()) -> None:
+        self.model = model
+        self.history: list[str] = list(history)
+
+    @property
+    def name(self) -> str:
+        """The model's own name."""
+        return self.model.graph.name or "graph"
+
+    @property
+    def nodes(self) -> list[ir.Node]:
+        """The nodes in topological order."""
+        return list(self.model.graph)
+
+    @property
+    def inputs(self) -> list[ir.Value]:
+        """The network's inputs, constants excluded."""
+        return list(self.model.graph.inputs)
+
+    @property
+    def outputs(self) -> list[ir.Value]:
+        """The network's outputs."""
+        return list(self.model.graph.outputs)
+
+    @property
+    def initializers(self) -> list[ir.Value]:
+        """The constants: weights, biases, shapes."""
+        return list(self.model.graph.initializers.values())
+
+    @property
+    def batched(self) -> bool:
+        """Whether axis 0 of every computed value is the batch and no operator mixes it.
+
+        Such a graph may be run with any number of samples although its shapes say 1: a Reshape then carries its
+        first size over (its shape constant starts with 0), everything else follows ONNX.
+        """
+        return first_batch_mixer(self.model.graph) is None
+
+    def values(self) -> dict[str, ir.Value]:
+        """Every value by name: inputs, initializers, and what nodes compute, in this order."""
+        found = {str(value.name): value for value in (*self.inputs, *self.initializers)}
+        for node in self.model.graph:
+            found.update({str(output.name): output for output in node.outputs if output.name})
+        return found
+
+    def value(self, name: str) -> ir.Value:
+        """The value of that name.
+
+        Raises:
+            ModelError: there is none.
+        """
+        found = self.values().get(name)
+        if found is None:
+            raise ModelError(f"graph '{self.name}': expected a value called '{name}', got none of that name")
+        return found
+
+    def node(self, name: str) -> ir.Node:
+        """The node of that name.
+
+        Raises:
+            ModelError: there is none.
+        """
+        for node in self.model.graph:
+            if node.name == name:
+                return node
+        raise ModelError(f"graph '{self.name}': expected a node called '{name}', got none of that name")
+
+    def copy(self) -> Graph:
+        """A graph of its own; only the arrays of its constants are shared, and nobody writes into those."""
+        return Graph(self.model.clone(), self.history)
+
+    def verify(self) -> None:
+        """Check the normal form.
+
+        Raises:
+            ModelError: naming the node or value at fault.
+        """
+        verify(self.model, NORMAL_OPSET)
+
+    def proto(self) -> onnx.ModelProto:
+        """The ONNX model; axis 0 of inputs and outputs is called 'batch' where the graph is `batched`."""
+        return ir.to_proto(self._for_file())
+
+    def _for_file(self) -> ir.Model:
+        model = self.model.clone()
+        if not self.batched:
+            return model
+        for node in model.graph:
+            for output in node.outputs:
+                # Intermediate shapes say 1; a reader infers them again from the open batch.
+                output.shape = None if not output.is_graph_output() else output.shape
+        for value in (*model.graph.inputs, *model.graph.outputs):
+            assert value.shape is not None
+            value.shape = ir.Shape(["batch", *value.shape.dims[1:]])
+        return model
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the graph as an .onnx file that any runtime of its opset runs.
+
+        The file appears whole or not at all. Weights beyond 2 GB go to `<path>.data`.
+
+        Raises:
+            ExportError: the file cannot be written.
+        """
+        target = Path(path)
+        model = self._for_file()
+        size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)
+        try:
+            with tempfile.TemporaryDirectory(prefix=".intaglio-", dir=target.parent) as folder:
+                written = Path(folder) / target.name
+                data = f"{target.name}.data" if size > _LARGEST_PROTOBUF else None
+                ir.save(model, written, external_data=data)
+                if data is not None:
+                    os.replace(written.with_name(data), target.with_name(data))
+                os.replace(written, target)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise ExportError(f"{target}: expected to write the graph here, got: {reason}") from error
+
+    def __repr__(self) -> str:
+        with contextlib.suppress(ModelError):
+            ends = [f"{v.name}{tuple(v.shape.dims) if v.shape else ''}" for v in (*self.inputs, *self.outputs)]
+            return f"Graph('{self.name}', {len(self.nodes)} nodes, {', '.join(ends)})"
+        return f"Graph('{self.name}')"

@@ -1,0 +1,64 @@
+"""Types and shapes of what nodes compute, by ONNX's own inference, one node at a time."""
+
+from __future__ import annotations
+
+import onnx
+import onnx_ir as ir
+
+from intaglio.errors import ModelError, UnsupportedOperatorError
+from intaglio.graph.access import where
+
+# Constants up to this size are shown to the inference: sizes, axes, pads, repeats.
+_SHAPE_CONSTANT_BYTES = 4096
+
+
+def infer_node(node: ir.Node, opset_imports: dict[str, int]) -> None:
+    """Set type and shape of a node's outputs from those of its inputs.
+
+    Args:
+        node: its inputs have types and shapes; constants are known.
+        opset_imports: version by domain.
+    Raises:
+        UnsupportedOperatorError: ONNX has no such operator in this opset.
+        ModelError: the inputs do not fit the operator.
+    """
+    version = opset_imports.get(node.domain)
+    try:
+        schema = onnx.defs.get_schema(node.op_type, version or 1, node.domain)
+    except Exception as error:
+        raise UnsupportedOperatorError(
+            f"{where(node)} expected an operator of ONNX opset {opset_imports.get('')}, got {node.op_type!r} of domain "
+            f"'{node.domain or 'ai.onnx'}', which ONNX does not define there; export the model with standard operators"
+        ) from error
+    types: dict[str, onnx.TypeProto] = {}
+    data: dict[str, onnx.TensorProto] = {}
+    for value in node.inputs:
+        if value is None or not value.name:
+            continue
+        if value.type is None:
+            raise ModelError(f"{where(node)} expected its input '{value.name}' to have a type, got none")
+        types[value.name] = _type_proto(value)
+        if value.const_value is not None and value.const_value.nbytes <= _SHAPE_CONSTANT_BYTES:
+            data[value.name] = ir.serde.serialize_tensor(value.const_value)
+    imports = [onnx.helper.make_opsetid(domain, number) for domain, number in opset_imports.items()]
+    try:
+        found = onnx.shape_inference.infer_node_outputs(
+            schema, ir.serde.serialize_node(node), types, data, opset_imports=imports
+        )
+    except Exception as error:
+        text = " ".join(str(error).split())
+        raise ModelError(f"{where(node)} its inputs do not fit the operator: {text}") from error
+    for output in node.outputs:
+        proto = found.get(str(output.name))
+        if proto is None:
+            continue
+        output.type = ir.serde.deserialize_type_proto_for_type(proto)
+        output.shape = ir.serde.deserialize_type_proto_for_shape(proto)
+
+
+def _type_proto(value: ir.Value) -> onnx.TypeProto:
+    assert value.type is not None
+    proto = ir.serde.serialize_type(value.type)
+    if value.shape is not None:
+        ir.serde.serialize_shape_into(proto, value.shape)
+    return proto

@@ -1,0 +1,229 @@
+"""One layout: the Transposes that a channels-last framework puts around every convolution cancel.
+
+Nodes that work in any order of axes (`graph.permute`) and hang together form a region. For each region the orders
+that a Transpose at its border suggests are compared: all nodes inside are told the new order, their constants are
+permuted, and Transposes are needed only where the region meets a value that keeps its own order. The cheapest order
+is taken, if it is cheaper than what is there: fewer elements moved, then fewer Transposes, then Transposes nearer to
+the network's own inputs and outputs. That order is strict, so the pass ends.
+
+Values inside keep their names; they hold the same numbers in the new order of axes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from intaglio.graph.access import attribute, rank, shape, where
+from intaglio.graph.edit import insert, remove_unread, unique_name, value_names
+from intaglio.graph.graph import Graph
+from intaglio.graph.passes.absorb_transposes import is_absorbed
+from intaglio.graph.permute import PERMUTE, Perm, can_permute, compose, inverse, is_identity, moves_nothing
+
+Cost = tuple[int, int, int]
+
+
+def one_layout(graph: Graph) -> list[str]:
+    """Choose the cheapest order of axes for every region, until no region becomes cheaper."""
+    changes = []
+    inner = graph.model.graph
+    while (change := _improve(inner)) is not None:
+        changes.append(change)
+        remove_unread(inner)
+        inner.sort()
+    return changes
+
+
+@dataclass
+class _Region:
+    """Nodes that hang together and share one rank.
+
+    Attributes:
+        nodes: in topological order.
+        entries: computed values from outside that they read.
+        exits: values that they compute and that are read outside or are outputs of the graph.
+    """
+
+    nodes: list[ir.Node]
+    entries: list[ir.Value]
+    exits: list[ir.Value]
+
+    def candidates(self) -> list[Perm]:
+        """The orders that would cancel a Transpose at the border."""
+        found: dict[Perm, None] = {}
+        for value in self.entries:
+            node = _transpose_of(value)
+            if node is not None:
+                found[inverse(attribute(node, "perm"))] = None
+        for value in self.exits:
+            for node in _users_outside(value, self.nodes):
+                if node.op_type == "Transpose":
+                    found[tuple(attribute(node, "perm"))] = None
+        return [perm for perm in found if not is_identity(perm)]
+
+
+def _transpose_of(value: ir.Value) -> ir.Node | None:
+    node = value.producer()
+    return node if node is not None and node.op_type == "Transpose" and not node.domain else None
+
+
+def _users_outside(value: ir.Value, nodes: list[ir.Node]) -> list[ir.Node]:
+    inside = set(nodes)
+    return [node for node in dict.fromkeys(use.node for use in value.uses()) if node not in inside]
+
+
+def _regions(graph: ir.Graph) -> Iterator[_Region]:
+    flexible = {node: index for index, node in enumerate(graph) if can_permute(node)}
+    seen: set[ir.Node] = set()
+    for start in flexible:
+        if start in seen:
+            continue
+        members, stack = {start}, [start]
+        while stack:
+            node = stack.pop()
+            around = [value.producer() for value in node.inputs if value is not None]
+            around += [use.node for output in node.outputs for use in output.uses()]
+            for other in around:
+                if other in flexible and other not in members and rank(other.outputs[0]) == rank(node.outputs[0]):
+                    assert other is not None
+                    members.add(other)
+                    stack.append(other)
+        seen |= members
+        nodes = sorted(members, key=lambda node: flexible[node])
+        made = {output for node in nodes for output in node.outputs}
+        read = {v: None for node in nodes for v in node.inputs if v is not None and not v.is_initializer()}
+        exits = [value for value in made if value.is_graph_output() or _users_outside(value, nodes)]
+        exits.sort(key=lambda value: str(value.name))
+        full = rank(nodes[0].outputs[0])
+        entries = [value for value in read if value not in made and rank(value) == full]
+        yield _Region(nodes, entries, exits)
+
+
+def _improve(graph: ir.Graph) -> str | None:
+    for region in _regions(graph):
+        best: tuple[Cost, Perm] | None = None
+        current = _cost(region, None)
+        for perm in region.candidates():
+            cost = _cost(region, perm)
+            if cost < current and (best is None or cost < best[0]):
+                best = cost, perm
+        if best is not None:
+            _apply(graph, region, best[1])
+            first = where(region.nodes[0])
+            others = f" and {len(region.nodes) - 1} more nodes" if len(region.nodes) > 1 else ""
+            return f"{first}{others} work in the order of axes {best[1]}, so that Transposes cancel"
+    return None
+
+
+def _cost(region: _Region, perm: Perm | None) -> Cost:
+    """What Transposes cost at the border of a region, as it is (None) or in another order of axes."""
+    total = (0, 0, 0)
+    full = rank(region.nodes[0].outputs[0])
+    order = tuple(range(full)) if perm is None else perm
+    for value in region.entries:
+        node = _transpose_of(value)
+        if node is not None:
+            source = node.inputs[0]
+            total = _sum(total, _one(source, compose(attribute(node, "perm"), order)))
+            if value.is_graph_output() or _users_outside(value, region.nodes):
+                total = _sum(total, _one(source, attribute(node, "perm"), value.is_graph_output()))
+        else:
+            total = _sum(total, _one(value, order))
+    back = inverse(order)
+    for value in region.exits:
+        plain = value.is_graph_output()
+        seen: set[Perm] = set()
+        for node in _users_outside(value, region.nodes):
+            if node.op_type == "Transpose":
+                needed = compose(back, attribute(node, "perm"))
+                if needed not in seen:
+                    total = _sum(total, _one(value, needed, node.outputs[0].is_graph_output()))
+                seen.add(needed)
+            elif not is_absorbed(node, value):
+                plain = True
+        if plain and back not in seen:
+            total = _sum(total, _one(value, back, value.is_graph_output()))
+    return total
+
+
+def _sum(a: Cost, b: Cost) -> Cost:
+    return a[0] + b[0], a[1] + b[1], a[2] + b[2]
+
+
+def _one(value: ir.Value | None, perm: Perm, at_output: bool = False) -> Cost:
+    """The cost of one Transpose of a value (in whichever order its sizes are given: their product counts)."""
+    assert value is not None
+    if is_identity(perm):
+        return 0, 0, 0
+    sizes = shape(value)
+    inner = 0 if value.is_graph_input() or at_output else 1
+    # Whether only axes of size 1 move can be told for entries alone; for exits the sizes are those of the old order,
+    # in which `perm` = back moves the same axes.
+    return (0 if _moves_only_ones(perm, sizes) else math.prod(sizes)), 1, inner
+
+
+def _moves_only_ones(perm: Perm, sizes: tuple[int, ...]) -> bool:
+    return moves_nothing(perm, sizes) or sum(size != 1 for size in sizes) <= 1
+
+
+def _apply(graph: ir.Graph, region: _Region, perm: Perm) -> None:
+    back = inverse(perm)
+    inside = set(region.nodes)
+    for value in region.entries:
+        node = _transpose_of(value)
+        source, needed = value, perm
+        if node is not None:
+            assert node.inputs[0] is not None
+            source, needed = node.inputs[0], compose(attribute(node, "perm"), perm)
+        users = [use for use in value.uses() if use.node in inside]
+        if not is_identity(needed):
+            first = min((use.node for use in users), key=region.nodes.index)
+            source = insert(graph, first, "Transpose", [source], {"perm": needed}, name=f"{value.name}.in_order").outputs[0]
+        for use in users:
+            use.node.replace_input_with(use.idx, source)
+    outside = {value: [use for use in value.uses() if use.node not in inside] for value in region.exits}
+    for node in region.nodes:
+        changed = PERMUTE[node.op_type](graph, node, perm)
+        assert changed
+        for output in node.outputs:
+            sizes = shape(output)
+            output.shape = ir.Shape([sizes[axis] for axis in perm])
+    for value in region.exits:
+        _turn_back(graph, value, back, outside[value])
+
+
+def _turn_back(graph: ir.Graph, value: ir.Value, back: Perm, uses: list[ir.Usage]) -> None:
+    """Give the readers outside a region the order of axes that they had."""
+    producer = value.producer()
+    assert producer is not None
+    turned: ir.Value | None = None
+    for use in uses:
+        if use.node.op_type == "Transpose":
+            perm = compose(back, attribute(use.node, "perm"))
+            use.node.attributes["perm"] = ir.AttrInt64s("perm", perm)
+        else:
+            turned = turned or _transposed(graph, producer, value, back)
+            use.node.replace_input_with(use.idx, turned)
+    if value.is_graph_output():
+        turned = turned or _transposed(graph, producer, value, back)
+        name = str(value.name)
+        for index, output in enumerate(graph.outputs):
+            if output is value:
+                graph.outputs[index] = turned
+        value.name = unique_name(f"{name}.in_order", value_names(graph))
+        turned.name = name
+
+
+def _transposed(graph: ir.Graph, producer: ir.Node, value: ir.Value, perm: Perm) -> ir.Value:
+    """A Transpose right behind the node that computes a value."""
+    node = ir.Node("", "Transpose", [value], [ir.AttrInt64s("perm", perm)], num_outputs=1)
+    node.name = unique_name(f"{value.name}.in_order_back", {str(other.name) for other in graph})
+    output = node.outputs[0]
+    output.name = unique_name(node.name, value_names(graph))
+    sizes = shape(value)
+    output.shape, output.type = ir.Shape([sizes[axis] for axis in perm]), value.type
+    graph.insert_after(producer, node)
+    return output

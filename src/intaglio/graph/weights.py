@@ -1,0 +1,118 @@
+"""Products with a constant weight, and what can be done to the weight along its input and output channels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from intaglio.graph.access import Array, attribute, constant, input_value, rank, shape
+from intaglio.graph.edit import set_constant
+
+
+@dataclass(frozen=True)
+class Product:
+    """A Conv, ConvTranspose, Gemm or MatMul whose weight is constant.
+
+    Attributes:
+        node: the node; input 1 is the weight, input 2, where there is one, the bias.
+        input_axis: the channel axis of the node's first input.
+        output_axis: the channel axis of the node's result.
+        outputs: how many output channels there are.
+        takes_bias: whether the operator has a place for a bias per output channel.
+        sees_no_padding: whether each output is a full sum over inputs, so that a shift of the input is a bias.
+    """
+
+    node: ir.Node
+    input_axis: int
+    output_axis: int
+    outputs: int
+    takes_bias: bool
+    sees_no_padding: bool
+
+    @property
+    def weight(self) -> Array:
+        """The weight as it lies in the graph."""
+        array = constant(self.node.inputs[1])
+        assert array is not None
+        return array
+
+    @property
+    def bias(self) -> Array | None:
+        """The bias, float64, shape (outputs,); None where there is none."""
+        array = constant(input_value(self.node, 2))
+        return None if array is None else np.broadcast_to(array.astype(np.float64).ravel(), (self.outputs,))
+
+    def scale_outputs(self, factors: Array) -> None:
+        """Multiply the weights of each output channel. factors: shape (outputs,)."""
+        self._scale(factors, out=True)
+
+    def scale_inputs(self, factors: Array) -> None:
+        """Multiply the weights of each input channel. factors: shape (inputs,)."""
+        self._scale(factors, out=False)
+
+    def _scale(self, factors: Array, out: bool) -> None:
+        value = self.node.inputs[1]
+        assert value is not None
+        spread = self._spread(factors, out)
+        set_constant(value, (self.weight.astype(np.float64) * spread).astype(np.float32))
+
+    def _spread(self, factors: Array, out: bool) -> Array:
+        """Factors per channel, in a shape that broadcasts against the weight."""
+        weight = self.weight
+        tail = (1,) * (weight.ndim - 2)
+        kind = self.node.op_type
+        if kind == "Conv":  # (M, C / group, ...): output channel m sees the inputs of group m // (M / group)
+            if out:
+                return factors.reshape(-1, 1, *tail)
+            group = int(attribute(self.node, "group", 1))
+            return np.repeat(factors.reshape(group, -1), weight.shape[0] // group, axis=0).reshape(
+                weight.shape[0], -1, *tail
+            )
+        if kind == "ConvTranspose":  # (C, M / group, ...)
+            if not out:
+                return factors.reshape(-1, 1, *tail)
+            group = int(attribute(self.node, "group", 1))
+            return np.repeat(factors.reshape(group, -1), weight.shape[0] // group, axis=0).reshape(
+                weight.shape[0], -1, *tail
+            )
+        rows = out == bool(kind == "Gemm" and attribute(self.node, "transB", 0))
+        return factors.reshape(-1, 1) if rows else factors.reshape(1, -1)
+
+    def apply(self, vector: Array) -> Array:
+        """What a constant input of one number per channel adds to each output. vector: (inputs,) -> (outputs,)."""
+        weight = self.weight.astype(np.float64)
+        if self.node.op_type == "Conv":
+            return np.asarray((weight * self._spread(vector, out=False)).reshape(self.outputs, -1).sum(axis=1))
+        assert self.node.op_type == "Gemm"
+        return np.asarray(weight @ vector if attribute(self.node, "transB", 0) else vector @ weight)
+
+
+def product(node: ir.Node) -> Product | None:
+    """A node as a `Product`, None if it is none or its weight is computed."""
+    if node.domain or node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
+        return None
+    source, weight, bias = (input_value(node, index) for index in (0, 1, 2))
+    if source is None or source.is_initializer() or weight is None or not weight.is_initializer():
+        return None
+    if bias is not None and not bias.is_initializer():
+        return None
+    sizes = shape(weight)
+    if node.op_type in ("Conv", "ConvTranspose"):
+        outputs = shape(node.outputs[0])[1]
+        unpadded = node.op_type == "Conv" and not any(attribute(node, "pads", ()))
+        return Product(node, 1, 1, outputs, True, unpadded)
+    if node.op_type == "Gemm":
+        plain = attribute(node, "alpha", 1.0) == 1.0 and attribute(node, "beta", 1.0) == 1.0
+        if not plain or attribute(node, "transA", 0) or (bias is not None and shape(bias) != (sizes_out(node),)):
+            return None
+        return Product(node, 1, 1, sizes_out(node), True, True)
+    if len(sizes) != 2 or rank(source) < 2:
+        return None
+    return Product(node, rank(source) - 1, rank(node.outputs[0]) - 1, sizes[1], False, True)
+
+
+def sizes_out(node: ir.Node) -> int:
+    """How many numbers a Gemm computes per row."""
+    return shape(node.outputs[0])[1]

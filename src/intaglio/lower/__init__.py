@@ -1,0 +1,5 @@
+"""From Graph and Plan to Program, with the proofs that nothing overflows and nothing stays float."""
+
+from intaglio.lower.driver import lower
+
+__all__ = ["lower"]

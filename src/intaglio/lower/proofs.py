@@ -1,0 +1,58 @@
+"""Proofs made before and while lowering: every value has a representation, no accumulator overflows."""
+
+from __future__ import annotations
+
+from intaglio.errors import LoweringError, UnsupportedOperatorError
+from intaglio.graph import Graph
+from intaglio.ops import Role, float_operator
+from intaglio.plan import Plan, Source
+
+NARROW_BITS, WIDE_BITS = 31, 47  # signed int32; 48 bits leave room for the 15-bit multiplier of wide accumulators
+
+
+def prove_accumulator(bound: int, allowed: int) -> bool:
+    """Decide whether sums of magnitude up to `bound` fit, and say whether they need a wide accumulator.
+
+    Args:
+        bound: the largest |acc| that any input can cause, from the real weights.
+        allowed: bits that the target has, 32 or 64.
+    Returns:
+        True where 32 bits do not suffice.
+    Raises:
+        LoweringError: the sums do not fit.
+    """
+    if bound < 1 << NARROW_BITS:
+        return False
+    if allowed == 64 and bound < 1 << WIDE_BITS:
+        return True
+    raise LoweringError(
+        f"accumulator: sums reach {bound}, which needs {bound.bit_length() + 1} bits; the target has {allowed}. "
+        "Use fewer bits for its weights or inputs, or a target with a wider accumulator"
+    )
+
+
+def blockers(graph: Graph, plan: Plan) -> list[str]:
+    """Why a Graph under a Plan cannot be integers only; empty when it can (coverage)."""
+    found = []
+    for node in graph.nodes:
+        where = f"[{node.op_type} {node.name!r}]"
+        try:
+            contract = float_operator(node).contract(node)
+        except UnsupportedOperatorError as error:
+            found.append(str(error))
+            continue
+        operator = plan.operators.get(str(node.name))
+        if operator is None:
+            found.append(f"{where} the Plan has no such operator; it was made for another Graph")
+            continue
+        if not operator.integer:
+            found.append(f"{where} stays float: {operator.why}")
+            continue
+        needed = [v for v, r in zip(node.inputs, contract.roles, strict=False) if v is not None and r is not Role.OFFLINE]
+        for value in (*needed, *node.outputs):
+            name = str(value.name)
+            if name not in plan.values:
+                found.append(f"{where} value {name!r} has no representation in the Plan")
+            elif plan.root(name).source not in (Source.FUSED, Source.PLAIN) and plan.params(name) is None:
+                found.append(f"{where} value {name!r} has no parameters: calibrate first")
+    return found

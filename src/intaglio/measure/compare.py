@@ -1,0 +1,100 @@
+"""Two stages, layer by layer: signal-to-quantization-noise ratio and the largest difference."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intaglio.data import Dataset
+from intaglio.errors import DataError
+from intaglio.measure.stage import Stage, inputs_of
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class LayerDifference:
+    """How one value differs between two stages.
+
+    Args:
+        name: of the Graph value.
+        sqnr: 10 log10(sum a**2 / sum (a - b)**2), in dB; inf where they are equal.
+        largest: largest |a - b|.
+        steps: the same in quantization steps, None where the step is not known.
+        equal: percent of elements that are equal.
+    """
+
+    name: str
+    sqnr: float
+    largest: float
+    steps: float | None
+    equal: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; an infinite ratio is null."""
+        return {**self.__dict__, "sqnr": self.sqnr if math.isfinite(self.sqnr) else None}
+
+
+def compare(a: Stage, b: Stage, data: Dataset, steps: Mapping[str, float], *, samples: int = 32, batch: int = 8) -> list[LayerDifference]:
+    """Compare two stages on every value that both have.
+
+    Args:
+        a: the reference.
+        b: the other.
+        data: inputs; labels are not needed.
+        steps: size of a quantization step by value name, where known.
+        samples: how many samples to compare on.
+        batch: samples at a time; every value of a batch is held in memory.
+    Returns:
+        One entry per common value, in the order in which `b` computes them.
+    Raises:
+        DataError: no samples, or values of one name that differ in shape.
+    """
+    signal: dict[str, float] = {}
+    noise: dict[str, float] = {}
+    largest: dict[str, float] = {}
+    equal: dict[str, tuple[int, int]] = {}
+    for x, _ in data.limit(samples).batches(batch):
+        reference: dict[str, Array] = {}
+
+        def keep(name: str, value: Array, into: dict[str, Array] = reference) -> None:
+            into[name] = value if name not in into else np.concatenate([into[name], value])
+
+        other: dict[str, Array] = {}
+        a.trace(keep, *inputs_of(x))
+        b.trace(lambda name, value, into=other: keep(name, value, into), *inputs_of(x))  # type: ignore[misc]
+        for name, got in other.items():
+            want = reference.get(name)
+            if want is None:
+                continue
+            if want.shape != got.shape:
+                raise DataError(f"value {name!r}: expected shape {want.shape} in both, got {got.shape}; these are different networks")
+            difference = want.astype(np.float64) - got
+            signal[name] = signal.get(name, 0.0) + float(np.square(want, dtype=np.float64).sum())
+            noise[name] = noise.get(name, 0.0) + float(np.square(difference).sum())
+            largest[name] = max(largest.get(name, 0.0), float(np.abs(difference).max(initial=0)))
+            same, of = equal.get(name, (0, 0))
+            equal[name] = (same + int((difference == 0).sum()), of + difference.size)
+    if not signal:
+        raise DataError(f"{data.name}: expected samples and values of the same names in both stages, got none")
+    return [
+        LayerDifference(
+            name,
+            _ratio(signal[name], noise[name]),
+            largest[name],
+            largest[name] / steps[name] if name in steps else None,
+            100.0 * equal[name][0] / max(equal[name][1], 1),
+        )
+        for name in signal
+    ]
+
+
+def _ratio(signal: float, noise: float) -> float:
+    if noise == 0:
+        return math.inf
+    return 10 * math.log10(signal / noise) if signal > 0 else -math.inf

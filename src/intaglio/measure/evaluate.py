@@ -1,0 +1,112 @@
+"""Accuracy of any stages on the same data, in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intaglio.data import Dataset
+from intaglio.errors import DataError, UsageError
+from intaglio.measure.stage import Stage, inputs_of
+from intaglio.progress import progress
+
+Array = NDArray[Any]
+
+
+def _top(k: int) -> Callable[[Array, Array], Array]:
+    def hits(y: Array, label: Array) -> Array:
+        scores = y.reshape(len(y), -1)
+        if int(label.max(initial=0)) >= scores.shape[1]:
+            raise DataError(f"labels: expected classes below {scores.shape[1]} (the model's output), got {int(label.max())}")
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        return (best == label.reshape(-1, 1)).any(axis=1) * 100.0
+
+    return hits
+
+
+def _squared_error(y: Array, target: Array) -> Array:
+    if y.shape != target.shape:
+        raise DataError(f"targets: expected shape {y.shape} (the model's output), got {target.shape}")
+    return np.square(y.astype(np.float64) - target).reshape(len(y), -1).mean(axis=1)
+
+
+METRICS: dict[str, Callable[[Array, Array], Array]] = {"top1": _top(1), "top5": _top(5), "mse": _squared_error}
+"""Per-sample scores by metric name: percent for top1 and top5, squared error for mse."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric's mean over samples.
+
+    Args:
+        metric: its name.
+        value: in percent for top1 and top5.
+        samples: how many were measured.
+        engine: what ran: float, simulate, reference.
+    """
+
+    metric: str
+    value: float
+    samples: int
+    engine: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As `evaluate --json` prints it."""
+        return {**asdict(self), "value": round(self.value, 4)}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of several stages on the same samples, their agreement, and what they predicted.
+
+    Args:
+        scores: one for each stage, in order.
+        agreement: percent of samples on which stage i and stage j have the same largest output, [i][j].
+        predictions: index of the largest output, (stages, samples).
+        finite: for each stage, whether every output was finite.
+    """
+
+    scores: tuple[Score, ...]
+    agreement: NDArray[np.float64]
+    predictions: NDArray[np.int64]
+    finite: tuple[bool, ...]
+
+
+def evaluate(stages: Sequence[Stage], data: Dataset, metric: str = "top1", *, batch: int = 64, label: str = "evaluate") -> Evaluation:
+    """Run every stage on the same samples.
+
+    Args:
+        stages: what to measure; the first output counts.
+        data: with labels (top1, top5) or targets (mse).
+        metric: a name of `METRICS`.
+        batch: samples at a time.
+        label: for the progress bar.
+    Raises:
+        UsageError: no such metric.
+        DataError: no samples, no labels, or labels that the model does not have.
+    """
+    if metric not in METRICS:
+        raise UsageError(f"metric: expected one of {', '.join(METRICS)}, got {metric!r}")
+    hits: list[list[Array]] = [[] for _ in stages]
+    best: list[list[Array]] = [[] for _ in stages]
+    finite = [True] * len(stages)
+    total = None if (size := data.length) is None else -(-size // batch)
+    for x, y in progress(data.batches(batch), total, label):
+        if y is None:
+            raise DataError(f"{data.name}: {metric} needs a label for each sample, got none")
+        for i, stage in enumerate(stages):
+            out = stage.run(*inputs_of(x))[0]
+            finite[i] &= bool(np.isfinite(out).all())
+            hits[i].append(METRICS[metric](out, y))
+            best[i].append(out.reshape(len(out), -1).argmax(axis=1))
+    if not hits[0]:
+        raise DataError(f"{data.name}: expected samples to evaluate, got none")
+    values = [np.concatenate(h) for h in hits]
+    predictions = np.stack([np.concatenate(b) for b in best])
+    scores = tuple(Score(metric, float(v.mean()), len(v), s.engine) for v, s in zip(values, stages, strict=True))
+    agreement = (predictions[:, None] == predictions[None]).mean(axis=2) * 100.0
+    return Evaluation(scores, agreement, predictions, tuple(finite))

@@ -1,0 +1,107 @@
+"""One model on one data source: what the public `evaluate` and the commands call.
+
+PyTorch and ONNX are loaded only for models that need them, so that a core install can evaluate a Program.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from intaglio.data import DataLike, Dataset, match, open_data
+from intaglio.errors import UsageError
+from intaglio.measure.evaluate import Score, evaluate
+from intaglio.measure.stage import FloatStage, ProgramStage, SimulatedStage, Stage
+from intaglio.program import Program
+
+if TYPE_CHECKING:
+    from intaglio.graph import Graph
+    from intaglio.quantized import Quantized
+
+    Model = Graph | Quantized | Program
+
+
+def data_for(model: Model, data: DataLike, samples: int | None = None, *, labels: bool = False) -> Dataset:
+    """Data held against a model's inputs.
+
+    Args:
+        model: whose inputs the data are for.
+        data: see `intaglio.data.open_data`.
+        samples: at most so many.
+        labels: whether labels are needed.
+    Raises:
+        DataError: the data do not fit.
+    """
+    if samples is not None and samples < 1:
+        raise UsageError(f"samples: expected at least 1, got {samples}")
+    if isinstance(model, Program):
+        shapes, batched = {name: model.tensors[name].shape for name in model.inputs}, model.batched
+    else:
+        from intaglio.graph import Graph
+        from intaglio.graph.access import shape
+
+        graph = model if isinstance(model, Graph) else model.graph
+        shapes, batched = {str(v.name): shape(v) for v in graph.inputs}, graph.batched
+    return match(open_data(data, limit=samples, labels=labels), shapes, batched=batched, need_labels=labels)
+
+
+def stage_of(model: Model, engine: str | None = None) -> Stage:
+    """What runs a model.
+
+    Args:
+        model: a Graph (float), a Quantized (float, simulate or reference; simulate unasked) or a Program (reference).
+        engine: the one that is wanted.
+    Raises:
+        UsageError: the model cannot be run by that engine.
+    """
+    if isinstance(model, Program):
+        _require(engine, "a Program", ("reference",))
+        return ProgramStage(model)
+    from intaglio.graph import Graph
+
+    if isinstance(model, Graph):
+        _require(engine, "a float network", ("float",))
+        return FloatStage(model)
+    _require(engine, "a quantized network", ("simulate", "reference", "float"))
+    if engine == "reference":
+        return ProgramStage(model.lower())
+    return FloatStage(model.graph) if engine == "float" else SimulatedStage(model.graph, model.plan)
+
+
+def _require(engine: str | None, what: str, engines: tuple[str, ...]) -> None:
+    if engine is not None and engine not in engines:
+        raise UsageError(f"engine: {what} is run by {' or '.join(engines)}, got {engine!r}")
+
+
+def score(
+    model: Model,
+    data: DataLike,
+    metric: str = "top1",
+    *,
+    engine: str | None = None,
+    limit: int | None = None,
+) -> Score:
+    """Accuracy on labelled data.
+
+    Args:
+        model: float Graph, Quantized (simulated) or Program (integers).
+        data: with labels; see `intaglio.data.open_data`.
+        metric: top1, top5 (percent) or mse.
+        engine: float, simulate or reference, where another than the model's own is wanted.
+        limit: at most so many samples.
+    Raises:
+        UsageError, DataError: as said in the text.
+    """
+    dataset = data_for(model, data, limit, labels=True)
+    return evaluate([stage_of(model, engine)], dataset, metric).scores[0]
+
+
+def steps_of(model: Model) -> dict[str, float]:
+    """Size of a quantization step by Graph value name, for values that have one scale; empty for a float network."""
+    if isinstance(model, Program):
+        tensors = [info for info in model.tensors.values() if info.graph_name is not None and info.params is not None]
+        return {str(i.graph_name): float(i.params.scale) for i in tensors if i.params is not None and i.params.scale.ndim == 0}
+    plan = getattr(model, "plan", None)
+    if plan is None:
+        return {}
+    params = {name: plan.params(name) for name in plan.values}
+    return {name: float(p.scale) for name, p in params.items() if p is not None and p.scale.ndim == 0}

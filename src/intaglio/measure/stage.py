@@ -1,0 +1,89 @@
+"""A stage: something that maps real inputs to real outputs and can show every value on the way, by Graph name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from numpy.typing import NDArray
+
+from intaglio.data import Inputs
+
+if TYPE_CHECKING:
+    from intaglio.graph import Graph
+    from intaglio.plan import Plan
+    from intaglio.program import Program
+
+Array = NDArray[Any]
+Show = Callable[[str, Array], None]
+
+
+class Stage(Protocol):
+    """A float Graph, a Graph under a Plan, or a Program."""
+
+    engine: str
+    input_names: tuple[str, ...]
+    input_shapes: tuple[tuple[int, ...], ...]
+
+    def run(self, *x: Array) -> tuple[Array, ...]:
+        """Real inputs (N, ...) to real outputs (N, ...), in the model's order."""
+
+    def trace(self, show: Show, *x: Array) -> None:
+        """Call `show(name, real values)` for every value, in the Graph's order of axes."""
+
+
+class SimulatedStage:
+    """A Graph in PyTorch; rounded under a Plan, or real without one."""
+
+    def __init__(self, graph: Graph, plan: Plan | None) -> None:
+        from intaglio.simulate import Simulator  # PyTorch is loaded only where it is used
+
+        self.engine = "float" if plan is None else "simulate"
+        self._simulator = Simulator(graph, plan)
+        self.input_names = tuple(self._simulator.input_names)
+        self.input_shapes = tuple(self._simulator.input_shapes[name] for name in self.input_names)
+
+    def run(self, *x: Array) -> tuple[Array, ...]:
+        """See `Stage.run`."""
+        return self._simulator.run(*x)
+
+    def trace(self, show: Show, *x: Array) -> None:
+        """See `Stage.trace`."""
+        self._simulator.run(*x, observe=lambda name, tensor: show(name, tensor.detach().cpu().numpy().copy()))
+
+
+class FloatStage(SimulatedStage):
+    """A Graph over real numbers."""
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(graph, None)
+
+
+class ProgramStage:
+    """A Program in the reference interpreter."""
+
+    engine = "reference"
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self.input_names = program.inputs
+        self.input_shapes = tuple(program.tensors[name].shape for name in program.inputs)
+
+    def run(self, *x: Array) -> tuple[Array, ...]:
+        """See `Stage.run`."""
+        y = self._program.run(*x)
+        return y if isinstance(y, tuple) else (y,)
+
+    def trace(self, show: Show, *x: Array) -> None:
+        """See `Stage.trace`; tensors in between that stand for no Graph value are left out."""
+        from intaglio.program.interpreter import trace_real
+
+        for name, value in trace_real(self._program, *x).items():
+            show(name, value)
+
+
+def inputs_of(x: Inputs) -> tuple[Array, ...]:
+    """A batch as one array per input of the model, in its order."""
+    if isinstance(x, dict):
+        return tuple(x.values())
+    return x if isinstance(x, tuple) else (x,)

@@ -1,0 +1,97 @@
+"""Operators that change the number or the size of axes and move nothing: Squeeze, Unsqueeze, Expand."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+from torch import Tensor
+
+from intaglio.graph.access import rank, shape
+from intaglio.ops.contract import Contract
+from intaglio.ops.layout import with_inserted, without
+from intaglio.ops.movement import MOVES, constant_ints
+from intaglio.ops.operator import FloatOperator, Lowering
+from intaglio.program.operators.gather import Gather
+from intaglio.program.operators.reshape import Reshape
+
+
+class Squeeze(FloatOperator):
+    """ONNX Squeeze and Unsqueeze with constant axes."""
+
+    op_types = ("Squeeze", "Unsqueeze")
+
+    @classmethod
+    def axes(cls, node: ir.Node) -> tuple[int, ...]:
+        """The axes of size 1 that go or come, sorted."""
+        longer = max(rank(node.inputs[0]), rank(node.outputs[0]))
+        axes = constant_ints(node, 1, "axes")
+        if axes is None:
+            return tuple(axis for axis, size in enumerate(shape(node.inputs[0])) if size == 1)
+        return tuple(sorted(axis % longer for axis in axes))
+
+    @classmethod
+    def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
+        """Axis by axis, so that every other one may have any size."""
+        x = inputs[0]
+        assert x is not None
+        if node.op_type == "Squeeze":
+            return x.squeeze(cls.axes(node))
+        for axis in cls.axes(node):
+            x = x.unsqueeze(axis)
+        return x
+
+    @classmethod
+    def contract(cls, node: ir.Node) -> Contract:
+        """Moves integers."""
+        cls.axes(node)
+        return MOVES
+
+    @classmethod
+    def lower(cls, node: ir.Node, to: Lowering) -> None:
+        """One `reshape`, in the order that the input has."""
+        x, value = to.operand(node.inputs[0]), node.outputs[0]
+        if node.op_type == "Squeeze":
+            axes = without(x.axes, cls.axes(node))
+        else:
+            axes = with_inserted(x.axes, cls.axes(node), rank(value))
+        size = [shape(value)[axis] for axis in axes]
+        if size and axes[0] == 0 and x.axes[:1] == (0,):
+            size[0] = to.leading(size[0])
+        to.emit(node, Reshape(to=tuple(size)), [x], value, axes)
+
+
+class Expand(FloatOperator):
+    """ONNX Expand to a constant shape."""
+
+    op_types = ("Expand",)
+
+    @classmethod
+    def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
+        """A batch other than the Graph's is kept."""
+        x = inputs[0]
+        assert x is not None
+        to = list(shape(node.outputs[0]))
+        if x.ndim == len(to) and shape(node.inputs[0])[:1] == (to[0],):
+            to[0] = x.shape[0]
+        return x.expand(to)
+
+    @classmethod
+    def contract(cls, node: ir.Node) -> Contract:
+        """Moves integers."""
+        constant_ints(node, 1, "shape")
+        return MOVES
+
+    @classmethod
+    def lower(cls, node: ir.Node, to: Lowering) -> None:
+        """A `gather` of the only element, repeated, for each axis that grows."""
+        value = node.outputs[0]
+        size = shape(value)
+        x = to.operand(node.inputs[0], rank=len(size))
+        growing = [i for i, axis in enumerate(x.axes) if x.shape[i] != size[axis]]
+        if not growing:
+            to.alias(value, x, x.axes)
+            return
+        for i in growing[:-1]:
+            x = to.step(node, Gather(axis=i, indices=np.zeros(size[x.axes[i]], np.int64)), [x], x.params, x.axes)
+        i = growing[-1]
+        to.emit(node, Gather(axis=i, indices=np.zeros(size[x.axes[i]], np.int64)), [x], value, x.axes)

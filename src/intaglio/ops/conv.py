@@ -1,0 +1,67 @@
+"""Convolution over one or two spatial axes.   y[o] = b[o] + sum w[o, c] * x[c], over a window"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+import torch.nn.functional as F
+from torch import Tensor
+
+from intaglio.graph.access import attribute, shape
+from intaglio.ops.contract import Contract, Role
+from intaglio.ops.operator import FloatOperator, Lowering
+from intaglio.ops.products import product_bound
+from intaglio.ops.windows import Window, as_image, from_image
+from intaglio.program.operators.conv2d import Conv2d
+
+
+class Conv(FloatOperator):
+    """ONNX Conv: 1-D and 2-D, groups, strides, dilations, any padding."""
+
+    op_types = ("Conv",)
+
+    @classmethod
+    def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
+        """x (N, I, *S), w (O, I/g, *K), b (O,) to (N, O, *S')."""
+        x, w, b = (*inputs, None)[:3]
+        assert x is not None and w is not None
+        window = Window.of(node, kernel=tuple(w.shape[2:]))
+        x, padding = window.pad(x)
+        convolve = F.conv1d if x.ndim == 3 else F.conv2d
+        return convolve(x, w, b, window.strides, padding, window.dilations, attribute(node, "group", 1))
+
+    @classmethod
+    def contract(cls, node: ir.Node) -> Contract:
+        """Weight per output channel on axis 0."""
+        window = Window.of(node)
+        window.require_at_most_two_axes(node)
+        roles = (Role.ACTIVATION, Role.WEIGHT, Role.BIAS)
+        return Contract(roles, fuses_clamp=True, weight_axis=0)
+
+    @classmethod
+    def lower(cls, node: ir.Node, to: Lowering) -> None:
+        """One `conv2d`; a 1-D convolution is an image of height 1."""
+        window = Window.of(node).two_dimensional()
+        codes, weight = to.weight(node.inputs[1])
+        codes = codes.reshape(*codes.shape[:2], -1, codes.shape[-1])
+        bias = to.bias(node.inputs[2] if len(node.inputs) > 2 else None, codes.shape[0])
+        x = as_image(node, to)
+        result = to.result(node)
+        centred = codes.astype(np.int64) - weight.zero_point.reshape(-1, 1, 1, 1)
+        factor = x.quant.scale.astype(np.float64) * weight.scale / result.params.scale
+        operator = Conv2d(
+            weight=np.ascontiguousarray(codes.transpose(0, 2, 3, 1)),
+            weight_zero_point=weight.zero_point,
+            bias=bias,
+            x_zero_point=int(x.quant.zero_point),
+            y_zero_point=int(result.params.zero_point),
+            strides=window.strides,
+            dilations=window.dilations,
+            pads=window.pads,
+            groups=attribute(node, "group", 1),
+            requantize=to.requantizer(node, factor, product_bound(centred.reshape(len(centred), -1), x.quant, bias)),
+            low=result.low,
+            high=result.high,
+            out=result.params.type,
+        )
+        from_image(node, to, operator, [x], len(shape(node.inputs[0])))

@@ -1,0 +1,41 @@
+"""Transposed convolution over one or two spatial axes.   y[s*i + d*k - pad] += sum w[c, o, k] * x[c, i]"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+import torch.nn.functional as F
+from torch import Tensor
+
+from intaglio.graph.access import attribute, shape
+from intaglio.ops.contract import Contract, Role
+from intaglio.ops.operator import FloatOperator, Lowering
+from intaglio.ops.windows import Window
+
+
+class ConvTranspose(FloatOperator):
+    """ONNX ConvTranspose: 1-D and 2-D, groups, strides, dilations, any padding and output padding."""
+
+    op_types = ("ConvTranspose",)
+
+    @classmethod
+    def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
+        """x (N, I, *S), w (I, O/g, *K), b (O,) to (N, O, *S')."""
+        x, w, b = (*inputs, None)[:3]
+        assert x is not None and w is not None
+        window = Window.of(node, kernel=tuple(w.shape[2:]))
+        n = len(window.kernel)
+        spread = F.conv_transpose1d if n == 1 else F.conv_transpose2d
+        y = spread(x, w, None, window.strides, 0, 0, attribute(node, "group", 1), window.dilations)
+        # Pads crop the ends, output_padding gives them back: each end on its own, as torch cannot.
+        extra = attribute(node, "output_padding", (0,) * n)
+        y = F.pad(y, [p for i in reversed(range(n)) for p in (-window.pads[i], extra[i] - window.pads[n + i])])
+        return y if b is None else y + b.reshape(-1, *(1,) * n)
+
+    @classmethod
+    def contract(cls, node: ir.Node) -> Contract:
+        """Weight per output channel where one axis of it is that: axis 1 of a single group, axis 0 of a depthwise one."""
+        Window.of(node).require_at_most_two_axes(node)
+        group, per_group = attribute(node, "group", 1), shape(node.inputs[1])[1]
+        weight_axis = 1 if group == 1 else 0 if per_group == 1 else None
+        return Contract((Role.ACTIVATION, Role.WEIGHT, Role.BIAS), fuses_clamp=True, weight_axis=weight_axis)

@@ -1,0 +1,83 @@
+"""The functions of one real value that ONNX has, in torch; from these tables are made and the simulator runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import onnx_ir as ir
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from intaglio.graph.access import attribute
+
+Function = Callable[[ir.Node, Tensor], Tensor]
+
+
+def _hard_sigmoid(node: ir.Node, x: Tensor) -> Tensor:
+    return (attribute(node, "alpha", 0.2) * x + attribute(node, "beta", 0.5)).clamp(0.0, 1.0)
+
+
+def _selu(node: ir.Node, x: Tensor) -> Tensor:
+    alpha, gamma = attribute(node, "alpha", 1.6732632423543772), attribute(node, "gamma", 1.0507009873554805)
+    return gamma * F.elu(x, alpha)
+
+
+def _shrink(node: ir.Node, x: Tensor) -> Tensor:
+    bias, edge = attribute(node, "bias", 0.0), attribute(node, "lambd", 0.5)
+    return torch.where(x < -edge, x + bias, torch.where(x > edge, x - bias, torch.zeros_like(x)))
+
+
+def _swish(node: ir.Node, x: Tensor) -> Tensor:
+    return x * torch.sigmoid(attribute(node, "alpha", 1.0) * x)
+
+
+def _thresholded_relu(node: ir.Node, x: Tensor) -> Tensor:
+    return torch.where(x > attribute(node, "alpha", 1.0), x, torch.zeros_like(x))
+
+
+def _reciprocal(node: ir.Node, x: Tensor) -> Tensor:
+    return 1.0 / (x + 0.0)  # a grid has one zero: -0.0 becomes 0.0, whose reciprocal is +inf
+
+
+FUNCTIONS: dict[str, Function] = {
+    "Abs": lambda node, x: x.abs(),
+    "Ceil": lambda node, x: x.ceil(),
+    "Celu": lambda node, x: F.celu(x, attribute(node, "alpha", 1.0)),
+    "Cos": lambda node, x: x.cos(),
+    "Elu": lambda node, x: F.elu(x, attribute(node, "alpha", 1.0)),
+    "Erf": lambda node, x: torch.erf(x),
+    "Exp": lambda node, x: x.exp(),
+    "Floor": lambda node, x: x.floor(),
+    "Gelu": lambda node, x: F.gelu(x, approximate=attribute(node, "approximate", "none")),
+    "HardSigmoid": _hard_sigmoid,
+    "HardSwish": lambda node, x: F.hardswish(x),
+    "LeakyRelu": lambda node, x: F.leaky_relu(x, attribute(node, "alpha", 0.01)),
+    "Log": lambda node, x: x.log(),
+    "Mish": lambda node, x: F.mish(x),
+    "Neg": lambda node, x: -x,
+    "Reciprocal": _reciprocal,
+    "Round": lambda node, x: x.round(),
+    "Selu": _selu,
+    "Shrink": _shrink,
+    "Sigmoid": lambda node, x: x.sigmoid(),
+    "Sign": lambda node, x: x.sign(),
+    "Sin": lambda node, x: x.sin(),
+    "Softplus": lambda node, x: F.softplus(x),
+    "Softsign": lambda node, x: F.softsign(x),
+    "Sqrt": lambda node, x: x.sqrt(),
+    "Swish": _swish,
+    "Tanh": lambda node, x: x.tanh(),
+    "ThresholdedRelu": _thresholded_relu,
+}
+
+RANGES: dict[str, tuple[float, float]] = {
+    "Erf": (-1.0, 1.0),
+    "Sigmoid": (0.0, 1.0),
+    "Softsign": (-1.0, 1.0),
+    "Tanh": (-1.0, 1.0),
+}
+"""Half-open ranges of functions whose results come close to both ends for ordinary inputs."""
+
+STEPS = frozenset({"Ceil", "Floor", "Round", "Shrink", "Sign", "ThresholdedRelu"})
+"""Functions that jump, between whose values nothing may be interpolated."""

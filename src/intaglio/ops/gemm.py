@@ -1,0 +1,126 @@
+"""Matrix products with constant weights.   y = x @ w + b"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from intaglio.graph.access import attribute, constant, rank, shape
+from intaglio.number import QuantParams
+from intaglio.ops.contract import Contract, Role
+from intaglio.ops.operator import FloatOperator, Lowering
+from intaglio.ops.products import largest_offset, product_bound
+from intaglio.program.operators.dense import Dense
+from intaglio.program.operators.matmul import MatMul as IntegerMatMul
+
+
+class Gemm(FloatOperator):
+    """ONNX Gemm: alpha * A' B' + beta * C."""
+
+    op_types = ("Gemm",)
+
+    @classmethod
+    def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
+        """A (M, K) or its transpose, B (K, N) or its transpose, C broadcast to (M, N)."""
+        a, b, c = (*inputs, None)[:3]
+        assert a is not None and b is not None
+        a = a.T if attribute(node, "transA", 0) else a
+        b = b.T if attribute(node, "transB", 0) else b
+        y = attribute(node, "alpha", 1.0) * (a @ b)
+        return y if c is None else y + attribute(node, "beta", 1.0) * c
+
+    @classmethod
+    def contract(cls, node: ir.Node) -> Contract:
+        """Weight per output channel: axis 0 of a transposed B, else 1."""
+        weight_axis = 0 if attribute(node, "transB", 0) else 1
+        role = Role.ACTIVATION if constant(node.inputs[1]) is None else Role.WEIGHT
+        return Contract((Role.ACTIVATION, role, Role.BIAS), fuses_clamp=True, weight_axis=weight_axis)
+
+    @classmethod
+    def lower(cls, node: ir.Node, to: Lowering) -> None:
+        """One `dense`; alpha goes into the multiplier. (beta is 1 or folded in a prepared Graph.)"""
+        codes, params = to.weight(node.inputs[1])
+        if not attribute(node, "transB", 0):
+            codes = codes.T
+        bias = node.inputs[2] if len(node.inputs) > 2 else None
+        lower_dense(node, to, codes, params, bias, attribute(node, "alpha", 1.0))
+
+
+class MatMul(FloatOperator):
+    """ONNX MatMul: the right side constant, or both sides computed."""
+
+    op_types = ("MatMul",)
+
+    @classmethod
+    def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
+        """NumPy's matmul."""
+        a, b = inputs
+        assert a is not None and b is not None
+        return torch.matmul(a, b)
+
+    @classmethod
+    def contract(cls, node: ir.Node) -> Contract:
+        """A constant right side of rank 2 is a weight; every other constant an operand like a computed one."""
+        left, right = node.inputs
+        if constant(right) is not None and rank(right) == 2:
+            return Contract((Role.ACTIVATION, Role.WEIGHT), fuses_clamp=True, weight_axis=1)
+        roles = tuple(Role.ACTIVATION if constant(v) is None else Role.SIDE for v in (left, right))
+        return Contract(roles, fuses_clamp=True)
+
+    @classmethod
+    def lower(cls, node: ir.Node, to: Lowering) -> None:
+        """`dense` for a weight, `matmul` for two computed sides."""
+        left, right = node.inputs
+        if constant(right) is not None and rank(right) == 2:
+            codes, params = to.weight(right)
+            lower_dense(node, to, codes.T, params, None, 1.0)
+            return
+        a, b = (to.operand(v, axes=tuple(range(rank(v)))) for v in (left, right))
+        result = to.result(node)
+        factor = float(a.quant.scale) * float(b.quant.scale) / float(result.params.scale)
+        bound = a.shape[-1] * largest_offset(a.quant) * largest_offset(b.quant)
+        operator = IntegerMatMul(
+            a_zero_point=int(a.quant.zero_point),
+            b_zero_point=int(b.quant.zero_point),
+            y_zero_point=int(result.params.zero_point),
+            requantize=to.requantizer(node, factor, bound),
+            low=result.low,
+            high=result.high,
+            out=result.params.type,
+        )
+        to.emit(node, operator, [a, b], result.value, tuple(range(rank(result.value))))
+
+
+def lower_dense(
+    node: ir.Node,
+    to: Lowering,
+    codes: NDArray[Any],
+    params: QuantParams,
+    bias: ir.Value | None,
+    alpha: float,
+) -> None:
+    """Emit `y = x @ codes.T + b` for codes (O, K); the input may be a flattened channels-last image."""
+    x, order = to.matrix_operand(node.inputs[0], codes.shape[1])
+    if order is not None:
+        codes = codes[:, order]
+    bias_codes = to.bias(bias, codes.shape[0])
+    result = to.result(node)
+    centred = codes.astype(np.int64) - params.zero_point.reshape(-1, 1)
+    factor = alpha * x.quant.scale.astype(np.float64) * params.scale / result.params.scale
+    operator = Dense(
+        weight=np.ascontiguousarray(codes),
+        weight_zero_point=params.zero_point,
+        bias=bias_codes,
+        x_zero_point=int(x.quant.zero_point),
+        y_zero_point=int(result.params.zero_point),
+        requantize=to.requantizer(node, factor, product_bound(centred, x.quant, bias_codes)),
+        low=result.low,
+        high=result.high,
+        out=result.params.type,
+    )
+    to.emit(node, operator, [x], result.value, tuple(range(len(shape(result.value)))))

@@ -1,0 +1,36 @@
+"""Operators that change nothing: what a Graph that no pass has tidied up may still hold."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+from torch import Tensor
+
+from intaglio.errors import UnsupportedOperatorError
+from intaglio.ops.contract import Contract
+from intaglio.ops.movement import MOVES
+from intaglio.ops.operator import FloatOperator, Lowering
+
+
+class Identity(FloatOperator):
+    """ONNX Identity, and Dropout at inference."""
+
+    op_types = ("Dropout", "Identity")
+
+    @classmethod
+    def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
+        """The input itself."""
+        assert inputs[0] is not None
+        return inputs[0]
+
+    @classmethod
+    def contract(cls, node: ir.Node) -> Contract:
+        """Moves integers."""
+        if any(v.name and (v.uses() or v.is_graph_output()) for v in node.outputs[1:]):
+            raise UnsupportedOperatorError(f"[Dropout {node.name!r}] expected an unused mask; export the model with module.eval()")
+        return MOVES
+
+    @classmethod
+    def lower(cls, node: ir.Node, to: Lowering) -> None:
+        """Another name for the same tensor."""
+        x = to.operand(node.inputs[0])
+        to.alias(node.outputs[0], x, x.axes)

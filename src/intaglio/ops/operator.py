@@ -1,0 +1,149 @@
+"""What every float operator provides: `real`, `contract` and `lower`; and what lowering offers to the last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from intaglio.errors import UnsupportedOperatorError
+from intaglio.number import IntType, QuantParams, Requantize, Rule
+from intaglio.ops.contract import Contract
+from intaglio.program import Operator
+
+Axes = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A Graph value as a Program tensor.
+
+    Args:
+        name: the Program tensor.
+        axes: graph axis of each tensor axis: `tensor == value.transpose(axes)`.
+        shape: of the tensor, in its own order.
+        type: of its integers.
+        params: what they stand for; None for plain integers.
+    """
+
+    name: str
+    axes: Axes
+    shape: tuple[int, ...]
+    type: IntType
+    params: QuantParams | None
+
+    @property
+    def quant(self) -> QuantParams:
+        """The parameters of a tensor that has some."""
+        assert self.params is not None, self.name
+        return self.params
+
+    def axis(self, graph_axis: int) -> int:
+        """The tensor axis that holds a graph axis (negative ones count from the end)."""
+        return self.axes.index(graph_axis % len(self.axes))
+
+
+@dataclass(frozen=True)
+class Result:
+    """Where a node's result goes: behind a fused activation, if it has one.
+
+    Args:
+        value: the Graph value that is written.
+        params: its parameters.
+        low, high: clamp in output codes; a fused activation's bounds, or the type's own.
+    """
+
+    value: ir.Value
+    params: QuantParams
+    low: int
+    high: int
+
+
+class Lowering(Protocol):
+    """What `lower` functions may ask of the lowering (see `intaglio.lower`)."""
+
+    rule: Rule
+
+    def leading(self, size: int) -> int:
+        """A leading size for a Reshape: -1 where it is the batch of a batched program."""
+
+    def operand(self, value: ir.Value | None, axes: Axes | None = None, rank: int | None = None) -> Placed:
+        """A value as a Program tensor: computed, or a SIDE constant. `axes` asks for an order of axes, `rank` for
+        leading axes of size 1. A transposition is emitted only where memory order really changes."""
+
+    def matrix_operand(self, value: ir.Value, size: int) -> tuple[Placed, NDArray[np.int64] | None]:
+        """The left side (..., K) of a product with constant weights, and the order in which a flattened image's
+        features come (`tensor[..., j] == value[..., order[j]]`), None for the natural order."""
+
+    def weight(self, value: ir.Value | None) -> tuple[NDArray[Any], QuantParams]:
+        """Codes of a constant (graph layout) and their parameters."""
+
+    def bias(self, value: ir.Value | None, channels: int) -> NDArray[np.int64]:
+        """Codes of a bias on its derived grid, (channels,), zeros when there is none."""
+
+    def result(self, node: ir.Node, index: int = 0) -> Result:
+        """Where a quantized output of the node goes."""
+
+    def requantizer(self, node: ir.Node, factor: ArrayLike, bound: int, *, rule: Rule | None = None) -> Requantize:
+        """Integers for a real factor, after the proof that accumulators up to `bound` fit; LoweringError if not."""
+
+    def emit(self, node: ir.Node, operator: Operator, inputs: Sequence[Placed], value: ir.Value, axes: Axes) -> None:
+        """Append an operator whose output stands for a Graph value stored with these axes."""
+
+    def step(self, node: ir.Node, operator: Operator, inputs: Sequence[Placed], params: QuantParams | None,
+             axes: Axes | None = None) -> Placed:
+        """Append an operator whose output is in between and stands for no Graph value."""
+
+    def alias(self, value: ir.Value, placed: Placed, axes: Axes) -> None:
+        """Let a value be a tensor that exists already, read with these axes; nothing is emitted."""
+
+
+FLOAT_OPERATORS: dict[str, type[FloatOperator]] = {}
+
+
+class FloatOperator:
+    """One ONNX operator, or a few that share their meaning, in their newest form."""
+
+    op_types: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for op_type in cls.op_types:
+            assert op_type not in FLOAT_OPERATORS, op_type
+            FLOAT_OPERATORS[op_type] = cls
+
+    @classmethod
+    def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor | tuple[Tensor, ...]:
+        """The operator over real numbers; differentiable where mathematics is."""
+        raise AssertionError(cls)
+
+    @classmethod
+    def contract(cls, node: ir.Node) -> Contract:
+        """What quantization may do around this node."""
+        raise AssertionError(cls)
+
+    @classmethod
+    def lower(cls, node: ir.Node, to: Lowering) -> None:
+        """Emit the integer operators of this node."""
+        raise AssertionError(cls)
+
+
+def float_operator(node: ir.Node) -> type[FloatOperator]:
+    """The operator of a node.
+
+    Raises:
+        UnsupportedOperatorError: no operator of that name is known.
+    """
+    operator = FLOAT_OPERATORS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+    if operator is None:
+        name = f"{node.domain}::{node.op_type}" if node.domain else node.op_type
+        raise UnsupportedOperatorError(
+            f"[{name} {node.name!r}] this operator is not supported. `intaglio inspect MODEL` lists every operator of a "
+            "model; replace it, or cut the model before it"
+        )
+    return operator

@@ -1,0 +1,122 @@
+"""Average pools.   y = mean of x over a window"""
+
+from __future__ import annotations
+
+import math
+
+import onnx_ir as ir
+import torch.nn.functional as F
+from torch import Tensor
+
+from intaglio.graph.access import attribute, rank, shape
+from intaglio.ops.contract import Contract, Role
+from intaglio.ops.operator import FloatOperator, Lowering
+from intaglio.ops.windows import Window, as_image, channels_last, from_image
+from intaglio.program.operators.average_pool2d import AveragePool2d
+from intaglio.program.operators.reduce_sum import ReduceSum
+
+
+class AveragePool(FloatOperator):
+    """ONNX AveragePool over one or two spatial axes, padding counted or not, ceil_mode, dilations."""
+
+    op_types = ("AveragePool",)
+
+    @classmethod
+    def window(cls, node: ir.Node) -> Window:
+        """The window; ceil_mode becomes padding at the end, which is never counted."""
+        return Window.of(node)
+
+    @classmethod
+    def extra(cls, node: ir.Node) -> tuple[int, ...]:
+        """What ceil_mode adds at the end of each axis, beyond the padding."""
+        window = Window.of(node)
+        n = len(window.kernel)
+        extra = []
+        for i, (size, out) in enumerate(zip(shape(node.inputs[0])[2:], shape(node.outputs[0])[2:], strict=True)):
+            reach = (out - 1) * window.strides[i] + (window.kernel[i] - 1) * window.dilations[i] + 1
+            extra.append(max(0, reach - (size + window.pads[i] + window.pads[n + i])))
+        return tuple(extra)
+
+    @classmethod
+    def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
+        """Sum over the window divided by the number of elements that count."""
+        x = inputs[0]
+        assert x is not None
+        window, extra = Window.of(node), cls.extra(node)
+        n = len(window.kernel)
+        counted = bool(attribute(node, "count_include_pad", 0))
+        ones = x.new_ones((1, 1, *x.shape[2:]))
+        inner = [p for b, e in zip(reversed(window.pads[:n]), reversed(window.pads[n:]), strict=True) for p in (b, e)]
+        outer = [p for e in reversed(extra) for p in (0, e)]
+        x, ones = F.pad(F.pad(x, inner), outer), F.pad(F.pad(ones, inner, value=float(counted)), outer)
+        convolve = F.conv1d if n == 1 else F.conv2d
+        kernel = x.new_ones((1, 1, *window.kernel))
+        total = convolve(x.flatten(0, 1)[:, None], kernel, None, window.strides, 0, window.dilations)
+        count = convolve(ones, kernel, None, window.strides, 0, window.dilations)
+        return total.reshape(*x.shape[:2], *total.shape[2:]) / count
+
+    @classmethod
+    def contract(cls, node: ir.Node) -> Contract:
+        """A mean has a smaller range than what it is taken of."""
+        Window.of(node).require_at_most_two_axes(node)
+        return Contract((Role.ACTIVATION,), fuses_clamp=True)
+
+    @classmethod
+    def lower(cls, node: ir.Node, to: Lowering) -> None:
+        """One `average_pool2d`."""
+        window, extra = Window.of(node), cls.extra(node)
+        flat = window.two_dimensional()
+        end = extra if len(extra) == 2 else (0, *extra)
+        x = as_image(node, to)
+        result = to.result(node)
+        operator = AveragePool2d.from_real(
+            x.quant,
+            result.params,
+            input_shape=x.shape[1:3],
+            kernel=flat.kernel,
+            strides=flat.strides,
+            dilations=flat.dilations,
+            pads=flat.pads,
+            extra=end,
+            count_include_pad=bool(attribute(node, "count_include_pad", 0)),
+            rule=to.rule,
+            low=result.low,
+            high=result.high,
+        )
+        from_image(node, to, operator, [x], rank(node.inputs[0]))
+
+
+class GlobalAveragePool(FloatOperator):
+    """ONNX GlobalAveragePool."""
+
+    op_types = ("GlobalAveragePool",)
+
+    @classmethod
+    def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
+        """Mean over every spatial axis, which stay with size 1."""
+        x = inputs[0]
+        assert x is not None
+        return x.mean(dim=tuple(range(2, x.ndim)), keepdim=True)
+
+    @classmethod
+    def contract(cls, node: ir.Node) -> Contract:
+        """A mean has a smaller range than what it is taken of."""
+        return Contract((Role.ACTIVATION,), fuses_clamp=True)
+
+    @classmethod
+    def lower(cls, node: ir.Node, to: Lowering) -> None:
+        """One `reduce_sum` whose factor holds 1/N."""
+        size = shape(node.inputs[0])
+        x = to.operand(node.inputs[0], axes=channels_last(len(size)))
+        result = to.result(node)
+        operator = ReduceSum.from_real(
+            x.quant,
+            result.params,
+            axes=tuple(range(1, len(size) - 1)),
+            keepdims=True,
+            factor=1.0 / math.prod(size[2:]),
+            rule=to.rule,
+            low=result.low,
+            high=result.high,
+        )
+        to.emit(node, operator, [x], result.value, x.axes)

@@ -1,0 +1,6 @@
+"""The Plan: how each value is represented, and why; and placement, which makes it."""
+
+from intaglio.plan.place import place
+from intaglio.plan.plan import Format, OperatorPlan, Plan, Source, ValuePlan
+
+__all__ = ["Format", "OperatorPlan", "Plan", "Source", "ValuePlan", "place"]

@@ -1,0 +1,86 @@
+"""Formats of single layers: the target's own, or others asked for by a name pattern."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Literal
+
+import onnx_ir as ir
+
+from intaglio.errors import TargetError
+from intaglio.graph import Graph
+from intaglio.graph.access import consumers
+from intaglio.ops import Contract, Role
+from intaglio.targets import Target, TensorFormat
+
+Kind = Literal["weights", "activations"]
+_FORMAT = re.compile(r"(?:w(\d+))?(?:a(\d+))?")
+
+
+class LayerFormats:
+    """Answers which format a layer's weights and its output have.
+
+    Args:
+        graph, contracts: the network.
+        target: what the hardware has.
+        layers: pattern -> format, e.g. `{"first": "a16", "features.1*": "w8a16"}`. `first` and `last` mean the first
+            and last layer with weights; `first` covers the network's input too. A later entry wins.
+    Raises:
+        TargetError: a format that is none or that the target does not have, or a pattern that names no layer.
+    """
+
+    def __init__(self, graph: Graph, contracts: Mapping[str, Contract], target: Target, layers: Mapping[str, str]) -> None:
+        self.target = target
+        names = [str(node.name) for node in graph.nodes]
+        weighted = [name for name in names if Role.WEIGHT in contracts[name].roles]
+        ends = {"first": weighted[:1], "last": weighted[-1:]}
+        self.bits: dict[tuple[str, Kind], int] = {}
+        for pattern, text in layers.items():
+            chosen = ends[pattern] if pattern in ends else [n for n in names if fnmatchcase(n, pattern)]
+            if not chosen:
+                known = ", ".join(weighted[:8]) + (", ..." if len(weighted) > 8 else "")
+                raise TargetError(f"layer {pattern!r}: expected first, last or a pattern that names a layer, got none; layers: {known}")
+            match = _FORMAT.fullmatch(text)
+            if match is None or not text:
+                raise TargetError(f"layer {pattern!r}: expected a format such as w8a16, a16 or w4, got {text!r}")
+            for name in chosen:
+                for kind, bits in (("weights", match[1]), ("activations", match[2])):
+                    if bits is not None:
+                        self.bits[name, kind] = int(bits)  # type: ignore[index]
+        self.first = weighted[0] if "first" in layers and weighted else None
+        for node in graph.nodes:  # refuse before any work is done
+            self.activation_format(node)
+            if Role.WEIGHT in contracts[str(node.name)].roles:
+                self.weight_format(node)
+            # A fused activation is where the layer's result is written.
+            if (str(node.name), "activations") in self.bits and len(node.outputs) == 1:
+                users = consumers(node.outputs[0])
+                if len(users) == 1 and contracts[str(users[0].name)].clamp is not None:
+                    self.bits.setdefault((str(users[0].name), "activations"), self.bits[str(node.name), "activations"])
+
+    def input_format(self, value: ir.Value) -> TensorFormat:
+        """Format of an input of the network."""
+        if any(str(user.name) == self.first for user in consumers(value)) and (self.first, "activations") in self.bits:
+            return self._find("the input", self.target.activations, self.bits[str(self.first), "activations"])
+        return self.target.activations[0]
+
+    def activation_format(self, node: ir.Node) -> TensorFormat:
+        """Format of what a node computes."""
+        formats = self.target.row(node.op_type).activations or self.target.activations
+        bits = self.bits.get((str(node.name), "activations"))
+        return formats[0] if bits is None else self._find(f"[{node.op_type} {node.name!r}] activations", formats, bits)
+
+    def weight_format(self, node: ir.Node) -> TensorFormat:
+        """Format of a node's weight."""
+        formats = self.target.row(node.op_type).weights or self.target.weights
+        bits = self.bits.get((str(node.name), "weights"))
+        return formats[0] if bits is None else self._find(f"[{node.op_type} {node.name!r}] weights", formats, bits)
+
+    def _find(self, where: str, formats: tuple[TensorFormat, ...], bits: int) -> TensorFormat:
+        for fmt in formats:
+            if fmt.type.bits == bits:
+                return fmt
+        have = ", ".join(str(fmt.type) for fmt in formats)
+        raise TargetError(f"{where}: target {self.target.name} has {have}, got a request for {bits} bits; choose one of these or another target")

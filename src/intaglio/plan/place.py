@@ -1,0 +1,212 @@
+"""Placement: contracts and target decide how each value is represented, and say why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from intaglio.errors import UnsupportedOperatorError
+from intaglio.graph import Graph
+from intaglio.graph.access import consumers, is_output
+from intaglio.number import PerTensor, QuantParams, Scheme
+from intaglio.ops import Contract, Fixed, Joined, Own, Plain, Role, Same, float_operator
+from intaglio.plan.layers import LayerFormats
+from intaglio.plan.plan import Format, OperatorPlan, Plan, Source, ValuePlan
+from intaglio.targets import Target, TensorFormat
+
+
+def place(
+    graph: Graph,
+    target: Target,
+    *,
+    layers: Mapping[str, str] | None = None,
+    calibrator: str | None = None,
+    weight_calibrator: str | None = None,
+) -> Plan:
+    """Decide how each value is represented; parameters come later, by calibration.
+
+    Args:
+        graph: in normal form.
+        target: the hardware.
+        layers: other formats for some layers: node-name pattern (`features.1*`), `first` or `last` -> format
+            (`w8a16`, `a16`, `w4`).
+        calibrator, weight_calibrator: instead of the target's own.
+    Raises:
+        UnsupportedOperatorError: an operator that Intaglio or the target does not have; every one is listed.
+        TargetError: a format that the target does not have, or a pattern that names no layer.
+    """
+    contracts = _contracts(graph, target)
+    return _Placement(graph, target, contracts, LayerFormats(graph, contracts, target, layers or {}), calibrator, weight_calibrator).run()
+
+
+def _contracts(graph: Graph, target: Target) -> dict[str, Contract]:
+    contracts, problems = {}, []
+    for node in graph.nodes:
+        try:
+            contracts[str(node.name)] = float_operator(node).contract(node)
+        except UnsupportedOperatorError as error:
+            problems.append(str(error))
+        if not target.row(node.op_type).supported:
+            problems.append(f"[{node.op_type} {node.name!r}] target {target.name} has no {node.op_type}")
+    if problems:
+        raise UnsupportedOperatorError("\n".join(problems))
+    return contracts
+
+
+@dataclass
+class _Placement:
+    graph: Graph
+    target: Target
+    contracts: dict[str, Contract]
+    layers: LayerFormats
+    calibrator: str | None
+    weight_calibrator: str | None
+
+    def run(self) -> Plan:
+        self.plan = Plan(self.target.name, self.target.rule, self.target.accumulator)
+        for value in self.graph.inputs:
+            fmt = self.layers.input_format(value)
+            self._own(value, fmt, "input of the network; its range is that of the calibration data")
+        for node in self.graph.nodes:
+            self._operator(node)
+            self._constants(node)
+            for output in node.outputs:
+                if output.name:
+                    self._output(node, output)
+        for node in self.graph.nodes:
+            if isinstance(self.contracts[str(node.name)].output, Joined):
+                self._join(node)
+        return self.plan
+
+    def _operator(self, node: ir.Node) -> None:
+        fused = []
+        last = node
+        while (after := self._fused_clamp(last)) is not None:
+            fused.append(str(after.name))
+            last = after
+        why = f"saturation does the work of {', '.join(fused)}" if fused else ""
+        self.plan.operators[str(node.name)] = OperatorPlan(str(node.name), node.op_type, True, why, tuple(fused))
+
+    def _fused_clamp(self, node: ir.Node) -> ir.Node | None:
+        """The clamp behind a node that can be its saturation."""
+        contract = self.contracts[str(node.name)]
+        if not (contract.fuses_clamp or contract.clamp) or len(node.outputs) != 1:
+            return None
+        if contract.clamp and not self._is_fused(node):
+            return None  # a clamp that stands alone swallows no further one: the passes merge such pairs
+        value = node.outputs[0]
+        users = consumers(value)
+        if len(users) != 1 or is_output(value) or self.contracts[str(users[0].name)].clamp is None:
+            return None
+        return users[0]
+
+    def _is_fused(self, node: ir.Node) -> bool:
+        producer = node.inputs[0].producer() if node.inputs[0] is not None else None
+        return producer is not None and self._fused_clamp(producer) is node
+
+    def _output(self, node: ir.Node, value: ir.Value) -> None:
+        name, rule = str(value.name), self.contracts[str(node.name)].output
+        after = self._fused_clamp(node)
+        if after is not None:
+            result = str(after.outputs[0].name)
+            why = f"stays in the accumulator: {after.op_type} is the saturation of {node.op_type}"
+            self._add(ValuePlan(name, Role.ACTIVATION, Source.FUSED, why, of=(result,)))
+            return
+        if self.target.row(node.op_type).output == "same":
+            rule = Same(0)
+        fmt = self.layers.activation_format(node)
+        match rule:
+            case Same(index):
+                source = node.inputs[index]
+                assert source is not None
+                self._shared(name, str(source.name), f"{node.op_type} moves integers, so it keeps the parameters of {source.name}")
+            case Plain():
+                self._add(ValuePlan(name, Role.ACTIVATION, Source.PLAIN, f"{node.op_type} gives indices, not quantized numbers"))
+            case Fixed():
+                self._fixed(node, name, fmt, rule)
+            case Own() | Joined():
+                fused = self._is_fused(node)
+                why = (
+                    f"range after {node.op_type}, the only one that needs a representation: it is fused into the operator before"
+                    if fused
+                    else f"{node.op_type} computes new values; their range is measured"
+                )
+                self._own(value, fmt, why)
+
+    def _own(self, value: ir.Value, fmt: TensorFormat, why: str) -> None:
+        calibrator = self.calibrator or fmt.calibrator
+        self._add(
+            ValuePlan(str(value.name), Role.ACTIVATION, Source.OWN, why, Format(fmt.type, fmt.scheme, PerTensor()), calibrator=calibrator)
+        )
+
+    def _shared(self, name: str, source: str, why: str) -> None:
+        if self.plan.root(source).source is Source.PLAIN:
+            self._add(ValuePlan(name, Role.ACTIVATION, Source.PLAIN, why))
+        else:
+            self._add(ValuePlan(name, Role.ACTIVATION, Source.SHARED, why, self.plan.root(source).format, of=(source,)))
+
+    def _fixed(self, node: ir.Node, name: str, fmt: TensorFormat, rule: Fixed) -> None:
+        row = self.target.row(node.op_type)
+        if row.scale is not None and row.zero_point is not None:
+            params = QuantParams(fmt.type, row.scale, row.zero_point)  # type: ignore[arg-type]
+            why = f"target {self.target.name} fixes the output of {node.op_type}"
+        else:
+            params = fixed_params(rule, fmt)
+            why = f"{node.op_type} lies in [{rule.low:g}, {rule.high:g}) whatever the data"
+        self._add(ValuePlan(name, Role.ACTIVATION, Source.FIXED, why, Format(fmt.type, fmt.scheme), params=params))
+
+    def _constants(self, node: ir.Node) -> None:
+        contract = self.contracts[str(node.name)]
+        for value, role in zip(node.inputs, contract.roles, strict=False):
+            if value is None or role in (Role.ACTIVATION, Role.OFFLINE):
+                continue
+            name = str(value.name)
+            if role is Role.WEIGHT:
+                fmt = self.layers.weight_format(node)
+                made = Format(fmt.type, fmt.scheme, fmt.granularity(contract.weight_axis))
+                calibrator = self.weight_calibrator or fmt.calibrator
+                per = "one scale per output channel" if fmt.per == "channel" and contract.weight_axis is not None else f"one scale per {fmt.per}"
+                self._add(ValuePlan(name, role, Source.OWN, f"weight of {node.name}: {per}", made, calibrator=calibrator))
+            elif role is Role.SIDE:
+                fmt = self.layers.activation_format(node)
+                why = f"constant operand of {node.name}; its range is known"
+                self._add(ValuePlan(name, role, Source.OWN, why, Format(fmt.type, fmt.scheme), calibrator="max"))
+            else:
+                weight = next(str(v.name) for v, r in zip(node.inputs, contract.roles, strict=False) if r is Role.WEIGHT and v is not None)
+                data = str(node.inputs[0].name) if node.inputs[0] is not None else ""
+                why = f"bias of {node.name}: int32 on the accumulator's own grid, scale_x * scale_w"
+                self._add(ValuePlan(name, role, Source.DERIVED, why, of=(data, weight)))
+
+    def _join(self, node: ir.Node) -> None:
+        """Let what is concatenated be written with the result's parameters, where nobody else reads it."""
+        output = str(node.outputs[0].name)
+        for value in node.inputs:
+            if value is None:
+                continue
+            plan = self.plan[str(value.name)]
+            same_type = plan.format is not None and plan.format == self.plan[output].format
+            if plan.source is Source.OWN and plan.role is Role.ACTIVATION and same_type and not is_output(value):
+                if len(consumers(value)) == 1 and value.producer() is not None:
+                    plan.source, plan.of, plan.calibrator = Source.SHARED, (output,), None
+                    plan.why = f"only {node.name} reads it: written on the grid of {output}, so nothing is requantized"
+                else:
+                    plan.why += f"; requantized for {node.name}, as others read it too"
+
+    def _add(self, value: ValuePlan) -> None:
+        self.plan.values[value.name] = value
+
+
+def fixed_params(rule: Fixed, fmt: TensorFormat) -> QuantParams:
+    """Parameters of a value in [low, high): a whole number of steps, the usual ones of 1/256 and 1/128 for 8 bits."""
+    kind = fmt.type
+    if fmt.scheme is Scheme.ASYMMETRIC:
+        scale = (rule.high - rule.low) / 2.0**kind.bits
+        zero_point = round(kind.qmin - rule.low / scale)
+    else:
+        scale = max(abs(rule.low), abs(rule.high)) / 2.0 ** (kind.bits - kind.signed)
+        zero_point = 0
+    return QuantParams(kind, scale, zero_point)  # type: ignore[arg-type]
+
+

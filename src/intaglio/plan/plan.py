@@ -1,0 +1,208 @@
+"""The Plan: how each value of a Graph is represented, where its parameters come from, and why."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from intaglio.errors import PlanError
+from intaglio.number import Granularity, IntType, PerTensor, QuantParams, Rule, Scheme
+from intaglio.number.granularity import granularity_from_json, granularity_to_json
+from intaglio.ops import Role
+
+FORMAT_VERSION = 1
+
+
+class Source(Enum):
+    """Where a value's parameters come from."""
+
+    OWN = "own"  # found for this value: by calibration, or from its constants
+    SHARED = "shared"  # the parameters of another value
+    DERIVED = "derived"  # computed from those of others (a bias)
+    FIXED = "fixed"  # known from mathematics, or fixed by the target
+    FUSED = "fused"  # no representation of its own: it lives in the accumulator until the fused activation
+    PLAIN = "plain"  # integers that are no quantized numbers
+
+
+@dataclass(frozen=True)
+class Format:
+    """The number format that a value shall have."""
+
+    type: IntType
+    scheme: Scheme
+    granularity: Granularity = PerTensor()
+
+    def __str__(self) -> str:
+        match self.granularity:
+            case PerTensor():
+                per = "per tensor"
+            case other:
+                per = f"per {other.__class__.__name__.removeprefix('Per').lower()}"
+        return f"{self.type} {self.scheme.value} {per}"
+
+
+@dataclass
+class ValuePlan:
+    """How one value is represented.
+
+    Args:
+        name: of the Graph value.
+        role: what it is to the operator that reads it (weights, biases) or ACTIVATION.
+        source: where its parameters come from.
+        format: number format; None where there is none to choose (fused, plain).
+        of: the values that `source` refers to: shared with, derived from, fused into.
+        calibrator: how its range is found; None where nothing is to find.
+        params: the parameters, once known.
+        why: one sentence.
+    """
+
+    name: str
+    role: Role
+    source: Source
+    why: str
+    format: Format | None = None
+    of: tuple[str, ...] = ()
+    calibrator: str | None = None
+    params: QuantParams | None = None
+
+
+@dataclass
+class OperatorPlan:
+    """How one operator runs: as integers, or why not; and the activation that it swallows."""
+
+    name: str
+    op_type: str
+    integer: bool = True
+    why: str = ""
+    fused: tuple[str, ...] = ()  # names of the clamp nodes that are this operator's saturation
+
+
+@dataclass
+class Plan:
+    """The representation of every value and operator of one Graph; plain data.
+
+    Args:
+        target: name of the target that it was made for.
+        rule: the rounding rule.
+        accumulator: bits of the accumulator.
+        values: by Graph value name, weights included.
+        operators: by Graph node name.
+    """
+
+    target: str
+    rule: Rule
+    accumulator: int = 32
+    values: dict[str, ValuePlan] = field(default_factory=dict)
+    operators: dict[str, OperatorPlan] = field(default_factory=dict)
+
+    def root(self, name: str) -> ValuePlan:
+        """The value whose parameters a value has, through any chain of sharing."""
+        value = self[name]
+        while value.source is Source.SHARED:
+            value = self[value.of[0]]
+        return value
+
+    def params(self, name: str) -> QuantParams | None:
+        """The parameters of a value; None where it is fused, plain, or not calibrated yet."""
+        return self.root(name).params
+
+    def __getitem__(self, name: str) -> ValuePlan:
+        try:
+            return self.values[name]
+        except KeyError:
+            raise PlanError(f"[value {name!r}] the Plan has no such value; it was made for another Graph") from None
+
+    def calibrated(self, role: Role = Role.ACTIVATION) -> Iterator[ValuePlan]:
+        """The values of a role whose ranges are found, each once."""
+        return (v for v in self.values.values() if v.source is Source.OWN and v.role is role)
+
+    def copy(self) -> Plan:
+        """An independent copy (parameters are immutable and shared)."""
+        return dataclasses.replace(
+            self,
+            values={k: dataclasses.replace(v) for k, v in self.values.items()},
+            operators={k: dataclasses.replace(v) for k, v in self.operators.items()},
+        )
+
+    def to_json(self) -> str:
+        """The Plan as JSON text; `from_json` reads it back, equal in every parameter."""
+        return json.dumps(
+            {
+                "format": "intaglio-plan",
+                "version": FORMAT_VERSION,
+                "target": self.target,
+                "rule": self.rule.value,
+                "accumulator": self.accumulator,
+                "values": [_value_to_json(v) for v in self.values.values()],
+                "operators": [dataclasses.asdict(o) for o in self.operators.values()],
+            },
+            indent=1,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        """Read what `to_json` wrote.
+
+        Raises:
+            PlanError: no Plan, or one of a newer version.
+        """
+        try:
+            data = json.loads(text)
+            if data["format"] != "intaglio-plan" or data["version"] > FORMAT_VERSION:
+                raise PlanError(
+                    f"plan: expected format intaglio-plan up to version {FORMAT_VERSION}, "
+                    f"got {data['format']!r} version {data['version']!r}; use a newer intaglio"
+                )
+            values = [_value_from_json(v) for v in data["values"]]
+            operators = [OperatorPlan(**{**o, "fused": tuple(o["fused"])}) for o in data["operators"]]
+            return cls(
+                data["target"],
+                Rule(data["rule"]),
+                data["accumulator"],
+                {v.name: v for v in values},
+                {o.name: o for o in operators},
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise PlanError(f"plan: not a Plan that `Plan.to_json` wrote ({type(error).__name__}: {error})") from None
+
+
+def _value_to_json(value: ValuePlan) -> dict[str, Any]:
+    fmt = value.format
+    return {
+        "name": value.name,
+        "role": value.role.value,
+        "source": value.source.value,
+        "why": value.why,
+        "format": fmt
+        and {
+            "type": fmt.type.name,
+            "scheme": fmt.scheme.value,
+            "granularity": granularity_to_json(fmt.granularity),
+        },
+        "of": list(value.of),
+        "calibrator": value.calibrator,
+        "params": value.params and value.params.to_json(),
+    }
+
+
+def _value_from_json(data: dict[str, Any]) -> ValuePlan:
+    fmt = data["format"]
+    return ValuePlan(
+        name=data["name"],
+        role=Role(data["role"]),
+        source=Source(data["source"]),
+        why=data["why"],
+        format=fmt
+        and Format(
+            IntType.parse(fmt["type"]),
+            Scheme(fmt["scheme"]),
+            granularity_from_json(fmt["granularity"]),
+        ),
+        of=tuple(data["of"]),
+        calibrator=data["calibrator"],
+        params=data["params"] and QuantParams.from_json(data["params"]),
+    )

@@ -1,0 +1,221 @@
+"""The reference interpreter: runs a Program in NumPy and defines what every other engine must return.
+
+A batched Program runs with any number of samples in axis 0, in chunks that keep the live tensors within a few tens of
+megabytes; any other Program runs sample by sample, in the shapes that it declares. A tensor is dropped after its last
+reader.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intaglio.errors import DataError
+
+if TYPE_CHECKING:
+    from intaglio.program.program import Program, TensorInfo
+
+Arrays = dict[str, NDArray[Any]]
+Input = NDArray[Any] | Mapping[str, NDArray[Any]]
+CHUNK_ELEMENTS = 1 << 21  # elements of the largest node's inputs and output, per chunk of samples
+
+
+def run(program: Program, *x: Input) -> Any:
+    """Float in, float out.
+
+    Args:
+        program: what to run.
+        x: one real array per input in order, or one mapping from input names to arrays; axis 0 is the batch.
+    Returns:
+        The output's real values (float32; integers where the output is a plain index), bare when there is one
+        output, otherwise a tuple.
+    Raises:
+        DataError: an input is missing, unknown, not real numbers, not finite, or of a wrong shape.
+    """
+    codes = quantize_inputs(program, *x)
+    out = _run(program, codes, program.outputs)
+    return _bare([_dequantize(program.tensors[name], out[name]) for name in program.outputs])
+
+
+def run_int(program: Program, *x_q: Input) -> Any:
+    """Integers in, integers out.
+
+    Args:
+        program: what to run.
+        x_q: codes of the input tensors' types, as for `run`.
+    Returns:
+        Codes of the outputs, bare when there is one.
+    Raises:
+        DataError: as for `run`, and a code is outside its type.
+    """
+    out = _run(program, _check_codes(program, x_q), program.outputs)
+    return _bare([out[name] for name in program.outputs])
+
+
+def trace(program: Program, *x_q: Input) -> Arrays:
+    """Every tensor by name, constants included, for integers in. Keeps them all: give it few samples."""
+    return _run(program, _check_codes(program, x_q), tuple(program.tensors))
+
+
+def trace_real(program: Program, *x: Input) -> Arrays:
+    """The real value of every tensor that stands for a value of the Graph, by the Graph's name and in its axis order.
+
+    Where several tensors stand for one value, the last one is given.
+
+    Args:
+        program: what to run.
+        x: real inputs, as for `run`.
+    """
+    codes = _run(program, quantize_inputs(program, *x), tuple(program.tensors))
+    values = {}
+    for name, q in codes.items():
+        info = program.tensors[name]
+        if info.graph_name is not None:
+            real = _dequantize(info, q)
+            values[info.graph_name] = real if info.axes is None else real.transpose(np.argsort(info.axes))
+    return values
+
+
+def quantize_inputs(program: Program, *x: Input) -> tuple[NDArray[Any], ...]:
+    """Real inputs on the input tensors' grids, checked.
+
+    Raises:
+        DataError: as for `run`.
+    """
+    codes = []
+    for info, value in _inputs(program, x):
+        if info.params is None:
+            codes.append(_codes(info, value))
+            continue
+        if value.dtype.kind not in "fiu":
+            raise DataError(f"input '{info.name}': expected real numbers, got an array of {value.dtype}")
+        real = value.astype(np.float32)
+        if not np.isfinite(real).all():
+            bad = np.flatnonzero(~np.isfinite(real))
+            raise DataError(
+                f"input '{info.name}': expected finite numbers, got {real.reshape(-1)[bad[0]]} at "
+                f"{tuple(int(i) for i in np.unravel_index(bad[0], real.shape))} ({bad.size} of {real.size} are not finite)"
+            )
+        codes.append(info.params.quantize(real))
+    return tuple(codes)
+
+
+def _inputs(program: Program, x: Sequence[Input]) -> list[tuple[TensorInfo, NDArray[Any]]]:
+    """Pair the inputs with their tensors and check count, names, ranks and shapes."""
+    names = program.inputs
+    if len(x) == 1 and isinstance(x[0], Mapping):
+        given = dict(x[0])
+        if set(given) != set(names):
+            raise DataError(f"inputs: expected {_list(names)}, got {_list(given)}")
+    elif len(x) != len(names):
+        raise DataError(f"inputs: expected {len(names)} arrays ({_list(names)}), got {len(x)}")
+    else:
+        given = dict(zip(names, x, strict=True))
+    pairs = [(program.tensors[name], np.asarray(given[name])) for name in names]
+    for info, value in pairs:
+        _check_shape(program, info, value)
+    samples = {value.shape[0] for _, value in pairs if value.ndim}
+    if len(samples) > 1 and (program.batched or all(info.shape[:1] == (1,) for info, _ in pairs)):
+        raise DataError(f"inputs: expected the same number of samples in each, got {sorted(samples)}")
+    return pairs
+
+
+def _check_shape(program: Program, info: TensorInfo, value: NDArray[Any]) -> None:
+    if value.shape == info.shape:
+        return
+    rest = info.shape[1:]
+    if info.shape[:1] == (1,) and value.ndim and value.shape[0] > 0 and value.shape[1:] == rest:
+        return
+    want = ("N", *rest) if info.shape[:1] == (1,) else info.shape
+    text = f"input '{info.name}': expected shape ({', '.join(map(str, want))}), got {value.shape}"
+    if value.shape == rest:
+        text += "; add a batch axis in front: x[None]"
+    elif value.ndim == len(info.shape) > 2 and sorted(value.shape[1:]) == sorted(rest):
+        text += "; the axes look permuted (channels first or last?): transpose the data"
+    raise DataError(text)
+
+
+def _check_codes(program: Program, x: Sequence[Input]) -> tuple[NDArray[Any], ...]:
+    return tuple(_codes(info, value) for info, value in _inputs(program, x))
+
+
+def _codes(info: TensorInfo, value: NDArray[Any]) -> NDArray[Any]:
+    if value.dtype.kind not in "iu":
+        raise DataError(f"input '{info.name}': expected integers of type {info.type}, got an array of {value.dtype}")
+    if not info.type.holds(value):
+        raise DataError(
+            f"input '{info.name}': expected codes of {info.type} ({info.type.qmin} to {info.type.qmax}), "
+            f"got {value.min()} to {value.max()}"
+        )
+    return value.astype(info.type.dtype, copy=False)
+
+
+def _run(program: Program, codes: Sequence[NDArray[Any]], keep: Sequence[str]) -> Arrays:
+    """The tensors named in `keep`, for any number of samples."""
+    inputs = dict(zip(program.inputs, codes, strict=True))
+    declared = {name: program.tensors[name].shape for name in program.inputs}
+    if not any(x.shape != declared[name] for name, x in inputs.items()):
+        return _execute(program, inputs, keep)
+    samples = next(x.shape[0] for name, x in inputs.items() if x.shape != declared[name])
+    step = _samples_per_chunk(program) if program.batched else 1
+    if step >= samples:
+        return _execute(program, inputs, keep)
+
+    def part(start: int) -> Arrays:
+        chunk = {n: x[start : start + step] if declared[n][:1] == (1,) else x for n, x in inputs.items()}
+        return _execute(program, chunk, keep)
+
+    return _joined(part, range(0, samples, step), keep, program)
+
+
+def _joined(part: Callable[[int], Arrays], starts: range, keep: Sequence[str], program: Program) -> Arrays:
+    parts: dict[str, list[NDArray[Any]]] = {name: [] for name in keep}
+    for start in starts:
+        for name, x in part(start).items():
+            parts[name].append(x)
+    out = {}
+    for name, arrays in parts.items():
+        if name in program.constants:
+            out[name] = arrays[0]
+        elif program.batched or program.tensors[name].shape[:1] == (1,):
+            out[name] = np.concatenate(arrays)
+        else:  # a value without a batch axis gets one
+            out[name] = np.stack(arrays)
+    return out
+
+
+def _execute(program: Program, inputs: Arrays, keep: Sequence[str]) -> Arrays:
+    """Run every node once; tensors outside `keep` are dropped after their last reader."""
+    last = {name: i for i, node in enumerate(program.nodes) for name in node.inputs}
+    kept = set(keep)
+    live = {**program.constants, **inputs}
+    for i, node in enumerate(program.nodes):
+        live[node.output] = node.operator.integer(*(live[name] for name in node.inputs))
+        for name in {*node.inputs, node.output}:
+            if last.get(name, -1) <= i and name not in kept:
+                live.pop(name, None)
+    return {name: live[name] for name in keep}
+
+
+def _samples_per_chunk(program: Program) -> int:
+    def elements(names: Sequence[str]) -> int:
+        return sum(math.prod(program.tensors[name].shape) for name in names)
+
+    largest = max((elements([*node.inputs, node.output]) for node in program.nodes), default=1)
+    return max(1, CHUNK_ELEMENTS // max(1, largest))
+
+
+def _dequantize(info: TensorInfo, q: NDArray[Any]) -> NDArray[Any]:
+    return q if info.params is None else info.params.dequantize(q)
+
+
+def _bare(values: list[Any]) -> Any:
+    return values[0] if len(values) == 1 else tuple(values)
+
+
+def _list(names: Sequence[str] | Mapping[str, Any]) -> str:
+    return ", ".join(f"'{name}'" for name in names) or "none"

@@ -1,0 +1,92 @@
+"""What every integer operator is: a frozen record of integer parameters that knows its shape and its integers."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intaglio.errors import ProgramError
+from intaglio.number import IntType
+
+Ints = NDArray[Any]
+Shape = tuple[int, ...]
+
+OPERATORS: dict[str, type[Operator]] = {}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Operator(ABC):
+    """One integer operator with its parameters.
+
+    Fields may be int, bool, str, tuples of int, `IntType`, `Requantize` (or None), or integer arrays; the file
+    format writes and reads any operator made of these. `kind` names the operator in files and in C.
+
+    Some field names have one meaning everywhere, and the verifier holds them to it:
+    `x_zero_point` (or `a_`, `b_zero_point`) is a code of the first (second) input, `y_zero_point` one of the output;
+    `low <= high` are codes of the output; an array `weight` holds codes of `weight_type` and is stored in its bits;
+    a `Requantize` is normalised and follows the Program's rounding rule.
+    """
+
+    kind: ClassVar[str]
+    operands: ClassVar[int | None] = 1  # how many inputs; None: any number from 1
+    # Its factors hold more than scales (a count, a slope), so under the rule `shift` they may round by `half_up`.
+    divides: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "kind" in cls.__dict__:
+            assert cls.kind not in OPERATORS, cls.kind
+            OPERATORS[cls.kind] = cls
+
+    @abstractmethod
+    def shape(self, *inputs: Shape) -> Shape:
+        """Shape of the output for inputs of these shapes, once `check` has passed."""
+
+    @abstractmethod
+    def out_type(self, *inputs: IntType) -> IntType:
+        """Type of the output for inputs of these types."""
+
+    @abstractmethod
+    def integer(self, *inputs: Ints) -> Ints:
+        """The output: what every kernel must return, bit for bit."""
+
+    def check(self, *inputs: Shape) -> None:
+        """Verify the parameters against each other and the input shapes (a file may lie).
+
+        Raises:
+            ProgramError: a parameter is out of range or of the wrong shape.
+        """
+
+    def check_types(self, *inputs: IntType) -> None:
+        """Verify the parameters against the input types.
+
+        Raises:
+            ProgramError: a type is not what the operator takes, or a table holds what the output type does not.
+        """
+
+    def accumulator_bound(self, shapes: tuple[Shape, ...], types: tuple[IntType, ...]) -> int:
+        """A magnitude that no accumulator exceeds, whatever codes the inputs hold; 0 where there is none."""
+        return 0
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
+        """Random attributes, parameters and inputs for the parity tests, extremes included."""
+        raise AssertionError(f"{cls.kind} has no samples")
+
+    def accumulators(self, *inputs: Shape) -> int:
+        """Multiply-accumulate operations of one run, 0 for operators that have none."""
+        return 0
+
+    def fail(self, message: str) -> ProgramError:
+        """The error that names this operator."""
+        return ProgramError(f"{self.kind}: {message}")
+
+    def expect(self, condition: bool, message: str) -> None:
+        """Raise `fail(message)` unless the condition holds."""
+        if not condition:
+            raise self.fail(message)

@@ -1,0 +1,189 @@
+"""Average pool over channels-last images.
+
+    acc[n,i,j,c] = sum_{u,v} (x[n, i*s+u*d-p, j*s+v*d-p, c] - z_x)           padding adds nothing
+    y = clamp(z_y + acc * M[i,j], low, high)                                 M = s_x / (s_y count[i,j])
+
+Without a `requantize` (rule `tflite`, equal parameters) TFLite's own integer division instead:
+
+    total = acc + count * z_x                                                the sum of the codes themselves
+    y = clamp((total + sign(total) * count / 2) / count, low, high)          C division: ties away from zero
+
+Source of the latter: TensorFlow Lite, reference_integer_ops::AveragePool.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams, Requantize, Rule
+from intaglio.number.fixedpoint import saturate
+from intaglio.program.factors import check_bound, clamp_of, counted, same_params, scale_of, zero_point_of
+from intaglio.program.operator import Ints, Operator, Shape
+from intaglio.program.sampling import codes, params
+from intaglio.program.windows import Pair, Window
+
+
+@dataclass(frozen=True, eq=False)
+class AveragePool2d(Operator):
+    """See the module's equation.
+
+    Args:
+        kernel, strides, dilations: (vertical, horizontal).
+        pads: (top, left, bottom, right).
+        counts: int32, () or (H', W', 1): by how much each position's sum is divided.
+        x_zero_point, y_zero_point: of input and output.
+        requantize: acc to output steps, the shape of `counts`; None: TFLite's division.
+        low, high: clamp of the output codes.
+        out: type of the output.
+    """
+
+    kind: ClassVar[str] = "average_pool2d"
+    divides: ClassVar[bool] = True
+
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    pads: tuple[int, ...]
+    counts: Ints
+    x_zero_point: int
+    y_zero_point: int
+    requantize: Requantize | None
+    low: int
+    high: int
+    out: IntType
+
+    @classmethod
+    def from_real(
+        cls,
+        x: QuantParams,
+        y: QuantParams,
+        *,
+        input_shape: Pair,
+        kernel: Pair,
+        strides: Pair = (1, 1),
+        dilations: Pair = (1, 1),
+        pads: Pair = (0, 0, 0, 0),
+        extra: Pair = (0, 0),
+        count_include_pad: bool = False,
+        rule: Rule,
+        low: int | None = None,
+        high: int | None = None,
+    ) -> AveragePool2d:
+        """From quantization parameters, one scale each.
+
+        Args:
+            x, y: parameters.
+            input_shape: (H, W) of the image.
+            kernel, strides, dilations, pads: of the window.
+            extra: (bottom, right) padding that `ceil_mode` adds behind `pads`; it never counts.
+            count_include_pad: whether `pads` counts.
+            rule: under `tflite` with equal parameters, TFLite's division.
+            low, high: clamp in output codes.
+        Raises:
+            LoweringError: a factor is out of range.
+        """
+        full = (pads[0], pads[1], pads[2] + extra[0], pads[3] + extra[1])
+        counts = _counts(input_shape, Window(kernel, strides, dilations, full), extra, include=count_include_pad)
+        if (counts == counts[0, 0]).all():
+            counts = counts[0, 0, 0]
+        check_bound(math.prod(kernel) * x.type.reach(zero_point_of(x)), wide=False)
+        divide = rule is Rule.TFLITE and same_params(x, y)
+        low, high = clamp_of(y, low, high)
+        return cls(
+            kernel=kernel,
+            strides=strides,
+            dilations=dilations,
+            pads=full,
+            counts=np.asarray(counts, np.int32),
+            x_zero_point=zero_point_of(x),
+            y_zero_point=zero_point_of(y),
+            requantize=None if divide else counted(scale_of(x) / scale_of(y) / np.maximum(counts, 1), rule),
+            low=low,
+            high=high,
+            out=y.type,
+        )
+
+    @property
+    def window(self) -> Window:
+        """The window that moves over the image."""
+        return Window(self.kernel, self.strides, self.dilations, self.pads)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """(N, H, W, C) to (N, H', W', C)."""
+        n, h, w, c = inputs[0]
+        return (n, *self.window.out(h, w), c)
+
+    def out_type(self, *inputs: IntType) -> IntType:
+        """`out`."""
+        return self.out
+
+    def check(self, *inputs: Shape) -> None:
+        """The window fits; counts and multipliers are one or one per position."""
+        self.window.check(self, inputs[0])
+        per_position = (*self.shape(*inputs)[1:3], 1)
+        self.expect(
+            self.counts.dtype == np.int32 and self.counts.shape in ((), per_position)
+            and 1 <= self.counts.min() and self.counts.max() <= math.prod(self.kernel),
+            f"expected int32 counts of shape () or {per_position} from 1 to {math.prod(self.kernel)}",
+        )  # fmt: skip
+        if self.requantize is not None:
+            got = self.requantize.multiplier.shape
+            self.expect(got in ((), per_position), f"expected 1 multiplier or {per_position}, got {got}")
+
+    def accumulator_bound(self, shapes: tuple[Shape, ...], types: tuple[IntType, ...]) -> int:
+        """`kh * kw` times the largest code, with its zero point and without."""
+        return math.prod(self.kernel) * max(types[0].reach(self.x_zero_point), types[0].reach())
+
+    def integer(self, *inputs: Ints) -> Ints:
+        """Codes of the output, (N, H', W', C)."""
+        windows = self.window.view(inputs[0], self.x_zero_point)
+        acc = np.zeros_like(windows[:, :, :, 0, 0], np.int64)
+        for u in range(self.kernel[0]):
+            for v in range(self.kernel[1]):
+                acc += windows[:, :, :, u, v]
+        acc -= math.prod(self.kernel) * self.x_zero_point
+        if self.requantize is not None:
+            return self.requantize.apply(acc, self.y_zero_point, self.low, self.high, self.out)
+        counts = self.counts.astype(np.int64)
+        total = acc + counts * self.x_zero_point
+        quotient = np.sign(total) * ((np.abs(total) + counts // 2) // counts)
+        return saturate(quotient, self.low, self.high, self.out.dtype)
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
+        """Padding counted, not counted and added by ceil_mode; equal and unequal parameters; extremes."""
+        windows = [((2, 2), (2, 2), (0, 0, 0, 0), (0, 0)), ((3, 3), (1, 2), (1, 1, 1, 1), (0, 1)), ((7, 6), (1, 1), (0,) * 4, (0, 0))]
+        for kernel, strides, pads, extra in windows:
+            for rule, type in ((Rule.HALF_UP, UINT8), (Rule.TFLITE, INT8), (Rule.SHIFT, INT8), (Rule.HALF_UP, INT16)):
+                for include in (False, True):
+                    x = params(rng, type, rule)
+                    yield (
+                        cls.from_real(
+                            x,
+                            x if include else params(rng, type, rule),
+                            input_shape=(7, 6),
+                            kernel=kernel,
+                            strides=strides,
+                            pads=pads,
+                            extra=extra,
+                            count_include_pad=include,
+                            rule=rule,
+                        ),
+                        (codes(rng, type, (2, 7, 6, 3), extreme=include),),
+                    )
+
+
+def _counts(image: Pair, window: Window, extra: Pair, *, include: bool) -> Ints:
+    """Elements that count at each position, int64, (H', W', 1)."""
+    axes = []
+    for axis, size in enumerate(window.out(*image)):
+        taps = np.arange(window.kernel[axis]) * window.dilations[axis] - window.pads[axis]
+        rows = np.arange(size)[:, None] * window.strides[axis] + taps
+        first, last = (-window.pads[axis], image[axis] + window.pads[axis + 2] - extra[axis]) if include else (0, image[axis])
+        axes.append(((rows >= first) & (rows < last)).sum(axis=1))
+    return np.asarray(np.outer(axes[0], axes[1])[:, :, None], np.int64)

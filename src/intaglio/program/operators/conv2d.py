@@ -1,0 +1,162 @@
+"""Convolution over channels-last images.
+
+    acc[n,i,j,o] = bias[o] + sum_{u,v,c} (x[n, i*s+u*d-p, j*s+v*d-p, c] - z_x) * (w[o,u,v,c] - z_w[o])
+    y = clamp(z_y + acc * M[o], low, high)            padding reads as z_x, that is real 0
+
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from intaglio.number import INT8, INT16, UINT8, IntType, PerChannel, QuantParams, Rule, exact_matmul
+from intaglio.program.operator import Ints, Operator, Shape
+from intaglio.program.sampling import codes, params
+from intaglio.program.weighted import Weighted, products, weighted_fields
+from intaglio.program.windows import Window
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Conv2d(Weighted):
+    """See the module's equation. The other fields are those of `Weighted`; one dimension: a height of 1.
+
+    Args:
+        weight: (O, kh, kw, I/groups), codes of `weight_type`.
+        strides, dilations: (vertical, horizontal).
+        pads: (top, left, bottom, right).
+        groups: I and O are divided into this many independent parts.
+    """
+
+    kind: ClassVar[str] = "conv2d"
+
+    strides: tuple[int, ...] = (1, 1)
+    dilations: tuple[int, ...] = (1, 1)
+    pads: tuple[int, ...] = (0, 0, 0, 0)
+    groups: int = 1
+
+    @classmethod
+    def from_real(
+        cls,
+        x: QuantParams,
+        w: QuantParams,
+        y: QuantParams,
+        weight: Ints,
+        bias: Any,
+        rule: Rule,
+        *,
+        strides: tuple[int, ...] = (1, 1),
+        dilations: tuple[int, ...] = (1, 1),
+        pads: tuple[int, ...] = (0, 0, 0, 0),
+        groups: int = 1,
+        low: int | None = None,
+        high: int | None = None,
+        wide: bool | None = None,
+    ) -> Conv2d:
+        """From quantization parameters; see `weighted_fields` for those and the errors.
+
+        Args:
+            weight: codes of w.type, (O, kh, kw, I/groups).
+        """
+        fields = weighted_fields(x, w, y, weight, bias, rule, low, high, wide)
+        return cls(**fields, strides=strides, dilations=dilations, pads=pads, groups=groups)
+
+    @property
+    def window(self) -> Window:
+        """The window that moves over the image."""
+        return Window(self.weight.shape[1:3], self.strides, self.dilations, self.pads)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """(N, H, W, I) to (N, H', W', O)."""
+        n, h, w, _ = inputs[0]
+        return (n, *self.window.out(h, w), self.weight.shape[0])
+
+    def check(self, *inputs: Shape) -> None:
+        """Weights, bias and multipliers agree in channels; the window fits the padded image."""
+        self.check_channels(4)
+        self.window.check(self, inputs[0])
+        o, _, _, channels = self.weight.shape
+        self.expect(
+            self.groups >= 1 and channels * self.groups == inputs[0][-1] and o % self.groups == 0,
+            f"weight {self.weight.shape} in {self.groups} groups does not fit an input of shape {inputs[0]}",
+        )
+
+    def integer(self, *inputs: Ints) -> Ints:
+        """Codes of the output, (N, H', W', O)."""
+        return self.finish(self.accumulate(inputs[0]))
+
+    def accumulate(self, x: Ints) -> Ints:
+        """The accumulators, (N, H', W', O), int32 or int64."""
+        weight = self.centred()
+        # Padding with z_x lets the products use the codes as they are; the zero point's share is one constant:
+        # sum (x - z_x) * w = sum x * w - z_x * sum w.
+        sums = weight.reshape(weight.shape[0], -1).sum(axis=1, dtype=np.int64)
+        bias = self.bias - np.int64(self.x_zero_point) * sums
+        bound = max(abs(int(x.min())), abs(int(x.max())), abs(self.x_zero_point))
+        windows = self.window.view(x, self.x_zero_point)
+        if weight.shape[-1] == 1 and self.groups > 1:
+            acc = self._depthwise(windows, weight)
+        else:
+            acc = self._grouped(windows, weight, bound)
+        # The bias has the accumulator's type: where 32 bits are proved for all codes, they are for code 0, the bias.
+        acc += bias.astype(acc.dtype)
+        return acc
+
+    def _grouped(self, windows: Ints, weight: Ints, bound: int) -> Ints:
+        n, height, width, kh, kw, channels = windows.shape
+        o, each = weight.shape[0] // self.groups, channels // self.groups
+        parts = []
+        for g in range(self.groups):
+            columns = windows[..., g * each : (g + 1) * each].reshape(n * height * width, kh * kw * each)
+            part = weight[g * o : (g + 1) * o].reshape(o, -1)
+            parts.append(exact_matmul(columns, part.T, bound))
+        acc = parts[0] if self.groups == 1 else np.concatenate(parts, axis=-1)
+        if self.requantize.wide:
+            acc = acc.astype(np.int64)
+        return acc.reshape(n, height, width, -1)
+
+    def _depthwise(self, windows: Ints, weight: Ints) -> Ints:
+        """One input channel per output: elementwise products, tap by tap, beat a matrix product per channel."""
+        n, height, width, kh, kw, channels = windows.shape
+        per_input = weight.shape[0] // channels
+        dtype = np.dtype(np.int64 if self.requantize.wide else np.int32)
+        taps = weight.reshape(channels, per_input, kh, kw).astype(dtype)
+        acc = np.zeros((n, height, width, channels, per_input), dtype)
+        for u in range(kh):
+            for v in range(kw):
+                acc += windows[:, :, :, u, v, :, None].astype(dtype) * taps[:, :, u, v]
+        return acc.reshape(n, height, width, -1)
+
+    def accumulators(self, *inputs: Shape) -> int:
+        """Products of one run."""
+        return products(self.shape(*inputs), self.weight)
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
+        """Kernels of 1 to 3, strides, dilations, groups (depthwise too), padding, zero points; extremes."""
+        cases = [(1, 3, 5, 3, 0), (1, 8, 16, 1, 0), (4, 4, 4, 3, 0), (3, 3, 6, 2, 0), (2, 6, 4, 2, 0), (1, 16, 3, 3, 1)]
+        for groups, channels, outputs, size, extreme in cases:
+            for rule, type in ((Rule.HALF_UP, UINT8), (Rule.TFLITE, INT8), (Rule.SHIFT, INT8), (Rule.HALF_UP, INT16)):
+                x, y = params(rng, type, rule, symmetric=type is INT16), params(rng, type, rule, 0.5)
+                weight_type = IntType(4) if groups == 2 else INT8
+                w = QuantParams(weight_type, np.float32(2.0**-5))
+                if rule is Rule.HALF_UP:
+                    w = QuantParams(UINT8, rng.uniform(0.01, 0.05, outputs), np.full(outputs, 128), PerChannel(0))
+                yield (
+                    cls.from_real(
+                        x,
+                        w,
+                        y,
+                        codes(rng, w.type, (outputs, size, size, channels // groups), extreme=bool(extreme)),
+                        rng.uniform(-1, 1, outputs),
+                        rule,
+                        strides=(int(rng.integers(1, 3)), int(rng.integers(1, 3))),
+                        dilations=(int(rng.integers(1, 3)), 1),
+                        pads=tuple(int(p) for p in rng.integers(0, 2, 4)),
+                        groups=groups,
+                    ),
+                    (codes(rng, type, (2, 7, 6, channels), extreme=bool(extreme)),),
+                )

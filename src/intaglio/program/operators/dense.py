@@ -1,0 +1,86 @@
+"""Dense layer: a matrix product with constant weights.
+
+    acc[..., o] = bias[o] + sum_k (x[..., k] - z_x) * (w[o, k] - z_w[o])
+    y = clamp(z_y + acc * M[o], low, high)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from intaglio.number import INT8, INT16, UINT8, IntType, PerChannel, QuantParams, Rule, exact_matmul
+from intaglio.program.operator import Ints, Operator, Shape
+from intaglio.program.sampling import codes, params
+from intaglio.program.weighted import Weighted, products, weighted_fields
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Dense(Weighted):
+    """See the module's equation. The fields are those of `Weighted`; `weight` is (O, K)."""
+
+    kind: ClassVar[str] = "dense"
+
+    @classmethod
+    def from_real(
+        cls,
+        x: QuantParams,
+        w: QuantParams,
+        y: QuantParams,
+        weight: Ints,
+        bias: Any,
+        rule: Rule,
+        *,
+        low: int | None = None,
+        high: int | None = None,
+        wide: bool | None = None,
+    ) -> Dense:
+        """From quantization parameters; see `weighted_fields` for them and the errors. weight: codes (O, K)."""
+        return cls(**weighted_fields(x, w, y, weight, bias, rule, low, high, wide))
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """(..., K) to (..., O)."""
+        return (*inputs[0][:-1], self.weight.shape[0])
+
+    def check(self, *inputs: Shape) -> None:
+        """Weights, bias and multipliers agree; one scale per tensor or output channel, never per group of K."""
+        self.check_channels(2)
+        self.expect(
+            len(inputs[0]) >= 1 and inputs[0][-1] == self.weight.shape[1],
+            f"weight {self.weight.shape} does not fit an input of shape {inputs[0]}",
+        )
+
+    def integer(self, *inputs: Ints) -> Ints:
+        """Codes of the output, (..., O)."""
+        return self.finish(self.accumulate(inputs[0]))
+
+    def accumulate(self, x: Ints) -> Ints:
+        """The accumulators, (..., O), int32 or int64."""
+        weight = self.centred()
+        # As for the convolution: the zero point's share is one constant per channel.
+        bias = self.bias - np.int64(self.x_zero_point) * weight.sum(axis=1, dtype=np.int64)
+        acc = exact_matmul(x[None] if x.ndim == 1 else x, weight.T)
+        if self.requantize.wide:
+            acc = acc.astype(np.int64)
+        acc += bias.astype(acc.dtype)
+        return acc[0] if x.ndim == 1 else acc
+
+    def accumulators(self, *inputs: Shape) -> int:
+        """Products of one run."""
+        return products(self.shape(*inputs), self.weight)
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
+        """Vectors, matrices and sequences; 8-, 4- and 16-bit; all extremes, where the sum is largest."""
+        for shape, outputs, extreme in [((5,), 3, 0), ((2, 64), 10, 0), ((2, 3, 17), 8, 0), ((4, 300), 2, 1)]:
+            for rule, type in ((Rule.HALF_UP, UINT8), (Rule.TFLITE, INT8), (Rule.SHIFT, INT8), (Rule.HALF_UP, INT16)):
+                x, y = params(rng, type, rule, symmetric=type is INT16), params(rng, INT8, rule, 0.5)
+                w = QuantParams(IntType(4) if extreme else INT8, np.float32(2.0**-5))
+                if rule is Rule.TFLITE:
+                    w = QuantParams(INT8, rng.uniform(0.01, 0.05, outputs), np.zeros(outputs, int), PerChannel(0))
+                weight = codes(rng, w.type, (outputs, shape[-1]), extreme=bool(extreme))
+                operator = cls.from_real(x, w, y, weight, rng.uniform(-1, 1, outputs), rule, low=-100, high=100)
+                yield operator, (codes(rng, type, shape, extreme=bool(extreme)),)

@@ -1,0 +1,118 @@
+"""Matrix product of two computed tensors.
+
+    acc[..., m, n] = sum_k (a[..., m, k] - z_a) * (b[..., k, n] - z_b)
+    y = clamp(z_y + acc * M, low, high)               leading axes broadcast
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams, Requantize, Rule, exact_matmul
+from intaglio.program.factors import check_bound, clamp_of, scale_of, zero_point_of
+from intaglio.program.operator import Ints, Operator, Shape
+from intaglio.program.sampling import codes, params
+from intaglio.program.shapes import broadcast
+
+
+@dataclass(frozen=True, eq=False)
+class MatMul(Operator):
+    """See the module's equation.
+
+    Args:
+        a_zero_point, b_zero_point, y_zero_point: of the operands and the output.
+        requantize: acc to output steps, ().
+        low, high: clamp of the output codes.
+        out: type of the output.
+    """
+
+    kind: ClassVar[str] = "matmul"
+    operands: ClassVar[int | None] = 2
+
+    a_zero_point: int
+    b_zero_point: int
+    y_zero_point: int
+    requantize: Requantize
+    low: int
+    high: int
+    out: IntType
+
+    @classmethod
+    def from_real(
+        cls,
+        a: QuantParams,
+        b: QuantParams,
+        y: QuantParams,
+        *,
+        depth: int,
+        rule: Rule,
+        low: int | None = None,
+        high: int | None = None,
+        wide: bool | None = None,
+    ) -> MatMul:
+        """From quantization parameters.
+
+        Args:
+            a, b, y: parameters, one scale each.
+            depth: K, for the proof of the accumulator.
+            rule, low, high, wide: as for `weighted_fields`.
+        Raises:
+            LoweringError: the accumulator may overflow, or the factor is out of range.
+        """
+        bound = depth * a.type.reach(zero_point_of(a)) * b.type.reach(zero_point_of(b))
+        if wide is None:
+            wide = max(a.type.bits, b.type.bits) > 8 and bound >= 1 << 31 and rule is not Rule.TFLITE
+        check_bound(bound, wide=wide)
+        factor = scale_of(a) * scale_of(b) / scale_of(y)
+        low, high = clamp_of(y, low, high)
+        requantize = Requantize.from_real(factor, rule, wide=wide)
+        return cls(zero_point_of(a), zero_point_of(b), zero_point_of(y), requantize, low, high, y.type)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """(..., M, K) and (..., K, N) to (..., M, N)."""
+        a, b = inputs
+        return (*broadcast(self, a[:-2], b[:-2]), a[-2], b[-1])
+
+    def out_type(self, *inputs: IntType) -> IntType:
+        """`out`."""
+        return self.out
+
+    def check(self, *inputs: Shape) -> None:
+        """The inner sizes agree and the leading ones broadcast; one multiplier."""
+        a, b = inputs
+        self.expect(
+            len(a) >= 2 and len(b) >= 2 and a[-1] == b[-2], f"expected (..., M, K) and (..., K, N), got {a} and {b}"
+        )
+        broadcast(self, a[:-2], b[:-2])
+        self.expect(self.requantize.multiplier.shape == (), "expected one multiplier")
+
+    def accumulator_bound(self, shapes: tuple[Shape, ...], types: tuple[IntType, ...]) -> int:
+        """`K * max |a - z_a| * max |b - z_b|`."""
+        return shapes[0][-1] * types[0].reach(self.a_zero_point) * types[1].reach(self.b_zero_point)
+
+    def integer(self, *inputs: Ints) -> Ints:
+        """Codes of the output, (..., M, N)."""
+        a = inputs[0].astype(np.int32) - np.int32(self.a_zero_point)
+        b = inputs[1].astype(np.int32) - np.int32(self.b_zero_point)
+        return self.requantize.apply(exact_matmul(a, b), self.y_zero_point, self.low, self.high, self.out)
+
+    def accumulators(self, *inputs: Shape) -> int:
+        """Products of one run."""
+        return math.prod(self.shape(*inputs)) * inputs[0][-1]
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
+        """Matrices, stacks, a broadcast stack; mixed types; extremes; 16 by 16 bits, which needs wide sums."""
+        shapes = [((2, 3, 4), (2, 4, 5)), ((2, 2, 5, 8), (2, 1, 8, 3)), ((2, 1, 64), (64, 1))]
+        types = ((Rule.HALF_UP, UINT8, INT8), (Rule.TFLITE, INT8, INT8), (Rule.SHIFT, INT8, INT8), (Rule.HALF_UP, INT16, INT16))
+        for a_shape, b_shape in shapes:
+            for extreme, (rule, a_type, b_type) in enumerate(types):
+                a, b, y = params(rng, a_type, rule), params(rng, b_type, rule), params(rng, INT8, rule, 0.5)
+                operator = cls.from_real(a, b, y, depth=a_shape[-1], rule=rule)
+                ends = extreme == 3
+                yield operator, (codes(rng, a_type, a_shape, extreme=ends), codes(rng, b_type, b_shape, extreme=ends))

@@ -1,0 +1,99 @@
+"""Elementwise product.   y = a * b
+
+    y = clamp(z_y + (a - z_a) * (b - z_b) * M, low, high)           M = s_a s_b / s_y; operands broadcast
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from intaglio.number import IntType, QuantParams, Requantize, Rule
+from intaglio.program.factors import check_bound, clamp_of, scale_of, zero_point_of
+from intaglio.program.operator import Ints, Operator, Shape
+from intaglio.program.sampling import TYPES, codes, params
+from intaglio.program.shapes import broadcast
+
+
+@dataclass(frozen=True, eq=False)
+class Mul(Operator):
+    """See the module's equation.
+
+    Args:
+        a_zero_point, b_zero_point, y_zero_point: of the operands and the output.
+        requantize: product to output steps, (); wide where two 16-bit operands with zero points need it.
+        low, high: clamp of the output codes.
+        out: type of the output.
+    """
+
+    kind: ClassVar[str] = "mul"
+    operands: ClassVar[int | None] = 2
+
+    a_zero_point: int
+    b_zero_point: int
+    y_zero_point: int
+    requantize: Requantize
+    low: int
+    high: int
+    out: IntType
+
+    @classmethod
+    def from_real(
+        cls,
+        a: QuantParams,
+        b: QuantParams,
+        y: QuantParams,
+        *,
+        rule: Rule,
+        low: int | None = None,
+        high: int | None = None,
+    ) -> Mul:
+        """From quantization parameters, one scale each; clamp in output codes.
+
+        Raises:
+            LoweringError: the factor is out of range, or the product needs more than 32 bits under `tflite`.
+        """
+        bound = a.type.reach(zero_point_of(a)) * b.type.reach(zero_point_of(b))
+        wide = bound >= 1 << 31 and rule is not Rule.TFLITE
+        check_bound(bound, wide=wide)
+        low, high = clamp_of(y, low, high)
+        requantize = Requantize.from_real(scale_of(a) * scale_of(b) / scale_of(y), rule, wide=wide)
+        return cls(zero_point_of(a), zero_point_of(b), zero_point_of(y), requantize, low, high, y.type)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """The shape that both broadcast to."""
+        return broadcast(self, *inputs)
+
+    def out_type(self, *inputs: IntType) -> IntType:
+        """`out`."""
+        return self.out
+
+    def check(self, *inputs: Shape) -> None:
+        """The operands broadcast; one multiplier."""
+        broadcast(self, *inputs)
+        self.expect(self.requantize.multiplier.shape == (), "expected one multiplier")
+
+    def accumulator_bound(self, shapes: tuple[Shape, ...], types: tuple[IntType, ...]) -> int:
+        """`max |a - z_a| * max |b - z_b|`."""
+        return types[0].reach(self.a_zero_point) * types[1].reach(self.b_zero_point)
+
+    def integer(self, *inputs: Ints) -> Ints:
+        """Codes of the output."""
+        a, b = (x.astype(np.int64) - z for x, z in zip(inputs, (self.a_zero_point, self.b_zero_point), strict=True))
+        return self.requantize.apply(a * b, self.y_zero_point, self.low, self.high, self.out)
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
+        """Every type and rule, broadcasting, extremes."""
+        for i, (a_shape, b_shape) in enumerate([((2, 3, 4, 5), (2, 3, 4, 5)), ((2, 3, 5), (5,)), ((2, 7), (2, 1))]):
+            for rule in Rule:
+                for type in TYPES:
+                    exact = rule is Rule.TFLITE and type.bits > 8  # two such operands with zero points need 33 bits
+                    a, b = params(rng, type, rule, symmetric=exact), params(rng, type, rule, symmetric=exact)
+                    if exact and not type.signed:
+                        continue
+                    operator = cls.from_real(a, b, params(rng, type, rule, 0.2), rule=rule)
+                    yield operator, (codes(rng, type, a_shape, extreme=i == 2), codes(rng, type, b_shape))

@@ -1,0 +1,105 @@
+"""Sum over axes; with a factor, also a mean.   y = clamp(z_y + sum (x - z_x) * M, low, high),   M = factor s_x / s_y"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from intaglio.number import IntType, QuantParams, Requantize, Rule
+from intaglio.program.factors import clamp_of, counted, scale_of, zero_point_of
+from intaglio.program.operator import Ints, Operator, Shape
+from intaglio.program.sampling import TYPES, codes, params
+from intaglio.program.shapes import check_axes, reduced
+
+
+@dataclass(frozen=True, eq=False)
+class ReduceSum(Operator):
+    """See the module's equation.
+
+    Args:
+        axes: that are summed over.
+        keepdims: whether they stay, with size 1.
+        x_zero_point, y_zero_point: of input and output.
+        requantize: sum to output steps, ().
+        low, high: clamp of the output codes.
+        out: type of the output.
+    """
+
+    kind: ClassVar[str] = "reduce_sum"
+    divides: ClassVar[bool] = True
+
+    axes: tuple[int, ...]
+    keepdims: bool
+    x_zero_point: int
+    y_zero_point: int
+    requantize: Requantize
+    low: int
+    high: int
+    out: IntType
+
+    @classmethod
+    def from_real(
+        cls,
+        x: QuantParams,
+        y: QuantParams,
+        *,
+        axes: tuple[int, ...],
+        keepdims: bool,
+        factor: float = 1.0,
+        rule: Rule,
+        low: int | None = None,
+        high: int | None = None,
+        wide: bool = False,
+    ) -> ReduceSum:
+        """From quantization parameters, one scale each.
+
+        Args:
+            x, y: parameters.
+            axes, keepdims: what is summed.
+            factor: positive; 1 / (number of elements) for a mean.
+            rule, low, high: rounding, and clamp in output codes.
+            wide: for sums of 2**31 and more (half a million int16 values).
+        Raises:
+            LoweringError: the factor is out of range.
+        """
+        low, high = clamp_of(y, low, high)
+        requantize = counted(factor * scale_of(x) / scale_of(y), rule, wide=wide)
+        return cls(axes, keepdims, zero_point_of(x), zero_point_of(y), requantize, low, high, y.type)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """Without the summed axes, or with size 1 in their place."""
+        return reduced(inputs[0], self.axes, keepdims=self.keepdims)
+
+    def out_type(self, *inputs: IntType) -> IntType:
+        """`out`."""
+        return self.out
+
+    def check(self, *inputs: Shape) -> None:
+        """The axes exist; one multiplier."""
+        check_axes(self, self.axes, len(inputs[0]))
+        self.expect(self.requantize.multiplier.shape == (), "expected one multiplier")
+
+    def accumulator_bound(self, shapes: tuple[Shape, ...], types: tuple[IntType, ...]) -> int:
+        """Number of summed elements times `max |x - z_x|`."""
+        return math.prod(shapes[0][axis] for axis in self.axes) * types[0].reach(self.x_zero_point)
+
+    def integer(self, *inputs: Ints) -> Ints:
+        """Codes of the output."""
+        x = inputs[0]
+        count = math.prod(x.shape[axis] for axis in self.axes)
+        acc = np.asarray(x.sum(axis=self.axes, keepdims=self.keepdims, dtype=np.int64)) - count * self.x_zero_point
+        return self.requantize.apply(acc, self.y_zero_point, self.low, self.high, self.out)
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
+        """Global pools, means of a sequence, sums; extremes."""
+        for axes, keepdims, factor in [((1, 2), True, 1 / 42), ((1,), False, 1 / 7), ((3, 1), False, 1.0)]:
+            for rule in Rule:
+                for type in TYPES:
+                    x, y = params(rng, type, rule), params(rng, type, rule, 0.05 * 42 * factor)
+                    operator = cls.from_real(x, y, axes=axes, keepdims=keepdims, factor=factor, rule=rule)
+                    yield operator, (codes(rng, type, (2, 7, 6, 3), extreme=factor == 1.0),)

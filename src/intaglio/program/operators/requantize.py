@@ -1,0 +1,82 @@
+"""Change of type and scale.   y = clamp(z_y + (x - z_x) * M, low, high),   M = s_x / s_y"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from intaglio import number
+from intaglio.number import INT8, IntType, QuantParams, Rule
+from intaglio.program.factors import clamp_of, scale_of, zero_point_of
+from intaglio.program.operator import Ints, Operator, Shape
+from intaglio.program.sampling import TYPES, codes, params
+
+
+@dataclass(frozen=True, eq=False)
+class Requantize(Operator):
+    """See the module's equation.
+
+    Args:
+        x_zero_point, y_zero_point: of input and output.
+        requantize: input steps to output steps, ().
+        low, high: clamp of the output codes.
+        out: type of the output.
+    """
+
+    kind: ClassVar[str] = "requantize"
+
+    x_zero_point: int
+    y_zero_point: int
+    requantize: number.Requantize
+    low: int
+    high: int
+    out: IntType
+
+    @classmethod
+    def from_real(
+        cls, x: QuantParams, y: QuantParams, *, rule: Rule, low: int | None = None, high: int | None = None
+    ) -> Requantize:
+        """From quantization parameters, one scale each; clamp in output codes.
+
+        Raises:
+            LoweringError: the factor is out of range.
+        """
+        low, high = clamp_of(y, low, high)
+        factor = number.Requantize.from_real(scale_of(x) / scale_of(y), rule)
+        return cls(zero_point_of(x), zero_point_of(y), factor, low, high, y.type)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """The input's."""
+        return inputs[0]
+
+    def out_type(self, *inputs: IntType) -> IntType:
+        """`out`."""
+        return self.out
+
+    def check(self, *inputs: Shape) -> None:
+        """One multiplier."""
+        self.expect(self.requantize.multiplier.shape == (), "expected one multiplier")
+
+    def accumulator_bound(self, shapes: tuple[Shape, ...], types: tuple[IntType, ...]) -> int:
+        """`max |x - z_x|`."""
+        return types[0].reach(self.x_zero_point)
+
+    def integer(self, *inputs: Ints) -> Ints:
+        """Codes of the output."""
+        steps = inputs[0].astype(np.int64) - self.x_zero_point
+        return self.requantize.apply(steps, self.y_zero_point, self.low, self.high, self.out)
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
+        """Between all types, finer and coarser, with and without a clamp."""
+        for rule in Rule:
+            for type in TYPES:
+                for out in (*TYPES, IntType(4)):
+                    y = params(rng, out, rule, 0.05 * 2.0 ** rng.integers(-6, 7))
+                    operator = cls.from_real(params(rng, type, rule), y, rule=rule, high=y.type.qmax - 2)
+                    yield operator, (codes(rng, type, (2, 5, 3)),)
+        same = QuantParams(INT8, np.float32(0.1))
+        yield cls.from_real(same, same, rule=Rule.HALF_UP), (codes(rng, INT8, (2, 300)),)

@@ -1,0 +1,186 @@
+"""Every invariant of a Program, checked again: what a damaged or lying file could break, this finds.
+
+Names and order, shapes, types, parameters against each other, multipliers, clamps, constants, and the proof that no
+accumulator overflows, from the weights themselves. A Program that passes runs without undefined behaviour in any engine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from intaglio.errors import IntaglioError, ProgramError
+from intaglio.number import IntType, Requantize, Rule
+from intaglio.program.operator import OPERATORS, Operator, Shape
+
+if TYPE_CHECKING:
+    from intaglio.program.program import Node, Program, TensorInfo
+
+BATCH = 7  # a batch size that no shape of a file is likely to hold by accident
+MAX_RANK = 8
+
+
+def verify(program: Program) -> None:
+    """Check every invariant.
+
+    Raises:
+        ProgramError: the first one that does not hold, with the node's or tensor's name, expected and got.
+    """
+    _verify_names(program)
+    for info in program.tensors.values():
+        _verify_tensor(program, info)
+    for name in program.constants:
+        _verify_constant(program, name)
+    for node in program.nodes:
+        try:
+            _verify_node(program, node)
+        except IntaglioError as error:
+            raise ProgramError(f"node '{node.name}': {error}") from error
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise ProgramError(
+                f"node '{node.name}': the parameters of {node.operator.kind} do not fit each other ({error})"
+            ) from error
+
+
+def _verify_names(program: Program) -> None:
+    for kind, names in (("input", program.inputs), ("output", program.outputs)):
+        _expect(len(names) > 0, f"program: expected at least one {kind}, got none")
+        _expect(len(set(names)) == len(names), f"program: {kind} names repeat: {', '.join(names)}")
+    for key, info in program.tensors.items():
+        _expect(bool(key) and key == info.name, f"tensor '{key}': its record is named '{info.name}'")
+    for name in (*program.inputs, *program.outputs, *program.constants):
+        _expect(name in program.tensors, f"tensor '{name}': named as input, output or constant but not declared")
+    both = set(program.inputs) & set(program.constants)
+    _expect(not both, f"tensor '{min(both, default='')}': is an input and a constant; it can be only one")
+    ready = {*program.inputs, *program.constants}
+    seen = set()
+    for node in program.nodes:
+        _expect(bool(node.name) and node.name not in seen, f"node '{node.name}': expected a unique, non-empty name")
+        seen.add(node.name)
+        for name in node.inputs:
+            _expect(name in ready, f"node '{node.name}': reads '{name}' before anything has made it; order the nodes")
+        _expect(node.output in program.tensors, f"node '{node.name}': its output '{node.output}' is not declared")
+        _expect(node.output not in ready, f"node '{node.name}': '{node.output}' is made a second time")
+        ready.add(node.output)
+    missing = set(program.tensors) - ready
+    _expect(not missing, f"tensor '{min(missing, default='')}': declared, but no node, input or constant makes it")
+
+
+def _verify_tensor(program: Program, info: TensorInfo) -> None:
+    where, shape = f"tensor '{info.name}'", info.shape
+    _expect(len(shape) <= MAX_RANK, f"{where}: expected at most {MAX_RANK} axes, got {len(shape)}")
+    _expect(all(1 <= n < 1 << 31 for n in shape), f"{where}: expected sizes of 1 and more, got shape {shape}")
+    if program.batched and info.name not in program.constants:
+        _expect(shape[:1] == (1,), f"{where}: expected a batch of 1 in axis 0 of a batched program, got shape {shape}")
+    if info.axes is not None:
+        _expect(sorted(info.axes) == list(range(len(shape))), f"{where}: axes {info.axes} are no order of {shape}")
+    if info.params is not None:
+        _expect(info.params.type == info.type, f"{where}: is {info.type}, but its parameters are for {info.params.type}")
+        try:
+            want = info.params.granularity.param_shape(shape)
+        except IntaglioError as error:
+            raise ProgramError(f"{where}: {error}") from error
+        got = info.params.scale.shape
+        _expect(got == want, f"{where}: expected scales of shape {want}, got {got}")
+
+
+def _verify_constant(program: Program, name: str) -> None:
+    array, info = program.constants[name], program.tensors[name]
+    _expect(
+        array.shape == info.shape and array.dtype == info.type.dtype,
+        f"constant '{name}': expected {info.type.dtype} of shape {info.shape}, got {array.dtype} of {array.shape}",
+    )
+    _expect(info.type.holds(array), f"constant '{name}': holds values that are no codes of {info.type}")
+
+
+def _verify_node(program: Program, node: Node) -> None:
+    operator = node.operator
+    _expect(OPERATORS.get(operator.kind) is type(operator), f"operator '{operator.kind}' is not known")
+    if operator.operands is None:
+        _expect(len(node.inputs) >= 1, f"{operator.kind}: expected at least 1 input, got none")
+    else:
+        got = len(node.inputs)
+        _expect(got == operator.operands, f"{operator.kind}: expected {operator.operands} inputs, got {got}")
+    declared = program.tensors[node.output]
+    shapes = tuple(program.tensors[name].shape for name in node.inputs)
+    types = tuple(program.tensors[name].type for name in node.inputs)
+    operator.check(*shapes)
+    made = operator.shape(*shapes)
+    _expect(made == declared.shape, f"{operator.kind}: makes shape {made}, but '{node.output}' declares {declared.shape}")
+    made_type = operator.out_type(*types)
+    _expect(made_type == declared.type, f"{operator.kind}: makes {made_type}, but '{node.output}' is {declared.type}")
+    _verify_fields(program, operator, types, made_type)
+    operator.check_types(*types)
+    if program.batched:
+        _verify_batch(program, node, shapes, made)
+    _verify_accumulator(operator, shapes, types)
+
+
+def _verify_batch(program: Program, node: Node, shapes: tuple[Shape, ...], made: Shape) -> None:
+    pairs = zip(node.inputs, shapes, strict=True)
+    many = [shape if name in program.constants else (BATCH, *shape[1:]) for name, shape in pairs]
+    if not any(name not in program.constants for name in node.inputs):
+        raise ProgramError(f"{node.operator.kind}: reads constants only, which leaves its output without a batch")
+    node.operator.check(*many)
+    got = node.operator.shape(*many)
+    _expect(
+        got == (BATCH, *made[1:]),
+        f"{node.operator.kind}: mixes the samples of a batch: {BATCH} samples give shape {got}",
+    )
+
+
+def _verify_fields(program: Program, operator: Operator, types: tuple[IntType, ...], out: IntType) -> None:
+    """The fields whose names have one meaning everywhere."""
+    fields = {f.name: getattr(operator, f.name) for f in dataclasses.fields(operator)}
+    for name, value in fields.items():
+        if isinstance(value, Requantize):
+            problem = value.problem()
+            _expect(problem is None, f"{operator.kind}: {name}: {problem}")
+            allowed = {program.rule, Rule.HALF_UP} if operator.divides and program.rule is Rule.SHIFT else {program.rule}
+            _expect(
+                value.rule in allowed,
+                f"{operator.kind}: {name} rounds by {value.rule.value}, the program by {program.rule.value}",
+            )
+        elif isinstance(value, np.ndarray):
+            _expect(value.dtype.kind in "iu", f"{operator.kind}: {name} must hold integers, got {value.dtype}")
+    _verify_zero_points(operator.kind, fields, types, out)
+    if "low" in fields:
+        low, high = fields["low"], fields["high"]
+        _expect(
+            out.qmin <= low <= high <= out.qmax,
+            f"{operator.kind}: clamp [{low}, {high}] is not within {out} ({out.qmin} to {out.qmax})",
+        )
+    if "weight" in fields and "weight_type" in fields:
+        weight, kind = fields["weight"], fields["weight_type"]
+        _expect(
+            kind.bits <= 16 and weight.dtype == kind.dtype and kind.holds(weight),
+            f"{operator.kind}: expected weights of {kind}, got {weight.dtype} from {weight.min()} to {weight.max()}",
+        )
+
+
+def _verify_zero_points(kind: str, fields: dict[str, Any], types: tuple[IntType, ...], out: IntType) -> None:
+    owners = {"x": types[0], "a": types[0], "b": types[-1], "y": out, "weight": fields.get("weight_type", out)}
+    for prefix, owner in owners.items():
+        value = fields.get(f"{prefix}_zero_point")
+        if value is not None:
+            _expect(
+                owner.holds(np.asarray(value)),
+                f"{kind}: {prefix}_zero_point {value} is no code of {owner} ({owner.qmin} to {owner.qmax})",
+            )
+
+
+def _verify_accumulator(operator: Operator, shapes: tuple[Shape, ...], types: tuple[IntType, ...]) -> None:
+    bound = operator.accumulator_bound(shapes, types)
+    requantize = getattr(operator, "requantize", None)
+    limit = requantize.limit if isinstance(requantize, Requantize) else 1 << 31
+    _expect(
+        bound < limit,
+        f"{operator.kind}: accumulators may reach {bound}, expected less than 2**{limit.bit_length() - 1}",
+    )
+
+
+def _expect(condition: bool, message: str) -> None:
+    if not condition:
+        raise ProgramError(message)

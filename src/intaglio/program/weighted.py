@@ -1,0 +1,177 @@
+"""What convolution, transposed convolution and the dense layer share: weights, a bias, and the proof of both.
+
+    acc[o] = bias[o] + sum_k (x[k] - z_x) * (w[o, k] - z_w[o])            y = clamp(z_y + acc * M[o], low, high)
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from intaglio.errors import LoweringError
+from intaglio.number import INT8, IntType, QuantParams, Requantize, Rule
+from intaglio.program.factors import check_bound, clamp_of, scale_of, zero_point_of
+from intaglio.program.operator import Ints, Operator, Shape
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Weighted(Operator):
+    """The fields of every operator with weights.
+
+    Args:
+        weight: codes of `weight_type`, output channel first.
+        weight_zero_point: int32, () or (O,).
+        bias: int32 (int64 where the accumulator is wide), (O,): real bias on the grid s_x * s_w[o]; zero points are
+            not yet in it.
+        x_zero_point, y_zero_point: of input and output.
+        requantize: acc to output steps, () or (O,).
+        low, high: clamp of the output codes.
+        out: type of the output.
+        weight_type: of the weights; also says in how many bits a file stores them.
+    """
+
+    weight: Ints
+    weight_zero_point: Ints
+    bias: Ints
+    x_zero_point: int
+    y_zero_point: int
+    requantize: Requantize
+    low: int
+    high: int
+    out: IntType
+    weight_type: IntType = INT8
+
+    def __post_init__(self) -> None:
+        """Store the bias as the accumulator's type where it fits; `check` refuses it where it does not."""
+        dtype = np.dtype(np.int64 if self.requantize.wide else np.int32)
+        if self.bias.dtype.kind in "iu" and self.bias.size and _fits(self.bias, dtype):
+            object.__setattr__(self, "bias", self.bias.astype(dtype, copy=False))
+        if self.weight_zero_point.dtype.kind in "iu" and _fits(self.weight_zero_point, np.dtype(np.int32)):
+            object.__setattr__(self, "weight_zero_point", self.weight_zero_point.astype(np.int32, copy=False))
+
+    def out_type(self, *inputs: IntType) -> IntType:
+        """`out`."""
+        return self.out
+
+    def check_channels(self, rank: int) -> None:
+        """Rank of the weight, and as many biases, multipliers and weight zero points as output channels."""
+        self.expect(
+            self.weight.ndim == rank and self.weight.size > 0, f"expected a weight of {rank} axes, got {self.weight.shape}"
+        )
+        o = self.weight.shape[0]
+        wide = self.requantize.wide
+        self.expect(
+            self.bias.shape == (o,) and self.bias.dtype == (np.int64 if wide else np.int32),
+            f"expected {o} biases of {'int64' if wide else 'int32'}, got {self.bias.shape} of {self.bias.dtype}",
+        )
+        for name, array in (("multipliers", self.requantize.multiplier), ("weight zero points", self.weight_zero_point)):
+            self.expect(array.shape in ((), (o,)), f"expected 1 or {o} {name}, got shape {array.shape}")
+
+    def accumulator_bound(self, shapes: tuple[Shape, ...], types: tuple[IntType, ...]) -> int:
+        """`max_o |bias[o]| + sum_k |w[o, k] - z_w[o]| * max |x - z_x|`."""
+        return int(bounds(self.weight, self.weight_zero_point, self.bias, types[0], self.x_zero_point).max())
+
+    def centred(self) -> Ints:
+        """`w - z_w`, int32."""
+        zero_point = self.weight_zero_point.reshape(-1, *[1] * (self.weight.ndim - 1))
+        return np.asarray(self.weight.astype(np.int32) - zero_point)
+
+    def finish(self, acc: Ints) -> Ints:
+        """Accumulators (..., O), bias included, to output codes."""
+        return self.requantize.apply(acc, self.y_zero_point, self.low, self.high, self.out)
+
+
+def _fits(array: Ints, dtype: np.dtype[Any]) -> bool:
+    info = np.iinfo(dtype)
+    return bool(info.min <= int(array.min()) and int(array.max()) <= info.max) if array.size else True
+
+
+def bounds(weight: Ints, weight_zero_point: Ints, bias: Ints, x: IntType, x_zero_point: int) -> Ints:
+    """Per output channel, a magnitude that the accumulator never exceeds; int64, (O,)."""
+    rows = weight.reshape(weight.shape[0], -1).astype(np.int64) - np.asarray(weight_zero_point, np.int64).reshape(-1, 1)
+    return np.asarray(np.abs(bias.astype(np.int64)) + np.abs(rows).sum(axis=1) * x.reach(x_zero_point))
+
+
+def weighted_fields(
+    x: QuantParams,
+    w: QuantParams,
+    y: QuantParams,
+    weight: Ints,
+    bias: Any,
+    rule: Rule,
+    low: int | None,
+    high: int | None,
+    wide: bool | None,
+) -> dict[str, Any]:
+    """The fields of `Weighted` from quantization parameters.
+
+    Args:
+        x, y: parameters of input and output, one scale each.
+        w: parameters of the weight, 1 or O scales in the order of the output channels (the axis is not looked at).
+        weight: codes of w.type, output channel first.
+        bias: (O,), real numbers (rounded half to even onto s_x * s_w), integers already on that grid, or None.
+        rule: the rounding rule.
+        low, high: clamp in output codes; the type's own where None.
+        wide: accumulators of up to 48 bits; None: only where the input has more than 8 bits and 32 do not suffice.
+    Raises:
+        LoweringError: a bias does not fit, an accumulator may overflow, a factor is out of range, or scales are
+            neither 1 nor O.
+    """
+    o = weight.shape[0]
+    if w.scale.size not in (1, o):
+        raise LoweringError(f"weight: expected 1 or {o} scales (one per output channel), got {w.scale.size}")
+    if weight.dtype.kind not in "iu" or not w.type.holds(weight):
+        raise LoweringError(f"weight: expected codes of {w.type}, got {weight.dtype} {weight.min()} to {weight.max()}")
+    grid = scale_of(x) * w.scale.astype(np.float64).reshape(-1)
+    bias_q = quantize_bias(bias, np.broadcast_to(grid, (o,)))
+    per_tensor = w.scale.size == 1
+    z_w = w.zero_point.reshape(() if per_tensor else (o,))
+    bound = int(bounds(weight, z_w, bias_q, x.type, zero_point_of(x)).max())
+    if wide is None:
+        wide = x.type.bits > 8 and bound >= 1 << 31 and rule is not Rule.TFLITE
+    check_bound(bound, wide=wide)
+    low, high = clamp_of(y, low, high)
+    return {
+        "weight": weight.astype(w.type.dtype),
+        "weight_zero_point": z_w.astype(np.int32),
+        "bias": bias_q.astype(np.int64 if wide else np.int32),
+        "x_zero_point": zero_point_of(x),
+        "y_zero_point": zero_point_of(y),
+        "requantize": Requantize.from_real((grid / scale_of(y)).reshape(() if per_tensor else (o,)), rule, wide=wide),
+        "low": low,
+        "high": high,
+        "out": y.type,
+        "weight_type": w.type,
+    }
+
+
+def quantize_bias(bias: Any, grid: Any) -> Ints:
+    """A bias on its grid, int64, (O,).
+
+    Raises:
+        LoweringError: a bias leaves 47 bits, or is not finite.
+    """
+    if bias is None:
+        return np.zeros(grid.shape, np.int64)
+    bias = np.asarray(bias)
+    if bias.shape != grid.shape:
+        raise LoweringError(f"bias: expected {grid.shape[0]} values, got shape {bias.shape}")
+    if bias.dtype.kind in "iu":
+        return bias.astype(np.int64)
+    steps = np.rint(bias.astype(np.float64) / grid)
+    bad = ~(np.abs(steps) < 2.0**47)
+    if bad.any():
+        first = int(np.flatnonzero(bad)[0])
+        raise LoweringError(
+            f"bias of channel {first}: {bias[first]} needs {steps[first]:.4g} steps of {grid[first]:.4g}, "
+            "which no accumulator holds; raise the weight scale of this channel"
+        )
+    return steps.astype(np.int64)
+
+
+def products(shape: Shape, weight: Ints) -> int:
+    """Multiply-accumulate operations of an output of `shape`."""
+    return math.prod(shape) * weight[0].size

@@ -1,0 +1,41 @@
+"""Fake quantization: real numbers rounded to the grid that the integers will have."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from intaglio.number import QuantParams
+
+
+class FakeQuantize:
+    """`scale * clamp(round_half_even(x / scale), qmin - z, qmax - z)`, the straight-through estimator behind it.
+
+    It divides, as the integer program's input does (torch's own fake quantization multiplies by a reciprocal, which
+    differs in ties). The gradient passes inside the range and is zero outside it.
+
+    Args:
+        params: the grid.
+        shape: of the tensor; its axis 0 may be longer at run time where the parameters are per tensor.
+        device: where the tensors live.
+    Source: Jacob et al. 2018, arXiv:1712.05877, section 3; Bengio et al. 2013, arXiv:1308.3432 (straight-through).
+    """
+
+    def __init__(self, params: QuantParams, shape: tuple[int, ...], device: torch.device) -> None:
+        expand = params.granularity.expand
+        zero_point = expand(params.zero_point, shape)
+        self.scale = torch.as_tensor(expand(params.scale, shape).copy(), device=device)
+        self.low = torch.as_tensor(params.type.qmin - zero_point, dtype=torch.float32, device=device)
+        self.high = torch.as_tensor(params.type.qmax - zero_point, dtype=torch.float32, device=device)
+        if self.scale.ndim == 0:  # Python numbers spare a broadcast
+            self.bounds: tuple[float, float] | None = (float(self.low), float(self.high))
+        else:
+            self.bounds = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Shape and device of x."""
+        steps = x / self.scale
+        steps = steps + (steps.round() - steps).detach() if steps.requires_grad else steps.round_()
+        if self.bounds is not None:
+            return steps.clamp(*self.bounds) * self.scale if steps.requires_grad else steps.clamp_(*self.bounds).mul_(self.scale)
+        return torch.minimum(torch.maximum(steps, self.low), self.high) * self.scale

@@ -1,0 +1,170 @@
+"""The simulator: a Graph as a sequence of PyTorch calls, its values rounded as a Plan says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from intaglio.errors import DataError
+from intaglio.graph import Graph
+from intaglio.graph.access import constant, shape
+from intaglio.number import INT32, QuantParams
+from intaglio.ops import Role, float_operator
+from intaglio.plan import Plan, Source
+from intaglio.simulate.fake_quantize import FakeQuantize
+
+Observe = Callable[[str, Tensor], None]
+
+
+def default_device() -> torch.device:
+    """The GPU when there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+class Simulator:
+    """Runs a Graph in PyTorch.
+
+    Args:
+        graph: in normal form.
+        plan: round every value that has parameters to its grid; None runs real numbers only. Values without
+            parameters (not calibrated yet, fused, plain) stay real.
+        device: default: the GPU when there is one.
+        only: round these values only (by name); every value by default.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        plan: Plan | None = None,
+        device: torch.device | str | None = None,
+        only: Callable[[str], bool] | None = None,
+    ) -> None:
+        self.graph, self.plan = graph, plan
+        self.device = torch.device(device) if device is not None else default_device()
+        self.batched = graph.batched
+        self.input_names = [str(v.name) for v in graph.inputs]
+        self.output_names = [str(v.name) for v in graph.outputs]
+        self.input_shapes = {str(v.name): shape(v) for v in graph.inputs}
+        self.nodes = graph.nodes
+        self.round: dict[str, FakeQuantize] = {}
+        self.constants: dict[str, Tensor] = {}
+        for value in graph.initializers:
+            array = constant(value)
+            assert array is not None
+            tensor = torch.as_tensor(np.array(array), device=self.device)
+            params = self._params(str(value.name), only)
+            self.constants[str(value.name)] = tensor if params is None else _rounded(tensor, params)
+        for value in (*graph.inputs, *(v for node in self.nodes for v in node.outputs if v.name)):
+            name = str(value.name)
+            params = self._params(name, only)
+            if params is not None and plan is not None and plan[name].source is not Source.SHARED:
+                self.round[name] = FakeQuantize(params, shape(value), self.device)
+            elif params is not None and plan is not None and self._differs(plan, value.producer()):
+                self.round[name] = FakeQuantize(params, shape(value), self.device)
+        self.last_use = self._last_uses()
+
+    def _params(self, name: str, only: Callable[[str], bool] | None) -> QuantParams | None:
+        if self.plan is None or name not in self.plan.values or (only is not None and not only(name)):
+            return None
+        return self.plan.params(name)
+
+    @staticmethod
+    def _differs(plan: Plan, node: Any) -> bool:
+        """Whether a value that shares parameters is computed from values on another grid (a Concat's input, ...).
+
+        Moving integers on one grid needs no rounding again.
+        """
+        if node is None:
+            return False
+        own = plan.params(str(node.outputs[0].name))
+        roles = float_operator(node).contract(node).roles
+        inputs = [v for v, role in zip(node.inputs, roles, strict=False) if v is not None and role is Role.ACTIVATION]
+        return any(plan.params(str(v.name)) is not own for v in inputs)
+
+    def _last_uses(self) -> list[list[str]]:
+        """For each node, the computed values that nobody reads after it."""
+        kept = set(self.output_names)
+        seen: set[str] = set()
+        result = []
+        for node in reversed(self.nodes):
+            names = {str(v.name) for v in (*node.inputs, *node.outputs) if v is not None} - set(self.constants) - kept
+            result.append(sorted(names - seen))
+            seen |= names
+        return result[::-1]
+
+    def __call__(self, inputs: Mapping[str, Tensor], observe: Observe | None = None) -> dict[str, Tensor]:
+        """Run one batch.
+
+        Args:
+            inputs: by input name; any batch size where the Graph is batched, else the Graph's own shape.
+            observe: called with the name and tensor of every computed value (inputs too), after rounding. It must not
+                keep the tensor: it may be reused.
+        Returns:
+            The outputs by name.
+        """
+        values: dict[str, Tensor] = dict(self.constants)
+        for name in self.input_names:
+            values[name] = self._observed(name, inputs[name], observe)
+        for node, done in zip(self.nodes, self.last_use, strict=True):
+            arguments = [None if v is None else values[str(v.name)] for v in node.inputs]
+            results = float_operator(node).real(node, *arguments)
+            results = results if isinstance(results, tuple) else (results,)
+            for output, result in zip(node.outputs, results, strict=False):
+                if output.name:
+                    values[str(output.name)] = self._observed(str(output.name), result, observe)
+            for name in done:
+                values.pop(name, None)
+        return {name: values[name] for name in self.output_names}
+
+    def _observed(self, name: str, x: Tensor, observe: Observe | None) -> Tensor:
+        quantizer = self.round.get(name)
+        if quantizer is not None:
+            x = quantizer(x)
+        if observe is not None:
+            observe(name, x)
+        return x
+
+    def run(self, *x: NDArray[Any], observe: Observe | None = None, chunk: int = 64) -> tuple[NDArray[Any], ...]:
+        """NumPy in, NumPy out, in chunks of `chunk` samples; sample by sample where the Graph is not batched.
+
+        Args:
+            x: one array per input of the Graph, (N, ...).
+        Returns:
+            One array per output, (N, ...).
+        Raises:
+            DataError: the number of inputs or a shape does not fit.
+        """
+        self._check(x)
+        size = len(x[0])
+        step = chunk if self.batched else max(1, self.input_shapes[self.input_names[0]][0])
+        parts: list[dict[str, Tensor]] = []
+        with torch.no_grad():
+            for start in range(0, size, step):
+                batch = {n: self._tensor(a[start : start + step]) for n, a in zip(self.input_names, x, strict=True)}
+                parts.append(self(batch, observe))
+        return tuple(torch.cat([p[name] for p in parts]).cpu().numpy() for name in self.output_names)
+
+    def _tensor(self, x: NDArray[Any]) -> Tensor:
+        return torch.as_tensor(np.ascontiguousarray(x, np.float32), device=self.device)
+
+    def _check(self, x: Sequence[NDArray[Any]]) -> None:
+        if len(x) != len(self.input_names):
+            raise DataError(f"expected {len(self.input_names)} inputs ({', '.join(self.input_names)}), got {len(x)}")
+        for name, array in zip(self.input_names, x, strict=True):
+            want = self.input_shapes[name]
+            if array.ndim != len(want) or array.shape[1:] != want[1:]:
+                raise DataError(f"input {name!r}: expected shape (N, {', '.join(map(str, want[1:]))}), got {array.shape}")
+
+
+def _rounded(x: Tensor, params: QuantParams) -> Tensor:
+    """A constant on its grid; biases in float64, as int32 codes need more than float32's 24 bits."""
+    if params.type == INT32:
+        scale = torch.as_tensor(params.scale.copy(), dtype=torch.float64, device=x.device)
+        flat = (x.double().reshape(-1) / scale).round() * scale
+        return flat.float().reshape(x.shape if flat.numel() == x.numel() else flat.shape)
+    return FakeQuantize(params, tuple(x.shape), x.device)(x.clone())

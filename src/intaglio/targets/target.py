@@ -1,0 +1,161 @@
+"""The target description, validated, and the built-in ones that lie beside this file as TOML."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from intaglio.errors import TargetError, UsageError
+from intaglio.number import Granularity, IntType, PerChannel, PerGroup, PerTensor, Rule, Scheme
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FORMAT_VERSION = 1
+
+
+def _int_type(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            return IntType.parse(value)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+    return value
+
+
+Type = Annotated[IntType, BeforeValidator(_int_type)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class TensorFormat(_Strict):
+    """One format that a processor has for a kind of tensor.
+
+    Args:
+        type: of the integers.
+        scheme: how a range becomes parameters.
+        per: granularity; "channel" means the operator's output-channel axis where it has one.
+        group: elements that share a scale when `per` is "group".
+        calibrator: how ranges are found, where the user does not say.
+    """
+
+    type: Type
+    scheme: Scheme
+    per: Literal["tensor", "channel", "group"] = "tensor"
+    group: int | None = Field(default=None, ge=1)
+    calibrator: str = "max"
+
+    @model_validator(mode="after")
+    def _group_has_a_size(self) -> TensorFormat:
+        if (self.per == "group") != (self.group is not None):
+            raise ValueError('`group` (elements that share a scale) belongs to per = "group", and only there')
+        return self
+
+    def granularity(self, channel_axis: int | None, group_axis: int = 1) -> Granularity:
+        """The granularity for a tensor whose output channels lie on `channel_axis`."""
+        if channel_axis is None or self.per == "tensor":
+            return PerTensor()
+        return PerChannel(channel_axis) if self.per == "channel" else PerGroup(group_axis, self.group or 1)
+
+
+Formats = Annotated[tuple[TensorFormat, ...], Field(min_length=1)]
+
+
+class OperatorRow(_Strict):
+    """What is special about one operator on this processor.
+
+    Args:
+        supported: false when the processor has no such operator.
+        activations, weights: formats other than the target's own; the first is used unasked.
+        output: "same" makes the output share its first input's parameters.
+        scale, zero_point: the output's parameters, fixed by the hardware or its library.
+    """
+
+    supported: bool = True
+    activations: Formats | None = None
+    weights: Formats | None = None
+    output: Literal["own", "same"] = "own"
+    scale: float | None = Field(default=None, gt=0)
+    zero_point: int | None = None
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> OperatorRow:
+        if (self.scale is None) != (self.zero_point is None):
+            raise ValueError("a fixed output needs both scale and zero_point")
+        return self
+
+
+class Target(_Strict):
+    """A processor, as far as quantization is concerned.
+
+    Args:
+        version: of this description format, 1.
+        name, description: for people.
+        rule: the rounding rule of every program made for it.
+        accumulator: bits of the accumulator; 64 allows 16-bit activations whose sums do not fit 32.
+        activations, weights: formats of computed tensors and of weights; the first is used unasked, the others
+            where a layer is given another format.
+        operators: rows by ONNX operator name.
+    """
+
+    version: Literal[1]
+    name: str = Field(min_length=1)
+    description: str = ""
+    rule: Rule = Rule.HALF_UP
+    accumulator: Literal[32, 64] = 32
+    activations: Formats
+    weights: Formats
+    operators: dict[str, OperatorRow] = {}
+
+    def row(self, op_type: str) -> OperatorRow:
+        """What is special about an operator; nothing by default."""
+        return self.operators.get(op_type, _PLAIN)
+
+    @model_validator(mode="after")
+    def _rule_fits_schemes(self) -> Target:
+        schemes = {f.scheme for f in (*self.activations, *self.weights)}
+        if self.rule is Rule.SHIFT and schemes != {Scheme.POWER_OF_TWO}:
+            raise ValueError('rule = "shift" needs scheme = "power_of_two" for activations and weights')
+        return self
+
+
+_PLAIN = OperatorRow()
+BUILTIN: tuple[str, ...] = tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.toml")))
+
+
+def load_target(target: str | Path | Target) -> Target:
+    """A target by built-in name, from a TOML file, or as it is.
+
+    Raises:
+        TargetError: no such name or file, or a description that is not valid (the key and the reason are named).
+    """
+    if isinstance(target, Target):
+        return target
+    builtin = str(target) in BUILTIN
+    path = Path(__file__).parent / f"{target}.toml" if builtin else Path(target)
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise TargetError(
+            f"target {str(target)!r}: expected one of {', '.join(BUILTIN)}, or a TOML file ({type(error).__name__})"
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise TargetError(f"target {path}: not valid TOML: {error}") from None
+    try:
+        return Target.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the description"
+        raise TargetError(f"target {path}: {where}: {first['msg']}, got {_short(first['input'])}") from None
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

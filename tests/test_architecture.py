@@ -1,0 +1,128 @@
+"""Arrows between rooms point one way, and the integer side needs nothing but NumPy and safetensors."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1] / "src" / "intaglio"
+MAY_IMPORT = {  # room: the rooms it may import; what those may import is allowed too
+    "errors": "",
+    "number": "errors",
+    "progress": "errors",
+    "program": "number",
+    "codegen": "program kernels",
+    "kernels": "program",
+    "graph": "errors",
+    "frontends": "graph",
+    "ops": "graph number program",
+    "targets": "number",
+    "plan": "ops targets",
+    "lower": "plan program",
+    "simulate": "plan",
+    "calibrate": "simulate",
+    "recover": "calibrate lower",
+    "train": "calibrate lower",
+    "search": "recover",
+    "export": "lower codegen",
+    "measure": "simulate program data",
+    "report": "search train export frontends measure",
+    "zoo": "",
+    "data": "errors progress",
+    "imports": "frontends plan",
+    "quantized": "report",
+    "api": "quantized imports zoo data",
+    "job": "api",
+    "cli": "job",
+    "demo": "cli __init__",
+    "__init__": "api",
+}
+COMMON = {"errors", "number", "progress"}  # open to every room that does not lie beneath them
+INTEGER_SIDE = {"errors", "number", "program", "codegen", "kernels"}
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def reachable(room: str) -> set[str]:
+    found = {room} | (COMMON if room not in COMMON else set())
+    for other in MAY_IMPORT[room].split():
+        found |= reachable(other)
+    return found
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Every module that a file imports, as an absolute dotted name; `from p import x` counts as p.x."""
+    package = ("intaglio", *path.relative_to(ROOT).parent.parts)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            prefix = (*base, *(node.module or "").split(".")) if node.module else base
+            yield from (".".join([*prefix, alias.name]) for alias in node.names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_room_imports_only_what_it_may(path: Path) -> None:
+    room = room_of(path)
+    assert room in MAY_IMPORT, f"{room} is no room of the house; add it to the table here and in the documentation"
+    allowed = reachable(room)
+    for name in imported(path):
+        top, _, rest = name.partition(".")
+        if top == "intaglio" and rest != "__version__":
+            # `import intaglio` and names that are no room come from the public surface
+            other = rest.split(".")[0] if rest.split(".")[0] in MAY_IMPORT else "__init__"
+            assert other in allowed, f"{room}/ may not import {other}/ ({name})"
+        elif room in INTEGER_SIDE and top != "intaglio":
+            assert top in sys.stdlib_module_names | {"numpy", "safetensors"}, f"{room}/ may not import {name}"
+
+
+def test_imports_are_seen_in_every_spelling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    path = tmp_path / "graph" / "passes" / "fold.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        "import intaglio.a\nfrom intaglio import b\nfrom ... import c\nfrom ...d.e import f\nfrom . import g\n"
+    )
+    assert list(imported(path)) == [
+        "intaglio.a",
+        "intaglio.b",
+        "intaglio.c",
+        "intaglio.d.e.f",
+        "intaglio.graph.passes.g",
+    ]
+
+
+def run_python(code: str) -> None:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_import_intaglio_loads_neither_torch_nor_onnx() -> None:
+    run_python(
+        "import sys, intaglio\n"
+        "loaded = {'torch', 'onnx', 'onnx_ir', 'onnxscript', 'PIL', 'pyarrow', 'pydantic', 'rich'} & set(sys.modules)\n"
+        "assert not loaded, loaded\n"
+    )
+
+
+@pytest.mark.parametrize("module", ["intaglio.errors", "intaglio.number", "intaglio.program", "intaglio.data"])
+def test_core_needs_only_numpy_and_safetensors(module: str) -> None:
+    run_python(
+        "import sys\n"
+        "class OnlyCore:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        allowed = {*sys.stdlib_module_names, 'numpy', 'safetensors', 'intaglio'}\n"
+        "        if name.split('.')[0] not in allowed and not name.startswith('__editable__'):\n"
+        "            raise ModuleNotFoundError(f'{name} is not part of a core install', name=name)\n"
+        "sys.meta_path.insert(0, OnlyCore())\n"
+        f"import {module}\n"
+    )
