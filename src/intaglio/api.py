@@ -9,7 +9,6 @@ from pathlib import Path
 from intaglio.calibrate import calibrate
 from intaglio.data import DataLike
 from intaglio.frontends import load
-from intaglio.imports import load_quantized_graph
 from intaglio.graph import Graph
 from intaglio.measure.run import data_for
 from intaglio.measure.run import score as evaluate
@@ -60,5 +59,7 @@ def load_quantized(path: str | os.PathLike[str]) -> Quantized:
     Raises:
         ModelError: no such file, or nothing in it is quantized.
     """
+    from intaglio.imports import load_quantized_graph
+
     graph, plan, history = load_quantized_graph(path)
     return Quantized(graph, plan, history)

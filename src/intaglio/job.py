@@ -85,7 +85,13 @@ def quantize_job(
     with _timed(seconds, "evaluate"):
         stages = (FloatStage(graph), SimulatedStage(graph, quantized.plan), ProgramStage(program))
         compared = data_for(graph, data, COMPARED_SAMPLES)
-        differences = compare(stages[0], stages[2], compared.cached() if compared.once else compared, steps_of(quantized), samples=COMPARED_SAMPLES)
+        differences = compare(
+            stages[0],
+            stages[2],
+            compared.cached() if compared.once else compared,
+            steps_of(quantized),
+            samples=COMPARED_SAMPLES,
+        )
         if scored is not None:
             evaluation = evaluate(stages, scored, metric)
     facts = _facts(quantized, program, evaluation, differences, seconds, described, source)
@@ -107,7 +113,9 @@ def _facts(
     source: Path | None,
 ) -> Facts:
     classes = int(np.prod(shape(quantized.graph.outputs[0])[1:]))
-    floats = sum(a.nbytes for v in quantized.graph.initializers if (a := constant(v)) is not None and a.dtype == np.float32)
+    floats = sum(
+        a.nbytes for v in quantized.graph.initializers if (a := constant(v)) is not None and a.dtype == np.float32
+    )
     agreement = {}
     if evaluation is not None and evaluation.scores[0].metric.startswith("top"):
         agreement = {
@@ -119,7 +127,10 @@ def _facts(
         agreement=agreement,
         layers=differences,
         gates=check_gates(evaluation, differences, classes),
-        nbytes={"float": source.stat().st_size if source is not None and source.suffix == ".onnx" else floats, "integer": program.nbytes},
+        nbytes={
+            "float": source.stat().st_size if source is not None and source.suffix == ".onnx" else floats,
+            "integer": program.nbytes,
+        },
         seconds=seconds,
         peak_memory_bytes=peak_memory(),
         history=tuple(quantized.history),
@@ -157,7 +168,14 @@ def show_facts(facts: Facts, file: TextIO) -> None:
     for stage in STAGES:
         score = facts.scores.get(stage)
         size = facts.nbytes.get(stage)
-        rows.append((stage, f"{score.value:.2f}" if score else "-", str(score.samples) if score else "-", f"{size:,}" if size else "-"))
+        rows.append(
+            (
+                stage,
+                f"{score.value:.2f}" if score else "-",
+                str(score.samples) if score else "-",
+                f"{size:,}" if size else "-",
+            )
+        )
     metric = next((score.metric for score in facts.scores.values()), "score")
     print_table("result", ("stage", metric, "samples", "parameter bytes"), rows, file=file)
     for name, value in facts.agreement.items():

@@ -68,15 +68,11 @@ class MovingExtremes:
     def _insert(self, start: int, length: int, gain: Pair) -> None:
         if (start, length) in self.runs:
             raise CalibrationError(f"moving average: sample {start} was counted twice; give each part samples of its own")
-        while True:
-            left = start & ~length  # the first half of the pair that this run belongs to
-            half = (left ^ length ^ start & length if start == left else left, length)
-            other = self.runs.pop(half, None)
-            if other is None:
-                break
-            first, second = (gain, other) if start == left else (other, gain)
+        while (start ^ length, length) in self.runs:
+            other = self.runs.pop((start ^ length, length))
+            first, second = (other, gain) if start & length else (gain, other)
             gain = (1 - RATE) ** length * first + second
-            start, length = left, 2 * length
+            start, length = start & ~length, 2 * length
         self.runs[start, length] = gain
 
     @property

@@ -33,7 +33,11 @@ def run(args: argparse.Namespace) -> int:
     layers = compare(*stages, data, steps_of(b), samples=args.samples)
     agreement = _agreement(stages, data)
     if args.json:
-        print(json.dumps({"a": args.a, "b": args.b, "agreement": agreement, "layers": [layer.to_json() for layer in layers]}))
+        print(
+            json.dumps(
+                {"a": args.a, "b": args.b, "agreement": agreement, "layers": [layer.to_json() for layer in layers]}
+            )
+        )
         return 0
     rows = [
         (
@@ -46,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
         for layer in layers
     ]
     print_table(f"{args.a} against {args.b}", ("value", "SQNR dB", "largest difference", "in steps", "equal %"), rows)
-    print(f"largest output is the same on {agreement:.2f} % of {args.samples if data.length is None else data.length} samples")
+    samples = args.samples if data.length is None else data.length
+    print(f"largest output is the same on {agreement:.2f} % of {samples} samples")
     return 0
 
 

@@ -55,10 +55,14 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(facts))
         return 0
-    print(f"intaglio {facts['intaglio']}, Python {facts['python']}, {facts['system']}, {facts['processors']} processors")
+    print(
+        f"intaglio {facts['intaglio']}, Python {facts['python']}, {facts['system']}, {facts['processors']} processors"
+    )
     rows = [(name, extra, facts["packages"][name] or "not installed") for name, extra in PACKAGES.items()]
     print_table("packages", ("package", "for", "version"), rows)
-    print_table("tools", ("tool", "version"), [(name, version or "not found") for name, version in facts["tools"].items()])
+    print_table(
+        "tools", ("tool", "version"), [(name, version or "not found") for name, version in facts["tools"].items()]
+    )
     print("instruction sets: " + (", ".join(facts["instruction_sets"]) or "none known"))
     print("GPU: " + (facts["gpu"] or "none that PyTorch sees"))
     missing = sorted({PACKAGES[n] for n, v in facts["packages"].items() if v is None} - {"peers"})

@@ -24,7 +24,9 @@ def run(args: argparse.Namespace) -> int:
     """Load, measure, print."""
     from intaglio.measure.run import score
 
-    result = score(load_any_or_quantized(args, args.model), args.data, args.metric, engine=args.engine, limit=args.limit)
+    result = score(
+        load_any_or_quantized(args, args.model), args.data, args.metric, engine=args.engine, limit=args.limit
+    )
     if args.json:
         print(json.dumps(result.to_json()))
     else:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.add_argument("model", help=MODEL)
-    parser.add_argument("--target", default="cpu-int8", help="for a float model: place it for this target (default: %(default)s)")
+    parser.add_argument(
+        "--target", default="cpu-int8", help="for a float model: place it for this target (default: %(default)s)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     add_model_options(parser)
 
@@ -54,7 +56,7 @@ def describe_program(program: Program) -> dict[str, Any]:
                 "type": out.type.name,
                 "macs": macs,
                 # z_w * sum(x): one sum of the window per output position, shared by all output channels
-                "input_sums": macs // getattr(op, "weight").shape[0] if asymmetric else 0,
+                "input_sums": macs // op.weight.shape[0] if asymmetric else 0,
                 "offline_terms": "z_x * sum(w), K * z_x * z_w" if macs and getattr(op, "x_zero_point", 0) else "",
             }
         )
@@ -95,16 +97,33 @@ def describe_graph(graph: Graph, target: str) -> dict[str, Any]:
         "values": []
         if plan is None
         else [
-            {"name": v.name, "role": v.role.value, "source": v.source.value, "format": str(v.format or ""), "why": v.why}
+            {
+                "name": v.name,
+                "role": v.role.value,
+                "source": v.source.value,
+                "format": str(v.format or ""),
+                "why": v.why,
+            }
             for v in plan.values.values()
         ],
     }
 
 
 def _show_program(name: str, facts: dict[str, Any]) -> None:
-    print(f"{name}: integer-only program for {facts['target']}, rounding {facts['rule']}, {facts['parameter_bytes']:,} parameter bytes, {facts['macs']:,} MAC")
+    print(
+        f"{name}: integer-only program for {facts['target']}, rounding {facts['rule']}, "
+        f"{facts['parameter_bytes']:,} parameter bytes, {facts['macs']:,} MAC"
+    )
     rows = [
-        (o["name"], o["operator"], "x".join(map(str, o["output"])), o["type"], f"{o['macs']:,}", f"{o['input_sums']:,}", o["offline_terms"])
+        (
+            o["name"],
+            o["operator"],
+            "x".join(map(str, o["output"])),
+            o["type"],
+            f"{o['macs']:,}",
+            f"{o['input_sums']:,}",
+            o["offline_terms"],
+        )
         for o in facts["operators"]
     ]
     print_table("operators", ("node", "operator", "output", "type", "MAC", "z_w input sums", "in the bias"), rows)
@@ -119,4 +138,8 @@ def _show_graph(name: str, facts: dict[str, Any]) -> None:
     else:
         print(f"{name}: all {count} operators become integers on {facts['target']}")
     print_table("operators", ("operator", "count"), sorted(facts["operators"].items()))
-    print_table("values", ("value", "role", "source", "format", "why"), [(v["name"], v["role"], v["source"], v["format"], v["why"]) for v in facts["values"]])
+    print_table(
+        "values",
+        ("value", "role", "source", "format", "why"),
+        [(v["name"], v["role"], v["source"], v["format"], v["why"]) for v in facts["values"]],
+    )

@@ -57,7 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if args.debug or (error.name or "").startswith("intaglio"):
             raise
-        return _fail(f"{args.command}: needs the package {error.name}, which is not installed; pip install 'intaglio[quantize]'")
+        return _fail(
+            f"{args.command}: needs the package {error.name}, which is not installed; pip install 'intaglio[quantize]'"
+        )
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; say nothing more
         return 0

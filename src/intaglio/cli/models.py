@@ -18,7 +18,13 @@ MODEL = "MODEL: .onnx, .intaglio, or package.module:factory for a PyTorch module
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Options that say how a MODEL is read."""
-    parser.add_argument("--shape", action="append", default=[], metavar="NAME=1,3,H,W", help="fix the shape of an input whose size is dynamic")
+    parser.add_argument(
+        "--shape",
+        action="append",
+        default=[],
+        metavar="NAME=1,3,H,W",
+        help="fix the shape of an input whose size is dynamic",
+    )
     parser.add_argument("--weights", metavar="FILE", help="state dict for package.module:factory, loaded safely")
     parser.add_argument("--example-shape", metavar="1,3,H,W", help="input shape for package.module:factory")
 

@@ -23,7 +23,9 @@ def whole_folder(target: Path) -> Iterator[Path]:
         target.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".intaglio-", dir=target))
     except OSError as error:
-        raise ExportError(f"{target}: expected a folder that can be written, got: {error.strerror or error}; choose another with -o") from error
+        raise ExportError(
+            f"{target}: expected a folder that can be written, got: {error.strerror or error}; choose another with -o"
+        ) from error
     try:
         yield temporary
         for file in sorted(temporary.iterdir()):

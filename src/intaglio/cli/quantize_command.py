@@ -14,16 +14,34 @@ from intaglio.cli.output import whole_folder
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.add_argument("model", help=MODEL)
-    parser.add_argument("--data", required=True, help="calibration data: .toml descriptor, folder of images or .npy, .parquet, .npz")
-    parser.add_argument("--target", default="cpu-int8", help="built-in name or TOML file (default: %(default)s); see `intaglio targets`")
+    parser.add_argument(
+        "--data", required=True, help="calibration data: .toml descriptor, folder of images or .npy, .parquet, .npz"
+    )
+    parser.add_argument(
+        "--target", default="cpu-int8", help="built-in name or TOML file (default: %(default)s); see `intaglio targets`"
+    )
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder for the results")
-    parser.add_argument("--samples", type=int, default=512, help="calibrate on at most this many samples (default: %(default)s)")
-    parser.add_argument("--eval", metavar="DATA", help="labelled data: measure float, simulated and integer accuracy on it")
+    parser.add_argument(
+        "--samples", type=int, default=512, help="calibrate on at most this many samples (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--eval", metavar="DATA", help="labelled data: measure float, simulated and integer accuracy on it"
+    )
     parser.add_argument("--eval-limit", type=int, metavar="N", help="evaluate on at most this many samples")
     parser.add_argument("--metric", default="top1", help="top1, top5 or mse (default: %(default)s)")
-    parser.add_argument("--calibrator", default="auto", help="max, moving-average, percentile-99.99, entropy, mse, sigma-3 or auto (default)")
+    parser.add_argument(
+        "--calibrator",
+        default="auto",
+        help="max, moving-average, percentile-99.99, entropy, mse, sigma-3 or auto (default)",
+    )
     parser.add_argument("--weight-calibrator", metavar="NAME", help="the same for weights (default: the target's)")
-    parser.add_argument("--layer", action="append", default=[], metavar="PATTERN=FORMAT", help="another format for some layers: first=a16, last=a16, 'features.1*=w8a16'")
+    parser.add_argument(
+        "--layer",
+        action="append",
+        default=[],
+        metavar="PATTERN=FORMAT",
+        help="another format for some layers: first=a16, last=a16, 'features.1*=w8a16'",
+    )
     parser.add_argument("--json", action="store_true", help="print summary.json instead of tables")
     add_model_options(parser)
 
@@ -51,5 +69,6 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(summary))
     else:
-        print(f"written to {args.output}: {', '.join(sorted(p.name for p in Path(args.output).iterdir() if not p.name.startswith('.')))}")
+        names = sorted(p.name for p in Path(args.output).iterdir() if not p.name.startswith("."))
+        print(f"written to {args.output}: {', '.join(names)}")
     return 0

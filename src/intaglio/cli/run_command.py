@@ -16,10 +16,18 @@ from intaglio.program import load_program
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.add_argument("program", help="a .intaglio file")
-    parser.add_argument("--input", required=True, metavar="X.npy", help=".npy with samples in axis 0, or .npz with one array per input")
-    parser.add_argument("--output", required=True, metavar="Y.npy", help=".npy; .npz where the program has several outputs")
-    parser.add_argument("--integers", action="store_true", help="inputs and outputs are integers on the program's own grids")
-    parser.add_argument("--engine", choices=["reference"], default="reference", help="what runs it (default: %(default)s)")
+    parser.add_argument(
+        "--input", required=True, metavar="X.npy", help=".npy with samples in axis 0, or .npz with one array per input"
+    )
+    parser.add_argument(
+        "--output", required=True, metavar="Y.npy", help=".npy; .npz where the program has several outputs"
+    )
+    parser.add_argument(
+        "--integers", action="store_true", help="inputs and outputs are integers on the program's own grids"
+    )
+    parser.add_argument(
+        "--engine", choices=["reference"], default="reference", help="what runs it (default: %(default)s)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,7 +47,9 @@ def _read(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
         raise DataError(f"{path}: expected a .npy or .npz file, got {error}") from None
     if isinstance(data, np.ndarray):
         if len(names) != 1:
-            raise DataError(f"{path}: the program has {len(names)} inputs ({', '.join(names)}); give a .npz with these arrays")
+            raise DataError(
+                f"{path}: the program has {len(names)} inputs ({', '.join(names)}); give a .npz with these arrays"
+            )
         return {names[0]: data}
     arrays = dict(data)
     if len(names) == 1 and len(arrays) == 1:

@@ -33,7 +33,9 @@ def main(directory: str = "build/demo") -> int:
     program = ig.load_program(Path(directory) / "model.intaglio")
     right = int((program.run(x).argmax(1) == y).sum())
     codes = program.run_int(*program.quantize_inputs(x))
-    exact = np.array_equal(codes, np.concatenate([program.run_int(*program.quantize_inputs(x[i : i + 1])) for i in range(len(x))]))
+    exact = np.array_equal(
+        codes, np.concatenate([program.run_int(*program.quantize_inputs(x[i : i + 1])) for i in range(len(x))])
+    )
     print(f"read back from {directory}/model.intaglio: {right} of {len(y)} right, {codes.dtype} outputs")
     print(f"one sample at a time gives {'the same integers' if exact else 'OTHER INTEGERS'}")
     print(f"open {directory}/report.html")

@@ -100,8 +100,15 @@ class _Driver:
         self._place(value, str(value.name), axes, shape(value), params.type, params)
         return str(value.name)
 
-    def _place(self, value: ir.Value | None, name: str, axes: Axes, size: tuple[int, ...], kind: IntType,
-               params: QuantParams | None) -> Placed:
+    def _place(
+        self,
+        value: ir.Value | None,
+        name: str,
+        axes: Axes,
+        size: tuple[int, ...],
+        kind: IntType,
+        params: QuantParams | None,
+    ) -> Placed:
         placed = Placed(name, axes, size, kind, params)
         self.tensors[name] = TensorInfo(name, size, kind, params, None if value is None else str(value.name), axes)
         if value is not None:
@@ -215,15 +222,28 @@ class _Driver:
         params = self.plan.params(str(value.name))
         self._append(str(node.name), operator, inputs, params, axes, value)
 
-    def step(self, node: ir.Node, operator: Operator, inputs: Sequence[Placed], params: QuantParams | None,
-             axes: Axes | None = None) -> Placed:
+    def step(
+        self,
+        node: ir.Node,
+        operator: Operator,
+        inputs: Sequence[Placed],
+        params: QuantParams | None,
+        axes: Axes | None = None,
+    ) -> Placed:
         return self._append(str(node.name), operator, inputs, params, axes)
 
     def alias(self, value: ir.Value, placed: Placed, axes: Axes) -> None:
         self.placed[str(value.name)] = replace(placed, axes=axes)
 
-    def _append(self, node: str, operator: Operator, inputs: Sequence[Placed], params: QuantParams | None,
-                axes: Axes | None, value: ir.Value | None = None) -> Placed:
+    def _append(
+        self,
+        node: str,
+        operator: Operator,
+        inputs: Sequence[Placed],
+        params: QuantParams | None,
+        axes: Axes | None,
+        value: ir.Value | None = None,
+    ) -> Placed:
         size = operator.shape(*(x.shape for x in inputs))
         kind = operator.out_type(*(x.type for x in inputs))
         name = str(value.name) if value is not None else self._fresh(f"{node}.{operator.kind}")
@@ -244,7 +264,9 @@ class _Driver:
             outputs.append(found.name)
             if self.tensors[found.name].graph_name is None:
                 info = self.tensors[found.name]
-                self.tensors[found.name] = TensorInfo(info.name, info.shape, info.type, info.params, str(value.name), info.axes)
+                self.tensors[found.name] = TensorInfo(
+                    info.name, info.shape, info.type, info.params, str(value.name), info.axes
+                )
         live = set(outputs)
         nodes = []
         for node in reversed(self.nodes):
@@ -278,5 +300,3 @@ def _same_memory(size: tuple[int, ...], perm: Axes) -> bool:
     """Whether a transposition leaves the elements where they are: only axes of size 1 change places."""
     moving = [p for p in perm if size[p] != 1]
     return moving == sorted(moving)
-
-

@@ -48,7 +48,9 @@ def blockers(graph: Graph, plan: Plan) -> list[str]:
         if not operator.integer:
             found.append(f"{where} stays float: {operator.why}")
             continue
-        needed = [v for v, r in zip(node.inputs, contract.roles, strict=False) if v is not None and r is not Role.OFFLINE]
+        needed = [
+            v for v, r in zip(node.inputs, contract.roles, strict=False) if v is not None and r is not Role.OFFLINE
+        ]
         for value in (*needed, *node.outputs):
             name = str(value.name)
             if name not in plan.values:

@@ -40,7 +40,9 @@ class LayerDifference:
         return {**self.__dict__, "sqnr": self.sqnr if math.isfinite(self.sqnr) else None}
 
 
-def compare(a: Stage, b: Stage, data: Dataset, steps: Mapping[str, float], *, samples: int = 32, batch: int = 8) -> list[LayerDifference]:
+def compare(
+    a: Stage, b: Stage, data: Dataset, steps: Mapping[str, float], *, samples: int = 32, batch: int = 8
+) -> list[LayerDifference]:
     """Compare two stages on every value that both have.
 
     Args:
@@ -73,7 +75,9 @@ def compare(a: Stage, b: Stage, data: Dataset, steps: Mapping[str, float], *, sa
             if want is None:
                 continue
             if want.shape != got.shape:
-                raise DataError(f"value {name!r}: expected shape {want.shape} in both, got {got.shape}; these are different networks")
+                raise DataError(
+                    f"value {name!r}: expected shape {want.shape} in both, got {got.shape}; they are different networks"
+                )
             difference = want.astype(np.float64) - got
             signal[name] = signal.get(name, 0.0) + float(np.square(want, dtype=np.float64).sum())
             noise[name] = noise.get(name, 0.0) + float(np.square(difference).sum())

@@ -21,9 +21,12 @@ def _top(k: int) -> Callable[[Array, Array], Array]:
     def hits(y: Array, label: Array) -> Array:
         scores = y.reshape(len(y), -1)
         if int(label.max(initial=0)) >= scores.shape[1]:
-            raise DataError(f"labels: expected classes below {scores.shape[1]} (the model's output), got {int(label.max())}")
+            raise DataError(
+                f"labels: expected classes below {scores.shape[1]} (the model's output), got {int(label.max())}"
+            )
         best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        return (best == label.reshape(-1, 1)).any(axis=1) * 100.0
+        found: Array = (best == label.reshape(-1, 1)).any(axis=1) * 100.0
+        return found
 
     return hits
 
@@ -76,7 +79,9 @@ class Evaluation:
     finite: tuple[bool, ...]
 
 
-def evaluate(stages: Sequence[Stage], data: Dataset, metric: str = "top1", *, batch: int = 64, label: str = "evaluate") -> Evaluation:
+def evaluate(
+    stages: Sequence[Stage], data: Dataset, metric: str = "top1", *, batch: int = 64, label: str = "evaluate"
+) -> Evaluation:
     """Run every stage on the same samples.
 
     Args:

@@ -28,7 +28,9 @@ class Gate:
         return dict(self.__dict__)
 
 
-def check_gates(evaluation: Evaluation | None, layers: Sequence[LayerDifference], classes: int | None = None) -> list[Gate]:
+def check_gates(
+    evaluation: Evaluation | None, layers: Sequence[LayerDifference], classes: int | None = None
+) -> list[Gate]:
     """Check the last stage of an evaluation, and the layers of a comparison with float.
 
     Args:
@@ -39,15 +41,27 @@ def check_gates(evaluation: Evaluation | None, layers: Sequence[LayerDifference]
     gates = []
     weak = [layer for layer in layers if layer.sqnr < SQNR_FLOOR]
     worst = min(layers, key=lambda layer: layer.sqnr, default=None)
-    detail = "no layer was compared" if worst is None else f"worst layer {worst.name}: {worst.sqnr:.1f} dB (floor {SQNR_FLOOR:.0f} dB)"
+    detail = (
+        "no layer was compared"
+        if worst is None
+        else f"worst layer {worst.name}: {worst.sqnr:.1f} dB (floor {SQNR_FLOOR:.0f} dB)"
+    )
     gates.append(Gate("layer SQNR", not weak, detail))
     if evaluation is None:
         return gates
-    gates.append(Gate("finite", evaluation.finite[-1], "every output is finite" if evaluation.finite[-1] else "NaN or infinite outputs"))
+    gates.append(
+        Gate(
+            "finite",
+            evaluation.finite[-1],
+            "every output is finite" if evaluation.finite[-1] else "NaN or infinite outputs",
+        )
+    )
     if evaluation.scores[-1].metric.startswith("top"):
         kinds = len(np.unique(evaluation.predictions[-1]))
         wanted = len(np.unique(evaluation.predictions[0]))
-        gates.append(Gate("not degenerate", kinds > 1 or wanted <= 1, f"{kinds} different predictions, float has {wanted}"))
+        gates.append(
+            Gate("not degenerate", kinds > 1 or wanted <= 1, f"{kinds} different predictions, float has {wanted}")
+        )
         if classes and classes > 1 and evaluation.scores[-1].metric == "top1":
             chance, value = 100.0 / classes, evaluation.scores[-1].value
             gates.append(Gate("above chance", value > chance, f"{value:.2f} % against {chance:.2f} % by chance"))

@@ -5,7 +5,7 @@ PyTorch and ONNX are loaded only for models that need them, so that a core insta
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from intaglio.data import DataLike, Dataset, match, open_data
 from intaglio.errors import UsageError
@@ -15,9 +15,20 @@ from intaglio.program import Program
 
 if TYPE_CHECKING:
     from intaglio.graph import Graph
-    from intaglio.quantized import Quantized
+    from intaglio.plan import Plan
 
-    Model = Graph | Quantized | Program
+
+class Planned(Protocol):
+    """A Graph with its Plan: what `intaglio.quantize` returns."""
+
+    graph: Graph
+    plan: Plan
+
+    def lower(self) -> Program:
+        """The integer-only Program."""
+
+
+Model: TypeAlias = "Graph | Planned | Program"
 
 
 def data_for(model: Model, data: DataLike, samples: int | None = None, *, labels: bool = False) -> Dataset:
@@ -99,7 +110,11 @@ def steps_of(model: Model) -> dict[str, float]:
     """Size of a quantization step by Graph value name, for values that have one scale; empty for a float network."""
     if isinstance(model, Program):
         tensors = [info for info in model.tensors.values() if info.graph_name is not None and info.params is not None]
-        return {str(i.graph_name): float(i.params.scale) for i in tensors if i.params is not None and i.params.scale.ndim == 0}
+        return {
+            str(i.graph_name): float(i.params.scale)
+            for i in tensors
+            if i.params is not None and i.params.scale.ndim == 0
+        }
     plan = getattr(model, "plan", None)
     if plan is None:
         return {}

@@ -50,7 +50,13 @@ class Sum(FloatOperator):
         a, b, axes = aligned_operands(node, to)
         result = to.result(node)
         operator = IntegerAdd.from_real(
-            a.quant, b.quant, result.params, rule=to.rule, low=result.low, high=result.high, subtract=node.op_type == "Sub"
+            a.quant,
+            b.quant,
+            result.params,
+            rule=to.rule,
+            low=result.low,
+            high=result.high,
+            subtract=node.op_type == "Sub",
         )
         to.emit(node, operator, [a, b], result.value, axes)
 
@@ -84,5 +90,3 @@ class Product(FloatOperator):
         result = to.result(node)
         operator = IntegerMul.from_real(a.quant, b.quant, result.params, rule=to.rule, low=result.low, high=result.high)
         to.emit(node, operator, [a, b], result.value, axes)
-
-

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import onnx_ir as ir
 from torch import Tensor
 
@@ -11,7 +10,7 @@ from intaglio.ops.contract import Contract
 from intaglio.ops.layout import with_inserted, without
 from intaglio.ops.movement import MOVES, constant_ints
 from intaglio.ops.operator import FloatOperator, Lowering
-from intaglio.program.operators.gather import Gather
+from intaglio.program.operators.expand import Expand as IntegerExpand
 from intaglio.program.operators.reshape import Reshape
 
 
@@ -83,15 +82,10 @@ class Expand(FloatOperator):
 
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:
-        """A `gather` of the only element, repeated, for each axis that grows."""
+        """One `expand`, in the order that the input has."""
         value = node.outputs[0]
-        size = shape(value)
-        x = to.operand(node.inputs[0], rank=len(size))
-        growing = [i for i, axis in enumerate(x.axes) if x.shape[i] != size[axis]]
-        if not growing:
-            to.alias(value, x, x.axes)
-            return
-        for i in growing[:-1]:
-            x = to.step(node, Gather(axis=i, indices=np.zeros(size[x.axes[i]], np.int64)), [x], x.params, x.axes)
-        i = growing[-1]
-        to.emit(node, Gather(axis=i, indices=np.zeros(size[x.axes[i]], np.int64)), [x], value, x.axes)
+        x = to.operand(node.inputs[0], rank=rank(value))
+        size = [shape(value)[axis] for axis in x.axes]
+        if x.axes[:1] == (0,) and x.shape[0] == size[0]:
+            size[0] = to.leading(size[0])
+        to.emit(node, IntegerExpand(to=tuple(size)), [x], value, x.axes)

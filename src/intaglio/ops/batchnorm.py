@@ -14,9 +14,9 @@ from intaglio.errors import UnsupportedOperatorError
 from intaglio.graph.access import attribute, constant
 from intaglio.number import INT8, INT16, Rule
 from intaglio.ops.contract import Contract, Role
+from intaglio.ops.layout import as_pixels, from_pixels
 from intaglio.ops.operator import FloatOperator, Lowering
 from intaglio.ops.products import product_bound
-from intaglio.ops.layout import as_pixels, from_pixels
 from intaglio.program.operators.conv2d import Conv2d
 
 

@@ -36,7 +36,7 @@ class Clamp(FloatOperator):
         if node.op_type == "Relu":
             return torch.relu(x)
         low, high = clamp_bounds(node)
-        return torch.clamp(x, None if low == -math.inf else low, None if high == math.inf else high)
+        return torch.clamp(x, low, high)
 
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:

@@ -63,5 +63,6 @@ class Conv(FloatOperator):
             low=result.low,
             high=result.high,
             out=result.params.type,
+            weight_type=weight.type,
         )
         from_image(node, to, operator, [x], len(shape(node.inputs[0])))

@@ -10,7 +10,9 @@ from torch import Tensor
 from intaglio.graph.access import attribute, shape
 from intaglio.ops.contract import Contract, Role
 from intaglio.ops.operator import FloatOperator, Lowering
-from intaglio.ops.windows import Window
+from intaglio.ops.products import product_bound
+from intaglio.ops.windows import Window, as_image, from_image
+from intaglio.program.operators.conv_transpose2d import ConvTranspose2d
 
 
 class ConvTranspose(FloatOperator):
@@ -39,3 +41,36 @@ class ConvTranspose(FloatOperator):
         group, per_group = attribute(node, "group", 1), shape(node.inputs[1])[1]
         weight_axis = 1 if group == 1 else 0 if per_group == 1 else None
         return Contract((Role.ACTIVATION, Role.WEIGHT, Role.BIAS), fuses_clamp=True, weight_axis=weight_axis)
+
+    @classmethod
+    def lower(cls, node: ir.Node, to: Lowering) -> None:
+        """One `conv_transpose2d`; a 1-D one is an image of height 1."""
+        window, groups = Window.of(node).two_dimensional(), attribute(node, "group", 1)
+        codes, weight = to.weight(node.inputs[1])
+        codes = codes.reshape(*codes.shape[:2], -1, codes.shape[-1])
+        # (I, O/g, kh, kw) to (O, kh, kw, I/g), group after group
+        parts = [part.transpose(1, 2, 3, 0) for part in np.split(codes, groups)]
+        codes = np.ascontiguousarray(np.concatenate(parts))
+        bias = to.bias(node.inputs[2] if len(node.inputs) > 2 else None, len(codes))
+        x, result = as_image(node, to), to.result(node)
+        centred = codes.astype(np.int64) - weight.zero_point.reshape(-1, 1, 1, 1)
+        factor = x.quant.scale.astype(np.float64) * weight.scale / result.params.scale
+        extra = attribute(node, "output_padding", (0,) * (len(shape(node.inputs[0])) - 2))
+        operator = ConvTranspose2d(
+            weight=codes,
+            weight_zero_point=weight.zero_point,
+            bias=bias,
+            x_zero_point=int(x.quant.zero_point),
+            y_zero_point=int(result.params.zero_point),
+            strides=window.strides,
+            dilations=window.dilations,
+            pads=window.pads,
+            output_padding=extra if len(extra) == 2 else (0, *extra),
+            groups=groups,
+            requantize=to.requantizer(node, factor, product_bound(centred.reshape(len(centred), -1), x.quant, bias)),
+            low=result.low,
+            high=result.high,
+            out=result.params.type,
+            weight_type=weight.type,
+        )
+        from_image(node, to, operator, [x], len(shape(node.inputs[0])))

@@ -46,7 +46,11 @@ class Extreme(FloatOperator):
                 f"[{node.op_type} {node.name!r}] expected one computed operand and constant numbers, which make a clamp, "
                 f"got {len(computed)} computed operands and {len(arrays) - len(computed)} constants; rewrite it with Relu or Clip"
             )
-        return (max(numbers, default=-math.inf), math.inf) if node.op_type == "Max" else (-math.inf, min(numbers, default=math.inf))
+        return (
+            (max(numbers, default=-math.inf), math.inf)
+            if node.op_type == "Max"
+            else (-math.inf, min(numbers, default=math.inf))
+        )
 
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:

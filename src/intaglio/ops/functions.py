@@ -52,7 +52,6 @@ FUNCTIONS: dict[str, Function] = {
     "Gelu": lambda node, x: F.gelu(x, approximate=attribute(node, "approximate", "none")),
     "HardSigmoid": _hard_sigmoid,
     "HardSwish": lambda node, x: F.hardswish(x),
-    "LeakyRelu": lambda node, x: F.leaky_relu(x, attribute(node, "alpha", 0.01)),
     "Log": lambda node, x: x.log(),
     "Mish": lambda node, x: F.mish(x),
     "Neg": lambda node, x: -x,

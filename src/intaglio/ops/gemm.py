@@ -122,5 +122,6 @@ def lower_dense(
         low=result.low,
         high=result.high,
         out=result.params.type,
+        weight_type=params.type,
     )
     to.emit(node, operator, [x], result.value, tuple(range(len(shape(result.value)))))

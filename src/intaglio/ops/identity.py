@@ -26,7 +26,9 @@ class Identity(FloatOperator):
     def contract(cls, node: ir.Node) -> Contract:
         """Moves integers."""
         if any(v.name and (v.uses() or v.is_graph_output()) for v in node.outputs[1:]):
-            raise UnsupportedOperatorError(f"[Dropout {node.name!r}] expected an unused mask; export the model with module.eval()")
+            raise UnsupportedOperatorError(
+                f"[Dropout {node.name!r}] expected an unused mask; export the model with module.eval()"
+            )
         return MOVES
 
     @classmethod

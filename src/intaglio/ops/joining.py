@@ -41,7 +41,9 @@ class Concat(FloatOperator):
         for value in node.inputs:
             part = to.operand(value, axes=axes)
             if part.quant != result.params:
-                part = to.step(node, Requantize.from_real(part.quant, result.params, rule=to.rule), [part], result.params, axes)
+                part = to.step(
+                    node, Requantize.from_real(part.quant, result.params, rule=to.rule), [part], result.params, axes
+                )
             parts.append(part)
         axis = parts[0].axis(attribute(node, "axis", 0))
         to.emit(node, IntegerConcat(axis=axis), parts, result.value, axes)

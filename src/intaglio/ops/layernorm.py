@@ -9,7 +9,7 @@ from torch import Tensor
 from intaglio.errors import UnsupportedOperatorError
 from intaglio.graph.access import attribute, constant, rank, shape
 from intaglio.ops.contract import Contract, Role
-from intaglio.ops.operator import FloatOperator, Lowering
+from intaglio.ops.operator import FloatOperator
 
 
 class LayerNormalization(FloatOperator):
@@ -38,14 +38,20 @@ class LayerNormalization(FloatOperator):
             UnsupportedOperatorError: they are computed, or mean and deviation are read.
         """
         if any(constant(v) is None for v in node.inputs[1:] if v is not None):
-            raise UnsupportedOperatorError(f"[LayerNormalization {node.name!r}] expected constant scale and bias, got computed ones")
+            raise UnsupportedOperatorError(
+                f"[LayerNormalization {node.name!r}] expected constant scale and bias, got computed ones"
+            )
         if any(v.name and (v.uses() or v.is_graph_output()) for v in node.outputs[1:]):
             raise UnsupportedOperatorError(
                 f"[LayerNormalization {node.name!r}] expected one output, got a reader of mean or deviation; "
                 "compute these with ReduceMean"
             )
-        if any(shape(v)[: -(rank(node.inputs[0]) - cls.axis(node))].count(1) != max(0, rank(v) - (rank(node.inputs[0]) - cls.axis(node)))
-               for v in node.inputs[1:] if v is not None):
+        if any(
+            shape(v)[: -(rank(node.inputs[0]) - cls.axis(node))].count(1)
+            != max(0, rank(v) - (rank(node.inputs[0]) - cls.axis(node)))
+            for v in node.inputs[1:]
+            if v is not None
+        ):
             raise UnsupportedOperatorError(
                 f"[LayerNormalization {node.name!r}] expected scale and bias of the normalized axes, got a shape that "
                 "reaches over others"

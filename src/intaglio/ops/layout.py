@@ -44,7 +44,7 @@ def with_inserted(order: Axes, new: Axes, rank: int) -> Axes:
     """
     old = [axis for axis in range(rank) if axis not in new]
     result = [old[axis] for axis in order]
-    for axis in reversed(sorted(new)):
+    for axis in sorted(new, reverse=True):
         result.insert(result.index(axis + 1) if axis + 1 < rank else len(result), axis)
     return tuple(result)
 

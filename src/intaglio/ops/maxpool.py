@@ -9,11 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from intaglio.errors import UnsupportedOperatorError
-from intaglio.graph.access import attribute, rank, shape
+from intaglio.graph.access import rank, shape
 from intaglio.ops.contract import Contract
 from intaglio.ops.movement import MOVES
 from intaglio.ops.operator import FloatOperator, Lowering
 from intaglio.ops.windows import Window, as_image, channels_last, from_image
+from intaglio.program.operators.max_pool2d import MaxPool2d
+from intaglio.program.operators.reduce_max import ReduceMax
 
 
 def padded_window(node: ir.Node) -> Window:
@@ -50,6 +52,20 @@ class MaxPool(FloatOperator):
             raise UnsupportedOperatorError(f"[MaxPool {node.name!r}] expected one output, got a reader of its indices")
         return MOVES
 
+    @classmethod
+    def lower(cls, node: ir.Node, to: Lowering) -> None:
+        """One `max_pool2d`."""
+        window, x = padded_window(node).two_dimensional(), as_image(node, to)
+        operator = MaxPool2d(
+            kernel=window.kernel,
+            strides=window.strides,
+            dilations=window.dilations,
+            pads=window.pads,
+            low=x.type.qmin,
+            high=x.type.qmax,
+        )
+        from_image(node, to, operator, [x], rank(node.inputs[0]))
+
 
 class GlobalMaxPool(FloatOperator):
     """ONNX GlobalMaxPool."""
@@ -67,3 +83,10 @@ class GlobalMaxPool(FloatOperator):
     def contract(cls, node: ir.Node) -> Contract:
         """Picks integers."""
         return MOVES
+
+    @classmethod
+    def lower(cls, node: ir.Node, to: Lowering) -> None:
+        """One `reduce_max`."""
+        x = to.operand(node.inputs[0], axes=channels_last(rank(node.inputs[0])))
+        axes = tuple(range(1, len(x.axes) - 1))
+        to.emit(node, ReduceMax(axes=axes, keepdims=True), [x], node.outputs[0], x.axes)

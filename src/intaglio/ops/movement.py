@@ -34,7 +34,9 @@ def constant_ints(node: ir.Node, index: int, what: str) -> tuple[int, ...] | Non
         return None
     array = constant(value)
     if array is None:
-        raise UnsupportedOperatorError(f"[{node.op_type} {node.name!r}] expected constant {what}, got the computed value {value.name!r}")
+        raise UnsupportedOperatorError(
+            f"[{node.op_type} {node.name!r}] expected constant {what}, got the computed value {value.name!r}"
+        )
     return tuple(int(v) for v in array.reshape(-1))
 
 
@@ -222,7 +224,9 @@ class Pad(FloatOperator):
                 )
             code = int(result.params.quantize(np.float32(cls.value(node))))
             operator = IntegerPad(
-                before=tuple(amounts[axis][0] for axis in x.axes), after=tuple(amounts[axis][1] for axis in x.axes), value=code
+                before=tuple(amounts[axis][0] for axis in x.axes),
+                after=tuple(amounts[axis][1] for axis in x.axes),
+                value=code,
             )
             to.emit(node, operator, [x], value, x.axes)
             return

@@ -73,12 +73,17 @@ class Lowering(Protocol):
         """A leading size for a Reshape: -1 where it is the batch of a batched program."""
 
     def operand(self, value: ir.Value | None, axes: Axes | None = None, rank: int | None = None) -> Placed:
-        """A value as a Program tensor: computed, or a SIDE constant. `axes` asks for an order of axes, `rank` for
-        leading axes of size 1. A transposition is emitted only where memory order really changes."""
+        """A value as a Program tensor: computed, or a SIDE constant.
+
+        `axes` asks for an order of axes, `rank` for leading axes of size 1. A transposition is emitted only where
+        memory order really changes.
+        """
 
     def matrix_operand(self, value: ir.Value, size: int) -> tuple[Placed, NDArray[np.int64] | None]:
-        """The left side (..., K) of a product with constant weights, and the order in which a flattened image's
-        features come (`tensor[..., j] == value[..., order[j]]`), None for the natural order."""
+        """The left side (..., K) of a product with constant weights, and the order of its features.
+
+        A flattened image stays channels-last: `tensor[..., j] == value[..., order[j]]`; None is the natural order.
+        """
 
     def weight(self, value: ir.Value | None) -> tuple[NDArray[Any], QuantParams]:
         """Codes of a constant (graph layout) and their parameters."""
@@ -95,8 +100,14 @@ class Lowering(Protocol):
     def emit(self, node: ir.Node, operator: Operator, inputs: Sequence[Placed], value: ir.Value, axes: Axes) -> None:
         """Append an operator whose output stands for a Graph value stored with these axes."""
 
-    def step(self, node: ir.Node, operator: Operator, inputs: Sequence[Placed], params: QuantParams | None,
-             axes: Axes | None = None) -> Placed:
+    def step(
+        self,
+        node: ir.Node,
+        operator: Operator,
+        inputs: Sequence[Placed],
+        params: QuantParams | None,
+        axes: Axes | None = None,
+    ) -> Placed:
         """Append an operator whose output is in between and stands for no Graph value."""
 
     def alias(self, value: ir.Value, placed: Placed, axes: Axes) -> None:
@@ -143,7 +154,7 @@ def float_operator(node: ir.Node) -> type[FloatOperator]:
     if operator is None:
         name = f"{node.domain}::{node.op_type}" if node.domain else node.op_type
         raise UnsupportedOperatorError(
-            f"[{name} {node.name!r}] this operator is not supported. `intaglio inspect MODEL` lists every operator of a "
-            "model; replace it, or cut the model before it"
+            f"[{name} {node.name!r}] this operator is not supported. `intaglio inspect MODEL` lists every operator "
+            "of a model; replace it, or cut the model before it"
         )
     return operator

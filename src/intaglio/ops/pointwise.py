@@ -12,11 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from intaglio.errors import UnsupportedOperatorError
-from intaglio.graph.access import attribute, constant, input_value, rank
+from intaglio.errors import LoweringError, UnsupportedOperatorError
+from intaglio.graph.access import constant, rank
 from intaglio.ops.contract import Contract, Fixed, Own, Role
 from intaglio.ops.functions import FUNCTIONS, RANGES, STEPS
 from intaglio.ops.operator import FloatOperator, Lowering
+from intaglio.program.operators.lut import Lut
 
 
 class Pointwise(FloatOperator):
@@ -49,8 +50,30 @@ class Pointwise(FloatOperator):
 
     @classmethod
     def exactly(cls, node: ir.Node, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """f(x) in float64, for tables."""
-        return cls.function(node, torch.as_tensor(x)).numpy()
+        """f(x) in float64, for tables; x ascends, (K,).
+
+        Codes outside the function's domain (negative ones of a logarithm) get the value at its edge: no number in the
+        domain is ever rounded to them, but a symmetric grid has them.
+        """
+        y = cls.function(node, torch.as_tensor(x)).numpy()
+        inside = np.flatnonzero(~np.isnan(y))
+        if not inside.size:
+            return y
+        nearest = np.clip(np.searchsorted(inside, np.arange(len(y))), 0, len(inside) - 1)
+        return y[inside[nearest]]
+
+    @classmethod
+    def lower(cls, node: ir.Node, to: Lowering) -> None:
+        """One `lut`, whatever the rounding rule: its entries are rounded offline."""
+        x, result = to.operand(cls.computed(node)), to.result(node)
+        if x.type.bits > 8 and node.op_type in STEPS:
+            raise LoweringError(
+                f"expected an input of at most 8 bits, got {x.type}: {node.op_type} jumps, and wider tables interpolate"
+            )
+        operator = Lut.from_real(
+            x.quant, result.params, lambda v: cls.exactly(node, v), low=result.low, high=result.high
+        )
+        to.emit(node, operator, [x], result.value, x.axes)
 
 
 class Pow(Pointwise):

@@ -1,30 +1,38 @@
-"""PRelu.   y = x for x >= 0, slope * x below"""
+"""Leaky rectifiers.   y = x for x >= 0, slope * x below"""
 
 from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from intaglio.errors import UnsupportedOperatorError
-from intaglio.graph.access import constant, rank, shape
+from intaglio.graph.access import attribute, constant, rank, shape
 from intaglio.ops.contract import Contract, Role
+from intaglio.ops.layout import ending_with
 from intaglio.ops.operator import FloatOperator, Lowering
+from intaglio.program import Operator
+from intaglio.program.operators.lut import Lut
+from intaglio.program.operators.prelu import PRelu
 
 
-class PRelu(FloatOperator):
-    """ONNX PRelu with a constant slope: one number, or one along an axis."""
+class Leaky(FloatOperator):
+    """ONNX LeakyRelu, and PRelu with a constant slope: one number, or one along an axis."""
 
-    op_types = ("PRelu",)
+    op_types = ("LeakyRelu", "PRelu")
 
     @classmethod
     def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
         """The slope broadcasts to x."""
-        x, slope = inputs
-        assert x is not None and slope is not None
-        return torch.where(x < 0, slope * x, x)
+        x = inputs[0]
+        assert x is not None
+        if node.op_type == "LeakyRelu":
+            return F.leaky_relu(x, attribute(node, "alpha", 0.01))
+        assert inputs[1] is not None
+        return torch.where(x < 0, inputs[1] * x, x)
 
     @classmethod
     def slopes(cls, node: ir.Node) -> tuple[NDArray[np.float64], int | None]:
@@ -33,6 +41,8 @@ class PRelu(FloatOperator):
         Raises:
             UnsupportedOperatorError: they are computed, or differ along several axes.
         """
+        if node.op_type == "LeakyRelu":
+            return np.array([attribute(node, "alpha", 0.01)]), None
         array, full = constant(node.inputs[1]), rank(node.inputs[0])
         if array is None:
             raise UnsupportedOperatorError(f"[PRelu {node.name!r}] expected a constant slope, got a computed one")
@@ -50,3 +60,19 @@ class PRelu(FloatOperator):
         """Slopes become integer parameters."""
         cls.slopes(node)
         return Contract((Role.ACTIVATION, Role.OFFLINE), fuses_clamp=True)
+
+    @classmethod
+    def lower(cls, node: ir.Node, to: Lowering) -> None:
+        """A `lut` for one slope and up to 8 bits, else a `prelu`, which is exact at the kink."""
+        slopes, axis = cls.slopes(node)
+        x, result = to.operand(node.inputs[0]), to.result(node)
+        if axis is not None:
+            x = to.operand(node.inputs[0], axes=ending_with(x.axes, (axis,)))
+        bounds = {"low": result.low, "high": result.high}
+        if axis is None and x.type.bits <= 8:
+            function = lambda v: np.where(v < 0, slopes[0] * v, v)  # noqa: E731
+            operator: Operator = Lut.from_real(x.quant, result.params, function, **bounds)
+        else:
+            slope = slopes[0] if axis is None else slopes
+            operator = PRelu.from_real(x.quant, result.params, slope, rule=to.rule, **bounds)
+        to.emit(node, operator, [x], result.value, x.axes)

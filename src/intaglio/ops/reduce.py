@@ -7,7 +7,7 @@ import math
 import onnx_ir as ir
 from torch import Tensor
 
-from intaglio.graph.access import attribute, input_value, rank, shape
+from intaglio.graph.access import attribute, rank, shape
 from intaglio.ops.contract import Contract, Role
 from intaglio.ops.layout import without
 from intaglio.ops.movement import MOVES, constant_ints
@@ -53,16 +53,17 @@ class Accumulation(FloatOperator):
         result = to.result(node)
         size = shape(node.inputs[0])
         count = math.prod(size[axis] for axis in axes)
+        wide = to.requantizer(node, 1.0, count * largest_offset(x.quant)).wide
         operator = ReduceSum.from_real(
             x.quant,
             result.params,
             axes=tuple(sorted(x.axis(axis) for axis in axes)),
             keepdims=keepdims,
             factor=1.0 / count if node.op_type == "ReduceMean" else 1.0,
-            count=count,
             rule=to.rule,
             low=result.low,
             high=result.high,
+            wide=wide,
         )
         to.emit(node, operator, [x], result.value, x.axes if keepdims else without(x.axes, axes))
 
@@ -86,3 +87,12 @@ class Extremum(FloatOperator):
         """Picks integers."""
         reduced_axes(node)
         return MOVES
+
+    @classmethod
+    def lower(cls, node: ir.Node, to: Lowering) -> None:
+        """One `reduce_max`."""
+        x, axes, keepdims = to.operand(node.inputs[0]), reduced_axes(node), bool(attribute(node, "keepdims", 1))
+        operator = ReduceMax(
+            axes=tuple(sorted(x.axis(axis) for axis in axes)), keepdims=keepdims, minimum=node.op_type == "ReduceMin"
+        )
+        to.emit(node, operator, [x], node.outputs[0], x.axes if keepdims else without(x.axes, axes))

@@ -7,95 +7,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 
 import numpy as np
 import onnx_ir as ir
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from intaglio.errors import UnsupportedOperatorError
-from intaglio.graph.access import attribute, constant, input_value, rank, shape
+from intaglio.graph.access import attribute, constant, input_value, shape
 from intaglio.ops.contract import Contract, Own, Role, Same
-from intaglio.ops.operator import FloatOperator, Lowering
+from intaglio.ops.operator import Axes, FloatOperator, Lowering, Placed
+from intaglio.ops.positions import ResizedAxis, resized_axes, unchanged_axis
+from intaglio.program.operators.gather import Gather
+from intaglio.program.operators.requantize import Requantize
+from intaglio.program.operators.reshape import Reshape
+from intaglio.program.operators.resize_bilinear import ResizeBilinear
 
 ROLES = (Role.ACTIVATION, Role.OFFLINE, Role.OFFLINE, Role.OFFLINE)
-ROUND = {
-    "round_prefer_floor": lambda c: np.ceil(c - np.float32(0.5)),
-    "round_prefer_ceil": lambda c: np.floor(c + np.float32(0.5)),
-    "floor": np.floor,
-    "ceil": np.ceil,
-}
 
 
-@dataclass(frozen=True)
-class ResizedAxis:
-    """One axis of a Resize.
-
-    Args:
-        axis: of the graph.
-        size: of the input along it.
-        at: float32, (resized size,): the input position of each result, not clamped.
-        outside: bool, (resized size,): results that are the extrapolation value instead (tf_crop_and_resize).
-    """
-
-    axis: int
-    size: int
-    at: NDArray[np.float32]
-    outside: NDArray[np.bool_]
-
-    def nearest(self, mode: str) -> NDArray[np.int64]:
-        """Input index of each result."""
-        return np.clip(ROUND[mode](self.at), 0, self.size - 1).astype(np.int64)
-
-    def linear(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-        """Both neighbours of each result, and the weight of the second, in [0, 1)."""
-        at = np.clip(self.at, 0, self.size - 1)
-        low = np.floor(at).astype(np.int64)
-        return low, np.minimum(low + 1, self.size - 1), at - low.astype(np.float32)
-
-
-def resized_axes(node: ir.Node) -> list[ResizedAxis]:
-    """The axes that change: their size, or, under tf_crop_and_resize, the part of them that is seen.
-
-    Positions are computed in float32 as ONNX Runtime does, since ties of the nearest neighbour depend on it.
-    """
-    source, target = shape(node.inputs[0]), shape(node.outputs[0])
-    scales = constant(input_value(node, 2))
-    mode = attribute(node, "coordinate_transformation_mode", "half_pixel")
-    roi = constant(input_value(node, 1)) if mode == "tf_crop_and_resize" else None
-    found = []
-    for axis, (size, wanted) in enumerate(zip(source, target, strict=True)):
-        scale = np.float32(wanted / size) if scales is None or not scales.size else np.float32(scales[axis])
-        part = (0.0, 1.0) if roi is None else (float(roi[axis]), float(roi[axis + len(source)]))
-        if size == wanted and scale == 1.0 and part == (0.0, 1.0):
-            continue
-        at = _positions(mode, size, wanted, scale, part)
-        outside = (at < 0) | (at > size - 1) if roi is not None else np.zeros(wanted, np.bool_)
-        found.append(ResizedAxis(axis, size, at, outside))
-    return found
-
-
-def _positions(mode: str, size: int, wanted: int, scale: np.float32, part: tuple[float, float]) -> NDArray[np.float32]:
-    """Input position of each of `wanted` results along an axis of `size`."""
-    i, half = np.arange(wanted, dtype=np.float32), np.float32(0.5)
-    if mode == "half_pixel" or (mode == "pytorch_half_pixel" and wanted > 1):
-        return (i + half) / scale - half
-    if mode == "half_pixel_symmetric":
-        exact = np.float32(scale * size)
-        shift = np.float32(size / 2) * (1 - np.float32(wanted) / exact)
-        return np.asarray(shift + (i + half) / scale - half, np.float32)
-    if mode == "asymmetric":
-        return i / scale
-    if mode == "align_corners" and wanted > 1:
-        return i * np.float32(size - 1) / np.float32(wanted - 1)
-    if mode == "tf_crop_and_resize":
-        start, end = part
-        if wanted == 1:
-            return np.full(1, 0.5 * (start + end) * (size - 1), np.float32)
-        return (start * (size - 1) + i * ((end - start) * (size - 1) / (wanted - 1))).astype(np.float32)
-    return np.zeros(wanted, np.float32)  # pytorch_half_pixel and align_corners with a single result
+def _mode(node: ir.Node) -> str:
+    return str(attribute(node, "mode", "nearest"))
 
 
 class Resize(FloatOperator):
@@ -110,8 +43,10 @@ class Resize(FloatOperator):
         assert y is not None
         axes = resized_axes(node)
         for part in axes:
-            if attribute(node, "mode", "nearest") == "nearest":
-                index = torch.as_tensor(part.nearest(attribute(node, "nearest_mode", "round_prefer_floor")), device=y.device)
+            if _mode(node) == "nearest":
+                index = torch.as_tensor(
+                    part.nearest(attribute(node, "nearest_mode", "round_prefer_floor")), device=y.device
+                )
                 y = y.index_select(part.axis, index)
                 continue
             low, high, weight = (torch.as_tensor(a, device=y.device) for a in part.linear())
@@ -127,7 +62,7 @@ class Resize(FloatOperator):
     def contract(cls, node: ir.Node) -> Contract:
         """Both modes stay within the input's range, so its parameters do, unless a value from outside comes in."""
         for what, allowed, got in (
-            ("mode", ("nearest", "linear"), attribute(node, "mode", "nearest")),
+            ("mode", ("nearest", "linear"), _mode(node)),
             ("antialias", (0,), attribute(node, "antialias", 0)),
             ("keep_aspect_ratio_policy", ("stretch",), attribute(node, "keep_aspect_ratio_policy", "stretch")),
         ):
@@ -140,5 +75,74 @@ class Resize(FloatOperator):
             value = input_value(node, index)
             if value is not None and constant(value) is None:
                 raise UnsupportedOperatorError(f"[Resize {node.name!r}] expected constant {what}, got a computed one")
-        outside = any(part.outside.any() for part in resized_axes(node))
+        parts = resized_axes(node)
+        outside = any(part.outside.any() for part in parts)
+        if len(parts) > 2 and (outside or _mode(node) == "linear"):
+            raise UnsupportedOperatorError(
+                f"[Resize {node.name!r}] expected linear interpolation along at most 2 axes, got {len(parts)}; "
+                "resize one after the other"
+            )
         return Contract(ROLES, Own() if outside and attribute(node, "extrapolation_value", 0.0) else Same(0))
+
+    @classmethod
+    def lower(cls, node: ir.Node, to: Lowering) -> None:
+        """A `gather` per axis for nearest neighbours, else one `resize_bilinear`; both keep the input's grid."""
+        source, value, parts = node.inputs[0], node.outputs[0], resized_axes(node)
+        outside = any(part.outside.any() for part in parts)
+        gathers = _mode(node) == "nearest" and not outside
+        x = to.operand(source)
+        if not gathers:
+            x = to.operand(source, axes=_image_order(x.axes, parts))
+        params = to.result(node).params
+        if params != x.quant:  # it has room for an extrapolation value
+            x = to.step(node, Requantize.from_real(x.quant, params, rule=to.rule), [x], params, x.axes)
+        if not parts:
+            to.alias(value, x, x.axes)
+        elif gathers:
+            mode = attribute(node, "nearest_mode", "round_prefer_floor")
+            operators = [Gather(axis=x.axis(part.axis), indices=part.nearest(mode)) for part in parts]
+            for operator in operators[:-1]:
+                x = to.step(node, operator, [x], params, x.axes)
+            to.emit(node, operators[-1], [x], value, x.axes)
+        else:
+            fill = int(params.quantize(np.float32(attribute(node, "extrapolation_value", 0.0))))
+            _interpolate(node, to, x, parts, fill)
+
+
+def _image_order(order: Axes, parts: list[ResizedAxis]) -> Axes:
+    """Two resized axes lie side by side behind the first one, so that they are the rows and columns of an image."""
+    if len(parts) < 2:
+        return order
+    resized = tuple(sorted((part.axis for part in parts), key=order.index))
+    lead = order[:1] if order[0] not in resized else ()
+    return (*lead, *resized, *(axis for axis in order if axis not in (*lead, *resized)))
+
+
+def _interpolate(node: ir.Node, to: Lowering, x: Placed, parts: list[ResizedAxis], fill: int) -> None:
+    """Emit `resize_bilinear` over x seen as an image: (first axis, rows, columns, everything behind)."""
+    value, order = node.outputs[0], x.axes
+    parts = sorted(parts, key=lambda part: order.index(part.axis))
+    last = order.index(parts[-1].axis)
+    lead = int(order[0] != parts[0].axis)
+    first = to.leading(x.shape[0]) if lead else 1
+    height, width, channels = math.prod(x.shape[lead:last]), x.shape[last], math.prod(x.shape[last + 1 :])
+    image = x
+    if len(x.shape) != 4 or x.shape[1:] != (height, width, channels):
+        image = to.step(node, Reshape(to=(first, height, width, channels)), [x], x.params)
+    nearest = attribute(node, "nearest_mode", "round_prefer_floor") if _mode(node) == "nearest" else None
+    rows, columns = parts if len(parts) == 2 else (unchanged_axis(height), *parts)
+    operator = ResizeBilinear.from_positions(
+        rows.at if nearest is None else rows.nearest(nearest),
+        columns.at if nearest is None else columns.nearest(nearest),
+        height=height,
+        width=width,
+        rows_outside=rows.outside,
+        columns_outside=columns.outside,
+        fill=fill,
+    )
+    if image is x:
+        to.emit(node, operator, [x], value, order)
+        return
+    y = to.step(node, operator, [image], x.params)
+    size = tuple(shape(value)[axis] for axis in order)
+    to.emit(node, Reshape(to=(first if lead else size[0], *size[1:])), [y], value, order)

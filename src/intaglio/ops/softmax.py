@@ -8,7 +8,7 @@ from torch import Tensor
 
 from intaglio.graph.access import attribute
 from intaglio.ops.contract import Contract, Fixed, Role
-from intaglio.ops.operator import FloatOperator, Lowering
+from intaglio.ops.operator import FloatOperator
 
 
 class Softmax(FloatOperator):

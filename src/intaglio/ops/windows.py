@@ -54,7 +54,8 @@ class Window:
         """
         if len(self.kernel) > 2:
             raise UnsupportedOperatorError(
-                f"[{node.op_type} {node.name!r}] expected 1 or 2 spatial axes, got {len(self.kernel)}: volumes are not supported"
+                f"[{node.op_type} {node.name!r}] expected 1 or 2 spatial axes, got {len(self.kernel)}: "
+                "volumes are not supported"
             )
 
     def pad(self, x: Tensor, value: float = 0.0) -> tuple[Tensor, tuple[int, ...]]:

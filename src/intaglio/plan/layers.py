@@ -31,7 +31,9 @@ class LayerFormats:
         TargetError: a format that is none or that the target does not have, or a pattern that names no layer.
     """
 
-    def __init__(self, graph: Graph, contracts: Mapping[str, Contract], target: Target, layers: Mapping[str, str]) -> None:
+    def __init__(
+        self, graph: Graph, contracts: Mapping[str, Contract], target: Target, layers: Mapping[str, str]
+    ) -> None:
         self.target = target
         names = [str(node.name) for node in graph.nodes]
         weighted = [name for name in names if Role.WEIGHT in contracts[name].roles]
@@ -41,7 +43,9 @@ class LayerFormats:
             chosen = ends[pattern] if pattern in ends else [n for n in names if fnmatchcase(n, pattern)]
             if not chosen:
                 known = ", ".join(weighted[:8]) + (", ..." if len(weighted) > 8 else "")
-                raise TargetError(f"layer {pattern!r}: expected first, last or a pattern that names a layer, got none; layers: {known}")
+                raise TargetError(
+                    f"layer {pattern!r}: expected first, last or a pattern that names a layer; layers with weights: {known}"
+                )
             match = _FORMAT.fullmatch(text)
             if match is None or not text:
                 raise TargetError(f"layer {pattern!r}: expected a format such as w8a16, a16 or w4, got {text!r}")
@@ -83,4 +87,7 @@ class LayerFormats:
             if fmt.type.bits == bits:
                 return fmt
         have = ", ".join(str(fmt.type) for fmt in formats)
-        raise TargetError(f"{where}: target {self.target.name} has {have}, got a request for {bits} bits; choose one of these or another target")
+        raise TargetError(
+            f"{where}: target {self.target.name} has {have}, got a request for {bits} bits; "
+            "choose one of these or another target"
+        )

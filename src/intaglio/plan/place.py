@@ -38,7 +38,9 @@ def place(
         TargetError: a format that the target does not have, or a pattern that names no layer.
     """
     contracts = _contracts(graph, target)
-    return _Placement(graph, target, contracts, LayerFormats(graph, contracts, target, layers or {}), calibrator, weight_calibrator).run()
+    return _Placement(
+        graph, target, contracts, LayerFormats(graph, contracts, target, layers or {}), calibrator, weight_calibrator
+    ).run()
 
 
 def _contracts(graph: Graph, target: Target) -> dict[str, Contract]:
@@ -121,15 +123,23 @@ class _Placement:
             case Same(index):
                 source = node.inputs[index]
                 assert source is not None
-                self._shared(name, str(source.name), f"{node.op_type} moves integers, so it keeps the parameters of {source.name}")
+                self._shared(
+                    name,
+                    str(source.name),
+                    f"{node.op_type} moves integers, so it keeps the parameters of {source.name}",
+                )
             case Plain():
-                self._add(ValuePlan(name, Role.ACTIVATION, Source.PLAIN, f"{node.op_type} gives indices, not quantized numbers"))
+                self._add(
+                    ValuePlan(
+                        name, Role.ACTIVATION, Source.PLAIN, f"{node.op_type} gives indices, not quantized numbers"
+                    )
+                )
             case Fixed():
                 self._fixed(node, name, fmt, rule)
             case Own() | Joined():
                 fused = self._is_fused(node)
                 why = (
-                    f"range after {node.op_type}, the only one that needs a representation: it is fused into the operator before"
+                    f"range after {node.op_type}, the saturation of the operator before: no quantizer in between"
                     if fused
                     else f"{node.op_type} computes new values; their range is measured"
                 )
@@ -138,7 +148,14 @@ class _Placement:
     def _own(self, value: ir.Value, fmt: TensorFormat, why: str) -> None:
         calibrator = self.calibrator or fmt.calibrator
         self._add(
-            ValuePlan(str(value.name), Role.ACTIVATION, Source.OWN, why, Format(fmt.type, fmt.scheme, PerTensor()), calibrator=calibrator)
+            ValuePlan(
+                str(value.name),
+                Role.ACTIVATION,
+                Source.OWN,
+                why,
+                Format(fmt.type, fmt.scheme, PerTensor()),
+                calibrator=calibrator,
+            )
         )
 
     def _shared(self, name: str, source: str, why: str) -> None:
@@ -167,14 +184,24 @@ class _Placement:
                 fmt = self.layers.weight_format(node)
                 made = Format(fmt.type, fmt.scheme, fmt.granularity(contract.weight_axis))
                 calibrator = self.weight_calibrator or fmt.calibrator
-                per = "one scale per output channel" if fmt.per == "channel" and contract.weight_axis is not None else f"one scale per {fmt.per}"
-                self._add(ValuePlan(name, role, Source.OWN, f"weight of {node.name}: {per}", made, calibrator=calibrator))
+                per = (
+                    "one scale per output channel"
+                    if fmt.per == "channel" and contract.weight_axis is not None
+                    else f"one scale per {fmt.per}"
+                )
+                self._add(
+                    ValuePlan(name, role, Source.OWN, f"weight of {node.name}: {per}", made, calibrator=calibrator)
+                )
             elif role is Role.SIDE:
                 fmt = self.layers.activation_format(node)
                 why = f"constant operand of {node.name}; its range is known"
                 self._add(ValuePlan(name, role, Source.OWN, why, Format(fmt.type, fmt.scheme), calibrator="max"))
             else:
-                weight = next(str(v.name) for v, r in zip(node.inputs, contract.roles, strict=False) if r is Role.WEIGHT and v is not None)
+                weight = next(
+                    str(v.name)
+                    for v, r in zip(node.inputs, contract.roles, strict=False)
+                    if r is Role.WEIGHT and v is not None
+                )
                 data = str(node.inputs[0].name) if node.inputs[0] is not None else ""
                 why = f"bias of {node.name}: int32 on the accumulator's own grid, scale_x * scale_w"
                 self._add(ValuePlan(name, role, Source.DERIVED, why, of=(data, weight)))
@@ -208,5 +235,3 @@ def fixed_params(rule: Fixed, fmt: TensorFormat) -> QuantParams:
         scale = max(abs(rule.low), abs(rule.high)) / 2.0 ** (kind.bits - kind.signed)
         zero_point = 0
     return QuantParams(kind, scale, zero_point)  # type: ignore[arg-type]
-
-

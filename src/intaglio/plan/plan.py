@@ -15,6 +15,7 @@ from intaglio.number.granularity import granularity_from_json, granularity_to_js
 from intaglio.ops import Role
 
 FORMAT_VERSION = 1
+PER_TENSOR = PerTensor()
 
 
 class Source(Enum):
@@ -34,7 +35,7 @@ class Format:
 
     type: IntType
     scheme: Scheme
-    granularity: Granularity = PerTensor()
+    granularity: Granularity = PER_TENSOR
 
     def __str__(self) -> str:
         match self.granularity:

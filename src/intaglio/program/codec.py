@@ -140,8 +140,8 @@ def _fields_to_data(operator: Operator, key: str, arrays: Arrays) -> Data:
             _store(arrays, f"{key}/{name}", value, weight_type if name == "weight" else None)
             data[name] = {"shape": list(value.shape)}
         elif isinstance(value, Requantize):
-            arrays[f"{key}/{name}.multiplier"] = np.ascontiguousarray(value.multiplier)
-            arrays[f"{key}/{name}.shift"] = np.ascontiguousarray(value.shift)
+            arrays[f"{key}/{name}.multiplier"] = np.asarray(value.multiplier, order="C")
+            arrays[f"{key}/{name}.shift"] = np.asarray(value.shift, order="C")
             data[name] = {"rule": value.rule.value, "wide": value.wide}
         elif isinstance(value, IntType):
             data[name] = value.name
@@ -201,7 +201,7 @@ def _hints(cls: type[Operator]) -> dict[str, tuple[type, bool]]:
 
 def _store(arrays: Arrays, key: str, array: NDArray[Any], type: IntType | None) -> None:
     packed = type is not None and type.bits not in (8, 16, 32)
-    arrays[key] = pack(array, type) if packed and type is not None else np.ascontiguousarray(array)
+    arrays[key] = pack(array, type) if packed and type is not None else np.asarray(array, order="C")
 
 
 def _fetch(arrays: Arrays, key: str, type: IntType | None, shape: tuple[int, ...] | None) -> NDArray[Any]:

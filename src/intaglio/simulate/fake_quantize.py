@@ -37,5 +37,9 @@ class FakeQuantize:
         steps = x / self.scale
         steps = steps + (steps.round() - steps).detach() if steps.requires_grad else steps.round_()
         if self.bounds is not None:
-            return steps.clamp(*self.bounds) * self.scale if steps.requires_grad else steps.clamp_(*self.bounds).mul_(self.scale)
+            return (
+                steps.clamp(*self.bounds) * self.scale
+                if steps.requires_grad
+                else steps.clamp_(*self.bounds).mul_(self.scale)
+            )
         return torch.minimum(torch.maximum(steps, self.low), self.high) * self.scale

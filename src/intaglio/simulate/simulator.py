@@ -62,9 +62,9 @@ class Simulator:
         for value in (*graph.inputs, *(v for node in self.nodes for v in node.outputs if v.name)):
             name = str(value.name)
             params = self._params(name, only)
-            if params is not None and plan is not None and plan[name].source is not Source.SHARED:
-                self.round[name] = FakeQuantize(params, shape(value), self.device)
-            elif params is not None and plan is not None and self._differs(plan, value.producer()):
+            if (params is not None and plan is not None and plan[name].source is not Source.SHARED) or (
+                params is not None and plan is not None and self._differs(plan, value.producer())
+            ):
                 self.round[name] = FakeQuantize(params, shape(value), self.device)
         self.last_use = self._last_uses()
 
@@ -158,7 +158,9 @@ class Simulator:
         for name, array in zip(self.input_names, x, strict=True):
             want = self.input_shapes[name]
             if array.ndim != len(want) or array.shape[1:] != want[1:]:
-                raise DataError(f"input {name!r}: expected shape (N, {', '.join(map(str, want[1:]))}), got {array.shape}")
+                raise DataError(
+                    f"input {name!r}: expected shape (N, {', '.join(map(str, want[1:]))}), got {array.shape}"
+                )
 
 
 def _rounded(x: Tensor, params: QuantParams) -> Tensor:

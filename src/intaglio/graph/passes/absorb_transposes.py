@@ -12,9 +12,9 @@ import numpy as np
 import onnx_ir as ir
 
 from intaglio.graph.access import Array, attribute, constant, consumers, input_value, rank, shape, single_consumer, where
-from intaglio.graph.edit import add_constant, insert, remove_unread, replace, set_constant
+from intaglio.graph.edit import add_constant, insert, remove_unread, replace, set_attribute, set_constant
 from intaglio.graph.graph import Graph
-from intaglio.graph.permute import moves_nothing
+from intaglio.graph.permute import Perm, moves_nothing
 
 _ELEMENTWISE = {
     "Abs", "Clip", "Elu", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "Mish", "Neg",
@@ -29,16 +29,65 @@ def absorb_transposes(graph: Graph) -> list[str]:
     for node in graph.nodes:
         if node.graph is None or node.op_type != "Transpose" or node.domain:
             continue
-        text = _into_reshape(inner, node) or _into_following(inner, node) or _into_preceding(inner, node)
-        if text:
-            changes.append(f"{where(node)} {text}")
+        before = where(node)
+        text = next((text for rule in _RULES if (text := rule(inner, node)) is not None), None)
+        if text is not None:
+            changes.append(f"{before} {text}")
             remove_unread(inner)
     return changes
 
 
-def is_absorbed(node: ir.Node, value: ir.Value) -> bool:
-    """Whether any transpose of `value` in front of this reader of it would vanish into the weights behind."""
-    return node.op_type == "Reshape" and node.inputs[0] is value and _layers_behind(node) is not None
+def is_absorbed(node: ir.Node, value: ir.Value, perm: Perm, sizes: tuple[int, ...]) -> bool:
+    """Whether a transpose by `perm` between a value and this reader of it would vanish.
+
+    Args:
+        node: reads `value`.
+        value: as it would be behind the Transpose.
+        perm: of the Transpose.
+        sizes: in front of the Transpose.
+    """
+    if node.domain or node.inputs[0] is not value:
+        return False
+    if node.op_type == "Reshape":
+        return moves_nothing(perm, sizes) or (perm[0] == 0 and _layers_behind(node) is not None)
+    return _axes_in_front(node, perm) is not None
+
+
+def _axes_in_front(node: ir.Node, perm: Perm) -> list[int] | None:
+    """The axes that a reduction which drops them would reduce in front of a Transpose; None if the order is lost."""
+    axes = _reduced_axes(node)
+    if axes is None:
+        return None
+    kept = [source for axis, source in enumerate(perm) if axis not in axes]
+    return sorted(perm[axis] for axis in axes) if kept == sorted(kept) else None
+
+
+def _reduced_axes(node: ir.Node) -> list[int] | None:
+    if attribute(node, "keepdims", 1) or node.domain:
+        return None
+    if node.op_type in ("ArgMax", "ArgMin"):
+        return [int(attribute(node, "axis"))]
+    array = constant(input_value(node, 1))
+    return None if array is None or not node.op_type.startswith("Reduce") else [int(axis) for axis in array]
+
+
+def _into_reduction(graph: ir.Graph, node: ir.Node) -> str | None:
+    """A reduction that drops its axes reads what the Transpose reads."""
+    users = consumers(node.outputs[0])
+    perm = attribute(node, "perm")
+    if not users or node.outputs[0].is_graph_output() or any(_axes_in_front(user, perm) is None for user in users):
+        return None
+    for user in users:
+        axes = _axes_in_front(user, perm)
+        assert axes is not None
+        if user.op_type in ("ArgMax", "ArgMin"):
+            set_attribute(user, "axis", axes[0])
+        else:
+            value = user.inputs[1]
+            assert value is not None
+            set_constant(value, np.array(axes, dtype=np.int64))
+        user.replace_input_with(0, node.inputs[0])
+    return f"taken into the axes of {', '.join(where(user) for user in users)}"
 
 
 def _into_reshape(graph: ir.Graph, node: ir.Node) -> str | None:
@@ -157,3 +206,6 @@ def _only_source(node: ir.Node) -> ir.Node | None:
     if value is None or value.producer() is None or single_consumer(value) is not node:
         return None
     return value.producer()
+
+
+_RULES = (_into_reshape, _into_reduction, _into_following, _into_preceding)

@@ -120,53 +120,48 @@ def _improve(graph: ir.Graph) -> str | None:
 
 def _cost(region: _Region, perm: Perm | None) -> Cost:
     """What Transposes cost at the border of a region, as it is (None) or in another order of axes."""
-    total = (0, 0, 0)
-    full = rank(region.nodes[0].outputs[0])
-    order = tuple(range(full)) if perm is None else perm
-    for value in region.entries:
-        node = _transpose_of(value)
-        if node is not None:
-            source = node.inputs[0]
-            total = _sum(total, _one(source, compose(attribute(node, "perm"), order)))
-            if value.is_graph_output() or _users_outside(value, region.nodes):
-                total = _sum(total, _one(source, attribute(node, "perm"), value.is_graph_output()))
-        else:
-            total = _sum(total, _one(value, order))
+    costs = [cost for value in region.entries for cost in _entry_costs(region, value, perm)]
+    costs += [cost for value in region.exits for cost in _exit_costs(region, value, perm)]
+    elements, nodes, inner = (sum(column) for column in zip((0, 0, 0), *costs, strict=True))
+    return elements, nodes, inner
+
+
+def _entry_costs(region: _Region, value: ir.Value, perm: Perm | None) -> Iterator[Cost]:
+    order = tuple(range(rank(value))) if perm is None else perm
+    node = _transpose_of(value)
+    if node is None:
+        producer = value.producer()
+        free = producer is not None and producer.op_type == "Reshape" and moves_nothing(order, shape(value))
+        if not free:
+            yield _one(shape(value), order, value.is_graph_input())
+        return
+    source = node.inputs[0]
+    assert source is not None
+    yield _one(shape(source), compose(attribute(node, "perm"), order), source.is_graph_input())
+    if value.is_graph_output() or _users_outside(value, region.nodes):
+        yield _one(shape(source), attribute(node, "perm"), source.is_graph_input() or value.is_graph_output())
+
+
+def _exit_costs(region: _Region, value: ir.Value, perm: Perm | None) -> Iterator[Cost]:
+    order = tuple(range(rank(value))) if perm is None else perm
     back = inverse(order)
-    for value in region.exits:
-        plain = value.is_graph_output()
-        seen: set[Perm] = set()
-        for node in _users_outside(value, region.nodes):
-            if node.op_type == "Transpose":
-                needed = compose(back, attribute(node, "perm"))
-                if needed not in seen:
-                    total = _sum(total, _one(value, needed, node.outputs[0].is_graph_output()))
-                seen.add(needed)
-            elif not is_absorbed(node, value):
-                plain = True
-        if plain and back not in seen:
-            total = _sum(total, _one(value, back, value.is_graph_output()))
-    return total
+    sizes = tuple(shape(value)[axis] for axis in order)
+    needed: dict[Perm, bool] = {back: True} if value.is_graph_output() else {}
+    for node in _users_outside(value, region.nodes):
+        if node.op_type == "Transpose":
+            own = compose(back, attribute(node, "perm"))
+            needed[own] = needed.get(own, False) or node.outputs[0].is_graph_output()
+        elif not is_absorbed(node, value, back, sizes):
+            needed.setdefault(back, False)
+    for wanted, at_end in needed.items():
+        yield _one(sizes, wanted, at_end)
 
 
-def _sum(a: Cost, b: Cost) -> Cost:
-    return a[0] + b[0], a[1] + b[1], a[2] + b[2]
-
-
-def _one(value: ir.Value | None, perm: Perm, at_output: bool = False) -> Cost:
-    """The cost of one Transpose of a value (in whichever order its sizes are given: their product counts)."""
-    assert value is not None
+def _one(sizes: tuple[int, ...], perm: Perm, at_end: bool) -> Cost:
+    """The cost of one Transpose of a value with these sizes; at_end: beside an input or output of the network."""
     if is_identity(perm):
         return 0, 0, 0
-    sizes = shape(value)
-    inner = 0 if value.is_graph_input() or at_output else 1
-    # Whether only axes of size 1 move can be told for entries alone; for exits the sizes are those of the old order,
-    # in which `perm` = back moves the same axes.
-    return (0 if _moves_only_ones(perm, sizes) else math.prod(sizes)), 1, inner
-
-
-def _moves_only_ones(perm: Perm, sizes: tuple[int, ...]) -> bool:
-    return moves_nothing(perm, sizes) or sum(size != 1 for size in sizes) <= 1
+    return 0 if moves_nothing(perm, sizes) else math.prod(sizes), 1, 0 if at_end else 1
 
 
 def _apply(graph: ir.Graph, region: _Region, perm: Perm) -> None:

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from intaglio.number import IntType, QuantParams, Requantize, Rule
-from intaglio.program.factors import clamp_of, counted, scale_of, zero_point_of
+from intaglio.program.factors import check_bound, clamp_of, counted, scale_of, zero_point_of
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import TYPES, codes, params
 from intaglio.program.shapes import check_axes, reduced
@@ -50,22 +50,26 @@ class ReduceSum(Operator):
         axes: tuple[int, ...],
         keepdims: bool,
         factor: float = 1.0,
+        count: int = 1,
         rule: Rule,
         low: int | None = None,
         high: int | None = None,
-        wide: bool = False,
     ) -> ReduceSum:
         """From quantization parameters, one scale each.
 
         Args:
             x, y: parameters.
             axes, keepdims: what is summed.
-            factor: positive; 1 / (number of elements) for a mean.
+            factor: positive; 1 / count for a mean.
+            count: how many elements each sum has, for the proof of the accumulator.
             rule, low, high: rounding, and clamp in output codes.
-            wide: for sums of 2**31 and more (half a million int16 values).
         Raises:
-            LoweringError: the factor is out of range.
+            LoweringError: the factor is out of range, or the sum may overflow (32 bits for inputs of up to 8 bits and
+                under the rule `tflite`, otherwise 48).
         """
+        bound = count * x.type.reach(zero_point_of(x))
+        wide = x.type.bits > 8 and bound >= 1 << 31 and rule is not Rule.TFLITE
+        check_bound(bound, wide=wide)
         low, high = clamp_of(y, low, high)
         requantize = counted(factor * scale_of(x) / scale_of(y), rule, wide=wide)
         return cls(axes, keepdims, zero_point_of(x), zero_point_of(y), requantize, low, high, y.type)

@@ -1,0 +1,86 @@
+"""The range that loses least information: the smallest Kullback-Leibler divergence of the quantized distribution.
+
+For each candidate range,
+
+- P, the reference: the histogram inside the range, what lies outside folded onto the outermost bins that hold data;
+- Q, the quantized distribution: the histogram inside the range only, the mass of each code spread evenly over the bins
+  that round to it and hold data. (If Q held the outside too, clipping would cost nothing.)
+
+and the cost is `sum P log(P / Q)`, both normalised. This is TensorRT's calibration (Migacz, GTC 2017; Wu et al. 2020,
+arXiv:2004.09602, section 4.3), except where its reference implementation has quirks:
+
+- codes are those of the real grid (round to nearest, a half step at the ends), for any format and for both ends of an
+  asymmetric one, instead of 128 groups of |x|;
+- the outside is folded onto a bin that holds data; folded onto an empty one, P log(P / Q) is infinite or depends on
+  the smoothing that hides it;
+- bin 0 is left out: real 0 is exact on every grid, and the zeros behind a ReLU would drown the rest.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intaglio.calibrate.search import Bounds, params_for, smallest_cost
+from intaglio.calibrate.statistics import Record
+from intaglio.plan import Format
+
+SIDE = 2048  # bins on each side, as TensorRT
+
+
+def entropy_range(record: Record, fmt: Format, side: int = SIDE, steps: int = 96) -> tuple[float, float]:
+    """The range of an activation with the smallest divergence.
+
+    Args:
+        record: with a histogram.
+        fmt: what the range is for.
+        side: bins on each side of 0 at most.
+        steps: candidates of a line search.
+    """
+    assert record.histogram is not None
+    counts, edges = record.histogram.used(side)
+    live = (counts > 0) & ((edges[:-1] >= 0) | (edges[1:] <= 0))
+    if not record.low < record.high or live.sum() < 2:
+        return record.low, record.high
+    mass, middle = counts[live].astype(np.float64), ((edges[:-1] + edges[1:]) / 2)[live]
+
+    def cost(low: Bounds, high: Bounds) -> NDArray[np.float64]:
+        params = params_for(low, high, fmt)
+        scale, zero_point = params.scale.astype(np.float64)[:, None], params.zero_point[:, None]
+        steps = np.rint(middle / scale)
+        return divergence(mass, steps, fmt.type.qmin - zero_point, fmt.type.qmax - zero_point)
+
+    return smallest_cost(record.low, record.high, fmt, cost, steps)
+
+
+def divergence(mass: Bounds, codes: Bounds, first: NDArray[np.int32], last: NDArray[np.int32]) -> NDArray[np.float64]:
+    """`sum P log(P / Q)` for M candidate grids; infinite where nothing is inside.
+
+    Args:
+        mass: of each bin that holds data, (B,), in ascending order of x.
+        codes: of each bin before saturation, (M, B).
+        first, last: the grid's codes, (M, 1).
+    """
+    count, bins = codes.shape
+    inside = (codes >= first) & (codes <= last)
+    held = np.where(inside, mass, 0.0)
+    # Bins with the same code are neighbours: number the runs, over all candidates.
+    starts = np.ones((count, bins), bool)
+    starts[:, 1:] = codes[:, 1:] != codes[:, :-1]
+    run = np.cumsum(starts.reshape(-1)).reshape(count, bins) - 1
+    sums = np.bincount(run.reshape(-1), held.reshape(-1))
+    sizes = np.bincount(run.reshape(-1))
+    q = np.where(inside, (sums / sizes)[run], 0.0)
+
+    p = held.copy()
+    rows = np.arange(count)
+    left, right = inside.argmax(axis=1), bins - 1 - inside[:, ::-1].argmax(axis=1)
+    p[rows, left] += np.where(codes < first, mass, 0.0).sum(axis=1)
+    p[rows, right] += np.where(codes > last, mass, 0.0).sum(axis=1)
+    empty = ~inside.any(axis=1)
+    total = np.where(empty, 1.0, q.sum(axis=1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where(inside, p * np.log(p / q), 0.0)
+    # sum P/p log((P/p) / (Q/q)) = sum(P log(P / Q)) / p + log(q / p)
+    cost = terms.sum(axis=1) / mass.sum() + np.log(total / mass.sum())
+    return np.where(empty, np.inf, cost)

@@ -1,0 +1,185 @@
+"""Runs the float network on data and keeps statistics of every value that needs a range."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from intaglio.calibrate.statistics import Needs, Record, Statistics, joined_parts
+from intaglio.errors import CalibrationError, DataError
+from intaglio.graph import Graph
+from intaglio.graph.access import constant, shape
+from intaglio.plan import Plan
+from intaglio.progress import progress
+from intaglio.simulate import Simulator
+
+Feed = dict[str, Tensor]
+Observe = Callable[[str, Tensor], None]
+
+BATCH_ELEMENTS = 2 << 20
+"""Elements of the largest computed value in one batch, unless the user says otherwise: larger batches run no faster on
+a CPU (they leave its caches) and cost memory."""
+
+
+class Batches(Protocol):
+    """What calibration needs of a data set (`intaglio.data.Dataset` has it)."""
+
+    def batches(self, n: int) -> Iterable[tuple[Any, Any]]:
+        """(x, y) in batches of n samples: x an array (n, ...), a tuple of them, or a dict by input name."""
+
+
+def observe(
+    graph: Graph,
+    plan: Plan,
+    dataset: Batches,
+    *,
+    needs: Needs = Needs.HISTOGRAM | Needs.MOVING,
+    first_sample: int = 0,
+    batch_size: int | None = None,
+    device: torch.device | str | None = None,
+) -> Statistics:
+    """Collect statistics of every activation whose range the Plan asks for.
+
+    Memory does not depend on the number of batches. Several processes may each observe a part of the data;
+    `Statistics.merge` then gives what one process would have found.
+
+    Args:
+        graph: in normal form; run with real numbers.
+        plan: which values need a range.
+        dataset: calibration inputs.
+        needs: what to keep besides extremes; the default suits every calibrator.
+        first_sample: number of the dataset's first sample where it is a part of more data.
+        batch_size: samples at a time; by default as many as the largest value allows.
+        device: default: the GPU when there is one.
+    Raises:
+        CalibrationError: no samples; NaN or infinity in a value (named, with the sample).
+        DataError: the data do not fit the Graph.
+    """
+    observer = Observer(graph, plan, needs, device)
+    observer.run(dataset, batch_size, first_sample)
+    return observer.statistics
+
+
+class Observer:
+    """A float network with statistics of its values."""
+
+    def __init__(self, graph: Graph, plan: Plan, needs: Needs, device: torch.device | str | None = None) -> None:
+        self.simulator = Simulator(graph, device=device)
+        self.batch_size = default_batch_size(graph)
+        records = {v.name: Record.empty(needs) for v in plan.calibrated()}
+        self.statistics = Statistics(fingerprint(graph), records)
+
+    def run(self, dataset: Batches, batch_size: int | None = None, first_sample: int = 0) -> None:
+        """Observe every sample of a data set."""
+        seen = first_sample
+        for size, feed in feeds(dataset, self.simulator, batch_size or self.batch_size, "calibrate"):
+            self.step(feed, seen, size)
+            seen += size
+        if seen == first_sample:
+            raise CalibrationError("calibration data: expected at least one sample, got none")
+
+    def step(self, feed: Feed, first: int, size: int, also: Observe | None = None) -> None:
+        """Observe one batch.
+
+        Args:
+            feed: tensors by input name.
+            first, size: number of its first sample, and of its samples.
+            also: sees every value too.
+        """
+        records = self.statistics.records
+
+        def see(name: str, x: Tensor) -> None:
+            record = records.get(name)
+            if record is not None:
+                try:
+                    record.add(x, first, size)
+                except CalibrationError as error:
+                    raise CalibrationError(f"value {name!r}, {error}; repair these data or the model's weights") from None
+            if also is not None:
+                also(name, x)
+
+        with torch.no_grad():
+            self.simulator(feed, see)
+        self.statistics.parts = joined_parts((*self.statistics.parts, (first, first + size)))
+
+
+def feeds(dataset: Batches, simulator: Simulator, batch_size: int, label: str = "") -> Iterator[tuple[int, Feed]]:
+    """Batches as tensors by input name, and how many samples each holds; single samples where a Graph is not batched.
+
+    Raises:
+        DataError: an input is missing, or has a shape that is not the Graph's.
+    """
+    length = getattr(dataset, "length", None)
+    total = -(-length // batch_size) if isinstance(length, int) else None
+    for x, _ in progress(dataset.batches(batch_size), total, label):
+        arrays = _by_name(x, simulator.input_names)
+        sizes = {name: _samples(name, a, simulator) for name, a in arrays.items()}
+        size = next(iter(sizes.values()))
+        if len(set(sizes.values())) > 1:
+            raise DataError(f"calibration data: expected as many samples of each input, got {sizes}")
+        if simulator.batched:
+            if size:
+                yield size, {name: simulator_tensor(a, simulator) for name, a in arrays.items()}
+            continue
+        for i in range(size):
+            yield 1, {name: simulator_tensor(_sample(a, i, simulator.input_shapes[name]), simulator) for name, a in arrays.items()}
+
+
+def simulator_tensor(x: NDArray[Any], simulator: Simulator) -> Tensor:
+    """A float32 tensor where the simulator runs."""
+    return torch.as_tensor(np.ascontiguousarray(x, np.float32), device=simulator.device)
+
+
+def _by_name(x: Any, names: list[str]) -> dict[str, NDArray[Any]]:
+    if isinstance(x, dict):
+        if set(x) != set(names):
+            raise DataError(f"calibration data: expected inputs {', '.join(names)}, got {', '.join(map(str, x))}")
+        return {name: np.asarray(x[name]) for name in names}
+    arrays = [np.asarray(a) for a in (x if isinstance(x, (tuple, list)) else (x,))]
+    if len(arrays) != len(names):
+        raise DataError(f"calibration data: expected {len(names)} inputs ({', '.join(names)}), got {len(arrays)}")
+    return dict(zip(names, arrays, strict=True))
+
+
+def _samples(name: str, x: NDArray[Any], simulator: Simulator) -> int:
+    """How many samples an array holds: one a row, or, where the Graph is not batched, one for each whole input."""
+    want = simulator.input_shapes[name]
+    if simulator.batched and x.shape[1:] == want[1:] and x.ndim:
+        return len(x)
+    if not simulator.batched and x.ndim == len(want) + 1 and x.shape[1:] == want:
+        return len(x)
+    if not simulator.batched and want and x.shape[1:] == want[1:] and x.ndim and len(x) % max(want[0], 1) == 0:
+        return len(x) // max(want[0], 1)
+    raise DataError(f"calibration data, input {name!r}: expected shape (N, {', '.join(map(str, want[1:]))}), got {x.shape}")
+
+
+def _sample(x: NDArray[Any], i: int, want: tuple[int, ...]) -> NDArray[Any]:
+    return x[i] if x.ndim > len(want) else x[i * want[0] : (i + 1) * want[0]]
+
+
+def default_batch_size(graph: Graph) -> int:
+    """As many samples as BATCH_ELEMENTS allows, 1 to 64."""
+    if not graph.batched:
+        return 1
+    largest = max((int(np.prod(shape(v))) for n in graph.nodes for v in n.outputs if v.name), default=1)
+    return int(np.clip(BATCH_ELEMENTS // max(largest, 1), 1, 64))
+
+
+def fingerprint(graph: Graph) -> str:
+    """Names operators, values and weights of a Graph: statistics belong to one network only."""
+    digest = hashlib.blake2b(digest_size=16)
+    for node in graph.nodes:
+        names = [v.name if v is not None else None for v in (*node.inputs, *node.outputs)]
+        digest.update(f"{node.op_type} {names}\n".encode())
+    for value in graph.initializers:
+        array = constant(value)
+        assert array is not None
+        digest.update(f"{value.name} {array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
+    return digest.hexdigest()

@@ -1,0 +1,59 @@
+"""Percentile ranges.
+
+- One threshold (symmetric formats): the range is cut at the `percent`-th percentile of |x|.
+- Two ends (asymmetric formats): the share `100 - percent` is cut off, half of it at each end; all of it at the far end
+  where the data lie on one side of 0, since the near end is 0 in any case.
+
+Source: McKinstry et al. 2018, arXiv:1809.04191; Wu et al. 2020, arXiv:2004.09602, section 4.3.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intaglio.calibrate.statistics import Record
+
+Bounds = NDArray[np.float64]
+
+
+def percentile_range(record: Record, percent: float, *, symmetric: bool) -> tuple[float, float]:
+    """The range of an activation, from its histogram; the data within a bin count as spread evenly."""
+    assert record.histogram is not None
+    counts, edges = record.histogram.used()
+    below = np.append(0, np.cumsum(counts)).astype(np.float64)  # elements below each edge
+    low, high = record.low, record.high
+    if symmetric:
+        sizes = np.unique(np.abs(edges))
+        within = np.interp(sizes, edges, below) - np.interp(-sizes, edges, below)
+        bound = float(np.interp(percent / 100 * below[-1], within, sizes))
+        return max(low, -bound), min(high, bound)
+    left, right = _shares(low, high, percent)
+    start, stop = np.interp([left * below[-1], right * below[-1]], below, edges)
+    # Within an outermost bin the data end at the extremes, not at the edge.
+    return _within(float(start), low, high), _within(float(stop), low, high)
+
+
+def percentile_ranges(blocks: NDArray[np.float32], percent: float, *, symmetric: bool) -> tuple[Bounds, Bounds]:
+    """The ranges of a constant's blocks (..., K), from their sorted elements, linearly between neighbours."""
+    low, high = blocks.min(axis=-1).astype(np.float64), blocks.max(axis=-1).astype(np.float64)
+    if symmetric:
+        bound = np.quantile(np.abs(blocks).astype(np.float64), percent / 100, axis=-1)
+        return np.maximum(low, -bound), np.minimum(high, bound)
+    ordered = np.sort(blocks, axis=-1).astype(np.float64)
+    at = np.arange(ordered.shape[-1]) / max(ordered.shape[-1] - 1, 1)
+    rows = ordered.reshape(-1, ordered.shape[-1])
+    found = np.array([np.interp(_shares(row[0], row[-1], percent), at, row) for row in rows]).reshape(*low.shape, 2)
+    return found[..., 0], found[..., 1]
+
+
+def _shares(low: float, high: float, percent: float) -> tuple[float, float]:
+    """The shares of the data that lie below the range's two ends."""
+    cut = 1 - percent / 100
+    if low >= 0:
+        return 0.0, 1 - cut
+    return (cut, 1.0) if high <= 0 else (cut / 2, 1 - cut / 2)
+
+
+def _within(x: float, low: float, high: float) -> float:
+    return min(max(x, low), high)

@@ -1,0 +1,248 @@
+"""What calibration keeps of the data: a few numbers and one histogram per value, mergeable across processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import IntFlag
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from intaglio.calibrate.histogram import SIDE, Histogram
+from intaglio.calibrate.moving import MovingExtremes
+from intaglio.errors import CalibrationError
+
+FORMAT_VERSION = 1
+
+
+class Needs(IntFlag):
+    """What calibrators want to know of a value besides its extremes, which are always kept."""
+
+    EXTREMES = 0
+    HISTOGRAM = 1
+    MOVING = 2
+
+
+@dataclass
+class Record:
+    """What is known of one value.
+
+    Args:
+        low, high: exact extremes.
+        count: elements seen.
+        histogram: where it was asked for.
+        moving: extremes per sample, where they were asked for.
+    """
+
+    low: float = float("inf")
+    high: float = float("-inf")
+    count: int = 0
+    histogram: Histogram | None = None
+    moving: MovingExtremes | None = None
+
+    @classmethod
+    def empty(cls, needs: Needs) -> Record:
+        """A record that collects what is needed."""
+        return cls(
+            histogram=Histogram() if needs & Needs.HISTOGRAM else None,
+            moving=MovingExtremes() if needs & Needs.MOVING else None,
+        )
+
+    @property
+    def needs(self) -> Needs:
+        """What it collects."""
+        histogram = Needs.EXTREMES if self.histogram is None else Needs.HISTOGRAM
+        return histogram | (Needs.EXTREMES if self.moving is None else Needs.MOVING)
+
+    def add(self, x: Tensor, first: int, samples: int) -> None:
+        """Take note of a tensor.
+
+        Args:
+            x: float32, (samples, ...) where there are several samples.
+            first: number of its first sample.
+            samples: how many it holds.
+        Raises:
+            CalibrationError: NaN or infinity.
+        """
+        if not x.numel():
+            return
+        if self.moving is None:  # both in one pass
+            low, high = (float(v) for v in x.aminmax())
+        else:
+            rows = x.reshape(samples, -1)
+            lows, highs = rows.amin(1).cpu().numpy(), rows.amax(1).cpu().numpy()
+            low, high = float(lows.min()), float(highs.max())
+        if not (np.isfinite(low) and np.isfinite(high)):  # minimum and maximum carry a NaN on
+            bad = x.isfinite().logical_not()
+            where = first + int(bad.reshape(samples, -1).any(dim=1).nonzero()[0])
+            raise CalibrationError(f"sample {where}: expected finite values, got {int(bad.sum())} NaN or infinite ones")
+        if self.moving is not None:
+            self.moving.add(first, lows, highs)
+        self.low, self.high = min(self.low, low), max(self.high, high)
+        self.count += x.numel()
+        if self.histogram is not None:
+            self.histogram.add(x, max(-low, high))
+
+    def merge(self, other: Record) -> Record:
+        """What is known of both data sets together."""
+        return Record(
+            min(self.low, other.low),
+            max(self.high, other.high),
+            self.count + other.count,
+            self.histogram.merge(other.histogram) if self.histogram and other.histogram else None,
+            self.moving.merge(other.moving) if self.moving and other.moving else None,
+        )
+
+
+@dataclass
+class Statistics:
+    """Records of every value of a Graph that needs a range.
+
+    Args:
+        graph: fingerprint of the Graph that was run.
+        records: by value name.
+        parts: the samples seen, as sorted (first, behind the last) runs.
+    """
+
+    graph: str
+    records: dict[str, Record] = field(default_factory=dict)
+    parts: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def samples(self) -> int:
+        """Number of samples seen."""
+        return sum(stop - start for start, stop in self.parts)
+
+    def merge(self, other: Statistics) -> Statistics:
+        """Statistics of both parts of the data together, whatever the order.
+
+        Raises:
+            CalibrationError: of another Graph, of other values, or of samples that are in both.
+        """
+        if self.graph != other.graph:
+            raise CalibrationError("statistics: expected two of the same Graph, got two different Graphs; observe both parts anew")
+        kinds = [{name: record.needs for name, record in s.records.items()} for s in (self, other)]
+        if kinds[0] != kinds[1]:
+            raise CalibrationError(
+                "statistics: expected both parts to hold the same kinds of numbers of the same values, got two different "
+                "sets; observe both with the same Plan and calibrator"
+            )
+        parts = joined_parts((*self.parts, *other.parts))
+        return Statistics(self.graph, {n: r.merge(other.records[n]) for n, r in self.records.items()}, parts)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """As plain arrays, which any means of exchange carries; `from_state` reads them back."""
+        names = list(self.records)
+        records = [self.records[n] for n in names]
+        header = {
+            "format": "intaglio-statistics",
+            "version": FORMAT_VERSION,
+            "graph": self.graph,
+            "parts": self.parts,
+            "names": names,
+            "needs": [int(r.needs) for r in records],
+            "exponents": [r.histogram.exponent if r.histogram else None for r in records],
+            "first": [r.moving.first if r.moving else None for r in records],
+        }
+        runs = [(i, start, length, *gain) for i, r in enumerate(records) if r.moving
+                for (start, length), gain in r.moving.runs.items()]  # fmt: skip
+        return {
+            "header": np.frombuffer(json.dumps(header).encode(), np.uint8),
+            "low": np.array([r.low for r in records]),
+            "high": np.array([r.high for r in records]),
+            "count": np.array([r.count for r in records], np.int64),
+            "histograms": np.array([r.histogram.counts for r in records if r.histogram], np.int64).reshape(-1, 2 * SIDE - 1),
+            "runs": np.array([run[:3] for run in runs], np.int64).reshape(-1, 3),
+            "gains": np.array([run[3:] for run in runs], np.float64).reshape(-1, 2),
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, NDArray[Any]]) -> Statistics:
+        """Read what `state` wrote.
+
+        Raises:
+            CalibrationError: the arrays are no statistics.
+        """
+        try:
+            header = json.loads(state["header"].tobytes())
+            if header["format"] != "intaglio-statistics" or header["version"] > FORMAT_VERSION:
+                raise CalibrationError(
+                    f"statistics: expected format intaglio-statistics up to version {FORMAT_VERSION}, got "
+                    f"{header['format']!r} version {header['version']!r}; use a newer intaglio"
+                )
+            histograms = iter(state["histograms"])
+            records = []
+            for i, (needs, exponent, first) in enumerate(
+                zip(header["needs"], header["exponents"], header["first"], strict=True)
+            ):
+                record = Record.empty(Needs(needs))
+                record.low, record.high, record.count = float(state["low"][i]), float(state["high"][i]), int(state["count"][i])
+                if record.histogram is not None:
+                    record.histogram = Histogram(exponent, next(histograms).astype(np.int64).reshape(2 * SIDE - 1))
+                if record.moving is not None and first is not None:
+                    record.moving.first = (int(first[0]), float(first[1]), float(first[2]))
+                records.append(record)
+            for (i, start, length), gain in zip(state["runs"].tolist(), state["gains"], strict=True):
+                records[i].moving.runs[start, length] = gain  # type: ignore[union-attr]
+            parts = joined_parts((int(a), int(b)) for a, b in header["parts"])
+            return cls(str(header["graph"]), dict(zip(header["names"], records, strict=True)), parts)
+        except (KeyError, ValueError, TypeError, IndexError, AttributeError, StopIteration) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise CalibrationError(f"statistics: not what `Statistics.save` wrote ({reason})") from None
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a .npz; it appears whole or not at all.
+
+        Raises:
+            CalibrationError: it cannot be written.
+        """
+        target = Path(path)
+        try:
+            with tempfile.TemporaryDirectory(prefix=".intaglio-", dir=target.parent) as folder:
+                written = Path(folder) / "statistics.npz"
+                np.savez_compressed(written, **self.state())  # type: ignore[arg-type]
+                os.replace(written, target)
+        except OSError as error:
+            reason = error.strerror or error
+            raise CalibrationError(f"{target}: expected to write the statistics here, got: {reason}") from None
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Statistics:
+        """Read what `save` wrote; runs no code of the file.
+
+        Raises:
+            CalibrationError: no such file, or no statistics.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return cls.from_state({name: file[name] for name in file.files})
+        except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise CalibrationError(f"{path}: expected statistics that `Statistics.save` wrote, got: {reason}") from None
+
+
+def joined_parts(parts: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Runs of samples, sorted, neighbours joined.
+
+    Raises:
+        CalibrationError: a sample is in two of them.
+    """
+    result: list[tuple[int, int]] = []
+    for start, stop in sorted(parts):
+        if result and start < result[-1][1]:
+            raise CalibrationError(
+                f"statistics: sample {start} is in two parts; tell `observe` the number of each part's first sample"
+            )
+        if result and start == result[-1][1]:
+            result[-1] = (result[-1][0], stop)
+        else:
+            result.append((start, stop))
+    return tuple(result)

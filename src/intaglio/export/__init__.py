@@ -1,0 +1,5 @@
+"""Results in other people's formats: QDQ ONNX."""
+
+from intaglio.export.qdq import export_qdq
+
+__all__ = ["export_qdq"]

@@ -1,0 +1,78 @@
+"""The lowest opset that can say what a model says, so that older runtimes read it too."""
+
+from __future__ import annotations
+
+import onnx
+import onnx_ir as ir
+
+from intaglio.graph import NORMAL_OPSET, attribute
+
+OLDEST = 13
+"""Quantization per channel begins here, and softmax means what it means today."""
+
+# Values of attributes that came later than the attribute itself.
+_LATER_VALUES = {
+    ("Pad", "mode", "wrap"): 19,
+    ("Resize", "coordinate_transformation_mode", "half_pixel_symmetric"): 19,
+}
+
+
+def lowest_opset(model: ir.Model, least: int = OLDEST) -> int:
+    """The first opset from `least` on in which every node of a model in normal form says the same.
+
+    Between these opsets the operators of a normal form changed in what they accept and not in what they mean, so
+    it is enough that the older schema takes the node as it stands.
+    """
+    return max([least, *(_since(node) for node in model.graph)])
+
+
+def leave_out_newer(model: ir.Model, version: int) -> None:
+    """Take out attributes that an opset does not have yet; they say what it always means."""
+    for node in model.graph:
+        known = onnx.defs.get_schema(node.op_type, version, "").attributes
+        for name in [name for name in node.attributes if name not in known]:
+            node.attributes.pop(name)
+
+
+def _since(node: ir.Node) -> int:
+    later = [
+        since for (op, name, value), since in _LATER_VALUES.items()
+        if node.op_type == op and attribute(node, name) == value
+    ]
+    for version in range(max([OLDEST, *later]), NORMAL_OPSET):
+        if _fits(node, version):
+            return version
+    return NORMAL_OPSET
+
+
+def _fits(node: ir.Node, version: int) -> bool:
+    try:
+        schema = onnx.defs.get_schema(node.op_type, version, "")
+    except onnx.defs.SchemaError:
+        return False
+    newer = [name for name in node.attributes if name not in schema.attributes]
+    if schema.deprecated or len(node.inputs) > schema.max_input or not all(_implied(node, name) for name in newer):
+        return False
+    return all(_takes(schema, index, value) for index, value in enumerate(node.inputs) if value is not None)
+
+
+def _implied(node: ir.Node, name: str) -> bool:
+    """Whether an attribute says what is meant without it."""
+    value = attribute(node, name)
+    if name == "dilations":
+        return all(step == 1 for step in value)
+    default = onnx.defs.get_schema(node.op_type, NORMAL_OPSET, "").attributes[name].default_value
+    return default.type != onnx.AttributeProto.UNDEFINED and value == _python(default)
+
+
+def _python(proto: onnx.AttributeProto) -> object:
+    value = onnx.helper.get_attribute_value(proto)
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _takes(schema: onnx.defs.OpSchema, index: int, value: ir.Value) -> bool:
+    """Whether an input's element type is one that the schema allows."""
+    if value.dtype is None:
+        return True
+    formal = schema.inputs[min(index, len(schema.inputs) - 1)]
+    return f"tensor({value.dtype.name.lower()})" in formal.types

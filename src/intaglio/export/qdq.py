@@ -1,0 +1,268 @@
+"""Graph and Plan to a standard ONNX file with QuantizeLinear and DequantizeLinear pairs (QDQ).
+
+Every value that has parameters is followed by a pair; a value that lives in an accumulator until its fused activation
+has none, so a runtime finds `DequantizeLinear -> Conv -> Relu -> QuantizeLinear` and can run it on integers. Weights
+are integer constants behind a DequantizeLinear, biases are int32 on the accumulator's grid.
+
+Names: `x` is what the operator computes, `x_quantized` its codes, `x_dequantized` what others read. Where `x` is an
+output of the network it is the rounded value, and `x_real` what was computed. A constant `w` is read as `w`, made of
+`w_quantized`, `w_scale` and `w_zero_point`.
+"""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from intaglio.errors import ExportError
+from intaglio.export.opset import OLDEST, leave_out_newer, lowest_opset
+from intaglio.export.storage import Storage, placement, storage
+from intaglio.export.write import write_checked
+from intaglio.graph import Graph, attribute, constant, shape
+from intaglio.graph.access import where
+from intaglio.graph.edit import unique_name
+from intaglio.number import INT32, PerTensor, QuantParams
+from intaglio.ops import Role, float_operator
+from intaglio.plan import Plan, Source
+
+
+def export_qdq(graph: Graph, plan: Plan, path: str | os.PathLike[str]) -> None:
+    """Write a QDQ ONNX file.
+
+    It is checked by ONNX's checker, and loaded by ONNX Runtime where that is installed, before it appears under its
+    name; it appears whole or not at all.
+
+    Args:
+        graph: in normal form.
+        plan: with every parameter known.
+        path: of the file.
+    Raises:
+        ExportError: the Plan is not calibrated or has a format that ONNX has not, or the file cannot be written.
+    """
+    write_checked(qdq_model(graph, plan), path)
+
+
+def qdq_model(graph: Graph, plan: Plan) -> ir.Model:
+    """The model that `export_qdq` writes, in the lowest opset that can say it; an open batch is called `batch`.
+
+    Raises:
+        ExportError: the Plan is not calibrated or has a format that ONNX has not.
+    """
+    return _Export(graph, plan).run()
+
+
+class _Export:
+    """Puts pairs around the values of a copy of the Graph."""
+
+    def __init__(self, graph: Graph, plan: Plan) -> None:
+        self.batched = graph.batched
+        self.plan = plan
+        self.model = graph.copy().model
+        self.graph = self.model.graph
+        self.names = set(graph.values())
+        self.node_names = {str(node.name) for node in self.graph}
+        self.opset = OLDEST
+
+    def run(self) -> ir.Model:
+        nodes = list(self.graph)
+        contracts = {node: float_operator(node).contract(node) for node in nodes}
+        values = [*self.graph.inputs, *(value for node in nodes for value in node.outputs if value.name)]
+        for node in nodes:
+            for index, role in enumerate(contracts[node].roles[: len(node.inputs)]):
+                value = node.inputs[index]
+                if value is not None and value.is_initializer() and role is not Role.OFFLINE:
+                    self._constant(node, index, value)
+        for value in values:
+            params = self._params(str(value.name))
+            if params is not None:
+                self._pair(value, params)
+        for node in nodes:
+            if node.op_type == "Swish":
+                self._sigmoid_and_product(node)
+        self._finish()
+        return self.model
+
+    def _params(self, name: str) -> QuantParams | None:
+        """Parameters of a value, None where it has no representation of its own."""
+        root = self.plan.root(name)
+        if root.source in (Source.FUSED, Source.PLAIN):
+            return None
+        if root.params is None:
+            raise ExportError(f"[value {name!r}] expected parameters, got a Plan that is not calibrated: calibrate first")
+        return root.params
+
+    # Values
+
+    def _pair(self, value: ir.Value, params: QuantParams) -> None:
+        name, size = str(value.name), shape(value)
+        kind = self._storage(name, params, least_bits=4)
+        scale, zero_point = self._parameters(name, params, kind)
+        attributes, since = placement(params, size)
+        self.opset = max(self.opset, kind.opset, since)
+        users = list(value.uses())
+        producer = value.producer()
+        codes = self._node("QuantizeLinear", [value, scale, zero_point], attributes, f"{name}_quantized", kind.dtype, size)
+        chain = [codes]
+        if not kind.exact:
+            chain.append(self._saturation(name, codes.outputs[0], kind, size))
+        # Read through constants of its own: ONNX Runtime's optimizer and this Graph's normal form want it so.
+        real = self._node(
+            "DequantizeLinear", [chain[-1].outputs[0], scale, zero_point], attributes, f"{name}_dequantized",
+            ir.DataType.FLOAT, size,
+        )
+        chain.append(real)
+        for use in users:
+            use.node.replace_input_with(use.idx, real.outputs[0])
+        if producer is None:
+            first = next(iter(self.graph))
+            self.graph.insert_before(first, chain)
+        else:
+            self.graph.insert_after(producer, chain)
+        if value.is_graph_output() and producer is not None:
+            self._become_output(value, real.outputs[0])
+
+    def _become_output(self, value: ir.Value, rounded: ir.Value) -> None:
+        name = str(value.name)
+        for index, output in enumerate(self.graph.outputs):
+            if output is value:
+                self.graph.outputs[index] = rounded
+        value.name, rounded.name = self._fresh(f"{name}_real"), name
+
+    def _saturation(self, name: str, codes: ir.Value, kind: Storage, size: tuple[int, ...]) -> ir.Node:
+        """A Clip of codes, where ONNX's type has more of them than the Plan's."""
+        bounds = [
+            self._initializer(f"{name}_{which}_code", kind.tensor(np.array(code), ""))
+            for which, code in (("lowest", kind.type.qmin), ("highest", kind.type.qmax))
+        ]
+        return self._node("Clip", [codes, *bounds], {}, f"{name}_saturated", kind.dtype, size)
+
+    def _storage(self, name: str, params: QuantParams, least_bits: int) -> Storage:
+        """Where the codes of a computed value are held; those that need a Clip must have a type that Clip takes."""
+        kind = storage(params.type, least_bits=least_bits)
+        if kind.exact:
+            return kind
+        kind = storage(params.type, least_bits=8)  # ONNX clips no 4-bit integers
+        if kind.bits > 8:  # and ONNX Runtime none of 16 bits
+            raise ExportError(
+                f"[value {name!r}] expected activations of 1 to 8 bits or int16 or uint16, got {params.type}: ONNX has no "
+                "such type and ONNX Runtime cannot clamp a wider one; use 8 or 16 bits for it"
+            )
+        return kind
+
+    # Constants
+
+    def _constant(self, node: ir.Node, index: int, value: ir.Value) -> None:
+        name = str(value.name)
+        if name not in self.plan.values:
+            raise ExportError(f"[value {name!r}] the Plan has no such value; it was made for another Graph")
+        params, array = self._params(name), constant(value)
+        if params is None:
+            return
+        assert array is not None
+        if params.type == INT32:
+            array, params = _spread(array, params)
+            codes = _bias_codes(where(node), array, params)
+        else:
+            codes = params.quantize(array)
+        kind = storage(params.type)
+        attributes, since = placement(params, codes.shape)
+        self.opset = max(self.opset, kind.opset, since)
+        self.graph.initializers.pop(name)
+        self.names.discard(name)
+        content = self._initializer(f"{name}_quantized", kind.tensor(codes, ""))
+        scale, zero_point = self._parameters(name, params, kind)
+        inputs = [content, scale] if params.type == INT32 else [content, scale, zero_point]
+        real = self._node("DequantizeLinear", inputs, attributes, name, ir.DataType.FLOAT, codes.shape)
+        self.graph.insert_before(node, real)
+        node.replace_input_with(index, real.outputs[0])
+
+    def _parameters(self, name: str, params: QuantParams, kind: Storage) -> tuple[ir.Value, ir.Value | None]:
+        scale = self._initializer(f"{name}_scale", ir.Tensor(np.array(params.scale, order="C")))
+        if params.type == INT32:
+            return scale, None
+        return scale, self._initializer(f"{name}_zero_point", kind.tensor(params.zero_point, ""))
+
+    # Operators
+
+    def _sigmoid_and_product(self, node: ir.Node) -> None:
+        """Swish as every runtime knows it; nothing in between is quantized."""
+        x, alpha, size = node.inputs[0], float(attribute(node, "alpha", 1.0)), shape(node.outputs[0])
+        assert x is not None
+        inner = x
+        if alpha != 1.0:
+            factor = self._initializer(f"{node.name}_alpha", ir.Tensor(np.array(alpha, np.float32)))
+            scaled = self._node("Mul", [x, factor], {}, f"{node.name}_scaled", ir.DataType.FLOAT, size)
+            self.graph.insert_before(node, scaled)
+            inner = scaled.outputs[0]
+        gate = self._node("Sigmoid", [inner], {}, f"{node.name}_gate", ir.DataType.FLOAT, size)
+        self.graph.insert_before(node, gate)
+        node.op_type = "Mul"
+        node.attributes.clear()
+        node.resize_inputs(2)
+        node.replace_input_with(1, gate.outputs[0])
+
+    # Small parts
+
+    def _node(
+        self,
+        op_type: str,
+        inputs: list[ir.Value | None],
+        attributes: dict[str, int],
+        name: str,
+        dtype: ir.DataType,
+        size: tuple[int, ...],
+    ) -> ir.Node:
+        """A node, not yet in the graph, whose one output is called `name` or like it."""
+        given = [ir.AttrInt64(key, value) for key, value in attributes.items()]
+        label = unique_name(f"{name}_{op_type}" if op_type == "DequantizeLinear" else name, self.node_names)
+        self.node_names.add(label)
+        output = ir.Value(name=self._fresh(name), shape=ir.Shape(size), type=ir.TensorType(dtype))
+        return ir.Node("", op_type, inputs, given, name=label, outputs=[output])
+
+    def _initializer(self, name: str, content: ir.Tensor) -> ir.Value:
+        content.name = self._fresh(name)
+        value = ir.Value(name=content.name, shape=content.shape, type=ir.TensorType(content.dtype), const_value=content)
+        self.graph.register_initializer(value)
+        return value
+
+    def _fresh(self, name: str) -> str:
+        name = unique_name(name, self.names)
+        self.names.add(name)
+        return name
+
+    def _finish(self) -> None:
+        self.opset = lowest_opset(self.model, self.opset)
+        leave_out_newer(self.model, self.opset)
+        self.model.graph.opset_imports[""] = self.opset
+        self.model.ir_version = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", self.opset)])
+        self.model.producer_name = "intaglio"
+        if not self.batched:
+            return
+        for node in self.graph:
+            for output in node.outputs:
+                output.shape = output.shape if output.is_graph_output() else None  # a reader infers it from the inputs
+        for value in (*self.graph.inputs, *self.graph.outputs):
+            value.shape = ir.Shape(["batch", *shape(value)[1:]])
+
+
+def _spread(array: NDArray[np.generic], params: QuantParams) -> tuple[NDArray[np.generic], QuantParams]:
+    """A bias that is one number for channels with a scale each: written out."""
+    if isinstance(params.granularity, PerTensor) or array.size == params.scale.size:
+        return array, params
+    return np.broadcast_to(array.reshape(-1), params.scale.shape), params
+
+
+def _bias_codes(where: str, array: NDArray[np.generic], params: QuantParams) -> NDArray[np.int64]:
+    """A bias in steps of the accumulator; float64, as int32 codes need more than float32's 24 bits."""
+    codes = np.rint(array.astype(np.float64) / params.scale)
+    worst = np.abs(codes).max(initial=0)
+    if worst > INT32.qmax:
+        raise ExportError(
+            f"{where} its bias needs {worst:.0f}, which does not fit int32; calibrate again (it raises weight scales until "
+            "biases fit) or give the layer 16-bit activations"
+        )
+    return codes.astype(np.int64)

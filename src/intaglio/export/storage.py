@@ -1,0 +1,84 @@
+"""How integers and their parameters are written in ONNX: element types, scales, zero points, axes and blocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from intaglio.errors import ExportError
+from intaglio.number import IntType, PerChannel, PerElement, PerGroup, PerTensor, QuantParams
+
+# ONNX's integers of a QuantizeLinear or DequantizeLinear: bits, signed, type, NumPy type, first opset that has them.
+_ROWS = (
+    (4, True, ir.DataType.INT4, np.dtype(ml_dtypes.int4), 21),
+    (4, False, ir.DataType.UINT4, np.dtype(ml_dtypes.uint4), 21),
+    (8, True, ir.DataType.INT8, np.dtype(np.int8), 10),
+    (8, False, ir.DataType.UINT8, np.dtype(np.uint8), 10),
+    (16, True, ir.DataType.INT16, np.dtype(np.int16), 21),
+    (16, False, ir.DataType.UINT16, np.dtype(np.uint16), 21),
+    (32, True, ir.DataType.INT32, np.dtype(np.int32), 10),
+)
+_FIRST_PER_CHANNEL, _FIRST_BLOCKED = 13, 21
+
+
+@dataclass(frozen=True)
+class Storage:
+    """The ONNX integers that hold the codes of an `IntType`.
+
+    Args:
+        type: the codes' own type.
+        bits: of the ONNX type, at least as many as the codes have.
+        dtype, array: ONNX's type, and NumPy's for it.
+        opset: the first in which QuantizeLinear and DequantizeLinear know the type.
+    """
+
+    type: IntType
+    bits: int
+    dtype: ir.DataType
+    array: np.dtype[Any]
+    opset: int
+
+    @property
+    def exact(self) -> bool:
+        """Whether the ONNX type saturates where the codes do."""
+        return self.bits == self.type.bits and not self.type.narrow
+
+    def tensor(self, codes: NDArray[Any], name: str) -> ir.Tensor:
+        """Codes as an ONNX tensor."""
+        return ir.Tensor(np.array(codes, self.array, order="C"), dtype=self.dtype, name=name)
+
+
+def storage(type: IntType, *, least_bits: int = 4) -> Storage:
+    """The smallest ONNX integers that hold a type.
+
+    Args:
+        type: of the codes.
+        least_bits: narrower ONNX types are passed over.
+    """
+    for bits, signed, dtype, array, opset in _ROWS:
+        if bits >= max(type.bits, least_bits) and signed == type.signed:
+            return Storage(type, bits, dtype, array, opset)
+    raise ExportError(f"{type}: ONNX has no integers for it")
+
+
+def placement(params: QuantParams, shape: tuple[int, ...]) -> tuple[dict[str, int], int]:
+    """Attributes that tell which elements share a scale, and the first opset that has them.
+
+    Args:
+        params: of the tensor.
+        shape: of the tensor.
+    """
+    match params.granularity:
+        case PerTensor():
+            return {}, 10
+        case PerChannel(axis):
+            return {"axis": axis % len(shape)}, _FIRST_PER_CHANNEL
+        case PerGroup(axis, size):
+            return {"axis": axis % len(shape), "block_size": size}, _FIRST_BLOCKED
+        case PerElement():
+            return ({"axis": len(shape) - 1, "block_size": 1}, _FIRST_BLOCKED) if shape else ({}, 10)

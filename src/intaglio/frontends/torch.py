@@ -1,0 +1,149 @@
+"""torch.nn.Module to Graph, through torch's own exporter."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import torch
+
+from intaglio.errors import ModelError, UsageError
+from intaglio.frontends.onnx import load_onnx
+from intaglio.graph.access import constant, input_value
+from intaglio.graph.graph import Graph
+
+
+def load_torch(module: torch.nn.Module, example_inputs: Any, dynamic_batch: bool = True) -> Graph:
+    """A module as a Graph; parameters keep their names: `conv1.weight` is a constant called `conv1.weight`.
+
+    The module is exported in eval mode and left as it was found.
+
+    Args:
+        module: called with `example_inputs`.
+        example_inputs: a tensor or array, a tuple or list of them, or a dict of keyword arguments. Only shapes and
+            types matter, and that the call works.
+        dynamic_batch: take axis 0 for the batch, so that the Graph is `batched` where no operator mixes samples.
+    Returns:
+        The Graph, before any pass of `graph.passes`, with a batch of 1 where samples are kept apart.
+    Raises:
+        ModelError: the exporter cannot translate the module, or the result is no Graph.
+        UsageError: the example inputs are no tensors.
+    """
+    args, kwargs = _arguments(example_inputs)
+    names = {name for name, _ in [*module.named_parameters(), *module.named_buffers()]}
+    if dynamic_batch and _batch_sizes(args, kwargs) - {None}:
+        # With two samples everything that depends on their number shows: torch.export takes 1 for a constant.
+        with contextlib.suppress(ModelError):
+            graph = _export(module, _with_batch(args, 2), _with_batch(kwargs, 2), names)
+            if graph.batched:
+                return graph
+    return _export(module, args, kwargs, names)
+
+
+def _arguments(example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    if isinstance(example_inputs, dict):
+        return (), {name: _tensor(value) for name, value in example_inputs.items()}
+    if isinstance(example_inputs, (tuple, list)):
+        return tuple(_tensor(value) for value in example_inputs), {}
+    tensor = _tensor(example_inputs)
+    if not isinstance(tensor, torch.Tensor):
+        raise UsageError(
+            f"example_inputs: expected a tensor, an array, or a tuple or dict of them, got "
+            f"{type(example_inputs).__name__}"
+        )
+    return (tensor,), {}
+
+
+def _tensor(value: Any) -> Any:
+    return torch.from_numpy(np.array(value)) if isinstance(value, np.ndarray) else value
+
+
+def _batch_sizes(args: tuple[Any, ...], kwargs: dict[str, Any]) -> set[int | None]:
+    """The size of axis 0, if all tensors share one; empty otherwise."""
+    tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)]
+    sizes = {int(value.shape[0]) if value.ndim else None for value in tensors}
+    return sizes if len(sizes) == 1 else set()
+
+
+def _with_batch(values: Any, batch: int) -> Any:
+    """The same arguments with another number of samples, by repeating the first one."""
+    if isinstance(values, dict):
+        return {name: _with_batch((value,), batch)[0] for name, value in values.items()}
+    return tuple(
+        value[:1].repeat(batch, *[1] * (value.ndim - 1)) if isinstance(value, torch.Tensor) else value
+        for value in values
+    )
+
+
+def _export(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], names: set[str]) -> Graph:
+    name = type(module).__name__
+    with _inference(module), _quiet():
+        try:
+            # Without its optimizer, which would fold batch norms and rename constants: graph.passes does that.
+            program = torch.onnx.export(module, args, kwargs=kwargs, dynamo=True, optimize=False, verbose=False)
+        except Exception as error:
+            text = " ".join(str(error.__cause__ or error).split())[:400]
+            raise ModelError(
+                f"{name}: expected a module that torch.onnx.export can translate, got: {text}; "
+                "rewrite what it names, or export the module to ONNX yourself"
+            ) from error
+    assert program is not None
+    model = program.model
+    _drop_invented_biases(model, names)
+    return load_onnx(model)
+
+
+def _drop_invented_biases(model: ir.Model, names: set[str]) -> None:
+    """The exporter writes zeros where a convolution has no bias; they are no parameter of the module."""
+    for node in model.graph:
+        bias = input_value(node, 2)
+        if node.op_type not in ("Conv", "ConvTranspose") or bias is None or bias.name in names:
+            continue
+        array = constant(bias)
+        producer = bias.producer()
+        if (array is not None and not array.any()) or (producer is not None and producer.op_type == "Expand"):
+            node.replace_input_with(2, None)
+
+
+@contextlib.contextmanager
+def _inference(module: torch.nn.Module) -> Iterator[None]:
+    """Eval mode for the whole module; afterwards every part is in the mode in which it was."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter's remarks on itself (missing torchvision, its own deprecations) are no business of the user."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx._internal.exporter", "torch.onnx", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    children = [
+        logger
+        for name, logger in logging.root.manager.loggerDict.items()
+        if name.startswith("torch.onnx.") and isinstance(logger, logging.Logger)
+    ]
+    disabled = [logger.disabled for logger in children]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        for logger in children:
+            logger.disabled = True
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        for logger, state in zip(children, disabled, strict=True):
+            logger.disabled = state

@@ -1,0 +1,92 @@
+"""Where the positions of a Resize lie in its input: every coordinate mode that ONNX Runtime has, axis by axis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from intaglio.graph.access import attribute, constant, input_value, shape
+
+ROUND = {
+    "round_prefer_floor": lambda c: np.ceil(c - np.float32(0.5)),
+    "round_prefer_ceil": lambda c: np.floor(c + np.float32(0.5)),
+    "floor": np.floor,
+    "ceil": np.ceil,
+}
+
+
+@dataclass(frozen=True)
+class ResizedAxis:
+    """One axis of a Resize.
+
+    Args:
+        axis: of the graph.
+        size: of the input along it.
+        at: float32, (resized size,): the input position of each result, not clamped.
+        outside: bool, (resized size,): results that are the extrapolation value instead (tf_crop_and_resize).
+    """
+
+    axis: int
+    size: int
+    at: NDArray[np.float32]
+    outside: NDArray[np.bool_]
+
+    def nearest(self, mode: str) -> NDArray[np.int64]:
+        """Input index of each result."""
+        return np.clip(ROUND[mode](self.at), 0, self.size - 1).astype(np.int64)
+
+    def linear(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+        """Both neighbours of each result, and the weight of the second, in [0, 1)."""
+        at = np.clip(self.at, 0, self.size - 1)
+        low = np.floor(at).astype(np.int64)
+        return low, np.minimum(low + 1, self.size - 1), at - low.astype(np.float32)
+
+
+def resized_axes(node: ir.Node) -> list[ResizedAxis]:
+    """The axes that change: their size, or, under tf_crop_and_resize, the part of them that is seen.
+
+    Positions are computed in float32 as ONNX Runtime does, since ties of the nearest neighbour depend on it.
+    """
+    source, target = shape(node.inputs[0]), shape(node.outputs[0])
+    scales = constant(input_value(node, 2))
+    mode = attribute(node, "coordinate_transformation_mode", "half_pixel")
+    roi = constant(input_value(node, 1)) if mode == "tf_crop_and_resize" else None
+    found = []
+    for axis, (size, wanted) in enumerate(zip(source, target, strict=True)):
+        scale = np.float32(wanted / size) if scales is None or not scales.size else np.float32(scales[axis])
+        part = (0.0, 1.0) if roi is None else (float(roi[axis]), float(roi[axis + len(source)]))
+        if size == wanted and scale == 1.0 and part == (0.0, 1.0):
+            continue
+        at = _positions(mode, size, wanted, scale, part)
+        outside = (at < 0) | (at > size - 1) if roi is not None else np.zeros(wanted, np.bool_)
+        found.append(ResizedAxis(axis, size, at, outside))
+    return found
+
+
+def _positions(mode: str, size: int, wanted: int, scale: np.float32, part: tuple[float, float]) -> NDArray[np.float32]:
+    """Input position of each of `wanted` results along an axis of `size`."""
+    i, half = np.arange(wanted, dtype=np.float32), np.float32(0.5)
+    if mode == "half_pixel" or (mode == "pytorch_half_pixel" and wanted > 1):
+        return (i + half) / scale - half
+    if mode == "half_pixel_symmetric":
+        exact = np.float32(scale * size)
+        shift = np.float32(size / 2) * (1 - np.float32(wanted) / exact)
+        return np.asarray(shift + (i + half) / scale - half, np.float32)
+    if mode == "asymmetric":
+        return i / scale
+    if mode == "align_corners" and wanted > 1:
+        return i * np.float32(size - 1) / np.float32(wanted - 1)
+    if mode == "tf_crop_and_resize":
+        start, end = part
+        if wanted == 1:
+            return np.full(1, 0.5 * (start + end) * (size - 1), np.float32)
+        return (start * (size - 1) + i * ((end - start) * (size - 1) / (wanted - 1))).astype(np.float32)
+    return np.zeros(wanted, np.float32)  # pytorch_half_pixel and align_corners with a single result
+
+
+def unchanged_axis(size: int) -> ResizedAxis:
+    """An axis that keeps its elements."""
+    return ResizedAxis(-1, size, np.arange(size, dtype=np.float32), np.zeros(size, np.bool_))

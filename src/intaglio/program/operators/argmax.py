@@ -1,0 +1,60 @@
+"""Index of the largest element along an axis; the first of several.   y = argmax x,   int32"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from intaglio.number import INT32, IntType
+from intaglio.program.operator import Ints, Operator, Shape
+from intaglio.program.sampling import SMALL_TYPES, TYPES, codes
+from intaglio.program.shapes import check_axes, reduced
+
+
+@dataclass(frozen=True, eq=False)
+class ArgMax(Operator):
+    """The output holds plain indices, without parameters.
+
+    Args:
+        axis: that is searched.
+        keepdims: whether it stays, with size 1.
+        last: the last of several largest instead of the first.
+    """
+
+    kind: ClassVar[str] = "argmax"
+
+    axis: int
+    keepdims: bool = False
+    last: bool = False
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """Without the axis, or with size 1 in its place."""
+        return reduced(inputs[0], (self.axis,), keepdims=self.keepdims)
+
+    def out_type(self, *inputs: IntType) -> IntType:
+        """int32."""
+        return INT32
+
+    def check(self, *inputs: Shape) -> None:
+        """The axis exists."""
+        check_axes(self, (self.axis,), len(inputs[0]))
+
+    def integer(self, *inputs: Ints) -> Ints:
+        """Indices, int32."""
+        x = inputs[0]
+        if self.last:
+            found = x.shape[self.axis] - 1 - np.flip(x, self.axis).argmax(axis=self.axis, keepdims=self.keepdims)
+        else:
+            found = x.argmax(axis=self.axis, keepdims=self.keepdims)
+        return np.asarray(found).astype(np.int32)
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
+        """Every axis; few codes, so that there are ties."""
+        for type in (*TYPES, *SMALL_TYPES):
+            x = codes(rng, type, (2, 9, 5))
+            yield cls(2), (x,)
+            yield cls(1, True, True), (x,)

@@ -1,0 +1,168 @@
+"""Transposed convolution over channels-last images.
+
+    acc[n, i*s + u*d - top, j*s + v*d - left, o] += (x[n,i,j,c] - z_x) * (w[o,u,v,c] - z_w[o])     on top of bias[o]
+    y = clamp(z_y + acc * M[o], low, high)
+
+Positions that no tap reaches hold the bias alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from intaglio.number import INT8, INT16, UINT8, IntType, PerChannel, QuantParams, Rule, exact_matmul
+from intaglio.program.operator import Ints, Operator, Shape
+from intaglio.program.sampling import codes, params
+from intaglio.program.weighted import Weighted, weighted_fields
+from intaglio.program.windows import Pair
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ConvTranspose2d(Weighted):
+    """See the module's equation. The other fields are those of `Weighted`; one dimension: a height of 1.
+
+    Args:
+        weight: (O, kh, kw, I/groups), codes of `weight_type`: output channel first, unlike ONNX's (I, O/groups, ...).
+            Group g reads input channels g * I/groups onwards and makes output channels g * O/groups onwards.
+        strides, dilations: (vertical, horizontal).
+        pads: (top, left, bottom, right), cut off the result.
+        output_padding: (bottom, right), added behind it.
+        groups: I and O are divided into this many independent parts.
+    """
+
+    kind: ClassVar[str] = "conv_transpose2d"
+
+    strides: tuple[int, ...] = (1, 1)
+    dilations: tuple[int, ...] = (1, 1)
+    pads: tuple[int, ...] = (0, 0, 0, 0)
+    output_padding: tuple[int, ...] = (0, 0)
+    groups: int = 1
+
+    @classmethod
+    def from_real(
+        cls,
+        x: QuantParams,
+        w: QuantParams,
+        y: QuantParams,
+        weight: Ints,
+        bias: Any,
+        rule: Rule,
+        *,
+        strides: Pair = (1, 1),
+        dilations: Pair = (1, 1),
+        pads: Pair = (0, 0, 0, 0),
+        output_padding: Pair = (0, 0),
+        groups: int = 1,
+        low: int | None = None,
+        high: int | None = None,
+        wide: bool | None = None,
+    ) -> ConvTranspose2d:
+        """From quantization parameters; see `weighted_fields` for those and the errors.
+
+        Args:
+            weight: codes of w.type, (O, kh, kw, I/groups); several scales of w are in the order of O.
+        """
+        fields = weighted_fields(x, w, y, weight, bias, rule, low, high, wide)
+        return cls(
+            **fields, strides=strides, dilations=dilations, pads=pads, output_padding=output_padding, groups=groups
+        )
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """(N, H, W, I) to (N, H', W', O)."""
+        n, h, w, _ = inputs[0]
+        rows, columns = self._canvas(h, w)
+        top, left, bottom, right = self.pads
+        return (n, rows - top - bottom, columns - left - right, self.weight.shape[0])
+
+    def _canvas(self, height: int, width: int) -> tuple[int, int]:
+        """The result before the pads are cut off."""
+        rows, columns = (
+            (n - 1) * s + (k - 1) * d + 1 + extra
+            for n, s, k, d, extra in zip(
+                (height, width), self.strides, self.weight.shape[1:3], self.dilations, self.output_padding, strict=True
+            )
+        )
+        return rows, columns
+
+    def check(self, *inputs: Shape) -> None:
+        """Weights, bias and multipliers agree in channels; something is left of the result."""
+        self.check_channels(4)
+        self.expect(
+            len(self.strides) == len(self.dilations) == len(self.output_padding) == 2 and len(self.pads) == 4
+            and min(*self.strides, *self.dilations, self.groups) >= 1 and min(*self.pads, *self.output_padding) >= 0,
+            f"expected strides and dilations of 1 and more and pads of 0 and more, got {self.strides}, {self.dilations}, "
+            f"{self.pads}, {self.output_padding}, groups {self.groups}",
+        )  # fmt: skip
+        o, _, _, channels = self.weight.shape
+        self.expect(
+            len(inputs[0]) == 4 and channels * self.groups == inputs[0][-1] and o % self.groups == 0,
+            f"weight {self.weight.shape} in {self.groups} groups does not fit an input of shape {inputs[0]}",
+        )
+        self.expect(min(self.shape(*inputs)) >= 1, f"pads {self.pads} leave nothing of an input of shape {inputs[0]}")
+
+    def integer(self, *inputs: Ints) -> Ints:
+        """Codes of the output, (N, H', W', O)."""
+        return self.finish(self.accumulate(inputs[0]))
+
+    def accumulate(self, x: Ints) -> Ints:
+        """The accumulators, (N, H', W', O), int32 or int64."""
+        weight = self.centred()
+        steps = x.astype(np.int32) - np.int32(self.x_zero_point)
+        n, h, w, _ = x.shape
+        dtype = np.dtype(np.int64 if self.requantize.wide else np.int32)
+        canvas = np.zeros_like(steps, dtype, shape=(n, *self._canvas(h, w), weight.shape[0]))
+        outputs, each = weight.shape[0] // self.groups, weight.shape[3]
+        for u in range(weight.shape[1]):
+            for v in range(weight.shape[2]):
+                tap = weight[:, u, v]
+                if each == 1 and self.groups > 1:
+                    product = steps.repeat(outputs, axis=-1).astype(dtype) * tap[:, 0].astype(dtype)
+                else:
+                    parts = [
+                        exact_matmul(steps[..., g * each : (g + 1) * each], tap[g * outputs : (g + 1) * outputs].T)
+                        for g in range(self.groups)
+                    ]
+                    product = np.concatenate(parts, axis=-1).astype(dtype)
+                top, left = u * self.dilations[0], v * self.dilations[1]
+                bottom, right = top + (h - 1) * self.strides[0] + 1, left + (w - 1) * self.strides[1] + 1
+                canvas[:, top : bottom : self.strides[0], left : right : self.strides[1]] += product
+        _, rows, columns, _ = self.shape(x.shape)
+        cut = canvas[:, self.pads[0] : self.pads[0] + rows, self.pads[1] : self.pads[1] + columns]
+        return cut + self.bias.astype(dtype)
+
+    def accumulators(self, *inputs: Shape) -> int:
+        """Products of one run."""
+        return math.prod(inputs[0][:3]) * self.weight.size
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
+        """Strides, dilations, pads, output padding, groups (depthwise too), extremes."""
+        cases = [(1, 3, 5, 3, 0), (1, 8, 4, 1, 0), (4, 4, 8, 3, 0), (2, 6, 4, 2, 0), (1, 16, 3, 4, 1)]
+        for groups, channels, outputs, size, extreme in cases:
+            for rule, type in ((Rule.HALF_UP, UINT8), (Rule.TFLITE, INT8), (Rule.SHIFT, INT8), (Rule.HALF_UP, INT16)):
+                x, y = params(rng, type, rule, symmetric=type is INT16), params(rng, type, rule, 0.5)
+                w = QuantParams(IntType(4) if groups == 2 else INT8, np.float32(2.0**-5))
+                if rule is Rule.HALF_UP:
+                    w = QuantParams(UINT8, rng.uniform(0.01, 0.05, outputs), np.full(outputs, 128), PerChannel(0))
+                strides = (int(rng.integers(1, 4)), int(rng.integers(1, 3)))
+                yield (
+                    cls.from_real(
+                        x,
+                        w,
+                        y,
+                        codes(rng, w.type, (outputs, size, size, channels // groups), extreme=bool(extreme)),
+                        rng.uniform(-1, 1, outputs),
+                        rule,
+                        strides=strides,
+                        dilations=(int(rng.integers(1, 3)), 1),
+                        pads=tuple(int(p) for p in rng.integers(0, 2, 4)),
+                        output_padding=(strides[0] - 1, 0),
+                        groups=groups,
+                    ),
+                    (codes(rng, type, (2, 4, 3, channels), extreme=bool(extreme)),),
+                )

@@ -1,0 +1,157 @@
+"""Any function of one value, by a table that is made offline.   y = f(x)
+
+Up to 8 bits:       y = table[x - qmin]
+9 to 16 bits:       i, r = divmod(x - qmin, 2**s),   s = bits - 9,   513 knots
+                    y = table[i] + (((table[i + 1] - table[i]) * r + 2**(s - 1)) >> s)
+
+A table of 513 knots is interpolated between; each knot is moved by half the error in the middle of its interval, which
+halves the largest error. For a function with second derivative f'' the error is then at most h**2 / 16 * max |f''| / s_y
+plus 2 steps (rounding of two knots and of the interpolation), h = 2**s * s_x. A function that jumps within an interval
+is wrong there by up to the jump: give it 8-bit inputs.
+
+Source: TensorFlow Lite, LUTPopulate and LUTLookup (16 bits).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intaglio.errors import LoweringError
+from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams
+from intaglio.program.factors import clamp_of, scale_of, zero_point_of
+from intaglio.program.operator import Ints, Operator, Shape
+from intaglio.program.sampling import UINT16, codes, params
+
+Function = Callable[[NDArray[np.float64]], NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Lut(Operator):
+    """See the module's equation.
+
+    Args:
+        table: codes of `out`, (2**bits,) for up to 8 bits, otherwise (513,); with a leading axis (C, ...) where each
+            channel, the last axis of x, has a table of its own.
+        in_type: type of the input.
+        out: type of the output, up to 16 bits.
+    """
+
+    kind: ClassVar[str] = "lut"
+
+    table: Ints
+    in_type: IntType
+    out: IntType
+
+    @classmethod
+    def from_real(
+        cls, x: QuantParams, y: QuantParams, function: Function, *, low: int | None = None, high: int | None = None
+    ) -> Lut:
+        """The table of a real function.
+
+        Args:
+            x, y: parameters of input and output, one scale each.
+            function: float64 (K,) to float64 (K,), or (C, K) for a table per channel; infinite values saturate.
+            low, high: clamp in output codes.
+        Raises:
+            LoweringError: the function is not a number somewhere on the input's grid.
+        """
+        low, high = clamp_of(y, low, high)
+
+        def steps(codes: NDArray[Any]) -> NDArray[np.float64]:
+            with np.errstate(all="ignore"):
+                real = np.asarray(function(scale_of(x) * (codes - zero_point_of(x))), np.float64)
+                bad = np.isnan(real)
+                if bad.any():
+                    at = scale_of(x) * (codes[np.argwhere(bad)[0][-1]] - zero_point_of(x))
+                    raise LoweringError(f"table: the function of {at:.6g} is not a number; keep its input away from there")
+                # Beyond 2**20 steps everything saturates; this keeps infinities out of the arithmetic below.
+                return np.clip(real / scale_of(y), -(2.0**20), 2.0**20)
+
+        first, size = x.type.qmin - int(x.type.narrow), 1 << x.type.bits
+        if x.type.bits <= 8:
+            table = np.rint(steps(np.arange(size, dtype=np.float64) + first))
+        else:
+            table = _knots(steps, first, size)
+        return cls(np.clip(table + zero_point_of(y), low, high).astype(y.type.dtype), x.type, y.type)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """The input's."""
+        return inputs[0]
+
+    def out_type(self, *inputs: IntType) -> IntType:
+        """`out`."""
+        return self.out
+
+    def check(self, *inputs: Shape) -> None:
+        """As many tables as channels, or one."""
+        if self.table.ndim > 1:
+            self.expect(
+                self.table.shape[0] == inputs[0][-1], f"{self.table.shape[0]} tables do not fit an input of shape {inputs[0]}"
+            )
+
+    def check_types(self, *inputs: IntType) -> None:
+        """The table has an entry for every code, and its entries are codes."""
+        bits = self.in_type.bits
+        want = 513 if bits > 8 else 1 << bits
+        self.expect(inputs[0] == self.in_type and bits <= 16, f"expected an input of {self.in_type}, got {inputs[0]}")
+        self.expect(
+            self.table.ndim in (1, 2) and self.table.shape[-1] == want,
+            f"expected tables of {want} entries for {self.in_type}, got shape {self.table.shape}",
+        )
+        self.expect(
+            self.table.dtype == self.out.dtype and self.out.bits <= 16 and self.out.holds(self.table),
+            f"the table holds values that are no codes of {self.out}",
+        )
+
+    def integer(self, *inputs: Ints) -> Ints:
+        """Codes of the output."""
+        offset = inputs[0].astype(np.int32) - np.int32(self.in_type.qmin - int(self.in_type.narrow))
+        if self.in_type.bits <= 8:
+            return self._entry(offset)
+        s = self.in_type.bits - 9
+        index, rest = offset >> s, offset & ((1 << s) - 1)
+        base, after = self._entry(index).astype(np.int32), self._entry(index + 1).astype(np.int32)
+        if s == 0:
+            return base.astype(self.out.dtype)
+        # 65535 * 127 + 64 < 2**31
+        return (base + (((after - base) * rest + (1 << (s - 1))) >> s)).astype(self.out.dtype)
+
+    def _entry(self, index: Ints) -> Ints:
+        if self.table.ndim == 1:
+            return self.table[index]
+        return self.table[np.arange(self.table.shape[0]), index]
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
+        """Sigmoid, exp, a function per channel; from 1 to 16 bits, signed, unsigned, narrow; every 8-bit code."""
+        types = (INT8, UINT8, INT16, UINT16, IntType(8, narrow=True), IntType(4), IntType(1, signed=False), IntType(9), IntType(12))
+        for type in types:
+            scale = 12.0 / (1 << type.bits)
+            for out in (INT8, UINT8, INT16):
+                y = QuantParams(out, np.float32(2.0**-8 if out.bits == 8 else 2.0**-15), np.int32(out.qmin if out.bits == 8 else 0))
+                x = params(rng, type, scale=scale)
+                n = min(1 << type.bits, 600)
+                data = codes(rng, type, (2, n, 3))
+                data[0, : min(n, 256), 0] = (type.qmin + np.arange(min(n, 256)) % (type.qmax - type.qmin + 1)).astype(type.dtype)
+                yield cls.from_real(x, y, lambda v: 1 / (1 + np.exp(-v))), (data,)
+                yield cls.from_real(x, y, np.exp, high=out.qmax - 1), (data,)
+                yield cls.from_real(x, y, lambda v: np.maximum(v, v * np.array([[0.1], [0.0], [-2.0]]))), (data,)
+
+
+def _knots(steps: Function, first: int, size: int) -> NDArray[np.float64]:
+    """513 knots over the codes first to first + size, each moved by half the error in the middle of its interval."""
+    width = size // 512
+    knots = np.arange(513, dtype=np.float64) * width + first
+    exact = steps(knots)
+    if width > 1:
+        # The last knot stands for a code just outside the type; the function is asked there all the same.
+        middle = steps(knots[:-1] + width / 2)
+        error = (np.rint(exact[..., :-1]) + np.rint(exact[..., 1:])) / 2 - middle
+        exact = exact.copy()
+        exact[..., :-1] -= error / 2
+    return np.rint(exact)

@@ -1,0 +1,56 @@
+"""Largest (or smallest) element over axes.   y = max x"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from intaglio.number import IntType
+from intaglio.program.operator import Ints, Operator, Shape
+from intaglio.program.sampling import TYPES, codes
+from intaglio.program.shapes import check_axes, reduced
+
+
+@dataclass(frozen=True, eq=False)
+class ReduceMax(Operator):
+    """Input and output share their parameters.
+
+    Args:
+        axes: that are reduced.
+        keepdims: whether they stay, with size 1.
+        minimum: the smallest element instead.
+    """
+
+    kind: ClassVar[str] = "reduce_max"
+
+    axes: tuple[int, ...]
+    keepdims: bool
+    minimum: bool = False
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """Without the reduced axes, or with size 1 in their place."""
+        return reduced(inputs[0], self.axes, keepdims=self.keepdims)
+
+    def out_type(self, *inputs: IntType) -> IntType:
+        """The input's."""
+        return inputs[0]
+
+    def check(self, *inputs: Shape) -> None:
+        """The axes exist."""
+        check_axes(self, self.axes, len(inputs[0]))
+
+    def integer(self, *inputs: Ints) -> Ints:
+        """Codes of the output."""
+        reduce = np.min if self.minimum else np.max
+        return np.asarray(reduce(inputs[0], axis=self.axes, keepdims=self.keepdims))
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
+        """Global pools and single axes of every type."""
+        for type in TYPES:
+            x = codes(rng, type, (2, 7, 6, 3))
+            yield cls((1, 2), True), (x,)
+            yield cls((3, 1), False, True), (x,)

@@ -1,0 +1,101 @@
+"""Softmax along the last axis.   y[i] = exp(x[i]) / sum_j exp(x[j])
+
+    e[i] = exp((x[i] - max x) s_x) in Q30, from tables
+    y[i] = min(z_y + (e[i] * R + S / 2) / S, high)           S = sum e >= 2**30,  R = 1 / s_y, a whole number
+
+The divisions are of non-negative integers and round down: ties of the result go up. Tables and their product are exact
+to 2**-30, so the result is within one step of the exact softmax of the codes, rounded. e * R < 2**46.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from intaglio.errors import LoweringError
+from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams
+from intaglio.program.exponential import check_tables, exp_tables, exponentials
+from intaglio.program.factors import clamp_of, scale_of, zero_point_of
+from intaglio.program.operator import Ints, Operator, Shape
+from intaglio.program.sampling import UINT16, codes, params
+
+
+@dataclass(frozen=True, eq=False)
+class Softmax(Operator):
+    """See the module's equation.
+
+    Args:
+        exp_low, exp_high: int32, tables of exp; see `program.exponential`.
+        reciprocal_scale: R, 1 to 65536.
+        y_zero_point: of the output.
+        low, high: clamp of the output codes.
+        out: type of the output.
+    """
+
+    kind: ClassVar[str] = "softmax"
+
+    exp_low: Ints
+    exp_high: Ints
+    reciprocal_scale: int
+    y_zero_point: int
+    low: int
+    high: int
+    out: IntType
+
+    @classmethod
+    def from_real(cls, x: QuantParams, y: QuantParams, *, low: int | None = None, high: int | None = None) -> Softmax:
+        """From quantization parameters, one scale each; the output's is 1/256, 1/32768 or another 1/R.
+
+        Raises:
+            LoweringError: the reciprocal of the output's scale is no whole number up to 65536.
+        """
+        reciprocal = 1.0 / scale_of(y)
+        whole = round(reciprocal)
+        if not (1 <= whole <= 65536 and math.isclose(reciprocal, whole, rel_tol=1e-6)):
+            raise LoweringError(f"softmax: expected an output scale of 1/256, 1/32768 or another 1/N, got {scale_of(y)}")
+        low, high = clamp_of(y, low, high)
+        return cls(*exp_tables(scale_of(x), x.type), whole, zero_point_of(y), low, high, y.type)
+
+    def shape(self, *inputs: Shape) -> Shape:
+        """The input's."""
+        return inputs[0]
+
+    def out_type(self, *inputs: IntType) -> IntType:
+        """`out`."""
+        return self.out
+
+    def check(self, *inputs: Shape) -> None:
+        """There is a last axis, and 2**32 fewer elements than the sum has room for."""
+        self.expect(len(inputs[0]) >= 1, "expected at least one axis")
+        self.expect(1 <= self.reciprocal_scale <= 65536, f"expected R from 1 to 65536, got {self.reciprocal_scale}")
+
+    def check_types(self, *inputs: IntType) -> None:
+        """The tables fit the input type."""
+        check_tables(self, self.exp_low, self.exp_high, inputs[0])
+
+    def integer(self, *inputs: Ints) -> Ints:
+        """Codes of the output."""
+        e = exponentials(inputs[0], self.exp_low, self.exp_high)
+        total = e.sum(axis=-1, keepdims=True)
+        y = (e * self.reciprocal_scale + (total >> 1)) // total + self.y_zero_point
+        return np.clip(y, self.low, self.high).astype(self.out.dtype)
+
+    @classmethod
+    def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
+        """Few and many elements, steep and flat, every input type, 8- and 16-bit results, ties, one element."""
+        results = [
+            QuantParams(UINT8, np.float32(1 / 256)),
+            QuantParams(INT8, np.float32(1 / 256), np.int32(-128)),
+            QuantParams(INT16, np.float32(1 / 32768)),
+            QuantParams(INT8, np.float32(1 / 127)),
+        ]
+        for type in (INT8, UINT8, INT16, UINT16):
+            for shape in ((2, 10), (3, 1), (2, 2, 1000)):
+                for y in results:
+                    x = params(rng, type, scale=float(rng.choice([0.02, 0.2, 2.0])) * 256 / (1 << type.bits))
+                    yield cls.from_real(x, y), (codes(rng, type, shape),)
+        yield cls.from_real(params(rng, INT8), results[0]), (np.full((2, 3), 7, np.int8),)

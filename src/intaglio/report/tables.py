@@ -1,0 +1,89 @@
+"""Tables for terminals: rich where it is installed and somebody looks, aligned plain text everywhere else."""
+
+from __future__ import annotations
+
+import re
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+NUMBER = re.compile(r"[+-]?[\d,]*\.?\d+(e[+-]?\d+)?( ?%| dB)?", re.IGNORECASE)
+NOTHING = ("", "-", "equal")  # cells that stand for a missing or an infinite number
+
+
+def print_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, file: TextIO | None = None
+) -> None:
+    """Print a table. Columns of numbers are aligned to the right.
+
+    Args:
+        title: a line above; none where it is empty.
+        columns: headings.
+        rows: one cell per heading, numbers as such or as text.
+        file: where to; standard output by default.
+    """
+    file = sys.stdout if file is None else file
+    headings = [clean(column) for column in columns]
+    texts = [[clean(cell) for cell in row] for row in rows]
+    assert all(len(row) == len(headings) for row in texts), (columns, texts)
+    right = [_is_numeric([row[i] for row in texts]) for i in range(len(headings))]
+    table = _rich_table(title, headings, texts, right) if file.isatty() else None
+    if table is not None:
+        from rich.console import Console
+
+        Console(file=file).print(table)
+    else:
+        print(plain_table(clean(title), headings, texts, right), file=file)
+
+
+def plain_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
+    """The table as text; `right` says which columns are aligned to the right."""
+    lines = [list(columns), *map(list, rows)]
+    widths = [max(_width(line[i]) for line in lines) for i in range(len(columns))]
+
+    def draw(line: Sequence[str]) -> str:
+        cells = []
+        for text, width, numeric in zip(line, widths, right, strict=True):
+            space = " " * (width - _width(text))
+            cells.append(space + text if numeric else text + space)
+        return "  ".join(cells).rstrip()
+
+    drawn = [draw(columns), "  ".join("-" * width for width in widths), *map(draw, rows)]
+    return "\n".join([title, *drawn] if title else drawn)
+
+
+def clean(cell: object) -> str:
+    """A cell as one line of visible text: names come from models, and a terminal obeys control characters."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(cell))
+
+
+def _is_numeric(cells: Sequence[str]) -> bool:
+    numbers = [cell for cell in cells if cell not in NOTHING]
+    return bool(numbers) and all(NUMBER.fullmatch(cell) for cell in numbers)
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal that a text takes; East Asian wide characters take two, accents none."""
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def _rich_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]
+) -> Table | None:
+    """The same for a terminal; None where rich is not installed."""
+    try:
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+    except ImportError:
+        return None
+    table: Any = Table(title=Text(clean(title)) if title else None, title_justify="left", box=box.SIMPLE_HEAD)
+    for column, numeric in zip(columns, right, strict=True):
+        table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))  # Text, not str: brackets in a name are no markup
+    return table  # type: ignore[no-any-return]

@@ -1,0 +1,180 @@
+"""Placement on small networks: what shares, what is fused, what is fixed, and that every value says why."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import intaglio as ig
+from intaglio.errors import PlanError, TargetError, UnsupportedOperatorError
+from intaglio.number import INT8_NARROW, INT16, UINT8, PerChannel, QuantParams, Rule
+from intaglio.ops import Role
+from intaglio.plan import Plan, Source, place
+from intaglio.targets import load_target
+
+
+class Block(nn.Module):
+    """conv - relu - pool, a residual add, a concat, softmax: one of each rule."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, padding=1)
+        self.second = nn.Conv2d(8, 8, 3, padding=1)
+        self.left = nn.Conv2d(8, 4, 1)
+        self.right = nn.Conv2d(8, 4, 1)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x):
+        x = torch.max_pool2d(torch.relu(self.first(x)), 2)
+        x = torch.relu(x + self.second(x))
+        x = torch.cat([torch.relu(self.left(x)), self.right(x)], dim=1)
+        return torch.softmax(self.head(x.mean((2, 3))), dim=1)
+
+
+@pytest.fixture(scope="module")
+def graph():
+    torch.manual_seed(0)
+    return ig.load(Block().eval(), (torch.zeros(1, 3, 8, 8),))
+
+
+def by_type(graph, op_type):
+    return [node for node in graph.nodes if node.op_type == op_type]
+
+
+def plan_of(plan, node) -> ig.Plan:
+    return plan[node.outputs[0].name]
+
+
+def test_every_value_and_operator_has_a_reason(graph):
+    plan = place(graph, load_target("cpu-int8"))
+    assert all(value.why for value in plan.values.values())
+    assert {node.name for node in graph.nodes} == set(plan.operators)
+    for node in graph.nodes:
+        assert node.outputs[0].name in plan.values
+
+
+def test_no_quantizer_between_an_operator_and_its_fused_activation(graph):
+    plan = place(graph, load_target("cpu-int8"))
+    relu = by_type(graph, "Relu")[0]
+    conv = relu.inputs[0].producer()
+    assert plan_of(plan, conv).source is Source.FUSED
+    assert plan_of(plan, conv).of == (relu.outputs[0].name,)
+    assert plan.operators[conv.name].fused == (relu.name,)
+    assert plan_of(plan, relu).source is Source.OWN
+
+
+def test_an_activation_read_by_two_is_not_fused():
+    class Fork(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 1)
+
+        def forward(self, x):
+            y = self.conv(x)
+            return torch.relu(y) + y
+
+    graph = ig.load(Fork().eval(), (torch.zeros(1, 3, 4, 4),))
+    plan = place(graph, load_target("cpu-int8"))
+    assert plan_of(plan, by_type(graph, "Conv")[0]).source is Source.OWN
+
+
+def test_pools_and_moves_share_what_they_move(graph):
+    plan = place(graph, load_target("cpu-int8"))
+    pool = by_type(graph, "MaxPool")[0]
+    assert plan_of(plan, pool).source is Source.SHARED
+    assert plan_of(plan, pool).of == (pool.inputs[0].name,)
+    mean = by_type(graph, "GlobalAveragePool")
+    assert [plan_of(plan, node).source for node in mean] == [Source.OWN] * len(mean)
+
+
+def test_what_only_a_concat_reads_is_written_on_its_grid(graph):
+    plan = place(graph, load_target("cpu-int8"))
+    concat = by_type(graph, "Concat")[0]
+    for value in concat.inputs:
+        assert plan[value.name].source is Source.SHARED
+        assert plan.root(value.name) is plan_of(plan, concat)
+    assert plan_of(plan, concat).source is Source.OWN
+
+
+def test_softmax_is_fixed_by_mathematics_or_by_the_target(graph):
+    softmax = by_type(graph, "Softmax")[0]
+    for name, zero_point in (("cpu-int8", 0), ("mcu-int8", -128), ("tflite-int8", -128)):
+        params = plan_of(place(graph, load_target(name)), softmax).params
+        assert float(params.scale) == 1 / 256
+        assert int(params.zero_point) == zero_point
+    assert float(plan_of(place(graph, load_target("int8-symmetric")), softmax).params.scale) == 1 / 128
+
+
+def test_weights_biases_and_their_formats(graph):
+    plan = place(graph, load_target("cpu-int8"))
+    conv = by_type(graph, "Conv")[0]
+    weight, bias = (plan[conv.inputs[i].name] for i in (1, 2))
+    assert (weight.role, weight.format.type, weight.format.granularity) == (Role.WEIGHT, INT8_NARROW, PerChannel(0))
+    assert (bias.role, bias.source, bias.of) == (
+        Role.BIAS,
+        Source.DERIVED,
+        (conv.inputs[0].name, conv.inputs[1].name),
+    )
+
+
+def test_first_and_last_layer_and_patterns_get_another_format(graph):
+    convs, gemm = by_type(graph, "Conv"), by_type(graph, "Gemm")[0]
+    plan = place(graph, load_target("cpu-int8"), layers={"first": "a16", "last": "w8a16", convs[1].name: "a16"})
+    assert plan[graph.inputs[0].name].format.type == INT16
+    assert plan[convs[0].outputs[0].name].source is Source.FUSED
+    relu = convs[0].outputs[0].uses()[0].node
+    assert plan_of(plan, relu).format.type == INT16
+    assert plan_of(plan, gemm).format.type == INT16
+    assert plan_of(plan, convs[1]).format.type == INT16
+    assert plan_of(plan, convs[2]).source is Source.FUSED
+    assert plan_of(plan, convs[3]).format.type == UINT8
+
+
+@pytest.mark.parametrize(
+    ("layers", "text"),
+    [
+        ({"first": "w4"}, "has int8n, got a request for 4 bits"),
+        ({"last": "a4"}, "has uint8, int16, got a request for 4 bits"),
+        ({"nowhere*": "a16"}, "'nowhere\\*': expected first, last or a pattern"),
+        ({"first": "16 bits"}, "expected a format such as w8a16"),
+    ],
+)
+def test_a_format_that_the_target_has_not_is_refused(graph, layers, text):
+    with pytest.raises(TargetError, match=text):
+        place(graph, load_target("cpu-int8"), layers=layers)
+
+
+def test_every_unsupported_operator_is_named(graph):
+    broken = graph.copy()
+    for node in broken.nodes:
+        if node.op_type == "Conv":
+            node.op_type = "Convolve"
+    with pytest.raises(UnsupportedOperatorError) as error:
+        place(broken, load_target("cpu-int8"))
+    for node in by_type(graph, "Conv"):
+        assert f"[Convolve {node.name!r}]" in str(error.value)
+
+
+def test_the_plan_survives_json(graph):
+    plan = place(graph, load_target("int16x8"))
+    weight = next(v for v in plan.values.values() if v.role is Role.WEIGHT)
+    scale = np.random.default_rng(0).uniform(1e-6, 1, 8).astype(np.float32)
+    weight.params = QuantParams(INT8_NARROW, scale, granularity=PerChannel(0))
+    again = Plan.from_json(plan.to_json())
+    assert again == plan
+    assert again.rule is Rule.HALF_UP
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"format": "intaglio-plan"}', '{"format": "else", "version": 1}'])
+def test_what_is_no_plan_is_refused(text):
+    with pytest.raises(PlanError, match="plan:"):
+        Plan.from_json(text)
+
+
+def test_a_plan_for_another_graph_says_so(graph):
+    with pytest.raises(PlanError, match="made for another Graph"):
+        place(graph, load_target("cpu-int8"))["no such value"]
+
+
