@@ -1,5 +1,22 @@
 """Ranges from data: observers, streaming statistics, calibrators, and the parameters that follow from them."""
 
+from intaglio.calibrate.automatic import Candidate
+from intaglio.calibrate.calibrators import CALIBRATORS, Calibrator, parse_calibrator
+from intaglio.calibrate.choose import choose
 from intaglio.calibrate.driver import Calibration, calibrate
+from intaglio.calibrate.observe import Batches, observe
+from intaglio.calibrate.statistics import Needs, Statistics
 
-__all__ = ["Calibration", "calibrate"]
+__all__ = [
+    "CALIBRATORS",
+    "Batches",
+    "Calibration",
+    "Calibrator",
+    "Candidate",
+    "Needs",
+    "Statistics",
+    "calibrate",
+    "choose",
+    "observe",
+    "parse_calibrator",
+]

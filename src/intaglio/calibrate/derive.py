@@ -1,27 +1,237 @@
-"""Biases follow from inputs and weights: int32 on the accumulator's own grid."""
+"""Parameters that follow from others: int32 biases on the accumulators' own grid, and what that asks of the scales.
+
+    scale_b[o] = scale_x * scale_w[o]        |b[o]| / scale_b[o] <= 2**30
+
+Layers are taken in the order of the Graph. Where a bias would not fit int32, the scale of its weight is raised until it
+does: the bias then dwarfs what the weight can add. The output's scale is raised where the requantization factor
+`scale_x * scale_w / scale_y` would leave the range of a multiplier: steps far below the accumulator's carry nothing.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
 
+from intaglio.errors import CalibrationError, UsageError
 from intaglio.graph import Graph
-from intaglio.graph.access import constant, shape
-from intaglio.number import INT32, PerChannel, PerTensor, QuantParams
-from intaglio.plan import Plan, Source
+from intaglio.graph.access import attribute, constant
+from intaglio.number import INT32, PerChannel, PerTensor, QuantParams, Scheme
+from intaglio.number.params import SMALLEST_SCALE
+from intaglio.ops import Role, float_operator
+from intaglio.plan import Plan, Source, ValuePlan
+
+Scales = NDArray[np.float64]
+
+LARGEST_BIAS = 2.0**30  # leaves the other half of an int32 accumulator to the products
+_PRECISE_BIAS = 2.0**15  # codes that a bias alone has at least, where nothing else decides its step
+_LARGEST_FACTOR = 2.0**30
+_LARGEST_WIDE_FACTOR = 2.0**14  # accumulators of more than 32 bits have multipliers of 15
+_FINE_FACTOR = 2.0**-12  # an accumulator's step this much below the output's is as good as exact
 
 
-def derive_biases(graph: Graph, plan: Plan) -> None:
-    """First version."""
-    for value in plan.values.values():
-        if value.source is not Source.DERIVED:
+@dataclass(frozen=True)
+class Layer:
+    """An operator with weights, as the Plan sees it.
+
+    Args:
+        node: the operator.
+        data, weight, output: its values' plans; `data` and `output` those that own the parameters.
+        bias: its bias, if any.
+        array, offsets: the weight, and the bias as (channels,).
+        gain: what the operator multiplies its products with (Gemm's alpha / beta).
+        bias_rank: axes of the bias; the channels are the last one.
+    """
+
+    node: ir.Node
+    data: ValuePlan
+    weight: ValuePlan
+    output: ValuePlan
+    bias: ValuePlan | None
+    array: NDArray[np.float32]
+    offsets: Scales | None
+    gain: float
+    bias_rank: int
+
+    @property
+    def where(self) -> str:
+        return f"[{self.node.op_type} {self.node.name!r}]"
+
+
+def derive(graph: Graph, plan: Plan, silent: frozenset[str] = frozenset()) -> None:
+    """Set the parameters of biases, and adjust scales that they ask to be adjusted; each change is told in `why`.
+
+    Args:
+        graph: in normal form.
+        plan: with parameters of every activation and weight; changed in place.
+        silent: activations that were 0 throughout calibration. Any scale would do for them, so they get one that
+            keeps the biases behind them precise.
+    Raises:
+        CalibrationError: naming the operator whose scales have no defined answer.
+    """
+    layers = list(_layers(graph, plan))
+    for layer in layers:
+        if layer.data.name in silent:
+            _settle_silent(layer)
+    for layer in layers:
+        if isinstance(_params(layer.weight).granularity, (PerTensor, PerChannel)):
+            _fit_weight(layer)
+            _fit_output(layer, plan)
+        if layer.bias is not None:
+            layer.bias.params = _bias_params(layer)
+
+
+def _layers(graph: Graph, plan: Plan) -> Iterator[Layer]:
+    nodes = {str(node.name): node for node in graph.nodes}
+    for node in graph.nodes:
+        roles = float_operator(node).contract(node).roles
+        by_role = {role: v for v, role in zip(node.inputs, roles, strict=False) if v is not None and v.name in plan.values}
+        weight, bias = by_role.get(Role.WEIGHT), by_role.get(Role.BIAS)
+        if weight is None or Role.ACTIVATION not in roles or plan.params(str(weight.name)) is None:
             continue
-        x, w = (plan.params(n) for n in value.of)
-        assert x is not None and w is not None
-        scale = np.asarray(w.scale, np.float64).reshape(-1) * float(x.scale)
-        if isinstance(w.granularity, PerTensor):
-            value.params = QuantParams(INT32, np.float32(scale[0]))
-        else:
-            size = int(np.prod(shape(graph.value(value.name))))
-            assert constant(graph.value(value.name)) is not None
-            scale = np.tile(scale, max(1, size // scale.size))
-            value.params = QuantParams(INT32, scale.astype(np.float32), granularity=PerChannel(-1))
+        data = node.inputs[roles.index(Role.ACTIVATION)]
+        fused = plan.operators[str(node.name)].fused
+        output = (nodes[fused[-1]] if fused else node).outputs[0]
+        found = plan.root(str(data.name)) if data is not None else None
+        result = plan.root(str(output.name))
+        if found is None or found.params is None or result.params is None:
+            continue
+        array, offsets = constant(weight), constant(bias)
+        derived = bias is not None and plan[str(bias.name)].source is Source.DERIVED
+        yield Layer(
+            node,
+            found,
+            plan[str(weight.name)],
+            result,
+            plan[str(bias.name)] if derived and bias is not None else None,
+            np.asarray(array, np.float32),
+            np.asarray(offsets, np.float64).reshape(-1) if derived and offsets is not None else None,
+            float(attribute(node, "alpha", 1.0) / attribute(node, "beta", 1.0)) if node.op_type == "Gemm" else 1.0,
+            max(1, np.ndim(offsets)) if offsets is not None else 1,
+        )
+
+
+def _params(value: ValuePlan) -> QuantParams:
+    assert value.params is not None, value.name
+    return value.params
+
+
+def _needed(layer: Layer, channels: int) -> Scales:
+    """The largest |bias| of each of the weight's scales, (channels,); zeros without a bias."""
+    if layer.offsets is None or not layer.offsets.size:
+        return np.zeros(channels)
+    sizes = np.abs(layer.offsets)
+    if channels == 1 or sizes.size == 1:
+        return np.full(channels, sizes.max())
+    # A grouped ConvTranspose has fewer weight channels than outputs: output g * C + c has the scale of channel c.
+    return np.asarray(sizes.reshape(-1, channels).max(axis=0))
+
+
+def _fit_weight(layer: Layer) -> None:
+    """Raise scales until biases fit; give dead channels one that keeps their bias precise."""
+    params = _params(layer.weight)
+    blocks = params.granularity.blocks(layer.array)
+    dead = ~blocks.any(axis=-1).reshape(-1)
+    scale = params.scale.astype(np.float64).reshape(-1)
+    before = scale.copy()
+    if dead.any() and not dead.all():
+        scale[dead] = scale[~dead].max()
+    bias, unit = _needed(layer, scale.size), float(_params(layer.data).scale) * abs(layer.gain)
+    if layer.offsets is not None:
+        precise = np.maximum(bias / _PRECISE_BIAS, float(_params(layer.output).scale) * _FINE_FACTOR) / unit
+        scale = np.where(dead, _power_of_two(np.minimum(scale, precise), layer.weight, up=False), scale)
+    least = np.maximum(bias / LARGEST_BIAS, 2 * SMALLEST_SCALE) / unit
+    raised = _power_of_two(np.maximum(scale, least), layer.weight, up=True)
+    changed = (raised > scale) & ~dead
+    if changed.any():
+        which = np.flatnonzero(changed)
+        channels = "" if scale.size == 1 else f" of {_listed(which)}"
+        layer.weight.why += (
+            f"; scale{channels} raised up to {np.max(raised[changed] / scale[changed]):.3g} times so that the bias fits int32"
+        )
+    if dead.any() and scale.size > 1:
+        layer.weight.why += f"; {_listed(np.flatnonzero(dead))} all zero, with a scale that suits the bias"
+    if (raised != before).any():
+        layer.weight.params = _rescaled(params, raised.reshape(params.scale.shape), layer.where, layer.weight.name)
+
+
+def _fit_output(layer: Layer, plan: Plan) -> None:
+    """Raise the output's scale until the requantization factor is one that a multiplier can hold."""
+    x, w, y = _params(layer.data), _params(layer.weight), _params(layer.output)
+    terms = layer.array.size // max(w.scale.size, 1)
+    reach = x.type.reach(int(x.zero_point)) * int(max(w.type.reach(int(z)) for z in w.zero_point.reshape(-1)))
+    wide = plan.accumulator > 32 and terms * reach + LARGEST_BIAS >= 2.0**31
+    limit = (_LARGEST_WIDE_FACTOR if wide else _LARGEST_FACTOR) / 2
+    unit = float(x.scale) * float(w.scale.max()) * abs(layer.gain)
+    if unit < float(y.scale) * limit:
+        return
+    if layer.output.source is not Source.OWN:
+        raise CalibrationError(
+            f"{layer.where} the requantization factor {unit / float(y.scale):.3g} is too large, and the scale of "
+            f"{layer.output.name!r} is fixed; its weights or inputs are out of proportion"
+        )
+    scale = _power_of_two(np.asarray(unit / limit), layer.output, up=True)
+    layer.output.params = _rescaled(y, scale, layer.where, layer.output.name)
+    layer.output.why += f"; scale raised {float(scale) / float(y.scale):.3g} times: the steps of its sums are far larger"
+
+
+def _settle_silent(layer: Layer) -> None:
+    """Let the scale of an activation that is always 0 keep the bias behind it precise."""
+    if layer.offsets is None or not layer.offsets.any():
+        return
+    x, w, y = _params(layer.data), _params(layer.weight), _params(layer.output)
+    unit = float(w.scale.max()) * abs(layer.gain)
+    scale = max(float(np.abs(layer.offsets).max()) / _PRECISE_BIAS, float(y.scale) * _FINE_FACTOR) / unit
+    if scale < float(x.scale):
+        layer.data.params = _rescaled(
+            x, _power_of_two(np.asarray(scale), layer.data, up=False), layer.where, layer.data.name
+        )
+        if "always 0" not in layer.data.why:
+            layer.data.why += "; it was always 0, so its scale is one that suits the biases behind it"
+
+
+def _bias_params(layer: Layer) -> QuantParams:
+    """int32 on the grid of the accumulator."""
+    assert layer.bias is not None and layer.offsets is not None
+    w = _params(layer.weight)
+    contract = float_operator(layer.node).contract(layer.node)
+    scale = w.scale.astype(np.float64)
+    if not isinstance(w.granularity, (PerTensor, PerChannel)):
+        # Groups have accumulators of their own: the bias joins behind them, on the finest grid of its channel.
+        axis = contract.weight_axis or 0
+        scale = np.moveaxis(scale, axis, 0).reshape(scale.shape[axis], -1).min(axis=1)
+    scale = scale * float(_params(layer.data).scale) * layer.gain
+    count = layer.offsets.size
+    if scale.ndim and count > scale.size:
+        scale = np.tile(scale, count // scale.size)
+    if not isinstance(w.granularity, (PerTensor, PerChannel)):
+        scale = np.maximum(scale, np.maximum(np.abs(layer.offsets) / LARGEST_BIAS, 2 * SMALLEST_SCALE))
+    granularity = PerChannel(layer.bias_rank - 1) if scale.ndim else PerTensor()
+    try:
+        return QuantParams(INT32, scale.astype(np.float32), granularity=granularity)
+    except UsageError as error:
+        raise CalibrationError(f"{layer.where} bias {layer.bias.name!r}: {error}") from None
+
+
+def _rescaled(params: QuantParams, scale: Scales, where: str, name: str) -> QuantParams:
+    try:
+        return dataclasses.replace(params, scale=np.asarray(scale, np.float64).astype(np.float32))
+    except UsageError as error:
+        raise CalibrationError(f"{where} value {name!r}: {error}") from None
+
+
+def _power_of_two(scale: Scales, value: ValuePlan, *, up: bool) -> Scales:
+    """The next power of two where the value's scheme asks for one."""
+    if value.format is None or value.format.scheme is not Scheme.POWER_OF_TWO:
+        return scale
+    exponent = np.log2(scale)
+    return np.asarray(np.exp2(np.ceil(exponent) if up else np.floor(exponent)))
+
+
+def _listed(channels: NDArray[np.int64]) -> str:
+    text = ", ".join(map(str, channels[:5].tolist()))
+    return f"channel{'s' if len(channels) > 1 else ''} {text}{f' and {len(channels) - 5} more' if len(channels) > 5 else ''}"

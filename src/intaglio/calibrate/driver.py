@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
-import numpy as np
 import torch
 
-from intaglio.calibrate.derive import derive_biases
-from intaglio.errors import CalibrationError
+from intaglio.calibrate.automatic import ACTIVATION_CANDIDATES, WEIGHT_CANDIDATES, Candidate, automatic
+from intaglio.calibrate.calibrators import Calibrator, parse_calibrator
+from intaglio.calibrate.choose import Named, choose
+from intaglio.calibrate.observe import Batches, observe
+from intaglio.calibrate.statistics import Needs, Statistics
 from intaglio.graph import Graph
-from intaglio.graph.access import constant
-from intaglio.number import choose_params
 from intaglio.ops import Role
 from intaglio.plan import Plan
-from intaglio.simulate import Simulator
 
-
-class Batches(Protocol):
-    """What calibration needs of a data set."""
-
-    def batches(self, n: int) -> Iterable[tuple[Any, Any]]:
-        """(x, y) in batches of n samples."""
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What `calibrate` found."""
+    """What `calibrate` found.
+
+    Args:
+        plan: with every parameter known.
+        history: what was done, one sentence each.
+        candidates: what `auto` tried, best first; empty otherwise.
+        statistics: what was observed.
+    """
 
     plan: Plan
+    statistics: Statistics
     history: list[str] = field(default_factory=list)
+    candidates: Sequence[Candidate] = ()
 
 
 def calibrate(
@@ -39,37 +41,65 @@ def calibrate(
     plan: Plan,
     dataset: Batches,
     *,
-    calibrator: str | None = None,
-    weight_calibrator: str | None = None,
-    batch_size: int = 8,
-    device: str | None = None,
+    calibrator: str | Calibrator | None = None,
+    weight_calibrator: str | Calibrator | None = None,
+    batch_size: int | None = None,
+    device: torch.device | str | None = None,
 ) -> Calibration:
-    """First version: min-max only."""
-    plan = plan.copy()
-    names = {v.name for v in plan.calibrated()}
-    low: dict[str, float] = {}
-    high: dict[str, float] = {}
+    """Find the parameters of every value of a Plan.
 
-    def observe(name: str, x: torch.Tensor) -> None:
-        if name in names:
-            a, b = (float(v) for v in torch.aminmax(x))
-            low[name], high[name] = min(a, low.get(name, a)), max(b, high.get(name, b))
+    Activations are observed on the float network; weights are taken from the Graph; biases follow from both.
 
-    simulator = Simulator(graph, device=device)
-    for x, _ in dataset.batches(batch_size):
-        arrays = list(x.values()) if isinstance(x, dict) else list(x) if isinstance(x, tuple) else [x]
-        simulator.run(*arrays, observe=observe)
-    if not low:
-        raise CalibrationError("calibration data: expected at least one sample, got none")
-    for value in plan.calibrated():
-        assert value.format is not None
-        value.params = choose_params(low[value.name], high[value.name], value.format.type, value.format.scheme)
-    for role in (Role.WEIGHT, Role.SIDE):
-        for value in plan.calibrated(role):
-            assert value.format is not None
-            array = constant(graph.value(value.name))
-            assert array is not None
-            blocks = value.format.granularity.blocks(np.asarray(array, np.float32))
-            value.params = choose_params(blocks.min(-1), blocks.max(-1), value.format.type, value.format.scheme, value.format.granularity)
-    derive_biases(graph, plan)
-    return Calibration(plan, ["calibrated with max"])
+    Args:
+        graph: in normal form.
+        plan: from `place`; it is left as it is.
+        dataset: calibration inputs, anything with `batches(n)`.
+        calibrator: of activations: a name that `parse_calibrator` reads, or `auto`; None for the Plan's own.
+        weight_calibrator: the same for weights; None for the Plan's own, or `auto` where `calibrator` is.
+        batch_size: samples at a time; by default as many as the largest value allows. No result depends on it.
+        device: default: the GPU when there is one.
+    Raises:
+        CalibrationError: no samples; NaN or infinity in data or weights; scales without a defined answer.
+        DataError: the data do not fit the Graph.
+        UsageError: no such calibrator.
+    """
+    own = [v.calibrator for v in plan.calibrated()]
+    auto = calibrator == AUTO or (calibrator is None and AUTO in own)
+    own_weights = [v.calibrator for v in plan.calibrated(Role.WEIGHT)]
+    auto_weights = weight_calibrator == AUTO or (weight_calibrator is None and (auto or AUTO in own_weights))
+    if auto or auto_weights:
+        choices: Sequence[Named] = ACTIVATION_CANDIDATES if auto else (_checked(calibrator),)
+        weights: Sequence[Named] = WEIGHT_CANDIDATES if auto_weights else (_checked(weight_calibrator),)
+        made, candidates, statistics = automatic(
+            graph, plan, dataset, calibrators=choices, weight_calibrators=weights, batch_size=batch_size, device=device
+        )
+        return Calibration(made, statistics, _told(candidates, statistics), candidates)
+    chosen = [parse_calibrator(calibrator)] if calibrator is not None else [parse_calibrator(c or "max") for c in own]
+    _checked(weight_calibrator)
+    needs = Needs.EXTREMES
+    for c in chosen:
+        needs |= c.needs
+    statistics = observe(graph, plan, dataset, needs=needs, batch_size=batch_size, device=device)
+    made = choose(graph, plan, statistics, calibrator, weight_calibrator)
+    names = " and ".join(sorted({c.name for c in chosen})) or "nothing"
+    weights_by = " and ".join(sorted({v.calibrator or "" for v in made.calibrated(Role.WEIGHT)})) or "nothing"
+    return Calibration(
+        made, statistics, [f"calibrated on {statistics.samples} samples: activations by {names}, weights by {weights_by}"]
+    )
+
+
+def _checked(calibrator: Named) -> Named:
+    """A name that is none is refused before the data are read."""
+    return None if calibrator is None else parse_calibrator(calibrator)
+
+
+def _told(candidates: Sequence[Candidate], statistics: Statistics) -> list[str]:
+    """What `auto` did, in words."""
+    best = candidates[0]
+    others = "; ".join(f"{c.calibrator} with {c.weight_calibrator} {c.sqnr:.2f}" for c in candidates[1:])
+    return [
+        f"calibrated on {statistics.samples} samples: of {len(candidates)} candidates, activations by {best.calibrator} and "
+        f"weights by {best.weight_calibrator} gave the smallest output error, {best.sqnr:.2f} dB SQNR on {best.samples} "
+        f"held-back samples",
+        f"others (dB SQNR): {others}" if others else "there were no other candidates",
+    ]

@@ -121,6 +121,10 @@ class Statistics:
         """Number of samples seen."""
         return sum(stop - start for start, stop in self.parts)
 
+    def empty_copy(self) -> Statistics:
+        """Statistics of the same values, of no samples yet."""
+        return Statistics(self.graph, {name: Record.empty(record.needs) for name, record in self.records.items()})
+
     def merge(self, other: Statistics) -> Statistics:
         """Statistics of both parts of the data together, whatever the order.
 

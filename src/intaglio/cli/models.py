@@ -35,11 +35,13 @@ def load_graph(args: argparse.Namespace, name: str) -> Graph:
     Raises:
         ModelError, UsageError: it cannot be read.
     """
-    from intaglio.frontends import load, load_module
+    from intaglio.frontends import load
 
     if ":" in name and not os.path.exists(name):
         if args.example_shape is None:
             raise UsageError(f"{name}: a PyTorch factory needs --example-shape, for example 1,3,224,224")
+        from intaglio.frontends.factory import load_module
+
         return load(load_module(name, args.weights), _example(parse_shape(args.example_shape, "--example-shape")))
     return load(name, shapes=parse_shapes(args.shape))
 

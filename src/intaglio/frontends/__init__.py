@@ -58,9 +58,7 @@ def load(
                 "call load(module, torch.randn(1, 3, 224, 224))"
             )
         return prepare(load_torch(model, example_inputs))
-    raise UsageError(
-        f"load: expected a path, an ONNX model, a torch.nn.Module or a Graph, got {type(model).__name__}"
-    )
+    raise UsageError(f"load: expected a path, an ONNX model, a torch.nn.Module or a Graph, got {type(model).__name__}")
 
 
 def _is_module(model: object) -> bool:

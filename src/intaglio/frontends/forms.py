@@ -126,8 +126,13 @@ def _softmax(graph: ir.Graph, node: ir.Node, version: int) -> None:
         return
     set_attribute(node, "axis", axis)
     lead = [0] * axis
-    flat = insert(graph, node, "Reshape", [source, ints(graph, node, "flat", [*lead, int(np.prod(sizes[axis:]))])],
-                  name=f"{node.name}.flatten")
+    flat = insert(
+        graph,
+        node,
+        "Reshape",
+        [source, ints(graph, node, "flat", [*lead, int(np.prod(sizes[axis:]))])],
+        name=f"{node.name}.flatten",
+    )
     node.replace_input_with(0, flat.outputs[0])
     result.shape = flat.outputs[0].shape
     _append_reshape(graph, node, sizes)
@@ -167,6 +172,10 @@ def _squeeze(graph: ir.Graph, node: ir.Node, version: int) -> None:
     sizes = shape(node.inputs[0])
     axes = take_ints(node, "axes", 1, 13, version)
     found = [i for i, size in enumerate(sizes) if size == 1] if axes is None else [a % len(sizes) for a in axes]
+    if not found:
+        node.op_type = "Identity"
+        node.resize_inputs(1)
+        return
     set_input(node, 1, ints(graph, node, "axes", sorted(found)))
 
 
@@ -216,8 +225,9 @@ def _pad(graph: ir.Graph, node: ir.Node, version: int) -> None:
     node.resize_inputs(min(len(node.inputs), 3))
     set_input(node, 1, ints(graph, node, "pads", pads))
     value = constant(input_value(node, 2))
-    if len(node.inputs) == 3 and (node.inputs[2] is None or attribute(node, "mode") != "constant" or
-                                  (value is not None and not value.any())):
+    if len(node.inputs) == 3 and (
+        node.inputs[2] is None or attribute(node, "mode") != "constant" or (value is not None and not value.any())
+    ):
         node.resize_inputs(2)
 
 
@@ -341,8 +351,18 @@ def _depth_to_space(graph: ir.Graph, node: ir.Node, version: int) -> None:
 FORMS: dict[str, Form] = {
     **dict.fromkeys(["Softmax", "LogSoftmax", "Hardmax"], _softmax),
     **dict.fromkeys(
-        ["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceLogSum",
-         "ReduceLogSumExp", "ReduceSumSquare"],
+        [
+            "ReduceMean",
+            "ReduceSum",
+            "ReduceMax",
+            "ReduceMin",
+            "ReduceProd",
+            "ReduceL1",
+            "ReduceL2",
+            "ReduceLogSum",
+            "ReduceLogSumExp",
+            "ReduceSumSquare",
+        ],
         _reduce,
     ),
     **dict.fromkeys(["Concat", "Gather", "ArgMax", "ArgMin"], _explicit_axis(0)),

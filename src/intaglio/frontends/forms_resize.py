@@ -24,10 +24,10 @@ def upsample(graph: ir.Graph, node: ir.Node, version: int) -> None:
 def resize(graph: ir.Graph, node: ir.Node, version: int) -> None:
     """Resize of opsets 10, 11, 13, 18 and 19."""
     if version < 11:
-        scales = input_value(node, 1)
+        given = input_value(node, 1)
         node.resize_inputs(3)
         node.replace_input_with(1, None)
-        node.replace_input_with(2, scales)
+        node.replace_input_with(2, given)
         set_attribute(node, "coordinate_transformation_mode", "asymmetric")
         set_attribute(node, "nearest_mode", "floor")
     source, full = shape(node.inputs[0]), rank(node.inputs[0])

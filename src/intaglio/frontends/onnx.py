@@ -40,7 +40,7 @@ def load_onnx(
         UnsupportedOperatorError: an operator outside ONNX, or one that has no form in the normal opset.
     """
     model = read_model(source)
-    version = _check_operators(model, keep_quantized)
+    version = _check_opset(model)
     common.InlinePass()(model)
     _check_inlined(model, keep_quantized)
     common.RemoveInitializersFromInputsPass()(model)
@@ -82,6 +82,7 @@ def _normal(model: ir.Model, shapes: static.Shapes, batch: int, version: int) ->
     graph = model.graph
     static.fix_inputs(model, shapes, batch)
     static.forget_shapes(graph)
+    static.turn_weights(graph)
     static.fold(model)
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     remove_unread(graph)
@@ -104,8 +105,8 @@ def _normal(model: ir.Model, shapes: static.Shapes, batch: int, version: int) ->
     return model
 
 
-def _check_operators(model: ir.Model, keep_quantized: bool) -> int:
-    """The model's opset, after a look at the operators that cannot become a Graph."""
+def _check_opset(model: ir.Model) -> int:
+    """The version of ONNX's own operators that the model uses."""
     imports = model.opset_imports
     if "ai.onnx" in imports:
         imports[""] = imports.pop("ai.onnx")
@@ -154,5 +155,3 @@ def _check_outputs(graph: ir.Graph) -> None:
     for value in graph.outputs:
         if value.is_initializer() or value.const_value is not None:
             raise ModelError(f"output '{value.name}': expected it to depend on an input, got a constant")
-
-

@@ -32,8 +32,17 @@ _MICROSOFT: dict[str, tuple[str, tuple[int, ...]]] = {
     "QuantizeLinear": ("QuantizeLinear", (0, 1, 2)),
     "DequantizeLinear": ("DequantizeLinear", (0, 1, 2)),
 }
-_SHARED_ATTRIBUTES = {"axis", "kernel_shape", "strides", "pads", "ceil_mode", "count_include_pad", "auto_pad",
-                      "transA", "transB"}
+_SHARED_ATTRIBUTES = {
+    "axis",
+    "kernel_shape",
+    "strides",
+    "pads",
+    "ceil_mode",
+    "count_include_pad",
+    "auto_pad",
+    "transA",
+    "transB",
+}
 
 
 def is_quantized(node: ir.Node) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnx_ir as ir
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from intaglio.errors import ModelError
 from intaglio.graph.edit import tensor
@@ -112,7 +112,9 @@ def _load_constants(graph: ir.Graph) -> None:
     for node in graph:
         for attribute in node.attributes.values():
             if attribute.type == ir.AttributeType.TENSOR and not attribute.is_ref():
-                content = _in_memory(attribute.as_tensor(), f"[{node.op_type} '{node.name}'] attribute {attribute.name}")
+                content = _in_memory(
+                    attribute.as_tensor(), f"[{node.op_type} '{node.name}'] attribute {attribute.name}"
+                )
                 node.attributes[attribute.name] = ir.AttrTensor(attribute.name, content)
 
 

@@ -12,8 +12,8 @@ from onnxscript import optimizer
 
 from intaglio.errors import ModelError
 from intaglio.frontends.quantized import infer_foreign, is_quantized
-from intaglio.graph.access import constant, where
-from intaglio.graph.edit import tensor
+from intaglio.graph.access import attribute, constant, where
+from intaglio.graph.edit import set_constant, tensor
 from intaglio.graph.infer import infer_node
 from intaglio.graph.passes.fold_constants import evaluate
 
@@ -98,9 +98,7 @@ def fix_inputs(model: ir.Model, shapes: Shapes, batch: int) -> None:
         value.shape = ir.Shape([int(size) for size in sizes if size is not None])
 
 
-def _size(
-    size: int | ir.SymbolicDim, given: int | None, known: Mapping[str, int], batch: int | None
-) -> int | None:
+def _size(size: int | ir.SymbolicDim, given: int | None, known: Mapping[str, int], batch: int | None) -> int | None:
     if isinstance(size, int):
         return size if size > 0 else given or batch
     if given is not None:
@@ -114,6 +112,20 @@ def forget_shapes(graph: ir.Graph) -> None:
         for output in node.outputs:
             output.shape = None
             output.type = None
+
+
+def turn_weights(graph: ir.Graph) -> None:
+    """Transpose weights where they lie, so that they keep their names: folding would call them after the node."""
+    for node in list(graph):
+        value = node.inputs[0] if node.inputs else None
+        array = constant(value)
+        if node.op_type != "Transpose" or node.domain or value is None or array is None or len(value.uses()) != 1:
+            continue
+        if not value.is_initializer() or node.outputs[0].is_graph_output():
+            continue
+        set_constant(value, array.transpose(attribute(node, "perm")))
+        node.outputs[0].replace_all_uses_with(value)
+        graph.remove(node, safe=True)
 
 
 def fold(model: ir.Model) -> None:
@@ -188,8 +200,9 @@ def _fold_several_outputs(model: ir.Model) -> bool:
         given = [array for array in arrays if array is not None]
         if len(node.outputs) < 2 or not given or len(given) != sum(v is not None for v in node.inputs):
             continue
-        if is_quantized(node) or any(a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in
-                                     node.attributes.values()):
+        if is_quantized(node) or any(
+            a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes.values()
+        ):
             continue
         results = evaluate(node, dict(graph.opset_imports))
         if results is None:
@@ -249,5 +262,3 @@ def set_batch(model: ir.Model, batch: int) -> None:
         value.shape = ir.Shape([batch, *value.shape.dims[1:]])
     forget_shapes(model.graph)
     infer(model)
-
-

@@ -191,8 +191,7 @@ _CHANNELS_FIRST = (
     "QLinearAveragePool QLinearGlobalAveragePool"
 )
 _REDUCTIONS = (
-    "ReduceMean ReduceSum ReduceMax ReduceMin ReduceProd ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp "
-    "ReduceSumSquare"
+    "ReduceMean ReduceSum ReduceMax ReduceMin ReduceProd ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceSumSquare"
 )
 
 RULES: dict[str, Rule] = {
@@ -220,7 +219,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(["QLinearAdd", "QLinearMul"], _broadcast),
     **dict.fromkeys(["QLinearSigmoid", "QLinearLeakyRelu"], _only_data),
     "QGemm": lambda node: not attribute(node, "transA", 0) and len(_computed(node)) == 1,
-    "QLinearMatMul": lambda node: len(_computed(node)) == 1 and not _is_fixed(node.inputs[0]),  # type: ignore[union-attr]
+    "QLinearMatMul": lambda node: len(_computed(node)) == 1 and _computed(node)[0] is node.inputs[0],
     "QLinearConcat": lambda node: (
         int(attribute(node, "axis", 0)) % rank(node.outputs[0]) != 0
         and all(not _is_fixed(value) for value in node.inputs[2::3] if value is not None)

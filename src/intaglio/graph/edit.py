@@ -35,7 +35,7 @@ def unique_name(wanted: str, taken: set[str]) -> str:
     return f"{wanted}__{number}"
 
 
-def tensor(array: Array, name: str | None = None) -> ir.Tensor:
+def tensor(array: Array, name: str | None = None) -> ir.Tensor[Array]:
     """An array as an `onnx_ir` tensor that owns a contiguous copy in memory, writable so that torch may share it."""
     return ir.Tensor(np.array(array, order="C"), name=name)
 
@@ -94,7 +94,7 @@ def insert(
 
 def set_attribute(node: ir.Node, name: str, value: AttributeValue) -> None:
     """Give a node an attribute, or another value for it."""
-    attribute: Any = ir.convenience.convert_attribute(name, value)  # type: ignore[arg-type]
+    attribute: Any = ir.convenience.convert_attribute(name, value)
     node.attributes[name] = attribute
 
 

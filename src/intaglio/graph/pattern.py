@@ -123,9 +123,7 @@ def _match_op(pattern: Op, value: ir.Value, found: Match) -> Iterator[Match]:
         yield from _match_inputs(pattern.inputs, given[::-1], covered)
 
 
-def _match_inputs(
-    patterns: tuple[Pattern, ...], values: list[ir.Value | None], found: Match
-) -> Iterator[Match]:
+def _match_inputs(patterns: tuple[Pattern, ...], values: list[ir.Value | None], found: Match) -> Iterator[Match]:
     if not patterns:
         yield found
         return

@@ -47,9 +47,7 @@ def can_permute(node: ir.Node) -> bool:
 
 def _same_rank(node: ir.Node) -> bool:
     full = rank(node.outputs[0])
-    return full > 1 and all(
-        value.is_initializer() or rank(value) == full for value in node.inputs if value is not None
-    )
+    return full > 1 and all(value.is_initializer() or rank(value) == full for value in node.inputs if value is not None)
 
 
 def _constants_from(first: int) -> Callable[[ir.Node], bool]:
@@ -64,8 +62,10 @@ def _keeps_axes(node: ir.Node) -> bool:
 
 
 def _per_tensor(node: ir.Node) -> bool:
-    return _same_rank(node) and not attribute(node, "block_size", 0) and all(
-        array is not None and array.size == 1 for array in (constant(input_value(node, 1)),)
+    return (
+        _same_rank(node)
+        and not attribute(node, "block_size", 0)
+        and all(array is not None and array.size == 1 for array in (constant(input_value(node, 1)),))
     )
 
 
@@ -147,21 +147,76 @@ def _resize(graph: ir.Graph, node: ir.Node, perm: Perm) -> bool:
     return _sizes(2)(graph, node, perm) and _sizes(3)(graph, node, perm)
 
 
-_UNARY = (
-    "Abs Cast Ceil Celu Clip Cos Elu Erf Exp Floor Gelu HardSigmoid HardSwish Identity LeakyRelu Log Mish Neg "
-    "Reciprocal Relu Round Selu Sigmoid Sign Sin Softplus Softsign Sqrt Swish Tanh ThresholdedRelu"
-).split()
-_BROADCAST = "Add Div Equal Greater Less Max Mean Min Mod Mul PRelu Pow Sub Sum Where".split()
-_REDUCE = (
-    "ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum "
-    "ReduceSumSquare"
-).split()
+_UNARY = [
+    "Abs",
+    "Cast",
+    "Ceil",
+    "Celu",
+    "Clip",
+    "Cos",
+    "Elu",
+    "Erf",
+    "Exp",
+    "Floor",
+    "Gelu",
+    "HardSigmoid",
+    "HardSwish",
+    "Identity",
+    "LeakyRelu",
+    "Log",
+    "Mish",
+    "Neg",
+    "Reciprocal",
+    "Relu",
+    "Round",
+    "Selu",
+    "Sigmoid",
+    "Sign",
+    "Sin",
+    "Softplus",
+    "Softsign",
+    "Sqrt",
+    "Swish",
+    "Tanh",
+    "ThresholdedRelu",
+]
+_BROADCAST = [
+    "Add",
+    "Div",
+    "Equal",
+    "Greater",
+    "Less",
+    "Max",
+    "Mean",
+    "Min",
+    "Mod",
+    "Mul",
+    "PRelu",
+    "Pow",
+    "Sub",
+    "Sum",
+    "Where",
+]
+_REDUCE = [
+    "ReduceL1",
+    "ReduceL2",
+    "ReduceLogSum",
+    "ReduceLogSumExp",
+    "ReduceMax",
+    "ReduceMean",
+    "ReduceMin",
+    "ReduceProd",
+    "ReduceSum",
+    "ReduceSumSquare",
+]
 
 PERMUTE: dict[str, Permute] = {
     **dict.fromkeys(_UNARY, _nothing),
     **dict.fromkeys(_BROADCAST, _operands),
     **dict.fromkeys(_REDUCE, _axes(1)),
-    **dict.fromkeys(["ArgMax", "ArgMin", "Gather", "Hardmax", "LogSoftmax", "LpNormalization", "Softmax", "Split"], _axis),
+    **dict.fromkeys(
+        ["ArgMax", "ArgMin", "Gather", "Hardmax", "LogSoftmax", "LpNormalization", "Softmax", "Split"], _axis
+    ),
     "Concat": _concat,
     "DequantizeLinear": _nothing,
     "Expand": _sizes(1),

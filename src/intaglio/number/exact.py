@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FLOAT32_EXACT, FLOAT64_EXACT = 1 << 24, 1 << 53
-_CHUNK = 1 << 21  # elements of `a` that are widened to floats at a time: 8 MB of float32, so that they stay in cache
+_CHUNK = 1 << 17  # elements of `a` that are widened to floats at a time, so that they stay in the second-level cache
 
 
 def exact_matmul(a: NDArray[Any], b: NDArray[Any], a_bound: int | None = None) -> NDArray[Any]:
@@ -36,12 +36,16 @@ def exact_matmul(a: NDArray[Any], b: NDArray[Any], a_bound: int | None = None) -
         wide = np.dtype(np.int64)
     if b.ndim > 2 or a.ndim < 2:
         return np.asarray(np.matmul(a.astype(wide), b.astype(wide))).astype(out)
-    rows = a.reshape(-1, a.shape[-1])
-    columns = b.astype(wide)
+    rows, columns = a.reshape(-1, a.shape[-1]), b.astype(wide)
     result = np.empty((rows.shape[0], b.shape[-1]), out)
-    step = max(1, _CHUNK // max(1, rows.shape[1]))
+    # One buffer for all chunks: fresh memory for each costs more than the products.
+    step = min(max(1, _CHUNK // max(1, rows.shape[1])), max(1, rows.shape[0]))
+    widened, sums = np.empty((step, rows.shape[1]), wide), np.empty((step, b.shape[-1]), wide)
     for start in range(0, rows.shape[0], step):
-        result[start : start + step] = rows[start : start + step].astype(wide) @ columns
+        count = min(step, rows.shape[0] - start)
+        widened[:count] = rows[start : start + count]
+        np.matmul(widened[:count], columns, out=sums[:count])
+        result[start : start + count] = sums[:count]
     return result.reshape(*a.shape[:-1], b.shape[-1])
 
 
@@ -55,4 +59,5 @@ def _column_bound(b: NDArray[Any]) -> int:
         return 0
     if _magnitude(b) * b.shape[-2] >= 1 << 62:
         return _magnitude(b) * b.shape[-2]
-    return int(np.abs(b.astype(np.int64)).sum(axis=-2).max())
+    sums: NDArray[np.int64] = np.abs(b.astype(np.int64)).sum(axis=-2)
+    return int(sums.max())

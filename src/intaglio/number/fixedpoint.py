@@ -28,7 +28,7 @@ def rounding_shift_right(x: Ints, shift: ArrayLike) -> Ints:
     """`floor(x / 2**shift + 1/2)`: ties go up; int64, 0 <= shift <= 62, |x| < 2**62; shift 0 returns x."""
     x, shift = np.asarray(x, np.int64), np.asarray(shift, np.int64)
     half = np.where(shift > 0, np.int64(1) << np.maximum(shift - 1, 0), np.int64(0))
-    return (x + half) >> shift
+    return np.asarray((x + half) >> shift)
 
 
 def saturating_shift_left(x: Ints, shift: ArrayLike) -> Ints:
@@ -52,16 +52,16 @@ def saturating_rounding_doubling_high_multiply(a: Ints, b: ArrayLike) -> Ints:
 
 
 def rounding_divide_by_pot(x: Ints, exponent: ArrayLike) -> Ints:
-    """`x / 2**exponent` rounded to nearest, ties away from zero; 0 <= exponent <= 31. gemmlowp's RoundingDivideByPOT."""
+    """`x / 2**exponent` to nearest, ties away from zero; 0 <= exponent <= 31. gemmlowp's RoundingDivideByPOT."""
     x, exponent = np.asarray(x, np.int64), np.asarray(exponent, np.int64)
     mask = (np.int64(1) << exponent) - 1
     remainder = x & mask
     threshold = (mask >> 1) + (x < 0)
-    return (x >> exponent) + (remainder > threshold)
+    return np.asarray((x >> exponent) + (remainder > threshold))
 
 
 def integer_sqrt(x: Ints) -> Ints:
-    """`floor(sqrt(x))`, exact; int64, 0 <= x < 2**62. Newton's method from above, so it only falls until it is there."""
+    """`floor(sqrt(x))`, exact; int64, 0 <= x < 2**62. Newton's method from above: it falls until it is there."""
     x = np.asarray(x, np.int64)
     root = np.full(x.shape, 1 << 31, np.int64)
     while True:
@@ -120,5 +120,5 @@ def power_of_two_shift(real: ArrayLike) -> Ints:
     """
     mantissa, exponent = np.frexp(np.asarray(real, np.float64))
     if (mantissa != 0.5).any() or (np.abs(exponent - 1) > 31).any():
-        raise LoweringError(f"rule shift: expected power-of-two factors within 2**-31 to 2**31, got {real}")
+        raise LoweringError(f"rule shift: expected power-of-two factors within 2**-31 to 2**31, got {real!r}")
     return np.asarray(1 - exponent, np.int32)

@@ -41,7 +41,7 @@ def _exp_on_minus_quarter_to_zero(a: Ints) -> Ints:
     x3 = multiply(x2, x)
     x4_over_4 = rounding_divide_by_pot(multiply(x2, x2), 2)
     tail = rounding_divide_by_pot(multiply(x4_over_4 + x3, _THIRD) + x2, 1)
-    return _EXP_MINUS_EIGHTH + multiply(np.int64(_EXP_MINUS_EIGHTH), x + tail)
+    return _EXP_MINUS_EIGHTH + multiply(x + tail, _EXP_MINUS_EIGHTH)
 
 
 def one_over_one_plus_x(a: Ints) -> Ints:

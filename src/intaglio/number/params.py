@@ -26,6 +26,7 @@ from intaglio.number.types import IntType
 
 # A smaller step is lost when its reciprocal, or its product with another scale, leaves float32's normal range.
 SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
+PER_TENSOR = PerTensor()
 
 
 class Scheme(Enum):
@@ -53,7 +54,7 @@ class QuantParams:
     type: IntType
     scale: NDArray[np.float32]
     zero_point: NDArray[np.int32] = field(default_factory=lambda: np.zeros((), np.int32))
-    granularity: Granularity = PerTensor()
+    granularity: Granularity = PER_TENSOR
 
     def __post_init__(self) -> None:
         scale = np.asarray(self.scale, np.float32)
@@ -97,18 +98,19 @@ class QuantParams:
     def quantize(self, x: ArrayLike) -> NDArray[Any]:
         """Map real numbers to codes: divide in float32, round half to even, add the zero point, saturate.
 
+        (Codes of more than 16 bits, biases, are divided in float64.)
+
         Args:
             x: real, any shape that fits the granularity.
         Returns:
             Codes of `type.dtype`, shape of x. NaN is refused by whoever reads data, not here.
         """
-        x = np.asarray(x, np.float32)
+        # Of up to 16 bits, codes are exact in float32 wherever they do not saturate; those of a bias are not.
+        x = np.asarray(x, np.float32).astype(np.float32 if self.type.bits <= 16 else np.float64)
         scale, zero_point = self._expanded(x.shape)
         with np.errstate(over="ignore"):  # x / scale beyond float32 is infinite and saturates below
-            steps = np.rint(x / scale)
-        # Of up to 16 bits, the sum is exact wherever it does not saturate: below 2**24.
-        q = steps + zero_point.astype(np.float32 if self.type.bits <= 16 else np.float64)
-        return np.clip(q, self.type.qmin, self.type.qmax).astype(self.type.dtype)
+            q = np.rint(x / scale) + zero_point.astype(x.dtype)
+        return np.asarray(np.clip(q, self.type.qmin, self.type.qmax).astype(self.type.dtype))
 
     def dequantize(self, q: NDArray[Any]) -> NDArray[np.float32]:
         """Map codes to the real numbers that they stand for, float32, shape of q."""
@@ -155,7 +157,7 @@ class QuantParams:
 
 
 def choose_params(
-    low: ArrayLike, high: ArrayLike, type: IntType, scheme: Scheme, granularity: Granularity = PerTensor()
+    low: ArrayLike, high: ArrayLike, type: IntType, scheme: Scheme, granularity: Granularity = PER_TENSOR
 ) -> QuantParams:
     """Turn real ranges into quantization parameters.
 
@@ -212,4 +214,4 @@ def _asymmetric(
 def _at_least_smallest(scale: NDArray[Any]) -> NDArray[np.float32]:
     # A range below what float32 can divide by carries no signal: its values all become code 0.
     with np.errstate(over="ignore"):  # beyond float32 becomes infinite, which QuantParams refuses by name
-        return np.maximum(scale, SMALLEST_SCALE).astype(np.float32)
+        return np.asarray(np.maximum(scale, SMALLEST_SCALE), np.float32)

@@ -124,4 +124,6 @@ class Requantize:
         Returns:
             Codes of type `out`, shape of acc.
         """
-        return fx.saturate(self.scale(acc) + zero_point, low, high, out.dtype)
+        y = self.scale(acc)
+        y += zero_point
+        return np.clip(y, low, high, out=y).astype(out.dtype)

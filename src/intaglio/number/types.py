@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-
 from numpy.typing import DTypeLike, NDArray
 
 from intaglio.errors import UsageError

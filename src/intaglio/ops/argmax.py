@@ -60,5 +60,5 @@ class ArgMax(FloatOperator):
 
 def _mirror(x: Placed) -> Lut:
     """`qmin + qmax - code`, exact up to 8 bits; of 16 bits, a few of the largest codes change to their neighbour's."""
-    codes = QuantParams(x.type, np.float32(1.0), np.int32(0))
+    codes = QuantParams(x.type, np.ones((), np.float32))
     return Lut.from_real(codes, codes, lambda code: x.type.qmin + x.type.qmax - code)

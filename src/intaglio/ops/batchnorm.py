@@ -53,7 +53,7 @@ class BatchNormalization(FloatOperator):
 
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:
-        """One depthwise 1x1 `conv2d`: the multiplier of a channel holds its gain, the weight little more than the sign."""
+        """One depthwise 1x1 `conv2d`: a channel's multiplier holds its gain, the weight little more than the sign."""
         x = as_pixels(node, to)
         result = to.result(node)
         gain, offset = (a / float(result.params.scale) for a in cls.affine(node))

@@ -26,9 +26,10 @@ class Own:
 
 @dataclass(frozen=True)
 class Same:
-    """The output's integers are the input's, moved: it shares that input's parameters."""
+    """The output shares the parameters of an input, whose integers are moved or, where it `rounds`, interpolated."""
 
     index: int = 0
+    rounds: bool = False
 
 
 @dataclass(frozen=True)

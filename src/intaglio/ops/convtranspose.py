@@ -36,7 +36,7 @@ class ConvTranspose(FloatOperator):
 
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:
-        """Weight per output channel where one axis of it is that: axis 1 of a single group, axis 0 of a depthwise one."""
+        """Weight per output channel where one of its axes is just that: 1 for a single group, 0 for a depthwise one."""
         Window.of(node).require_at_most_two_axes(node)
         group, per_group = attribute(node, "group", 1), shape(node.inputs[1])[1]
         weight_axis = 1 if group == 1 else 0 if per_group == 1 else None

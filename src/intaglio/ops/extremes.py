@@ -43,8 +43,9 @@ class Extreme(FloatOperator):
         computed = [v for v, a in zip(node.inputs, arrays, strict=True) if a is None]
         if len(computed) != 1 or len(numbers) != len(arrays) - 1 or rank(computed[0]) != rank(node.outputs[0]):
             raise UnsupportedOperatorError(
-                f"[{node.op_type} {node.name!r}] expected one computed operand and constant numbers, which make a clamp, "
-                f"got {len(computed)} computed operands and {len(arrays) - len(computed)} constants; rewrite it with Relu or Clip"
+                f"[{node.op_type} {node.name!r}] expected one computed operand and constant numbers, which make a "
+                f"clamp, got {len(computed)} computed operands and {len(arrays) - len(computed)} constants; rewrite it "
+                "with Relu or Clip"
             )
         return (
             (max(numbers, default=-math.inf), math.inf)

@@ -15,11 +15,13 @@ Function = Callable[[ir.Node, Tensor], Tensor]
 
 
 def _hard_sigmoid(node: ir.Node, x: Tensor) -> Tensor:
-    return (attribute(node, "alpha", 0.2) * x + attribute(node, "beta", 0.5)).clamp(0.0, 1.0)
+    alpha, beta = float(attribute(node, "alpha", 0.2)), float(attribute(node, "beta", 0.5))
+    return (alpha * x + beta).clamp(0.0, 1.0)
 
 
 def _selu(node: ir.Node, x: Tensor) -> Tensor:
-    alpha, gamma = attribute(node, "alpha", 1.6732632423543772), attribute(node, "gamma", 1.0507009873554805)
+    alpha = float(attribute(node, "alpha", 1.6732632423543772))
+    gamma = float(attribute(node, "gamma", 1.0507009873554805))
     return gamma * F.elu(x, alpha)
 
 

@@ -38,8 +38,8 @@ class Gather(FloatOperator):
         array = constant(value)
         if array is None or constant(data) is not None:
             raise UnsupportedOperatorError(
-                f"[Gather {node.name!r}] expected computed data and constant indices, got computed indices. Look-ups of "
-                "embeddings are not supported: feed their result instead"
+                f"[Gather {node.name!r}] expected computed data and constant indices, got computed indices. Look-ups "
+                "of embeddings are not supported: feed their result instead"
             )
         size = shape(data)[cls.axis(node)]
         if ((array < -size) | (array >= size)).any():

@@ -31,8 +31,8 @@ class Gemm(FloatOperator):
         assert a is not None and b is not None
         a = a.T if attribute(node, "transA", 0) else a
         b = b.T if attribute(node, "transB", 0) else b
-        y = attribute(node, "alpha", 1.0) * (a @ b)
-        return y if c is None else y + attribute(node, "beta", 1.0) * c
+        y = float(attribute(node, "alpha", 1.0)) * (a @ b)
+        return y if c is None else y + float(attribute(node, "beta", 1.0)) * c
 
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:

@@ -66,7 +66,7 @@ class Split(FloatOperator):
         """Along `axis`."""
         x = inputs[0]
         assert x is not None
-        return tuple(torch.split(x, cls.sizes(node), dim=attribute(node, "axis", 0)))
+        return tuple(torch.split(x, list(cls.sizes(node)), dim=attribute(node, "axis", 0)))
 
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:

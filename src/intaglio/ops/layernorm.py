@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import onnx_ir as ir
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from intaglio.errors import UnsupportedOperatorError
-from intaglio.graph.access import attribute, constant, rank, shape
+from intaglio.graph.access import attribute, constant, input_value, rank, shape
 from intaglio.ops.contract import Contract, Role
-from intaglio.ops.operator import FloatOperator
+from intaglio.ops.layout import ending_with
+from intaglio.ops.operator import FloatOperator, Lowering
+from intaglio.program.operators.layer_norm import LayerNorm
+from intaglio.program.operators.reshape import Reshape
 
 
 class LayerNormalization(FloatOperator):
@@ -31,29 +38,57 @@ class LayerNormalization(FloatOperator):
         return y if bias is None else y + bias
 
     @classmethod
-    def contract(cls, node: ir.Node) -> Contract:
-        """Gain and bias become integer parameters.
+    def parameter(cls, node: ir.Node, index: int) -> NDArray[np.float64] | None:
+        """Gain (1) or bias (2) of every normalized element, flat; None where it is left out.
 
         Raises:
-            UnsupportedOperatorError: they are computed, or mean and deviation are read.
+            UnsupportedOperatorError: it is computed, or not the same for everything that is normalized together.
         """
-        if any(constant(v) is None for v in node.inputs[1:] if v is not None):
+        value, size = input_value(node, index), shape(node.inputs[0])[cls.axis(node) :]
+        if value is None:
+            return None
+        array = constant(value)
+        if array is None or array.size != math.prod(array.shape[-len(size) :]):
             raise UnsupportedOperatorError(
-                f"[LayerNormalization {node.name!r}] expected constant scale and bias, got computed ones"
+                f"[LayerNormalization {node.name!r}] expected constant scale and bias of shape {size}, got "
+                f"{'a computed one' if array is None else array.shape}"
             )
+        return np.broadcast_to(array.reshape(array.shape[-len(size) :]), size).reshape(-1).astype(np.float64)
+
+    @classmethod
+    def contract(cls, node: ir.Node) -> Contract:
+        """Gain and bias become integer parameters."""
+        for index in (1, 2):
+            cls.parameter(node, index)
         if any(v.name and (v.uses() or v.is_graph_output()) for v in node.outputs[1:]):
             raise UnsupportedOperatorError(
                 f"[LayerNormalization {node.name!r}] expected one output, got a reader of mean or deviation; "
                 "compute these with ReduceMean"
             )
-        if any(
-            shape(v)[: -(rank(node.inputs[0]) - cls.axis(node))].count(1)
-            != max(0, rank(v) - (rank(node.inputs[0]) - cls.axis(node)))
-            for v in node.inputs[1:]
-            if v is not None
-        ):
-            raise UnsupportedOperatorError(
-                f"[LayerNormalization {node.name!r}] expected scale and bias of the normalized axes, got a shape that "
-                "reaches over others"
-            )
         return Contract((Role.ACTIVATION, Role.OFFLINE, Role.OFFLINE), fuses_clamp=True)
+
+    @classmethod
+    def lower(cls, node: ir.Node, to: Lowering) -> None:
+        """One `layer_norm` over the last axis in memory, to which several are flattened."""
+        axis, full = cls.axis(node), rank(node.inputs[0])
+        order = ending_with(to.operand(node.inputs[0]).axes, tuple(range(axis, full)))
+        x, result = to.operand(node.inputs[0], axes=order), to.result(node)
+        gain = cls.parameter(node, 1)
+        assert gain is not None
+        operator = LayerNorm.from_real(
+            x.quant,
+            result.params,
+            gain,
+            cls.parameter(node, 2),
+            epsilon=attribute(node, "epsilon", 1e-5),
+            rule=to.rule,
+            low=result.low,
+            high=result.high,
+        )
+        if axis == full - 1:
+            to.emit(node, operator, [x], result.value, order)
+            return
+        first = (to.leading(x.shape[0]), *x.shape[1:axis]) if axis else ()
+        flat = to.step(node, Reshape(to=(*first, math.prod(x.shape[axis:]))), [x], x.params)
+        y = to.step(node, operator, [flat], result.params)
+        to.emit(node, Reshape(to=(*first, *x.shape[axis:])), [y], result.value, order)

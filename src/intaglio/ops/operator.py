@@ -79,7 +79,7 @@ class Lowering(Protocol):
         memory order really changes.
         """
 
-    def matrix_operand(self, value: ir.Value, size: int) -> tuple[Placed, NDArray[np.int64] | None]:
+    def matrix_operand(self, value: ir.Value | None, size: int) -> tuple[Placed, NDArray[np.int64] | None]:
         """The left side (..., K) of a product with constant weights, and the order of its features.
 
         A flattened image stays channels-last: `tensor[..., j] == value[..., order[j]]`; None is the natural order.

@@ -38,9 +38,8 @@ class Pointwise(FloatOperator):
     @classmethod
     def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
         """Elementwise."""
-        x = inputs[list(node.inputs).index(cls.computed(node))]
-        assert x is not None
-        return cls.function(node, x)
+        assert inputs[0] is not None
+        return cls.function(node, inputs[0])
 
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:
@@ -82,6 +81,13 @@ class Pow(Pointwise):
     op_types = ("Pow",)
 
     @classmethod
+    def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
+        """Broadcast as NumPy does. A grid has one zero: -0.0 becomes 0.0, whose odd negative powers are +inf."""
+        base, exponent = inputs
+        assert base is not None and exponent is not None
+        return torch.pow(base + 0.0, exponent)
+
+    @classmethod
     def function(cls, node: ir.Node, x: Tensor) -> Tensor:
         base, exponent = (constant(v) for v in node.inputs)
         if exponent is not None:
@@ -106,7 +112,7 @@ class Pow(Pointwise):
         if number is None or number.size != 1 or rank(cls.computed(node)) != rank(node.outputs[0]):
             got = "a computed one" if number is None else f"one of shape {number.shape}"
             raise UnsupportedOperatorError(
-                f"[Pow {node.name!r}] expected a constant number as exponent or base, got {got}; powers of two computed "
-                "values are not supported"
+                f"[Pow {node.name!r}] expected a constant number as exponent or base, got {got}; write powers of two "
+                "computed values as Log, Mul and Exp"
             )
         return Contract(tuple(Role.ACTIVATION if a is None else Role.OFFLINE for a in arrays), fuses_clamp=True)

@@ -115,6 +115,7 @@ class GlobalAveragePool(FloatOperator):
             axes=tuple(range(1, len(size) - 1)),
             keepdims=True,
             factor=1.0 / math.prod(size[2:]),
+            count=math.prod(size[2:]),
             rule=to.rule,
             low=result.low,
             high=result.high,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from intaglio.graph.access import attribute, constant, input_value, shape
 
-ROUND = {
+ROUND: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
     "round_prefer_floor": lambda c: np.ceil(c - np.float32(0.5)),
     "round_prefer_ceil": lambda c: np.floor(c + np.float32(0.5)),
     "floor": np.floor,

@@ -50,8 +50,8 @@ class Leaky(FloatOperator):
         varying = [axis for axis, n in enumerate(size) if n != 1]
         if len(varying) > 1:
             raise UnsupportedOperatorError(
-                f"[PRelu {node.name!r}] expected one slope or one per channel, got slopes of shape {array.shape} for an "
-                f"input of shape {shape(node.inputs[0])}"
+                f"[PRelu {node.name!r}] expected one slope or one per channel, got slopes of shape {array.shape} for "
+                f"an input of shape {shape(node.inputs[0])}"
             )
         return array.reshape(-1).astype(np.float64), varying[0] if varying else None
 

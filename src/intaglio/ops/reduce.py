@@ -12,7 +12,6 @@ from intaglio.ops.contract import Contract, Role
 from intaglio.ops.layout import without
 from intaglio.ops.movement import MOVES, constant_ints
 from intaglio.ops.operator import Axes, FloatOperator, Lowering
-from intaglio.ops.products import largest_offset
 from intaglio.program.operators.reduce_max import ReduceMax
 from intaglio.program.operators.reduce_sum import ReduceSum
 
@@ -53,17 +52,16 @@ class Accumulation(FloatOperator):
         result = to.result(node)
         size = shape(node.inputs[0])
         count = math.prod(size[axis] for axis in axes)
-        wide = to.requantizer(node, 1.0, count * largest_offset(x.quant)).wide
         operator = ReduceSum.from_real(
             x.quant,
             result.params,
             axes=tuple(sorted(x.axis(axis) for axis in axes)),
             keepdims=keepdims,
             factor=1.0 / count if node.op_type == "ReduceMean" else 1.0,
+            count=count,
             rule=to.rule,
             low=result.low,
             high=result.high,
-            wide=wide,
         )
         to.emit(node, operator, [x], result.value, x.axes if keepdims else without(x.axes, axes))
 

@@ -37,11 +37,40 @@ class Resize(FloatOperator):
     op_types = ("Resize",)
 
     @classmethod
+    def axes(cls, node: ir.Node) -> list[ResizedAxis]:
+        """The axes that change.
+
+        Raises:
+            UnsupportedOperatorError: another interpolation, computed sizes, or linear ones along more than two axes.
+        """
+        for what, allowed, got in (
+            ("mode", ("nearest", "linear"), _mode(node)),
+            ("antialias", (0,), attribute(node, "antialias", 0)),
+            ("keep_aspect_ratio_policy", ("stretch",), attribute(node, "keep_aspect_ratio_policy", "stretch")),
+        ):
+            if got not in allowed:
+                raise UnsupportedOperatorError(
+                    f"[Resize {node.name!r}] expected {what} {' or '.join(map(str, allowed))}, got {got}; export the "
+                    "model with one of these"
+                )
+        for index, what in ((1, "roi"), (2, "scales"), (3, "sizes")):
+            value = input_value(node, index)
+            if value is not None and constant(value) is None:
+                raise UnsupportedOperatorError(f"[Resize {node.name!r}] expected constant {what}, got a computed one")
+        parts = resized_axes(node)
+        if len(parts) > 2 and (_mode(node) == "linear" or any(part.outside.any() for part in parts)):
+            raise UnsupportedOperatorError(
+                f"[Resize {node.name!r}] expected linear interpolation along at most 2 axes, got {len(parts)}; "
+                "resize one after the other"
+            )
+        return parts
+
+    @classmethod
     def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
         """Axis by axis."""
         y = inputs[0]
         assert y is not None
-        axes = resized_axes(node)
+        axes = cls.axes(node)
         for part in axes:
             if _mode(node) == "nearest":
                 index = torch.as_tensor(
@@ -61,33 +90,14 @@ class Resize(FloatOperator):
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:
         """Both modes stay within the input's range, so its parameters do, unless a value from outside comes in."""
-        for what, allowed, got in (
-            ("mode", ("nearest", "linear"), _mode(node)),
-            ("antialias", (0,), attribute(node, "antialias", 0)),
-            ("keep_aspect_ratio_policy", ("stretch",), attribute(node, "keep_aspect_ratio_policy", "stretch")),
-        ):
-            if got not in allowed:
-                raise UnsupportedOperatorError(
-                    f"[Resize {node.name!r}] expected {what} {' or '.join(map(str, allowed))}, got {got}; export the model "
-                    "with one of these"
-                )
-        for index, what in ((1, "roi"), (2, "scales"), (3, "sizes")):
-            value = input_value(node, index)
-            if value is not None and constant(value) is None:
-                raise UnsupportedOperatorError(f"[Resize {node.name!r}] expected constant {what}, got a computed one")
-        parts = resized_axes(node)
-        outside = any(part.outside.any() for part in parts)
-        if len(parts) > 2 and (outside or _mode(node) == "linear"):
-            raise UnsupportedOperatorError(
-                f"[Resize {node.name!r}] expected linear interpolation along at most 2 axes, got {len(parts)}; "
-                "resize one after the other"
-            )
-        return Contract(ROLES, Own() if outside and attribute(node, "extrapolation_value", 0.0) else Same(0))
+        outside = any(part.outside.any() for part in cls.axes(node))
+        own = outside and attribute(node, "extrapolation_value", 0.0) != 0.0
+        return Contract(ROLES, Own() if own else Same(0, rounds=_mode(node) == "linear"))
 
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:
         """A `gather` per axis for nearest neighbours, else one `resize_bilinear`; both keep the input's grid."""
-        source, value, parts = node.inputs[0], node.outputs[0], resized_axes(node)
+        source, value, parts = node.inputs[0], node.outputs[0], cls.axes(node)
         outside = any(part.outside.any() for part in parts)
         gathers = _mode(node) == "nearest" and not outside
         x = to.operand(source)
@@ -139,6 +149,7 @@ def _interpolate(node: ir.Node, to: Lowering, x: Placed, parts: list[ResizedAxis
         rows_outside=rows.outside,
         columns_outside=columns.outside,
         fill=fill,
+        bits=11 if x.type.bits <= 8 else 14,
     )
     if image is x:
         to.emit(node, operator, [x], value, order)

@@ -6,9 +6,15 @@ import onnx_ir as ir
 import torch
 from torch import Tensor
 
-from intaglio.graph.access import attribute
+from intaglio.graph.access import attribute, rank
+from intaglio.number import Rule
 from intaglio.ops.contract import Contract, Fixed, Role
-from intaglio.ops.operator import FloatOperator
+from intaglio.ops.layout import ending_with
+from intaglio.ops.operator import FloatOperator, Lowering
+from intaglio.program import Operator
+from intaglio.program.operators.log_softmax import LogSoftmax as IntegerLogSoftmax
+from intaglio.program.operators.softmax import Softmax as IntegerSoftmax
+from intaglio.program.operators.softmax_tflite import SoftmaxTflite
 
 
 class Softmax(FloatOperator):
@@ -27,3 +33,18 @@ class Softmax(FloatOperator):
     def contract(cls, node: ir.Node) -> Contract:
         """Probabilities lie in [0, 1); logarithms below those of 1/2**23 saturate at -16."""
         return Contract((Role.ACTIVATION,), Fixed(0.0, 1.0) if node.op_type == "Softmax" else Fixed(-16.0, 0.0))
+
+    @classmethod
+    def lower(cls, node: ir.Node, to: Lowering) -> None:
+        """One `softmax` or `log_softmax` along the last axis in memory; TFLite's own where the rule is TFLite's."""
+        value = node.inputs[0]
+        axis = attribute(node, "axis", -1) % rank(value)
+        x = to.operand(value, axes=ending_with(to.operand(value).axes, (axis,)))
+        y = to.result(node).params
+        if node.op_type == "LogSoftmax":
+            operator: Operator = IntegerLogSoftmax.from_real(x.quant, y, rule=to.rule)
+        elif to.rule is Rule.TFLITE and x.type.bits == 8 and x.shape[-1] < 4096:
+            operator = SoftmaxTflite.from_real(x.quant, y)
+        else:
+            operator = IntegerSoftmax.from_real(x.quant, y)
+        to.emit(node, operator, [x], node.outputs[0], x.axes)

@@ -230,7 +230,7 @@ def fixed_params(rule: Fixed, fmt: TensorFormat) -> QuantParams:
     kind = fmt.type
     if fmt.scheme is Scheme.ASYMMETRIC:
         scale = (rule.high - rule.low) / 2.0**kind.bits
-        zero_point = round(kind.qmin - rule.low / scale)
+        zero_point = min(round(kind.qmin - rule.low / scale), kind.qmax)  # a range that ends at 0 loses its first step
     else:
         scale = max(abs(rule.low), abs(rule.high)) / 2.0 ** (kind.bits - kind.signed)
         zero_point = 0

@@ -19,7 +19,8 @@ def exp_tables(scale: float, type: IntType) -> tuple[Ints, Ints]:
     """(low, high) for differences of codes of a type; int32, offline."""
     low = np.arange(1 << min(type.bits, 8))
     high = np.arange(1 << max(type.bits - 8, 0)) * 256
-    return tuple(np.rint(np.exp(-scale * d) * ONE).astype(np.int32) for d in (low, high))  # type: ignore[return-value]
+    entries = [np.rint(np.exp(-scale * d) * ONE).astype(np.int32) for d in (low, high)]
+    return entries[0], entries[1]
 
 
 def check_tables(operator: Operator, low: Ints, high: Ints, type: IntType) -> None:

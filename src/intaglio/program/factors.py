@@ -1,5 +1,6 @@
-"""From scales and zero points to the integers that operators carry. Offline: the only floats of this folder are here
-and in the operators' `from_real` factories.
+"""From scales and zero points to the integers that operators carry.
+
+Offline: the only floats of this folder are here, in the tables' makers and in the operators' `from_real` factories.
 """
 
 from __future__ import annotations
@@ -50,8 +51,9 @@ def same_params(x: QuantParams, y: QuantParams) -> bool:
 
 
 def counted(factor: ArrayLike, rule: Rule, *, wide: bool = False) -> Requantize:
-    """A factor that holds more than scales (a count, a slope): under the rule `shift` it rounds by `half_up` where it
-    is no power of two. For operators with `divides`.
+    """A factor that holds more than scales (a count, a slope), for operators with `divides`.
+
+    Under the rule `shift` it rounds by `half_up` where it is no power of two.
     """
     if rule is Rule.SHIFT and (np.frexp(np.asarray(factor, np.float64))[0] != 0.5).any():
         rule = Rule.HALF_UP

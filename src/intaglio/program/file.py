@@ -127,7 +127,7 @@ def _read_header(data: bytes) -> dict[str, Any]:
     if size > len(data) - 8:
         if data[8:9] == b"{":
             raise ProgramError(
-                f"the header needs {size} bytes, the file has {len(data) - 8} after its first 8; it is cut short or damaged"
+                f"the header needs {size} bytes, the file has {len(data) - 8} after its first 8; {DAMAGED}"
             )
         raise ProgramError("expected a .intaglio file (safetensors), got something else; check the path")
     try:
@@ -162,7 +162,9 @@ def _verify_checksum(data: bytes) -> None:
     digest.update(_ZEROS)
     digest.update(memoryview(data)[match.end(1) :])
     if digest.hexdigest().encode() != match[1]:
-        raise ProgramError(f"the checksum does not fit the content ({len(data)} bytes): cut short or changed; {DAMAGED}")
+        raise ProgramError(
+            f"the checksum does not fit the content ({len(data)} bytes): cut short or changed; {DAMAGED}"
+        )
 
 
 def _short(error: Exception) -> str:

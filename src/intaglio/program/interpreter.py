@@ -1,27 +1,29 @@
 """The reference interpreter: runs a Program in NumPy and defines what every other engine must return.
 
-A batched Program runs with any number of samples in axis 0, in chunks that keep the live tensors within a few tens of
-megabytes; any other Program runs sample by sample, in the shapes that it declares. A tensor is dropped after its last
-reader.
+A batched Program runs with any number of samples in axis 0, in chunks that keep the live tensors within a few
+megabytes, several chunks at a time; any other Program runs sample by sample, in the shapes that it declares.
+A tensor is dropped after its last reader.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from intaglio.errors import DataError
+from intaglio.number.blas import blas_threads, one_blas_thread
 
 if TYPE_CHECKING:
     from intaglio.program.program import Program, TensorInfo
 
 Arrays = dict[str, NDArray[Any]]
 Input = NDArray[Any] | Mapping[str, NDArray[Any]]
-CHUNK_ELEMENTS = 1 << 21  # elements of the largest node's inputs and output, per chunk of samples
+CHUNK_ELEMENTS = 1 << 18  # of the largest node's inputs and output, per chunk of samples; 2 MB as int64, for the cache
 
 
 def run(program: Program, *x: Input) -> Any:
@@ -95,10 +97,11 @@ def quantize_inputs(program: Program, *x: Input) -> tuple[NDArray[Any], ...]:
             raise DataError(f"input '{info.name}': expected real numbers, got an array of {value.dtype}")
         real = value.astype(np.float32)
         if not np.isfinite(real).all():
-            bad = np.flatnonzero(~np.isfinite(real))
+            bad = np.argwhere(~np.isfinite(real))
+            first = tuple(int(i) for i in bad[0])
             raise DataError(
-                f"input '{info.name}': expected finite numbers, got {real.reshape(-1)[bad[0]]} at "
-                f"{tuple(int(i) for i in np.unravel_index(bad[0], real.shape))} ({bad.size} of {real.size} are not finite)"
+                f"input '{info.name}': expected finite numbers, got {real[first]} at {first} "
+                f"({len(bad)} of {real.size} are not finite); clean the data"
             )
         codes.append(info.params.quantize(real))
     return tuple(codes)
@@ -114,7 +117,7 @@ def _inputs(program: Program, x: Sequence[Input]) -> list[tuple[TensorInfo, NDAr
     elif len(x) != len(names):
         raise DataError(f"inputs: expected {len(names)} arrays ({_list(names)}), got {len(x)}")
     else:
-        given = dict(zip(names, x, strict=True))
+        given = dict(zip(names, (np.asarray(value) for value in x), strict=True))
     pairs = [(program.tensors[name], np.asarray(given[name])) for name in names]
     for info, value in pairs:
         _check_shape(program, info, value)
@@ -174,18 +177,31 @@ def _run(program: Program, codes: Sequence[NDArray[Any]], keep: Sequence[str]) -
 
 def _joined(part: Callable[[int], Arrays], starts: range, keep: Sequence[str], program: Program) -> Arrays:
     parts: dict[str, list[NDArray[Any]]] = {name: [] for name in keep}
-    for start in starts:
-        for name, x in part(start).items():
+    for arrays in _in_threads(part, starts):
+        for name, x in arrays.items():
             parts[name].append(x)
     out = {}
-    for name, arrays in parts.items():
+    for name, chunks in parts.items():
         if name in program.constants:
-            out[name] = arrays[0]
+            out[name] = chunks[0]
         elif program.batched or program.tensors[name].shape[:1] == (1,):
-            out[name] = np.concatenate(arrays)
+            out[name] = np.concatenate(chunks)
         else:  # a value without a batch axis gets one
-            out[name] = np.stack(arrays)
+            out[name] = np.stack(chunks)
     return out
+
+
+def _in_threads(part: Callable[[int], Arrays], starts: Iterable[int]) -> Iterator[Arrays]:
+    """The parts in order, as many at a time as BLAS has threads; NumPy lets go of the interpreter lock in its loops."""
+    workers = blas_threads()
+    if workers == 1:
+        yield from map(part, starts)
+        return
+    with one_blas_thread(), ThreadPoolExecutor(workers) as pool:
+        try:
+            yield from pool.map(part, starts)
+        finally:
+            pool.shutdown(cancel_futures=True)  # on Ctrl-C, what has not begun never does
 
 
 def _execute(program: Program, inputs: Arrays, keep: Sequence[str]) -> Arrays:

@@ -55,14 +55,14 @@ class Operator(ABC):
     def integer(self, *inputs: Ints) -> Ints:
         """The output: what every kernel must return, bit for bit."""
 
-    def check(self, *inputs: Shape) -> None:
+    def check(self, *inputs: Shape) -> None:  # noqa: B027  (most operators have something to check, some have not)
         """Verify the parameters against each other and the input shapes (a file may lie).
 
         Raises:
             ProgramError: a parameter is out of range or of the wrong shape.
         """
 
-    def check_types(self, *inputs: IntType) -> None:
+    def check_types(self, *inputs: IntType) -> None:  # noqa: B027
         """Verify the parameters against the input types.
 
         Raises:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams, Rule
+from intaglio.number import INT8, INT16, UINT8, IntType, PerChannel, PerTensor, QuantParams, Rule
 from intaglio.program.operator import Ints
 
 UINT16 = IntType(16, signed=False)
@@ -19,6 +20,13 @@ def codes(rng: np.random.Generator, type: IntType, shape: tuple[int, ...], *, ex
     return np.where(rng.random(shape) < (1.0 if extreme else 0.25), ends, x).astype(type.dtype)
 
 
+def grid(type: IntType, scale: ArrayLike, zero_point: int = 0) -> QuantParams:
+    """Parameters with one scale, or one per channel of axis 0 where `scale` is (C,)."""
+    scale = np.asarray(scale, np.float32)
+    granularity = PerChannel(0) if scale.ndim else PerTensor()
+    return QuantParams(type, scale, np.full(scale.shape, zero_point, np.int32), granularity)
+
+
 def params(
     rng: np.random.Generator, type: IntType, rule: Rule = Rule.HALF_UP, scale: float = 0.05, *, symmetric: bool = False
 ) -> QuantParams:
@@ -27,4 +35,4 @@ def params(
     if rule is Rule.SHIFT:
         step = 2.0 ** np.rint(np.log2(step))
     zero_point = 0 if symmetric or rule is Rule.SHIFT else int(rng.integers(type.qmin, type.qmax + 1))
-    return QuantParams(type, np.float32(step), np.int32(zero_point))
+    return grid(type, step, zero_point)

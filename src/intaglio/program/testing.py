@@ -1,5 +1,6 @@
-"""Comparisons for parity tests, and a Program around one operator. A comparison says how many differ, where first, got
-and want; it has no verdict that could be thrown away.
+"""Comparisons for parity tests, and a Program around one operator.
+
+A comparison says how many differ, where first, got and want; it has no verdict that could be thrown away.
 """
 
 from __future__ import annotations
@@ -74,10 +75,9 @@ def _same_shape(got: Array, want: Array, what: str) -> None:
 
 def _report(bad: Array, got: Array, want: Array, what: str, how: str) -> None:
     if bad.any():
-        place = np.unravel_index(int(np.flatnonzero(bad)[0]), bad.shape)
-        at = tuple(int(i) for i in place)
+        at = tuple(int(i) for i in np.argwhere(bad)[0])
         raise AssertionError(
-            f"{what}: {int(bad.sum())} of {bad.size} elements {how}; first at {at}: got {got[place]}, want {want[place]}"
+            f"{what}: {int(bad.sum())} of {bad.size} elements {how}; first at {at}: got {got[at]}, want {want[at]}"
         )
 
 

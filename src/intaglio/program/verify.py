@@ -1,7 +1,7 @@
 """Every invariant of a Program, checked again: what a damaged or lying file could break, this finds.
 
 Names and order, shapes, types, parameters against each other, multipliers, clamps, constants, and the proof that no
-accumulator overflows, from the weights themselves. A Program that passes runs without undefined behaviour in any engine.
+accumulator overflows, from the weights themselves. A Program that passes runs without undefined behaviour everywhere.
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ def _verify_tensor(program: Program, info: TensorInfo) -> None:
     if info.axes is not None:
         _expect(sorted(info.axes) == list(range(len(shape))), f"{where}: axes {info.axes} are no order of {shape}")
     if info.params is not None:
-        _expect(info.params.type == info.type, f"{where}: is {info.type}, but its parameters are for {info.params.type}")
+        _expect(
+            info.params.type == info.type, f"{where}: is {info.type}, but its parameters are for {info.params.type}"
+        )
         try:
             want = info.params.granularity.param_shape(shape)
         except IntaglioError as error:
@@ -108,7 +110,9 @@ def _verify_node(program: Program, node: Node) -> None:
     types = tuple(program.tensors[name].type for name in node.inputs)
     operator.check(*shapes)
     made = operator.shape(*shapes)
-    _expect(made == declared.shape, f"{operator.kind}: makes shape {made}, but '{node.output}' declares {declared.shape}")
+    _expect(
+        made == declared.shape, f"{operator.kind}: makes shape {made}, but '{node.output}' declares {declared.shape}"
+    )
     made_type = operator.out_type(*types)
     _expect(made_type == declared.type, f"{operator.kind}: makes {made_type}, but '{node.output}' is {declared.type}")
     _verify_fields(program, operator, types, made_type)
@@ -138,7 +142,9 @@ def _verify_fields(program: Program, operator: Operator, types: tuple[IntType, .
         if isinstance(value, Requantize):
             problem = value.problem()
             _expect(problem is None, f"{operator.kind}: {name}: {problem}")
-            allowed = {program.rule, Rule.HALF_UP} if operator.divides and program.rule is Rule.SHIFT else {program.rule}
+            allowed = (
+                {program.rule, Rule.HALF_UP} if operator.divides and program.rule is Rule.SHIFT else {program.rule}
+            )
             _expect(
                 value.rule in allowed,
                 f"{operator.kind}: {name} rounds by {value.rule.value}, the program by {program.rule.value}",

@@ -1,6 +1,8 @@
 """What convolution, transposed convolution and the dense layer share: weights, a bias, and the proof of both.
 
     acc[o] = bias[o] + sum_k (x[k] - z_x) * (w[o, k] - z_w[o])            y = clamp(z_y + acc * M[o], low, high)
+
+Bounds are proved per output channel from the weights themselves, in the factories and again by the verifier.
 """
 
 from __future__ import annotations
@@ -59,7 +61,8 @@ class Weighted(Operator):
     def check_channels(self, rank: int) -> None:
         """Rank of the weight, and as many biases, multipliers and weight zero points as output channels."""
         self.expect(
-            self.weight.ndim == rank and self.weight.size > 0, f"expected a weight of {rank} axes, got {self.weight.shape}"
+            self.weight.ndim == rank and self.weight.size > 0,
+            f"expected a weight of {rank} axes, got {self.weight.shape}",
         )
         o = self.weight.shape[0]
         wide = self.requantize.wide
@@ -67,7 +70,10 @@ class Weighted(Operator):
             self.bias.shape == (o,) and self.bias.dtype == (np.int64 if wide else np.int32),
             f"expected {o} biases of {'int64' if wide else 'int32'}, got {self.bias.shape} of {self.bias.dtype}",
         )
-        for name, array in (("multipliers", self.requantize.multiplier), ("weight zero points", self.weight_zero_point)):
+        for name, array in (
+            ("multipliers", self.requantize.multiplier),
+            ("weight zero points", self.weight_zero_point),
+        ):
             self.expect(array.shape in ((), (o,)), f"expected 1 or {o} {name}, got shape {array.shape}")
 
     def accumulator_bound(self, shapes: tuple[Shape, ...], types: tuple[IntType, ...]) -> int:
@@ -160,7 +166,7 @@ def quantize_bias(bias: Any, grid: Any) -> Ints:
     if bias.shape != grid.shape:
         raise LoweringError(f"bias: expected {grid.shape[0]} values, got shape {bias.shape}")
     if bias.dtype.kind in "iu":
-        return bias.astype(np.int64)
+        return np.asarray(bias, np.int64)
     steps = np.rint(bias.astype(np.float64) / grid)
     bad = ~(np.abs(steps) < 2.0**47)
     if bad.any():
@@ -169,9 +175,9 @@ def quantize_bias(bias: Any, grid: Any) -> Ints:
             f"bias of channel {first}: {bias[first]} needs {steps[first]:.4g} steps of {grid[first]:.4g}, "
             "which no accumulator holds; raise the weight scale of this channel"
         )
-    return steps.astype(np.int64)
+    return np.asarray(steps, np.int64)
 
 
 def products(shape: Shape, weight: Ints) -> int:
     """Multiply-accumulate operations of an output of `shape`."""
-    return math.prod(shape) * weight[0].size
+    return math.prod(shape) * math.prod(weight.shape[1:])

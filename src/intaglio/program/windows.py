@@ -34,7 +34,9 @@ class Window:
     def out(self, height: int, width: int) -> tuple[int, int]:
         """Positions of the window over an image: (H', W')."""
         (top, left, bottom, right), (rows, columns) = self.pads, self.extent
-        return (height + top + bottom - rows) // self.strides[0] + 1, (width + left + right - columns) // self.strides[1] + 1
+        return (height + top + bottom - rows) // self.strides[0] + 1, (width + left + right - columns) // self.strides[
+            1
+        ] + 1
 
     def check(self, operator: Operator, image: Shape) -> None:
         """Refuse windows that make no sense, or that do not fit the image (N, H, W, C).

@@ -8,6 +8,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
+from intaglio.report.words import clean
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -54,11 +56,6 @@ def plain_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
 
     drawn = [draw(columns), "  ".join("-" * width for width in widths), *map(draw, rows)]
     return "\n".join([title, *drawn] if title else drawn)
-
-
-def clean(cell: object) -> str:
-    """A cell as one line of visible text: names come from models, and a terminal obeys control characters."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(cell))
 
 
 def _is_numeric(cells: Sequence[str]) -> bool:

@@ -14,7 +14,7 @@ from intaglio.errors import DataError
 from intaglio.graph import Graph
 from intaglio.graph.access import constant, shape
 from intaglio.number import INT32, QuantParams
-from intaglio.ops import Role, float_operator
+from intaglio.ops import Same, float_operator
 from intaglio.plan import Plan, Source
 from intaglio.simulate.fake_quantize import FakeQuantize
 
@@ -62,9 +62,9 @@ class Simulator:
         for value in (*graph.inputs, *(v for node in self.nodes for v in node.outputs if v.name)):
             name = str(value.name)
             params = self._params(name, only)
-            if (params is not None and plan is not None and plan[name].source is not Source.SHARED) or (
-                params is not None and plan is not None and self._differs(plan, value.producer())
-            ):
+            if params is None or plan is None:
+                continue
+            if plan[name].source is not Source.SHARED or self._computes(value.producer()):
                 self.round[name] = FakeQuantize(params, shape(value), self.device)
         self.last_use = self._last_uses()
 
@@ -74,17 +74,13 @@ class Simulator:
         return self.plan.params(name)
 
     @staticmethod
-    def _differs(plan: Plan, node: Any) -> bool:
-        """Whether a value that shares parameters is computed from values on another grid (a Concat's input, ...).
+    def _computes(node: Any) -> bool:
+        """Whether a value that shares parameters holds new numbers: a Concat's input, a pool on its input's grid, ...
 
-        Moving integers on one grid needs no rounding again.
+        Integers that are only moved need no rounding again.
         """
-        if node is None:
-            return False
-        own = plan.params(str(node.outputs[0].name))
-        roles = float_operator(node).contract(node).roles
-        inputs = [v for v, role in zip(node.inputs, roles, strict=False) if v is not None and role is Role.ACTIVATION]
-        return any(plan.params(str(v.name)) is not own for v in inputs)
+        output = float_operator(node).contract(node).output
+        return not isinstance(output, Same) or output.rounds
 
     def _last_uses(self) -> list[list[str]]:
         """For each node, the computed values that nobody reads after it."""

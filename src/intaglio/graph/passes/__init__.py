@@ -13,9 +13,13 @@ from intaglio.graph.passes.fold_constants import fold_constants
 from intaglio.graph.passes.fold_pads import fold_pads
 from intaglio.graph.passes.fuse_activations import fuse_activations
 from intaglio.graph.passes.fuse_normalization import fuse_normalization
+from intaglio.graph.passes.hoist_clamps import hoist_clamps
+from intaglio.graph.passes.make_batchnorm import make_batchnorm
 from intaglio.graph.passes.make_gemm import make_gemm
 from intaglio.graph.passes.merge_affine import merge_affine
 from intaglio.graph.passes.merge_moves import merge_moves
+from intaglio.graph.passes.move_factors import move_factors
+from intaglio.graph.passes.move_transposes import move_transposes
 from intaglio.graph.passes.one_layout import one_layout
 from intaglio.graph.passes.remove_no_ops import remove_no_ops
 
@@ -31,11 +35,16 @@ PASSES: tuple[Pass, ...] = (
     # One layout next: behind a Transpose, a channel is not where the products have theirs.
     one_layout,
     merge_moves,
+    move_transposes,
     absorb_transposes,
     make_gemm,
     merge_affine,
     fold_affine,
     fold_pads,
+    # What nothing has taken in by now stays by itself.
+    move_factors,
+    hoist_clamps,
+    make_batchnorm,
 )
 
 _MOST_ROUNDS = 50

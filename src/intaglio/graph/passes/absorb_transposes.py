@@ -11,7 +11,17 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from intaglio.graph.access import Array, attribute, constant, consumers, input_value, rank, shape, single_consumer, where
+from intaglio.graph.access import (
+    Array,
+    attribute,
+    constant,
+    consumers,
+    input_value,
+    rank,
+    shape,
+    single_consumer,
+    where,
+)
 from intaglio.graph.edit import add_constant, insert, remove_unread, replace, set_attribute, set_constant
 from intaglio.graph.graph import Graph
 from intaglio.graph.permute import Perm, moves_nothing

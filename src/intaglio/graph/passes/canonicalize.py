@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import onnx_ir as ir
 
-from intaglio.graph.access import attribute, constant, input_value, shape, where
-from intaglio.graph.edit import add_constant, insert, remove, replace, set_attribute, set_constant
+from intaglio.graph.access import attribute, constant, input_value, shape, single_consumer, where
+from intaglio.graph.edit import add_constant, insert, remove, remove_unread, replace, set_attribute, set_constant
 from intaglio.graph.graph import Graph
 from intaglio.graph.pattern import equals, keeps_shape
 
@@ -242,7 +242,9 @@ def _global_pool(graph: ir.Graph, node: ir.Node, pool: str) -> str:
 def _pool(graph: ir.Graph, node: ir.Node) -> str | None:
     """A pool whose one window is the whole image -> GlobalAveragePool, GlobalMaxPool."""
     sizes = shape(node.inputs[0])
-    whole = tuple(attribute(node, "kernel_shape")) == sizes[2:] and shape(node.outputs[0])[2:] == (1,) * (len(sizes) - 2)
+    whole = tuple(attribute(node, "kernel_shape")) == sizes[2:] and shape(node.outputs[0])[2:] == (1,) * (
+        len(sizes) - 2
+    )
     if not whole or any(attribute(node, "pads")) or set(attribute(node, "dilations")) - {1} or len(node.outputs) > 1:
         return None
     node.attributes.clear()
@@ -258,8 +260,14 @@ def _softmax_of_log(graph: ir.Graph, node: ir.Node) -> str | None:
         return None
     if source.is_graph_output():
         return None
-    fused = insert(graph, node, "LogSoftmax", [producer.inputs[0]], {"axis": attribute(producer, "axis")},
-                   name=str(node.name) + ".logsoftmax")
+    fused = insert(
+        graph,
+        node,
+        "LogSoftmax",
+        [producer.inputs[0]],
+        {"axis": attribute(producer, "axis")},
+        name=str(node.name) + ".logsoftmax",
+    )
     replace(graph, node.outputs[0], fused.outputs[0])
     remove(graph, node, producer)
     return "LogSoftmax"
@@ -294,25 +302,107 @@ def _leaky(graph: ir.Graph, node: ir.Node) -> str | None:
     return "LeakyRelu"
 
 
+def _gather(graph: ir.Graph, node: ir.Node) -> str | None:
+    """Gather of evenly spaced indices, also of a single one -> Slice (and a Reshape where an axis goes)."""
+    indices = constant(input_value(node, 1))
+    source = node.inputs[0]
+    if indices is None or source is None or source.is_initializer() or indices.ndim > 1 or indices.size == 0:
+        return None
+    axis = int(attribute(node, "axis", 0))
+    size = shape(source)[axis]
+    flat = [int(index) % size for index in indices.ravel()]
+    steps = {b - a for a, b in zip(flat, flat[1:], strict=False)} or {1}
+    step = steps.pop()
+    if steps or step < 1:
+        return None
+    columns = ("starts", flat[0]), ("ends", flat[-1] + 1), ("axes", axis), ("steps", step)
+    inputs = [
+        add_constant(graph, f"{node.name}.{role}", np.array([number], dtype=np.int64)) for role, number in columns
+    ]
+    if indices.ndim == 1:
+        _drop_inputs(graph, node, 1)
+        node.op_type = "Slice"
+        node.attributes.clear()
+        node.resize_inputs(5)
+        for position, value in enumerate(inputs, start=1):
+            node.replace_input_with(position, value)
+        return "Slice"
+    cut = insert(graph, node, "Slice", [source, *inputs], name=f"{node.name}.slice")
+    node.replace_input_with(0, cut.outputs[0])
+    _reshape(graph, node)
+    return "Slice and Reshape"
+
+
+def _concat_of_constants(graph: ir.Graph, node: ir.Node) -> str | None:
+    """A value with constants at its ends, to which a constant is added -> Pad and Add.
+
+    Transformers put a class token in front of the others and add positions to all. As part of the sum the token is
+    there for every sample of a batch.
+    """
+    following = single_consumer(node.outputs[0])
+    computed = [index for index, value in enumerate(node.inputs) if value is not None and not value.is_initializer()]
+    if len(computed) != 1 or len(node.inputs) == 1 or following is None or following.op_type != "Add":
+        return None
+    addend = constant(input_value(following, 1))
+    if addend is None or addend.dtype != np.float32 or not keeps_shape(following, node.outputs[0]):
+        return None
+    axis, source = int(attribute(node, "axis")), node.inputs[computed[0]]
+    arrays = [constant(value) for value in node.inputs]
+    parts = [np.zeros(shape(source), np.float32) if array is None else array for array in arrays]
+    total = np.concatenate(parts, axis=axis) + addend
+    if shape(source)[0] != 1:  # another row for each sample
+        return None
+    pads = np.zeros((2, total.ndim), dtype=np.int64)
+    pads[0, axis] = sum(part.shape[axis] for part in parts[: computed[0]])
+    pads[1, axis] = sum(part.shape[axis] for part in parts[computed[0] + 1 :])
+    addend_value = following.inputs[1]
+    assert addend_value is not None
+    set_constant(addend_value, total)
+    _drop_inputs(graph, node, 0)
+    node.resize_inputs(2)
+    node.replace_input_with(0, source)
+    node.replace_input_with(1, add_constant(graph, f"{node.name}.pads", pads.ravel()))
+    node.op_type = "Pad"
+    node.attributes.clear()
+    set_attribute(node, "mode", "constant")
+    return f"Pad, its constants added in {where(following)}"
+
+
+def _without_expand(graph: ir.Graph, node: ir.Node) -> str | None:
+    """An Expand in front of an operator that broadcasts anyway."""
+    for index, value in enumerate(node.inputs):
+        producer = value.producer() if value is not None else None
+        if producer is None or producer.op_type != "Expand" or producer.domain:
+            continue
+        others = [shape(other) for position, other in enumerate(node.inputs) if position != index]
+        if np.broadcast_shapes(shape(producer.inputs[0]), *others) == shape(node.outputs[0]):
+            node.replace_input_with(index, producer.inputs[0])
+            remove_unread(graph)
+            return f"{node.op_type} without {where(producer)}"
+    return None
+
+
 RULES: dict[str, tuple[Rule, ...]] = {
-    "Add": (_constant_second, _double),
+    "Add": (_constant_second, _double, _without_expand),
     "AveragePool": (_pool,),
     "Clip": (_clip,),
-    "Div": (_div,),
+    "Concat": (_concat_of_constants,),
+    "Div": (_div, _without_expand),
     "Flatten": (_reshape,),
+    "Gather": (_gather,),
     "Log": (_softmax_of_log,),
     "Max": (_several, _constant_second, _bound),
     "MaxPool": (_pool,),
     "Mean": (_several,),
     "Min": (_several, _constant_second, _bound),
-    "Mul": (_constant_second, _square),
+    "Mul": (_constant_second, _square, _without_expand),
     "Neg": (_neg_of_constant_factor,),
     "PRelu": (_leaky,),
     "Pow": (_pow,),
     "ReduceMax": (_reduce,),
     "ReduceMean": (_reduce,),
     "Squeeze": (_reshape,),
-    "Sub": (_sub,),
+    "Sub": (_sub, _without_expand),
     "Sum": (_several,),
     "Unsqueeze": (_reshape,),
 }

@@ -16,7 +16,17 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from intaglio.graph.access import Array, attribute, constant, consumers, input_value, rank, shape, single_consumer, where
+from intaglio.graph.access import (
+    Array,
+    attribute,
+    constant,
+    consumers,
+    input_value,
+    rank,
+    shape,
+    single_consumer,
+    where,
+)
 from intaglio.graph.edit import add_constant, remove, replace, set_constant
 from intaglio.graph.graph import Graph
 from intaglio.graph.pattern import keeps_shape

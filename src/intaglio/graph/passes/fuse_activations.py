@@ -79,6 +79,11 @@ def _leaky(match: Match) -> Attributes | None:
     return {"alpha": float(factor.ravel()[0])} if factor.size == 1 and 0.0 <= float(factor.ravel()[0]) <= 1.0 else None
 
 
+def _beyond_rounding(match: Match) -> Attributes | None:
+    """softplus(x) - x = log(1 + exp(-x)) is below half an ulp of a float32 x from 17 on."""
+    return {} if float(match.array("threshold").min()) >= 17.0 else None
+
+
 _RELU6_OF_SHIFTED = Op("Clip", Op("Add", x, Number(3.0)), name="clip")
 _ERF = Op("Add", Op("Erf", _scaled(x, _SQRT_HALF)), Number(1.0))
 _CUBE = (Op("Pow", x, Number(3.0)), Op("Mul", Op("Pow", x, Number(2.0)), x))
@@ -103,8 +108,11 @@ TABLE: tuple[Row, ...] = (
     Row("HardSwish", Op("Mul", _scaled(x, 1 / 6), _RELU6_OF_SHIFTED), _hard_swish),
     Row("HardSwish", Op("Mul", x, Op("HardSigmoid", x, name="gate")), _hard_swish_parts),
     Row("HardSigmoid", _scaled(_RELU6_OF_SHIFTED, 1 / 6), _hard_sigmoid_6),
-    Row("HardSigmoid", Op("Clip", Op("Add", Op("Mul", x, Constant("factor")), Constant("offset")), name="clip"),
-        _hard_sigmoid_1),
+    Row(
+        "HardSigmoid",
+        Op("Clip", Op("Add", Op("Mul", x, Constant("factor")), Constant("offset")), name="clip"),
+        _hard_sigmoid_1,
+    ),
     # 1 / (1 + exp(-x))
     *(
         Row("Sigmoid", Op("Reciprocal", Op("Add", Op("Exp", minus), Number(1.0))))
@@ -121,6 +129,8 @@ TABLE: tuple[Row, ...] = (
         for minus in (Op("Neg", x), _scaled(x, -1.0))
     ),
     Row("Softplus", _SOFTPLUS),
+    # torch keeps x itself where softplus(x) rounds to it
+    Row("Softplus", Op("Where", Op("Greater", x, Constant("threshold")), x, Op("Softplus", x)), _beyond_rounding),
     Row("Mish", Op("Mul", x, Op("Tanh", Op("Softplus", x)))),
     Row("Mish", Op("Mul", x, Op("Tanh", _SOFTPLUS))),
     *(Row("Gelu", pattern) for pattern in _half_of_product(_ERF)),

@@ -86,8 +86,14 @@ def _simplify_bias(graph: ir.Graph, node: ir.Node) -> str | None:
 
 def _bias_behind(graph: ir.Graph, node: ir.Node, bias: ir.Value, beta: float) -> None:
     """A Gemm without addend, and an Add behind it that takes over the result's name."""
-    product = insert(graph, node, "Gemm", [node.inputs[0], node.inputs[1]],
-                     {"transB": int(attribute(node, "transB", 0))}, name=f"{node.name}.product")
+    product = insert(
+        graph,
+        node,
+        "Gemm",
+        [node.inputs[0], node.inputs[1]],
+        {"transB": int(attribute(node, "transB", 0))},
+        name=f"{node.name}.product",
+    )
     if beta != 1.0:
         factor = add_constant(graph, f"{node.name}.beta", np.array(beta, dtype=np.float32))
         bias = insert(graph, node, "Mul", [bias, factor], name=f"{node.name}.scaled").outputs[0]

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import onnx_ir as ir
 
@@ -176,7 +177,9 @@ def _apply(graph: ir.Graph, region: _Region, perm: Perm) -> None:
         users = [use for use in value.uses() if use.node in inside]
         if not is_identity(needed):
             first = min((use.node for use in users), key=region.nodes.index)
-            source = insert(graph, first, "Transpose", [source], {"perm": needed}, name=f"{value.name}.in_order").outputs[0]
+            source = insert(
+                graph, first, "Transpose", [source], {"perm": needed}, name=f"{value.name}.in_order"
+            ).outputs[0]
         for use in users:
             use.node.replace_input_with(use.idx, source)
     outside = {value: [use for use in value.uses() if use.node not in inside] for value in region.exits}
@@ -190,7 +193,7 @@ def _apply(graph: ir.Graph, region: _Region, perm: Perm) -> None:
         _turn_back(graph, value, back, outside[value])
 
 
-def _turn_back(graph: ir.Graph, value: ir.Value, back: Perm, uses: list[ir.Usage]) -> None:
+def _turn_back(graph: ir.Graph, value: ir.Value, back: Perm, uses: list[Any]) -> None:
     """Give the readers outside a region the order of axes that they had."""
     producer = value.producer()
     assert producer is not None

@@ -128,7 +128,7 @@ class AveragePool2d(Operator):
         per_position = (*self.shape(*inputs)[1:3], 1)
         self.expect(
             self.counts.dtype == np.int32 and self.counts.shape in ((), per_position)
-            and 1 <= self.counts.min() and self.counts.max() <= math.prod(self.kernel),
+            and self.counts.min() >= 1 and self.counts.max() <= math.prod(self.kernel),
             f"expected int32 counts of shape () or {per_position} from 1 to {math.prod(self.kernel)}",
         )  # fmt: skip
         if self.requantize is not None:
@@ -157,7 +157,11 @@ class AveragePool2d(Operator):
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
         """Padding counted, not counted and added by ceil_mode; equal and unequal parameters; extremes."""
-        windows = [((2, 2), (2, 2), (0, 0, 0, 0), (0, 0)), ((3, 3), (1, 2), (1, 1, 1, 1), (0, 1)), ((7, 6), (1, 1), (0,) * 4, (0, 0))]
+        windows = [
+            ((2, 2), (2, 2), (0, 0, 0, 0), (0, 0)),
+            ((3, 3), (1, 2), (1, 1, 1, 1), (0, 1)),
+            ((7, 6), (1, 1), (0,) * 4, (0, 0)),
+        ]
         for kernel, strides, pads, extra in windows:
             for rule, type in ((Rule.HALF_UP, UINT8), (Rule.TFLITE, INT8), (Rule.SHIFT, INT8), (Rule.HALF_UP, INT16)):
                 for include in (False, True):
@@ -184,6 +188,8 @@ def _counts(image: Pair, window: Window, extra: Pair, *, include: bool) -> Ints:
     for axis, size in enumerate(window.out(*image)):
         taps = np.arange(window.kernel[axis]) * window.dilations[axis] - window.pads[axis]
         rows = np.arange(size)[:, None] * window.strides[axis] + taps
-        first, last = (-window.pads[axis], image[axis] + window.pads[axis + 2] - extra[axis]) if include else (0, image[axis])
+        first, last = (
+            (-window.pads[axis], image[axis] + window.pads[axis + 2] - extra[axis]) if include else (0, image[axis])
+        )
         axes.append(((rows >= first) & (rows < last)).sum(axis=1))
     return np.asarray(np.outer(axes[0], axes[1])[:, :, None], np.int64)

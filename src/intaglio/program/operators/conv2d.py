@@ -1,8 +1,9 @@
 """Convolution over channels-last images.
 
     acc[n,i,j,o] = bias[o] + sum_{u,v,c} (x[n, i*s+u*d-p, j*s+v*d-p, c] - z_x) * (w[o,u,v,c] - z_w[o])
-    y = clamp(z_y + acc * M[o], low, high)            padding reads as z_x, that is real 0
+    y = clamp(z_y + acc * M[o], low, high)
 
+Padding reads as z_x, that is real 0.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from intaglio.number import INT8, INT16, UINT8, IntType, PerChannel, QuantParams, Rule, exact_matmul
+from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams, Rule, exact_matmul
 from intaglio.program.operator import Ints, Operator, Shape
-from intaglio.program.sampling import codes, params
+from intaglio.program.sampling import codes, grid, params
 from intaglio.program.weighted import Weighted, products, weighted_fields
 from intaglio.program.windows import Window
 
@@ -142,9 +143,9 @@ class Conv2d(Weighted):
             for rule, type in ((Rule.HALF_UP, UINT8), (Rule.TFLITE, INT8), (Rule.SHIFT, INT8), (Rule.HALF_UP, INT16)):
                 x, y = params(rng, type, rule, symmetric=type is INT16), params(rng, type, rule, 0.5)
                 weight_type = IntType(4) if groups == 2 else INT8
-                w = QuantParams(weight_type, np.float32(2.0**-5))
+                w = grid(weight_type, 2.0**-5)
                 if rule is Rule.HALF_UP:
-                    w = QuantParams(UINT8, rng.uniform(0.01, 0.05, outputs), np.full(outputs, 128), PerChannel(0))
+                    w = grid(UINT8, rng.uniform(0.01, 0.05, outputs), 128)
                 yield (
                     cls.from_real(
                         x,

@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from intaglio.number import INT8, INT16, UINT8, IntType, PerChannel, QuantParams, Rule, exact_matmul
+from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams, Rule, exact_matmul
 from intaglio.program.operator import Ints, Operator, Shape
-from intaglio.program.sampling import codes, params
+from intaglio.program.sampling import codes, grid, params
 from intaglio.program.weighted import Weighted, weighted_fields
 from intaglio.program.windows import Pair
 
@@ -95,7 +95,7 @@ class ConvTranspose2d(Weighted):
         self.expect(
             len(self.strides) == len(self.dilations) == len(self.output_padding) == 2 and len(self.pads) == 4
             and min(*self.strides, *self.dilations, self.groups) >= 1 and min(*self.pads, *self.output_padding) >= 0,
-            f"expected strides and dilations of 1 and more and pads of 0 and more, got {self.strides}, {self.dilations}, "
+            f"expected strides and dilations of 1 and more, pads of 0 and more, got {self.strides}, {self.dilations}, "
             f"{self.pads}, {self.output_padding}, groups {self.groups}",
         )  # fmt: skip
         o, _, _, channels = self.weight.shape
@@ -146,9 +146,9 @@ class ConvTranspose2d(Weighted):
         for groups, channels, outputs, size, extreme in cases:
             for rule, type in ((Rule.HALF_UP, UINT8), (Rule.TFLITE, INT8), (Rule.SHIFT, INT8), (Rule.HALF_UP, INT16)):
                 x, y = params(rng, type, rule, symmetric=type is INT16), params(rng, type, rule, 0.5)
-                w = QuantParams(IntType(4) if groups == 2 else INT8, np.float32(2.0**-5))
+                w = grid(IntType(4) if groups == 2 else INT8, 2.0**-5)
                 if rule is Rule.HALF_UP:
-                    w = QuantParams(UINT8, rng.uniform(0.01, 0.05, outputs), np.full(outputs, 128), PerChannel(0))
+                    w = grid(UINT8, rng.uniform(0.01, 0.05, outputs), 128)
                 strides = (int(rng.integers(1, 4)), int(rng.integers(1, 3)))
                 yield (
                     cls.from_real(

@@ -2,6 +2,8 @@
 
     acc[..., o] = bias[o] + sum_k (x[..., k] - z_x) * (w[o, k] - z_w[o])
     y = clamp(z_y + acc * M[o], low, high)
+
+One weight scale for the tensor or one per output channel, never per group of K.
 """
 
 from __future__ import annotations
@@ -12,9 +14,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from intaglio.number import INT8, INT16, UINT8, IntType, PerChannel, QuantParams, Rule, exact_matmul
+from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams, Rule, exact_matmul
 from intaglio.program.operator import Ints, Operator, Shape
-from intaglio.program.sampling import codes, params
+from intaglio.program.sampling import codes, grid, params
 from intaglio.program.weighted import Weighted, products, weighted_fields
 
 
@@ -78,9 +80,9 @@ class Dense(Weighted):
         for shape, outputs, extreme in [((5,), 3, 0), ((2, 64), 10, 0), ((2, 3, 17), 8, 0), ((4, 300), 2, 1)]:
             for rule, type in ((Rule.HALF_UP, UINT8), (Rule.TFLITE, INT8), (Rule.SHIFT, INT8), (Rule.HALF_UP, INT16)):
                 x, y = params(rng, type, rule, symmetric=type is INT16), params(rng, INT8, rule, 0.5)
-                w = QuantParams(IntType(4) if extreme else INT8, np.float32(2.0**-5))
+                w = grid(IntType(4) if extreme else INT8, 2.0**-5)
                 if rule is Rule.TFLITE:
-                    w = QuantParams(INT8, rng.uniform(0.01, 0.05, outputs), np.zeros(outputs, int), PerChannel(0))
+                    w = grid(INT8, rng.uniform(0.01, 0.05, outputs))
                 weight = codes(rng, w.type, (outputs, shape[-1]), extreme=bool(extreme))
                 operator = cls.from_real(x, w, y, weight, rng.uniform(-1, 1, outputs), rule, low=-100, high=100)
                 yield operator, (codes(rng, type, shape, extreme=bool(extreme)),)

@@ -2,6 +2,8 @@
 
     y[n, h*b + i, w*b + j, c] = x[n, h, w, (i*b + j)*C + c]        DCR (depth, column, row), TFLite's order too
     y[n, h*b + i, w*b + j, c] = x[n, h, w, c*b*b + i*b + j]        CRD, PyTorch's pixel shuffle
+
+Input and output share their parameters.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class Gather(Operator):
     def __post_init__(self) -> None:
         """Store the indices as int32, as files and C have them."""
         indices = np.asarray(self.indices)
-        if indices.dtype.kind in "iu" and indices.size and 0 <= indices.min() and indices.max() < 1 << 31:
+        if indices.dtype.kind in "iu" and indices.size and indices.min() >= 0 and indices.max() < 1 << 31:
             object.__setattr__(self, "indices", indices.astype(np.int32))
 
     def shape(self, *inputs: Shape) -> Shape:
@@ -49,7 +49,10 @@ class Gather(Operator):
         self.expect(0 <= self.axis < len(inputs[0]), f"axis {self.axis} is outside a shape {inputs[0]}")
         n = inputs[0][self.axis]
         self.expect(
-            self.indices.dtype == np.int32 and self.indices.size > 0 and 0 <= self.indices.min() and self.indices.max() < n,
+            self.indices.dtype == np.int32
+            and self.indices.size > 0
+            and self.indices.min() >= 0
+            and self.indices.max() < n,
             f"expected int32 indices from 0 to {n - 1}",
         )
 

@@ -99,7 +99,9 @@ class LayerNorm(Operator):
         if wide:
             precision, bias_q = _precision(gain_q, bias, gain_scale, 47)
         if precision < 4:
-            raise LoweringError(f"layer_norm: {n} elements leave {precision} bits for the normalized values, expected 4")
+            raise LoweringError(
+                f"layer_norm: {n} elements leave {precision} bits for the normalized values, expected 4"
+            )
         check_bound(_bound(gain_q, bias_q, precision), wide=wide)
         low, high = clamp_of(y, low, high)
         return cls(
@@ -127,8 +129,11 @@ class LayerNorm(Operator):
         n = self.gain.size
         dtype = np.int64 if self.requantize.wide else np.int32
         self.expect(
-            self.gain.dtype == np.int16 and self.bias.dtype == dtype and self.gain.shape == self.bias.shape == inputs[0][-1:],
-            f"expected {inputs[0][-1:]} gains (int16) and biases ({np.dtype(dtype)}), got {self.gain.shape} and {self.bias.shape}",
+            self.gain.dtype == np.int16
+            and self.bias.dtype == dtype
+            and self.gain.shape == self.bias.shape == inputs[0][-1:],
+            f"expected {inputs[0][-1:]} gains (int16) and biases ({np.dtype(dtype)}), "
+            f"got {self.gain.shape} and {self.bias.shape}",
         )
         self.expect(n >= 1 and 1 <= self.precision <= 16, f"expected a precision of 1 to 16, got {self.precision}")
         self.expect(1 <= self.epsilon < 1 << 62, f"expected a positive epsilon, got {self.epsilon}")
@@ -174,7 +179,7 @@ class LayerNorm(Operator):
 
 
 def _bound(gain: NDArray[np.int64], bias: NDArray[np.int64], precision: int) -> int:
-    # (n - 1) / n of the sum of squares is the most that one element can hold, so |N| < sqrt(n) 2**p, and 1 for rounding.
+    # One element holds at most (n - 1) / n of the sum of squares, so |N| < sqrt(n) 2**p, and 1 for rounding.
     largest = ((math.isqrt(gain.size) + 1) << precision) + 1
     return int((np.abs(gain) * largest + np.abs(bias)).max())
 

@@ -24,7 +24,7 @@ from intaglio.number.fixedpoint import floor_log2
 from intaglio.program.exponential import check_tables, exp_tables, exponentials
 from intaglio.program.factors import clamp_of, scale_of, zero_point_of
 from intaglio.program.operator import Ints, Operator, Shape
-from intaglio.program.sampling import UINT16, codes, params
+from intaglio.program.sampling import UINT16, codes, grid, params
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,8 +130,7 @@ class LogSoftmax(Operator):
             for shape in ((2, 10), (3, 1), (2, 2, 1000)):
                 for rule in Rule:
                     x = params(rng, type, rule, scale=float(rng.choice([0.02, 0.2, 2.0])) * 256 / (1 << type.bits))
-                    y = QuantParams(UINT8 if rule is Rule.HALF_UP else INT8, np.float32(16 / 256))
-                    y = QuantParams(y.type, y.scale, np.int32(y.type.qmax))
+                    y = grid(UINT8, 1 / 16, 255) if rule is Rule.HALF_UP else grid(INT8, 1 / 16, 127)
                     yield cls.from_real(x, y, rule=rule), (codes(rng, type, shape),)
-        y = QuantParams(INT16, np.float32(2.0**-11))
+        y = grid(INT16, 2.0**-11)
         yield cls.from_real(params(rng, INT8), y, rule=Rule.HALF_UP), (np.full((2, 3), 7, np.int8),)

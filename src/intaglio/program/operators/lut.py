@@ -5,9 +5,9 @@ Up to 8 bits:       y = table[x - qmin]
                     y = table[i] + (((table[i + 1] - table[i]) * r + 2**(s - 1)) >> s)
 
 A table of 513 knots is interpolated between; each knot is moved by half the error in the middle of its interval, which
-halves the largest error. For a function with second derivative f'' the error is then at most h**2 / 16 * max |f''| / s_y
-plus 2 steps (rounding of two knots and of the interpolation), h = 2**s * s_x. A function that jumps within an interval
-is wrong there by up to the jump: give it 8-bit inputs.
+halves the largest error. For a function with second derivative f'' the error is then at most
+h**2 / 16 * max |f''| / s_y plus 2 steps (roundings of the knots, their shifts and the interpolation), h = 2**s * s_x.
+A function that jumps within an interval is wrong there by up to the jump: give it 8-bit inputs.
 
 Source: TensorFlow Lite, LUTPopulate and LUTLookup (16 bits).
 """
@@ -25,7 +25,7 @@ from intaglio.errors import LoweringError
 from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams
 from intaglio.program.factors import clamp_of, scale_of, zero_point_of
 from intaglio.program.operator import Ints, Operator, Shape
-from intaglio.program.sampling import UINT16, codes, params
+from intaglio.program.sampling import UINT16, codes, grid, params
 
 Function = Callable[[NDArray[np.float64]], NDArray[Any]]
 
@@ -68,7 +68,9 @@ class Lut(Operator):
                 bad = np.isnan(real)
                 if bad.any():
                     at = scale_of(x) * (codes[np.argwhere(bad)[0][-1]] - zero_point_of(x))
-                    raise LoweringError(f"table: the function of {at:.6g} is not a number; keep its input away from there")
+                    raise LoweringError(
+                        f"table: the function of {at:.6g} is not a number; keep its input away from there"
+                    )
                 # Beyond 2**20 steps everything saturates; this keeps infinities out of the arithmetic below.
                 return np.clip(real / scale_of(y), -(2.0**20), 2.0**20)
 
@@ -91,7 +93,8 @@ class Lut(Operator):
         """As many tables as channels, or one."""
         if self.table.ndim > 1:
             self.expect(
-                self.table.shape[0] == inputs[0][-1], f"{self.table.shape[0]} tables do not fit an input of shape {inputs[0]}"
+                self.table.shape[0] == inputs[0][-1],
+                f"{self.table.shape[0]} tables do not fit an input of shape {inputs[0]}",
             )
 
     def check_types(self, *inputs: IntType) -> None:
@@ -129,15 +132,27 @@ class Lut(Operator):
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
         """Sigmoid, exp, a function per channel; from 1 to 16 bits, signed, unsigned, narrow; every 8-bit code."""
-        types = (INT8, UINT8, INT16, UINT16, IntType(8, narrow=True), IntType(4), IntType(1, signed=False), IntType(9), IntType(12))
+        types = (
+            INT8,
+            UINT8,
+            INT16,
+            UINT16,
+            IntType(8, narrow=True),
+            IntType(4),
+            IntType(1, signed=False),
+            IntType(9),
+            IntType(12),
+        )
         for type in types:
             scale = 12.0 / (1 << type.bits)
             for out in (INT8, UINT8, INT16):
-                y = QuantParams(out, np.float32(2.0**-8 if out.bits == 8 else 2.0**-15), np.int32(out.qmin if out.bits == 8 else 0))
+                y = grid(out, 2.0**-8 if out.bits == 8 else 2.0**-15, out.qmin if out.bits == 8 else 0)
                 x = params(rng, type, scale=scale)
                 n = min(1 << type.bits, 600)
                 data = codes(rng, type, (2, n, 3))
-                data[0, : min(n, 256), 0] = (type.qmin + np.arange(min(n, 256)) % (type.qmax - type.qmin + 1)).astype(type.dtype)
+                data[0, : min(n, 256), 0] = (type.qmin + np.arange(min(n, 256)) % (type.qmax - type.qmin + 1)).astype(
+                    type.dtype
+                )
                 yield cls.from_real(x, y, lambda v: 1 / (1 + np.exp(-v))), (data,)
                 yield cls.from_real(x, y, np.exp, high=out.qmax - 1), (data,)
                 yield cls.from_real(x, y, lambda v: np.maximum(v, v * np.array([[0.1], [0.0], [-2.0]]))), (data,)

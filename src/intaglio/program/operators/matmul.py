@@ -1,7 +1,9 @@
 """Matrix product of two computed tensors.
 
     acc[..., m, n] = sum_k (a[..., m, k] - z_a) * (b[..., k, n] - z_b)
-    y = clamp(z_y + acc * M, low, high)               leading axes broadcast
+    y = clamp(z_y + acc * M, low, high)
+
+Leading axes broadcast.
 """
 
 from __future__ import annotations
@@ -109,7 +111,12 @@ class MatMul(Operator):
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
         """Matrices, stacks, a broadcast stack; mixed types; extremes; 16 by 16 bits, which needs wide sums."""
         shapes = [((2, 3, 4), (2, 4, 5)), ((2, 2, 5, 8), (2, 1, 8, 3)), ((2, 1, 64), (64, 1))]
-        types = ((Rule.HALF_UP, UINT8, INT8), (Rule.TFLITE, INT8, INT8), (Rule.SHIFT, INT8, INT8), (Rule.HALF_UP, INT16, INT16))
+        types = (
+            (Rule.HALF_UP, UINT8, INT8),
+            (Rule.TFLITE, INT8, INT8),
+            (Rule.SHIFT, INT8, INT8),
+            (Rule.HALF_UP, INT16, INT16),
+        )
         for a_shape, b_shape in shapes:
             for extreme, (rule, a_type, b_type) in enumerate(types):
                 a, b, y = params(rng, a_type, rule), params(rng, b_type, rule), params(rng, INT8, rule, 0.5)

@@ -68,7 +68,11 @@ class MaxPool2d(Operator):
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
         """Strides, dilation, padding on some sides, a clamp; every type."""
-        windows = [((2, 2), (2, 2), (1, 1), (0, 0, 0, 0)), ((3, 3), (1, 2), (1, 1), (1, 1, 1, 1)), ((3, 2), (2, 1), (2, 1), (2, 0, 3, 1))]
+        windows = [
+            ((2, 2), (2, 2), (1, 1), (0, 0, 0, 0)),
+            ((3, 3), (1, 2), (1, 1), (1, 1, 1, 1)),
+            ((3, 2), (2, 1), (2, 1), (2, 0, 3, 1)),
+        ]
         for kernel, strides, dilations, pads in windows:
             for type in TYPES:
                 low = (type.qmin + type.qmax + 1) // 2 if strides == (1, 2) else type.qmin

@@ -1,6 +1,8 @@
 """Elementwise product.   y = a * b
 
-    y = clamp(z_y + (a - z_a) * (b - z_b) * M, low, high)           M = s_a s_b / s_y; operands broadcast
+    y = clamp(z_y + (a - z_a) * (b - z_b) * M, low, high)           M = s_a s_b / s_y
+
+Operands broadcast; constants are ordinary inputs.
 """
 
 from __future__ import annotations

@@ -54,7 +54,9 @@ class Pad(Operator):
         y = np.full_like(x, self.value, shape=self.shape(x.shape))
         pairs = list(zip(self.before, x.shape, self.after, strict=True))
         source = tuple(slice(max(-b, 0), n - max(-a, 0)) for b, n, a in pairs)
-        target = tuple(slice(max(b, 0), max(b, 0) + s.stop - s.start) for (b, _, _), s in zip(pairs, source, strict=True))
+        target = tuple(
+            slice(max(b, 0), max(b, 0) + s.stop - s.start) for (b, _, _), s in zip(pairs, source, strict=True)
+        )
         y[target] = x[source]
         return y
 

@@ -1,7 +1,9 @@
 """Leaky rectifier with a slope per channel.
 
     y = clamp(z_y + (x - z_x) * M, low, high)                   where x >= z_x,  M = s_x / s_y
-    y = clamp(z_y + sign[c] * (x - z_x) * M'[c], low, high)     elsewhere,       M' = |slope| s_x / s_y, sign 0 for slope 0
+    y = clamp(z_y + sign[c] * (x - z_x) * M'[c], low, high)     elsewhere,       M' = |slope[c]| s_x / s_y
+
+The sign of a slope of 0 is 0.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from intaglio import number
 from intaglio.number import INT8, IntType, QuantParams, Rule
 from intaglio.program.factors import clamp_of, scale_of, zero_point_of
 from intaglio.program.operator import Ints, Operator, Shape
-from intaglio.program.sampling import TYPES, codes, params
+from intaglio.program.sampling import TYPES, codes, grid, params
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,5 +78,5 @@ class Requantize(Operator):
                     y = params(rng, out, rule, 0.05 * 2.0 ** rng.integers(-6, 7))
                     operator = cls.from_real(params(rng, type, rule), y, rule=rule, high=y.type.qmax - 2)
                     yield operator, (codes(rng, type, (2, 5, 3)),)
-        same = QuantParams(INT8, np.float32(0.1))
+        same = grid(INT8, 0.1)
         yield cls.from_real(same, same, rule=Rule.HALF_UP), (codes(rng, INT8, (2, 300)),)

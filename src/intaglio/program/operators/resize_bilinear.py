@@ -1,7 +1,7 @@
 """Linear interpolation of channels-last images in both directions, two taps each.
 
-    acc = sum_{a,b in 0,1} R[i,a] * C[j,b] * x[n, rows[i,a], columns[j,b], c]          R, C >= 0, R[i,0] + R[i,1] = 2**bits
-    y = (acc + 2**(2 bits - 1)) >> (2 bits)                                            one rounding, ties up
+    acc = sum_{a,b in 0,1} R[i,a] * C[j,b] * x[n, rows[i,a], columns[j,b], c]       R, C >= 0, R[i,0] + R[i,1] = 2**bits
+    y = (acc + 2**(2 bits - 1)) >> (2 bits)                                         one rounding, ties up
 
 The weights sum to one, so parameters and zero point are the input's and constant images stay as they are. Indices and
 weights are made offline, so every coordinate mode is the same operator. `bits` is 11: weights are exact to 2**-12, the
@@ -100,7 +100,8 @@ class ResizeBilinear(Operator):
             )
             total = weights.astype(np.int64).sum(axis=1)
             self.expect(
-                bool((weights >= 0).all() and (total == 1 << self.bits).all()), f"expected weights with sum 2**{self.bits}"
+                bool((weights >= 0).all() and (total == 1 << self.bits).all()),
+                f"expected weights with sum 2**{self.bits}",
             )
 
     def check_types(self, *inputs: IntType) -> None:

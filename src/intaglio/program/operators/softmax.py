@@ -18,10 +18,11 @@ import numpy as np
 
 from intaglio.errors import LoweringError
 from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams
+from intaglio.number.fixedpoint import saturate
 from intaglio.program.exponential import check_tables, exp_tables, exponentials
 from intaglio.program.factors import clamp_of, scale_of, zero_point_of
 from intaglio.program.operator import Ints, Operator, Shape
-from intaglio.program.sampling import UINT16, codes, params
+from intaglio.program.sampling import UINT16, codes, grid, params
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +57,9 @@ class Softmax(Operator):
         reciprocal = 1.0 / scale_of(y)
         whole = round(reciprocal)
         if not (1 <= whole <= 65536 and math.isclose(reciprocal, whole, rel_tol=1e-6)):
-            raise LoweringError(f"softmax: expected an output scale of 1/256, 1/32768 or another 1/N, got {scale_of(y)}")
+            raise LoweringError(
+                f"softmax: expected an output scale of 1/256, 1/32768 or another 1/N, got {scale_of(y)}"
+            )
         low, high = clamp_of(y, low, high)
         return cls(*exp_tables(scale_of(x), x.type), whole, zero_point_of(y), low, high, y.type)
 
@@ -82,16 +85,16 @@ class Softmax(Operator):
         e = exponentials(inputs[0], self.exp_low, self.exp_high)
         total = e.sum(axis=-1, keepdims=True)
         y = (e * self.reciprocal_scale + (total >> 1)) // total + self.y_zero_point
-        return np.clip(y, self.low, self.high).astype(self.out.dtype)
+        return saturate(y, self.low, self.high, self.out.dtype)
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
         """Few and many elements, steep and flat, every input type, 8- and 16-bit results, ties, one element."""
         results = [
-            QuantParams(UINT8, np.float32(1 / 256)),
-            QuantParams(INT8, np.float32(1 / 256), np.int32(-128)),
-            QuantParams(INT16, np.float32(1 / 32768)),
-            QuantParams(INT8, np.float32(1 / 127)),
+            grid(UINT8, 1 / 256),
+            grid(INT8, 1 / 256, -128),
+            grid(INT16, 1 / 32768),
+            grid(INT8, 1 / 127),
         ]
         for type in (INT8, UINT8, INT16, UINT16):
             for shape in ((2, 10), (3, 1), (2, 2, 1000)):

@@ -30,7 +30,7 @@ from intaglio.number.fixedpoint import saturating_rounding_doubling_high_multipl
 from intaglio.number.gemmlowp import exp_on_negative_values, one_over_one_plus_x
 from intaglio.program.factors import scale_of, zero_point_of
 from intaglio.program.operator import Ints, Operator, Shape
-from intaglio.program.sampling import codes, params
+from intaglio.program.sampling import codes, grid, params
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,14 +94,18 @@ class SoftmaxTflite(Operator):
 
     def check_types(self, *inputs: IntType) -> None:
         """8 bits in and out."""
-        self.expect(inputs[0] in (INT8, UINT8) and self.out in (INT8, UINT8), f"expected int8 or uint8, got {inputs[0]}")
+        self.expect(
+            inputs[0] in (INT8, UINT8) and self.out in (INT8, UINT8), f"expected int8 or uint8, got {inputs[0]}"
+        )
 
     def integer(self, *inputs: Ints) -> Ints:
         """Codes of the output."""
         x = inputs[0].astype(np.int64)
         difference = x - x.max(axis=-1, keepdims=True)
         counts = difference >= self.diff_min
-        scaled = multiply(saturating_shift_left(np.maximum(difference, self.diff_min), self.left_shift), self.multiplier)
+        scaled = multiply(
+            saturating_shift_left(np.maximum(difference, self.diff_min), self.left_shift), self.multiplier
+        )
         e = np.where(counts, exp_on_negative_values(scaled), 0)
         total = np.where(counts, rounding_divide_by_pot(e, 12), 0).sum(axis=-1, keepdims=True)
         headroom = 31 - floor_log2(total)  # leading zeros of the sum, as 32 bits
@@ -113,7 +117,7 @@ class SoftmaxTflite(Operator):
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
         """Few and many elements, steep and flat, ties, one element."""
         for type in (INT8, UINT8):
-            y = QuantParams(type, np.float32(1 / 256), np.int32(type.qmin))
+            y = grid(type, 1 / 256, type.qmin)
             for shape in ((2, 10), (3, 1), (2, 2, 1000)):
                 for scale in (0.003, 0.02, 0.2, 2.0):
                     yield cls.from_real(params(rng, type, scale=scale), y), (codes(rng, type, shape),)

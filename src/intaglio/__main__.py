@@ -1,0 +1,7 @@
+"""`python -m intaglio`."""
+
+import sys
+
+from intaglio.cli import main
+
+sys.exit(main())

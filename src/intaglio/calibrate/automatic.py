@@ -1,0 +1,237 @@
+"""`auto`: every calibrator is tried on held-back data, and the one with the smallest output error is taken.
+
+The float network runs once over all data; all candidates come from the same statistics. One sample in four is held
+back, at most `HELD_SAMPLES`. Each candidate's Plan is simulated on them and its outputs compared with the float ones:
+
+    SQNR = 10 log10( sum (y - mean y)**2 / sum (y - y_quantized)**2 )
+
+averaged over outputs; where the network ends in a softmax or sigmoid, of its input, since these hide errors where they
+saturate. In the end the chosen calibrator gets the statistics of all samples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from intaglio.calibrate.choose import Named, assign, constant_params
+from intaglio.calibrate.observe import Batches, Feed, Observer, feeds
+from intaglio.calibrate.statistics import Needs, Statistics
+from intaglio.errors import CalibrationError
+from intaglio.graph import Graph
+from intaglio.graph.access import shape
+from intaglio.number import QuantParams
+from intaglio.plan import Plan
+from intaglio.progress import progress
+from intaglio.simulate import Simulator
+
+ACTIVATION_CANDIDATES = (
+    "max", "percentile-99.9999", "percentile-99.999", "percentile-99.99", "percentile-99.9", "mse", "entropy",
+    "moving-average", "sigma-3",
+)  # fmt: skip
+WEIGHT_CANDIDATES = ("max", "mse")
+
+Pair = tuple[Named, Named]  # calibrators of activations and weights; None: the Plan's own
+
+HELD_SAMPLES = 64
+HELD_BYTES = 256 << 20
+_FIRST_ROUND = 16  # samples on which all candidates run; the best few then run on all
+_FINALISTS = 3
+_SQUASHING = ("Softmax", "LogSoftmax", "Sigmoid", "HardSigmoid", "Tanh", "ArgMax")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A choice of calibrators and what it does to the outputs.
+
+    Args:
+        calibrator, weight_calibrator: names.
+        sqnr: signal to quantization noise of the outputs, in dB; inf where they are equal.
+        samples: on how many held-back samples it was measured.
+        chosen: whether it is the one that was taken.
+    """
+
+    calibrator: str
+    weight_calibrator: str
+    sqnr: float
+    samples: int
+    chosen: bool = False
+
+    def __str__(self) -> str:
+        weights = f" (weights {self.weight_calibrator})"
+        return f"{self.calibrator}{weights}: {self.sqnr:.2f} dB on {self.samples} samples"
+
+
+def automatic(
+    graph: Graph,
+    plan: Plan,
+    dataset: Batches,
+    *,
+    calibrators: Sequence[Named] = ACTIVATION_CANDIDATES,
+    weight_calibrators: Sequence[Named] = WEIGHT_CANDIDATES,
+    batch_size: int | None = None,
+    device: torch.device | str | None = None,
+) -> tuple[Plan, list[Candidate], Statistics]:
+    """Choose calibrators by measured output error.
+
+    Args:
+        graph, plan: see `calibrate`.
+        dataset: calibration inputs; read once.
+        calibrators: candidates for activations; None stands for the Plan's own.
+        weight_calibrators: candidates for weights; the first is used while activations are decided.
+        batch_size, device: see `observe`.
+    Returns:
+        The Plan, every candidate (best first), and the statistics of all samples.
+    Raises:
+        CalibrationError: no samples, or what `choose` raises.
+    """
+    observer = Observer(graph, plan, Needs.HISTOGRAM | Needs.MOVING, device)
+    held, shared = _observe_and_hold(observer, dataset, batch_size)
+    trial = _Trial(graph, observer, held)
+    everything = observer.statistics if shared else observer.statistics.merge(trial.statistics)
+    constants: dict[Named, dict[str, QuantParams]] = {}
+
+    def build(pair: Pair, statistics: Statistics) -> Plan:
+        if pair[1] not in constants:
+            constants[pair[1]] = constant_params(graph, plan, pair[1])
+        return assign(graph, plan, statistics, *pair, constants[pair[1]])
+
+    plans = {(c, weight_calibrators[0]): build((c, weight_calibrators[0]), observer.statistics) for c in calibrators}
+    results = trial.measure(plans, min(_FIRST_ROUND, trial.samples))
+    if trial.samples > _FIRST_ROUND:
+        finalists = sorted(plans, key=lambda pair: -results[pair].sqnr)[:_FINALISTS]
+        results.update(trial.measure({pair: plans[pair] for pair in finalists}, trial.samples))
+    best = _best(results)
+    others = {(best[0], w): build((best[0], w), observer.statistics) for w in weight_calibrators[1:]}
+    results.update(trial.measure(others, trial.samples))
+    best = _best(results)
+    ranked = sorted(results.items(), key=lambda item: (item[0] != best, -item[1].samples, -item[1].sqnr))
+    candidates = [replace(candidate, chosen=pair == best) for pair, candidate in ranked]
+    return build(best, everything), candidates, everything
+
+
+def _best(results: Mapping[Pair, Candidate]) -> Pair:
+    """The largest SQNR among those measured on most samples; of equals the first, which is the simplest."""
+    most = max(c.samples for c in results.values())
+    return max((pair for pair, c in results.items() if c.samples == most), key=lambda pair: results[pair].sqnr)
+
+
+def _observe_and_hold(observer: Observer, dataset: Batches, batch_size: int | None) -> tuple[list[tuple[int, Feed]], bool]:
+    """Observe three samples in four and keep the others; of fewer than four, the last one is both (True)."""
+    held: list[tuple[int, Feed]] = []
+    simulator = observer.simulator
+    read = seen = kept = 0
+    last: Feed | None = None
+    of_outputs = sum(4 * math.prod(shape(simulator.graph.value(name))) for name in watched_values(simulator.graph))
+    for size, feed in feeds(dataset, simulator, batch_size or observer.batch_size, "calibrate"):
+        most = HELD_BYTES // (of_outputs + sum(x.nbytes for x in feed.values()) // size)
+        which = np.flatnonzero(np.arange(read, read + size) % 4 == 3)[: max(min(HELD_SAMPLES, max(most, 1)) - kept, 0)]
+        if len(which):
+            held.append((len(which), _rows(feed, which, size)))
+            kept += len(which)
+        elif read < 4:
+            last = _rows(feed, np.array([size - 1]), size)
+        others = np.setdiff1d(np.arange(size), which)
+        if len(others):
+            observer.step(feed if len(others) == size else _rows(feed, others, size), seen, len(others))
+        read, seen = read + size, seen + len(others)
+    if last is None and not held:
+        raise CalibrationError("calibration data: expected at least one sample, got none")
+    return (held, False) if last is None or held else ([(1, last)], True)
+
+
+def _rows(feed: Feed, which: NDArray[np.int64], size: int) -> Feed:
+    """A copy of some samples; a single one is all of the tensors, whatever their axis 0."""
+    if size == 1:
+        return {name: x.clone() for name, x in feed.items()}
+    return {name: x[torch.as_tensor(which, device=x.device)] for name, x in feed.items()}
+
+
+class _Trial:
+    """Held-back samples with the float network's outputs on them."""
+
+    def __init__(self, graph: Graph, observer: Observer, held: list[tuple[int, Feed]]) -> None:
+        self.graph, self.held, self.device = graph, held, observer.simulator.device
+        self.samples = sum(size for size, _ in held)
+        self.watched = watched_values(graph)
+        self.reference: list[dict[str, Tensor]] = []
+        before, observer.statistics = observer.statistics, observer.statistics.empty_copy()
+        first = before.samples
+        for size, feed in held:
+            seen: dict[str, Tensor] = {}
+            observer.step(feed, first, size, lambda name, x, seen=seen: self._keep(name, x, seen))  # type: ignore[misc]
+            self.reference.append(seen)
+            first += size
+        observer.statistics, self.statistics = before, observer.statistics
+
+    def _keep(self, name: str, x: Tensor, into: dict[str, Tensor]) -> None:
+        if name in self.watched:
+            into[name] = x.clone()
+
+    def measure(self, plans: Mapping[Pair, Plan], samples: int) -> dict[Pair, Candidate]:
+        """Simulate Plans on the first samples; equal Plans only once."""
+        known: list[tuple[Plan, tuple[float, int]]] = []
+        result: dict[Pair, Candidate] = {}
+        for pair, plan in progress(plans.items(), len(plans), "try calibrators"):
+            found = next((value for other, value in known if same_params(plan, other)), None)
+            if found is None:
+                found = self._sqnr(plan, samples)
+                known.append((plan, found))
+            result[pair] = Candidate(_label(pair[0]), _label(pair[1]), *found)
+        return result
+
+    def _sqnr(self, plan: Plan, samples: int) -> tuple[float, int]:
+        simulator = Simulator(self.graph, plan, self.device)
+        noise = dict.fromkeys(self.watched, 0.0)
+        total, square, count = dict(noise), dict(noise), dict(noise)
+        done = 0
+        for (size, feed), reference in zip(self.held, self.reference, strict=True):
+            if done >= samples:
+                break
+            done += size
+            got: dict[str, Tensor] = {}
+            with torch.no_grad():
+                simulator(feed, lambda name, x, got=got: self._keep(name, x, got))  # type: ignore[misc]
+            for name, x in reference.items():
+                want = x.double()
+                noise[name] += float((want - got[name]).square().sum())
+                total[name] += float(want.sum())
+                square[name] += float(want.square().sum())
+                count[name] += want.numel()
+        ratios = []
+        for name in self.watched:
+            spread = square[name] - total[name] ** 2 / max(count[name], 1)
+            signal = spread if spread > 1e-9 * square[name] else square[name]  # a constant output: its size
+            ratios.append(_decibel(signal, noise[name]))
+        return float(np.mean(ratios)), done
+
+
+def _label(calibrator: Named) -> str:
+    return "the Plan's own" if calibrator is None else calibrator if isinstance(calibrator, str) else calibrator.name
+
+
+def _decibel(signal: float, noise: float) -> float:
+    if not math.isfinite(noise):
+        return -math.inf
+    return math.inf if noise == 0 else 10 * math.log10(max(signal, 1e-300) / noise)
+
+
+def watched_values(graph: Graph) -> list[str]:
+    """The outputs, or what goes into the squashing function that gives one."""
+    names = []
+    for value in graph.outputs:
+        node = value.producer()
+        squashed = node is not None and node.op_type in _SQUASHING and node.inputs[0] is not None
+        names.append(str(node.inputs[0].name if squashed else value.name))  # type: ignore[union-attr]
+    return list(dict.fromkeys(names))
+
+
+def same_params(a: Plan, b: Plan) -> bool:
+    """Whether two Plans of one Graph have equal parameters everywhere."""
+    return all(b.values[name].params == value.params for name, value in a.values.items())

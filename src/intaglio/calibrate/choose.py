@@ -1,0 +1,127 @@
+"""From statistics and weights to the parameters of a Plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from intaglio.calibrate.calibrators import Calibrator, parse_calibrator
+from intaglio.calibrate.derive import derive
+from intaglio.calibrate.observe import fingerprint
+from intaglio.calibrate.statistics import Needs, Record, Statistics
+from intaglio.errors import CalibrationError, UsageError
+from intaglio.graph import Graph
+from intaglio.graph.access import constant
+from intaglio.number import QuantParams, choose_params
+from intaglio.ops import Role
+from intaglio.plan import Format, Plan
+
+Named = str | Calibrator | None
+
+
+def choose(
+    graph: Graph,
+    plan: Plan,
+    statistics: Statistics,
+    calibrator: Named = None,
+    weight_calibrator: Named = None,
+) -> Plan:
+    """A copy of the Plan with every parameter known.
+
+    Args:
+        graph: in normal form.
+        plan: which values need what.
+        statistics: of this Graph's values (see `observe`).
+        calibrator: of activations, instead of the Plan's own.
+        weight_calibrator: of weights, instead of the Plan's own.
+    Raises:
+        CalibrationError: statistics of another Graph, without what the calibrator needs, or without samples; a weight
+            that is not finite; scales without a defined answer.
+        UsageError: no such calibrator.
+    """
+    if statistics.graph != fingerprint(graph):
+        raise CalibrationError("statistics: expected those of this Graph, got those of another one; observe this Graph")
+    return assign(graph, plan, statistics, calibrator, weight_calibrator, constant_params(graph, plan, weight_calibrator))
+
+
+def assign(
+    graph: Graph,
+    plan: Plan,
+    statistics: Statistics,
+    calibrator: Named,
+    weight_calibrator: Named,
+    constants: Mapping[str, QuantParams],
+) -> Plan:
+    """`choose` for statistics that are known to fit, and with what `constant_params` gave for the weight calibrator."""
+    result = plan.copy()
+    silent = []
+    for value in result.calibrated():
+        chosen = parse_calibrator(calibrator or value.calibrator or "max")
+        record = statistics.records.get(value.name)
+        if record is None or not record.count:
+            raise CalibrationError(f"value {value.name!r}: expected statistics of it, got none; observe with this Plan")
+        assert value.format is not None
+        value.params = _activation_params(value.name, record, chosen, value.format)
+        value.calibrator = chosen.name
+        if record.low == record.high:
+            value.why += f"; it was always {record.low:g}"
+            silent += [value.name] * (record.low == 0)
+    for role in (Role.WEIGHT, Role.SIDE):
+        for value in result.calibrated(role):
+            value.params = constants[value.name]
+            if role is Role.WEIGHT:
+                value.calibrator = parse_calibrator(weight_calibrator or value.calibrator or "max").name
+    derive(graph, result, frozenset(silent))
+    return result
+
+
+def _activation_params(name: str, record: Record, calibrator: Calibrator, fmt: Format) -> QuantParams:
+    lacking = calibrator.needs & ~record.needs
+    if lacking:
+        what = "a histogram" if lacking & Needs.HISTOGRAM else "moving extremes"
+        raise CalibrationError(f"value {name!r}: {calibrator.name} needs {what}, which was not observed; observe with needs=")
+    if record.low == record.high:  # a constant is represented exactly, whatever the calibrator
+        low, high = record.low, record.high
+    else:
+        low, high = calibrator.range(record, fmt)
+    try:
+        return choose_params(low, high, fmt.type, fmt.scheme, fmt.granularity)
+    except UsageError as error:
+        raise CalibrationError(f"value {name!r}: {error}") from None
+
+
+def constant_params(graph: Graph, plan: Plan, weight_calibrator: Named = None) -> dict[str, QuantParams]:
+    """Parameters of weights and of constant operands, by name.
+
+    Raises:
+        CalibrationError: one holds NaN or infinity.
+    """
+    values = graph.values()
+    result = {}
+    for role in (Role.WEIGHT, Role.SIDE):
+        for value in plan.calibrated(role):
+            found = constant(values[value.name])
+            assert found is not None and value.format is not None, value.name
+            named = weight_calibrator if role is Role.WEIGHT else None
+            chosen = parse_calibrator(named or value.calibrator or "max")
+            result[value.name] = _constant_params(value.name, np.asarray(found, np.float32), chosen, value.format)
+    return result
+
+
+def _constant_params(name: str, x: np.ndarray[tuple[int, ...], np.dtype[np.float32]], calibrator: Calibrator, fmt: Format) -> QuantParams:
+    if not np.isfinite(x).all():
+        bad = int((~np.isfinite(x)).sum())
+        raise CalibrationError(f"constant {name!r}: expected finite values, got {bad} of {x.size} NaN or infinite; repair the model")
+    blocks = fmt.granularity.blocks(x)
+    if not blocks.size:
+        low = high = np.zeros(blocks.shape[:-1])
+    else:
+        least, most = blocks.min(axis=-1).astype(np.float64), blocks.max(axis=-1).astype(np.float64)
+        low, high = calibrator.ranges(blocks, fmt)
+        # A constant block is represented exactly, whatever the calibrator.
+        low, high = np.where(least == most, least, low), np.where(least == most, most, high)
+    try:
+        return choose_params(low, high, fmt.type, fmt.scheme, fmt.granularity)
+    except UsageError as error:
+        raise CalibrationError(f"constant {name!r}: {error}") from None

@@ -1,0 +1,142 @@
+"""QuantizeLinear and DequantizeLinear brought to one form: standard domain, no twins, weights in the form they are used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx_ir as ir
+
+from intaglio.errors import ModelError
+from intaglio.graph import Graph, attribute, constant
+from intaglio.graph.access import input_value, where
+from intaglio.graph.edit import add_constant, remove, remove_unread, set_attribute
+from intaglio.graph.passes.fold_constants import evaluate
+from intaglio.imports.parameters import read_params
+from intaglio.number import PerChannel, PerTensor
+
+QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
+
+
+def standardize(graph: Graph) -> list[str]:
+    """ONNX Runtime's own QuantizeLinear and DequantizeLinear are ONNX's of today."""
+    for node in graph.nodes:
+        if node.op_type in (QUANTIZE, DEQUANTIZE):
+            node.domain = ""
+    graph.model.graph.opset_imports.pop("com.microsoft", None)
+    return []
+
+
+def merge_twins(graph: Graph) -> list[str]:
+    """One pair where a tool wrote one for each reader."""
+    count = 0
+    seen: dict[tuple[object, ...], ir.Value] = {}
+    for node in graph.nodes:
+        source = node.inputs[0] if node.inputs else None
+        if node.op_type not in (QUANTIZE, DEQUANTIZE) or source is None or source.is_initializer():
+            continue
+        output = node.outputs[0]
+        key = (node.op_type, source, output.dtype, *(_content(input_value(node, i)) for i in (1, 2)), *_attributes(node))
+        first = seen.setdefault(key, output)
+        if first is not output and not output.is_graph_output():
+            output.replace_all_uses_with(first)
+            remove(graph.model.graph, node)
+            count += 1
+    return [f"{count} QuantizeLinear and DequantizeLinear nodes that were written once per reader merged"] if count else []
+
+
+def _content(value: ir.Value | None) -> object:
+    array = constant(value)
+    return value if array is None else (array.shape, str(array.dtype), array.tobytes())
+
+
+def _attributes(node: ir.Node) -> tuple[object, ...]:
+    return tuple(sorted((name, attribute(node, name)) for name in node.attributes))
+
+
+def settle_weights(graph: Graph) -> list[str]:
+    """A weight that is transposed or reshaped after its DequantizeLinear is stored that way instead.
+
+    Raises:
+        ModelError: its scales would no longer lie along an axis.
+    """
+    changes = []
+    for node in graph.nodes:
+        source = node.inputs[0] if node.inputs else None
+        maker = source.producer() if source is not None else None
+        move = _MOVES.get(node.op_type)
+        if move is None or node.domain or maker is None or maker.op_type != DEQUANTIZE:
+            continue
+        codes = maker.inputs[0]
+        if codes is None or not codes.is_initializer() or any(not v.is_initializer() for v in node.inputs[1:] if v is not None):
+            continue
+        _settle(graph.model.graph, node, maker, codes, move)
+        changes.append(f"{where(node)} moves a quantized constant: computed beforehand")
+    return changes
+
+
+def _settle(
+    graph: ir.Graph, node: ir.Node, maker: ir.Node, codes: ir.Value, move: Callable[[ir.Node, int], int | None]
+) -> None:
+    params = read_params(maker)
+    axis = None
+    if isinstance(params.granularity, PerChannel):
+        axis = move(node, params.granularity.axis)
+    if axis is None and not isinstance(params.granularity, PerTensor):
+        raise ModelError(
+            f"{where(node)} expected to keep the scales of '{codes.name}' along one axis, got {params.granularity}; "
+            "quantize the weight in the shape in which it is used"
+        )
+    array = constant(codes)
+    assert array is not None
+    wide = ir.Node("", node.op_type, [_like(codes, array.astype(np.int32)), *node.inputs[1:]], list(node.attributes.values()))
+    wide.outputs[0].name = "moved"
+    results = evaluate(wide, dict(graph.opset_imports))
+    wide.resize_inputs(0)
+    assert results is not None
+    moved = add_constant(graph, str(codes.name), results[0].astype(array.dtype))
+    given = [moved, *(add_constant(graph, str(v.name), _array(v)) for v in maker.inputs[1:] if v is not None)]
+    twin = ir.Node("", DEQUANTIZE, given, name=f"{node.name}.dequantized", num_outputs=1)
+    if axis is not None:
+        set_attribute(twin, "axis", axis)
+    output, old = twin.outputs[0], node.outputs[0]
+    output.name, output.shape, output.type = f"{old.name}.dequantized", old.shape, old.type
+    graph.insert_before(node, twin)
+    old.replace_all_uses_with(output)
+    remove_unread(graph)
+
+
+def _like(value: ir.Value, array: np.ndarray) -> ir.Value:  # type: ignore[type-arg]
+    content = ir.Tensor(array, name="codes")
+    return ir.Value(name="codes", shape=value.shape, type=ir.TensorType(ir.DataType.INT32), const_value=content)
+
+
+def _array(value: ir.Value) -> np.ndarray:  # type: ignore[type-arg]
+    array = constant(value)
+    assert array is not None
+    return array
+
+
+def _transposed(node: ir.Node, axis: int) -> int | None:
+    perm = attribute(node, "perm")
+    return list(perm).index(axis % len(perm))
+
+
+def _reshaped(node: ir.Node, axis: int) -> int | None:
+    """The axis of the result that runs through the same elements as `axis` of the source did."""
+    source, result = node.inputs[0], node.outputs[0]
+    assert source is not None
+    assert source.shape is not None
+    assert result.shape is not None
+    before, after = [int(s) for s in source.shape.numpy()], [int(s) for s in result.shape.numpy()]
+    axis %= len(before)
+    for index, size in enumerate(after):
+        if size == before[axis] and np.prod(after[:index]) == np.prod(before[:axis]):
+            return index
+    return None
+
+
+_MOVES: dict[str, Callable[[ir.Node, int], int | None]] = {
+    "Transpose": _transposed,
+    **dict.fromkeys(["Flatten", "Reshape", "Squeeze", "Unsqueeze"], _reshaped),
+}

@@ -1,0 +1,93 @@
+"""Scales and zero points of QuantizeLinear and DequantizeLinear nodes as `QuantParams`."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from intaglio.errors import ModelError, UsageError
+from intaglio.graph import attribute, constant
+from intaglio.graph.access import input_value, where
+from intaglio.number import IntType, PerChannel, PerGroup, PerTensor, QuantParams
+from intaglio.number.granularity import Granularity
+
+TYPES = {
+    ir.DataType.INT4: IntType(4),
+    ir.DataType.UINT4: IntType(4, signed=False),
+    ir.DataType.INT8: IntType(8),
+    ir.DataType.UINT8: IntType(8, signed=False),
+    ir.DataType.INT16: IntType(16),
+    ir.DataType.UINT16: IntType(16, signed=False),
+    ir.DataType.INT32: IntType(32),
+}
+
+
+def read_params(node: ir.Node) -> QuantParams:
+    """The parameters that a QuantizeLinear or DequantizeLinear node states.
+
+    Raises:
+        ModelError: they are computed at run time, of no integer type, or no valid parameters.
+    """
+    scale = _constant(node, 1, "scale")
+    zero_point = _constant(node, 2, "zero point") if input_value(node, 2) is not None else None
+    kind = TYPES.get(_type(node))
+    if kind is None:
+        raise ModelError(
+            f"{where(node)} expected integers of 4 to 16 bits (or 32 for biases), got {_type(node).name}; "
+            "quantize the model to integers"
+        )
+    codes = np.zeros(scale.shape, np.int32) if zero_point is None else zero_point.astype(np.int32)
+    granularity, squeezed = _granularity(node, scale)
+    if codes.size != scale.size:
+        raise ModelError(f"{where(node)} expected as many zero points as scales, got {codes.size} and {scale.size}")
+    try:
+        return QuantParams(kind, scale.reshape(squeezed), codes.reshape(squeezed), granularity)
+    except UsageError as error:
+        raise ModelError(f"{where(node)} {error}") from error
+
+
+def _granularity(node: ir.Node, scale: np.ndarray) -> tuple[Granularity, tuple[int, ...]]:  # type: ignore[type-arg]
+    """Which elements share a scale, and the shape of the parameters."""
+    axis, block = int(attribute(node, "axis", 1)), int(attribute(node, "block_size", 0))
+    if block:
+        return PerGroup(axis, block), scale.shape
+    if scale.size == 1:
+        return PerTensor(), ()
+    if scale.ndim != 1:
+        raise ModelError(f"{where(node)} expected one scale, one per channel or block_size, got scales {scale.shape}")
+    return PerChannel(axis), scale.shape
+
+
+def _type(node: ir.Node) -> ir.DataType:
+    if node.op_type == "DequantizeLinear":
+        codes = node.inputs[0]
+    else:
+        codes = node.outputs[0]
+    assert codes is not None
+    assert codes.dtype is not None
+    return codes.dtype
+
+
+def _constant(node: ir.Node, index: int, what: str) -> np.ndarray:  # type: ignore[type-arg]
+    value = input_value(node, index)
+    array = constant(value)
+    if array is None:
+        name = value.name if value is not None else ""
+        raise ModelError(
+            f"{where(node)} expected a constant {what}, got {name!r}, which is computed at run time: dynamic quantization "
+            "has no integers that are known beforehand; quantize the model statically"
+        )
+    return array
+
+
+def narrowed(params: QuantParams, low: int, high: int) -> QuantParams | None:
+    """The same grid with fewer codes, [low, high]; None where no integer type has just these."""
+    for bits in range(1, params.type.bits + 1):
+        for signed, narrow in ((True, False), (True, True), (False, False)):
+            if narrow and bits < 2:
+                continue
+            kind = IntType(bits, signed=signed, narrow=narrow)
+            fits = ((params.zero_point >= low) & (params.zero_point <= high)).all()
+            if (kind.qmin, kind.qmax) == (low, high) and fits:
+                return QuantParams(kind, params.scale, params.zero_point, params.granularity)
+    return None

@@ -1,0 +1,139 @@
+"""Operators on quantized tensors (QOperator form), rewritten as DequantizeLinear -> float operator -> QuantizeLinear.
+
+One row of `TABLE` per operator says which inputs are its operands, each with scale and zero point behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from intaglio.errors import ModelError
+from intaglio.graph import Graph, attribute, constant, shape
+from intaglio.graph.access import input_value, rank, where
+from intaglio.graph.edit import AttributeValue, add_constant, insert, remove, replace
+from intaglio.imports.names import plain_name
+
+_DYNAMIC = {"DynamicQuantizeLinear", "ConvInteger", "MatMulInteger", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """How the inputs of an operator are laid out.
+
+    Args:
+        op_type: the float operator.
+        operands: index of each operand; scale and zero point follow it.
+        result: index of the result's scale; its zero point follows it.
+        bias: index of an int32 bias on the grid of the first two operands.
+        attributes: what is carried over.
+    """
+
+    op_type: str
+    operands: tuple[int, ...]
+    result: int
+    bias: int | None = None
+    attributes: tuple[str, ...] = ()
+
+
+_WINDOW = ("auto_pad", "ceil_mode", "count_include_pad", "dilations", "group", "kernel_shape", "pads", "strides")
+
+TABLE: Mapping[str, Row] = {
+    "QGemm": Row("Gemm", (0, 3), 7, 6, ("alpha", "transA", "transB")),
+    "QLinearAdd": Row("Add", (0, 3), 6),
+    "QLinearAveragePool": Row("AveragePool", (0,), 3, None, _WINDOW),
+    "QLinearConcat": Row("Concat", (), 0, None, ("axis",)),  # its operands come last, as many as there are
+    "QLinearConv": Row("Conv", (0, 3), 6, 8, _WINDOW),
+    "QLinearGlobalAveragePool": Row("GlobalAveragePool", (0,), 3),
+    "QLinearLeakyRelu": Row("LeakyRelu", (0,), 3, None, ("alpha",)),
+    "QLinearMatMul": Row("MatMul", (0, 3), 6),
+    "QLinearMul": Row("Mul", (0, 3), 6),
+    "QLinearSigmoid": Row("Sigmoid", (0,), 3),
+    "QLinearSoftmax": Row("Softmax", (0,), 3, None, ("axis",)),
+}
+
+
+def expand_qoperators(graph: Graph) -> list[str]:
+    """Rewrite every operator of the table.
+
+    Raises:
+        ModelError: an operator that quantizes at run time, or a form that has no float counterpart.
+    """
+    changes = []
+    for node in graph.nodes:
+        if node.op_type in _DYNAMIC:
+            raise ModelError(
+                f"{where(node)} expected parameters that are known beforehand, got dynamic quantization, which finds them "
+                "at run time from each input; quantize the model statically, with calibration data"
+            )
+        row = TABLE.get(node.op_type)
+        if row is not None:
+            before = where(node)
+            _expand(graph.model.graph, node, row)
+            changes.append(f"{before} read as {row.op_type} between DequantizeLinear and QuantizeLinear")
+    return changes
+
+
+def _expand(graph: ir.Graph, node: ir.Node, row: Row) -> None:
+    _refuse_other_forms(node)
+    positions = row.operands or tuple(range(2, len(node.inputs), 3))
+    operands: list[ir.Value | None] = [_real(graph, node, index, row) for index in positions]
+    if row.bias is not None and input_value(node, row.bias) is not None:
+        operands.append(_real_bias(graph, node, row))
+    attributes: dict[str, AttributeValue] = {
+        name: attribute(node, name) for name in row.attributes if name in node.attributes
+    }
+    result, name = node.outputs[0], str(node.name)
+    real = insert(graph, node, row.op_type, operands, attributes, name=plain_name(str(result.name)))
+    last = real
+    if input_value(node, row.result) is not None:
+        parameters = [input_value(node, row.result), input_value(node, row.result + 1)]
+        last = insert(graph, node, "QuantizeLinear", [real.outputs[0], *parameters], name=f"{name}.codes")
+    replace(graph, result, last.outputs[0])
+    remove(graph, node)
+    real.name = name
+
+
+def _real(graph: ir.Graph, node: ir.Node, index: int, row: Row) -> ir.Value:
+    """An operand behind a DequantizeLinear."""
+    value, scale = node.inputs[index], node.inputs[index + 1]
+    assert value is not None
+    attributes = {} if scale is None or np.prod(shape(scale)) == 1 else {"axis": _channel_axis(node, row.op_type, value)}
+    inputs = [value, scale, node.inputs[index + 2]]
+    return insert(graph, node, "DequantizeLinear", inputs, attributes, name=f"{node.name}.operand{index}").outputs[0]
+
+
+def _channel_axis(node: ir.Node, op_type: str, value: ir.Value) -> int:
+    """The axis that the scales of a weight are for."""
+    if op_type == "Conv":
+        return 0
+    if op_type == "Gemm":
+        return 0 if attribute(node, "transB", 0) else 1
+    return rank(value) - 1
+
+
+def _real_bias(graph: ir.Graph, node: ir.Node, row: Row) -> ir.Value:
+    """The int32 bias behind a DequantizeLinear whose scale is that of the accumulator."""
+    assert row.bias is not None
+    scales = [constant(node.inputs[index + 1]) for index in row.operands]
+    bias = node.inputs[row.bias]
+    if any(scale is None for scale in scales) or constant(bias) is None:
+        raise ModelError(f"{where(node)} expected constant scales and bias, got computed ones; quantize the model statically")
+    x, w = (np.asarray(scale, np.float32).reshape(-1) for scale in scales)
+    scale = (np.float32(attribute(node, "alpha", 1.0)) * x * w).astype(np.float32)
+    per_tensor = scale.size == 1
+    content = add_constant(graph, f"{bias.name}_scale", scale.reshape(()) if per_tensor else scale)  # type: ignore[union-attr]
+    attributes = {} if per_tensor else {"axis": rank(bias) - 1}
+    return insert(graph, node, "DequantizeLinear", [bias, content], attributes, name=f"{node.name}.bias").outputs[0]
+
+
+def _refuse_other_forms(node: ir.Node) -> None:
+    if attribute(node, "channels_last", 0):
+        raise ModelError(f"{where(node)} expected channels first, got channels_last=1; export the model before optimizing it")
+    if node.op_type == "QLinearSoftmax" and int(attribute(node, "opset", 13)) < 13:
+        sizes, axis = shape(node.inputs[0]), int(attribute(node, "axis", 1))
+        if any(size != 1 for size in sizes[axis % len(sizes) + 1 :]):
+            raise ModelError(f"{where(node)} expected a softmax over one axis, got the axes from {axis} on, as before opset 13")

@@ -1,0 +1,69 @@
+"""What became integers, what is fused, and what stayed float and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from intaglio.report import words
+
+if TYPE_CHECKING:
+    from intaglio.plan import Plan
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One float operator: how many there are, and how many of them are integers, fused into another one, or float."""
+
+    operator: str
+    count: int
+    integer: int
+    fused: int
+    real: int
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """The whole network.
+
+    Args:
+        sentence: the result in one line.
+        kinds: by operator, most frequent first.
+        left: operators that are not integers, each with the reason.
+    """
+
+    sentence: str
+    kinds: tuple[Kind, ...]
+    left: tuple[str, ...]
+
+
+def coverage(plan: Plan) -> Coverage:
+    """Count the Plan's operators."""
+    inside = {name for operator in plan.operators.values() for name in operator.fused}
+    counts: Counter[str] = Counter()
+    integer: Counter[str] = Counter()
+    fused: Counter[str] = Counter()
+    left = []
+    for name, operator in plan.operators.items():
+        kind = words.clean(operator.op_type)
+        counts[kind] += 1
+        if not operator.integer:
+            left.append(words.clean(f"{operator.op_type} {name}: {operator.why or 'no reason given'}"))
+        elif name in inside:
+            fused[kind] += 1
+        else:
+            integer[kind] += 1
+    kinds = tuple(
+        Kind(kind, n, integer[kind], fused[kind], n - integer[kind] - fused[kind]) for kind, n in counts.most_common()
+    )
+    return Coverage(_sentence(sum(integer.values()), sum(fused.values()), len(left)), kinds, tuple(left))
+
+
+def _sentence(integer: int, fused: int, real: int) -> str:
+    parts = [f"{words.count(integer, 'operator')} on integers"]
+    if fused:
+        clamps = words.count(fused, "activation is", "activations are")
+        parts.append(f"{clamps} the saturation of the operator before")
+    parts.append(words.count(real, "operator") + " left in float" if real else "nothing is left in float")
+    return "; ".join(parts) + "."

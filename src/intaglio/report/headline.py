@@ -1,0 +1,74 @@
+"""What a person wants first: whether the gates passed, accuracy, agreement, size, time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from intaglio.report import words
+from intaglio.report.facts import Facts
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The first line. `state` is passed, failed or unchecked."""
+
+    state: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One figure: what it is, its value, and what else there is to say about it; `main` is the one to look at."""
+
+    label: str
+    value: str
+    notes: tuple[str, ...] = ()
+    main: bool = False
+
+
+def verdict(facts: Facts) -> Verdict:
+    """Whether the result can be trusted, with the numbers where it cannot."""
+    failed = [gate for gate in facts.gates if not gate.passed]
+    if failed:
+        which = "; ".join(f"{gate.name} ({gate.detail})" for gate in failed)
+        return Verdict("failed", words.clean(f"{'Gates' if len(failed) > 1 else 'Gate'} failed: {which}"))
+    if not facts.gates:
+        return Verdict("unchecked", "Nothing was measured here, so no gate was checked.")
+    names = ", ".join(gate.name for gate in facts.gates)
+    return Verdict("passed", words.clean(f"All gates passed: {names}."))
+
+
+def tiles(facts: Facts) -> list[Tile]:
+    """The figures that are known, most important first."""
+    return [*_accuracy(facts), *_agreement(facts), *_costs(facts)]
+
+
+def _accuracy(facts: Facts) -> Iterator[Tile]:
+    reference = facts.scores.get("float")
+    for stage in sorted(facts.scores, key=lambda s: s != "integer"):  # what is published comes first
+        score = facts.scores[stage]
+        notes = [f"{score.metric} on {words.count(score.samples, 'sample')}"]
+        if reference is not None and stage != "float" and reference.metric == score.metric:
+            notes.insert(0, f"{words.change(score.metric, score.value, reference.value)} against float")
+        label = {"integer": "Integer program", "float": "Float network", "simulated": "Simulation"}.get(stage, stage)
+        yield Tile(label, words.score(score.metric, score.value), tuple(notes), main=stage == "integer")
+
+
+def _agreement(facts: Facts) -> Iterator[Tile]:
+    for pair, value in facts.agreement.items():
+        yield Tile("Agreement", f"{value:.2f} %", (f"same prediction: {pair}",))
+
+
+def _costs(facts: Facts) -> Iterator[Tile]:
+    real, integer = facts.nbytes.get("float"), facts.nbytes.get("integer")
+    if integer is not None:
+        notes = ["parameters of the integer program"]
+        if real:
+            notes.append(f"float: {words.size(real)}" + (f", {real / integer:.1f} times as much" if integer else ""))
+        yield Tile("Size", words.size(integer), tuple(notes))
+    if facts.seconds:
+        steps = ", ".join(f"{words.clean(step)} {words.duration(s)}" for step, s in facts.seconds.items())
+        yield Tile("Time", words.duration(sum(facts.seconds.values())), (steps,))
+    if facts.peak_memory_bytes is not None:
+        yield Tile("Peak memory", words.size(facts.peak_memory_bytes), ("of the whole process",))

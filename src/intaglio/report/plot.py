@@ -1,0 +1,130 @@
+"""The signal-to-quantization-noise ratio along the network: where the points of the drawing go."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from intaglio.measure import LayerDifference
+from intaglio.measure.gates import SQNR_FLOOR
+from intaglio.report import words
+from intaglio.report.values import Row
+
+HEIGHT, TOP, BOTTOM, LEFT, RIGHT = 260, 24, 40, 52, 16
+STEP, NARROW, WIDE = 14, 640, 2400  # pixels between values, and the least and greatest width of a drawing
+LABELLED = 2  # the weakest so many are named in the drawing
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value in the drawing: where, what is shown, and which row it belongs to."""
+
+    x: float
+    y: float
+    name: str
+    sqnr: str
+    row: int | None
+    weak: bool
+    exact: bool
+    label: str
+    anchor: str
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A mark on an axis."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A drawing in pixels: y downwards; `line` joins the points; `floor` is where the gate lies."""
+
+    width: int
+    height: int
+    left: int
+    right: float
+    bottom: float
+    points: tuple[Point, ...]
+    line: str
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    floor: float
+    summary: str
+
+
+def sqnr_plot(layers: Sequence[LayerDifference], rows: Sequence[Row]) -> Plot | None:
+    """The drawing; None where fewer than two values were measured.
+
+    Values without noise are drawn at the upper edge, values without signal at the lower one.
+    """
+    shown = [layer for layer in layers if not math.isnan(layer.sqnr)]
+    if len(shown) < 2:
+        return None
+    finite = [layer.sqnr for layer in shown if math.isfinite(layer.sqnr)] or [0.0]
+    low = min(0.0, 10 * math.floor(min(finite) / 10))
+    high = max(low + 20, 10 * math.ceil((max(finite) + 2) / 10))
+    width = min(max(NARROW, LEFT + RIGHT + STEP * len(shown)), WIDE)
+    right, bottom = width - RIGHT, HEIGHT - BOTTOM
+
+    def x(i: float) -> float:
+        return round(LEFT + (right - LEFT) * (i + 0.5) / len(shown), 1)
+
+    def y(ratio: float) -> float:
+        return round(bottom - (bottom - TOP) * (min(max(ratio, low), high) - low) / (high - low), 1)
+
+    numbers = {row.name: row.number for row in rows}
+    weakest = {layer.name for layer in sorted(shown, key=lambda layer: layer.sqnr)[:LABELLED]}
+    points = tuple(
+        _point(x(i), y(layer.sqnr), layer, numbers, layer.name in weakest, width) for i, layer in enumerate(shown)
+    )
+    worst = min(shown, key=lambda layer: layer.sqnr)
+    return Plot(
+        width=width,
+        height=HEIGHT,
+        left=LEFT,
+        right=right,
+        bottom=bottom,
+        points=points,
+        line=" ".join(f"{p.x},{p.y}" for p in points),
+        x_ticks=_x_ticks(points, width),
+        y_ticks=tuple(Tick(y(ratio), words.number(ratio)) for ratio in _marks(low, high)),
+        floor=y(SQNR_FLOOR),
+        summary=f"{len(shown)} values; the weakest is {words.clean(worst.name)} with {words.decibels(worst.sqnr)}",
+    )
+
+
+def _point(
+    x: float, y: float, layer: LayerDifference, numbers: dict[str, int], labelled: bool, width: int
+) -> Point:
+    name = words.clean(layer.name)
+    anchor = "start" if x < width / 3 else "end" if x > 2 * width / 3 else "middle"
+    return Point(
+        x=x,
+        y=y,
+        name=name,
+        sqnr=words.decibels(layer.sqnr),
+        row=numbers.get(name),
+        weak=not layer.sqnr >= SQNR_FLOOR,
+        exact=layer.sqnr == math.inf,
+        label=_short(name) if labelled else "",
+        anchor=anchor,
+    )
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 32 else f"\N{HORIZONTAL ELLIPSIS}{name[-31:]}"
+
+
+def _marks(low: float, high: float) -> list[float]:
+    step = 10 if high - low <= 80 else 20 if high - low <= 160 else 50
+    return [mark for mark in range(int(low), int(high) + 1) if mark % step == 0]
+
+
+def _x_ticks(points: Sequence[Point], width: int) -> tuple[Tick, ...]:
+    """Row numbers, as many as there is space for."""
+    every = max(1, math.ceil(len(points) * 34 / (width - LEFT - RIGHT)))
+    return tuple(Tick(p.x, str(p.row)) for p in points[::every] if p.row is not None)

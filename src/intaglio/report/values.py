@@ -1,0 +1,166 @@
+"""The Plan as a table: one row for every value of the network, weights included."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from intaglio.measure import LayerDifference
+from intaglio.measure.gates import SQNR_FLOOR
+from intaglio.number import PerTensor, QuantParams
+from intaglio.report import words
+from intaglio.report.facts import Facts
+
+if TYPE_CHECKING:  # PyTorch and ONNX are behind these; whoever calls has them loaded
+    from intaglio.graph import Graph
+    from intaglio.plan import Plan, ValuePlan
+
+FULL_BAR = 60.0  # dB; 8 bits cannot do much better than 50
+
+
+@dataclass(frozen=True)
+class Link:
+    """A value's name, and the row that tells about it where there is one."""
+
+    name: str
+    row: int | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One value. Texts are for people, numbers for sorting (None sorts last).
+
+    Args:
+        number: position in the network, from 1.
+        name, role, shape: of the value.
+        operator, node: what computes it, or reads it if it is a constant.
+        format: type, scheme and granularity.
+        bits: for sorting formats.
+        scale, zero_point, range: of its parameters; the range is what its codes can express.
+        step, zero, width: for sorting: the largest scale and zero point, and the size of the range.
+        source, of, calibrator: where the parameters come from.
+        sqnr, ratio: against float, for people and in dB.
+        bar: length of the ratio's bar in percent.
+        weak: whether the ratio is below the floor.
+        difference: the largest difference, in words.
+        why: the Plan's reason.
+    """
+
+    number: int
+    name: str
+    role: str
+    shape: str
+    operator: str
+    node: str
+    format: str
+    bits: int | None
+    scale: str
+    zero_point: str
+    range: str
+    step: float | None
+    width: float | None
+    zero: int | None
+    source: str
+    of: tuple[Link, ...]
+    calibrator: str
+    sqnr: str
+    ratio: float | None
+    bar: float
+    weak: bool
+    difference: str
+    why: str
+
+
+def value_rows(graph: Graph, plan: Plan, facts: Facts) -> list[Row]:
+    """Every value of the Plan in the order of the network."""
+    places = {name: (operator, node, shape) for name, operator, node, shape in _walk(graph)}
+    known = [name for name in places if name in plan.values]
+    names = [*known, *(name for name in plan.values if name not in places)]
+    numbers = {name: i for i, name in enumerate(names, start=1)}
+    measured = {layer.name: layer for layer in facts.layers}
+    return [
+        _row(i, plan, plan.values[name], places.get(name, ("", "", "")), numbers, measured.get(name))
+        for name, i in numbers.items()
+    ]
+
+
+def _walk(graph: Graph) -> Iterator[tuple[str, str, str, str]]:
+    """(value, operator, node, shape) of every value, constants in front of the node that reads them."""
+    for value in graph.inputs:
+        yield str(value.name), "input", "", _shape(value.shape)
+    for node in graph.nodes:
+        for value in node.inputs:
+            if value is not None and value.const_value is not None:
+                yield str(value.name), node.op_type, str(node.name), _shape(value.shape)
+        for value in node.outputs:
+            if value.name:
+                yield str(value.name), node.op_type, str(node.name), _shape(value.shape)
+
+
+def _shape(shape: object) -> str:
+    return "\N{MULTIPLICATION SIGN}".join(str(n) for n in getattr(shape, "dims", ()))
+
+
+def _row(
+    number: int,
+    plan: Plan,
+    value: ValuePlan,
+    place: tuple[str, str, str],
+    numbers: dict[str, int],
+    layer: LayerDifference | None,
+) -> Row:
+    params = plan.params(value.name)
+    low, high = _range(params) if params is not None and params.type.bits <= 16 else (None, None)
+    operator, node, shape = place
+    ratio = None if layer is None else layer.sqnr
+    return Row(
+        number=number,
+        name=words.clean(value.name),
+        role=value.role.value,
+        shape=words.clean(shape),
+        operator=words.clean(operator),
+        node=words.clean(node),
+        format=_format(value, params),
+        bits=value.format.type.bits if value.format else params.type.bits if params else None,
+        scale=words.NONE if params is None else words.span(float(params.scale.min()), float(params.scale.max())),
+        zero_point=words.NONE if params is None else _zero_point(params),
+        range=words.NONE if low is None or high is None else f"{words.number(low)} to {words.number(high)}",
+        step=None if params is None else float(params.scale.max()),
+        zero=None if params is None else int(params.zero_point.max()),
+        width=None if low is None or high is None else high - low,
+        source=value.source.value,
+        of=tuple(Link(words.clean(name), numbers.get(name)) for name in value.of),
+        calibrator=words.clean(value.calibrator or ""),
+        sqnr=words.NONE if ratio is None else words.decibels(ratio),
+        ratio=None if ratio is None or math.isnan(ratio) else max(-1e9, min(ratio, 1e9)),
+        bar=0.0 if ratio is None or math.isnan(ratio) else 100 * max(0.0, min(ratio / FULL_BAR, 1.0)),
+        weak=ratio is not None and not ratio >= SQNR_FLOOR,
+        difference="" if layer is None else _difference(layer),
+        why=words.clean(value.why),
+    )
+
+
+def _format(value: ValuePlan, params: QuantParams | None) -> str:
+    if value.format is not None:
+        return str(value.format).replace("_", " ")
+    if params is None:
+        return words.NONE
+    per = "per tensor" if isinstance(params.granularity, PerTensor) or params.scale.ndim == 0 else "per channel"
+    return f"{params.type} {per}"
+
+
+def _zero_point(params: QuantParams) -> str:
+    return words.span(int(params.zero_point.min()), int(params.zero_point.max()))
+
+
+def _range(params: QuantParams) -> tuple[float, float]:
+    """The least and the greatest real number that any code stands for."""
+    scale, zero_point = params.scale.astype(float), params.zero_point.astype(float)
+    return float((scale * (params.type.qmin - zero_point)).min()), float((scale * (params.type.qmax - zero_point)).max())
+
+
+def _difference(layer: LayerDifference) -> str:
+    most = f"{words.number(layer.steps)} steps" if layer.steps is not None else words.number(layer.largest)
+    return f"at most {most}, {layer.equal:.0f} % equal"

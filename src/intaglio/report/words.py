@@ -1,0 +1,68 @@
+"""Numbers and names as people read them."""
+
+from __future__ import annotations
+
+import math
+
+MINUS = "\N{MINUS SIGN}"
+NONE = "\N{EN DASH}"  # nothing to show
+
+
+def clean(text: object) -> str:
+    """One line of visible text: names come from models, and terminals and pages obey control characters."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text))
+
+
+def number(x: float) -> str:
+    """Four significant digits, with a minus sign that does not break."""
+    return f"{x:.4g}".replace("-", MINUS)
+
+
+def span(low: float, high: float) -> str:
+    """An interval; one number where both ends read the same."""
+    a, b = number(low), number(high)
+    return a if a == b else f"{a} to {b}"
+
+
+def decibels(x: float) -> str:
+    """A ratio in dB; what is infinite has no noise at all, or no signal."""
+    if math.isnan(x):
+        return "not a number"
+    if math.isinf(x):
+        return "equal" if x > 0 else "no signal"
+    return f"{x:.1f} dB".replace("-", MINUS)
+
+
+def size(n: float) -> str:
+    """Bytes, KiB, MiB or GiB."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if n < 1024:
+            return f"{n:.0f} {unit}" if unit == "bytes" else f"{n:.3g} {unit}"
+        n /= 1024
+    return f"{n:.3g} GiB"
+
+
+def duration(seconds: float) -> str:
+    """Seconds, or minutes and hours where it took long."""
+    if seconds < 120:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def score(metric: str, value: float) -> str:
+    """A metric's value: percent for top1 and top5."""
+    return f"{value:.2f} %" if metric.startswith("top") else number(value)
+
+
+def change(metric: str, value: float, reference: float) -> str:
+    """How far a value is from that of the float network."""
+    difference = value - reference
+    if metric.startswith("top"):
+        return f"{difference:+.2f} points".replace("-", MINUS)
+    return f"{MINUS if difference < 0 else '+'}{number(abs(difference))}"
+
+
+def count(n: int, one: str, many: str | None = None) -> str:
+    """`1 layer`, `2 layers`."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"

@@ -1,0 +1,154 @@
+"""Every command on real files, as a user types it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import intaglio as ig
+from intaglio.cli import main
+
+
+def run_json(capsys, *argv):
+    capsys.readouterr()
+    assert main([str(a) for a in argv]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_quantize_writes_everything_and_measures_the_integer_program(made, tmp_path, capsys):
+    out = tmp_path / "out"
+    summary = run_json(
+        capsys, "quantize", made.model, "--data", made.data, "--eval", made.data, "-o", out, "--samples", 16, "--json"
+    )
+    names = {p.name for p in out.iterdir()}
+    assert names == {"model.intaglio", "model.qdq.onnx", "plan.json", "report.html", "summary.json"}
+    assert json.loads((out / "summary.json").read_text()) == summary
+    assert summary["float"] == {"metric": "top1", "value": 100.0, "samples": 48, "engine": "float"}
+    assert summary["integer"]["engine"] == "reference"
+    assert summary["integer"]["value"] > 80
+    assert summary["agreement"]["simulated and integer"] > 90
+    assert summary["bytes"]["integer"] < summary["bytes"]["float"]
+    assert summary["gates"]["passed"]
+    x = np.load(made.data)["x"]
+    program = ig.load_program(out / "model.intaglio")
+    measured = 100 * float((program.run(x).argmax(1) == np.load(made.data)["y"]).mean())
+    assert summary["integer"]["value"] == pytest.approx(measured, abs=1e-3)
+
+
+def test_quantize_prints_a_table_for_people(made, tmp_path, capsys):
+    argv = ["quantize", made.model, "--data", made.data, "--eval", made.data, "-o", tmp_path, "--layer", "last=a16"]
+    assert main([str(a) for a in argv]) == 0
+    text = capsys.readouterr().out
+    for word in ("float", "simulated", "integer", "top1", "seconds", "model.intaglio"):
+        assert word in text
+
+
+def test_quantize_takes_a_pytorch_factory(made, tmp_path, capsys):
+    module = "cli_factory_for_test"
+    (tmp_path / f"{module}.py").write_text(
+        "import torch\n\ndef make():\n    torch.manual_seed(0)\n    return torch.nn.Sequential("
+        "torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "intaglio", "quantize", f"{module}:make", "--example-shape", "1,3,8,8"]
+        + ["--data", str(made.data), "-o", "out"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "model.intaglio").exists()
+
+
+def test_run_and_evaluate_agree_with_the_api(made, tmp_path, capsys):
+    data = np.load(made.data)
+    np.save(tmp_path / "x.npy", data["x"])
+    assert main(["run", str(made.program), "--input", str(tmp_path / "x.npy"), "--output", str(tmp_path / "y.npy")]) == 0
+    y = np.load(tmp_path / "y.npy")
+    program = ig.load_program(made.program)
+    np.testing.assert_array_equal(y, program.run(data["x"]))
+    score = run_json(capsys, "evaluate", made.program, "--data", made.data, "--limit", 20, "--json")
+    expected = 100 * float((y[:20].argmax(1) == data["y"][:20]).mean())
+    assert score == {"metric": "top1", "value": pytest.approx(expected, abs=1e-3), "samples": 20, "engine": "reference"}
+
+
+def test_run_on_integers(made, tmp_path):
+    program = ig.load_program(made.program)
+    codes = program.quantize_inputs(np.load(made.data)["x"])[0]
+    np.save(tmp_path / "x.npy", codes)
+    argv = ["run", made.program, "--input", tmp_path / "x.npy", "--output", tmp_path / "y.npy", "--integers"]
+    assert main([str(a) for a in argv]) == 0
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), program.run_int(codes))
+
+
+def test_evaluate_takes_float_and_quantized_onnx(made, capsys):
+    score = run_json(capsys, "evaluate", made.model, "--data", made.data, "--json")
+    assert (score["engine"], score["value"]) == ("float", 100.0)
+    qdq = made.program.with_name("model.qdq.onnx")
+    score = run_json(capsys, "evaluate", qdq, "--data", made.data, "--json")
+    assert score["engine"] == "simulate"
+
+
+def test_compare_layer_by_layer(made, capsys):
+    facts = run_json(capsys, "compare", made.model, made.program, "--data", made.data, "--json")
+    assert facts["agreement"] > 80
+    sqnr = {layer["name"]: layer["sqnr"] for layer in facts["layers"]}
+    assert len(sqnr) >= 4
+    assert min(v for v in sqnr.values() if v is not None) > 15
+    same = run_json(capsys, "compare", made.program, made.program, "--data", made.data, "--json")
+    assert same["agreement"] == 100.0
+    assert all(layer["sqnr"] is None and layer["equal"] == 100.0 for layer in same["layers"])
+
+
+def test_inspect_a_program_and_a_network(made, capsys):
+    facts = run_json(capsys, "inspect", made.program, "--json")
+    assert facts["macs"] == 8 * 8 * 8 * 27 + 8 * 8 * 8 * 72 + 4 * 8
+    assert not any(o["input_sums"] for o in facts["operators"])  # symmetric weights: no run-time price
+    facts = run_json(capsys, "inspect", made.model, "--json")
+    assert facts["blockers"] == []
+    assert all(v["why"] for v in facts["values"])
+    assert main(["inspect", str(made.program)]) == 0
+    assert main(["inspect", str(made.model)]) == 0
+
+
+def test_inspect_shows_the_price_of_asymmetric_weights(made, tmp_path, capsys):
+    argv = ["quantize", made.model, "--data", made.data, "-o", tmp_path, "--target", "uint8-asymmetric"]
+    assert main([str(a) for a in argv]) == 0
+    facts = run_json(capsys, "inspect", tmp_path / "model.intaglio", "--json")
+    conv = next(o for o in facts["operators"] if o["operator"] == "conv2d")
+    assert conv["input_sums"] == conv["macs"] // 8  # one sum per output position, shared by 8 output channels
+
+
+def test_targets_and_doctor(capsys):
+    names = {t["name"] for t in run_json(capsys, "targets", "--json")}
+    assert {"cpu-int8", "tflite-int8", "power2-int8"} <= names
+    assert main(["targets", "tflite-int8"]) == 0
+    assert "Softmax" in capsys.readouterr().out
+    facts = run_json(capsys, "doctor", "--json")
+    assert facts["packages"]["numpy"] == np.__version__
+    assert main(["doctor"]) == 0
+
+
+def test_running_a_program_loads_neither_torch_nor_onnx(made, tmp_path):
+    np.save(tmp_path / "x.npy", np.load(made.data)["x"])
+    code = (
+        "import sys\nfrom intaglio.cli import main\n"
+        f"assert main(['run', {str(made.program)!r}, '--input', 'x.npy', '--output', 'y.npy']) == 0\n"
+        f"assert main(['evaluate', {str(made.program)!r}, '--data', {str(made.data)!r}]) == 0\n"
+        "assert not {'torch', 'onnx', 'onnx_ir', 'pydantic'} & set(sys.modules), sys.modules.keys()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", ["quantize", "run", "evaluate", "compare", "inspect", "targets", "doctor"])
+def test_help_of_every_command(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    assert "usage: intaglio" in capsys.readouterr().out
