@@ -14,14 +14,13 @@ import torch
 from numpy.typing import NDArray
 
 from intaglio.calibrate import calibrate
-from intaglio.frontends.onnx import load_onnx
 from intaglio.graph import Graph
 from intaglio.graph.access import constant
 from intaglio.lower import lower
 from intaglio.lower.testing import assert_program_follows
 from intaglio.number import QuantParams
 from intaglio.ops import float_operator
-from intaglio.plan import Plan, place
+from intaglio.plan import Plan, Source, place
 from intaglio.program import Program
 from intaglio.program.operators.lut import Lut
 from intaglio.targets import load_target
@@ -79,3 +78,61 @@ def model(
         [onnx.numpy_helper.from_array(np.asarray(a), n) for n, a in (constants or {}).items()],
     )
     return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)], ir_version=10)
+
+
+def lowered(graph: Graph, target: str, data: Mapping[str, Array], **options: Any) -> Lowered:
+    """Place, calibrate with min-max and lower."""
+    plan = place(graph, load_target(target), **options)
+    x = {str(v.name): np.asarray(data[str(v.name)], np.float32) for v in graph.inputs}
+    plan = calibrate(graph, plan, Samples(tuple(x.values())), calibrator="max", weight_calibrator="max").plan
+    return Lowered(graph, plan, lower(graph, plan), x)
+
+
+def derived_steps(case: Lowered) -> Callable[[ir.Node, QuantParams], float]:
+    """How many output steps a node may be off its real operator, as the integer operators state it."""
+
+    def steps(node: ir.Node, y: QuantParams) -> float:
+        x = next(v for v in node.inputs if v is not None and constant(v) is None)
+        if case.plan[str(x.name)].source is Source.FUSED:  # a clamp is the saturation of the operator before it
+            producer = x.producer()
+            assert producer is not None
+            return steps(producer, y)
+        params = case.plan.params(str(x.name))
+        if node.op_type in ("Softmax", "LogSoftmax", "LayerNormalization"):
+            return 2.0  # within one step before the rounding of both sides
+        if params is None or params.type.bits <= 8:
+            return 1.0
+        if any(n.name == node.name and isinstance(n.operator, Lut) for n in case.program.nodes):
+            return _table_steps(node, params, y)
+        if node.op_type == "Resize":
+            return 5.0  # two weights exact to 2**-15 of 65535, and the rounding
+        return 2.0  # wide accumulators have multipliers of 15 bits: 65535 * 2**-16, and the rounding
+
+    return steps
+
+
+def _table_steps(node: ir.Node, x: QuantParams, y: QuantParams) -> float:
+    """2 steps, and half of the second difference over one interval of the table: what a chord may miss of a kink."""
+    low, high = (float(v) for v in x.range)
+    spacing = float(x.scale) * (1 << (x.type.bits - 9))
+    at = torch.arange(low, high, spacing / 4, dtype=torch.float64)
+    function = float_operator(node)
+    exactly = getattr(function, "exactly")  # noqa: B009  (only table-driven operators have it)
+    bottom, top = (float(v) for v in y.range)
+
+    def clipped(shift: float) -> Array:
+        values = np.nan_to_num(exactly(node, at.numpy() + shift), nan=0.0, posinf=1e30, neginf=-1e30)
+        return np.clip(values, bottom, top)
+
+    second = np.abs(clipped(spacing) - 2 * clipped(0.0) + clipped(-spacing))
+    return 2.0 + float(second.max()) / 2 / float(y.scale)
+
+
+@pytest.fixture(name="model", scope="session")
+def _model() -> Callable[..., onnx.ModelProto]:
+    return model
+
+
+@pytest.fixture(name="lowered", scope="session")
+def _lowered() -> Callable[..., Lowered]:
+    return lowered

@@ -100,11 +100,21 @@ def test_what_only_a_concat_reads_is_written_on_its_grid(graph):
 
 def test_softmax_is_fixed_by_mathematics_or_by_the_target(graph):
     softmax = by_type(graph, "Softmax")[0]
+    asked = {softmax.name: "a8"}
     for name, zero_point in (("cpu-int8", 0), ("mcu-int8", -128), ("tflite-int8", -128)):
-        params = plan_of(place(graph, load_target(name)), softmax).params
+        params = plan_of(place(graph, load_target(name), layers=asked), softmax).params
         assert float(params.scale) == 1 / 256
         assert int(params.zero_point) == zero_point
-    assert float(plan_of(place(graph, load_target("int8-symmetric")), softmax).params.scale) == 1 / 128
+    params = plan_of(place(graph, load_target("int8-symmetric"), layers=asked), softmax).params
+    assert float(params.scale) == 1 / 128
+
+
+def test_probabilities_that_the_network_returns_have_small_steps(graph):
+    softmax = by_type(graph, "Softmax")[0]
+    params = plan_of(place(graph, load_target("cpu-int8")), softmax).params
+    assert (params.type, float(params.scale), int(params.zero_point)) == (INT16, 1 / 32768, 0)
+    params = plan_of(place(graph, load_target("tflite-int8")), softmax).params
+    assert float(params.scale) == 1 / 256  # TFLite's specification fixes it
 
 
 def test_weights_biases_and_their_formats(graph):

@@ -33,7 +33,7 @@ from intaglio.simulate import Simulator
 
 ACTIVATION_CANDIDATES = (
     "max", "percentile-99.9999", "percentile-99.999", "percentile-99.99", "percentile-99.9", "mse", "entropy",
-    "moving-average", "sigma-3",
+    "moving-average",
 )  # fmt: skip
 WEIGHT_CANDIDATES = ("max", "mse")
 
@@ -41,7 +41,7 @@ Pair = tuple[Named, Named]  # calibrators of activations and weights; None: the 
 
 HELD_SAMPLES = 64
 HELD_BYTES = 256 << 20
-_FIRST_ROUND = 16  # samples on which all candidates run; the best few then run on all
+_FIRST_ROUND = 8  # samples on which all candidates run; the best few then run on all
 _FINALISTS = 3
 _SQUASHING = ("Softmax", "LogSoftmax", "Sigmoid", "HardSigmoid", "Tanh", "ArgMax")
 
@@ -122,7 +122,9 @@ def _best(results: Mapping[Pair, Candidate]) -> Pair:
     return max((pair for pair, c in results.items() if c.samples == most), key=lambda pair: results[pair].sqnr)
 
 
-def _observe_and_hold(observer: Observer, dataset: Batches, batch_size: int | None) -> tuple[list[tuple[int, Feed]], bool]:
+def _observe_and_hold(
+    observer: Observer, dataset: Batches, batch_size: int | None
+) -> tuple[list[tuple[int, Feed]], bool]:
     """Observe three samples in four and keep the others; of fewer than four, the last one is both (True)."""
     held: list[tuple[int, Feed]] = []
     simulator = observer.simulator

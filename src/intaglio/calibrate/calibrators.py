@@ -164,10 +164,16 @@ class Sigma:
 
 
 PERCENTILES = (99.9, 99.99, 99.999, 99.9999)
-CALIBRATORS: dict[str, Calibrator] = {
-    c.name: c
-    for c in (Max(), MovingAverage(), *(Percentile(p) for p in PERCENTILES), Entropy(), Mse(), Sigma(2), Sigma(3))
-}
+_KNOWN: tuple[Calibrator, ...] = (
+    Max(),
+    MovingAverage(),
+    *(Percentile(p) for p in PERCENTILES),
+    Entropy(),
+    Mse(),
+    Sigma(2),
+    Sigma(3),
+)
+CALIBRATORS = {c.name: c for c in _KNOWN}
 """The calibrators that people use, by name; any other percentile and number of sigmas can be parsed too."""
 
 _NUMBERED = re.compile(r"(percentile|sigma)-(\d+(?:\.\d+)?)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from intaglio.calibrate.calibrators import Calibrator, parse_calibrator
 from intaglio.calibrate.derive import derive
@@ -41,8 +42,9 @@ def choose(
         UsageError: no such calibrator.
     """
     if statistics.graph != fingerprint(graph):
-        raise CalibrationError("statistics: expected those of this Graph, got those of another one; observe this Graph")
-    return assign(graph, plan, statistics, calibrator, weight_calibrator, constant_params(graph, plan, weight_calibrator))
+        raise CalibrationError("statistics: expected those of this Graph, got another one's; observe this Graph")
+    constants = constant_params(graph, plan, weight_calibrator)
+    return assign(graph, plan, statistics, calibrator, weight_calibrator, constants)
 
 
 def assign(
@@ -80,7 +82,9 @@ def _activation_params(name: str, record: Record, calibrator: Calibrator, fmt: F
     lacking = calibrator.needs & ~record.needs
     if lacking:
         what = "a histogram" if lacking & Needs.HISTOGRAM else "moving extremes"
-        raise CalibrationError(f"value {name!r}: {calibrator.name} needs {what}, which was not observed; observe with needs=")
+        raise CalibrationError(
+            f"value {name!r}: {calibrator.name} needs {what}, which was not observed; observe with the default needs"
+        )
     if record.low == record.high:  # a constant is represented exactly, whatever the calibrator
         low, high = record.low, record.high
     else:
@@ -109,10 +113,12 @@ def constant_params(graph: Graph, plan: Plan, weight_calibrator: Named = None) -
     return result
 
 
-def _constant_params(name: str, x: np.ndarray[tuple[int, ...], np.dtype[np.float32]], calibrator: Calibrator, fmt: Format) -> QuantParams:
+def _constant_params(name: str, x: NDArray[np.float32], calibrator: Calibrator, fmt: Format) -> QuantParams:
     if not np.isfinite(x).all():
         bad = int((~np.isfinite(x)).sum())
-        raise CalibrationError(f"constant {name!r}: expected finite values, got {bad} of {x.size} NaN or infinite; repair the model")
+        raise CalibrationError(
+            f"constant {name!r}: expected finite values, got {bad} of {x.size} NaN or infinite; repair the model"
+        )
     blocks = fmt.granularity.blocks(x)
     if not blocks.size:
         low = high = np.zeros(blocks.shape[:-1])

@@ -89,7 +89,8 @@ def _layers(graph: Graph, plan: Plan) -> Iterator[Layer]:
     nodes = {str(node.name): node for node in graph.nodes}
     for node in graph.nodes:
         roles = float_operator(node).contract(node).roles
-        by_role = {role: v for v, role in zip(node.inputs, roles, strict=False) if v is not None and v.name in plan.values}
+        operands = zip(node.inputs, roles, strict=False)
+        by_role = {role: v for v, role in operands if v is not None and v.name in plan.values}
         weight, bias = by_role.get(Role.WEIGHT), by_role.get(Role.BIAS)
         if weight is None or Role.ACTIVATION not in roles or plan.params(str(weight.name)) is None:
             continue
@@ -150,9 +151,8 @@ def _fit_weight(layer: Layer) -> None:
     if changed.any():
         which = np.flatnonzero(changed)
         channels = "" if scale.size == 1 else f" of {_listed(which)}"
-        layer.weight.why += (
-            f"; scale{channels} raised up to {np.max(raised[changed] / scale[changed]):.3g} times so that the bias fits int32"
-        )
+        times = np.max(raised[changed] / scale[changed])
+        layer.weight.why += f"; scale{channels} raised up to {times:.3g} times so that the bias fits int32"
     if dead.any() and scale.size > 1:
         layer.weight.why += f"; {_listed(np.flatnonzero(dead))} all zero, with a scale that suits the bias"
     if (raised != before).any():
@@ -176,7 +176,8 @@ def _fit_output(layer: Layer, plan: Plan) -> None:
         )
     scale = _power_of_two(np.asarray(unit / limit), layer.output, up=True)
     layer.output.params = _rescaled(y, scale, layer.where, layer.output.name)
-    layer.output.why += f"; scale raised {float(scale) / float(y.scale):.3g} times: the steps of its sums are far larger"
+    times = float(scale) / float(y.scale)
+    layer.output.why += f"; scale raised {times:.3g} times: the steps of its sums are far larger"
 
 
 def _settle_silent(layer: Layer) -> None:
@@ -234,4 +235,5 @@ def _power_of_two(scale: Scales, value: ValuePlan, *, up: bool) -> Scales:
 
 def _listed(channels: NDArray[np.int64]) -> str:
     text = ", ".join(map(str, channels[:5].tolist()))
-    return f"channel{'s' if len(channels) > 1 else ''} {text}{f' and {len(channels) - 5} more' if len(channels) > 5 else ''}"
+    more = f" and {len(channels) - 5} more" if len(channels) > 5 else ""
+    return f"channel{'s' if len(channels) > 1 else ''} {text}{more}"

@@ -56,7 +56,8 @@ def calibrate(
         dataset: calibration inputs, anything with `batches(n)`.
         calibrator: of activations: a name that `parse_calibrator` reads, or `auto`; None for the Plan's own.
         weight_calibrator: the same for weights; None for the Plan's own, or `auto` where `calibrator` is.
-        batch_size: samples at a time; by default as many as the largest value allows. No result depends on it.
+        batch_size: samples at a time; by default as many as the largest value allows. Results depend on it
+            only as far as PyTorch's own sums of another batch do.
         device: default: the GPU when there is one.
     Raises:
         CalibrationError: no samples; NaN or infinity in data or weights; scales without a defined answer.
@@ -83,9 +84,8 @@ def calibrate(
     made = choose(graph, plan, statistics, calibrator, weight_calibrator)
     names = " and ".join(sorted({c.name for c in chosen})) or "nothing"
     weights_by = " and ".join(sorted({v.calibrator or "" for v in made.calibrated(Role.WEIGHT)})) or "nothing"
-    return Calibration(
-        made, statistics, [f"calibrated on {statistics.samples} samples: activations by {names}, weights by {weights_by}"]
-    )
+    told = f"calibrated on {statistics.samples} samples: activations by {names}, weights by {weights_by}"
+    return Calibration(made, statistics, [told])
 
 
 def _checked(calibrator: Named) -> Named:
@@ -98,8 +98,8 @@ def _told(candidates: Sequence[Candidate], statistics: Statistics) -> list[str]:
     best = candidates[0]
     others = "; ".join(f"{c.calibrator} with {c.weight_calibrator} {c.sqnr:.2f}" for c in candidates[1:])
     return [
-        f"calibrated on {statistics.samples} samples: of {len(candidates)} candidates, activations by {best.calibrator} and "
-        f"weights by {best.weight_calibrator} gave the smallest output error, {best.sqnr:.2f} dB SQNR on {best.samples} "
-        f"held-back samples",
+        f"calibrated on {statistics.samples} samples: of {len(candidates)} candidates, activations by "
+        f"{best.calibrator} and weights by {best.weight_calibrator} gave the smallest output error, "
+        f"{best.sqnr:.2f} dB SQNR on {best.samples} held-back samples",
         f"others (dB SQNR): {others}" if others else "there were no other candidates",
     ]

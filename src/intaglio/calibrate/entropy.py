@@ -28,7 +28,7 @@ from intaglio.plan import Format
 SIDE = 2048  # bins on each side, as TensorRT
 
 
-def entropy_range(record: Record, fmt: Format, side: int = SIDE, steps: int = 96) -> tuple[float, float]:
+def entropy_range(record: Record, fmt: Format, side: int = SIDE, steps: int = 64) -> tuple[float, float]:
     """The range of an activation with the smallest divergence.
 
     Args:

@@ -49,7 +49,7 @@ class Histogram:
         # The product with a power of two is exact (what underflows belongs into bin 0 anyway) and the conversion to
         # an integer truncates. Counting in chunks bounds the memory to a few MB whatever the size of x.
         factor = 2.0**-self.exponent
-        flat = x.reshape(-1)
+        flat = in_memory_order(x).reshape(-1)
         counted = torch.zeros(2 * SIDE - 1, dtype=torch.int64, device=x.device)
         step = _CHUNK if x.device.type == "cpu" else max(len(flat), 1)
         for start in range(0, len(flat), step):
@@ -122,6 +122,12 @@ class Histogram:
         )
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def in_memory_order(x: Tensor) -> Tensor:
+    """The same elements with axes in the order of memory, so that flattening a channels-last tensor copies nothing."""
+    strides = x.stride()
+    return x.permute(sorted(range(x.ndim), key=lambda axis: -strides[axis]))
 
 
 def exponent_for(bound: float) -> int:

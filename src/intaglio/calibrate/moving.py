@@ -67,7 +67,7 @@ class MovingExtremes:
 
     def _insert(self, start: int, length: int, gain: Pair) -> None:
         if (start, length) in self.runs:
-            raise CalibrationError(f"moving average: sample {start} was counted twice; give each part samples of its own")
+            raise CalibrationError(f"moving average: sample {start} is in two parts; number each part's samples")
         while (start ^ length, length) in self.runs:
             other = self.runs.pop((start ^ length, length))
             first, second = (other, gain) if start & length else (gain, other)

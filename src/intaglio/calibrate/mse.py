@@ -33,16 +33,14 @@ def best_range(record: Record, fmt: Format) -> tuple[float, float]:
     counts, edges = record.histogram.used(_SIDE)
     # Zeros are exact on every grid; most of bin 0 are such.
     density = np.where((edges[:-1] < 0) & (edges[1:] > 0), 0.0, counts / np.diff(edges))
-    live = density > 0
-    if not live.any():
+    if not density.any():
         return record.low, record.high
-    density, left, right = density[live], edges[:-1][live], edges[1:][live]
 
     def cost(low: Bounds, high: Bounds) -> NDArray[np.float64]:
         params = params_for(low, high, fmt)
         scale, zero_point = params.scale.astype(np.float64)[:, None], params.zero_point[:, None]
         first, last = fmt.type.qmin - zero_point, fmt.type.qmax - zero_point
-        return (_integral(right, scale, first, last) - _integral(left, scale, first, last)) @ density
+        return np.diff(_integral(edges, scale, first, last), axis=1) @ density
 
     return smallest_cost(record.low, record.high, fmt, cost)
 
@@ -51,7 +49,7 @@ def _integral(t: Bounds, scale: Bounds, first: NDArray[np.int32], last: NDArray[
     """The squared error's integral from 0 to t (B,), for M grids (M, 1) with codes first..last, as (M, B)."""
     steps = np.clip(np.rint(t / scale), first, last)
     rest = t - steps * scale  # inside: the rounding error; outside: the distance to the last code
-    return steps * (scale**3 / 12) + rest**3 / 3
+    return steps * (scale**3 / 12) + rest * rest * rest / 3
 
 
 def best_ranges(blocks: NDArray[np.float32], fmt: Format) -> tuple[Bounds, Bounds]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,6 +29,8 @@ BATCH_ELEMENTS = 2 << 20
 """Elements of the largest computed value in one batch, unless the user says otherwise: larger batches run no faster on
 a CPU (they leave its caches) and cost memory."""
 
+CHECKPOINT_SECONDS = 30.0
+
 
 class Batches(Protocol):
     """What calibration needs of a data set (`intaglio.data.Dataset` has it)."""
@@ -43,6 +48,7 @@ def observe(
     first_sample: int = 0,
     batch_size: int | None = None,
     device: torch.device | str | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> Statistics:
     """Collect statistics of every activation whose range the Plan asks for.
 
@@ -57,12 +63,18 @@ def observe(
         first_sample: number of the dataset's first sample where it is a part of more data.
         batch_size: samples at a time; by default as many as the largest value allows.
         device: default: the GPU when there is one.
+        checkpoint: a .npz that is written now and then, and at the end. If it is there already, the samples in it
+            are not observed again, so that a long run that was broken off goes on.
     Raises:
-        CalibrationError: no samples; NaN or infinity in a value (named, with the sample).
+        CalibrationError: no samples; NaN or infinity in a value (named, with the sample); a checkpoint of another
+            Graph or of other samples.
         DataError: the data do not fit the Graph.
     """
     observer = Observer(graph, plan, needs, device)
-    observer.run(dataset, batch_size, first_sample)
+    path = None if checkpoint is None else Path(checkpoint)
+    if path is not None and path.exists():
+        observer.resume(Statistics.load(path), first_sample)
+    observer.run(dataset, batch_size, first_sample, path)
     return observer.statistics
 
 
@@ -75,14 +87,39 @@ class Observer:
         records = {v.name: Record.empty(needs) for v in plan.calibrated()}
         self.statistics = Statistics(fingerprint(graph), records)
 
-    def run(self, dataset: Batches, batch_size: int | None = None, first_sample: int = 0) -> None:
-        """Observe every sample of a data set."""
-        seen = first_sample
+    def resume(self, statistics: Statistics, first_sample: int) -> None:
+        """Go on with what an earlier run saw.
+
+        Raises:
+            CalibrationError: it saw another Graph, or not this data set from its first sample on.
+        """
+        self.statistics = self.statistics.merge(statistics)
+        if len(statistics.parts) != 1 or statistics.parts[0][0] != first_sample:
+            raise CalibrationError(
+                f"checkpoint: expected samples from number {first_sample} on, got {statistics.parts}; remove the file"
+            )
+
+    def run(
+        self, dataset: Batches, batch_size: int | None = None, first_sample: int = 0, checkpoint: Path | None = None
+    ) -> None:
+        """Observe every sample of a data set that is not in the statistics yet."""
+        seen, done = first_sample, max((stop for _, stop in self.statistics.parts), default=first_sample)
+        saved = time.monotonic()
         for size, feed in feeds(dataset, self.simulator, batch_size or self.batch_size, "calibrate"):
-            self.step(feed, seen, size)
+            known = min(max(done - seen, 0), size)
+            if known < size:
+                # Of a single sample, which may have any axis 0, nothing is cut off.
+                rest = feed if known == 0 else {name: x[known:] for name, x in feed.items()}
+                self.step(rest, seen + known, size - known)
             seen += size
+            # Between two steps only: within one, some values know a batch that others do not.
+            if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
+                self.statistics.save(checkpoint)
+                saved = time.monotonic()
         if seen == first_sample:
             raise CalibrationError("calibration data: expected at least one sample, got none")
+        if checkpoint is not None:
+            self.statistics.save(checkpoint)
 
     def step(self, feed: Feed, first: int, size: int, also: Observe | None = None) -> None:
         """Observe one batch.
@@ -100,7 +137,8 @@ class Observer:
                 try:
                     record.add(x, first, size)
                 except CalibrationError as error:
-                    raise CalibrationError(f"value {name!r}, {error}; repair these data or the model's weights") from None
+                    text = f"value {name!r}, {error}; repair these data or the model's weights"
+                    raise CalibrationError(text) from None
             if also is not None:
                 also(name, x)
 
@@ -128,7 +166,8 @@ def feeds(dataset: Batches, simulator: Simulator, batch_size: int, label: str = 
                 yield size, {name: simulator_tensor(a, simulator) for name, a in arrays.items()}
             continue
         for i in range(size):
-            yield 1, {name: simulator_tensor(_sample(a, i, simulator.input_shapes[name]), simulator) for name, a in arrays.items()}
+            one = {name: _sample(a, i, simulator.input_shapes[name]) for name, a in arrays.items()}
+            yield 1, {name: simulator_tensor(a, simulator) for name, a in one.items()}
 
 
 def simulator_tensor(x: NDArray[Any], simulator: Simulator) -> Tensor:
@@ -156,7 +195,8 @@ def _samples(name: str, x: NDArray[Any], simulator: Simulator) -> int:
         return len(x)
     if not simulator.batched and want and x.shape[1:] == want[1:] and x.ndim and len(x) % max(want[0], 1) == 0:
         return len(x) // max(want[0], 1)
-    raise DataError(f"calibration data, input {name!r}: expected shape (N, {', '.join(map(str, want[1:]))}), got {x.shape}")
+    expected = f"(N, {', '.join(map(str, want[1:]))})"
+    raise DataError(f"calibration data, input {name!r}: expected shape {expected}, got {x.shape}")
 
 
 def _sample(x: NDArray[Any], i: int, want: tuple[int, ...]) -> NDArray[Any]:

@@ -14,7 +14,7 @@ Bounds = NDArray[np.float64]
 Cost = Callable[[Bounds, Bounds], NDArray[np.float64]]
 
 SMALLEST_RATIO = 1 / 32
-STEPS = 96  # neighbouring candidates are 3.6 % apart
+STEPS = 24  # neighbouring candidates are 16 % apart, and 2 % where the search is refined
 _REFINE = 8
 _OCTAVES = 6  # power-of-two scales tried below that of the extremes
 
@@ -37,7 +37,7 @@ def smallest_cost(low: float, high: float, fmt: Format, cost: Cost, steps: int =
         steps: how many candidates a line search tries.
     """
     if fmt.scheme is Scheme.POWER_OF_TWO:
-        bound = octaves(np.float64(low), np.float64(high), fmt)
+        bound = octaves(np.asarray(low), np.asarray(high), fmt)
         return _best(np.maximum(low, -bound), np.minimum(high, bound), cost)[:2]
     ratios = candidates(steps)
     if fmt.scheme is Scheme.SYMMETRIC or low >= 0 or high <= 0:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from intaglio.calibrate.histogram import SIDE, Histogram
+from intaglio.calibrate.histogram import SIDE, Histogram, in_memory_order
 from intaglio.calibrate.moving import MovingExtremes
 from intaglio.errors import CalibrationError
 
@@ -77,7 +77,9 @@ class Record:
         if self.moving is None:  # both in one pass
             low, high = (float(v) for v in x.aminmax())
         else:
-            rows = x.reshape(samples, -1)
+            ordered = in_memory_order(x)
+            outermost = samples == 1 or x.stride(0) == max(x.stride())
+            rows = (ordered if outermost else x).reshape(samples, -1)
             lows, highs = rows.amin(1).cpu().numpy(), rows.amax(1).cpu().numpy()
             low, high = float(lows.min()), float(highs.max())
         if not (np.isfinite(low) and np.isfinite(high)):  # minimum and maximum carry a NaN on
@@ -132,12 +134,12 @@ class Statistics:
             CalibrationError: of another Graph, of other values, or of samples that are in both.
         """
         if self.graph != other.graph:
-            raise CalibrationError("statistics: expected two of the same Graph, got two different Graphs; observe both parts anew")
+            raise CalibrationError("statistics: expected parts of the same Graph, got two; observe both parts anew")
         kinds = [{name: record.needs for name, record in s.records.items()} for s in (self, other)]
         if kinds[0] != kinds[1]:
             raise CalibrationError(
-                "statistics: expected both parts to hold the same kinds of numbers of the same values, got two different "
-                "sets; observe both with the same Plan and calibrator"
+                "statistics: expected both parts to hold the same kinds of numbers of the same values, got different "
+                "ones; observe both with the same Plan and needs"
             )
         parts = joined_parts((*self.parts, *other.parts))
         return Statistics(self.graph, {n: r.merge(other.records[n]) for n, r in self.records.items()}, parts)
@@ -146,6 +148,7 @@ class Statistics:
         """As plain arrays, which any means of exchange carries; `from_state` reads them back."""
         names = list(self.records)
         records = [self.records[n] for n in names]
+        histograms = [r.histogram for r in records if r.histogram is not None]
         header = {
             "format": "intaglio-statistics",
             "version": FORMAT_VERSION,
@@ -163,7 +166,7 @@ class Statistics:
             "low": np.array([r.low for r in records]),
             "high": np.array([r.high for r in records]),
             "count": np.array([r.count for r in records], np.int64),
-            "histograms": np.array([r.histogram.counts for r in records if r.histogram], np.int64).reshape(-1, 2 * SIDE - 1),
+            "histograms": np.array([h.counts for h in histograms], np.int64).reshape(-1, 2 * SIDE - 1),
             "runs": np.array([run[:3] for run in runs], np.int64).reshape(-1, 3),
             "gains": np.array([run[3:] for run in runs], np.float64).reshape(-1, 2),
         }
@@ -188,14 +191,15 @@ class Statistics:
                 zip(header["needs"], header["exponents"], header["first"], strict=True)
             ):
                 record = Record.empty(Needs(needs))
-                record.low, record.high, record.count = float(state["low"][i]), float(state["high"][i]), int(state["count"][i])
+                record.low, record.high = float(state["low"][i]), float(state["high"][i])
+                record.count = int(state["count"][i])
                 if record.histogram is not None:
                     record.histogram = Histogram(exponent, next(histograms).astype(np.int64).reshape(2 * SIDE - 1))
                 if record.moving is not None and first is not None:
                     record.moving.first = (int(first[0]), float(first[1]), float(first[2]))
                 records.append(record)
             for (i, start, length), gain in zip(state["runs"].tolist(), state["gains"], strict=True):
-                records[i].moving.runs[start, length] = gain  # type: ignore[union-attr]
+                records[i].moving.runs[start, length] = gain
             parts = joined_parts((int(a), int(b)) for a, b in header["parts"])
             return cls(str(header["graph"]), dict(zip(header["names"], records, strict=True)), parts)
         except (KeyError, ValueError, TypeError, IndexError, AttributeError, StopIteration) as error:

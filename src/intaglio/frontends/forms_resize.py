@@ -49,8 +49,8 @@ def resize(graph: ir.Graph, node: ir.Node, version: int) -> None:
         for position, axis in enumerate(chosen):
             complete[axis], complete[axis + full] = roi[position], roi[position + len(chosen)]
         node.replace_input_with(1, add_constant(graph, f"{node.name}.roi", complete))
+    scales: Array = np.ones(full, dtype=np.float32)
     if scales_found is not None:
-        scales = np.ones(full, dtype=np.float32)
         scales[chosen] = scales_found
     elif sizes_found is not None and attribute(node, "keep_aspect_ratio_policy", "stretch") == "stretch":
         scales = np.array(shape(node.outputs[0]), dtype=np.float32) / np.array(source, dtype=np.float32)
@@ -64,15 +64,25 @@ def resize(graph: ir.Graph, node: ir.Node, version: int) -> None:
         set_attribute(node, name, str(attribute(node, name, default)))
     if attribute(node, "mode") == "nearest":
         set_attribute(node, "nearest_mode", str(attribute(node, "nearest_mode", "round_prefer_floor")))
-    reached = np.floor(np.array(source, dtype=np.float32) * scales).astype(np.int64)
-    if tuple(reached.tolist()) == shape(node.outputs[0]):
+    # Inference multiplies in float32 or in float64, depending on the library: only what both agree on counts.
+    single = np.floor(np.array(source, dtype=np.float32) * scales)
+    double = np.floor(np.array(source, dtype=np.float64) * scales)
+    if all(tuple(int(size) for size in sizes) == shape(node.outputs[0]) for sizes in (single, double)):
         node.resize_inputs(3)
         node.replace_input_with(2, add_constant(graph, f"{node.name}.scales", scales))
     else:
-        # 7/3 in float32 times 3 falls short of 7: only sizes say what is meant.
+        # 7/3 in float32 times 3 falls short of 7: only sizes say what is meant, of the axes that change, as the batch
+        # stays open.
+        target, roi = shape(node.outputs[0]), constant(input_value(node, 1))
+        kept = [roi is None or (roi[axis], roi[axis + full]) == (0.0, 1.0) for axis in range(full)]
+        changed = [axis for axis in range(full) if source[axis] != target[axis] or not kept[axis]]
+        set_attribute(node, "axes", changed)
+        if roi is not None:
+            part = roi[[*changed, *(axis + full for axis in changed)]]
+            node.replace_input_with(1, add_constant(graph, f"{node.name}.part", part))
         node.resize_inputs(4)
         node.replace_input_with(2, None)
-        sizes = np.array(shape(node.outputs[0]), dtype=np.int64)
+        sizes = np.array([target[axis] for axis in changed], dtype=np.int64)
         node.replace_input_with(3, add_constant(graph, f"{node.name}.sizes", sizes))
 
 

@@ -176,7 +176,7 @@ def _layout_kept(node: ir.Node) -> bool:
 
 
 def _resize(node: ir.Node) -> bool:
-    return _only_data(node) and not attribute(node, "axes")
+    return _only_data(node) and 0 not in attribute(node, "axes", ())
 
 
 _ELEMENTWISE = (

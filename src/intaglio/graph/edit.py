@@ -147,6 +147,15 @@ def remove(graph: ir.Graph, *nodes: ir.Node) -> None:
                 graph.initializers.pop(str(value.name), None)
 
 
+def drop_inputs(graph: ir.Graph, node: ir.Node, keep: int) -> None:
+    """Cut a node's inputs down to the first `keep`, with the constants that only it read."""
+    gone = [value for value in node.inputs[keep:] if value is not None]
+    node.resize_inputs(keep)
+    for value in gone:
+        if value.is_initializer() and not value.uses():
+            graph.initializers.pop(str(value.name), None)
+
+
 def remove_unread(graph: ir.Graph) -> int:
     """Take out every node and constant that no output depends on.
 

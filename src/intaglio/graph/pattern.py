@@ -100,7 +100,7 @@ def _match(pattern: Pattern, value: ir.Value | None, found: Match) -> Iterator[M
         if found.values.get(pattern.name, value) is value and not value.is_initializer():
             yield Match({**found.values, pattern.name: value}, found.nodes, found.named)
     elif isinstance(pattern, Constant):
-        if value.is_initializer() and pattern.name not in found.values:
+        if value.is_initializer() and found.values.get(pattern.name, value) is value:
             yield Match({**found.values, pattern.name: value}, found.nodes, found.named)
     elif isinstance(pattern, Number):
         if equals(constant(value), pattern.value, pattern.tolerance):

@@ -59,13 +59,12 @@ def _granularity(node: ir.Node, scale: np.ndarray) -> tuple[Granularity, tuple[i
 
 
 def _type(node: ir.Node) -> ir.DataType:
-    if node.op_type == "DequantizeLinear":
-        codes = node.inputs[0]
-    else:
-        codes = node.outputs[0]
-    assert codes is not None
-    assert codes.dtype is not None
-    return codes.dtype
+    """The type of the codes: that of the zero point, where there is one."""
+    codes = node.inputs[0] if node.op_type == "DequantizeLinear" else node.outputs[0]
+    said = input_value(node, 2) or codes
+    assert said is not None
+    assert said.dtype is not None
+    return said.dtype
 
 
 def _constant(node: ir.Node, index: int, what: str) -> np.ndarray:  # type: ignore[type-arg]

@@ -12,7 +12,8 @@ import numpy as np
 import onnx_ir as ir
 
 from intaglio.errors import ModelError
-from intaglio.graph import Graph, attribute, constant, shape
+from intaglio.frontends.forms import FORMS
+from intaglio.graph import NORMAL_OPSET, Graph, attribute, constant, shape
 from intaglio.graph.access import input_value, rank, where
 from intaglio.graph.edit import AttributeValue, add_constant, insert, remove, replace
 from intaglio.imports.names import plain_name
@@ -88,6 +89,9 @@ def _expand(graph: ir.Graph, node: ir.Node, row: Row) -> None:
     }
     result, name = node.outputs[0], str(node.name)
     real = insert(graph, node, row.op_type, operands, attributes, name=plain_name(str(result.name)))
+    form = FORMS.get(row.op_type)
+    if form is not None:
+        form(graph, real, NORMAL_OPSET)
     last = real
     if input_value(node, row.result) is not None:
         parameters = [input_value(node, row.result), input_value(node, row.result + 1)]

@@ -75,24 +75,22 @@ def _on_grid(array: NDArray[Any], params: QuantParams) -> NDArray[np.float32]:
     return (np.rint(array.reshape(-1) / scale) * scale).astype(np.float32).reshape(array.shape)
 
 
-def _distance(
-    node: ir.Node, got: NDArray[Any], want: NDArray[Any], params: QuantParams | None
-) -> NDArray[np.float64]:
+def _distance(node: ir.Node, got: NDArray[Any], want: NDArray[Any], params: QuantParams | None) -> NDArray[np.float64]:
     """|got - want| in steps; numbers beyond the grid count as its ends."""
     if got.shape != want.shape:
-        raise AssertionError(f"[{node.op_type} {node.name!r}] the program has shape {got.shape}, the operator {want.shape}")
+        raise AssertionError(
+            f"[{node.op_type} {node.name!r}] the program has shape {got.shape}, the operator {want.shape}"
+        )
     if params is None:
-        return np.abs(got.astype(np.float64) - want)
-    return np.abs(got.astype(np.float64) - params.fake_quantize(want)) / float(params.scale)
+        return np.asarray(np.abs(got.astype(np.float64) - want))
+    return np.asarray(np.abs(got.astype(np.float64) - params.fake_quantize(want)) / float(params.scale))
 
 
-def _report(
-    node: ir.Node, off: NDArray[np.float64], limit: float, got: NDArray[Any], want: NDArray[Any]
-) -> None:
+def _report(node: ir.Node, off: NDArray[np.float64], limit: float, got: NDArray[Any], want: NDArray[Any]) -> None:
     bad = off > limit + 1e-3
     if bad.any():
         at = tuple(int(i) for i in np.unravel_index(int(np.flatnonzero(bad)[0]), bad.shape))
         raise AssertionError(
-            f"[{node.op_type} {node.name!r}] {int(bad.sum())} of {bad.size} numbers are more than {limit:g} steps off, up "
-            f"to {off.max():g}; first at {at}: got {got[at]}, want {want[at]}"
+            f"[{node.op_type} {node.name!r}] {int(bad.sum())} of {bad.size} numbers are more than {limit:g} steps off, "
+            f"up to {off.max():g}; first at {at}: got {got[at]}, want {want[at]}"
         )

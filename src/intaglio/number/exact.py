@@ -8,6 +8,7 @@ int64 loops run.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def exact_matmul(a: NDArray[Any], b: NDArray[Any], a_bound: int | None = None) -
         wide = np.dtype(np.int64)
     if b.ndim > 2 or a.ndim < 2:
         return np.asarray(np.matmul(a.astype(wide), b.astype(wide))).astype(out)
-    rows, columns = a.reshape(-1, a.shape[-1]), b.astype(wide)
+    rows, columns = a.reshape(math.prod(a.shape[:-1]), a.shape[-1]), b.astype(wide)
     result = np.empty((rows.shape[0], b.shape[-1]), out)
     # One buffer for all chunks: fresh memory for each costs more than the products.
     step = min(max(1, _CHUNK // max(1, rows.shape[1])), max(1, rows.shape[0]))
@@ -58,6 +59,6 @@ def _column_bound(b: NDArray[Any]) -> int:
     if not b.size:
         return 0
     if _magnitude(b) * b.shape[-2] >= 1 << 62:
-        return _magnitude(b) * b.shape[-2]
+        return int(_magnitude(b) * b.shape[-2])
     sums: NDArray[np.int64] = np.abs(b.astype(np.int64)).sum(axis=-2)
     return int(sums.max())

@@ -1,11 +1,10 @@
-"""Elementwise sums and products of two operands, computed or constant.   y = a + b,  a - b,  a * b,  a / c"""
+"""Elementwise sums and products of two operands, computed or constant.   y = a + b,  a - b,  a * b"""
 
 from __future__ import annotations
 
 import onnx_ir as ir
 from torch import Tensor
 
-from intaglio.errors import UnsupportedOperatorError
 from intaglio.graph.access import constant, rank
 from intaglio.ops.contract import Contract, Role
 from intaglio.ops.operator import Axes, FloatOperator, Lowering, Placed
@@ -62,25 +61,20 @@ class Sum(FloatOperator):
 
 
 class Product(FloatOperator):
-    """ONNX Mul, and Div by a constant."""
+    """ONNX Mul."""
 
-    op_types = ("Div", "Mul")
+    op_types = ("Mul",)
 
     @classmethod
     def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
         """Broadcast as NumPy does."""
         a, b = inputs
         assert a is not None and b is not None
-        return a * b if node.op_type == "Mul" else a / b
+        return a * b
 
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:
-        """The result has a range of its own. A constant divisor is multiplied as its reciprocal by the passes."""
-        if node.op_type == "Div" and constant(node.inputs[1]) is None:
-            raise UnsupportedOperatorError(
-                f"[Div {node.name!r}] expected a constant divisor, got a computed one: integers cannot divide cheaply. "
-                "Rewrite it as Reciprocal and Mul, or keep that part out of the model"
-            )
+        """The result has a range of its own; both operands keep theirs."""
         return Contract(operand_roles(node), fuses_clamp=True)
 
     @classmethod

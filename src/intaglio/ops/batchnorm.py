@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import onnx_ir as ir
 import torch
@@ -12,12 +10,9 @@ from torch import Tensor
 
 from intaglio.errors import UnsupportedOperatorError
 from intaglio.graph.access import attribute, constant
-from intaglio.number import INT8, INT16, Rule
+from intaglio.ops.affine import lower_affine
 from intaglio.ops.contract import Contract, Role
-from intaglio.ops.layout import as_pixels, from_pixels
 from intaglio.ops.operator import FloatOperator, Lowering
-from intaglio.ops.products import product_bound
-from intaglio.program.operators.conv2d import Conv2d
 
 
 class BatchNormalization(FloatOperator):
@@ -53,46 +48,5 @@ class BatchNormalization(FloatOperator):
 
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:
-        """One depthwise 1x1 `conv2d`: a channel's multiplier holds its gain, the weight little more than the sign."""
-        x = as_pixels(node, to)
-        result = to.result(node)
-        gain, offset = (a / float(result.params.scale) for a in cls.affine(node))
-        shift = to.rule is Rule.SHIFT
-        weight, factor = _weights(gain * float(x.quant.scale), offset, power_of_two=shift)
-        bias = np.rint(offset / factor).astype(np.int64)
-        kind = INT16 if shift else INT8
-        operator = Conv2d(
-            weight=weight.reshape(-1, 1, 1, 1).astype(kind.dtype),
-            weight_zero_point=np.zeros((), np.int32),
-            bias=bias,
-            x_zero_point=int(x.quant.zero_point),
-            y_zero_point=int(result.params.zero_point),
-            requantize=to.requantizer(node, factor, product_bound(weight.reshape(-1, 1), x.quant, bias)),
-            low=result.low,
-            high=result.high,
-            out=result.params.type,
-            weight_type=kind,
-            groups=len(weight),
-        )
-        from_pixels(node, to, operator, x)
-
-
-def _weights(
-    steps: NDArray[np.float64], offset: NDArray[np.float64], *, power_of_two: bool
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Integer weights and real factors with `weight * factor` close to `steps`, and `offset / factor` below 2**29.
-
-    A free factor takes all of the gain and leaves 127 or -127, so that the bias has as fine a grid as can be. A factor
-    that is a power of two leaves 15 bits to the weight.
-
-    Args:
-        steps: output steps per input step, (C,).
-        offset: in output steps, (C,).
-        power_of_two: whether the factors have to be.
-    """
-    top = 32767 if power_of_two else 127
-    smallest = math.ldexp(1.0, -24)  # of channels that are all but dead
-    factor = np.maximum(np.maximum(np.abs(steps) / top, np.abs(offset) * math.ldexp(1.0, -29)), smallest)
-    if power_of_two:
-        factor = np.exp2(np.ceil(np.log2(factor)))
-    return np.rint(steps / factor).astype(np.int64), factor
+        """One depthwise 1x1 `conv2d`, see `affine`."""
+        lower_affine(node, to, 1, *cls.affine(node))

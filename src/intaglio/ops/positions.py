@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from intaglio.graph.access import attribute, constant, input_value, shape
 
 ROUND: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
-    "round_prefer_floor": lambda c: np.ceil(c - np.float32(0.5)),
-    "round_prefer_ceil": lambda c: np.floor(c + np.float32(0.5)),
+    "round_prefer_floor": lambda c: np.floor(c) + (c - np.floor(c) > 0.5),  # c + 0.5 may round up to a whole number
+    "round_prefer_ceil": lambda c: np.floor(c) + (c - np.floor(c) >= 0.5),
     "floor": np.floor,
     "ceil": np.ceil,
 }
@@ -35,6 +35,16 @@ class ResizedAxis:
     at: NDArray[np.float32]
     outside: NDArray[np.bool_]
 
+    @property
+    def around(self) -> tuple[int, int]:
+        """How many results lie outside before and behind the others: positions rise or fall steadily."""
+        inside = np.flatnonzero(~self.outside)
+        return int(inside[0]), len(self.outside) - 1 - int(inside[-1])
+
+    def seen(self) -> ResizedAxis:
+        """The axis without the results that lie outside."""
+        return replace(self, at=self.at[~self.outside], outside=self.outside[~self.outside])
+
     def nearest(self, mode: str) -> NDArray[np.int64]:
         """Input index of each result."""
         return np.clip(ROUND[mode](self.at), 0, self.size - 1).astype(np.int64)
@@ -55,10 +65,12 @@ def resized_axes(node: ir.Node) -> list[ResizedAxis]:
     scales = constant(input_value(node, 2))
     mode = attribute(node, "coordinate_transformation_mode", "half_pixel")
     roi = constant(input_value(node, 1)) if mode == "tf_crop_and_resize" else None
+    axes = [axis % len(source) for axis in attribute(node, "axes", tuple(range(len(source))))]
     found = []
-    for axis, (size, wanted) in enumerate(zip(source, target, strict=True)):
-        scale = np.float32(wanted / size) if scales is None or not scales.size else np.float32(scales[axis])
-        part = (0.0, 1.0) if roi is None else (float(roi[axis]), float(roi[axis + len(source)]))
+    for i, axis in enumerate(axes):
+        size, wanted = source[axis], target[axis]
+        scale = np.float32(wanted / size) if scales is None or not scales.size else np.float32(scales[i])
+        part = (0.0, 1.0) if roi is None else (float(roi[i]), float(roi[i + len(axes)]))
         if size == wanted and scale == 1.0 and part == (0.0, 1.0):
             continue
         at = _positions(mode, size, wanted, scale, part)

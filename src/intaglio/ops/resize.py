@@ -15,11 +15,13 @@ import torch
 from torch import Tensor
 
 from intaglio.errors import UnsupportedOperatorError
-from intaglio.graph.access import attribute, constant, input_value, shape
+from intaglio.graph.access import attribute, constant, input_value
 from intaglio.ops.contract import Contract, Own, Role, Same
 from intaglio.ops.operator import Axes, FloatOperator, Lowering, Placed
 from intaglio.ops.positions import ResizedAxis, resized_axes, unchanged_axis
+from intaglio.program import Operator
 from intaglio.program.operators.gather import Gather
+from intaglio.program.operators.pad import Pad
 from intaglio.program.operators.requantize import Requantize
 from intaglio.program.operators.reshape import Reshape
 from intaglio.program.operators.resize_bilinear import ResizeBilinear
@@ -63,6 +65,10 @@ class Resize(FloatOperator):
                 f"[Resize {node.name!r}] expected linear interpolation along at most 2 axes, got {len(parts)}; "
                 "resize one after the other"
             )
+        if any(part.outside.all() for part in parts):
+            raise UnsupportedOperatorError(
+                f"[Resize {node.name!r}] expected a roi that overlaps the input, got one outside"
+            )
         return parts
 
     @classmethod
@@ -96,27 +102,31 @@ class Resize(FloatOperator):
 
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:
-        """A `gather` per axis for nearest neighbours, else one `resize_bilinear`; both keep the input's grid."""
+        """A `gather` per axis or one `resize_bilinear` on the input's grid, then a `pad` for what lies outside."""
         source, value, parts = node.inputs[0], node.outputs[0], cls.axes(node)
-        outside = any(part.outside.any() for part in parts)
-        gathers = _mode(node) == "nearest" and not outside
-        x = to.operand(source)
-        if not gathers:
-            x = to.operand(source, axes=_image_order(x.axes, parts))
-        params = to.result(node).params
-        if params != x.quant:  # it has room for an extrapolation value
-            x = to.step(node, Requantize.from_real(x.quant, params, rule=to.rule), [x], params, x.axes)
+        seen = [part.seen() for part in parts]
+        x, params = to.operand(source), to.result(node).params
         if not parts:
             to.alias(value, x, x.axes)
-        elif gathers:
-            mode = attribute(node, "nearest_mode", "round_prefer_floor")
-            operators = [Gather(axis=x.axis(part.axis), indices=part.nearest(mode)) for part in parts]
-            for operator in operators[:-1]:
-                x = to.step(node, operator, [x], params, x.axes)
-            to.emit(node, operators[-1], [x], value, x.axes)
+            return
+        operators: list[Operator]
+        if _mode(node) == "nearest":
+            nearest = attribute(node, "nearest_mode", "round_prefer_floor")
+            operators = [Gather(axis=x.axis(part.axis), indices=part.nearest(nearest)) for part in seen]
         else:
+            x = to.operand(source, axes=_image_order(x.axes, parts))
+            operators = _interpolation(to, x, seen)
+        if params != x.quant:  # they have room for an extrapolation value
+            operators.append(Requantize.from_real(x.quant, params, rule=to.rule))
+        if any(part.outside.any() for part in parts):
             fill = int(params.quantize(np.float32(attribute(node, "extrapolation_value", 0.0))))
-            _interpolate(node, to, x, parts, fill)
+            around = {part.axis: part.around for part in parts}
+            before, after = zip(*(around.get(axis, (0, 0)) for axis in x.axes), strict=True)
+            operators.append(Pad(before=before, after=after, value=fill))
+        y = x
+        for operator in operators[:-1]:
+            y = to.step(node, operator, [y], params if isinstance(operator, Requantize) else y.params)
+        to.emit(node, operators[-1], [y], value, x.axes)
 
 
 def _image_order(order: Axes, parts: list[ResizedAxis]) -> Axes:
@@ -128,32 +138,20 @@ def _image_order(order: Axes, parts: list[ResizedAxis]) -> Axes:
     return (*lead, *resized, *(axis for axis in order if axis not in (*lead, *resized)))
 
 
-def _interpolate(node: ir.Node, to: Lowering, x: Placed, parts: list[ResizedAxis], fill: int) -> None:
-    """Emit `resize_bilinear` over x seen as an image: (first axis, rows, columns, everything behind)."""
-    value, order = node.outputs[0], x.axes
-    parts = sorted(parts, key=lambda part: order.index(part.axis))
-    last = order.index(parts[-1].axis)
-    lead = int(order[0] != parts[0].axis)
+def _interpolation(to: Lowering, x: Placed, parts: list[ResizedAxis]) -> list[Operator]:
+    """`resize_bilinear` over x seen as an image: (first axis, rows, columns, everything behind)."""
+    parts = sorted(parts, key=lambda part: x.axes.index(part.axis))
+    last = x.axes.index(parts[-1].axis)
+    lead = int(x.axes[0] != parts[0].axis)
     first = to.leading(x.shape[0]) if lead else 1
-    height, width, channels = math.prod(x.shape[lead:last]), x.shape[last], math.prod(x.shape[last + 1 :])
-    image = x
-    if len(x.shape) != 4 or x.shape[1:] != (height, width, channels):
-        image = to.step(node, Reshape(to=(first, height, width, channels)), [x], x.params)
-    nearest = attribute(node, "nearest_mode", "round_prefer_floor") if _mode(node) == "nearest" else None
-    rows, columns = parts if len(parts) == 2 else (unchanged_axis(height), *parts)
+    image = (first, math.prod(x.shape[lead:last]), x.shape[last], math.prod(x.shape[last + 1 :]))
+    rows, columns = parts if len(parts) == 2 else (unchanged_axis(image[1]), *parts)
     operator = ResizeBilinear.from_positions(
-        rows.at if nearest is None else rows.nearest(nearest),
-        columns.at if nearest is None else columns.nearest(nearest),
-        height=height,
-        width=width,
-        rows_outside=rows.outside,
-        columns_outside=columns.outside,
-        fill=fill,
-        bits=11 if x.type.bits <= 8 else 14,
+        rows.at, columns.at, height=image[1], width=image[2], bits=11 if x.type.bits <= 8 else 14
     )
-    if image is x:
-        to.emit(node, operator, [x], value, order)
-        return
-    y = to.step(node, operator, [image], x.params)
-    size = tuple(shape(value)[axis] for axis in order)
-    to.emit(node, Reshape(to=(first if lead else size[0], *size[1:])), [y], value, order)
+    if len(x.shape) == 4 and x.shape[1:] == image[1:]:
+        return [operator]
+    size = list(x.shape)
+    for part in parts:
+        size[x.axes.index(part.axis)] = len(part.at)
+    return [Reshape(to=image), operator, Reshape(to=(first if lead else size[0], *size[1:]))]

@@ -76,6 +76,10 @@ class LayerFormats:
         bits = self.bits.get((str(node.name), "activations"))
         return formats[0] if bits is None else self._find(f"[{node.op_type} {node.name!r}] activations", formats, bits)
 
+    def asked(self, node: ir.Node) -> bool:
+        """Whether the user asked for a format of what a node computes."""
+        return (str(node.name), "activations") in self.bits
+
     def weight_format(self, node: ir.Node) -> TensorFormat:
         """Format of a node's weight."""
         formats = self.target.row(node.op_type).weights or self.target.weights

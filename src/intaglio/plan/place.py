@@ -9,12 +9,15 @@ import onnx_ir as ir
 
 from intaglio.errors import UnsupportedOperatorError
 from intaglio.graph import Graph
-from intaglio.graph.access import consumers, is_output
+from intaglio.graph.access import consumers, is_output, shape
 from intaglio.number import PerTensor, QuantParams, Scheme
 from intaglio.ops import Contract, Fixed, Joined, Own, Plain, Role, Same, float_operator
 from intaglio.plan.layers import LayerFormats
 from intaglio.plan.plan import Format, OperatorPlan, Plan, Source, ValuePlan
 from intaglio.targets import Target, TensorFormat
+
+SCORING = ("ArgMax", "LogSoftmax", "Softmax")
+"""Operators that turn a network's scores into its answer."""
 
 
 def place(
@@ -118,7 +121,7 @@ class _Placement:
             return
         if self.target.row(node.op_type).output == "same":
             rule = Same(0)
-        fmt = self.layers.activation_format(node)
+        fmt, note = self._format(node, value)
         match rule:
             case Same(index):
                 source = node.inputs[index]
@@ -135,7 +138,7 @@ class _Placement:
                     )
                 )
             case Fixed():
-                self._fixed(node, name, fmt, rule)
+                self._fixed(node, value, fmt, note, rule)
             case Own() | Joined():
                 fused = self._is_fused(node)
                 why = (
@@ -143,7 +146,7 @@ class _Placement:
                     if fused
                     else f"{node.op_type} computes new values; their range is measured"
                 )
-                self._own(value, fmt, why)
+                self._own(value, fmt, why + note)
 
     def _own(self, value: ir.Value, fmt: TensorFormat, why: str) -> None:
         calibrator = self.calibrator or fmt.calibrator
@@ -164,14 +167,35 @@ class _Placement:
         else:
             self._add(ValuePlan(name, Role.ACTIVATION, Source.SHARED, why, self.plan.root(source).format, of=(source,)))
 
-    def _fixed(self, node: ir.Node, name: str, fmt: TensorFormat, rule: Fixed) -> None:
-        row = self.target.row(node.op_type)
+    def _format(self, node: ir.Node, value: ir.Value) -> tuple[TensorFormat, str]:
+        """Format of what a node computes, and what to add to the reason."""
+        final = self.target.final
+        if final is None or self.layers.asked(node) or not self._is_final(value):
+            return self.layers.activation_format(node), ""
+        return final, f"; {final.type}, as no product reads these scores and small steps keep close classes apart"
+
+    def _is_final(self, value: ir.Value) -> bool:
+        """Whether a value is a vector of scores per sample that leaves the network, or only its last softmax reads."""
+        if sum(size > 1 for size in shape(value)[1:]) > 1:
+            return False
+        users = consumers(value)
+        return (
+            (is_output(value) or bool(users))
+            and all(
+                user.op_type in SCORING or isinstance(self.contracts[str(user.name)].output, Same) for user in users
+            )
+            and all(self._is_final(output) for user in users for output in user.outputs if output.name)
+        )
+
+    def _fixed(self, node: ir.Node, value: ir.Value, fmt: TensorFormat, note: str, rule: Fixed) -> None:
+        name, row = str(value.name), self.target.row(node.op_type)
         if row.scale is not None and row.zero_point is not None:
             params = QuantParams(fmt.type, row.scale, row.zero_point)  # type: ignore[arg-type]
             why = f"target {self.target.name} fixes the output of {node.op_type}"
         else:
             params = fixed_params(rule, fmt)
             why = f"{node.op_type} lies in [{rule.low:g}, {rule.high:g}) whatever the data"
+            why += note
         self._add(ValuePlan(name, Role.ACTIVATION, Source.FIXED, why, Format(fmt.type, fmt.scheme), params=params))
 
     def _constants(self, node: ir.Node) -> None:

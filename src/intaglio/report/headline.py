@@ -57,7 +57,7 @@ def _accuracy(facts: Facts) -> Iterator[Tile]:
 
 def _agreement(facts: Facts) -> Iterator[Tile]:
     for pair, value in facts.agreement.items():
-        yield Tile("Agreement", f"{value:.2f} %", (f"same prediction: {pair}",))
+        yield Tile(words.clean(f"{pair.capitalize()} agree"), f"{value:.2f} %", ("the same prediction",))
 
 
 def _costs(facts: Facts) -> Iterator[Tile]:

@@ -12,8 +12,9 @@ from intaglio.report import words
 from intaglio.report.values import Row
 
 HEIGHT, TOP, BOTTOM, LEFT, RIGHT = 260, 24, 40, 52, 16
-STEP, NARROW, WIDE = 14, 640, 2400  # pixels between values, and the least and greatest width of a drawing
-LABELLED = 2  # the weakest so many are named in the drawing
+NARROW, COMFORTABLE = 560, 1100  # pixels: the least width of a drawing, and the width up to which values have ROOM
+ROOM, STEP = 40, 12  # pixels from value to value, in short networks and in long ones
+LABELLED, APART = 3, 220  # so many of the weakest values are named in the drawing, as far apart as names are long
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ def sqnr_plot(layers: Sequence[LayerDifference], rows: Sequence[Row]) -> Plot | 
     finite = [layer.sqnr for layer in shown if math.isfinite(layer.sqnr)] or [0.0]
     low = min(0.0, 10 * math.floor(min(finite) / 10))
     high = max(low + 20, 10 * math.ceil((max(finite) + 2) / 10))
-    width = min(max(NARROW, LEFT + RIGHT + STEP * len(shown)), WIDE)
+    width = LEFT + RIGHT + max(min(ROOM * len(shown), COMFORTABLE), STEP * len(shown))
+    width = max(width, NARROW)
     right, bottom = width - RIGHT, HEIGHT - BOTTOM
 
     def x(i: float) -> float:
@@ -77,10 +79,11 @@ def sqnr_plot(layers: Sequence[LayerDifference], rows: Sequence[Row]) -> Plot | 
         return round(bottom - (bottom - TOP) * (min(max(ratio, low), high) - low) / (high - low), 1)
 
     numbers = {row.name: row.number for row in rows}
-    weakest = {layer.name for layer in sorted(shown, key=lambda layer: layer.sqnr)[:LABELLED]}
-    points = tuple(
-        _point(x(i), y(layer.sqnr), layer, numbers, layer.name in weakest, width) for i, layer in enumerate(shown)
-    )
+    labelled: list[int] = []
+    for i in sorted(range(len(shown)), key=lambda i: shown[i].sqnr):
+        if len(labelled) < LABELLED and all(abs(x(i) - x(j)) > APART for j in labelled):
+            labelled.append(i)
+    points = tuple(_point(x(i), y(layer.sqnr), layer, numbers, i in labelled, width) for i, layer in enumerate(shown))
     worst = min(shown, key=lambda layer: layer.sqnr)
     return Plot(
         width=width,
@@ -97,9 +100,7 @@ def sqnr_plot(layers: Sequence[LayerDifference], rows: Sequence[Row]) -> Plot | 
     )
 
 
-def _point(
-    x: float, y: float, layer: LayerDifference, numbers: dict[str, int], labelled: bool, width: int
-) -> Point:
+def _point(x: float, y: float, layer: LayerDifference, numbers: dict[str, int], labelled: bool, width: int) -> Point:
     name = words.clean(layer.name)
     anchor = "start" if x < width / 3 else "end" if x > 2 * width / 3 else "middle"
     return Point(

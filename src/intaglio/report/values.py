@@ -91,10 +91,8 @@ def _walk(graph: Graph) -> Iterator[tuple[str, str, str, str]]:
     for value in graph.inputs:
         yield str(value.name), "input", "", _shape(value.shape)
     for node in graph.nodes:
-        for value in node.inputs:
-            if value is not None and value.const_value is not None:
-                yield str(value.name), node.op_type, str(node.name), _shape(value.shape)
-        for value in node.outputs:
+        constants = [value for value in node.inputs if value is not None and value.const_value is not None]
+        for value in (*constants, *node.outputs):
             if value.name:
                 yield str(value.name), node.op_type, str(node.name), _shape(value.shape)
 
@@ -158,9 +156,10 @@ def _zero_point(params: QuantParams) -> str:
 def _range(params: QuantParams) -> tuple[float, float]:
     """The least and the greatest real number that any code stands for."""
     scale, zero_point = params.scale.astype(float), params.zero_point.astype(float)
-    return float((scale * (params.type.qmin - zero_point)).min()), float((scale * (params.type.qmax - zero_point)).max())
+    low, high = scale * (params.type.qmin - zero_point), scale * (params.type.qmax - zero_point)
+    return float(low.min()), float(high.max())
 
 
 def _difference(layer: LayerDifference) -> str:
-    most = f"{words.number(layer.steps)} steps" if layer.steps is not None else words.number(layer.largest)
-    return f"at most {most}, {layer.equal:.0f} % equal"
+    most = f"{layer.steps:.1f} steps" if layer.steps is not None else words.number(layer.largest)
+    return f"\N{LESS-THAN OR EQUAL TO} {most}, {layer.equal:.0f} % equal"

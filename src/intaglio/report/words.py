@@ -30,7 +30,7 @@ def decibels(x: float) -> str:
         return "not a number"
     if math.isinf(x):
         return "equal" if x > 0 else "no signal"
-    return f"{x:.1f} dB".replace("-", MINUS)
+    return f"{x:.1f}\N{NO-BREAK SPACE}dB".replace("-", MINUS)
 
 
 def size(n: float) -> str:
@@ -43,7 +43,9 @@ def size(n: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds, or minutes and hours where it took long."""
+    """Milliseconds, seconds, minutes or hours."""
+    if seconds < 0.95:
+        return f"{1000 * seconds:.0f} ms"
     if seconds < 120:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes = round(seconds / 60)

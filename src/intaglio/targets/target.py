@@ -102,6 +102,8 @@ class Target(_Strict):
         accumulator: bits of the accumulator; 64 allows 16-bit activations whose sums do not fit 32.
         activations, weights: formats of computed tensors and of weights; the first is used unasked, the others
             where a layer is given another format.
+        final: format of the scores that a network returns (one vector per sample) and of what its last softmax reads;
+            no product reads them again, so small steps cost nothing and keep close classes apart.
         operators: rows by ONNX operator name.
     """
 
@@ -112,6 +114,7 @@ class Target(_Strict):
     accumulator: Literal[32, 64] = 32
     activations: Formats
     weights: Formats
+    final: TensorFormat | None = None
     operators: dict[str, OperatorRow] = {}
 
     def row(self, op_type: str) -> OperatorRow:

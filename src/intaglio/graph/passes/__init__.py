@@ -8,6 +8,7 @@ from intaglio.graph.edit import remove_unread
 from intaglio.graph.graph import Graph
 from intaglio.graph.passes.absorb_transposes import absorb_transposes
 from intaglio.graph.passes.canonicalize import canonicalize
+from intaglio.graph.passes.canonicalize_moves import canonicalize_moves
 from intaglio.graph.passes.fold_affine import fold_affine
 from intaglio.graph.passes.fold_constants import fold_constants
 from intaglio.graph.passes.fold_pads import fold_pads
@@ -16,6 +17,7 @@ from intaglio.graph.passes.fuse_normalization import fuse_normalization
 from intaglio.graph.passes.hoist_clamps import hoist_clamps
 from intaglio.graph.passes.make_batchnorm import make_batchnorm
 from intaglio.graph.passes.make_gemm import make_gemm
+from intaglio.graph.passes.make_global_pool import make_global_pool
 from intaglio.graph.passes.merge_affine import merge_affine
 from intaglio.graph.passes.merge_moves import merge_moves
 from intaglio.graph.passes.move_factors import move_factors
@@ -29,9 +31,11 @@ PASSES: tuple[Pass, ...] = (
     fold_constants,
     remove_no_ops,
     canonicalize,
+    canonicalize_moves,
     # Whole expressions first: later passes would take their constants apart.
     fuse_normalization,
     fuse_activations,
+    make_global_pool,
     # One layout next: behind a Transpose, a channel is not where the products have theirs.
     one_layout,
     merge_moves,

@@ -142,7 +142,8 @@ TABLE: tuple[Row, ...] = (
     Row("LeakyRelu", Op("Max", x, Op("Mul", x, Constant("alpha"))), _leaky),
     # relu(x) - a * relu(-x): a PRelu as Keras exports it
     *(
-        Row("PRelu", Op("Add", Op("Relu", x), Op("Mul", Op("Relu", minus), Constant("slope"))))
+        Row("PRelu", Op(kind, Op("Relu", x), Op("Mul", Op("Relu", minus), Constant(slope))))
+        for kind, slope in (("Add", "negated slope"), ("Sub", "slope"))
         for minus in (Op("Neg", x), _scaled(x, -1.0))
     ),
 )
@@ -165,7 +166,7 @@ def fuse_activations(graph: Graph) -> list[str]:
             changes.append(f"{where(node)} and {len(match.nodes) - 1} nodes before it are one {row.op_type}")
             inputs: list[ir.Value | None] = [match.value("x")]
             if row.op_type == "PRelu":
-                slope = -match.array("slope")
+                slope = match.array("slope") if "slope" in match.values else -match.array("negated slope")
                 inputs.append(add_constant(inner, f"{node.name}.slope", slope.astype(np.float32)))
             fused = insert(inner, node, row.op_type, inputs, attributes, name=f"{node.name}.{row.op_type.lower()}")
             name = str(node.name)

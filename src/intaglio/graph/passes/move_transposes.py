@@ -1,7 +1,7 @@
 """Transposes and Reshapes around each other, as attention layers write them, with as few axes as they need.
 
     Reshape (B, H, N, D) to (B H, N, D) -> Transpose -> Reshape to (B, H, D, N)     is one Transpose
-    Transpose -> Slice of one position -> Reshape without that axis                 is Slice, Reshape, Transpose
+    Transpose -> Slice of one position -> Reshape                                   is Slice, Reshape, Transpose
     Transpose -> Reshape without axes of size 1                                     is Reshape, Transpose
 
 The batch stays in axis 0 afterwards, where it can.
@@ -79,19 +79,27 @@ def _dropped(before: tuple[int, ...], after: tuple[int, ...]) -> list[int] | Non
 
 
 def _behind_reshape(graph: ir.Graph, node: ir.Node) -> str | None:
-    """A Reshape that only drops axes of size 1 moves in front of the Transpose."""
+    """A Reshape that only drops axes of size 1 moves in front of the Transpose; the batch stays where it is."""
     perm = attribute(node, "perm")
     reshape = single_consumer(node.outputs[0])
     source = node.inputs[0]
-    if reshape is None or source is None or reshape.op_type != "Reshape" or reshape.inputs[0] is not node.outputs[0]:
+    if reshape is None or source is None or not _reshapes(reshape, node.outputs[0]):
         return None
-    gone = _dropped(shape(node.outputs[0]), shape(reshape.outputs[0]))
-    if gone is None or (perm[0] == 0 and 0 in gone):  # the batch stays in front
+    dropped = _dropped(shape(node.outputs[0]), shape(reshape.outputs[0]))
+    gone = [axis for axis in dropped or () if perm[axis] != 0]
+    if not gone:
         return None
     name = str(reshape.name)
-    result = _without_axes(graph, reshape, source, perm, gone, name)
-    replace(graph, reshape.outputs[0], result)
+    _replace_reshape(graph, reshape, _without_axes(graph, reshape, source, perm, gone, name))
     return f"behind [Reshape '{name}']"
+
+
+def _replace_reshape(graph: ir.Graph, reshape: ir.Node, result: ir.Value) -> None:
+    """Let a value stand for what a Reshape computed, through another Reshape where the sizes still differ."""
+    sizes = list(shape(reshape.outputs[0]))
+    if list(shape(result)) != sizes:
+        result = _reshape(graph, reshape, result, sizes, f"{reshape.name}.further")
+    replace(graph, reshape.outputs[0], result)
 
 
 def _without_axes(
@@ -109,7 +117,7 @@ def _without_axes(
 
 
 def _behind_slices(graph: ir.Graph, node: ir.Node) -> str | None:
-    """Slices of one position, each read by Reshapes without that axis only, move in front of the Transpose."""
+    """Slices of one position, each read by Reshapes only, move in front of the Transpose, and the axis goes."""
     perm, source = attribute(node, "perm"), node.inputs[0]
     users = consumers(node.outputs[0])
     if source is None or node.outputs[0].is_graph_output() or not users:
@@ -117,7 +125,7 @@ def _behind_slices(graph: ir.Graph, node: ir.Node) -> str | None:
     axes: dict[ir.Node, int] = {}
     for user in users:
         axis = _one_position(user, node.outputs[0])
-        if axis is None or not all(_drops(reader, user, axis) for reader in consumers(user.outputs[0])):
+        if axis is None or not all(_reshapes(reader, user.outputs[0]) for reader in consumers(user.outputs[0])):
             return None
         if user.outputs[0].is_graph_output() or not consumers(user.outputs[0]):
             return None
@@ -133,7 +141,7 @@ def _behind_slices(graph: ir.Graph, node: ir.Node) -> str | None:
         user.outputs[0].shape = ir.Shape(sizes)
         for reader in consumers(user.outputs[0]):
             result = _without_axes(graph, reader, user.outputs[0], perm, [axis], str(reader.name))
-            replace(graph, reader.outputs[0], result)
+            _replace_reshape(graph, reader, result)
     return text
 
 
@@ -147,9 +155,8 @@ def _one_position(node: ir.Node, value: ir.Value) -> int | None:
     return int(axes[0])
 
 
-def _drops(node: ir.Node, source: ir.Node, axis: int) -> bool:
-    sizes = shape(source.outputs[0])
-    return node.op_type == "Reshape" and shape(node.outputs[0]) == (*sizes[:axis], *sizes[axis + 1 :])
+def _reshapes(node: ir.Node, value: ir.Value) -> bool:
+    return node.op_type == "Reshape" and not node.domain and node.inputs[0] is value
 
 
 _RULES = (_unmerge, _behind_slices, _behind_reshape)

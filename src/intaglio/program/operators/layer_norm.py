@@ -1,12 +1,13 @@
 """Layer normalization over the last axis of n elements.   y = (x - mean) / sqrt(variance + eps) * gain + bias
 
     D[i] = n x[i] - sum x                                   n (x[i] - mean), exact; the zero point drops out
-    V = n sum x^2 - (sum x)^2 + epsilon                     n^2 (variance + eps), epsilon = n^2 eps / s_x^2, at least 1
-    m = V << 2h in [2**60, 2**62);  r = 2**61 / floor(sqrt(m))                       1 / sqrt(V) = r 2**(h - 61)
-    N[i] = (D[i] r + half) >> (61 - h - p)                  the normalized value in Q(p); |N| <= sqrt(n) 2**p
+    V = ((n sum x^2 - (sum x)^2) << 2j) + epsilon           n^2 (variance + eps) / s_x^2 in Q(2j), epsilon at least 1
+    m = V << 2h in [2**60, 2**62);  r = 2**61 / floor(sqrt(m))                    1 / sqrt(V) = r 2**(h - 61)
+    N[i] = rounding (D[i] r) >> max(61 - h - j - p, 0)      the normalized value in Q(p); |N| <= sqrt(n) 2**p
     y = clamp(z_y + (N[i] gain[i] + bias[i]) * M, low, high)
 
-Mean and variance are exact; square root and reciprocal are exact to 2**-30. The gains are 16-bit codes.
+Mean and variance are exact; square root and reciprocal are exact to 2**-30. The gains are 16-bit codes. The shift is
+negative only in a row of equal elements, where D is 0.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class LayerNorm(Operator):
     Args:
         gain: int16, (n,).
         bias: int32 (int64 where `requantize` is wide), (n,), on the grid of N * gain.
-        epsilon: an integer of at least 1.
+        epsilon: an integer of at least 1: n^2 eps / s_x^2 in Q(2j).
+        spread: j, 0 to 30: bits that V has behind the point, halved; as many as its 62 bits have room for.
         precision: p, 1 to 16.
         y_zero_point: of the output.
         requantize: M, ().
@@ -51,6 +53,7 @@ class LayerNorm(Operator):
     gain: Ints
     bias: Ints
     epsilon: int
+    spread: int
     precision: int
     y_zero_point: int
     requantize: Requantize
@@ -85,8 +88,9 @@ class LayerNorm(Operator):
         """
         gain = np.asarray(gain, np.float64)
         n = gain.size
-        epsilon_q = max(1, round(n * n * epsilon / scale_of(x) ** 2))
-        if n << x.type.bits > 1 << 31 or (n * n << 2 * x.type.bits - 2) + epsilon_q >= 1 << 62:
+        exact = n * n * epsilon / scale_of(x) ** 2
+        spread = next((j for j in range(30, -1, -1) if _largest(n, x.type, j) + exact * 4.0**j < 1 << 61), None)
+        if spread is None or n << x.type.bits > 1 << 31:
             raise LoweringError(f"layer_norm: {n} elements of {x.type} with epsilon {epsilon} exceed 62 bits")
         gain_scale = float(np.abs(gain).max()) / GAIN_MAX or 1.0
         if rule is Rule.SHIFT:
@@ -107,7 +111,8 @@ class LayerNorm(Operator):
         return cls(
             gain=gain_q.astype(np.int16),
             bias=bias_q.astype(np.int64 if wide else np.int32),
-            epsilon=epsilon_q,
+            epsilon=max(1, round(exact * 4.0**spread)),
+            spread=spread,
             precision=precision,
             y_zero_point=zero_point_of(y),
             requantize=counted(2.0**-precision * gain_scale / scale_of(y), rule, wide=wide),
@@ -136,14 +141,17 @@ class LayerNorm(Operator):
             f"got {self.gain.shape} and {self.bias.shape}",
         )
         self.expect(n >= 1 and 1 <= self.precision <= 16, f"expected a precision of 1 to 16, got {self.precision}")
-        self.expect(1 <= self.epsilon < 1 << 62, f"expected a positive epsilon, got {self.epsilon}")
+        self.expect(
+            1 <= self.epsilon < 1 << 62 and 0 <= self.spread <= 30,
+            f"expected a positive epsilon and a spread of 0 to 30, got {self.epsilon} and {self.spread}",
+        )
         self.expect(self.requantize.multiplier.shape == (), "expected one multiplier")
 
     def check_types(self, *inputs: IntType) -> None:
         """V fits 62 bits."""
         n, bits = self.gain.size, inputs[0].bits
         self.expect(
-            bits <= 16 and n << bits <= 1 << 31 and (n * n << 2 * bits - 2) + self.epsilon < 1 << 62,
+            bits <= 16 and n << bits <= 1 << 31 and _largest(n, inputs[0], self.spread) + self.epsilon < 1 << 62,
             f"{n} elements of {inputs[0]} exceed 62 bits",
         )
 
@@ -157,10 +165,11 @@ class LayerNorm(Operator):
         n = x.shape[-1]
         total = x.sum(axis=-1, keepdims=True)
         deviation = n * x - total
-        variance = n * (x * x).sum(axis=-1, keepdims=True) - total * total + self.epsilon
+        variance = ((n * (x * x).sum(axis=-1, keepdims=True) - total * total) << (2 * self.spread)) + self.epsilon
         half = (61 - floor_log2(variance)) >> 1
         reciprocal = (np.int64(1) << 61) // integer_sqrt(variance << (2 * half))
-        normal = rounding_shift_right(deviation * reciprocal, 61 - half - self.precision)
+        right = np.maximum(61 - half - self.spread - self.precision, 0)
+        normal = rounding_shift_right(deviation * reciprocal, right)
         return self.requantize.apply(normal * self.gain + self.bias, self.y_zero_point, self.low, self.high, self.out)
 
     @classmethod
@@ -176,6 +185,11 @@ class LayerNorm(Operator):
                 data[1, 0, :] = type.qmin
                 data[1, 0, 0] = type.qmax
                 yield operator, (data,)
+
+
+def _largest(n: int, type: IntType, spread: int) -> int:
+    """The largest V without epsilon: half of the elements at either end of the type."""
+    return n * n << 2 * type.bits - 2 + 2 * spread
 
 
 def _bound(gain: NDArray[np.int64], bias: NDArray[np.int64], precision: int) -> int:

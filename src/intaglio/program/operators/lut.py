@@ -7,7 +7,8 @@ Up to 8 bits:       y = table[x - qmin]
 A table of 513 knots is interpolated between; each knot is moved by half the error in the middle of its interval, which
 halves the largest error. For a function with second derivative f'' the error is then at most
 h**2 / 16 * max |f''| / s_y plus 2 steps (roundings of the knots, their shifts and the interpolation), h = 2**s * s_x.
-A function that jumps within an interval is wrong there by up to the jump: give it 8-bit inputs.
+Where the result begins to saturate within an interval the corner is cut, by at most |f'| h / (4 s_y) steps. A function
+that jumps within an interval is wrong there by up to the jump: give it 8-bit inputs.
 
 Source: TensorFlow Lite, LUTPopulate and LUTLookup (16 bits).
 """

@@ -1,0 +1,73 @@
+"""QDQ and QOperator ONNX files to Graph and Plan."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+from intaglio.errors import ModelError
+from intaglio.frontends.onnx import load_onnx
+from intaglio.frontends.quantized import is_quantized
+from intaglio.graph import Graph
+from intaglio.graph.edit import remove_unread
+from intaglio.graph.passes.canonicalize import canonicalize
+from intaglio.graph.passes.fold_constants import fold_constants
+from intaglio.graph.passes.fuse_activations import fuse_activations
+from intaglio.graph.passes.fuse_normalization import fuse_normalization
+from intaglio.graph.passes.hoist_clamps import hoist_clamps
+from intaglio.graph.passes.remove_no_ops import remove_no_ops
+from intaglio.imports.pairs import merge_twins, settle_weights, standardize
+from intaglio.imports.qoperators import expand_qoperators
+from intaglio.imports.represent import represent
+from intaglio.imports.strip import strip
+from intaglio.plan import Plan, Source
+
+# While the QuantizeLinear nodes still stand between, no pass can join operators across a value that the file rounds.
+# Passes that would change a weight or the form of a product are not among these: its integers shall stay.
+_BEFORE = (
+    expand_qoperators,
+    standardize,
+    merge_twins,
+    settle_weights,
+    fold_constants,
+    remove_no_ops,
+    canonicalize,
+    fuse_normalization,
+    fuse_activations,
+    hoist_clamps,
+)
+
+
+def load_quantized_graph(path: str | os.PathLike[str]) -> tuple[Graph, Plan, list[str]]:
+    """Read an ONNX file that another tool quantized, in QDQ or QOperator form.
+
+    Args:
+        path: of the file.
+    Returns:
+        The float Graph (weights are what their codes stand for), the Plan with the file's own parameters, and what
+        was done.
+    Raises:
+        ModelError: the file cannot be read, nothing in it is quantized, it is quantized dynamically, or it leaves
+            values float; the text lists them.
+        UnsupportedOperatorError: an operator that Intaglio does not have.
+    """
+    graph = load_onnx(path, keep_quantized=True)
+    kinds = Counter(node.op_type for node in graph.nodes if is_quantized(node))
+    if not kinds:
+        raise ModelError(
+            f"{os.fspath(path)}: expected a network that another tool quantized, got one without QuantizeLinear or "
+            "QLinear operators; load it with intaglio.load and quantize it with intaglio.quantize"
+        )
+    history = [f"the file holds {', '.join(f'{n} {kind}' for kind, n in sorted(kinds.items()))}"]
+    for run in _BEFORE:
+        changes = run(graph)
+        if changes:
+            remove_unread(graph.model.graph)
+            graph.model.graph.sort()
+        history += changes
+    stripped = strip(graph)
+    plan = represent(stripped)
+    graph.model.graph.sort()
+    graph.verify()
+    own = sum(value.source is Source.OWN for value in plan.values.values())
+    return graph, plan, [*history, *stripped.notes, f"{own} values and weights have the parameters of the file"]

@@ -1,0 +1,289 @@
+"""QuantizeLinear and DequantizeLinear nodes out of the graph; what they said is kept beside it.
+
+A value of codes stands for a real one: behind a QuantizeLinear for that node's input, behind an operator that only
+moves codes (Reshape, MaxPool, ...) for the same operator's real result, which has the same parameters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from intaglio.errors import ModelError, UnsupportedOperatorError
+from intaglio.graph import Graph, attribute, constant, shape
+from intaglio.graph.access import input_value, where
+from intaglio.graph.edit import (
+    add_constant,
+    insert,
+    remove_unread,
+    replace,
+    split_shared_constants,
+    unique_name,
+    value_names,
+)
+from intaglio.imports.names import plain_name
+from intaglio.imports.pairs import DEQUANTIZE, QUANTIZE
+from intaglio.imports.parameters import TYPES, narrowed, read_params
+from intaglio.number import IntType, QuantParams
+from intaglio.ops import Joined, Same, float_operator
+
+
+@dataclass
+class Stripped:
+    """A float graph and what its file said.
+
+    Args:
+        graph: in normal form, weights as the real numbers that their codes stand for.
+        params: by value, of computed values and inputs.
+        constants: by value, of what is constant.
+        notes: sentences for the history.
+    """
+
+    graph: Graph
+    params: dict[ir.Value, QuantParams] = field(default_factory=dict)
+    constants: dict[ir.Value, QuantParams] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def strip(graph: Graph) -> Stripped:
+    """Take the pairs out of a graph, in place.
+
+    Raises:
+        ModelError: codes that are computed with, or read otherwise than they were written.
+    """
+    return _Strip(graph).run()
+
+
+class _Strip:
+    def __init__(self, graph: Graph) -> None:
+        self.inner = graph.model.graph
+        self.result = Stripped(graph)
+        self.real: dict[ir.Value, ir.Value] = {}  # the real value that a value of codes stands for
+        self.codes: dict[ir.Value, QuantParams] = {}  # and the parameters with which it was written
+        self.renamed: list[tuple[ir.Node, str]] = []
+
+    def run(self) -> Stripped:
+        for value in self.inner.inputs:
+            if value.dtype != ir.DataType.FLOAT:
+                self._integer_input(value)
+        for node in self.result.graph.nodes:
+            if node.op_type == QUANTIZE:
+                self._quantize(node)
+            elif node.op_type == DEQUANTIZE:
+                self._dequantize(node)
+            elif any(value in self.real for value in node.inputs if value is not None):
+                self._on_codes(node)
+        self._outputs()
+        remove_unread(self.inner)
+        split_shared_constants(self.inner)
+        for node, name in self.renamed:
+            node.name = name
+        for value in list(self.result.params):
+            producer = value.producer()
+            if producer is not None and producer.graph is None:
+                del self.result.params[value]  # nobody read it
+        return self.result
+
+    def _integer_input(self, value: ir.Value) -> None:
+        if TYPES.get(value.dtype) is None:  # type: ignore[arg-type]
+            raise ModelError(f"input '{value.name}': expected float numbers or codes of 4 to 16 bits, got {value.dtype}")
+        self.real[value] = value
+        self.result.notes.append(f"input '{value.name}' is given as {value.dtype.name.lower()} in the file, real here")  # type: ignore[union-attr]
+
+    # Pairs
+
+    def _quantize(self, node: ir.Node) -> None:
+        source, output, params = node.inputs[0], node.outputs[0], read_params(node)
+        assert source is not None
+        if source in self.real:
+            raise ModelError(f"{where(node)} expected real numbers, got the codes '{source.name}'")
+        known = self.result.params.get(source)
+        if known is None:
+            self.result.params[source] = params
+        elif known != params:
+            source = self._requantized(node, source, params)
+        self.real[output], self.codes[output] = source, params
+
+    def _requantized(self, node: ir.Node, source: ir.Value, params: QuantParams) -> ir.Value:
+        """The value on a second grid: a Clip to what the codes reach, which changes nothing but can have parameters."""
+        copy = requantization(self.inner, node, source, params, f"{source.name}.requantized")
+        self.result.params[copy] = params
+        self.result.notes.append(f"'{source.name}' is read on two grids: '{copy.name}' is the second one")
+        return copy
+
+    def _dequantize(self, node: ir.Node) -> None:
+        source, output, params = node.inputs[0], node.outputs[0], read_params(node)
+        assert source is not None
+        if source.is_initializer():
+            self._constant(node, source, params)
+            return
+        real = self.real.get(source)
+        if real is None:
+            raise ModelError(
+                f"{where(node)} expected codes that a QuantizeLinear wrote, got '{source.name}', which is computed with integers"
+            )
+        written = self.codes.get(source)
+        if written is None:  # an input of codes: the first reader says what they mean
+            self.codes[source] = self.result.params[real] = params
+        elif not _same_grid(written, params):
+            raise ModelError(
+                f"{where(node)} expected to read '{source.name}' as it was written ({_text(written)}), got {_text(params)}; "
+                "a factor hidden in the scales is not supported: write it as a Mul"
+            )
+        self._replace(output, real)
+
+    def _replace(self, output: ir.Value, real: ir.Value) -> None:
+        """Let readers of a rounded value read the real one, which takes its name where that is an output's."""
+        if not output.is_graph_output():
+            output.replace_all_uses_with(real)
+        elif real.is_graph_input() or real.is_graph_output():
+            copy = requantization(self.inner, output.producer(), real, self.result.params[real], f"{output.name}.copy")  # type: ignore[arg-type]
+            self.result.params[copy] = self.result.params[real]
+            replace(self.inner, output, copy)
+        else:
+            replace(self.inner, output, real)
+
+    def _constant(self, node: ir.Node, codes: ir.Value, params: QuantParams) -> None:
+        """A constant of codes becomes the real numbers that they stand for, one constant for each reader."""
+        array = constant(codes)
+        assert array is not None
+        integers = array.astype(np.int32)
+        params = tight(params, integers)
+        output = node.outputs[0]
+        name = plain_name(str(codes.name))
+        name = plain_name(str(output.name)) if name == codes.name else name
+        output.name = unique_name(f"{output.name}.read", value_names(self.inner))  # the constant may want its name
+        for use in list(output.uses()):
+            value = add_constant(self.inner, name, real_numbers(params, integers))
+            use.node.replace_input_with(use.idx, value)
+            self.result.constants[value] = params
+
+    # Operators between codes
+
+    def _on_codes(self, node: ir.Node) -> None:
+        """An operator that reads codes: allowed where it moves or compares them."""
+        if node.op_type == "Clip":
+            self._clip(node)
+            return
+        try:
+            contract = float_operator(node).contract(node)
+        except UnsupportedOperatorError:
+            contract = None
+        moves = contract is not None and isinstance(contract.output, (Same, Joined))
+        sources = [value for value in node.inputs if value in self.real]
+        grids = [self.codes.get(value) for value in sources if value is not None]
+        if node.op_type not in ("ArgMax", "Pad") and not moves or any(g is None or g != grids[0] for g in grids):
+            raise ModelError(
+                f"{where(node)} expected real numbers, or codes on one grid to be moved, got it computing with the codes of "
+                f"{', '.join(repr(str(v.name)) for v in sources if v is not None)}; use DequantizeLinear before and "
+                "QuantizeLinear behind it"
+            )
+        params = grids[0]
+        assert params is not None
+        twin = self._real_twin(node)
+        if node.op_type == "Pad":
+            self._pad_value(node, twin, params)
+        for output, real in zip(node.outputs, twin.outputs, strict=True):
+            if node.op_type == "ArgMax":
+                replace(self.inner, output, real)
+                continue
+            self.real[output], self.codes[output] = real, params
+            self.result.params[real] = params
+
+    def _real_twin(self, node: ir.Node) -> ir.Node:
+        """The same operator on the real values; the one on codes goes when nobody reads it any more."""
+        inputs = [self.real.get(value, value) if value is not None else None for value in node.inputs]
+        attributes = {name: attribute(node, name) for name in node.attributes}
+        if node.op_type == "Pad":
+            inputs = inputs[:2]  # what it pads with follows
+        name = plain_name(str(node.outputs[0].name))
+        twin = insert(self.inner, node, node.op_type, inputs, attributes, name=name, outputs=len(node.outputs))
+        self.renamed.append((twin, str(node.name)))
+        return twin
+
+    def _pad_value(self, node: ir.Node, twin: ir.Node, params: QuantParams) -> None:
+        """Padding with a code is padding with what it stands for."""
+        if attribute(node, "mode", "constant") != "constant":
+            return
+        value = constant(input_value(node, 2))
+        code = 0 if value is None else int(value.reshape(-1)[0])
+        real = params.dequantize(np.array(code))
+        if real != 0.0:
+            twin.resize_inputs(3)
+            twin.replace_input_with(2, add_constant(self.inner, f"{node.name}.value", real))
+
+    def _clip(self, node: ir.Node) -> None:
+        """A Clip of codes: fewer codes than the type has, or an activation."""
+        source, output = node.inputs[0], node.outputs[0]
+        assert source is not None
+        params = self.codes.get(source)
+        if params is None:
+            raise ModelError(f"{where(node)} expected codes that a QuantizeLinear wrote, got '{source.name}'")
+        bounds = [constant(input_value(node, index)) for index in (1, 2)]
+        low, high = (
+            default if bound is None else int(bound.reshape(-1)[0])
+            for bound, default in zip(bounds, (params.type.qmin, params.type.qmax), strict=True)
+        )
+        real = self.real[source]
+        fewer = narrowed(params, low, high)
+        maker = source.producer()
+        if fewer is not None and maker is not None and maker.op_type == QUANTIZE and len(source.uses()) == 1:
+            self.result.params[real] = fewer
+            self.real[output], self.codes[output] = real, fewer
+            return
+        ends = params.dequantize(np.array([low, high]))
+        limits = [add_constant(self.inner, f"{node.name}.{w}", e) for w, e in zip(("low", "high"), ends, strict=True)]
+        clip = insert(self.inner, node, "Clip", [real, *limits], name=plain_name(str(output.name)))
+        self.real[output], self.codes[output] = clip.outputs[0], params
+        self.result.params[clip.outputs[0]] = params
+
+    def _outputs(self) -> None:
+        """Outputs of codes become real ones."""
+        for value in list(self.inner.outputs):
+            if value in self.real:
+                name, real = str(value.name), self.real[value]
+                if real is not value:
+                    self._replace(value, real)
+                self.result.notes.append(f"output '{name}' is given as codes in the file, real here")
+
+
+def tight(params: QuantParams, codes: NDArray[np.int32]) -> QuantParams:
+    """The type without its most negative code where no element has it (the narrow range that most tools use)."""
+    kind = params.type
+    if not kind.signed or kind.bits == 32 or params.zero_point.any() or not codes.size or int(codes.min()) == kind.qmin:
+        return params
+    return QuantParams(IntType(kind.bits, narrow=True), params.scale, params.zero_point, params.granularity)
+
+
+def real_numbers(params: QuantParams, codes: NDArray[np.int32]) -> NDArray[np.float32]:
+    """What codes stand for. Codes of a bias may need more than float32's 24 bits, and rounding once keeps them exact."""
+    if params.type.bits < 32:
+        return params.dequantize(codes)
+    scale = params.granularity.expand(params.scale, codes.shape)
+    return np.asarray(codes * scale.astype(np.float64)).astype(np.float32)
+
+
+def requantization(graph: ir.Graph, before: ir.Node, source: ir.Value, params: QuantParams, name: str) -> ir.Value:
+    """A Clip to the whole range of the parameters: the source, that may have parameters of its own once more."""
+    low, high = params.range
+    bounds = [add_constant(graph, f"{name}.{which}", np.asarray(end)) for which, end in (("low", low), ("high", high))]
+    node = insert(graph, before, "Clip", [source, *bounds], name=name)
+    assert shape(node.outputs[0]) == shape(source)
+    return node.outputs[0]
+
+
+def _same_grid(a: QuantParams, b: QuantParams) -> bool:
+    """Whether two parameters map codes to the same numbers; how many codes there are may differ."""
+    same = a.granularity == b.granularity and np.array_equal(a.scale, b.scale)
+    return same and np.array_equal(a.zero_point, b.zero_point)
+
+
+def _text(params: QuantParams) -> str:
+    if params.scale.size > 1:
+        return f"{params.type}, {params.scale.size} scales"
+    return f"{params.type}, scale {float(params.scale):.6g}, zero point {int(params.zero_point)}"
+
+

@@ -1,0 +1,482 @@
+"""`integer` against real arithmetic: a plain NumPy formula over dequantized inputs, quantized at the end.
+
+Each case yields (operator, integer inputs, real result, output parameters, steps): how far apart the two may be. One
+rounding of an exact accumulator differs from rounding half to even by at most one step (a tie, or a factor of 31 bits);
+where there are more roundings the count stands beside the number.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams, Rule
+from intaglio.program import OPERATORS, Operator
+from intaglio.program.operators.add import Add
+from intaglio.program.operators.argmax import ArgMax
+from intaglio.program.operators.average_pool2d import AveragePool2d
+from intaglio.program.operators.clamp import Clamp
+from intaglio.program.operators.concat import Concat
+from intaglio.program.operators.conv2d import Conv2d
+from intaglio.program.operators.conv_transpose2d import ConvTranspose2d
+from intaglio.program.operators.dense import Dense
+from intaglio.program.operators.depth_to_space import DepthToSpace
+from intaglio.program.operators.expand import Expand
+from intaglio.program.operators.gather import Gather
+from intaglio.program.operators.layer_norm import LayerNorm
+from intaglio.program.operators.log_softmax import LogSoftmax
+from intaglio.program.operators.lut import Lut
+from intaglio.program.operators.matmul import MatMul
+from intaglio.program.operators.max_pool2d import MaxPool2d
+from intaglio.program.operators.mul import Mul
+from intaglio.program.operators.pad import Pad
+from intaglio.program.operators.prelu import PRelu
+from intaglio.program.operators.reduce_max import ReduceMax
+from intaglio.program.operators.reduce_sum import ReduceSum
+from intaglio.program.operators.requantize import Requantize
+from intaglio.program.operators.reshape import Reshape
+from intaglio.program.operators.resize_bilinear import ResizeBilinear
+from intaglio.program.operators.slice import Slice
+from intaglio.program.operators.softmax import Softmax
+from intaglio.program.operators.softmax_tflite import SoftmaxTflite
+from intaglio.program.operators.space_to_depth import SpaceToDepth
+from intaglio.program.operators.transpose import Transpose
+from intaglio.program.sampling import UINT16, codes, grid, params
+from intaglio.program.testing import assert_within_steps, single_operator_program
+
+Case = tuple[Operator, tuple[np.ndarray, ...], np.ndarray, QuantParams | None, int]
+RULES_AND_TYPES = [(Rule.HALF_UP, UINT8), (Rule.TFLITE, INT8), (Rule.SHIFT, INT8), (Rule.HALF_UP, INT16)]
+CASES: dict[str, Callable[[np.random.Generator], Iterator[Case]]] = {}
+
+
+def case(function: Callable[[np.random.Generator], Iterator[Case]]) -> Callable[[np.random.Generator], Iterator[Case]]:
+    CASES[function.__name__] = function
+    return function
+
+
+def real(p: QuantParams, q: np.ndarray) -> np.ndarray:
+    """What codes stand for, in float64."""
+    return p.scale.astype(np.float64) * (q.astype(np.float64) - p.zero_point)
+
+
+def quantize(p: QuantParams, x: np.ndarray, operator: Operator) -> np.ndarray:
+    q = np.rint(x / float(p.scale)) + int(p.zero_point)
+    low, high = getattr(operator, "low", p.type.qmin), getattr(operator, "high", p.type.qmax)
+    return np.clip(q, max(low, p.type.qmin), min(high, p.type.qmax)).astype(np.int64)
+
+
+def conv(x: np.ndarray, w: np.ndarray, strides: Any, dilations: Any, pads: Any, groups: int) -> np.ndarray:
+    """Position by position. x (N, H, W, I), w (O, kh, kw, I/g)."""
+    top, left, bottom, right = pads
+    x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
+    o, kh, kw, each = w.shape
+    height = (x.shape[1] - (kh - 1) * dilations[0] - 1) // strides[0] + 1
+    width = (x.shape[2] - (kw - 1) * dilations[1] - 1) // strides[1] + 1
+    y = np.zeros((x.shape[0], height, width, o))
+    for i, j in itertools.product(range(height), range(width)):
+        rows = [i * strides[0] + u * dilations[0] for u in range(kh)]
+        columns = [j * strides[1] + v * dilations[1] for v in range(kw)]
+        seen = x[:, rows][:, :, columns]
+        for k in range(o):
+            g = k // (o // groups)
+            y[:, i, j, k] = (seen[..., g * each : (g + 1) * each] * w[k]).sum(axis=(1, 2, 3))
+    return y
+
+
+def weights(rng: np.random.Generator, rule: Rule, shape: tuple[int, ...]) -> tuple[QuantParams, np.ndarray, np.ndarray]:
+    """Parameters, codes and real values: per channel with zero points, per channel, or a power of two."""
+    o = shape[0]
+    if rule is Rule.SHIFT:
+        w = grid(INT8, 2.0**-6)
+    elif rule is Rule.TFLITE:
+        w = grid(IntType(8, narrow=True), rng.uniform(0.005, 0.03, o))
+    else:
+        w = grid(UINT8, rng.uniform(0.005, 0.03, o), 117)
+    q = codes(rng, w.type, shape)
+    scale, zero = (np.reshape(v, (-1, *[1] * (len(shape) - 1))) for v in (w.scale.astype(np.float64), w.zero_point))
+    return w, q, scale * (q - zero.astype(np.float64))
+
+
+def bias_on_grid(rng: np.random.Generator, x: QuantParams, w: QuantParams, o: int) -> np.ndarray:
+    """Real numbers that the bias' grid holds exactly, so that they add no rounding."""
+    step = float(x.scale) * np.broadcast_to(w.scale.astype(np.float64).reshape(-1), (o,))
+    return rng.integers(-3000, 3000, o) * step
+
+
+@case
+def conv2d(rng: np.random.Generator) -> Iterator[Case]:
+    geometry = [(1, 3, 4, 3, (2, 1), (1, 2), (1, 0, 2, 1)), (4, 4, 8, 3, (1, 2), (2, 1), (2, 1, 1, 1)), (2, 4, 6, 1, (1, 1), (1, 1), (0,) * 4)]
+    for (rule, type), (groups, i, o, k, strides, dilations, pads) in itertools.product(RULES_AND_TYPES, geometry):
+        x, y = params(rng, type, rule, symmetric=type is INT16), params(rng, type, rule, 0.5)
+        w, w_q, w_real = weights(rng, rule, (o, k, k, i // groups))
+        bias, x_q = bias_on_grid(rng, x, w, o), codes(rng, type, (2, 6, 7, i))
+        operator = Conv2d.from_real(
+            x, w, y, w_q, bias, rule, strides=strides, dilations=dilations, pads=pads, groups=groups, low=y.type.qmin + 9
+        )
+        yield operator, (x_q,), conv(real(x, x_q), w_real, strides, dilations, pads, groups) + bias, y, 1
+
+
+@case
+def conv_transpose2d(rng: np.random.Generator) -> Iterator[Case]:
+    geometry = [(1, 3, 4, 3, (2, 1), (1, 2), (1, 0, 2, 1)), (4, 4, 8, 3, (1, 3), (2, 1), (2, 1, 1, 1)), (2, 4, 6, 1, (2, 2), (1, 1), (0,) * 4)]
+    for (rule, type), (groups, i, o, k, strides, dilations, pads) in itertools.product(RULES_AND_TYPES, geometry):
+        extra = (strides[0] - 1, strides[1] - 1)
+        x, y = params(rng, type, rule, symmetric=type is INT16), params(rng, type, rule, 0.5)
+        w, w_q, w_real = weights(rng, rule, (o, k, k, i // groups))
+        bias, x_q = bias_on_grid(rng, x, w, o), codes(rng, type, (2, 4, 3, i))
+        operator = ConvTranspose2d.from_real(
+            x, w, y, w_q, bias, rule,
+            strides=strides, dilations=dilations, pads=pads, output_padding=extra, groups=groups,
+        )  # fmt: skip
+        # Its definition: the convolution, with turned weights, of the input with zeros between.
+        x_real = real(x, x_q)
+        spread = np.zeros((2, (4 - 1) * strides[0] + 1, (3 - 1) * strides[1] + 1, i))
+        spread[:, :: strides[0], :: strides[1]] = x_real
+        reach = [(k - 1) * d for d in dilations]
+        outer = (reach[0] - pads[0], reach[1] - pads[1], reach[0] - pads[2] + extra[0], reach[1] - pads[3] + extra[1])
+        room = tuple(max(0, p) for p in outer)
+        y_real = conv(spread, w_real[:, ::-1, ::-1], (1, 1), dilations, room, groups)
+        crop = [r - p for r, p in zip(room, outer, strict=True)]
+        y_real = y_real[:, crop[0] : y_real.shape[1] - crop[2], crop[1] : y_real.shape[2] - crop[3]]
+        yield operator, (x_q,), y_real + bias, y, 1
+
+
+@case
+def dense(rng: np.random.Generator) -> Iterator[Case]:
+    for (rule, type), shape in itertools.product(RULES_AND_TYPES, [(3, 20), (2, 3, 150), (7,)]):
+        x, y = params(rng, type, rule, symmetric=type is INT16), params(rng, INT8, rule, 0.5)
+        w, w_q, w_real = weights(rng, rule, (5, shape[-1]))
+        bias, x_q = bias_on_grid(rng, x, w, 5), codes(rng, type, shape)
+        yield Dense.from_real(x, w, y, w_q, bias, rule, high=100), (x_q,), real(x, x_q) @ w_real.T + bias, y, 1
+
+
+@case
+def matmul(rng: np.random.Generator) -> Iterator[Case]:
+    for (rule, type), (a_shape, b_shape) in itertools.product(
+        RULES_AND_TYPES, [((2, 5, 8), (2, 8, 3)), ((2, 3, 4, 70), (70, 2)), ((2, 1, 1, 9), (3, 9, 4))]
+    ):
+        a, b, y = params(rng, type, rule), params(rng, INT8, rule), params(rng, INT8, rule, 0.3)
+        a_q, b_q = codes(rng, type, a_shape), codes(rng, INT8, b_shape)
+        operator = MatMul.from_real(a, b, y, depth=a_shape[-1], rule=rule)
+        yield operator, (a_q, b_q), real(a, a_q) @ real(b, b_q), y, 1
+
+
+@case
+def add(rng: np.random.Generator) -> Iterator[Case]:
+    """Each operand is rounded to 2**-20 (2**-15) of the coarser step; then one rounding."""
+    for (rule, type), subtract, ratio in itertools.product(RULES_AND_TYPES, (False, True), (1.0, 0.3, 64.0, 1e-4)):
+        if rule is Rule.SHIFT:
+            ratio = 2.0 ** round(math.log2(ratio))
+        a, b = params(rng, type, rule), params(rng, type, rule, 0.05 * ratio)
+        y = params(rng, type, rule, 0.08 * max(1.0, ratio))
+        a_q, b_q = codes(rng, type, (2, 4, 5)), codes(rng, type, (2, 1, 5))
+        total = real(a, a_q) - real(b, b_q) if subtract else real(a, a_q) + real(b, b_q)
+        yield Add.from_real(a, b, y, rule=rule, subtract=subtract), (a_q, b_q), total, y, 1
+
+
+@case
+def mul(rng: np.random.Generator) -> Iterator[Case]:
+    for rule, type in [*RULES_AND_TYPES, (Rule.HALF_UP, UINT16)]:
+        a, b, y = params(rng, type, rule), params(rng, type, rule), params(rng, type, rule, 0.1)
+        a_q, b_q = codes(rng, type, (2, 40, 3)), codes(rng, type, (3,))
+        yield Mul.from_real(a, b, y, rule=rule), (a_q, b_q), real(a, a_q) * real(b, b_q), y, 1
+
+
+@case
+def requantize(rng: np.random.Generator) -> Iterator[Case]:
+    for (rule, type), out, ratio in itertools.product(RULES_AND_TYPES, (INT8, UINT8, INT16, IntType(4)), (0.01, 0.5, 1.0, 3.0, 200.0)):
+        if rule is Rule.SHIFT:
+            ratio = 2.0 ** round(math.log2(ratio))
+        x, y = params(rng, type, rule), params(rng, out, rule, 0.05 * ratio)
+        x_q = codes(rng, type, (2, 300))
+        yield Requantize.from_real(x, y, rule=rule), (x_q,), real(x, x_q), y, 1
+
+
+@case
+def clamp(rng: np.random.Generator) -> Iterator[Case]:
+    x = params(rng, INT8)
+    x_q = codes(rng, INT8, (2, 50))
+    yield Clamp(-20, 33), (x_q,), np.clip(real(x, x_q), *real(x, np.array([-20, 33]))), x, 0
+
+
+@case
+def lut(rng: np.random.Generator) -> Iterator[Case]:
+    """8 bits: the table is the rounded function. 16: h**2 / 16 max|f''| / s_y and 2 steps, |f''| <= 1 for all of these."""
+    for name, type in itertools.product(("sigmoid", "tanh", "gelu", "two"), (INT8, UINT8, IntType(4), INT16, UINT16, IntType(12))):
+        function = {
+            "sigmoid": lambda v: 1 / (1 + np.exp(-v)),
+            "tanh": np.tanh,
+            "gelu": lambda v: v * (1 + np.vectorize(math.erf)(v / math.sqrt(2))) / 2,
+            "two": lambda v: np.stack([np.tanh(v), -np.sin(v)]),
+        }[name]
+        x = params(rng, type, scale=8.0 / (1 << type.bits))
+        n = 1 << min(type.bits, 12)
+        x_q = np.concatenate([[type.qmin, type.qmax], np.sort(rng.integers(type.qmin, type.qmax + 1, n - 2))])
+        x_q = np.stack([x_q, x_q[::-1]], axis=-1).astype(type.dtype)[None]
+        for out in (INT8, INT16):
+            y = grid(out, 2.5 / (1 << out.bits)) if name != "gelu" else grid(out, 18.0 / (1 << out.bits))
+            steps = 0
+            if type.bits > 8:
+                h = float(x.scale) * 2.0 ** (type.bits - 9)
+                steps = math.floor(h * h / 16 * 1.2 / float(y.scale)) + 2
+            y_real = function(real(x, x_q)) if name != "two" else np.stack([function(real(x, x_q[..., c]))[c] for c in (0, 1)], -1)
+            yield Lut.from_real(x, y, function), (x_q,), y_real, y, steps
+
+
+def test_a_table_cuts_the_corner_where_saturation_begins_and_no_more() -> None:
+    x, y = grid(INT16, 8.0 / 65536), grid(INT16, 1.0 / 32768)
+    x_q = np.arange(-32768, 32768).astype(np.int16)
+    operator = Lut.from_real(x, y, lambda v: 3 * v)
+    apart = np.abs(operator.integer(x_q).astype(int) - quantize(y, 3 * real(x, x_q), operator))
+    h = 128 * float(x.scale)
+    assert 100 < apart.max() <= 3 * h / (4 * float(y.scale)) + 2
+    assert (apart > 2).sum() < 4 * 128  # two corners
+
+
+@case
+def prelu(rng: np.random.Generator) -> Iterator[Case]:
+    for (rule, type), slope in itertools.product(RULES_AND_TYPES, (0.25, np.array([0.5, 0.0, -2.0]), np.array([0.3, -0.1, 1.0]))):
+        x, y = params(rng, type, rule), params(rng, type, rule)
+        x_q = codes(rng, type, (2, 60, 3))
+        v = real(x, x_q)
+        yield PRelu.from_real(x, y, slope, rule=rule), (x_q,), np.where(v >= 0, v, v * slope), y, 1
+
+
+@case
+def max_pool2d(rng: np.random.Generator) -> Iterator[Case]:
+    x = params(rng, INT8)
+    x_q = codes(rng, INT8, (2, 5, 6, 3))
+    padded = np.pad(real(x, x_q), ((0, 0), (1, 1), (0, 1), (0, 0)), constant_values=-np.inf)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 2), axis=(1, 2))[:, ::2, ::1]
+    yield MaxPool2d((3, 2), (2, 1), (1, 1), (1, 0, 1, 1), -128, 127), (x_q,), windows.max(axis=(-2, -1)), x, 0
+
+
+@case
+def average_pool2d(rng: np.random.Generator) -> Iterator[Case]:
+    geometry = [((2, 2), (2, 2), (0, 0, 0, 0)), ((3, 3), (1, 1), (1, 1, 1, 1)), ((3, 2), (2, 1), (1, 0, 2, 1))]
+    for (rule, type), (k, s, pads), include, same in itertools.product(RULES_AND_TYPES, geometry, (False, True), (False, True)):
+        x = params(rng, type, rule)
+        y = x if same else params(rng, type, rule)
+        x_q = codes(rng, type, (2, 6, 7, 3))
+        pad = ((0, 0), (pads[0], pads[2]), (pads[1], pads[3]), (0, 0))
+        inside = np.pad(np.ones_like(x_q, float), pad, constant_values=float(include))
+        both = [
+            np.lib.stride_tricks.sliding_window_view(v, k, axis=(1, 2))[:, :: s[0], :: s[1]].sum(axis=(-2, -1))
+            for v in (np.pad(real(x, x_q), pad), inside)
+        ]
+        operator = AveragePool2d.from_real(
+            x, y, input_shape=(6, 7), kernel=k, strides=s, pads=pads, count_include_pad=include, rule=rule
+        )
+        assert (operator.requantize is None) == (same and rule is Rule.TFLITE)
+        yield operator, (x_q,), both[0] / both[1], y, 1
+
+
+@case
+def reduce_sum(rng: np.random.Generator) -> Iterator[Case]:
+    for (rule, type), (axes, mean) in itertools.product(RULES_AND_TYPES, [((1, 2), True), ((2,), False), ((1, 3), True)]):
+        count = math.prod((2, 7, 5, 3)[a] for a in axes)
+        x, y = params(rng, type, rule), params(rng, type, rule, 0.05 if mean else 0.05 * count)
+        x_q = codes(rng, type, (2, 7, 5, 3))
+        operator = ReduceSum.from_real(
+            x, y, axes=axes, keepdims=not mean, factor=1 / count if mean else 1.0, count=count, rule=rule
+        )
+        v = real(x, x_q)
+        yield operator, (x_q,), v.mean(axis=axes) if mean else v.sum(axis=axes, keepdims=True), y, 1
+
+
+@case
+def reduce_max(rng: np.random.Generator) -> Iterator[Case]:
+    x = params(rng, UINT8)
+    x_q = codes(rng, UINT8, (2, 7, 5, 3))
+    yield ReduceMax((1, 2), True), (x_q,), real(x, x_q).max(axis=(1, 2), keepdims=True), x, 0
+    yield ReduceMax((3,), False, minimum=True), (x_q,), real(x, x_q).min(axis=3), x, 0
+
+
+@case
+def concat(rng: np.random.Generator) -> Iterator[Case]:
+    x = params(rng, INT8)
+    parts = tuple(codes(rng, INT8, (2, n, 3)) for n in (1, 4, 2))
+    yield Concat(1), parts, np.concatenate([real(x, p) for p in parts], axis=1), x, 0
+
+
+@case
+def slice(rng: np.random.Generator) -> Iterator[Case]:
+    x = params(rng, INT8)
+    x_q = codes(rng, INT8, (2, 6, 5))
+    yield Slice((1, 2), (4, 1), (-1, 5), (-2, 3)), (x_q,), real(x, x_q)[:, 4::-2, 1:5:3], x, 0
+
+
+@case
+def reshape(rng: np.random.Generator) -> Iterator[Case]:
+    x = params(rng, INT8)
+    x_q = codes(rng, INT8, (2, 6, 5))
+    yield Reshape((-1, 3, 10)), (x_q,), real(x, x_q).reshape(2, 3, 10), x, 0
+
+
+@case
+def transpose(rng: np.random.Generator) -> Iterator[Case]:
+    x = params(rng, INT8)
+    x_q = codes(rng, INT8, (2, 6, 5))
+    yield Transpose((2, 0, 1)), (x_q,), np.moveaxis(real(x, x_q), 2, 0), x, 0
+
+
+@case
+def pad(rng: np.random.Generator) -> Iterator[Case]:
+    x = params(rng, INT8)
+    x_q = codes(rng, INT8, (2, 6, 5))
+    want = np.pad(real(x, x_q), ((0, 0), (2, 0), (0, 3)))[:, :-1, 1:]
+    yield Pad((0, 2, -1), (0, -1, 3), int(x.zero_point)), (x_q,), want, x, 0
+
+
+@case
+def gather(rng: np.random.Generator) -> Iterator[Case]:
+    x = params(rng, INT8)
+    x_q = codes(rng, INT8, (2, 6, 5))
+    yield Gather(np.array([5, 0, 0, 3]), 1), (x_q,), real(x, x_q)[:, [5, 0, 0, 3]], x, 0
+
+
+@case
+def resize_bilinear(rng: np.random.Generator) -> Iterator[Case]:
+    """Weights are exact to 2**-12 in each direction; then one rounding."""
+    for type, (height, width) in itertools.product((INT8, UINT8, INT16), ((9, 8), (3, 2), (5, 6))):
+        x = params(rng, type)
+        x_q = codes(rng, type, (2, 5, 6, 2))
+        rows, columns = np.linspace(0, 4, height), np.sort(rng.uniform(-0.5, 5.5, width))
+        v = real(x, x_q)
+
+        def along(v: np.ndarray, at: np.ndarray, axis: int) -> np.ndarray:
+            at = np.clip(at, 0, v.shape[axis] - 1)
+            low = np.minimum(np.floor(at).astype(int), v.shape[axis] - 2)
+            part = (at - low).reshape([-1 if a == axis else 1 for a in range(4)])
+            return v.take(low, axis) * (1 - part) + v.take(low + 1, axis) * part
+
+        want = along(along(v, rows, 1), columns, 2)
+        operator = ResizeBilinear.from_positions(rows, columns, height=5, width=6)
+        yield operator, (x_q,), want, x, 1 + math.ceil(2 * 2.0**-12 * (type.qmax - type.qmin))
+
+
+@case
+def depth_to_space(rng: np.random.Generator) -> Iterator[Case]:
+    x = params(rng, INT8)
+    x_q = codes(rng, INT8, (2, 3, 2, 12))
+    first = real(x, x_q).transpose(0, 3, 1, 2)  # ONNX's own definition, channels first
+    dcr = first.reshape(2, 2, 2, 3, 3, 2).transpose(0, 3, 4, 1, 5, 2).reshape(2, 3, 6, 4)
+    crd = first.reshape(2, 3, 2, 2, 3, 2).transpose(0, 1, 4, 2, 5, 3).reshape(2, 3, 6, 4)
+    yield DepthToSpace(2), (x_q,), dcr.transpose(0, 2, 3, 1), x, 0
+    yield DepthToSpace(2, crd=True), (x_q,), crd.transpose(0, 2, 3, 1), x, 0
+
+
+@case
+def space_to_depth(rng: np.random.Generator) -> Iterator[Case]:
+    x = params(rng, INT8)
+    x_q = codes(rng, INT8, (2, 4, 6, 3))
+    first = real(x, x_q).transpose(0, 3, 1, 2)
+    want = first.reshape(2, 3, 2, 2, 3, 2).transpose(0, 3, 5, 1, 2, 4).reshape(2, 12, 2, 3)
+    yield SpaceToDepth(2), (x_q,), want.transpose(0, 2, 3, 1), x, 0
+
+
+@case
+def expand(rng: np.random.Generator) -> Iterator[Case]:
+    x = params(rng, INT8)
+    x_q = codes(rng, INT8, (2, 1, 5))
+    yield Expand((-1, 4, 5)), (x_q,), np.broadcast_to(real(x, x_q), (2, 4, 5)), x, 0
+
+
+def softmax_of(v: np.ndarray) -> np.ndarray:
+    e = np.exp(v - v.max(axis=-1, keepdims=True))
+    return np.asarray(e / e.sum(axis=-1, keepdims=True))
+
+
+@case
+def softmax(rng: np.random.Generator) -> Iterator[Case]:
+    for type, n, spread in itertools.product((INT8, UINT8, INT16, UINT16), (1, 7, 1000), (4.0, 40.0, 2000.0)):
+        x = params(rng, type, scale=spread / (1 << type.bits))
+        x_q = codes(rng, type, (3, n))
+        for y in (grid(UINT8, 1 / 256), grid(INT16, 1 / 32768), grid(INT8, 1 / 256, -128)):
+            yield Softmax.from_real(x, y), (x_q,), softmax_of(real(x, x_q)), y, 1
+
+
+@case
+def softmax_tflite(rng: np.random.Generator) -> Iterator[Case]:
+    """exp is exact to 3e-7 and its reciprocal to 2e-8, 1/256 is 4e-3: one step, and a tie."""
+    for type, n, spread in itertools.product((INT8, UINT8), (1, 7, 1000), (1.0, 4.0, 40.0, 1000.0)):
+        x, y = params(rng, type, scale=spread / 256), grid(type, 1 / 256, type.qmin)
+        x_q = codes(rng, type, (3, n))
+        yield SoftmaxTflite.from_real(x, y), (x_q,), softmax_of(real(x, x_q)), y, 1
+
+
+@case
+def log_softmax(rng: np.random.Generator) -> Iterator[Case]:
+    """Roundings in Q(F) are 2**-F each; with F >= 17 here they are far below a step of 2**-4 and 2**-11."""
+    for (rule, type), n, spread in itertools.product(RULES_AND_TYPES, (1, 7, 1000), (4.0, 40.0, 400.0)):
+        x = params(rng, type, rule, spread / (1 << type.bits))
+        x_q = codes(rng, type, (3, n))
+        v = real(x, x_q) - real(x, x_q).max(axis=-1, keepdims=True)
+        want = v - np.log(np.exp(v).sum(axis=-1, keepdims=True))
+        for y in (grid(INT8, 1 / 16, 127), grid(INT16, 2.0**-11)):
+            yield LogSoftmax.from_real(x, y, rule=rule), (x_q,), want, y, 1
+
+
+@case
+def argmax(rng: np.random.Generator) -> Iterator[Case]:
+    x_q = codes(rng, INT8, (2, 9, 5))
+    x_q[0, 3] = x_q[0, 7] = 127
+    yield ArgMax(1), (x_q,), x_q.astype(float).argmax(axis=1), None, 0
+    yield ArgMax(2, keepdims=True, last=True), (x_q,), 4 - x_q[..., ::-1].argmax(axis=2, keepdims=True), None, 0
+
+
+@case
+def layer_norm(rng: np.random.Generator) -> Iterator[Case]:
+    """Gains are 16-bit and normalized values Q10 or finer, which a step of 8 bits does not see; 16-bit: see below."""
+    for (rule, type), n, epsilon in itertools.product(RULES_AND_TYPES, (2, 16, 256), (1e-5, 1e-2)):
+        x, y = params(rng, type, rule, 6.0 / (1 << type.bits)), params(rng, type, rule, 10.0 / (1 << type.bits))
+        gain, bias = rng.uniform(-1, 1.5, n), rng.uniform(-1, 1, n)
+        x_q = codes(rng, type, (2, 5, n))
+        x_q[0, 0] = type.qmax
+        v = real(x, x_q)
+        want = (v - v.mean(-1, keepdims=True)) / np.sqrt(v.var(-1, keepdims=True) + epsilon) * gain + bias
+        operator = LayerNorm.from_real(x, y, gain, bias, epsilon=epsilon, rule=rule)
+        # Error of N (half a unit of Q(p)) times the gain, of the gain (2**-16 of the largest) times N, of the bias, of
+        # epsilon (rounded to a unit of V, at least 1): all in output steps. Then one rounding.
+        unit = 2.0**-operator.precision / float(y.scale)
+        error = 0.5 * unit * 1.5 + 2.0**-15.9 * 1.5 * math.sqrt(n) / float(y.scale) + 0.5 * unit * 2.0**-14
+        assert type is INT16 or error < 0.2
+        yield operator, (x_q,), want, y, 1 + math.ceil(error) if type is INT16 else 1
+
+
+@pytest.mark.parametrize("kind", sorted(OPERATORS))
+def test_integer_matches_the_quantized_real_result(kind: str, rng: np.random.Generator) -> None:
+    for operator, inputs, want, y, steps in CASES[kind](rng):
+        assert operator.kind == kind
+        single_operator_program(operator, inputs).verify()
+        got = operator.integer(*inputs).astype(np.int64)
+        expected = want.astype(np.int64) if y is None else quantize(y, want, operator)
+        assert_within_steps(got, expected, steps, f"{kind} {operator}"[:300])
+
+
+def test_every_operator_has_a_real_formula() -> None:
+    assert set(CASES) == set(OPERATORS)
+
+
+@pytest.mark.parametrize("kind", sorted(set(OPERATORS) - {"argmax", "clamp", "concat", "reshape", "expand"}))
+def test_the_comparison_would_notice_a_nudge(kind: str, rng: np.random.Generator) -> None:
+    """Inputs moved by an eighth of their range change the result by more than the steps that are allowed."""
+    noticed = False
+    for operator, inputs, want, y, steps in CASES[kind](rng):
+        assert y is not None
+        moved = inputs[0].copy()
+        reach = int(inputs[0].max()) - int(inputs[0].min())
+        flat = moved.reshape(-1)
+        flat[::2] = np.where(flat[::2] > flat.mean(), flat[::2] - reach // 8, flat[::2] + reach // 8)
+        try:
+            assert_within_steps(
+                operator.integer(moved, *inputs[1:]).astype(np.int64), quantize(y, want, operator), steps
+            )
+        except AssertionError:
+            noticed = True
+    assert noticed

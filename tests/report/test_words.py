@@ -1,0 +1,42 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from intaglio.report import words
+
+
+@pytest.mark.parametrize(
+    ("n", "text"), [(0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KiB"), (5 * 2**20, "5 MiB"), (3 * 2**30, "3 GiB")]
+)
+def test_sizes_have_a_unit_that_fits(n: int, text: str) -> None:
+    assert words.size(n) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.034, "34 ms"), (3.04, "3.0 s"), (75, "75 s"), (600, "10 min"), (9000, "2 h 30 min")]
+)
+def test_durations_have_a_unit_that_fits(seconds: float, text: str) -> None:
+    assert words.duration(seconds) == text
+
+
+def test_ratios_without_noise_or_signal_are_words() -> None:
+    assert [words.decibels(x) for x in (-3.25, math.inf, -math.inf, math.nan)] == [
+        "−3.2\N{NO-BREAK SPACE}dB",
+        "equal",
+        "no signal",
+        "not a number",
+    ]
+
+
+def test_a_change_has_its_sign_and_its_unit() -> None:
+    assert words.change("top1", 88.0, 88.25) == "−0.25 points"
+    assert words.change("mse", 0.5, 0.25) == "+0.25"
+
+
+def test_equal_ends_of_a_span_are_one_number() -> None:
+    assert words.span(0.5, 0.5) == "0.5"
+    assert words.span(-1, 2.25) == "−1 to 2.25"
