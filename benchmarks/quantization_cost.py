@@ -36,7 +36,9 @@ def write_model(path: Path) -> None:
 
     from intaglio.zoo.mobilenet_v2 import MobileNetV2
 
-    torch.onnx.export(MobileNetV2(), (torch.zeros(1, 3, SIZE, SIZE),), str(path), dynamo=True, external_data=False, verbose=False)
+    torch.onnx.export(
+        MobileNetV2(), (torch.zeros(1, 3, SIZE, SIZE),), str(path), dynamo=True, external_data=False, verbose=False
+    )
 
 
 def with_intaglio(model: str, count: int, calibrator: str) -> None:
@@ -54,7 +56,13 @@ def with_intaglio(model: str, count: int, calibrator: str) -> None:
 
 def with_onnxruntime(model: str, count: int, calibrator: str) -> None:
     """quantize_static, QDQ, per channel, min-max."""
-    from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        CalibrationMethod,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
 
     data = images(count)
 
@@ -62,7 +70,7 @@ def with_onnxruntime(model: str, count: int, calibrator: str) -> None:
         def __init__(self) -> None:
             self.at = 0
 
-        def get_next(self):  # noqa: ANN202
+        def get_next(self):
             self.at += 1
             return {"x": data[self.at - 1 : self.at]} if self.at <= len(data) else None
 

@@ -42,6 +42,7 @@ def quantize_job(
     calibrator: str | None = "auto",
     weight_calibrator: str | None = None,
     layers: Mapping[str, str] | None = None,
+    bias_correction: bool = True,
     source: Path | None = None,
     show: TextIO | None = None,
 ) -> dict[str, Any]:
@@ -51,7 +52,7 @@ def quantize_job(
         load: gives the Graph.
         data: for calibration.
         folder: gets model.intaglio, model.qdq.onnx, plan.json, report.html and summary.json.
-        target, samples, calibrator, weight_calibrator, layers: as for `intaglio.quantize`.
+        target, samples, calibrator, weight_calibrator, layers, bias_correction: as for `intaglio.quantize`.
         eval_data, eval_limit, metric: what to measure on, if anything.
         source: the model's file, for its size.
         show: where tables are printed; None for nowhere.
@@ -74,6 +75,7 @@ def quantize_job(
             calibrator=calibrator,
             weight_calibrator=weight_calibrator,
             layers=layers,
+            bias_correction=bias_correction,
         )
     with _timed(seconds, "lower"):
         program = quantized.lower()
@@ -83,7 +85,7 @@ def quantize_job(
         (folder / "plan.json").write_text(quantized.plan.to_json(), encoding="utf-8")
     evaluation = None
     with _timed(seconds, "evaluate"):
-        stages = (FloatStage(graph), SimulatedStage(graph, quantized.plan), ProgramStage(program))
+        stages = (FloatStage(graph), SimulatedStage(quantized.graph, quantized.plan), ProgramStage(program))
         compared = data_for(graph, data, COMPARED_SAMPLES)
         differences = compare(
             stages[0],
@@ -95,7 +97,7 @@ def quantize_job(
         if scored is not None:
             evaluation = evaluate(stages, scored, metric)
     facts = _facts(quantized, program, evaluation, differences, seconds, described, source)
-    write_report(folder / "report.html", graph, quantized.plan, facts)
+    write_report(folder / "report.html", quantized.graph, quantized.plan, facts)
     summary = summarise(facts)
     (folder / "summary.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
     if show is not None:

@@ -64,7 +64,9 @@ def test_missing_truncated_and_foreign_models(fails, made, tmp_path):
     (tmp_path / "text.onnx").write_text("not a model")
     assert "text.onnx" in quantize(fails, made, tmp_path, tmp_path / "text.onnx")
     assert "text.txt" in quantize(fails, made, tmp_path, tmp_path / "text.txt")
-    assert "error" in quantize(fails, made, tmp_path, "no_such_package_anywhere:make", None, "--example-shape", "1,3,8,8")
+    assert "error" in quantize(
+        fails, made, tmp_path, "no_such_package_anywhere:make", None, "--example-shape", "1,3,8,8"
+    )
 
 
 def test_unsupported_operator_is_named_with_its_node(fails, made, tmp_path):
@@ -138,7 +140,11 @@ def test_damaged_programs(fails, made, tmp_path):
 
 
 def test_inputs_that_do_not_fit_a_program(fails, made, tmp_path):
-    for name, array in {"rank": np.zeros((3, 8, 8)), "order": np.zeros((2, 8, 8, 3)), "nan": np.full((1, 3, 8, 8), np.nan)}.items():
+    for name, array in {
+        "rank": np.zeros((3, 8, 8)),
+        "order": np.zeros((2, 8, 8, 3)),
+        "nan": np.full((1, 3, 8, 8), np.nan),
+    }.items():
         np.save(tmp_path / f"{name}.npy", array.astype(np.float32))
         fails("run", made.program, "--input", tmp_path / f"{name}.npy", "--output", tmp_path / "y.npy")
     (tmp_path / "pickle.npy").write_bytes(b"\x80\x04garbage")

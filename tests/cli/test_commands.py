@@ -68,7 +68,9 @@ def test_quantize_takes_a_pytorch_factory(made, tmp_path, capsys):
 def test_run_and_evaluate_agree_with_the_api(made, tmp_path, capsys):
     data = np.load(made.data)
     np.save(tmp_path / "x.npy", data["x"])
-    assert main(["run", str(made.program), "--input", str(tmp_path / "x.npy"), "--output", str(tmp_path / "y.npy")]) == 0
+    assert (
+        main(["run", str(made.program), "--input", str(tmp_path / "x.npy"), "--output", str(tmp_path / "y.npy")]) == 0
+    )
     y = np.load(tmp_path / "y.npy")
     program = ig.load_program(made.program)
     np.testing.assert_array_equal(y, program.run(data["x"]))

@@ -46,7 +46,9 @@ def test_truncated_file(tmp_path: Path) -> None:
             load_onnx(path)
 
 
-@pytest.mark.parametrize("content", [b"hello, this is no model", b"\x89PNG\r\n\x1a\n" + bytes(100), bytes(1000), b"PK\x03\x04" * 50])
+@pytest.mark.parametrize(
+    "content", [b"hello, this is no model", b"\x89PNG\r\n\x1a\n" + bytes(100), bytes(1000), b"PK\x03\x04" * 50]
+)
 def test_no_onnx(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "odd.onnx").write_bytes(content)
     with pytest.raises(ModelError, match=r"odd\.onnx: expected an ONNX model, got"):
@@ -115,17 +117,28 @@ def test_float64_weights_beyond_float32_are_named() -> None:
 
 
 def control_flow() -> onnx.ModelProto:
-    branch = [onnx.helper.make_graph([onnx.helper.make_node(op, ["x"], [f"y{i}"])], f"branch{i}", [],
-                                     [onnx.helper.make_tensor_value_info(f"y{i}", 1, None)]) for i, op in enumerate(["Relu", "Exp"])]
+    branch = [
+        onnx.helper.make_graph(
+            [onnx.helper.make_node(op, ["x"], [f"y{i}"])],
+            f"branch{i}",
+            [],
+            [onnx.helper.make_tensor_value_info(f"y{i}", 1, None)],
+        )
+        for i, op in enumerate(["Relu", "Exp"])
+    ]
     net = Net()
     x = net.input("x", (1, 4))
     condition = net.op("Greater", net.op("ReduceMax", x, keepdims=0), f(0))
-    net.nodes.append(onnx.helper.make_node("If", [condition], ["y"], name="choice", then_branch=branch[0], else_branch=branch[1]))
+    net.nodes.append(
+        onnx.helper.make_node("If", [condition], ["y"], name="choice", then_branch=branch[0], else_branch=branch[1])
+    )
     return net.output("y").model()
 
 
 def test_control_flow() -> None:
-    with pytest.raises(ModelError, match=r"\[If 'choice'\] expected a network without control flow, got a If that depends on data"):
+    with pytest.raises(
+        ModelError, match=r"\[If 'choice'\] expected a network without control flow, got a If that depends on data"
+    ):
         load_onnx(control_flow())
 
 
@@ -141,7 +154,9 @@ def test_integer_inputs() -> None:
     net = Net()
     ids = net.input("ids", (1, 7), onnx.TensorProto.INT64)
     net.output(net.op("Gather", net.normal(10, 4), ids))
-    with pytest.raises(ModelError, match="input 'ids': expected float numbers, got INT64; networks with integer inputs"):
+    with pytest.raises(
+        ModelError, match="input 'ids': expected float numbers, got INT64; networks with integer inputs"
+    ):
         load_onnx(net.model())
 
 
@@ -158,7 +173,9 @@ def test_unknown_domain() -> None:
 def test_unknown_operator() -> None:
     net = Net()
     net.output(net.op("Frobnicate", net.input("x", (1, 4))))
-    with pytest.raises(UnsupportedOperatorError, match=r"\[Frobnicate 'node_frobnicate_1'\] expected an operator of ONNX opset 20"):
+    with pytest.raises(
+        UnsupportedOperatorError, match=r"\[Frobnicate 'node_frobnicate_1'\] expected an operator of ONNX opset 20"
+    ):
         load_onnx(net.model())
 
 
@@ -193,7 +210,9 @@ def test_training_mode() -> None:
     net = Net()
     x = net.input("x", (1, 4, 3, 3))
     net.output(net.op("BatchNormalization", x, *(net.positive(4) for _ in range(4)), training_mode=1, outputs=3)[0])
-    with pytest.raises(ModelError, match=r"\[BatchNormalization .* expected inference, got training_mode=1; .* module\.eval\(\)"):
+    with pytest.raises(
+        ModelError, match=r"\[BatchNormalization .* expected inference, got training_mode=1; .* module\.eval\(\)"
+    ):
         load_onnx(net.model())
     net = Net()
     net.output(net.op("Dropout", net.input("x", (1, 4)), f(0.5), np.array(True)))
@@ -226,7 +245,9 @@ def test_external_data_beside_the_model(tmp_path: Path, monkeypatch: pytest.Monk
 def test_external_data_outside_the_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(bytes(10_000))
     for location in ("../secret", str(tmp_path / "secret")):
-        with pytest.raises(ModelError, match="expected external data inside .* which lies outside; such a file is refused"):
+        with pytest.raises(
+            ModelError, match="expected external data inside .* which lies outside; such a file is refused"
+        ):
             load_onnx(external(tmp_path, location))
     path = external(tmp_path, "link")
     os.symlink(tmp_path / "secret", path.parent / "link")

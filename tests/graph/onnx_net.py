@@ -44,12 +44,18 @@ class Net:
         """Random numbers between 0.5 and 2."""
         return self.rng.uniform(0.5, 2.0, shape).astype(np.float32)
 
-    def op(self, op_type: str, *inputs: Any, outputs: int = 1, name: str | None = None, domain: str = "", **attributes: Any) -> Any:
+    def op(
+        self, op_type: str, *inputs: Any, outputs: int = 1, name: str | None = None, domain: str = "", **attributes: Any
+    ) -> Any:
         self.count += 1
         label = name or f"{op_type.lower()}_{self.count}"
-        names = [value if isinstance(value, str) else self.constant(value, f"{label}.{i}") for i, value in enumerate(inputs)]
+        names = [
+            value if isinstance(value, str) else self.constant(value, f"{label}.{i}") for i, value in enumerate(inputs)
+        ]
         results = [label if outputs == 1 else f"{label}:{i}" for i in range(outputs)]
-        self.nodes.append(onnx.helper.make_node(op_type, names, results, name=f"node_{label}", domain=domain, **attributes))
+        self.nodes.append(
+            onnx.helper.make_node(op_type, names, results, name=f"node_{label}", domain=domain, **attributes)
+        )
         return results[0] if outputs == 1 else results
 
     def constant(self, array: Any, name: str) -> str:
@@ -73,7 +79,17 @@ class Net:
 
     # Frequent layers.
 
-    def conv(self, x: str, cin: int, cout: int, kernel: int = 3, bias: bool = True, group: int = 1, rank: int = 2, **attributes: Any) -> str:
+    def conv(
+        self,
+        x: str,
+        cin: int,
+        cout: int,
+        kernel: int = 3,
+        bias: bool = True,
+        group: int = 1,
+        rank: int = 2,
+        **attributes: Any,
+    ) -> str:
         weight = self.normal(cout, cin // group, *[kernel] * rank, scale=0.3)
         extra = [self.normal(cout)] if bias else []
         return self.op("Conv", x, weight, *extra, group=group, **attributes)
@@ -94,7 +110,9 @@ def run(model: onnx.ModelProto | Graph, feeds: Mapping[str, np.ndarray]) -> list
     return list(session.run(None, dict(feeds)))
 
 
-def feeds_for(model: onnx.ModelProto, rng: np.random.Generator, batch: int = 1, sizes: Mapping[str, int] | None = None) -> dict[str, np.ndarray]:
+def feeds_for(
+    model: onnx.ModelProto, rng: np.random.Generator, batch: int = 1, sizes: Mapping[str, int] | None = None
+) -> dict[str, np.ndarray]:
     """Normally distributed inputs for a model; open sizes are `batch` in axis 0 and taken from `sizes` elsewhere."""
     feeds = {}
     known = {value.name for value in model.graph.initializer}
@@ -114,7 +132,9 @@ def assert_same(got: Sequence[np.ndarray], want: Sequence[np.ndarray], tolerance
         error = np.abs(a.astype(np.float64) - b.astype(np.float64))
         largest = max(float(np.abs(b).max(initial=0.0)), 1e-30)
         assert np.isfinite(b).all(), f"output {index}: the original is not finite, so nothing is tested"
-        assert (error <= tolerance * largest).all(), f"output {index}: differs by {error.max() / largest:.2e} of the largest"
+        assert (error <= tolerance * largest).all(), (
+            f"output {index}: differs by {error.max() / largest:.2e} of the largest"
+        )
 
 
 def ops(graph: Graph) -> list[str]:

@@ -28,13 +28,21 @@ IMAGE: list[tuple[str, Build, list[str]]] = [
     ("maximum with a number", lambda net, x: net.op("Max", x, f(-0.5)), ["Clip"]),
     ("minimum and maximum", lambda net, x: net.op("Min", net.op("Max", x, f(-1)), f(1)), ["Clip"]),
     ("minimum with a vector", lambda net, x: net.op("Min", x, net.normal(4, 1, 1)), ["Min"]),
-    ("sum of three", lambda net, x: net.op("Sum", x, net.op("Exp", x), net.op("Tanh", x)), ["Exp", "Add", "Tanh", "Add"]),
+    (
+        "sum of three",
+        lambda net, x: net.op("Sum", x, net.op("Exp", x), net.op("Tanh", x)),
+        ["Exp", "Add", "Tanh", "Add"],
+    ),
     ("mean of two", lambda net, x: net.op("Mean", x, net.op("Exp", x)), ["Exp", "Add", "Mul"]),
     ("flatten", lambda net, x: net.op("Flatten", net.op("Exp", x)), ["Exp", "Reshape"]),
     ("flatten to one row", lambda net, x: net.op("Flatten", net.op("Exp", x), axis=0), ["Exp", "Reshape"]),
     ("unsqueeze and squeeze", lambda net, x: net.op("Squeeze", net.op("Unsqueeze", x, [2]), [2]), []),
     ("mean of the image", lambda net, x: net.op("ReduceMean", x, [2, 3]), ["GlobalAveragePool"]),
-    ("mean without axes", lambda net, x: net.op("ReduceMean", x, [-1, -2], keepdims=0), ["GlobalAveragePool", "Reshape"]),
+    (
+        "mean without axes",
+        lambda net, x: net.op("ReduceMean", x, [-1, -2], keepdims=0),
+        ["GlobalAveragePool", "Reshape"],
+    ),
     ("maximum of the image", lambda net, x: net.op("ReduceMax", x, [2, 3]), ["GlobalMaxPool"]),
     ("mean of columns", lambda net, x: net.op("ReduceMean", x, [3]), ["ReduceMean"]),
     ("pool of the image", lambda net, x: net.op("AveragePool", x, kernel_shape=[6, 6]), ["GlobalAveragePool"]),
@@ -43,10 +51,16 @@ IMAGE: list[tuple[str, Build, list[str]]] = [
     ("gather of one", lambda net, x: net.op("Gather", x, np.array(2, np.int64), axis=1), ["Slice", "Reshape"]),
     ("gather of a range", lambda net, x: net.op("Gather", x, [1, 3, 5], axis=3), ["Slice"]),
     ("gather of any", lambda net, x: net.op("Gather", x, [1, 0, 2], axis=1), ["Gather"]),
-    ("expand before add", lambda net, x: net.op("Add", x, net.op("Expand", net.op("ReduceMean", x, [3]), [1, 4, 6, 6])),
-     ["ReduceMean", "Add"]),
-    ("token before positions",
-     lambda net, x: net.op("Add", net.op("Concat", net.normal(1, 4, 1, 6), x, axis=2), net.normal(4, 7, 6)), ["Pad", "Add"]),
+    (
+        "expand before add",
+        lambda net, x: net.op("Add", x, net.op("Expand", net.op("ReduceMean", x, [3]), [1, 4, 6, 6])),
+        ["ReduceMean", "Add"],
+    ),
+    (
+        "token before positions",
+        lambda net, x: net.op("Add", net.op("Concat", net.normal(1, 4, 1, 6), x, axis=2), net.normal(4, 7, 6)),
+        ["Pad", "Add"],
+    ),
 ]
 
 
@@ -61,13 +75,23 @@ DENSE: list[tuple[str, Build, list[str]]] = [
     ("matmul", lambda net, x: net.op("MatMul", x, net.normal(6, 5)), ["Gemm"]),
     ("matmul and add", lambda net, x: net.op("Add", net.normal(5), net.op("MatMul", x, net.normal(6, 5))), ["Gemm"]),
     ("matmul and row", lambda net, x: net.op("Add", net.op("MatMul", x, net.normal(6, 5)), net.normal(1, 5)), ["Gemm"]),
-    ("alpha and beta", lambda net, x: net.op("Gemm", x, net.normal(6, 5), net.normal(5), alpha=0.3, beta=3.0), ["Gemm"]),
+    (
+        "alpha and beta",
+        lambda net, x: net.op("Gemm", x, net.normal(6, 5), net.normal(5), alpha=0.3, beta=3.0),
+        ["Gemm"],
+    ),
     ("bias of one number", lambda net, x: net.op("Gemm", x, net.normal(6, 5), net.normal(1)), ["Gemm"]),
     ("transposed weight", lambda net, x: net.op("Gemm", x, net.normal(5, 6), transB=1), ["Gemm"]),
-    ("computed bias", lambda net, x: net.op("Gemm", x, net.normal(6, 6), net.op("Exp", x), beta=2.0),
-     ["Exp", "Gemm", "Mul", "Add"]),
-    ("computed weight", lambda net, x: net.op("Gemm", x, net.op("Exp", x), net.normal(1), transB=1, alpha=0.5),
-     ["Exp", "Reshape", "MatMul", "Mul", "Add"]),
+    (
+        "computed bias",
+        lambda net, x: net.op("Gemm", x, net.normal(6, 6), net.op("Exp", x), beta=2.0),
+        ["Exp", "Gemm", "Mul", "Add"],
+    ),
+    (
+        "computed weight",
+        lambda net, x: net.op("Gemm", x, net.op("Exp", x), net.normal(1), transB=1, alpha=0.5),
+        ["Exp", "Reshape", "MatMul", "Mul", "Add"],
+    ),
 ]
 
 
@@ -83,27 +107,50 @@ def test_dense_layer_has_one_form(build: Build, expected: list[str], rng: np.ran
 
 
 MOVES: list[tuple[str, Build, list[str]]] = [
-    ("strided slices", lambda net, x: net.op("Slice", net.op("Slice", x, [0], [8], [2], [2]), [0], [8], [3], [2]), ["Slice"]),
-    ("slices of one axis",
-     lambda net, x: net.op("Slice", net.op("Slice", x, [1], [7], [2], [2]), [1], [3], [2], [1]), ["Slice"]),
-    ("a reversed slice", lambda net, x: net.op("Slice", net.op("Slice", x, [1], [7], [2], [2]), [-1], [-99], [2], [-1]),
-     ["Slice", "Slice"]),
+    (
+        "strided slices",
+        lambda net, x: net.op("Slice", net.op("Slice", x, [0], [8], [2], [2]), [0], [8], [3], [2]),
+        ["Slice"],
+    ),
+    (
+        "slices of one axis",
+        lambda net, x: net.op("Slice", net.op("Slice", x, [1], [7], [2], [2]), [1], [3], [2], [1]),
+        ["Slice"],
+    ),
+    (
+        "a reversed slice",
+        lambda net, x: net.op("Slice", net.op("Slice", x, [1], [7], [2], [2]), [-1], [-99], [2], [-1]),
+        ["Slice", "Slice"],
+    ),
     ("whole slice", lambda net, x: net.op("Slice", x, [0, 0], [99, 99], [2, 0], [1, 1]), []),
     ("reshapes", lambda net, x: net.op("Reshape", net.op("Reshape", x, [1, -1]), [1, 8, 32]), ["Reshape"]),
     ("reshape and back", lambda net, x: net.op("Reshape", net.op("Reshape", x, [1, -1]), [1, 4, 8, 8]), []),
-    ("transposes", lambda net, x: net.op("Transpose", net.op("Transpose", x, perm=[0, 2, 3, 1]), perm=[0, 2, 1, 3]),
-     ["Transpose"]),
-    ("transpose and back", lambda net, x: net.op("Transpose", net.op("Transpose", x, perm=[0, 2, 3, 1]), perm=[0, 3, 1, 2]), []),
+    (
+        "transposes",
+        lambda net, x: net.op("Transpose", net.op("Transpose", x, perm=[0, 2, 3, 1]), perm=[0, 2, 1, 3]),
+        ["Transpose"],
+    ),
+    (
+        "transpose and back",
+        lambda net, x: net.op("Transpose", net.op("Transpose", x, perm=[0, 2, 3, 1]), perm=[0, 3, 1, 2]),
+        [],
+    ),
     ("relu twice", lambda net, x: net.op("Relu", net.op("Relu", x)), ["Relu"]),
     ("clip behind relu", lambda net, x: net.op("Clip", net.op("Relu", x), f(-1), f(0.4)), ["Clip"]),
     ("relu behind clip", lambda net, x: net.op("Relu", net.op("Clip", x, f(-1), f(0.4))), ["Clip"]),
     ("clips apart", lambda net, x: net.op("Clip", net.op("Clip", x, f(-0.5), f(-0.4)), f(0.1), f(0.2)), ["Clip"]),
     ("relu behind abs", lambda net, x: net.op("Relu", net.op("Abs", x)), ["Abs"]),
-    ("relu behind max pool", lambda net, x: net.op("Relu", net.op("MaxPool", x, kernel_shape=[2, 2], pads=[1] * 4)),
-     ["Relu", "MaxPool"]),
+    (
+        "relu behind max pool",
+        lambda net, x: net.op("Relu", net.op("MaxPool", x, kernel_shape=[2, 2], pads=[1] * 4)),
+        ["Relu", "MaxPool"],
+    ),
     ("relu behind reshape", lambda net, x: net.op("Relu", net.op("Reshape", x, [1, -1])), ["Relu", "Reshape"]),
-    ("concats", lambda net, x: net.op("Concat", net.op("Concat", x, net.op("Exp", x), axis=1), net.op("Abs", x), axis=1),
-     ["Exp", "Abs", "Concat"]),
+    (
+        "concats",
+        lambda net, x: net.op("Concat", net.op("Concat", x, net.op("Exp", x), axis=1), net.op("Abs", x), axis=1),
+        ["Exp", "Abs", "Concat"],
+    ),
     ("concat of one", lambda net, x: net.op("Exp", net.op("Concat", x, axis=1)), ["Exp"]),
     ("identity", lambda net, x: net.op("Exp", net.op("Identity", x)), ["Exp"]),
     ("dropout", lambda net, x: net.op("Exp", net.op("Dropout", x, f(0.3))), ["Exp"]),
@@ -111,15 +158,31 @@ MOVES: list[tuple[str, Build, list[str]]] = [
     ("no pad", lambda net, x: net.op("Exp", net.op("Pad", x, [0] * 8)), ["Exp"]),
     ("expand to itself", lambda net, x: net.op("Exp", net.op("Expand", x, [1, 4, 8, 8])), ["Exp"]),
     ("resize by one", lambda net, x: net.op("Exp", net.op("Resize", x, "", np.ones(4, f))), ["Exp"]),
-    ("plus zero, times one", lambda net, x: net.op("Exp", net.op("Mul", net.op("Add", x, f(0)), np.ones((4, 1, 1), f))), ["Exp"]),
-    ("plus a zero that broadcasts", lambda net, x: net.op("Add", net.op("ReduceMax", x, [1]), np.zeros((4, 1, 1), f)),
-     ["ReduceMax", "Add"]),
+    (
+        "plus zero, times one",
+        lambda net, x: net.op("Exp", net.op("Mul", net.op("Add", x, f(0)), np.ones((4, 1, 1), f))),
+        ["Exp"],
+    ),
+    (
+        "plus a zero that broadcasts",
+        lambda net, x: net.op("Add", net.op("ReduceMax", x, [1]), np.zeros((4, 1, 1), f)),
+        ["ReduceMax", "Add"],
+    ),
     ("pool of one pixel", lambda net, x: net.op("Exp", net.op("MaxPool", x, kernel_shape=[1, 1])), ["Exp"]),
-    ("strided pool of one pixel", lambda net, x: net.op("MaxPool", x, kernel_shape=[1, 1], strides=[2, 2]), ["MaxPool"]),
-    ("scaled attention",
-     lambda net, x: net.op("MatMul", net.op("Mul", x, f(0.5)), net.op("Transpose", net.op("Mul", net.op("Exp", x), f(0.5)),
-                                                                      perm=[0, 1, 3, 2])),
-     ["Exp", "Transpose", "MatMul", "Mul"]),
+    (
+        "strided pool of one pixel",
+        lambda net, x: net.op("MaxPool", x, kernel_shape=[1, 1], strides=[2, 2]),
+        ["MaxPool"],
+    ),
+    (
+        "scaled attention",
+        lambda net, x: net.op(
+            "MatMul",
+            net.op("Mul", x, f(0.5)),
+            net.op("Transpose", net.op("Mul", net.op("Exp", x), f(0.5)), perm=[0, 1, 3, 2]),
+        ),
+        ["Exp", "Transpose", "MatMul", "Mul"],
+    ),
 ]
 
 

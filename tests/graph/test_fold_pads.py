@@ -21,17 +21,33 @@ def pad(net: Net, x: str, value: float | None = None, pads: list[int] = AROUND, 
 TAKEN: list[tuple[str, Build, list[str]]] = [
     ("conv", lambda net, x: net.conv(pad(net, x), 4, 2), ["Conv"]),
     ("padded conv", lambda net, x: net.conv(pad(net, x, 0.0), 4, 2, pads=[1, 0, 0, 1], strides=[2, 2]), ["Conv"]),
-    ("two convs", lambda net, x: net.op("Concat", net.conv(p := pad(net, x), 4, 2), net.conv(p, 4, 3), axis=1),
-     ["Conv", "Conv", "Concat"]),
+    (
+        "two convs",
+        lambda net, x: net.op("Concat", net.conv(p := pad(net, x), 4, 2), net.conv(p, 4, 3), axis=1),
+        ["Conv", "Conv", "Concat"],
+    ),
     ("two pads", lambda net, x: net.conv(pad(net, pad(net, x)), 4, 2, kernel=5), ["Conv"]),
-    ("average that counts", lambda net, x: net.op("AveragePool", pad(net, x), kernel_shape=[3, 3], count_include_pad=1,
-                                                  pads=[1, 1, 1, 0]), ["AveragePool"]),
+    (
+        "average that counts",
+        lambda net, x: net.op("AveragePool", pad(net, x), kernel_shape=[3, 3], count_include_pad=1, pads=[1, 1, 1, 0]),
+        ["AveragePool"],
+    ),
     ("average without pads", lambda net, x: net.op("AveragePool", pad(net, x), kernel_shape=[3, 3]), ["AveragePool"]),
-    ("maximum, border below all", lambda net, x: net.op("MaxPool", pad(net, x, -np.inf), kernel_shape=[3, 3]), ["MaxPool"]),
-    ("maximum, zeros around relu", lambda net, x: net.op("MaxPool", pad(net, net.op("Relu", x)), kernel_shape=[3, 3]),
-     ["Relu", "MaxPool"]),
-    ("maximum, border at a clip", lambda net, x: net.op("MaxPool", pad(net, net.op("Clip", x, f(-0.5), f(2)), -0.5),
-                                                        kernel_shape=[3, 3]), ["Clip", "MaxPool"]),
+    (
+        "maximum, border below all",
+        lambda net, x: net.op("MaxPool", pad(net, x, -np.inf), kernel_shape=[3, 3]),
+        ["MaxPool"],
+    ),
+    (
+        "maximum, zeros around relu",
+        lambda net, x: net.op("MaxPool", pad(net, net.op("Relu", x)), kernel_shape=[3, 3]),
+        ["Relu", "MaxPool"],
+    ),
+    (
+        "maximum, border at a clip",
+        lambda net, x: net.op("MaxPool", pad(net, net.op("Clip", x, f(-0.5), f(2)), -0.5), kernel_shape=[3, 3]),
+        ["Clip", "MaxPool"],
+    ),
 ]
 
 
@@ -47,15 +63,33 @@ KEPT: list[tuple[str, Build, list[str]]] = [
     ("reflection", lambda net, x: net.conv(pad(net, x, mode="reflect"), 4, 2), ["Pad", "Conv"]),
     ("a cut", lambda net, x: net.conv(pad(net, x, pads=[0, 0, 1, 0, 0, 0, -1, 0]), 4, 2), ["Pad", "Conv"]),
     ("channels", lambda net, x: net.conv(pad(net, x, pads=[0, 1, 0, 0, 0, 0, 0, 0]), 5, 2), ["Pad", "Conv"]),
-    ("average that skips its pads", lambda net, x: net.op("AveragePool", pad(net, x), kernel_shape=[3, 3],
-                                                          pads=[1, 1, 1, 0]), ["Pad", "AveragePool"]),
-    ("average wider than its window", lambda net, x: net.op("AveragePool", pad(net, x), kernel_shape=[2, 2]),
-     ["Pad", "AveragePool"]),
-    ("maximum of signed numbers", lambda net, x: net.op("MaxPool", pad(net, x), kernel_shape=[3, 3]), ["Pad", "MaxPool"]),
-    ("maximum, border above", lambda net, x: net.op("MaxPool", pad(net, net.op("Relu", x), 0.5), kernel_shape=[3, 3]),
-     ["Relu", "Pad", "MaxPool"]),
-    ("read elsewhere", lambda net, x: net.op("Add", net.conv(p := pad(net, x, pads=[0, 0, 1, 1, 0, 0, 1, 1]), 4, 4, kernel=1),
-                                             net.op("Exp", p)), ["Pad", "Conv", "Exp", "Add"]),
+    (
+        "average that skips its pads",
+        lambda net, x: net.op("AveragePool", pad(net, x), kernel_shape=[3, 3], pads=[1, 1, 1, 0]),
+        ["Pad", "AveragePool"],
+    ),
+    (
+        "average wider than its window",
+        lambda net, x: net.op("AveragePool", pad(net, x), kernel_shape=[2, 2]),
+        ["Pad", "AveragePool"],
+    ),
+    (
+        "maximum of signed numbers",
+        lambda net, x: net.op("MaxPool", pad(net, x), kernel_shape=[3, 3]),
+        ["Pad", "MaxPool"],
+    ),
+    (
+        "maximum, border above",
+        lambda net, x: net.op("MaxPool", pad(net, net.op("Relu", x), 0.5), kernel_shape=[3, 3]),
+        ["Relu", "Pad", "MaxPool"],
+    ),
+    (
+        "read elsewhere",
+        lambda net, x: net.op(
+            "Add", net.conv(p := pad(net, x, pads=[0, 0, 1, 1, 0, 0, 1, 1]), 4, 4, kernel=1), net.op("Exp", p)
+        ),
+        ["Pad", "Conv", "Exp", "Add"],
+    ),
 ]
 
 

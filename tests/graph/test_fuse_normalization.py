@@ -51,7 +51,13 @@ def layer_norm_tensorflow(net: Net, x: str) -> str:
 
 @pytest.mark.parametrize(
     "build",
-    [layer_norm, layer_norm_with_scale_and_bias, layer_norm_computed_twice, layer_norm_by_reciprocal, layer_norm_tensorflow],
+    [
+        layer_norm,
+        layer_norm_with_scale_and_bias,
+        layer_norm_computed_twice,
+        layer_norm_by_reciprocal,
+        layer_norm_tensorflow,
+    ],
     ids=lambda build: build.__name__,
 )
 def test_layer_normalization_is_put_together(build: Build, rng: np.random.Generator) -> None:

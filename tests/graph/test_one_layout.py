@@ -35,25 +35,55 @@ BETWEEN: list[tuple[str, Build, list[str]]] = [
     ("relu", lambda net, x: net.op("Relu", x), ["Relu"]),
     ("add of itself", lambda net, x: net.op("Add", x, net.op("Relu", x)), ["Relu", "Add"]),
     ("residual", lambda net, x: net.op("Add", x, conv(net, net.op("Relu", x))), ["Relu", "Conv", "Add"]),
-    ("concat", lambda net, x: net.op("Concat", net.op("Slice", x, [0], [2], [3]), net.op("Slice", x, [2], [4], [-1]), axis=-1),
-     ["Slice", "Slice", "Concat"]),
-    ("split", lambda net, x: net.op("Concat", *net.op("Split", x, [1, 3], axis=3, outputs=2), axis=3), ["Split", "Concat"]),
-    ("pad", lambda net, x: net.op("Slice", net.op("Pad", x, [0, 1, 0, 0, 0, 0, 2, 0], f(1.5)), [0, 0], [6, 6], [1, 2]),
-     ["Pad", "Slice"]),
-    ("resize", lambda net, x: net.op("Slice", net.op("Resize", x, "", np.array([1, 2, 3, 1], f)), [0, 0], [6, 6], [1, 2]),
-     ["Resize", "Slice"]),
+    (
+        "concat",
+        lambda net, x: net.op("Concat", net.op("Slice", x, [0], [2], [3]), net.op("Slice", x, [2], [4], [-1]), axis=-1),
+        ["Slice", "Slice", "Concat"],
+    ),
+    (
+        "split",
+        lambda net, x: net.op("Concat", *net.op("Split", x, [1, 3], axis=3, outputs=2), axis=3),
+        ["Split", "Concat"],
+    ),
+    (
+        "pad",
+        lambda net, x: net.op("Slice", net.op("Pad", x, [0, 1, 0, 0, 0, 0, 2, 0], f(1.5)), [0, 0], [6, 6], [1, 2]),
+        ["Pad", "Slice"],
+    ),
+    (
+        "resize",
+        lambda net, x: net.op("Slice", net.op("Resize", x, "", np.array([1, 2, 3, 1], f)), [0, 0], [6, 6], [1, 2]),
+        ["Resize", "Slice"],
+    ),
     ("softmax of channels", lambda net, x: net.op("Softmax", x, axis=3), ["Softmax"]),
     ("mean of channels", lambda net, x: net.op("Mul", x, net.op("ReduceMean", x, [3])), ["ReduceMean", "Mul"]),
     ("prelu", lambda net, x: net.op("PRelu", x, net.normal(4)), ["PRelu"]),
     ("vector of columns", lambda net, x: net.op("Mul", x, net.normal(6, 1)), ["Mul"]),
-    ("squeeze and excite",
-     lambda net, x: net.op("Mul", x, net.op("Sigmoid", conv(net, net.op("ReduceMean", x, [1, 2]), pads=[0] * 4, kernel=1))),
-     ["GlobalAveragePool", "Conv", "Sigmoid", "Mul"]),
-    ("squeeze and excite, dense",
-     lambda net, x: net.op("Mul", x, net.op("Reshape", net.op("Sigmoid", net.op("MatMul", net.op("ReduceMean", x, [1, 2], keepdims=0),
-                                                                        net.normal(4, 4))), [1, 1, 1, 4])),
-     ["GlobalAveragePool", "Reshape", "Gemm", "Sigmoid", "Reshape", "Mul"]),
-    ("max pool", lambda net, x: last(net, net.op("MaxPool", first(net, x), kernel_shape=[3, 3], pads=[1] * 4)), ["MaxPool"]),
+    (
+        "squeeze and excite",
+        lambda net, x: net.op(
+            "Mul", x, net.op("Sigmoid", conv(net, net.op("ReduceMean", x, [1, 2]), pads=[0] * 4, kernel=1))
+        ),
+        ["GlobalAveragePool", "Conv", "Sigmoid", "Mul"],
+    ),
+    (
+        "squeeze and excite, dense",
+        lambda net, x: net.op(
+            "Mul",
+            x,
+            net.op(
+                "Reshape",
+                net.op("Sigmoid", net.op("MatMul", net.op("ReduceMean", x, [1, 2], keepdims=0), net.normal(4, 4))),
+                [1, 1, 1, 4],
+            ),
+        ),
+        ["GlobalAveragePool", "Reshape", "Gemm", "Sigmoid", "Reshape", "Mul"],
+    ),
+    (
+        "max pool",
+        lambda net, x: last(net, net.op("MaxPool", first(net, x), kernel_shape=[3, 3], pads=[1] * 4)),
+        ["MaxPool"],
+    ),
 ]
 
 
@@ -99,7 +129,9 @@ def test_flatten_of_channels_last_permutes_the_rows_of_the_weight(rng: np.random
         x = net.input("x", (1, 4, 6, 6))
         y = net.op("Reshape", net.op("Relu", last(net, net.conv(x, 4, 3))), [1, -1])
         weight = net.normal(48, 5)
-        net.output(net.op("Gemm", net.op("Tanh", y), weight.T.copy() if trans_b else weight, net.normal(5), transB=trans_b))
+        net.output(
+            net.op("Gemm", net.op("Tanh", y), weight.T.copy() if trans_b else weight, net.normal(5), transB=trans_b)
+        )
         check(net, ["Conv", "Relu", "Reshape", "Tanh", "Gemm"], rng, 1e-5)
 
 
@@ -150,8 +182,21 @@ def test_heads_of_attention_keep_the_batch_in_front(rng: np.random.Generator) ->
     net.output(net.op("Reshape", net.op("Transpose", y, perm=[0, 2, 1, 3]), [1, 6, 8]))
     graph = prepare(load_onnx(net.model()))
     assert graph.batched
-    check(net, ["MatMul", "Reshape", *["Slice", "Reshape", "Transpose"] * 3, "MatMul", "Softmax", "MatMul", "Transpose", "Reshape"],
-          rng, 1e-5)
+    check(
+        net,
+        [
+            "MatMul",
+            "Reshape",
+            *["Slice", "Reshape", "Transpose"] * 3,
+            "MatMul",
+            "Softmax",
+            "MatMul",
+            "Transpose",
+            "Reshape",
+        ],
+        rng,
+        1e-5,
+    )
 
 
 def test_channel_shuffle_stays(rng: np.random.Generator) -> None:

@@ -11,7 +11,9 @@ def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.matmul(a.astype(object), b.astype(object)).astype(np.int64)
 
 
-@given(st.integers(1, 40), st.sampled_from([1, 2, 7, 300]), st.integers(0, 2**32), st.integers(0, 25), st.integers(0, 25))
+@given(
+    st.integers(1, 40), st.sampled_from([1, 2, 7, 300]), st.integers(0, 2**32), st.integers(0, 25), st.integers(0, 25)
+)
 def test_products_are_exact_at_every_width(m: int, k: int, seed: int, a_bits: int, b_bits: int) -> None:
     rng = np.random.default_rng(seed)
     a = rng.integers(-(1 << a_bits), (1 << a_bits) + 1, (m, k))

@@ -5,7 +5,16 @@ from intaglio.errors import UsageError
 from intaglio.number import Granularity, PerChannel, PerElement, PerGroup, PerTensor
 from intaglio.number.granularity import granularity_from_json, granularity_to_json
 
-ALL = [PerTensor(), PerChannel(0), PerChannel(1), PerChannel(-1), PerGroup(0, 2), PerGroup(1, 4), PerGroup(-1, 3), PerElement()]
+ALL = [
+    PerTensor(),
+    PerChannel(0),
+    PerChannel(1),
+    PerChannel(-1),
+    PerGroup(0, 2),
+    PerGroup(1, 4),
+    PerGroup(-1, 3),
+    PerElement(),
+]
 
 
 @pytest.mark.parametrize("granularity", ALL, ids=str)

@@ -41,7 +41,10 @@ def test_quantize_does_not_warn_where_the_quotient_overflows() -> None:
 
 
 def test_codes_of_biases_are_exact_beyond_24_bits() -> None:
-    assert scalar(INT32, 2.0**-8).quantize([(2.0**24 - 1) / 2.0**8 * 1.0, 65536.0 * 127]).tolist() == [2**24 - 1, 127 << 24]
+    assert scalar(INT32, 2.0**-8).quantize([(2.0**24 - 1) / 2.0**8 * 1.0, 65536.0 * 127]).tolist() == [
+        2**24 - 1,
+        127 << 24,
+    ]
 
 
 @given(TYPES, st.integers(-126, 20), st.data())
@@ -145,9 +148,17 @@ def test_a_zero_point_has_to_be_a_code(zero_point: int) -> None:
 
 @pytest.mark.parametrize(
     ("granularity", "shape"),
-    [(PerTensor(), ()), (PerChannel(0), (2,)), (PerChannel(-1), (6,)), (PerGroup(1, 4), (2, 2)), (PerElement(), (2, 6))],
+    [
+        (PerTensor(), ()),
+        (PerChannel(0), (2,)),
+        (PerChannel(-1), (6,)),
+        (PerGroup(1, 4), (2, 2)),
+        (PerElement(), (2, 6)),
+    ],
 )
-def test_granularities_scale_what_they_say(granularity: PerTensor, shape: tuple[int, ...], rng: np.random.Generator) -> None:
+def test_granularities_scale_what_they_say(
+    granularity: PerTensor, shape: tuple[int, ...], rng: np.random.Generator
+) -> None:
     x = rng.normal(size=(2, 6)).astype(np.float32)
     assert granularity.param_shape(x.shape) == shape
     blocks = granularity.blocks(x)

@@ -135,7 +135,13 @@ def test_the_shift_rule_takes_powers_of_two_only() -> None:
     [
         ([1 << 30], [1, 2], Rule.HALF_UP, False, "differ in shape"),
         ([], [], Rule.HALF_UP, False, "empty"),
-        ([(1 << 30) - 1], [0], Rule.HALF_UP, False, "not normalised: expected 2\\*\\*30 to 2\\*\\*31 - 1, got 1073741823"),
+        (
+            [(1 << 30) - 1],
+            [0],
+            Rule.HALF_UP,
+            False,
+            "not normalised: expected 2\\*\\*30 to 2\\*\\*31 - 1, got 1073741823",
+        ),
         ([1 << 30], [32], Rule.HALF_UP, False, "shift: expected -30 to 31, got 32 to 32"),
         ([1 << 30], [-31], Rule.TFLITE, False, "shift: expected -30 to 31"),
         ([1 << 30], [-32], Rule.SHIFT, False, "shift: expected -31 to 31"),
@@ -144,7 +150,9 @@ def test_the_shift_rule_takes_powers_of_two_only() -> None:
         ([1 << 30], [0], Rule.TFLITE, True, "15 significant bits"),
     ],
 )
-def test_broken_integers_are_described(multiplier: list[int], shift: list[int], rule: Rule, wide: bool, text: str) -> None:
+def test_broken_integers_are_described(
+    multiplier: list[int], shift: list[int], rule: Rule, wide: bool, text: str
+) -> None:
     factor = Requantize(np.array(multiplier, np.int32), np.array(shift, np.int32), rule, wide)
     problem = factor.problem()
     assert problem is not None and re.search(text, problem)

@@ -26,7 +26,9 @@ def test_range_storage_and_name(type: IntType, low: int, high: int, dtype: str, 
 
 
 def test_every_type_fits_its_storage_and_has_a_name_of_its_own() -> None:
-    types = [IntType(b, s, n) for b in range(1, 17) for s in (True, False) for n in (False, True) if not n or (s and b > 1)]
+    types = [
+        IntType(b, s, n) for b in range(1, 17) for s in (True, False) for n in (False, True) if not n or (s and b > 1)
+    ]
     assert len({t.name for t in types}) == len(types)
     for t in types:
         info = np.iinfo(t.dtype)

@@ -186,5 +186,3 @@ def test_what_is_no_plan_is_refused(text):
 def test_a_plan_for_another_graph_says_so(graph):
     with pytest.raises(PlanError, match="made for another Graph"):
         place(graph, load_target("cpu-int8"))["no such value"]
-
-

@@ -38,7 +38,9 @@ class Builder:
         self.program.constants[name] = array
         return self.tensor(name, array.shape, p)
 
-    def append(self, name: str, operator: Operator, inputs: Sequence[str], p: QuantParams | None, **more: object) -> str:
+    def append(
+        self, name: str, operator: Operator, inputs: Sequence[str], p: QuantParams | None, **more: object
+    ) -> str:
         shape = operator.shape(*(self.program.tensors[i].shape for i in inputs))
         self.program.nodes.append(Node(f"{name}.node", operator, tuple(inputs), name))
         return self.tensor(name, shape, p, **more)
@@ -52,7 +54,9 @@ def make_small_program(*, batched: bool = True) -> Program:
     offset = b.input("offset", (1, 4), pa, graph_name="offset")
     x = b.append("image.last", Transpose((0, 2, 3, 1)), [image], px)
     w = grid(IntType(4, narrow=True), rng.uniform(0.1, 0.2, 4))
-    conv = Conv2d.from_real(px, w, pc, codes(rng, w.type, (4, 3, 3, 3)), rng.normal(size=4), Rule.HALF_UP, pads=(1, 1, 1, 1))
+    conv = Conv2d.from_real(
+        px, w, pc, codes(rng, w.type, (4, 3, 3, 3)), rng.normal(size=4), Rule.HALF_UP, pads=(1, 1, 1, 1)
+    )
     x = b.append("conv", conv, [x], pc, graph_name="features", axes=(0, 2, 3, 1))
     shift = b.constant("shift", np.array([-8, 7, 3, 0], np.int8), grid(IntType(4), 0.2))
     x = b.append("shifted", Add.from_real(pc, grid(IntType(4), 0.2), pa, rule=Rule.HALF_UP), [x, shift], pa)
@@ -60,7 +64,9 @@ def make_small_program(*, batched: bool = True) -> Program:
     x = b.append("flat", Reshape((-1, 4)), [x], pa, graph_name="flat")
     x = b.append("moved", Add.from_real(pa, pa, pa, rule=Rule.HALF_UP, subtract=True), [x, offset], pa)
     weight = codes(rng, INT8, (10, 4))
-    x = b.append("logits", Dense.from_real(pa, grid(INT8, 0.05), pl, weight, None, Rule.HALF_UP), [x], pl, graph_name="logits")
+    x = b.append(
+        "logits", Dense.from_real(pa, grid(INT8, 0.05), pl, weight, None, Rule.HALF_UP), [x], pl, graph_name="logits"
+    )
     b.append("class", ArgMax(1), [x], None, graph_name="class")
     b.program.outputs = ("logits", "class")
     b.program.metadata = {"producer": "test", "text": 'quotes " and \\ and ünïcode \u2028'}

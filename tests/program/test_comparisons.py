@@ -40,7 +40,9 @@ def test_bit_exact_fails_on_dtype_shape_and_the_sign_of_zero() -> None:
 
 def test_within_steps_fails_beyond_them() -> None:
     far = changed(changed(A, (0, 2), 5), (1, 1), -4)
-    with pytest.raises(AssertionError, match=r"2 of 6 elements are more than 2 steps apart, up to 8; first at \(0, 2\): got 5, want 2"):
+    with pytest.raises(
+        AssertionError, match=r"2 of 6 elements are more than 2 steps apart, up to 8; first at \(0, 2\): got 5, want 2"
+    ):
         assert_within_steps(far, A, 2)
     # unsigned bytes wrap when they are subtracted as such
     with pytest.raises(AssertionError, match="up to 255"):

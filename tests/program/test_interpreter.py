@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from intaglio.errors import DataError
-from intaglio.number import INT8, UINT8
+from intaglio.number import INT8, UINT8, Rule
 from intaglio.program import Node, Program, TensorInfo, interpreter
 from intaglio.program.operators.clamp import Clamp
 from intaglio.program.operators.reduce_sum import ReduceSum
@@ -92,19 +92,13 @@ def test_a_program_that_is_not_batched_runs_sample_by_sample(
 
 def test_a_result_without_a_batch_axis_gets_one(rng: np.random.Generator) -> None:
     p = grid(INT8, 0.1)
-    total = ReduceSum.from_real(p, p, axes=(0, 1), keepdims=False, count=3, rule=interpreter_rule())
+    total = ReduceSum.from_real(p, p, axes=(0, 1), keepdims=False, count=3, rule=Rule.HALF_UP)
     tensors = {"x": TensorInfo("x", (1, 3), INT8, p), "y": TensorInfo("y", (), INT8, p)}
-    program = Program([Node("n", total, ("x",), "y")], tensors, {}, ("x",), ("y",), interpreter_rule(), "t", batched=False)
+    program = Program([Node("n", total, ("x",), "y")], tensors, {}, ("x",), ("y",), Rule.HALF_UP, "t", batched=False)
     program.verify()
     x = rng.integers(-40, 40, (5, 3)).astype(np.int8)
     assert_bit_exact(program.run_int(x), x.sum(axis=1).astype(np.int8))
     assert program.run_int(x[:1]).shape == ()
-
-
-def interpreter_rule():  # type: ignore[no-untyped-def]
-    from intaglio.number import Rule
-
-    return Rule.HALF_UP
 
 
 def test_trace_real_speaks_the_graphs_names_and_axes(small_program: Program, rng: np.random.Generator) -> None:
@@ -125,7 +119,7 @@ def test_axes_say_where_each_tensor_axis_lies_in_the_graph(axes: tuple[int, ...]
     tensor = value.transpose(axes)
     info = TensorInfo("y", tensor.shape, UINT8, p, "value", axes)
     tensors = {"x": replace(info, name="x", graph_name=None), "y": info}
-    program = Program([Node("n", Clamp(0, 255), ("x",), "y")], tensors, {}, ("x",), ("y",), interpreter_rule(), "t", False)
+    program = Program([Node("n", Clamp(0, 255), ("x",), "y")], tensors, {}, ("x",), ("y",), Rule.HALF_UP, "t", False)
     assert np.array_equal(program.trace_real(tensor)["value"], value)
 
 
@@ -146,7 +140,7 @@ def test_tensors_are_dropped_after_their_last_reader(rng: np.random.Generator) -
     names = [f"t{i}" for i in range(9)]
     tensors = {n: TensorInfo(n, (1, 4), INT8, p) for n in names}
     nodes = [Node(b, Watched(-5, 5), (a,), b) for a, b in zip(names, names[1:], strict=False)]
-    program = Program(nodes, tensors, {}, ("t0",), ("t8",), interpreter_rule(), "t")
+    program = Program(nodes, tensors, {}, ("t0",), ("t8",), Rule.HALF_UP, "t")
     program.run_int(rng.integers(-9, 9, (2, 4)).astype(np.int8))
     assert most == 1
 
@@ -165,8 +159,14 @@ def test_tensors_are_dropped_after_their_last_reader(rng: np.random.Generator) -
         (lambda i, o: (i.astype(str), o), "expected real numbers, got an array of <U"),
         (lambda i, o: (i.astype(complex), o), "expected real numbers, got an array of complex128"),
         (lambda i, o: (i.astype(object), o), "expected real numbers, got an array of object"),
-        (lambda i, o: (np.where(i == i[1, 2, 3, 4], np.nan, i), o), r"got nan at \(1, 2, 3, 4\) \(1 of 180 are not finite\)"),
-        (lambda i, o: (i, np.full_like(o, np.inf)), r"input 'offset': expected finite numbers, got inf at \(0, 0\) \(8 of 8"),
+        (
+            lambda i, o: (np.where(i == i[1, 2, 3, 4], np.nan, i), o),
+            r"got nan at \(1, 2, 3, 4\) \(1 of 180 are not finite\)",
+        ),
+        (
+            lambda i, o: (i, np.full_like(o, np.inf)),
+            r"input 'offset': expected finite numbers, got inf at \(0, 0\) \(8 of 8",
+        ),
     ],
 )
 def test_bad_data_is_named(small_program: Program, rng: np.random.Generator, change, text: str) -> None:  # type: ignore[no-untyped-def]
@@ -191,7 +191,9 @@ def test_integer_images_are_real_numbers_too(small_program: Program) -> None:
     assert_bit_exact(small_program.run(image, offset)[0], want[0])
 
 
-def test_a_program_that_is_not_batched_still_wants_its_shapes(single_sample_program: Program, rng: np.random.Generator) -> None:
+def test_a_program_that_is_not_batched_still_wants_its_shapes(
+    single_sample_program: Program, rng: np.random.Generator
+) -> None:
     image, offset = data(rng, 2)
     with pytest.raises(DataError, match="expected the same number of samples in each"):
         single_sample_program.run(image, offset[:1])

@@ -170,7 +170,9 @@ def test_arrays_that_refuse_do_refuse(slip: Any) -> None:
 def test_samples_of_a_batch_do_not_touch_each_other(kind: str) -> None:
     """Operators that keep axis 0 give for each sample what they give for the batch."""
     for operator, inputs in samples(kind):
-        if kind in ("transpose", "reshape", "expand") or any(x.ndim < 2 or x.shape[0] != inputs[0].shape[0] for x in inputs):
+        if kind in ("transpose", "reshape", "expand") or any(
+            x.ndim < 2 or x.shape[0] != inputs[0].shape[0] for x in inputs
+        ):
             continue
         whole = operator.integer(*inputs)
         single = [operator.integer(*(x[i : i + 1] for x in inputs)) for i in range(inputs[0].shape[0])]

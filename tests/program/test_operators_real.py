@@ -110,20 +110,38 @@ def bias_on_grid(rng: np.random.Generator, x: QuantParams, w: QuantParams, o: in
 
 @case
 def conv2d(rng: np.random.Generator) -> Iterator[Case]:
-    geometry = [(1, 3, 4, 3, (2, 1), (1, 2), (1, 0, 2, 1)), (4, 4, 8, 3, (1, 2), (2, 1), (2, 1, 1, 1)), (2, 4, 6, 1, (1, 1), (1, 1), (0,) * 4)]
+    geometry = [
+        (1, 3, 4, 3, (2, 1), (1, 2), (1, 0, 2, 1)),
+        (4, 4, 8, 3, (1, 2), (2, 1), (2, 1, 1, 1)),
+        (2, 4, 6, 1, (1, 1), (1, 1), (0,) * 4),
+    ]
     for (rule, type), (groups, i, o, k, strides, dilations, pads) in itertools.product(RULES_AND_TYPES, geometry):
         x, y = params(rng, type, rule, symmetric=type is INT16), params(rng, type, rule, 0.5)
         w, w_q, w_real = weights(rng, rule, (o, k, k, i // groups))
         bias, x_q = bias_on_grid(rng, x, w, o), codes(rng, type, (2, 6, 7, i))
         operator = Conv2d.from_real(
-            x, w, y, w_q, bias, rule, strides=strides, dilations=dilations, pads=pads, groups=groups, low=y.type.qmin + 9
+            x,
+            w,
+            y,
+            w_q,
+            bias,
+            rule,
+            strides=strides,
+            dilations=dilations,
+            pads=pads,
+            groups=groups,
+            low=y.type.qmin + 9,
         )
         yield operator, (x_q,), conv(real(x, x_q), w_real, strides, dilations, pads, groups) + bias, y, 1
 
 
 @case
 def conv_transpose2d(rng: np.random.Generator) -> Iterator[Case]:
-    geometry = [(1, 3, 4, 3, (2, 1), (1, 2), (1, 0, 2, 1)), (4, 4, 8, 3, (1, 3), (2, 1), (2, 1, 1, 1)), (2, 4, 6, 1, (2, 2), (1, 1), (0,) * 4)]
+    geometry = [
+        (1, 3, 4, 3, (2, 1), (1, 2), (1, 0, 2, 1)),
+        (4, 4, 8, 3, (1, 3), (2, 1), (2, 1, 1, 1)),
+        (2, 4, 6, 1, (2, 2), (1, 1), (0,) * 4),
+    ]
     for (rule, type), (groups, i, o, k, strides, dilations, pads) in itertools.product(RULES_AND_TYPES, geometry):
         extra = (strides[0] - 1, strides[1] - 1)
         x, y = params(rng, type, rule, symmetric=type is INT16), params(rng, type, rule, 0.5)
@@ -189,7 +207,9 @@ def mul(rng: np.random.Generator) -> Iterator[Case]:
 
 @case
 def requantize(rng: np.random.Generator) -> Iterator[Case]:
-    for (rule, type), out, ratio in itertools.product(RULES_AND_TYPES, (INT8, UINT8, INT16, IntType(4)), (0.01, 0.5, 1.0, 3.0, 200.0)):
+    for (rule, type), out, ratio in itertools.product(
+        RULES_AND_TYPES, (INT8, UINT8, INT16, IntType(4)), (0.01, 0.5, 1.0, 3.0, 200.0)
+    ):
         if rule is Rule.SHIFT:
             ratio = 2.0 ** round(math.log2(ratio))
         x, y = params(rng, type, rule), params(rng, out, rule, 0.05 * ratio)
@@ -207,7 +227,9 @@ def clamp(rng: np.random.Generator) -> Iterator[Case]:
 @case
 def lut(rng: np.random.Generator) -> Iterator[Case]:
     """8 bits: the table is the rounded function. 16: h**2 / 16 max|f''| / s_y and 2 steps, |f''| <= 1 for all of these."""
-    for name, type in itertools.product(("sigmoid", "tanh", "gelu", "two"), (INT8, UINT8, IntType(4), INT16, UINT16, IntType(12))):
+    for name, type in itertools.product(
+        ("sigmoid", "tanh", "gelu", "two"), (INT8, UINT8, IntType(4), INT16, UINT16, IntType(12))
+    ):
         function = {
             "sigmoid": lambda v: 1 / (1 + np.exp(-v)),
             "tanh": np.tanh,
@@ -224,7 +246,11 @@ def lut(rng: np.random.Generator) -> Iterator[Case]:
             if type.bits > 8:
                 h = float(x.scale) * 2.0 ** (type.bits - 9)
                 steps = math.floor(h * h / 16 * 1.2 / float(y.scale)) + 2
-            y_real = function(real(x, x_q)) if name != "two" else np.stack([function(real(x, x_q[..., c]))[c] for c in (0, 1)], -1)
+            y_real = (
+                function(real(x, x_q))
+                if name != "two"
+                else np.stack([function(real(x, x_q[..., c]))[c] for c in (0, 1)], -1)
+            )
             yield Lut.from_real(x, y, function), (x_q,), y_real, y, steps
 
 
@@ -240,7 +266,9 @@ def test_a_table_cuts_the_corner_where_saturation_begins_and_no_more() -> None:
 
 @case
 def prelu(rng: np.random.Generator) -> Iterator[Case]:
-    for (rule, type), slope in itertools.product(RULES_AND_TYPES, (0.25, np.array([0.5, 0.0, -2.0]), np.array([0.3, -0.1, 1.0]))):
+    for (rule, type), slope in itertools.product(
+        RULES_AND_TYPES, (0.25, np.array([0.5, 0.0, -2.0]), np.array([0.3, -0.1, 1.0]))
+    ):
         x, y = params(rng, type, rule), params(rng, type, rule)
         x_q = codes(rng, type, (2, 60, 3))
         v = real(x, x_q)
@@ -259,7 +287,9 @@ def max_pool2d(rng: np.random.Generator) -> Iterator[Case]:
 @case
 def average_pool2d(rng: np.random.Generator) -> Iterator[Case]:
     geometry = [((2, 2), (2, 2), (0, 0, 0, 0)), ((3, 3), (1, 1), (1, 1, 1, 1)), ((3, 2), (2, 1), (1, 0, 2, 1))]
-    for (rule, type), (k, s, pads), include, same in itertools.product(RULES_AND_TYPES, geometry, (False, True), (False, True)):
+    for (rule, type), (k, s, pads), include, same in itertools.product(
+        RULES_AND_TYPES, geometry, (False, True), (False, True)
+    ):
         x = params(rng, type, rule)
         y = x if same else params(rng, type, rule)
         x_q = codes(rng, type, (2, 6, 7, 3))
@@ -278,7 +308,9 @@ def average_pool2d(rng: np.random.Generator) -> Iterator[Case]:
 
 @case
 def reduce_sum(rng: np.random.Generator) -> Iterator[Case]:
-    for (rule, type), (axes, mean) in itertools.product(RULES_AND_TYPES, [((1, 2), True), ((2,), False), ((1, 3), True)]):
+    for (rule, type), (axes, mean) in itertools.product(
+        RULES_AND_TYPES, [((1, 2), True), ((2,), False), ((1, 3), True)]
+    ):
         count = math.prod((2, 7, 5, 3)[a] for a in axes)
         x, y = params(rng, type, rule), params(rng, type, rule, 0.05 if mean else 0.05 * count)
         x_q = codes(rng, type, (2, 7, 5, 3))

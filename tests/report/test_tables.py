@@ -9,7 +9,11 @@ import pytest
 
 from intaglio.report import print_table
 
-ROWS = [("conv1", 12, "40.1", "a"), ("a.long.name", 3456, "equal", "b"), ("y", "-", "7.5", "")]
+ROWS: list[tuple[object, ...]] = [
+    ("conv1", 12, "40.1", "a"),
+    ("a.long.name", 3456, "equal", "b"),
+    ("y", "-", "7.5", ""),
+]
 
 
 class Terminal(io.StringIO):

@@ -2,9 +2,9 @@
 
 from intaglio.calibrate.automatic import Candidate
 from intaglio.calibrate.calibrators import CALIBRATORS, Calibrator, parse_calibrator
-from intaglio.calibrate.choose import choose
 from intaglio.calibrate.driver import Calibration, calibrate
-from intaglio.calibrate.observe import Batches, observe
+from intaglio.calibrate.observer import Batches, observe
+from intaglio.calibrate.params import choose
 from intaglio.calibrate.statistics import Needs, Statistics
 
 __all__ = [

@@ -20,8 +20,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from intaglio.calibrate.choose import Named, assign, constant_params
-from intaglio.calibrate.observe import Batches, Feed, Observer, feeds
+from intaglio.calibrate.observer import Batches, Feed, Observer, feeds
+from intaglio.calibrate.params import Named, assign, constant_params
 from intaglio.calibrate.statistics import Needs, Statistics
 from intaglio.errors import CalibrationError
 from intaglio.graph import Graph

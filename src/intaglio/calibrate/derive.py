@@ -152,9 +152,9 @@ def _fit_weight(layer: Layer) -> None:
         which = np.flatnonzero(changed)
         channels = "" if scale.size == 1 else f" of {_listed(which)}"
         times = np.max(raised[changed] / scale[changed])
-        layer.weight.why += f"; scale{channels} raised up to {times:.3g} times so that the bias fits int32"
+        note(layer.weight, f"scale{channels} raised up to {times:.3g} times so that the bias fits int32")
     if dead.any() and scale.size > 1:
-        layer.weight.why += f"; {_listed(np.flatnonzero(dead))} all zero, with a scale that suits the bias"
+        note(layer.weight, f"{_listed(np.flatnonzero(dead))} all zero, with a scale that suits the bias")
     if (raised != before).any():
         layer.weight.params = _rescaled(params, raised.reshape(params.scale.shape), layer.where, layer.weight.name)
 
@@ -177,7 +177,7 @@ def _fit_output(layer: Layer, plan: Plan) -> None:
     scale = _power_of_two(np.asarray(unit / limit), layer.output, up=True)
     layer.output.params = _rescaled(y, scale, layer.where, layer.output.name)
     times = float(scale) / float(y.scale)
-    layer.output.why += f"; scale raised {times:.3g} times: the steps of its sums are far larger"
+    note(layer.output, f"scale raised {times:.3g} times: the steps of its sums are far larger")
 
 
 def _settle_silent(layer: Layer) -> None:
@@ -191,8 +191,7 @@ def _settle_silent(layer: Layer) -> None:
         layer.data.params = _rescaled(
             x, _power_of_two(np.asarray(scale), layer.data, up=False), layer.where, layer.data.name
         )
-        if "always 0" not in layer.data.why:
-            layer.data.why += "; it was always 0, so its scale is one that suits the biases behind it"
+        note(layer.data, "its scale is one that suits the biases behind it")
 
 
 def _bias_params(layer: Layer) -> QuantParams:
@@ -231,6 +230,12 @@ def _power_of_two(scale: Scales, value: ValuePlan, *, up: bool) -> Scales:
         return scale
     exponent = np.log2(scale)
     return np.asarray(np.exp2(np.ceil(exponent) if up else np.floor(exponent)))
+
+
+def note(value: ValuePlan, text: str) -> None:
+    """Add to why a value is represented as it is, once."""
+    if text not in value.why:
+        value.why += f"; {text}"
 
 
 def _listed(channels: NDArray[np.int64]) -> str:

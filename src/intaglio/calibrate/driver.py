@@ -9,8 +9,8 @@ import torch
 
 from intaglio.calibrate.automatic import ACTIVATION_CANDIDATES, WEIGHT_CANDIDATES, Candidate, automatic
 from intaglio.calibrate.calibrators import Calibrator, parse_calibrator
-from intaglio.calibrate.choose import Named, choose
-from intaglio.calibrate.observe import Batches, observe
+from intaglio.calibrate.observer import Batches, observe
+from intaglio.calibrate.params import Named, choose
 from intaglio.calibrate.statistics import Needs, Statistics
 from intaglio.graph import Graph
 from intaglio.ops import Role

@@ -13,12 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from intaglio.errors import CalibrationError
 
-Pair = NDArray[np.float64]  # (2,): what the minimum and the maximum do
+Pair = tuple[float, float]  # of minimum and maximum
 
 RATE = 0.01
 """c, PyTorch's `averaging_constant`."""
@@ -43,11 +42,11 @@ class MovingExtremes:
             index: number of the first one in the whole data set.
             low, high: their extremes, (n,).
         """
-        extremes = np.stack([low, high], axis=1).astype(np.float64)
-        for i, pair in enumerate(extremes, start=index):
-            self._insert(i, 1, RATE * pair)
-        if len(extremes):
-            self._begin((index, float(extremes[0, 0]), float(extremes[0, 1])))
+        extremes = [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
+        for i, (a, b) in enumerate(extremes, start=index):
+            self._insert(i, 1, (RATE * a, RATE * b))
+        if extremes:
+            self._begin((index, *extremes[0]))
 
     def merge(self, other: MovingExtremes) -> MovingExtremes:
         """Both sets of samples together.
@@ -71,7 +70,7 @@ class MovingExtremes:
         while (start ^ length, length) in self.runs:
             other = self.runs.pop((start ^ length, length))
             first, second = (other, gain) if start & length else (gain, other)
-            gain = (1 - RATE) ** length * first + second
+            gain = _after(first, length, second)
             start, length = start & ~length, 2 * length
         self.runs[start, length] = gain
 
@@ -79,7 +78,13 @@ class MovingExtremes:
     def range(self) -> tuple[float, float]:
         """The averages of minimum and maximum after the last sample. Gaps between parts are passed over."""
         assert self.first is not None
-        m = np.array(self.first[1:])
-        for (_, length), gain in sorted(self.runs.items(), key=lambda run: run[0]):
-            m = (1 - RATE) ** length * m + gain
-        return float(min(m)), float(max(m))
+        m: Pair = self.first[1:]
+        for (_, length), gain in sorted(self.runs.items()):
+            m = _after(m, length, gain)
+        return min(m), max(m)
+
+
+def _after(m: Pair, length: int, gain: Pair) -> Pair:
+    """What a run of samples makes of the averages before it."""
+    decay = (1 - RATE) ** length
+    return decay * m[0] + gain[0], decay * m[1] + gain[1]

@@ -198,8 +198,8 @@ class Statistics:
                 if record.moving is not None and first is not None:
                     record.moving.first = (int(first[0]), float(first[1]), float(first[2]))
                 records.append(record)
-            for (i, start, length), gain in zip(state["runs"].tolist(), state["gains"], strict=True):
-                records[i].moving.runs[start, length] = gain
+            for (i, start, length), (low, high) in zip(state["runs"].tolist(), state["gains"].tolist(), strict=True):
+                records[i].moving.runs[start, length] = (low, high)
             parts = joined_parts((int(a), int(b)) for a, b in header["parts"])
             return cls(str(header["graph"]), dict(zip(header["names"], records, strict=True)), parts)
         except (KeyError, ValueError, TypeError, IndexError, AttributeError, StopIteration) as error:
@@ -230,9 +230,9 @@ class Statistics:
             CalibrationError: no such file, or no statistics.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
                 return cls.from_state({name: file[name] for name in file.files})
-        except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
             reason = getattr(error, "strerror", None) or error
             raise CalibrationError(f"{path}: expected statistics that `Statistics.save` wrote, got: {reason}") from None
 

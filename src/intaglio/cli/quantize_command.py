@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATTERN=FORMAT",
         help="another format for some layers: first=a16, last=a16, 'features.1*=w8a16'",
     )
+    parser.add_argument("--no-bias-correction", action="store_true", help="leave the biases as they are")
     parser.add_argument("--json", action="store_true", help="print summary.json instead of tables")
     add_model_options(parser)
 
@@ -63,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
             calibrator=args.calibrator,
             weight_calibrator=args.weight_calibrator,
             layers=parse_layers(args.layer),
+            bias_correction=not args.no_bias_correction,
             source=Path(args.model) if Path(args.model).exists() else None,
             show=None if args.json else sys.stdout,
         )

@@ -36,7 +36,8 @@ def leave_out_newer(model: ir.Model, version: int) -> None:
 
 def _since(node: ir.Node) -> int:
     later = [
-        since for (op, name, value), since in _LATER_VALUES.items()
+        since
+        for (op, name, value), since in _LATER_VALUES.items()
         if node.op_type == op and attribute(node, name) == value
     ]
     for version in range(max([OLDEST, *later]), NORMAL_OPSET):

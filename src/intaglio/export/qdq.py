@@ -4,6 +4,9 @@ Every value that has parameters is followed by a pair; a value that lives in an 
 has none, so a runtime finds `DequantizeLinear -> Conv -> Relu -> QuantizeLinear` and can run it on integers. Weights
 are integer constants behind a DequantizeLinear, biases are int32 on the accumulator's grid.
 
+Scores in 16 bits at the end keep their scales in the model's metadata instead of pairs where nothing else in the file
+needs an opset that has 16 bits: every runtime can then read the file, and the difference is less than half a step.
+
 Names: `x` is what the operator computes, `x_quantized` its codes, `x_dequantized` what others read. Where `x` is an
 output of the network it is the rounded value, and `x_real` what was computed. A constant `w` is read as `w`, made of
 `w_quantized`, `w_scale` and `w_zero_point`.
@@ -11,7 +14,9 @@ output of the network it is the rounded value, and `x_real` what was computed. A
 
 from __future__ import annotations
 
+import json
 import os
+from typing import Any
 
 import numpy as np
 import onnx
@@ -22,12 +27,15 @@ from intaglio.errors import ExportError
 from intaglio.export.opset import OLDEST, leave_out_newer, lowest_opset
 from intaglio.export.storage import Storage, placement, storage
 from intaglio.export.write import write_checked
-from intaglio.graph import Graph, attribute, constant, shape
+from intaglio.graph import Graph, attribute, constant, consumers, shape
 from intaglio.graph.access import where
 from intaglio.graph.edit import unique_name
 from intaglio.number import INT32, PerTensor, QuantParams
 from intaglio.ops import Role, float_operator
 from intaglio.plan import Plan, Source
+
+PARAMS_KEY = "intaglio.params"
+"""Key of the model's metadata under which parameters of values without a pair are kept, as JSON by name."""
 
 
 def export_qdq(graph: Graph, plan: Plan, path: str | os.PathLike[str]) -> None:
@@ -54,6 +62,8 @@ def qdq_model(graph: Graph, plan: Plan) -> ir.Model:
     """
     return _Export(graph, plan).run()
 
+_ENDS = ("Flatten", "LogSoftmax", "Reshape", "Softmax", "Squeeze")
+
 
 class _Export:
     """Puts pairs around the values of a copy of the Graph."""
@@ -76,15 +86,35 @@ class _Export:
                 value = node.inputs[index]
                 if value is not None and value.is_initializer() and role is not Role.OFFLINE:
                     self._constant(node, index, value)
-        for value in values:
-            params = self._params(str(value.name))
-            if params is not None:
-                self._pair(value, params)
         for node in nodes:
             if node.op_type == "Swish":
                 self._sigmoid_and_product(node)
+        quantized = {value: params for value in values if (params := self._params(str(value.name))) is not None}
+        scores = self._scores(values, quantized)
+        for value, params in quantized.items():
+            if value not in scores:
+                self._pair(value, params)
+        self.opset = lowest_opset(self.model, self.opset)
+        if any(self.opset < storage(params.type).opset for params in scores.values()):
+            note = {str(value.name): params.to_json() for value, params in scores.items()}
+            self.model.metadata_props[PARAMS_KEY] = json.dumps(note)
+        else:
+            for value, params in scores.items():
+                self._pair(value, params)
         self._finish()
         return self.model
+
+    @staticmethod
+    def _scores(values: list[ir.Value], quantized: dict[ir.Value, QuantParams]) -> dict[ir.Value, QuantParams]:
+        """Values of 16 bits behind which nothing is computed but a softmax."""
+        found: dict[ir.Value, QuantParams] = {}
+        for value in reversed(values):
+            params = quantized.get(value)
+            if params is None or params.type.bits != 16 or value.producer() is None:
+                continue
+            if all(user.op_type in _ENDS and user.outputs[0] in found for user in consumers(value)):
+                found[value] = params
+        return found
 
     def _params(self, name: str) -> QuantParams | None:
         """Parameters of a value, None where it has no representation of its own."""
@@ -92,7 +122,7 @@ class _Export:
         if root.source in (Source.FUSED, Source.PLAIN):
             return None
         if root.params is None:
-            raise ExportError(f"[value {name!r}] expected parameters, got a Plan that is not calibrated: calibrate first")
+            raise ExportError(f"[value {name!r}] expected parameters, got a Plan without them: calibrate first")
         return root.params
 
     # Values
@@ -105,15 +135,13 @@ class _Export:
         self.opset = max(self.opset, kind.opset, since)
         users = list(value.uses())
         producer = value.producer()
-        codes = self._node("QuantizeLinear", [value, scale, zero_point], attributes, f"{name}_quantized", kind.dtype, size)
+        inputs: list[ir.Value | None] = [value, scale, zero_point]
+        codes = self._node("QuantizeLinear", inputs, attributes, f"{name}_quantized", kind.dtype, size)
         chain = [codes]
         if not kind.exact:
             chain.append(self._saturation(name, codes.outputs[0], kind, size))
-        # Read through constants of its own: ONNX Runtime's optimizer and this Graph's normal form want it so.
-        real = self._node(
-            "DequantizeLinear", [chain[-1].outputs[0], scale, zero_point], attributes, f"{name}_dequantized",
-            ir.DataType.FLOAT, size,
-        )
+        inputs = [chain[-1].outputs[0], scale, zero_point]
+        real = self._node("DequantizeLinear", inputs, attributes, f"{name}_dequantized", ir.DataType.FLOAT, size)
         chain.append(real)
         for use in users:
             use.node.replace_input_with(use.idx, real.outputs[0])
@@ -148,8 +176,8 @@ class _Export:
         kind = storage(params.type, least_bits=8)  # ONNX clips no 4-bit integers
         if kind.bits > 8:  # and ONNX Runtime none of 16 bits
             raise ExportError(
-                f"[value {name!r}] expected activations of 1 to 8 bits or int16 or uint16, got {params.type}: ONNX has no "
-                "such type and ONNX Runtime cannot clamp a wider one; use 8 or 16 bits for it"
+                f"[value {name!r}] expected activations of 1 to 8 bits, int16 or uint16, got {params.type}: ONNX has "
+                "no such type and ONNX Runtime cannot clamp a wider one; use 8 or 16 bits for it"
             )
         return kind
 
@@ -175,7 +203,7 @@ class _Export:
         self.names.discard(name)
         content = self._initializer(f"{name}_quantized", kind.tensor(codes, ""))
         scale, zero_point = self._parameters(name, params, kind)
-        inputs = [content, scale] if params.type == INT32 else [content, scale, zero_point]
+        inputs: list[ir.Value | None] = [content, scale, *([] if zero_point is None else [zero_point])]
         real = self._node("DequantizeLinear", inputs, attributes, name, ir.DataType.FLOAT, codes.shape)
         self.graph.insert_before(node, real)
         node.replace_input_with(index, real.outputs[0])
@@ -223,7 +251,7 @@ class _Export:
         output = ir.Value(name=self._fresh(name), shape=ir.Shape(size), type=ir.TensorType(dtype))
         return ir.Node("", op_type, inputs, given, name=label, outputs=[output])
 
-    def _initializer(self, name: str, content: ir.Tensor) -> ir.Value:
+    def _initializer(self, name: str, content: ir.Tensor[Any]) -> ir.Value:
         content.name = self._fresh(name)
         value = ir.Value(name=content.name, shape=content.shape, type=ir.TensorType(content.dtype), const_value=content)
         self.graph.register_initializer(value)
@@ -235,7 +263,6 @@ class _Export:
         return name
 
     def _finish(self) -> None:
-        self.opset = lowest_opset(self.model, self.opset)
         leave_out_newer(self.model, self.opset)
         self.model.graph.opset_imports[""] = self.opset
         self.model.ir_version = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", self.opset)])
@@ -262,7 +289,7 @@ def _bias_codes(where: str, array: NDArray[np.generic], params: QuantParams) -> 
     worst = np.abs(codes).max(initial=0)
     if worst > INT32.qmax:
         raise ExportError(
-            f"{where} its bias needs {worst:.0f}, which does not fit int32; calibrate again (it raises weight scales until "
-            "biases fit) or give the layer 16-bit activations"
+            f"{where} its bias needs {worst:.0f}, which does not fit int32; calibrate again (it raises weight scales "
+            "until biases fit) or give the layer 16-bit activations"
         )
     return codes.astype(np.int64)

@@ -48,7 +48,7 @@ class Storage:
         """Whether the ONNX type saturates where the codes do."""
         return self.bits == self.type.bits and not self.type.narrow
 
-    def tensor(self, codes: NDArray[Any], name: str) -> ir.Tensor:
+    def tensor(self, codes: NDArray[Any], name: str) -> ir.Tensor[Any]:
         """Codes as an ONNX tensor."""
         return ir.Tensor(np.array(codes, self.array, order="C"), dtype=self.dtype, name=name)
 

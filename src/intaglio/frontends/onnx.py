@@ -8,8 +8,9 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from intaglio.errors import ModelError, UnsupportedOperatorError
+from intaglio.errors import IntaglioError, ModelError, UnsupportedOperatorError
 from intaglio.frontends import static
+from intaglio.frontends.fold import fold, turn_weights
 from intaglio.frontends.forms import normalize_forms
 from intaglio.frontends.quantized import is_known_foreign, is_quantized
 from intaglio.frontends.read import Source, read_model
@@ -40,6 +41,19 @@ def load_onnx(
         UnsupportedOperatorError: an operator outside ONNX, or one that has no form in the normal opset.
     """
     model = read_model(source)
+    try:
+        return _load(model, dict(shapes or {}), keep_quantized)
+    except (IntaglioError, NameError, ImportError):
+        raise
+    except Exception as error:  # a file can be wrong in more ways than are named one by one
+        text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise ModelError(
+            f"{model.graph.name or 'model'}: expected a valid ONNX model, got one that cannot be followed: {text}; "
+            "check it with onnx.checker"
+        ) from error
+
+
+def _load(model: ir.Model, shapes: static.Shapes, keep_quantized: bool) -> Graph:
     version = _check_opset(model)
     common.InlinePass()(model)
     _check_inlined(model, keep_quantized)
@@ -48,8 +62,7 @@ def load_onnx(
     check_finite(model.graph)
     to_float32(model)
     _check_inputs(model, keep_quantized)
-    sizes = dict(shapes or {})
-    model = _with_static_batch(model, sizes, version)
+    model = _with_static_batch(model, shapes, version)
     check_finite(model.graph)
     graph = Graph(model)
     graph.verify()
@@ -82,8 +95,8 @@ def _normal(model: ir.Model, shapes: static.Shapes, batch: int, version: int) ->
     graph = model.graph
     static.fix_inputs(model, shapes, batch)
     static.forget_shapes(graph)
-    static.turn_weights(graph)
-    static.fold(model)
+    turn_weights(graph)
+    fold(model)
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     remove_unread(graph)
     static.infer(model)

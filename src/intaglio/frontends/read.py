@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +35,7 @@ def read_model(source: Source) -> ir.Model:
     name = model.graph.name or "model"
     if not model.graph.outputs:
         raise ModelError(f"{name}: expected a graph with outputs, got none; export the model again")
-    for graph in model.graphs():
+    for graph in _graphs(model):
         _load_constants(graph)
     return model
 
@@ -66,19 +68,49 @@ def _read_file(path: Path) -> ir.Model:
 def _deserialize(proto: onnx.ModelProto, name: str, directory: Path | None = None) -> ir.Model:
     if not proto.opset_import or not proto.HasField("graph"):
         raise ModelError(f"{name}: expected an ONNX model, got one without graph or opset")
+    logger = logging.getLogger("onnx_ir.serde")
+    level = logger.level
     try:
+        logger.setLevel(logging.ERROR)  # what it warns of is an error here
         model = ir.from_proto(proto)
     except Exception as error:
         raise ModelError(f"{name}: expected an ONNX model, got one that is malformed: {_one_line(error)}") from error
-    for graph in model.graphs():
+    finally:
+        logger.setLevel(level)
+    for graph in _graphs(model):
         for value in graph.initializers.values():
             if isinstance(value.const_value, ir.ExternalTensor):
                 _resolve(value.const_value, name, directory)
         for node in graph:
             for attribute in node.attributes.values():
-                if attribute.type == ir.AttributeType.TENSOR and isinstance(attribute.value, ir.ExternalTensor):
-                    _resolve(attribute.value, name, directory)
+                contents = attribute.value if attribute.type == ir.AttributeType.TENSORS else [attribute.value]
+                for content in contents or ():
+                    if isinstance(content, ir.ExternalTensor):
+                        _resolve(content, name, directory)
+    _check_sources(model.graph)
     return model
+
+
+def _graphs(model: ir.Model) -> Iterator[ir.Graph]:
+    """The graph, the bodies of functions, and every graph inside one."""
+    for graph in (model.graph, *(function.graph for function in model.functions.values())):
+        yield graph
+        yield from graph.subgraphs()
+
+
+def _check_sources(graph: ir.Graph) -> None:
+    """onnx_ir invents a value for a name that nothing computes."""
+    for node in graph:
+        for value in node.inputs:
+            if (
+                value is not None
+                and value.producer() is None
+                and not (value.is_graph_input() or value.is_initializer())
+            ):
+                raise ModelError(
+                    f"[{node.op_type} '{node.name}'] expected its input '{value.name}' to be an input, a constant or "
+                    "computed by a node, got none of these; export the model again"
+                )
 
 
 def _resolve(external: ir.ExternalTensor, name: str, directory: Path | None) -> None:

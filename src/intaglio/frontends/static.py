@@ -1,27 +1,17 @@
-"""Open shapes to static ones: inputs fixed, constants folded, every shape inferred, the batch brought to 1."""
+"""Open shapes to static ones: inputs fixed, every shape inferred, the batch brought to 1."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import math
 from collections.abc import Mapping
 
 import onnx_ir as ir
-from onnxscript import optimizer
 
 from intaglio.errors import ModelError
-from intaglio.frontends.quantized import infer_foreign, is_quantized
-from intaglio.graph.access import attribute, constant, where
-from intaglio.graph.edit import set_constant, tensor
-from intaglio.graph.infer import infer_node
-from intaglio.graph.passes.fold_constants import evaluate
+from intaglio.frontends.quantized import infer_foreign
+from intaglio.graph.access import where
+from intaglio.graph.infer import infer_node, refuse_empty
 
 Shapes = Mapping[str, tuple[int | None, ...]]
-
-# Nothing that a file asks to be computed beforehand may grow beyond this: 2**28 float32 are 1 GiB.
-_LARGEST_CONSTANT = 2**28
-_NO_LIMIT = 2**62
 
 
 def open_batch(model: ir.Model, shapes: Shapes) -> bool:
@@ -114,117 +104,6 @@ def forget_shapes(graph: ir.Graph) -> None:
             output.type = None
 
 
-def turn_weights(graph: ir.Graph) -> None:
-    """Transpose weights where they lie, so that they keep their names: folding would call them after the node."""
-    for node in list(graph):
-        value = node.inputs[0] if node.inputs else None
-        array = constant(value)
-        if node.op_type != "Transpose" or node.domain or value is None or array is None or len(value.uses()) != 1:
-            continue
-        if not value.is_initializer() or node.outputs[0].is_graph_output():
-            continue
-        set_constant(value, array.transpose(attribute(node, "perm")))
-        node.outputs[0].replace_all_uses_with(value)
-        graph.remove(node, safe=True)
-
-
-def fold(model: ir.Model) -> None:
-    """Compute what depends on constants and static shapes only, in place.
-
-    The work is done by `onnxscript.optimizer`, whose size limits are lifted up to 1 GiB a constant: weights that
-    are transposed, reshaped or padded in the file must become weights. Quantized constants are left as they are.
-    """
-    logger = logging.getLogger("onnxscript.optimizer._constant_folding")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        for _ in range(8):
-            _infer_leniently(model)
-            result = optimizer.fold_constants(
-                model,
-                onnx_shape_inference=True,
-                input_size_limit=_NO_LIMIT,
-                output_size_limit=_LARGEST_CONSTANT,
-                should_fold=_should_fold,
-            )
-            several = _fold_several_outputs(model)
-            if not result.modified and not several:
-                break
-    finally:
-        logger.setLevel(level)
-
-
-def _infer_leniently(model: ir.Model) -> None:
-    """Tell the library the shapes behind operators outside ONNX, which it cannot infer itself."""
-    if all(not node.domain for node in model.graph):
-        return
-    imports = dict(model.graph.opset_imports)
-    for node in model.graph:
-        if any(value is not None and value.type is None for value in node.inputs):
-            continue
-        with contextlib.suppress(ModelError, AssertionError):
-            if not infer_foreign(node, imports):
-                infer_node(node, imports)
-
-
-def _should_fold(node: ir.Node) -> bool | None:
-    if is_quantized(node):
-        # A quantized constant is what a plan is read from. A bound or a padding behind one is a plain number.
-        bound = all(use.node.op_type in {"Pad", "Clip"} for output in node.outputs for use in output.uses())
-        return node.op_type == "QuantizeLinear" or (node.op_type == "DequantizeLinear" and bound)
-    if node.op_type in {"ConstantOfShape", "Expand", "Tile", "Range"}:
-        return _size_of_result(node) <= _LARGEST_CONSTANT
-    return True
-
-
-def _size_of_result(node: ir.Node) -> float:
-    """How many numbers a node that makes much out of little would write."""
-    arrays = [constant(value) for value in node.inputs]
-    first, second = (*arrays, None, None)[:2]
-    assert first is not None
-    if node.op_type == "ConstantOfShape":
-        return math.prod(int(size) for size in first.ravel())
-    if second is None:
-        return math.inf
-    if node.op_type == "Range":
-        step = arrays[2]
-        return math.inf if step is None or step == 0 else abs((float(second) - float(first)) / float(step))
-    return float(first.size) * math.prod(max(1, int(size)) for size in second.ravel())
-
-
-def _fold_several_outputs(model: ir.Model) -> bool:
-    """Fold the nodes that the library leaves because they have more than one output, such as Split."""
-    graph, changed = model.graph, False
-    for node in list(graph):
-        arrays = [constant(value) for value in node.inputs]
-        given = [array for array in arrays if array is not None]
-        if len(node.outputs) < 2 or not given or len(given) != sum(v is not None for v in node.inputs):
-            continue
-        if is_quantized(node) or any(
-            a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes.values()
-        ):
-            continue
-        results = evaluate(node, dict(graph.opset_imports))
-        if results is None:
-            continue
-        for output, array in zip(node.outputs, results, strict=True):
-            if not output.uses() or output.is_graph_output():
-                continue
-            content = tensor(array, output.name)
-            value = ir.Value(
-                name=f"{output.name}__folded",
-                shape=ir.Shape(array.shape),
-                type=ir.TensorType(content.dtype),
-                const_value=content,
-            )
-            graph.register_initializer(value)
-            output.replace_all_uses_with(value)
-            changed = True
-        if not any(output.uses() or output.is_graph_output() for output in node.outputs):
-            graph.remove(node, safe=True)
-    return changed
-
-
 def infer(model: ir.Model) -> None:
     """Infer every type and shape from the inputs, strictly.
 
@@ -236,6 +115,7 @@ def infer(model: ir.Model) -> None:
     for node in model.graph:
         if not infer_foreign(node, imports):
             infer_node(node, imports)
+        refuse_empty(node)
         for output in node.outputs:
             if output.name and (output.shape is None or not output.shape.is_static()):
                 raise ModelError(

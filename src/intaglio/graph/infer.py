@@ -35,6 +35,7 @@ def infer_node(node: ir.Node, opset_imports: dict[str, int]) -> None:
     for value in node.inputs:
         if value is None or not value.name:
             continue
+        _refuse_empty(value)
         if value.type is None:
             raise ModelError(f"{where(node)} expected its input '{value.name}' to have a type, got none")
         types[value.name] = _type_proto(value)
@@ -62,3 +63,25 @@ def _type_proto(value: ir.Value) -> onnx.TypeProto:
     if value.shape is not None:
         ir.serde.serialize_shape_into(proto, value.shape)
     return proto
+
+
+def refuse_empty(node: ir.Node) -> None:
+    """Refuse a result without elements.
+
+    Raises:
+        ModelError: naming the node; a window is larger than what it slides over.
+    """
+    for output in node.outputs:
+        if output.name:
+            _refuse_empty(output)
+
+
+def _refuse_empty(value: ir.Value) -> None:
+    if value.const_value is not None or value.shape is None:
+        return
+    if any(isinstance(size, int) and size < 1 for size in value.shape):
+        producer = value.producer()
+        raise ModelError(
+            f"{where(producer) if producer is not None else 'input'} expected elements in '{value.name}', got the "
+            f"shape {tuple(value.shape)}; give the network a larger input"
+        )

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnx_ir as ir
+import torch
 from numpy.typing import NDArray
 
-from intaglio.graph import attribute, constant
+from intaglio.graph import attribute, constant, shape
 from intaglio.graph.access import input_value
+from intaglio.number import QuantParams
+from intaglio.ops import Fixed, float_operator
+from intaglio.ops.batchnorm import BatchNormalization
+from intaglio.ops.functions import FUNCTIONS
 
 Range = tuple[float, float]
+_SAMPLES = (1 << 16) + 1
 
 
 def static_range(node: ir.Node, inputs: Sequence[Range | None]) -> Range | None:
@@ -19,15 +26,55 @@ def static_range(node: ir.Node, inputs: Sequence[Range | None]) -> Range | None:
 
     Args:
         node: its constants are known.
-        inputs: real ranges that contain 0, None for constants and what is not known.
+        inputs: a real range that contains 0 for each input, None for constants and for what is not known.
     Returns:
-        (low, high), or None where the operator is not one of those that can end a network this way.
+        (low, high), or None where they are not known.
     """
+    fixed = float_operator(node).contract(node).output
+    if isinstance(fixed, Fixed):
+        return fixed.low, fixed.high
+    found: list[Range | None] = [
+        given if (array := constant(value)) is None else (float(array.min()), float(array.max()))
+        for value, given in zip(node.inputs, inputs, strict=True)
+    ]
     rule = _RULES.get(node.op_type)
-    if rule is None:
+    if rule is not None:
+        result = rule(node, found)
+    elif node.op_type in FUNCTIONS:
+        result = _function(node, found)
+    else:
+        result = None
+    return result if result is not None and math.isfinite(result[0]) and math.isfinite(result[1]) else None
+
+
+def distinguished(node: ir.Node, given: Range, result: QuantParams) -> Range:
+    """The part of a function's input range that its quantized result can tell apart: beyond it, codes stay the same.
+
+    Args:
+        node: a function of one value.
+        given: the range of its input.
+        result: the parameters of its output.
+    """
+    if node.op_type not in FUNCTIONS:
+        return given
+    x = np.linspace(*given, _SAMPLES)
+    codes = result.quantize(_real(node, x))
+    low, high = np.flatnonzero(codes != codes[0]), np.flatnonzero(codes != codes[-1])
+    if not low.size or not high.size:
+        return given
+    return min(0.0, float(x[low[0] - 1])), max(0.0, float(x[high[-1] + 1]))
+
+
+def _real(node: ir.Node, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    y = FUNCTIONS[node.op_type](node, torch.from_numpy(x))
+    return np.asarray(y.numpy())
+
+
+def _function(node: ir.Node, ranges: Sequence[Range | None]) -> Range | None:
+    if ranges[0] is None:
         return None
-    found = [inputs[i] if a is None else (float(a.min()), float(a.max())) for i, a in enumerate(map(constant, node.inputs))]
-    return rule(node, found)
+    y = _real(node, np.linspace(*ranges[0], _SAMPLES))
+    return float(y.min()), float(y.max())
 
 
 def _product(node: ir.Node, ranges: Sequence[Range | None]) -> Range | None:
@@ -40,15 +87,22 @@ def _product(node: ir.Node, ranges: Sequence[Range | None]) -> Range | None:
         rows = np.moveaxis(rows, -2, -1)
     elif node.op_type == "Gemm" and not attribute(node, "transB", 0):
         rows = rows.T
-    rows = rows.reshape(-1, rows.shape[-1]) if node.op_type != "Conv" else rows.reshape(len(rows), -1)
+    rows = rows.reshape(len(rows), -1) if node.op_type == "Conv" else rows.reshape(-1, rows.shape[-1])
     rows = rows * (attribute(node, "alpha", 1.0) if node.op_type == "Gemm" else 1.0)
-    low = np.minimum(rows * x[0], rows * x[1]).sum(axis=1)
-    high = np.maximum(rows * x[0], rows * x[1]).sum(axis=1)
     bias = constant(input_value(node, 2))
     offset = np.zeros(1) if bias is None else bias.reshape(-1).astype(np.float64)
-    if offset.size not in (1, low.size):
+    if offset.size not in (1, len(rows)):
         return None
-    return _ends(low + offset, high + offset)
+    ends = np.stack([rows * x[0], rows * x[1]])
+    return _ends(ends.min(axis=0).sum(axis=1) + offset, ends.max(axis=0).sum(axis=1) + offset)
+
+
+def _batch_normalization(node: ir.Node, ranges: Sequence[Range | None]) -> Range | None:
+    if ranges[0] is None:
+        return None
+    gain, offset = BatchNormalization.affine(node)
+    ends = np.stack([gain * ranges[0][0], gain * ranges[0][1]]) + offset
+    return _ends(ends, ends)
 
 
 def _ends(low: NDArray[np.float64], high: NDArray[np.float64]) -> Range:
@@ -70,10 +124,27 @@ def _of_the_input(node: ir.Node, ranges: Sequence[Range | None]) -> Range | None
     return ranges[0]
 
 
+def _union(node: ir.Node, ranges: Sequence[Range | None]) -> Range | None:
+    known = [r for r in ranges if r is not None]
+    if len(known) != len(ranges):
+        return None
+    return min(r[0] for r in known), max(r[1] for r in known)
+
+
+def _sum(node: ir.Node, ranges: Sequence[Range | None]) -> Range | None:
+    if ranges[0] is None:
+        return None
+    count = math.prod(shape(node.inputs[0])) / max(1, math.prod(shape(node.outputs[0])))
+    return ranges[0][0] * count, ranges[0][1] * count
+
+
 _RULES: dict[str, Callable[[ir.Node, Sequence[Range | None]], Range | None]] = {
     **dict.fromkeys(["Conv", "Gemm", "MatMul"], _product),
-    **dict.fromkeys(["AveragePool", "GlobalAveragePool"], _of_the_input),
+    **dict.fromkeys(["AveragePool", "GlobalAveragePool", "ReduceMean"], _of_the_input),
     "Add": _pairwise(lambda a, b: a + b),
+    "BatchNormalization": _batch_normalization,
+    "Concat": _union,
     "Mul": _pairwise(lambda a, b: a * b),
+    "ReduceSum": _sum,
     "Sub": _pairwise(lambda a, b: a - b),
 }

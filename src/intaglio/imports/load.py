@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 
-from intaglio.errors import ModelError
+from intaglio.errors import ModelError, UsageError
+from intaglio.export.qdq import PARAMS_KEY
 from intaglio.frontends.onnx import load_onnx
 from intaglio.frontends.quantized import is_quantized
 from intaglio.graph import Graph
@@ -16,10 +18,13 @@ from intaglio.graph.passes.fuse_activations import fuse_activations
 from intaglio.graph.passes.fuse_normalization import fuse_normalization
 from intaglio.graph.passes.hoist_clamps import hoist_clamps
 from intaglio.graph.passes.remove_no_ops import remove_no_ops
+from intaglio.imports.absorb import absorb_batch_normalization
+from intaglio.imports.level import level_channels
 from intaglio.imports.pairs import merge_twins, settle_weights, standardize
 from intaglio.imports.qoperators import expand_qoperators
 from intaglio.imports.represent import represent
-from intaglio.imports.strip import strip
+from intaglio.imports.strip import Stripped, strip
+from intaglio.number import QuantParams
 from intaglio.plan import Plan, Source
 
 # While the QuantizeLinear nodes still stand between, no pass can join operators across a value that the file rounds.
@@ -66,8 +71,25 @@ def load_quantized_graph(path: str | os.PathLike[str]) -> tuple[Graph, Plan, lis
             graph.model.graph.sort()
         history += changes
     stripped = strip(graph)
+    _add_noted(stripped)
+    stripped.notes += absorb_batch_normalization(stripped)
+    stripped.notes += level_channels(stripped)
     plan = represent(stripped)
     graph.model.graph.sort()
     graph.verify()
     own = sum(value.source is Source.OWN for value in plan.values.values())
     return graph, plan, [*history, *stripped.notes, f"{own} values and weights have the parameters of the file"]
+
+
+def _add_noted(stripped: Stripped) -> None:
+    """Parameters that Intaglio's own export kept in the metadata, for values without a QuantizeLinear."""
+    text = stripped.graph.model.metadata_props.get(PARAMS_KEY)
+    if text is None:
+        return
+    try:
+        noted = {name: QuantParams.from_json(data) for name, data in json.loads(text).items()}
+    except (ValueError, KeyError, TypeError, AttributeError, UsageError) as error:
+        raise ModelError(f"metadata '{PARAMS_KEY}': expected quantization parameters as JSON, got: {error}") from None
+    for name, value in stripped.graph.values().items():
+        if name in noted and value not in stripped.params and not value.is_initializer():
+            stripped.params[value] = noted[name]

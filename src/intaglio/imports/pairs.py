@@ -1,11 +1,13 @@
-"""QuantizeLinear and DequantizeLinear brought to one form: standard domain, no twins, weights in the form they are used."""
+"""QuantizeLinear and DequantizeLinear in one form: ONNX's own, no twins, weights in the shape of their use."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from intaglio.errors import ModelError
 from intaglio.graph import Graph, attribute, constant
@@ -36,13 +38,14 @@ def merge_twins(graph: Graph) -> list[str]:
         if node.op_type not in (QUANTIZE, DEQUANTIZE) or source is None or source.is_initializer():
             continue
         output = node.outputs[0]
-        key = (node.op_type, source, output.dtype, *(_content(input_value(node, i)) for i in (1, 2)), *_attributes(node))
+        parameters = [_content(input_value(node, index)) for index in (1, 2)]
+        key = (node.op_type, source, output.dtype, *parameters, *_attributes(node))
         first = seen.setdefault(key, output)
         if first is not output and not output.is_graph_output():
             output.replace_all_uses_with(first)
             remove(graph.model.graph, node)
             count += 1
-    return [f"{count} QuantizeLinear and DequantizeLinear nodes that were written once per reader merged"] if count else []
+    return [f"{count} QuantizeLinear and DequantizeLinear nodes, written once per reader, merged"] if count else []
 
 
 def _content(value: ir.Value | None) -> object:
@@ -68,7 +71,8 @@ def settle_weights(graph: Graph) -> list[str]:
         if move is None or node.domain or maker is None or maker.op_type != DEQUANTIZE:
             continue
         codes = maker.inputs[0]
-        if codes is None or not codes.is_initializer() or any(not v.is_initializer() for v in node.inputs[1:] if v is not None):
+        given = [codes, *(value for value in node.inputs[1:] if value is not None)]
+        if not all(value is not None and value.is_initializer() for value in given) or codes is None:
             continue
         _settle(graph.model.graph, node, maker, codes, move)
         changes.append(f"{where(node)} moves a quantized constant: computed beforehand")
@@ -89,7 +93,8 @@ def _settle(
         )
     array = constant(codes)
     assert array is not None
-    wide = ir.Node("", node.op_type, [_like(codes, array.astype(np.int32)), *node.inputs[1:]], list(node.attributes.values()))
+    inputs = [_like(codes, array.astype(np.int32)), *node.inputs[1:]]  # evaluated as int32, which every operator takes
+    wide = ir.Node("", node.op_type, inputs, list(node.attributes.values()))
     wide.outputs[0].name = "moved"
     results = evaluate(wide, dict(graph.opset_imports))
     wide.resize_inputs(0)
@@ -106,12 +111,12 @@ def _settle(
     remove_unread(graph)
 
 
-def _like(value: ir.Value, array: np.ndarray) -> ir.Value:  # type: ignore[type-arg]
+def _like(value: ir.Value, array: NDArray[Any]) -> ir.Value:
     content = ir.Tensor(array, name="codes")
     return ir.Value(name="codes", shape=value.shape, type=ir.TensorType(ir.DataType.INT32), const_value=content)
 
 
-def _array(value: ir.Value) -> np.ndarray:  # type: ignore[type-arg]
+def _array(value: ir.Value) -> NDArray[Any]:
     array = constant(value)
     assert array is not None
     return array

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from intaglio.errors import ModelError, UsageError
 from intaglio.graph import attribute, constant
@@ -46,7 +49,7 @@ def read_params(node: ir.Node) -> QuantParams:
         raise ModelError(f"{where(node)} {error}") from error
 
 
-def _granularity(node: ir.Node, scale: np.ndarray) -> tuple[Granularity, tuple[int, ...]]:  # type: ignore[type-arg]
+def _granularity(node: ir.Node, scale: NDArray[Any]) -> tuple[Granularity, tuple[int, ...]]:
     """Which elements share a scale, and the shape of the parameters."""
     axis, block = int(attribute(node, "axis", 1)), int(attribute(node, "block_size", 0))
     if block:
@@ -67,14 +70,14 @@ def _type(node: ir.Node) -> ir.DataType:
     return said.dtype
 
 
-def _constant(node: ir.Node, index: int, what: str) -> np.ndarray:  # type: ignore[type-arg]
+def _constant(node: ir.Node, index: int, what: str) -> NDArray[Any]:
     value = input_value(node, index)
     array = constant(value)
     if array is None:
         name = value.name if value is not None else ""
         raise ModelError(
-            f"{where(node)} expected a constant {what}, got {name!r}, which is computed at run time: dynamic quantization "
-            "has no integers that are known beforehand; quantize the model statically"
+            f"{where(node)} expected a constant {what}, got {name!r}, which is computed at run time: dynamic "
+            "quantization has no integers that are known beforehand; quantize the model statically"
         )
     return array
 

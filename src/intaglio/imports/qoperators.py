@@ -67,8 +67,8 @@ def expand_qoperators(graph: Graph) -> list[str]:
     for node in graph.nodes:
         if node.op_type in _DYNAMIC:
             raise ModelError(
-                f"{where(node)} expected parameters that are known beforehand, got dynamic quantization, which finds them "
-                "at run time from each input; quantize the model statically, with calibration data"
+                f"{where(node)} expected parameters that are known beforehand, got dynamic quantization, which finds "
+                "them at run time from each input; quantize the model statically, with calibration data"
             )
         row = TABLE.get(node.op_type)
         if row is not None:
@@ -105,7 +105,8 @@ def _real(graph: ir.Graph, node: ir.Node, index: int, row: Row) -> ir.Value:
     """An operand behind a DequantizeLinear."""
     value, scale = node.inputs[index], node.inputs[index + 1]
     assert value is not None
-    attributes = {} if scale is None or np.prod(shape(scale)) == 1 else {"axis": _channel_axis(node, row.op_type, value)}
+    per_tensor = scale is None or np.prod(shape(scale)) == 1
+    attributes = {} if per_tensor else {"axis": _channel_axis(node, row.op_type, value)}
     inputs = [value, scale, node.inputs[index + 2]]
     return insert(graph, node, "DequantizeLinear", inputs, attributes, name=f"{node.name}.operand{index}").outputs[0]
 
@@ -125,7 +126,7 @@ def _real_bias(graph: ir.Graph, node: ir.Node, row: Row) -> ir.Value:
     scales = [constant(node.inputs[index + 1]) for index in row.operands]
     bias = node.inputs[row.bias]
     if any(scale is None for scale in scales) or constant(bias) is None:
-        raise ModelError(f"{where(node)} expected constant scales and bias, got computed ones; quantize the model statically")
+        raise ModelError(f"{where(node)} expected constant scales and bias, got computed ones; quantize it statically")
     x, w = (np.asarray(scale, np.float32).reshape(-1) for scale in scales)
     scale = (np.float32(attribute(node, "alpha", 1.0)) * x * w).astype(np.float32)
     per_tensor = scale.size == 1
@@ -136,8 +137,8 @@ def _real_bias(graph: ir.Graph, node: ir.Node, row: Row) -> ir.Value:
 
 def _refuse_other_forms(node: ir.Node) -> None:
     if attribute(node, "channels_last", 0):
-        raise ModelError(f"{where(node)} expected channels first, got channels_last=1; export the model before optimizing it")
+        raise ModelError(f"{where(node)} expected channels first, got channels_last=1; save it before optimizing it")
     if node.op_type == "QLinearSoftmax" and int(attribute(node, "opset", 13)) < 13:
         sizes, axis = shape(node.inputs[0]), int(attribute(node, "axis", 1))
         if any(size != 1 for size in sizes[axis % len(sizes) + 1 :]):
-            raise ModelError(f"{where(node)} expected a softmax over one axis, got the axes from {axis} on, as before opset 13")
+            raise ModelError(f"{where(node)} expected a softmax over one axis, got all from {axis} on (opset below 13)")

@@ -6,20 +6,18 @@ an operator that only moves integers. What is left after that is a float island,
 
 from __future__ import annotations
 
-import numpy as np
 import onnx_ir as ir
 
 from intaglio.errors import ModelError, UnsupportedOperatorError
-from intaglio.graph import Graph, constant, consumers, is_output, shape
+from intaglio.graph import consumers, is_output
 from intaglio.graph.access import where
-from intaglio.imports.bounds import static_range
+from intaglio.imports.bounds import distinguished, static_range
+from intaglio.imports.constants import Constants
+from intaglio.imports.formats import FILE, TARGET, format_of
 from intaglio.imports.strip import Stripped, requantization
-from intaglio.number import INT16, INT32, PerChannel, PerTensor, QuantParams, Rule, Scheme, choose_params
-from intaglio.ops import Contract, Fixed, Joined, Plain, Role, Same, float_operator
-from intaglio.plan import Format, OperatorPlan, Plan, Source, ValuePlan
-
-FILE = "as the file says"
-TARGET = "as-the-file-says"
+from intaglio.number import INT16, PerTensor, QuantParams, Rule, Scheme, choose_params
+from intaglio.ops import Contract, Joined, Plain, Role, Same, float_operator
+from intaglio.plan import OperatorPlan, Plan, Source, ValuePlan
 
 
 def represent(stripped: Stripped) -> Plan:
@@ -34,9 +32,9 @@ def represent(stripped: Stripped) -> Plan:
 
 class _Represent:
     def __init__(self, stripped: Stripped) -> None:
-        self.graph: Graph = stripped.graph
+        self.stripped = stripped
+        self.graph = stripped.graph
         self.file = stripped.params
-        self.constants = stripped.constants
         self.notes = stripped.notes
         self.plan = Plan(TARGET, Rule.HALF_UP, accumulator=64)
         self.contracts: dict[ir.Node, Contract] = {}
@@ -48,12 +46,14 @@ class _Represent:
             self._know(value, Source.OWN, FILE, params)
         while self._spread():
             pass
-        self._tail()
+        self._fill()
         self._refuse_islands()
         for node in self.graph.nodes:
             self._bridge(node)
         self._find_contracts()
-        self._constants()
+        constants = Constants(self.stripped, self.plan, self._params)
+        for node in self.graph.nodes:
+            constants.add(node, self.contracts[node])
         self._collect()
         return self.plan
 
@@ -69,10 +69,12 @@ class _Represent:
         if problems:
             raise UnsupportedOperatorError("\n".join(problems))
 
-    def _know(self, value: ir.Value, source: Source, why: str, params: QuantParams | None = None, *of: ir.Value) -> None:
-        self.known[value] = ValuePlan(
-            str(value.name), Role.ACTIVATION, source, why, params and _format(params), tuple(str(v.name) for v in of), None, params
-        )
+    def _know(
+        self, value: ir.Value, source: Source, why: str, params: QuantParams | None = None, of: ir.Value | None = None
+    ) -> None:
+        fmt = None if params is None else format_of(params)
+        names = () if of is None else (str(of.name),)
+        self.known[value] = ValuePlan(str(value.name), Role.ACTIVATION, source, why, fmt, names, None, params)
         if params is not None and not isinstance(params.granularity, PerTensor):
             raise ModelError(
                 f"value '{value.name}': expected one scale for a computed value, got {params.scale.size}; quantize "
@@ -82,8 +84,10 @@ class _Represent:
     def _params(self, value: ir.Value | None) -> QuantParams | None:
         """The parameters that a value has so far, through sharing."""
         found = self.known.get(value) if value is not None else None
-        if found is None or found.source is not Source.SHARED:
-            return found and found.params
+        if found is None:
+            return None
+        if found.source is not Source.SHARED:
+            return found.params
         return self._params(self.graph.value(found.of[0]))
 
     # Values between
@@ -111,7 +115,7 @@ class _Represent:
         result = reader.outputs[0]
         if contract.clamp is not None and value is reader.inputs[0] and self._can_saturate(value):
             why = f"stays in the accumulator: {reader.op_type} is the saturation of the operator before it"
-            self._know(value, Source.FUSED, why, None, result)
+            self._know(value, Source.FUSED, why, of=result)
             return
         plan = self.known.get(result)
         moves = isinstance(contract.output, (Same, Joined)) or contract.clamp is not None
@@ -121,7 +125,9 @@ class _Represent:
             return
         if self._leads_to(result, value):
             return
-        self._know(value, Source.SHARED, f"only {reader.name} reads it, which keeps the integers of its input", None, result)
+        self._know(
+            value, Source.SHARED, f"only {reader.name} reads it, which keeps the integers of its input", of=result
+        )
 
     def _can_saturate(self, value: ir.Value) -> bool:
         """Whether the operator that computes a value can take a clamp behind it as its saturation."""
@@ -153,7 +159,7 @@ class _Represent:
             given = [v for v in node.inputs if v is not None and not v.is_initializer()]
             grids = [self._params(v) for v in given]
             if all(g is not None and g == grids[0] for g in grids):
-                self._know(value, Source.SHARED, f"{node.op_type} of values on one grid", None, given[0])
+                self._know(value, Source.SHARED, f"{node.op_type} of values on one grid", of=given[0])
             return
         if contract.clamp is not None:
             source = node.inputs[0]
@@ -168,43 +174,36 @@ class _Represent:
             self._know(value, Source.PLAIN, plan.why)
         else:
             why = f"{node.op_type} keeps the integers of {source.name}; the file gives it no parameters of its own"
-            self._know(value, Source.SHARED, why, None, source)
+            self._know(value, Source.SHARED, why, of=source)
 
-    # The end of the network
+    # What the file leaves float
 
-    def _tail(self) -> None:
-        """Values behind the last quantized one: 16 bits over the range that they can have at all."""
-        ends = self._behind_everything()
+    def _fill(self) -> None:
+        """Hold what is still float in 16 bits, over the range that the integers before it allow."""
         for node in self.graph.nodes:
             for value in node.outputs:
-                if not value.name or value in self.known or value not in ends:
+                if not value.name or value in self.known:
                     continue
-                bounds = self._bounds(node)
+                bounds = self._bounds(node, value)
                 if bounds is None:
                     continue
-                params = choose_params(*bounds, INT16, Scheme.SYMMETRIC)
-                why = f"the file leaves the end of the network float: 16 bits over [{bounds[0]:.4g}, {bounds[1]:.4g}], all that {node.op_type} can give"
+                low, high = bounds
+                params = choose_params(low, high, INT16, Scheme.SYMMETRIC)
+                why = f"float in the file: 16 bits over [{low:.4g}, {high:.4g}], the most that {node.op_type} can give"
                 self._know(value, Source.FIXED, why, params)
-                self.notes.append(f"'{value.name}' is float in the file: held in 16 bits over its whole possible range")
+                self.notes.append(f"{where(node)} its result '{value.name}' is float in the file: held in 16 bits")
                 while self._spread():
                     pass
 
-    def _behind_everything(self) -> set[ir.Value]:
-        """Values on which nothing that the file quantizes depends."""
-        found: set[ir.Value] = set()
-        for node in reversed(self.graph.nodes):
-            for value in node.outputs:
-                users = consumers(value)
-                if value not in self.file and all(output in found for user in users for output in user.outputs):
-                    found.add(value)
-        return found
-
-    def _bounds(self, node: ir.Node) -> tuple[float, float] | None:
-        contract = self.contracts[node]
-        if isinstance(contract.output, Fixed):
-            return contract.output.low, contract.output.high
-        ranges = [None if (p := self._params(v)) is None else tuple(float(end) for end in p.range) for v in node.inputs]
-        return static_range(node, ranges)  # type: ignore[arg-type]
+    def _bounds(self, node: ir.Node, value: ir.Value) -> tuple[float, float] | None:
+        given: list[tuple[float, float] | None] = []
+        for source in node.inputs:
+            params = self._params(source)
+            given.append(None if params is None else (float(params.range[0]), float(params.range[1])))
+        bounds = static_range(node, given)
+        users = consumers(value)
+        after = self._params(users[0].outputs[0]) if len(users) == 1 and not is_output(value) else None
+        return bounds if bounds is None or after is None else distinguished(users[0], bounds, after)
 
     def _refuse_islands(self) -> None:
         problems = [
@@ -219,7 +218,7 @@ class _Represent:
                 if value.name and value not in self.known
             ]
             for value, role in zip(node.inputs, self.contracts[node].roles, strict=False):
-                if value is not None and role is Role.WEIGHT and value not in self.constants:
+                if value is not None and role is Role.WEIGHT and value not in self.stripped.constants:
                     problems.append(f"{where(node)} its weight '{value.name}' is not quantized")
         if problems:
             raise ModelError(
@@ -231,24 +230,23 @@ class _Represent:
     # Moves between grids
 
     def _bridge(self, node: ir.Node) -> None:
-        """An operator that moves integers writes the grid that it reads; where the file wants another, a requantization."""
+        """Let an operator that moves integers write the grid that it reads; requantize where the file has another."""
         contract = self.contracts[node]
         if not isinstance(contract.output, Same):
             return
         source = node.inputs[contract.output.index]
+        assert source is not None
         given = self._params(source)
         for value in node.outputs:
             plan = self.known.get(value)
             wanted = self._params(value)
             if plan is None or wanted is None or given is None:
                 continue
-            if wanted == given:
-                if plan.source is Source.OWN:
-                    why = f"{FILE}, and as {node.op_type} has it: the parameters of {source.name}"  # type: ignore[union-attr]
-                    if not self._leads_to(source, value):  # type: ignore[arg-type]
-                        self._know(value, Source.SHARED, why, None, source)  # type: ignore[arg-type]
-                continue
-            self._requantize(node, source, value, plan)  # type: ignore[arg-type]
+            if wanted != given:
+                self._requantize(node, source, value, plan)
+            elif plan.source is Source.OWN and not self._leads_to(source, value):
+                why = f"{FILE}, and as {node.op_type} has it: the parameters of {source.name}"
+                self._know(value, Source.SHARED, why, of=source)
 
     def _requantize(self, node: ir.Node, source: ir.Value, value: ir.Value, plan: ValuePlan) -> None:
         inner, name = self.graph.model.graph, str(value.name)
@@ -269,79 +267,8 @@ class _Represent:
         del self.known[value]
         self.known[copy] = plan
         self.contracts[clip] = float_operator(clip).contract(clip)
-        self._know(value, Source.SHARED, f"{node.op_type} keeps the parameters of {source.name}", None, source)
+        self._know(value, Source.SHARED, f"{node.op_type} keeps the parameters of {source.name}", of=source)
         self.notes.append(f"{where(node)} moves integers to another grid in the file: requantized behind it")
-
-    # Constants
-
-    def _constants(self) -> None:
-        for node in self.graph.nodes:
-            roles = self.contracts[node].roles
-            for value, role in zip(node.inputs, roles, strict=False):
-                if value is None or not value.is_initializer() or role in (Role.ACTIVATION, Role.OFFLINE):
-                    continue
-                if role is Role.WEIGHT:
-                    self._weight(node, value)
-                elif role is Role.SIDE:
-                    self._side(node, value)
-                else:
-                    self._bias(node, value)
-
-    def _weight(self, node: ir.Node, value: ir.Value) -> None:
-        params, axis = self.constants[value], self.contracts[node].weight_axis
-        granularity = params.granularity
-        if isinstance(granularity, PerChannel) and granularity.axis % len(shape(value)) != axis:
-            raise ModelError(
-                f"{where(node)} weight '{value.name}': expected scales per output channel (axis {axis}), got them along axis "
-                f"{granularity.axis}; quantize the weight per output channel or per tensor"
-            )
-        if isinstance(granularity, PerChannel):
-            params = QuantParams(params.type, params.scale, params.zero_point, PerChannel(granularity.axis % len(shape(value))))
-        self._add(value, Role.WEIGHT, Source.OWN, f"weight of {node.name}: {FILE}", params)
-
-    def _side(self, node: ir.Node, value: ir.Value) -> None:
-        params, why = self.constants.get(value), f"constant operand of {node.name}: {FILE}"
-        if params is None:
-            array = constant(value)
-            assert array is not None
-            params = choose_params(float(array.min()), float(array.max()), INT16, Scheme.SYMMETRIC)
-            why = f"constant operand of {node.name}, float in the file: 16 bits"
-            self.notes.append(f"{where(node)} its constant '{value.name}' is float in the file: held in 16 bits")
-        if not isinstance(params.granularity, PerTensor):
-            raise ModelError(
-                f"{where(node)} constant '{value.name}': expected one scale, got {params.scale.size}; quantize constant "
-                "operands per tensor"
-            )
-        self._add(value, Role.SIDE, Source.OWN, why, params)
-
-    def _bias(self, node: ir.Node, value: ir.Value) -> None:
-        """On the accumulator's grid, whatever the file has: the same one up to rounding, another, or float."""
-        data, weight = node.inputs[0], node.inputs[1]
-        assert data is not None
-        assert weight is not None
-        x, w, given = self._params(data), self.constants[weight], self.constants.get(value)
-        assert x is not None
-        scale = np.asarray(w.scale, np.float64).reshape(-1) * float(x.scale)
-        per_tensor = isinstance(w.granularity, PerTensor)
-        if not per_tensor:
-            size = int(np.prod(shape(value)))
-            scale = np.tile(scale, max(1, size // scale.size))
-        granularity = PerTensor() if per_tensor else PerChannel(-1)
-        params = QuantParams(INT32, np.float32(scale[0]) if per_tensor else scale.astype(np.float32), granularity=granularity)
-        why = f"bias of {node.name}: int32 on the accumulator's grid, scale_x * scale_w"
-        if given is None:
-            why += "; float in the file"
-        elif given.type == INT32 and given.scale.size in (1, params.scale.size) and np.allclose(given.scale, params.scale, rtol=1e-5, atol=0):
-            params = QuantParams(INT32, np.broadcast_to(given.scale, params.scale.shape), granularity=granularity)
-            why += f", {FILE}"
-        else:
-            why += f"; {given.type} on another grid in the file"
-        self._add(value, Role.BIAS, Source.DERIVED, why, params, str(data.name), str(weight.name))
-
-    def _add(self, value: ir.Value, role: Role, source: Source, why: str, params: QuantParams, *of: str) -> None:
-        name = str(value.name)
-        fmt = None if role is Role.BIAS else _format(params)
-        self.plan.values[name] = ValuePlan(name, role, source, why, fmt, of, None, params)
 
     # The Plan
 
@@ -367,11 +294,3 @@ class _Represent:
             names.append(str(after.name))
             value = after.outputs[0]
         return tuple(names)
-
-
-def _format(params: QuantParams) -> Format:
-    if not params.symmetric or not params.type.signed:
-        return Format(params.type, Scheme.ASYMMETRIC, params.granularity)
-    powers = np.log2(params.scale)
-    scheme = Scheme.POWER_OF_TWO if np.array_equal(powers, np.rint(powers)) else Scheme.SYMMETRIC
-    return Format(params.type, scheme, params.granularity)

@@ -88,10 +88,10 @@ class _Strip:
         return self.result
 
     def _integer_input(self, value: ir.Value) -> None:
-        if TYPES.get(value.dtype) is None:  # type: ignore[arg-type]
-            raise ModelError(f"input '{value.name}': expected float numbers or codes of 4 to 16 bits, got {value.dtype}")
+        if value.dtype not in TYPES:
+            raise ModelError(f"input '{value.name}': expected real numbers or codes of 4 to 16 bits, got {value.dtype}")
         self.real[value] = value
-        self.result.notes.append(f"input '{value.name}' is given as {value.dtype.name.lower()} in the file, real here")  # type: ignore[union-attr]
+        self.result.notes.append(f"input '{value.name}' takes codes in the file ({value.dtype}), real numbers here")
 
     # Pairs
 
@@ -123,15 +123,16 @@ class _Strip:
         real = self.real.get(source)
         if real is None:
             raise ModelError(
-                f"{where(node)} expected codes that a QuantizeLinear wrote, got '{source.name}', which is computed with integers"
+                f"{where(node)} expected codes that a QuantizeLinear wrote, got '{source.name}', which is computed "
+                "with integers"
             )
         written = self.codes.get(source)
         if written is None:  # an input of codes: the first reader says what they mean
             self.codes[source] = self.result.params[real] = params
         elif not _same_grid(written, params):
             raise ModelError(
-                f"{where(node)} expected to read '{source.name}' as it was written ({_text(written)}), got {_text(params)}; "
-                "a factor hidden in the scales is not supported: write it as a Mul"
+                f"{where(node)} expected to read '{source.name}' as it was written ({_text(written)}), got "
+                f"{_text(params)}; a factor hidden in the scales is not supported: write it as a Mul"
             )
         self._replace(output, real)
 
@@ -175,10 +176,11 @@ class _Strip:
         moves = contract is not None and isinstance(contract.output, (Same, Joined))
         sources = [value for value in node.inputs if value in self.real]
         grids = [self.codes.get(value) for value in sources if value is not None]
-        if node.op_type not in ("ArgMax", "Pad") and not moves or any(g is None or g != grids[0] for g in grids):
+        moves = moves or node.op_type in ("ArgMax", "Pad")
+        if not moves or any(grid is None or grid != grids[0] for grid in grids):
             raise ModelError(
-                f"{where(node)} expected real numbers, or codes on one grid to be moved, got it computing with the codes of "
-                f"{', '.join(repr(str(v.name)) for v in sources if v is not None)}; use DequantizeLinear before and "
+                f"{where(node)} expected real numbers, or codes on one grid to be moved, got it computing with codes "
+                f"of {', '.join(repr(str(v.name)) for v in sources if v is not None)}; use DequantizeLinear before and "
                 "QuantizeLinear behind it"
             )
         params = grids[0]
@@ -259,7 +261,7 @@ def tight(params: QuantParams, codes: NDArray[np.int32]) -> QuantParams:
 
 
 def real_numbers(params: QuantParams, codes: NDArray[np.int32]) -> NDArray[np.float32]:
-    """What codes stand for. Codes of a bias may need more than float32's 24 bits, and rounding once keeps them exact."""
+    """What codes stand for. A bias may need more than float32's 24 bits; rounded once, it leads back to its codes."""
     if params.type.bits < 32:
         return params.dequantize(codes)
     scale = params.granularity.expand(params.scale, codes.shape)
@@ -285,5 +287,3 @@ def _text(params: QuantParams) -> str:
     if params.scale.size > 1:
         return f"{params.type}, {params.scale.size} scales"
     return f"{params.type}, scale {float(params.scale):.6g}, zero point {int(params.zero_point)}"
-
-

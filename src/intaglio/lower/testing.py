@@ -83,11 +83,11 @@ def _distance(node: ir.Node, got: NDArray[Any], want: NDArray[Any], params: Quan
         )
     if params is None:
         return np.asarray(np.abs(got.astype(np.float64) - want))
-    return np.asarray(np.abs(got.astype(np.float64) - params.fake_quantize(want)) / float(params.scale))
+    return np.asarray(np.abs(params.quantize(got).astype(np.float64) - params.quantize(want)))
 
 
 def _report(node: ir.Node, off: NDArray[np.float64], limit: float, got: NDArray[Any], want: NDArray[Any]) -> None:
-    bad = off > limit + 1e-3
+    bad = off > limit
     if bad.any():
         at = tuple(int(i) for i in np.unravel_index(int(np.flatnonzero(bad)[0]), bad.shape))
         raise AssertionError(

@@ -57,7 +57,8 @@ class QuantParams:
     granularity: Granularity = PER_TENSOR
 
     def __post_init__(self) -> None:
-        scale = np.asarray(self.scale, np.float32)
+        with np.errstate(over="ignore"):  # beyond float32 becomes infinite, and is refused below
+            scale = np.asarray(self.scale).astype(np.float32)
         zero_point = np.broadcast_to(np.asarray(self.zero_point), scale.shape).astype(np.int64)
         object.__setattr__(self, "scale", scale)
         object.__setattr__(self, "zero_point", zero_point.astype(np.int32))
@@ -148,9 +149,10 @@ class QuantParams:
         zero_point = np.asarray(data["zero_point"])
         if zero_point.dtype.kind not in "iu":
             raise UsageError(f"zero point: expected integers, got {data['zero_point']!r}")
+        scale: Any = np.asarray(data["scale"], np.float64)  # a file may hold what float32 cannot; refused there
         return cls(
             IntType.parse(data["type"]),
-            np.asarray(data["scale"], np.float32),
+            scale,
             zero_point,
             granularity_from_json(data["granularity"]),
         )

@@ -124,6 +124,6 @@ class Requantize:
         Returns:
             Codes of type `out`, shape of acc.
         """
-        y = self.scale(acc)
+        y = np.asanyarray(self.scale(acc))  # a single number too, so that the rest can be done in place
         y += zero_point
         return np.clip(y, low, high, out=y).astype(out.dtype)

@@ -125,7 +125,7 @@ def _read_header(data: bytes) -> dict[str, Any]:
         raise ProgramError(f"expected a .intaglio file, got {len(data)} bytes; the file is cut short")
     size = _header_size(data)
     if size > len(data) - 8:
-        if data[8:9] == b"{":
+        if data[8:9] in (b"{", b""):
             raise ProgramError(
                 f"the header needs {size} bytes, the file has {len(data) - 8} after its first 8; {DAMAGED}"
             )

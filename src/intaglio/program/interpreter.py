@@ -210,7 +210,7 @@ def _execute(program: Program, inputs: Arrays, keep: Sequence[str]) -> Arrays:
     kept = set(keep)
     live = {**program.constants, **inputs}
     for i, node in enumerate(program.nodes):
-        live[node.output] = node.operator.integer(*(live[name] for name in node.inputs))
+        live[node.output] = np.asarray(node.operator.integer(*(live[name] for name in node.inputs)))
         for name in {*node.inputs, node.output}:
             if last.get(name, -1) <= i and name not in kept:
                 live.pop(name, None)

@@ -80,7 +80,7 @@ def sqnr_plot(layers: Sequence[LayerDifference], rows: Sequence[Row]) -> Plot | 
 
     numbers = {row.name: row.number for row in rows}
     labelled: list[int] = []
-    for i in sorted(range(len(shown)), key=lambda i: shown[i].sqnr):
+    for i in sorted(range(len(shown)), key=lambda i: shown[i].sqnr)[: max(1, len(shown) // 3)]:
         if len(labelled) < LABELLED and all(abs(x(i) - x(j)) > APART for j in labelled):
             labelled.append(i)
     points = tuple(_point(x(i), y(layer.sqnr), layer, numbers, i in labelled, width) for i, layer in enumerate(shown))

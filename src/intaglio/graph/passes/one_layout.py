@@ -18,7 +18,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from intaglio.graph.access import attribute, rank, shape, where
+from intaglio.graph.access import attribute, consumers, rank, shape, where
 from intaglio.graph.edit import insert, remove_unread, unique_name, value_names
 from intaglio.graph.graph import Graph
 from intaglio.graph.passes.absorb_transposes import is_absorbed
@@ -151,6 +151,10 @@ def _exit_costs(region: _Region, value: ir.Value, perm: Perm | None) -> Iterator
     for node in _users_outside(value, region.nodes):
         if node.op_type == "Transpose":
             own = compose(back, attribute(node, "perm"))
+            turned = node.outputs[0]
+            readers = consumers(turned)
+            if readers and not turned.is_graph_output() and all(is_absorbed(r, turned, own, sizes) for r in readers):
+                continue  # it is about to vanish there
             needed[own] = needed.get(own, False) or node.outputs[0].is_graph_output()
         elif not is_absorbed(node, value, back, sizes):
             needed.setdefault(back, False)

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intaglio.calibrate.calibrators import Calibrator, parse_calibrator
-from intaglio.calibrate.derive import derive
-from intaglio.calibrate.observe import fingerprint
+from intaglio.calibrate.derive import derive, note
+from intaglio.calibrate.observer import fingerprint
 from intaglio.calibrate.statistics import Needs, Record, Statistics
 from intaglio.errors import CalibrationError, UsageError
 from intaglio.graph import Graph
@@ -67,7 +67,7 @@ def assign(
         value.params = _activation_params(value.name, record, chosen, value.format)
         value.calibrator = chosen.name
         if record.low == record.high:
-            value.why += f"; it was always {record.low:g}"
+            note(value, f"it was always {record.low:g} in calibration")
             silent += [value.name] * (record.low == 0)
     for role in (Role.WEIGHT, Role.SIDE):
         for value in result.calibrated(role):

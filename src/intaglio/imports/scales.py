@@ -1,0 +1,31 @@
+"""Weights times a gain per output channel, without a change of their codes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intaglio.errors import UsageError
+from intaglio.number import PerChannel, PerTensor, QuantParams
+
+
+def with_gain(
+    params: QuantParams, codes: NDArray[np.int32], gain: NDArray[np.float64], axis: int
+) -> tuple[NDArray[np.float32], QuantParams] | None:
+    """Weights times a gain per output channel: the same codes on other scales; None where that cannot be."""
+    if not isinstance(params.granularity, PerTensor) and params.granularity != PerChannel(axis):
+        return None
+    size = (-1,) + (1,) * (codes.ndim - 1)
+    turned = np.moveaxis(codes, axis, 0)
+    zero_point = np.broadcast_to(params.zero_point, gain.shape)
+    flips = bool((gain < 0).any())
+    if flips and (zero_point.any() or not params.type.signed or (turned[gain < 0] == params.type.qmin).any()):
+        return None
+    turned = np.where((gain < 0).reshape(size), -turned, turned)
+    turned = np.where((gain == 0).reshape(size), zero_point.reshape(size), turned)
+    scale = np.broadcast_to(params.scale, gain.shape) * np.where(gain == 0, 1.0, np.abs(gain))
+    try:
+        result = QuantParams(params.type, scale.astype(np.float32), zero_point, PerChannel(axis))
+    except UsageError:  # a scale below what float32 holds
+        return None
+    return result.dequantize(np.ascontiguousarray(np.moveaxis(turned, 0, axis))), result

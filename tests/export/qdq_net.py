@@ -1,0 +1,99 @@
+"""Small networks, calibrated on random numbers, and ONNX Runtime to compare with."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from intaglio.calibrate import calibrate
+from intaglio.data import open_data
+from intaglio.frontends import load
+from intaglio.graph import Graph
+from intaglio.plan import Plan, place
+from intaglio.targets import Target, load_target
+
+onnxruntime.set_default_logger_severity(4)
+Made = tuple[Graph, Plan, NDArray[np.float32]]
+
+
+class Net:
+    """An ONNX network in the making; arrays given as inputs become initializers."""
+
+    def __init__(self, opset: int = 17, seed: int = 0) -> None:
+        self.opset = opset
+        self.rng = np.random.default_rng(seed)
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def normal(self, *shape: int) -> NDArray[np.float32]:
+        """Weights that keep the size of what they multiply."""
+        return (self.rng.standard_normal(shape) / np.sqrt(max(1, np.prod(shape[1:])))).astype(np.float32)
+
+    def op(self, op_type: str, *inputs: Any, out: str | None = None, **attributes: Any) -> str:
+        """A node; returns its output's name."""
+        out = out or f"{op_type.lower()}{len(self.nodes)}"
+        names = []
+        for index, value in enumerate(inputs):
+            if not isinstance(value, str):
+                self.constants.append(onnx.numpy_helper.from_array(np.asarray(value), f"{out}.{index}"))
+                value = f"{out}.{index}"
+            names.append(value)
+        self.nodes.append(onnx.helper.make_node(op_type, names, [out], name=f"n_{out}", **attributes))
+        return out
+
+    def model(self, shape: tuple[int | str, ...], *outputs: str) -> onnx.ModelProto:
+        """The model; its input is x."""
+        ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in outputs]
+        start = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, shape)
+        graph = onnx.helper.make_graph(self.nodes, "net", [start], ends, self.constants)
+        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", self.opset)])
+        model.ir_version = 10
+        return model
+
+
+def small_net() -> onnx.ModelProto:
+    """Convolutions with fused activations, a residual sum, pools, a concatenation, a flattened dense layer."""
+    net = Net()
+    x = net.op("Conv", "x", net.normal(8, 3, 3, 3), net.normal(8), out="stem", pads=[1, 1, 1, 1])
+    x = net.op("Relu", x, out="stem_relu")
+    y = net.op("Conv", x, net.normal(8, 1, 3, 3), net.normal(8), out="depthwise", group=8, pads=[1, 1, 1, 1])
+    y = net.op("Clip", y, np.float32(0), np.float32(6), out="depthwise_relu6")
+    y = net.op("Conv", y, net.normal(8, 8, 1, 1), out="pointwise")
+    x = net.op("Relu", net.op("Add", y, x, out="sum"), out="sum_relu")
+    x = net.op("MaxPool", x, out="pool", kernel_shape=[2, 2], strides=[2, 2])
+    x = net.op("Concat", x, net.op("Sigmoid", x, out="gate"), out="joined", axis=1)
+    x = net.op("GlobalAveragePool", x, out="mean")
+    x = net.op("Flatten", x, out="flat")
+    x = net.op("Gemm", x, net.normal(5, 16), net.normal(5), out="logits", transB=1)
+    return net.model(("N", 3, 8, 8), x)
+
+
+def calibrated(model: onnx.ModelProto, target: str | Target, samples: int = 64) -> Made:
+    """A network placed and calibrated on random numbers, and these numbers."""
+    graph = load(model)
+    shape = [int(s) for s in graph.inputs[0].shape.numpy()]
+    x = np.random.default_rng(1).standard_normal([samples, *shape[graph.batched :]]).astype(np.float32)
+    plan = place(graph, load_target(target))
+    return graph, calibrate(graph, plan, open_data(x), calibrator="max").plan, x
+
+
+def run_ort(path: Path, x: NDArray[np.float32], level: str = "ORT_ENABLE_ALL") -> NDArray[np.float32]:
+    """The first output of a file in ONNX Runtime."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {session.get_inputs()[0].name: x})[0])
+
+
+def optimized_operators(path: Path, folder: Path) -> Counter[str]:
+    """What ONNX Runtime's optimizer makes of a file."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(folder / "optimized.onnx")
+    onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return Counter(node.op_type for node in onnx.load(folder / "optimized.onnx").graph.node)

@@ -1,0 +1,104 @@
+"""The trained networks of the shared data: loaded, prepared, and still the same function."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from intaglio_tests_onnx_net import assert_same, count, feeds_for, run
+
+from intaglio.frontends import load_onnx, prepare
+from intaglio.graph import Graph, attribute, constant, consumers
+
+# What is left of each network: everything a quantizer would stumble over is gone.
+PREPARED: dict[str, dict[str, int]] = {
+    "cifar10/resnet20.onnx": {"Conv": 19, "Relu": 19, "Add": 9, "Slice": 2, "Pad": 2, "GlobalAveragePool": 1, "Reshape": 1,
+                              "Gemm": 1},
+    "cifar10/resnet20_bn.onnx": {"Conv": 19, "Relu": 19, "Add": 9, "Slice": 2, "Pad": 2, "GlobalAveragePool": 1, "Reshape": 1,
+                                 "Gemm": 1},
+    "cifar10/mobilenetv2.onnx": {"Conv": 52, "Clip": 35, "Add": 10, "GlobalAveragePool": 1, "Reshape": 1, "Gemm": 1},
+    "cifar10/mobilenetv2_relu.onnx": {"Conv": 52, "Relu": 35, "Add": 10, "GlobalAveragePool": 1, "Reshape": 1, "Gemm": 1},
+    "cifar10/mobilenetv2_rescaled.onnx": {"Conv": 52, "Relu": 35, "Add": 10, "GlobalAveragePool": 1, "Reshape": 1, "Gemm": 1},
+    "flowers/mobilenet_v2_0.35_128.onnx": {"Transpose": 1, "Conv": 52, "Clip": 35, "Add": 10, "GlobalAveragePool": 1,
+                                           "Reshape": 1, "Gemm": 1, "Softmax": 1},
+    "flowers/mobilenet_v2_0.35_224.onnx": {"Transpose": 1, "Conv": 52, "Clip": 35, "Add": 10, "GlobalAveragePool": 1,
+                                           "Reshape": 1, "Gemm": 1, "Softmax": 1},
+    "foreign-int8/ort/resnet20_fp32.onnx": {"Conv": 19, "Relu": 19, "Add": 9, "Slice": 2, "Pad": 2, "GlobalAveragePool": 1,
+                                            "Reshape": 1, "Gemm": 1},
+    "imagenet/mobilenet_v1_0.25_224.onnx": {"Transpose": 1, "Conv": 28, "Clip": 27, "GlobalAveragePool": 1, "Reshape": 1,
+                                            "Softmax": 1},
+    "mlperf-tiny/ad_autoencoder.onnx": {"Gemm": 10, "Relu": 9},
+    "mlperf-tiny/resnet8.onnx": {"Transpose": 1, "Conv": 9, "Relu": 7, "Add": 3, "GlobalAveragePool": 1, "Reshape": 1, "Gemm": 1,
+                                 "Softmax": 1},
+    "mlperf-tiny/vww_mobilenet_v1_0.25.onnx": {"Transpose": 1, "Conv": 27, "Relu": 27, "GlobalAveragePool": 1, "Reshape": 1,
+                                               "Gemm": 1, "Softmax": 1},
+    "speech/dtln/model_1.onnx": {"Slice": 4, "Reshape": 8, "LSTM": 2, "MatMul": 1, "Concat": 3, "Add": 1, "Sigmoid": 1},
+    "speech/dtln/model_2.onnx": {"Reshape": 15, "Slice": 4, "Conv": 2, "Gemm": 5, "LayerNormalization": 1, "Add": 7, "Split": 2,
+                                 "Sigmoid": 7, "Tanh": 4, "Mul": 7, "Concat": 3},
+}  # fmt: skip
+QUANTIZED = ["resnet20_qdq_s8s8_perchannel", "resnet20_qdq_u8s8_pertensor", "resnet20_qop_u8s8_perchannel"]
+
+
+@pytest.mark.parametrize("name", PREPARED)
+def test_prepared_network_computes_the_same(name: str, shared_data: Path, rng: np.random.Generator) -> None:
+    model = onnx.load(shared_data / name)
+    loaded = load_onnx(shared_data / name)
+    feeds = feeds_for(model, rng)
+    wanted = run(model, feeds)
+    assert_same(run(loaded, feeds), wanted, 1e-6)
+    graph = prepare(loaded)
+    assert_same(run(graph, feeds), wanted, 1e-4)
+    assert dict(count(graph)) == PREPARED[name]
+    assert prepare(graph).history == graph.history
+
+
+def test_no_float_network_is_left_out(shared_data: Path) -> None:
+    found = {path.relative_to(shared_data).as_posix() for path in shared_data.rglob("*.onnx")}
+    assert found == set(PREPARED) | {f"foreign-int8/ort/{name}.onnx" for name in QUANTIZED}
+
+
+@pytest.mark.parametrize("name", [name for name in PREPARED if not name.startswith("speech/dtln/model_1")])
+def test_image_networks_run_on_any_batch(name: str, shared_data: Path, rng: np.random.Generator) -> None:
+    graph = prepare(load_onnx(shared_data / name))
+    assert graph.batched
+    proto = graph.proto()
+    together = feeds_for(proto, rng, batch=2)
+    each = [run(graph, {key: value[i : i + 1] for key, value in together.items()}) for i in range(2)]
+    assert_same(run(graph, together), [np.concatenate(rows) for rows in zip(*each, strict=True)], 1e-5)
+
+
+def chains(graph: Graph) -> list[tuple[str, ...]]:
+    """What reads each convolution."""
+    return [
+        tuple(user.op_type for user in consumers(node.outputs[0])) for node in graph.nodes if node.op_type == "Conv"
+    ]
+
+
+def test_keras_mobilenet_is_convolutions_with_bias_and_their_clamps(shared_data: Path) -> None:
+    graph = prepare(load_onnx(shared_data / "imagenet/mobilenet_v1_0.25_224.onnx"))
+    assert chains(graph) == [("Clip",)] * 27 + [("Reshape",)]
+    for node in graph.nodes:
+        if node.op_type == "Conv":
+            assert len(node.inputs) == 3
+            assert constant(node.inputs[2]).shape == (constant(node.inputs[1]).shape[0],)
+    strided = [
+        attribute(node, "pads") for node in graph.nodes if node.op_type == "Conv" and attribute(node, "strides")[0] == 2
+    ]
+    assert strided == [(0, 0, 1, 1)] * 5  # the Pad in front of each has become part of it
+
+
+@pytest.mark.parametrize("name", QUANTIZED)
+def test_quantized_files_are_loaded_as_they_are(name: str, shared_data: Path) -> None:
+    path = shared_data / "foreign-int8" / "ort" / f"{name}.onnx"
+    graph = load_onnx(path, keep_quantized=True)
+    assert graph.batched
+    io = np.load(path.with_name("resnet20_io.npz"))
+    x = next(array for array in io.values() if array.ndim == 4)[:8].astype(np.float32)
+    assert_same(run(graph, {"input": x}), run(onnx.load(path), {"input": x}), 1e-6)
+    kinds = count(graph)
+    assert not kinds["Shape"] + kinds["ConstantOfShape"] + kinds["Gather"]
+    if "qdq" in name:
+        weights = [n for n in graph.nodes if n.op_type == "DequantizeLinear" and constant(n.inputs[0]) is not None]
+        assert len(weights) == 40  # weight and bias of 19 convolutions and a dense layer
