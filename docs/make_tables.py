@@ -13,6 +13,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -59,7 +60,7 @@ def emitted(module: ModuleType, name: str, seen: set[tuple[str, str]] | None = N
     if (module.__name__, name) in seen:
         return set()
     seen.add((module.__name__, name))
-    tree = ast.parse(inspect.getsource(module))
+    tree = _tree(module)
     imports = {
         alias.asname or alias.name: (node.module or "", alias.name)
         for node in tree.body
@@ -75,6 +76,11 @@ def emitted(module: ModuleType, name: str, seen: set[tuple[str, str]] | None = N
         elif source.startswith(FLOAT) and source != "intaglio.ops.operator":
             found |= emitted(importlib.import_module(source), original, seen)
     return found
+
+
+@cache
+def _tree(module: ModuleType) -> ast.Module:
+    return ast.parse(inspect.getsource(module))
 
 
 def integer_operators() -> str:

@@ -55,7 +55,7 @@ def test_wrong_arguments(fails, argv, text):
 
 
 def test_missing_truncated_and_foreign_models(fails, made, tmp_path):
-    assert "no such file" in quantize(fails, made, tmp_path, tmp_path / "none.onnx").lower()
+    assert "got nothing there" in quantize(fails, made, tmp_path, tmp_path / "none.onnx")
     whole = made.model.read_bytes()
     for cut in (0, 10, len(whole) // 2, len(whole) - 7):
         path = tmp_path / f"cut{cut}.onnx"
@@ -70,11 +70,11 @@ def test_missing_truncated_and_foreign_models(fails, made, tmp_path):
 
 
 def test_unsupported_operator_is_named_with_its_node(fails, made, tmp_path):
-    path = small_model(tmp_path / "m.onnx", [helper.make_node("Sin", ["x"], ["y"], name="wave")], {}, y_shape=(1, 4))
+    path = small_model(tmp_path / "m.onnx", [helper.make_node("Hardmax", ["x"], ["y"], name="winner")], {}, y_shape=(1, 4))
     np.savez(tmp_path / "d.npz", x=np.zeros((4, 4), np.float32))
     text = quantize(fails, made, tmp_path, path, tmp_path / "d.npz")
-    assert "Sin" in text
-    assert "wave" in text
+    assert "Hardmax" in text
+    assert "winner" in text
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -53,9 +53,9 @@ def test_quantize_takes_a_pytorch_factory(made, tmp_path, capsys):
         "import torch\n\ndef make():\n    torch.manual_seed(0)\n    return torch.nn.Sequential("
         "torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())\n"
     )
+    command = [sys.executable, "-m", "intaglio", "quantize", f"{module}:make", "--example-shape", "1,3,8,8"]
     done = subprocess.run(
-        [sys.executable, "-m", "intaglio", "quantize", f"{module}:make", "--example-shape", "1,3,8,8"]
-        + ["--data", str(made.data), "-o", "out"],
+        [*command, "--data", str(made.data), "-o", "out"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -47,6 +47,17 @@ class Net:
         self.nodes.append(onnx.helper.make_node(op_type, names, [out], name=f"n_{out}", **attributes))
         return out
 
+    def pair(self, x: str, scale: float, zero_point: np.generic, out: str | None = None) -> str:
+        """A QuantizeLinear and a DequantizeLinear; the type is that of the zero point."""
+        codes = self.op("QuantizeLinear", x, np.float32(scale), zero_point)
+        return self.op("DequantizeLinear", codes, np.float32(scale), zero_point, out=out)
+
+    def codes(self, array: NDArray[Any], scale: Any, axis: int | None = None, out: str | None = None) -> str:
+        """A constant of integers behind a DequantizeLinear, zero point 0."""
+        scale = np.asarray(scale, np.float32)
+        attributes = {} if axis is None else {"axis": axis}
+        return self.op("DequantizeLinear", array, scale, np.zeros(scale.shape, array.dtype), out=out, **attributes)
+
     def model(self, shape: tuple[int | str, ...], *outputs: str) -> onnx.ModelProto:
         """The model; its input is x."""
         ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in outputs]

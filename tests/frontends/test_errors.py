@@ -193,7 +193,7 @@ def test_quantized_file_points_to_its_loader() -> None:
 def test_shapes_that_do_not_fit_name_the_node() -> None:
     net = Net()
     net.output(net.op("MatMul", net.input("x", (1, 4)), net.normal(5, 3)))
-    with pytest.raises(ModelError, match=r"\[MatMul 'node_matmul_1'\] its inputs do not fit the operator: .*dimension"):
+    with pytest.raises(ModelError, match=r"\[MatMul 'node_matmul_1'\] expected inputs that fit the operator, got: .*dimension"):
         load_onnx(net.model())
 
 
@@ -277,3 +277,61 @@ def test_a_constant_with_fewer_bytes_than_its_shape() -> None:
     model.graph.initializer[0].raw_data = model.graph.initializer[0].raw_data[:-4]
     with pytest.raises(ModelError, match=r"constant 'conv_1\.1': expected FLOAT \[8,4,3,3\], got: "):
         load_onnx(model)
+
+
+def test_external_data_in_a_function_body_is_refused_too(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(bytes(100))
+    tensor = onnx.TensorProto(name="w", data_type=1, dims=[4], data_location=onnx.TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="../secret")
+    nodes = [onnx.helper.make_node("Constant", [], ["w"]), onnx.helper.make_node("Add", ["a", "w"], ["b"])]
+    nodes[0].attribute.add(name="value", type=onnx.AttributeProto.TENSOR).t.CopyFrom(tensor)
+    net = Net()
+    net.output(net.op("Shift", net.input("x", (1, 4)), domain="local"))
+    model = net.model()
+    imports = [onnx.helper.make_opsetid("", 20)]
+    model.functions.append(onnx.helper.make_function("local", "Shift", ["a"], ["b"], nodes, imports))
+    path = tmp_path / "inner" / "net.onnx"
+    path.parent.mkdir()
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError, match="constant 'w': expected external data inside .* which lies outside"):
+        load_onnx(path)
+
+
+def test_a_name_that_nothing_computes() -> None:
+    model = small().model()
+    model.graph.node[0].input[0] = "y"
+    with pytest.raises(
+        ModelError, match=r"\[Conv 'node_conv_1'\] expected its input 'y' to be an input, a constant or"
+    ):
+        load_onnx(model)
+
+
+def test_an_input_too_small_for_the_network() -> None:
+    net = Net()
+    y = net.conv(net.input("x", ("N", 4, "h", "w")), 4, 8, kernel=5)
+    model = net.output(net.op("Slice", y, [0], [1], [2])).model()
+    with pytest.raises(
+        ModelError, match=r"\[Conv .*\] expected elements in 'conv_1', got the shape \(1, 8, -1, 4\); give"
+    ):
+        load_onnx(model, {"x": (None, 4, 3, 8)})
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_changed_byte_is_an_error_or_another_model(seed: int, tmp_path: Path) -> None:
+    net = Net()
+    y = net.op("Relu", net.conv(net.input("x", ("N", 3, 8, 8)), 3, 4, strides=[2, 1]))
+    y = net.op(
+        "Slice", net.op("Resize", net.op("Pad", y, [0, 0, 0, 1] * 2), "", np.array([1, 1, 2, 2], f)), [0], [3], [2]
+    )
+    y = net.op("Flatten", net.op("GlobalAveragePool", net.op("Transpose", y, perm=[0, 1, 3, 2])))
+    content = net.output(net.op("Softmax", net.op("Gemm", y, net.normal(4, 2)))).model().SerializeToString()
+    rng, path = np.random.default_rng(seed), tmp_path / "changed.onnx"
+    for _ in range(40):
+        changed = bytearray(content)
+        for position in rng.integers(len(content), size=rng.integers(1, 4)):
+            changed[position] = rng.integers(256)
+        path.write_bytes(changed)
+        try:
+            load(path).verify()
+        except ModelError as error:
+            assert "expected" in str(error)

@@ -182,3 +182,15 @@ def test_nodes_without_names_get_one() -> None:
     names = [node.name for node in load_onnx(model).nodes]
     assert len(set(names)) == len(names)
     assert names[0] == "Conv_0"
+
+
+def test_constants_that_are_listed_as_inputs_are_none() -> None:
+    """As files of IR version 3 do."""
+    model = image_network("N", 3, 8, 8).model()
+    for tensor in model.graph.initializer:
+        value = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+        model.graph.input.append(value)
+    model.ir_version = 3
+    graph = load_onnx(model)
+    assert [value.name for value in graph.inputs] == ["x"]
+    assert graph.batched

@@ -135,5 +135,3 @@ def test_resnet20_on_images(name: str, shared_data: Path) -> None:
     step = float(plan.params(str(graph.outputs[0].name)).scale)  # type: ignore[union-attr]
     assert np.abs(ours - theirs).max() <= 2.001 * step
     assert np.abs(ours - theirs).mean() <= 0.25 * step
-
-

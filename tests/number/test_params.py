@@ -90,7 +90,7 @@ def test_all_zero_has_a_defined_answer(scheme: Scheme) -> None:
     for type in (INT8, UINT8, INT8_NARROW):
         params = choose_params(0.0, 0.0, type, scheme)
         assert float(params.fake_quantize(0.0)) == 0.0
-        assert params.scale == (1.0 if scheme is not Scheme.POWER_OF_TWO else 1.0)
+        assert params.scale == 1.0
 
 
 def test_symmetric_types() -> None:

@@ -185,7 +185,7 @@ def test_files_that_are_not_there_or_nothing_of_ours(tmp_path: Path, small_progr
 
 
 @pytest.mark.parametrize(("version", "text"), [
-    (2, r"format version 2 is newer than this Intaglio reads \(up to 1\); update with `pip install --upgrade intaglio`"),
+    (2, r"version 2 is newer than this Intaglio reads \(up to 1\); update with `pip install --upgrade intaglio`"),
     (0, "expected a format version of 1 or more, got 0"),
     ("1", "expected a format version of 1 or more, got '1'"),
     (True, "expected a format version of 1 or more, got True"),
@@ -277,7 +277,11 @@ LIES: list[tuple[str, Callable[[Header, Arrays], None], str]] = [
     ("no such constant", at("constants", value=["shift", "nothing"]), "constant 'nothing' is not among the tensors"),
     ("constant left out", at("constants", value=[]), "arrays belong to nothing, first 'constant:shift'"),
     ("constant without bytes", array("constant:shift", None), "the file holds no array 'constant:shift'"),
-    ("constant of other bytes", array("constant:shift", np.zeros(3, np.uint8)), r"shape \(4,\) of int4 needs 2 bytes, got 3"),
+    (
+        "constant of other bytes",
+        array("constant:shift", np.zeros(3, np.uint8)),
+        r"shape \(4,\) of int4 needs 2 bytes, got 3",
+    ),
     ("constant as floats", array("constant:shift", np.zeros(2, np.float32)), "expected integers, got float32"),
     ("constant of another dtype", array("constant:shift", np.zeros(2, np.int16)), "expected a packed stream of bytes"),
     ("inputs as text", at("inputs", value="image"), "expected list, got 'image'"),
@@ -286,7 +290,11 @@ LIES: list[tuple[str, Callable[[Header, Arrays], None], str]] = [
     ("metadata", at("metadata", value=[]), "header: .*items"),
     ("metadata of a wrong kind", at("metadata", value={"a": 1}), "metadata: expected str, got 1"),
     ("nodes as text", at("nodes", value="x"), "expected list, got 'x'"),
-    ("no such operator", at("nodes", 1, "operator", value="conv9d"), "operator 'conv9d' is not known to this Intaglio; update it"),
+    (
+        "no such operator",
+        at("nodes", 1, "operator", value="conv9d"),
+        "operator 'conv9d' is not known to this Intaglio; update it",
+    ),
     ("operator of a wrong kind", at("nodes", 1, "operator", value=["x"]), "operator \\['x'\\] is not known|header: "),
     ("no fields", at("nodes", 1, "fields", value=None), "fields: expected dict, got None"),
     ("field left out", at(*CONV, "groups", delete=True), "node 'conv.node': conv2d: 'groups' is missing"),
@@ -305,13 +313,25 @@ LIES: list[tuple[str, Callable[[Header, Arrays], None], str]] = [
     ("unpacked weight", array(WEIGHT, np.zeros((4, 3, 3, 3), np.int8)), "expected a packed stream of bytes"),
     ("weight codes", array(WEIGHT, np.full(54, 0x88, np.uint8)), "the stream holds codes that are outside int4n"),
     ("no weight", array(WEIGHT, None), "the file holds no array 'node:conv.node/weight'"),
-    ("bias shape", array("node:conv.node/bias", np.zeros(5, np.int32)), r"the header says shape \(4,\), the file holds \(5,\)"),
+    (
+        "bias shape",
+        array("node:conv.node/bias", np.zeros(5, np.int32)),
+        r"the header says shape \(4,\), the file holds \(5,\)",
+    ),
     ("bias of floats", array("node:conv.node/bias", np.zeros(4, np.float32)), "expected integers, got float32"),
     ("no multiplier", array("node:conv.node/requantize.multiplier", None), "holds no array"),
-    ("multiplier", array("node:conv.node/requantize.multiplier", np.zeros(4, np.int32)), "multiplier is not normalised"),
+    (
+        "multiplier",
+        array("node:conv.node/requantize.multiplier", np.zeros(4, np.int32)),
+        "multiplier is not normalised",
+    ),
     ("shifts", array("node:conv.node/requantize.shift", np.zeros(3, np.int32)), "differ in shape"),
-    ("array too many", array("node:none/weight", np.zeros(3, np.int8)), "1 arrays belong to nothing, first 'node:none/weight'"),
-]  # fmt: skip
+    (
+        "array too many",
+        array("node:none/weight", np.zeros(3, np.int8)),
+        "1 arrays belong to nothing, first 'node:none/weight'",
+    ),
+]
 
 
 @pytest.mark.parametrize(("lie", "text"), [x[1:] for x in LIES], ids=[x[0] for x in LIES])

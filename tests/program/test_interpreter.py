@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import weakref
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -139,7 +140,7 @@ def test_tensors_are_dropped_after_their_last_reader(rng: np.random.Generator) -
 
     names = [f"t{i}" for i in range(9)]
     tensors = {n: TensorInfo(n, (1, 4), INT8, p) for n in names}
-    nodes = [Node(b, Watched(-5, 5), (a,), b) for a, b in zip(names, names[1:], strict=False)]
+    nodes = [Node(b, Watched(-5, 5), (a,), b) for a, b in pairwise(names)]
     program = Program(nodes, tensors, {}, ("t0",), ("t8",), Rule.HALF_UP, "t")
     program.run_int(rng.integers(-9, 9, (2, 4)).astype(np.int8))
     assert most == 1

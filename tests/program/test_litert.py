@@ -73,6 +73,7 @@ def candidates(name: str, x: list[Tensor], y: Tensor) -> list[tuple[Operator, li
         kernel = (size[0] // y.codes.shape[1], size[1] // y.codes.shape[2])
         return [(AveragePool2d.from_real(p[0], y.params, input_shape=size, kernel=kernel, rule=Rule.TFLITE), [first])]
     weight = x[1].codes if name == "CONV_2D" else x[1].codes.transpose(3, 1, 2, 0)
+    groups = 1 if name == "CONV_2D" else first.shape[3]
     found = []
     for stride in (1, 2):
         rows, columns = (same_pads(size[i], weight.shape[i + 1], stride) for i in (0, 1))
@@ -80,7 +81,7 @@ def candidates(name: str, x: list[Tensor], y: Tensor) -> list[tuple[Operator, li
             for low, high in clamps:
                 operator = Conv2d.from_real(
                     p[0], p[1], y.params, weight, x[2].codes, Rule.TFLITE,
-                    strides=(stride, stride), pads=pads, groups=1 if name == "CONV_2D" else first.shape[3], low=low, high=high,
+                    strides=(stride, stride), pads=pads, groups=groups, low=low, high=high,
                 )  # fmt: skip
                 found.append((operator, [first]))
     return [(o, i) for o, i in found if o.shape(*(v.shape for v in i)) == y.codes.shape]

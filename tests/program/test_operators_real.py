@@ -226,7 +226,7 @@ def clamp(rng: np.random.Generator) -> Iterator[Case]:
 
 @case
 def lut(rng: np.random.Generator) -> Iterator[Case]:
-    """8 bits: the table is the rounded function. 16: h**2 / 16 max|f''| / s_y and 2 steps, |f''| <= 1 for all of these."""
+    """8 bits: the table is the rounded function. 16: h**2 / 16 max|f''| / s_y and 2 steps, here |f''| < 1.2."""
     for name, type in itertools.product(
         ("sigmoid", "tanh", "gelu", "two"), (INT8, UINT8, IntType(4), INT16, UINT16, IntType(12))
     ):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from intaglio.errors import ProgramError
-from intaglio.number import INT8, INT16, INT32, UINT8, IntType, PerChannel, QuantParams, Requantize, Rule
+from intaglio.number import INT8, INT16, INT32, UINT8, PerChannel, QuantParams, Requantize, Rule
 from intaglio.program import Node, Program
 from intaglio.program.operator import Operator
 from intaglio.program.operators.add import Add

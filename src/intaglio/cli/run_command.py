@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -67,5 +68,6 @@ def _write(path: Path, outputs: dict[str, Any]) -> None:
                 np.savez(file, **outputs)
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise ExportError(f"{path}: cannot be written: {error.strerror or error}") from None

@@ -62,6 +62,7 @@ def qdq_model(graph: Graph, plan: Plan) -> ir.Model:
     """
     return _Export(graph, plan).run()
 
+
 _ENDS = ("Flatten", "LogSoftmax", "Reshape", "Softmax", "Squeeze")
 
 

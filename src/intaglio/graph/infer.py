@@ -48,7 +48,7 @@ def infer_node(node: ir.Node, opset_imports: dict[str, int]) -> None:
         )
     except Exception as error:
         text = " ".join(str(error).split())
-        raise ModelError(f"{where(node)} its inputs do not fit the operator: {text}") from error
+        raise ModelError(f"{where(node)} expected inputs that fit the operator, got: {text}") from error
     for output in node.outputs:
         proto = found.get(str(output.name))
         if proto is None:

@@ -16,9 +16,11 @@ from intaglio.number import QuantParams
 from intaglio.ops import Fixed, float_operator
 from intaglio.ops.batchnorm import BatchNormalization
 from intaglio.ops.functions import FUNCTIONS
+from intaglio.ops.prelu import Leaky
 
 Range = tuple[float, float]
 _SAMPLES = (1 << 16) + 1
+_STEEP = frozenset({"Exp", "Log", "Reciprocal"})  # a range that is not measured says nothing about their results
 
 
 def static_range(node: ir.Node, inputs: Sequence[Range | None]) -> Range | None:
@@ -40,10 +42,8 @@ def static_range(node: ir.Node, inputs: Sequence[Range | None]) -> Range | None:
     rule = _RULES.get(node.op_type)
     if rule is not None:
         result = rule(node, found)
-    elif node.op_type in FUNCTIONS:
-        result = _function(node, found)
     else:
-        result = None
+        result = _function(node, found)
     return result if result is not None and math.isfinite(result[0]) and math.isfinite(result[1]) else None
 
 
@@ -55,26 +55,35 @@ def distinguished(node: ir.Node, given: Range, result: QuantParams) -> Range:
         given: the range of its input.
         result: the parameters of its output.
     """
-    if node.op_type not in FUNCTIONS:
-        return given
     x = np.linspace(*given, _SAMPLES)
-    codes = result.quantize(_real(node, x))
-    low, high = np.flatnonzero(codes != codes[0]), np.flatnonzero(codes != codes[-1])
-    if not low.size or not high.size:
-        return given
-    return min(0.0, float(x[low[0] - 1])), max(0.0, float(x[high[-1] + 1]))
+    low, high = 0.0, 0.0
+    curves = _curves(node, x)
+    for y in curves:
+        codes = result.quantize(y)
+        first, last = np.flatnonzero(codes != codes[0]), np.flatnonzero(codes != codes[-1])
+        if not first.size or not last.size:
+            return given
+        low, high = min(low, float(x[first[0] - 1])), max(high, float(x[last[-1] + 1]))
+    return (low, high) if curves else given
 
 
-def _real(node: ir.Node, x: NDArray[np.float64]) -> NDArray[np.float64]:
-    y = FUNCTIONS[node.op_type](node, torch.from_numpy(x))
-    return np.asarray(y.numpy())
+def _curves(node: ir.Node, x: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """A function of one value over x; those with a slope per channel between the two extremes; empty for no function."""
+    if node.op_type in _STEEP:
+        return []
+    if node.op_type in FUNCTIONS:
+        return [np.asarray(FUNCTIONS[node.op_type](node, torch.from_numpy(x.copy())).numpy())]
+    if node.op_type not in Leaky.op_types:
+        return []
+    slopes, _ = Leaky.slopes(node)
+    return [np.where(x < 0, slope * x, x) for slope in {float(slopes.min()), float(slopes.max())}]
 
 
 def _function(node: ir.Node, ranges: Sequence[Range | None]) -> Range | None:
-    if ranges[0] is None:
+    curves = [] if ranges[0] is None else _curves(node, np.linspace(*ranges[0], _SAMPLES))
+    if not curves:
         return None
-    y = _real(node, np.linspace(*ranges[0], _SAMPLES))
-    return float(y.min()), float(y.max())
+    return min(float(y.min()) for y in curves), max(float(y.max()) for y in curves)
 
 
 def _product(node: ir.Node, ranges: Sequence[Range | None]) -> Range | None:

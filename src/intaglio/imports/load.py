@@ -10,6 +10,7 @@ from intaglio.errors import ModelError, UsageError
 from intaglio.export.qdq import PARAMS_KEY
 from intaglio.frontends.onnx import load_onnx
 from intaglio.frontends.quantized import is_quantized
+from intaglio.frontends.read import read_model
 from intaglio.graph import Graph
 from intaglio.graph.edit import remove_unread
 from intaglio.graph.passes.canonicalize import canonicalize
@@ -20,7 +21,7 @@ from intaglio.graph.passes.hoist_clamps import hoist_clamps
 from intaglio.graph.passes.remove_no_ops import remove_no_ops
 from intaglio.imports.absorb import absorb_batch_normalization
 from intaglio.imports.level import level_channels
-from intaglio.imports.pairs import merge_twins, settle_weights, standardize
+from intaglio.imports.pairs import merge_twins, note_saturation, settle_weights, standardize
 from intaglio.imports.qoperators import expand_qoperators
 from intaglio.imports.represent import represent
 from intaglio.imports.strip import Stripped, strip
@@ -56,7 +57,9 @@ def load_quantized_graph(path: str | os.PathLike[str]) -> tuple[Graph, Plan, lis
             values float; the text lists them.
         UnsupportedOperatorError: an operator that Intaglio does not have.
     """
-    graph = load_onnx(path, keep_quantized=True)
+    model = read_model(path)
+    note_saturation(model)
+    graph = load_onnx(model, keep_quantized=True)
     kinds = Counter(node.op_type for node in graph.nodes if is_quantized(node))
     if not kinds:
         raise ModelError(

@@ -20,6 +20,30 @@ from intaglio.number import PerChannel, PerTensor
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 
 
+SATURATION_KEY = "intaglio.codes"
+"""Key of a DequantizeLinear's metadata: the lowest and highest code that its constant was clipped to."""
+
+
+def note_saturation(model: ir.Model) -> None:
+    """Remember the Clip between a constant's QuantizeLinear and DequantizeLinear, which loading computes beforehand.
+
+    It tells how many bits the constant was given.
+    """
+    for node in model.graph:
+        maker = node.inputs[0].producer() if node.op_type == "Clip" and node.inputs[0] is not None else None
+        if maker is None or maker.op_type != QUANTIZE:
+            continue
+        known = [
+            ir.convenience.get_const_tensor(v) if v is not None else None
+            for v in (*maker.inputs[:1], *node.inputs[1:3])
+        ]
+        if len(known) != 3 or any(content is None for content in known):
+            continue
+        low, high = (int(content.numpy().reshape(-1)[0]) for content in known[1:] if content is not None)
+        for reader in [use.node for use in node.outputs[0].uses()]:
+            reader.metadata_props[SATURATION_KEY] = f"{low} {high}"
+
+
 def standardize(graph: Graph) -> list[str]:
     """ONNX Runtime's own QuantizeLinear and DequantizeLinear are ONNX's of today."""
     for node in graph.nodes:
@@ -102,6 +126,7 @@ def _settle(
     moved = add_constant(graph, str(codes.name), results[0].astype(array.dtype))
     given = [moved, *(add_constant(graph, str(v.name), _array(v)) for v in maker.inputs[1:] if v is not None)]
     twin = ir.Node("", DEQUANTIZE, given, name=f"{node.name}.dequantized", num_outputs=1)
+    twin.metadata_props.update(maker.metadata_props)
     if axis is not None:
         set_attribute(twin, "axis", axis)
     output, old = twin.outputs[0], node.outputs[0]

@@ -25,9 +25,9 @@ from intaglio.graph.edit import (
     value_names,
 )
 from intaglio.imports.names import plain_name
-from intaglio.imports.pairs import DEQUANTIZE, QUANTIZE
+from intaglio.imports.pairs import DEQUANTIZE, QUANTIZE, SATURATION_KEY
 from intaglio.imports.parameters import TYPES, narrowed, read_params
-from intaglio.number import IntType, QuantParams
+from intaglio.number import INT16, IntType, QuantParams, Scheme, choose_params
 from intaglio.ops import Joined, Same, float_operator
 
 
@@ -63,10 +63,16 @@ class _Strip:
         self.result = Stripped(graph)
         self.real: dict[ir.Value, ir.Value] = {}  # the real value that a value of codes stands for
         self.codes: dict[ir.Value, QuantParams] = {}  # and the parameters with which it was written
+        self.asked: dict[ir.Value, list[QuantParams]] = {}  # the grids on which a real value is written
         self.renamed: list[tuple[ir.Node, str]] = []
 
     def run(self) -> Stripped:
-        for value in self.inner.inputs:
+        for node in self.result.graph.nodes:
+            source = node.inputs[0] if node.op_type == QUANTIZE else None
+            maker = source.producer() if source is not None else None
+            if source is not None and (maker is None or maker.op_type != DEQUANTIZE):
+                self.asked.setdefault(source, []).append(read_params(node))
+        for value in list(self.inner.inputs):
             if value.dtype != ir.DataType.FLOAT:
                 self._integer_input(value)
         for node in self.result.graph.nodes:
@@ -90,8 +96,11 @@ class _Strip:
     def _integer_input(self, value: ir.Value) -> None:
         if value.dtype not in TYPES:
             raise ModelError(f"input '{value.name}': expected real numbers or codes of 4 to 16 bits, got {value.dtype}")
-        self.real[value] = value
-        self.result.notes.append(f"input '{value.name}' takes codes in the file ({value.dtype}), real numbers here")
+        real = ir.Value(name=value.name, shape=value.shape, type=ir.TensorType(ir.DataType.FLOAT))
+        value.name = unique_name(f"{value.name}.codes", value_names(self.inner))
+        self.inner.inputs[list(self.inner.inputs).index(value)] = real
+        self.real[value] = real
+        self.result.notes.append(f"input '{real.name}' takes codes in the file ({value.dtype}), real numbers here")
 
     # Pairs
 
@@ -102,16 +111,16 @@ class _Strip:
             raise ModelError(f"{where(node)} expected real numbers, got the codes '{source.name}'")
         known = self.result.params.get(source)
         if known is None:
-            self.result.params[source] = params
-        elif known != params:
+            known = self.result.params[source] = _common(self.asked.get(source) or [params])
+        if known != params:
             source = self._requantized(node, source, params)
         self.real[output], self.codes[output] = source, params
 
     def _requantized(self, node: ir.Node, source: ir.Value, params: QuantParams) -> ir.Value:
-        """The value on a second grid: a Clip to what the codes reach, which changes nothing but can have parameters."""
+        """The value on another grid: a Clip to what the codes reach, which changes nothing but can have parameters."""
         copy = requantization(self.inner, node, source, params, f"{source.name}.requantized")
         self.result.params[copy] = params
-        self.result.notes.append(f"'{source.name}' is read on two grids: '{copy.name}' is the second one")
+        self.result.notes.append(f"'{source.name}' is read on several grids: '{copy.name}' is one")
         return copy
 
     def _dequantize(self, node: ir.Node) -> None:
@@ -152,7 +161,7 @@ class _Strip:
         array = constant(codes)
         assert array is not None
         integers = array.astype(np.int32)
-        params = tight(params, integers)
+        params = _saturated(node, params) or tight(params, integers)
         output = node.outputs[0]
         name = plain_name(str(codes.name))
         name = plain_name(str(output.name)) if name == codes.name else name
@@ -250,6 +259,20 @@ class _Strip:
                 if real is not value:
                     self._replace(value, real)
                 self.result.notes.append(f"output '{name}' is given as codes in the file, real here")
+
+
+def _common(asked: list[QuantParams]) -> QuantParams:
+    """A grid from which a value can be brought to every grid that it is asked for on: that one, or 16 bits for many."""
+    if all(params == asked[0] for params in asked):
+        return asked[0]
+    low, high = min(float(p.range[0].min()) for p in asked), max(float(p.range[1].max()) for p in asked)
+    return choose_params(low, high, INT16, Scheme.SYMMETRIC)
+
+
+def _saturated(node: ir.Node, params: QuantParams) -> QuantParams | None:
+    """The type to which a constant's codes were clipped, where they were."""
+    bounds = node.metadata_props.get(SATURATION_KEY)
+    return None if bounds is None else narrowed(params, *map(int, bounds.split()))
 
 
 def tight(params: QuantParams, codes: NDArray[np.int32]) -> QuantParams:

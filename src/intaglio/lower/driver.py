@@ -258,15 +258,18 @@ class _Driver:
 
     def finish(self, metadata: dict[str, str]) -> Program:
         """Outputs in the Graph's order of axes; what nobody reads is dropped."""
-        outputs = []
+        outputs: list[str] = []
         for value in self.graph.outputs:
             found = self.operand(value, axes=tuple(range(rank(value))))
+            named = self.tensors[found.name].graph_name
+            if found.name in outputs or named not in (None, str(value.name)):
+                # Another name of a tensor that has one: a copy, so that every output is a tensor under its own name.
+                to = (self.leading(found.shape[0]), *found.shape[1:]) if found.shape else ()
+                found = self._append(f"{value.name}", Reshape(to=to), [found], found.params, found.axes)
+            info = self.tensors[found.name]
+            if info.graph_name is None:
+                self.tensors[found.name] = replace(info, graph_name=str(value.name), axes=found.axes)
             outputs.append(found.name)
-            if self.tensors[found.name].graph_name is None:
-                info = self.tensors[found.name]
-                self.tensors[found.name] = TensorInfo(
-                    info.name, info.shape, info.type, info.params, str(value.name), info.axes
-                )
         live = set(outputs)
         nodes = []
         for node in reversed(self.nodes):

@@ -44,7 +44,7 @@ class LayerFormats:
             if not chosen:
                 known = ", ".join(weighted[:8]) + (", ..." if len(weighted) > 8 else "")
                 raise TargetError(
-                    f"layer {pattern!r}: expected first, last or a pattern that names a layer; layers with weights: {known}"
+                    f"layer {pattern!r}: expected first, last or a pattern that names a layer; with weights: {known}"
                 )
             match = _FORMAT.fullmatch(text)
             if match is None or not text:

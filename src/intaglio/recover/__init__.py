@@ -1,4 +1,4 @@
-"""Accuracy won back without labels or training; each algorithm is measured before and after, and reverted when worse."""
+"""Accuracy won back without labels or training; each algorithm is measured, and reverted when it does harm."""
 
 from intaglio.recover.bias_correction import Recovery, correct_biases
 from intaglio.recover.trial import ArraySamples, Samples, Trial

@@ -62,7 +62,8 @@ def correct_biases(graph: Graph, plan: Plan, samples: Samples, held_back: Sample
     before = trial.sqnr(graph, plan)
     corrected, new_plan, layers = _corrected(graph, plan, _mean_inputs(graph, samples))
     after = trial.sqnr(corrected, new_plan)
-    words = f"bias correction of {layers} layers: output SQNR {before:.2f} -> {after:.2f} dB on {trial.samples} held-back samples"
+    words = f"bias correction of {layers} layers: output SQNR {before:.2f} -> {after:.2f} dB"
+    words += f" on {trial.samples} held-back samples"
     if not after > before:
         return Recovery(graph, plan, [f"{words}; reverted"], after - before)
     return Recovery(corrected, new_plan, [f"{words}; kept"], after - before)

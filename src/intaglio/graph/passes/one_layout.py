@@ -19,7 +19,7 @@ from typing import Any
 import onnx_ir as ir
 
 from intaglio.graph.access import attribute, consumers, rank, shape, where
-from intaglio.graph.edit import insert, remove_unread, unique_name, value_names
+from intaglio.graph.edit import bypass, can_bypass, insert, remove, remove_unread, unique_name, value_names
 from intaglio.graph.graph import Graph
 from intaglio.graph.passes.absorb_transposes import is_absorbed
 from intaglio.graph.permute import PERMUTE, Perm, can_permute, compose, inverse, is_identity, moves_nothing
@@ -29,13 +29,15 @@ Cost = tuple[int, int, int]
 
 def one_layout(graph: Graph) -> list[str]:
     """Choose the cheapest order of axes for every region, until no region becomes cheaper."""
-    changes = []
+    changes: list[str] = []
     inner = graph.model.graph
-    while (change := _improve(inner)) is not None:
-        changes.append(change)
+    while True:
+        found = [change for nodes in _regions(inner) if (change := _improve(inner, nodes)) is not None]
+        if not found:
+            return changes
+        changes += found
         remove_unread(inner)
         inner.sort()
-    return changes
 
 
 @dataclass
@@ -76,7 +78,8 @@ def _users_outside(value: ir.Value, nodes: list[ir.Node]) -> list[ir.Node]:
     return [node for node in dict.fromkeys(use.node for use in value.uses()) if node not in inside]
 
 
-def _regions(graph: ir.Graph) -> Iterator[_Region]:
+def _regions(graph: ir.Graph) -> Iterator[list[ir.Node]]:
+    """Nodes that can work in any order of axes and hang together, in topological order."""
     flexible = {node: index for index, node in enumerate(graph) if can_permute(node)}
     seen: set[ir.Node] = set()
     for start in flexible:
@@ -93,30 +96,32 @@ def _regions(graph: ir.Graph) -> Iterator[_Region]:
                     members.add(other)
                     stack.append(other)
         seen |= members
-        nodes = sorted(members, key=lambda node: flexible[node])
-        made = {output for node in nodes for output in node.outputs}
-        read = {v: None for node in nodes for v in node.inputs if v is not None and not v.is_initializer()}
-        exits = [value for value in made if value.is_graph_output() or _users_outside(value, nodes)]
-        exits.sort(key=lambda value: str(value.name))
-        full = rank(nodes[0].outputs[0])
-        entries = [value for value in read if value not in made and rank(value) == full]
-        yield _Region(nodes, entries, exits)
+        yield sorted(members, key=lambda node: flexible[node])
 
 
-def _improve(graph: ir.Graph) -> str | None:
-    for region in _regions(graph):
-        best: tuple[Cost, Perm] | None = None
-        current = _cost(region, None)
-        for perm in region.candidates():
-            cost = _cost(region, perm)
-            if cost < current and (best is None or cost < best[0]):
-                best = cost, perm
-        if best is not None:
-            _apply(graph, region, best[1])
-            first = where(region.nodes[0])
-            others = f" and {len(region.nodes) - 1} more nodes" if len(region.nodes) > 1 else ""
-            return f"{first}{others} work in the order of axes {best[1]}, so that Transposes cancel"
-    return None
+def _region(nodes: list[ir.Node]) -> _Region:
+    """The border of a region as it is now: its neighbours may have changed since the nodes were collected."""
+    made = {output: None for node in nodes for output in node.outputs}
+    read = {v: None for node in nodes for v in node.inputs if v is not None and not v.is_initializer()}
+    full = rank(nodes[0].outputs[0])
+    entries = [value for value in read if value not in made and rank(value) == full]
+    exits = [value for value in made if value.is_graph_output() or _users_outside(value, nodes)]
+    return _Region(nodes, entries, exits)
+
+
+def _improve(graph: ir.Graph, nodes: list[ir.Node]) -> str | None:
+    region = _region(nodes)
+    best: tuple[Cost, Perm] | None = None
+    current = _cost(region, None)
+    for perm in region.candidates():
+        cost = _cost(region, perm)
+        if cost < current and (best is None or cost < best[0]):
+            best = cost, perm
+    if best is None:
+        return None
+    _apply(graph, region, best[1])
+    others = f" and {len(nodes) - 1} more nodes" if len(nodes) > 1 else ""
+    return f"{where(nodes[0])}{others} work in the order of axes {best[1]}, so that Transposes cancel"
 
 
 def _cost(region: _Region, perm: Perm | None) -> Cost:
@@ -186,6 +191,8 @@ def _apply(graph: ir.Graph, region: _Region, perm: Perm) -> None:
             ).outputs[0]
         for use in users:
             use.node.replace_input_with(use.idx, source)
+        if node is not None and not value.uses() and not value.is_graph_output():
+            remove(graph, node)
     outside = {value: [use for use in value.uses() if use.node not in inside] for value in region.exits}
     for node in region.nodes:
         changed = PERMUTE[node.op_type](graph, node, perm)
@@ -206,6 +213,8 @@ def _turn_back(graph: ir.Graph, value: ir.Value, back: Perm, uses: list[Any]) ->
         if use.node.op_type == "Transpose":
             perm = compose(back, attribute(use.node, "perm"))
             use.node.attributes["perm"] = ir.AttrInt64s("perm", perm)
+            if is_identity(perm) and can_bypass(use.node):
+                bypass(graph, use.node)
         else:
             turned = turned or _transposed(graph, producer, value, back)
             use.node.replace_input_with(use.idx, turned)
