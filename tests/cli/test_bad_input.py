@@ -70,7 +70,9 @@ def test_missing_truncated_and_foreign_models(fails, made, tmp_path):
 
 
 def test_unsupported_operator_is_named_with_its_node(fails, made, tmp_path):
-    path = small_model(tmp_path / "m.onnx", [helper.make_node("Hardmax", ["x"], ["y"], name="winner")], {}, y_shape=(1, 4))
+    path = small_model(
+        tmp_path / "m.onnx", [helper.make_node("Hardmax", ["x"], ["y"], name="winner")], {}, y_shape=(1, 4)
+    )
     np.savez(tmp_path / "d.npz", x=np.zeros((4, 4), np.float32))
     text = quantize(fails, made, tmp_path, path, tmp_path / "d.npz")
     assert "Hardmax" in text

@@ -133,8 +133,9 @@ def test_a_fixed_batch_stays_fixed(tmp_path: Path) -> None:
     path, model = written(graph, plan, tmp_path)
     assert [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim] == [3, 4]
     program = lower(graph, plan)
-    step = float(plan.params("y").scale)  # type: ignore[union-attr]
-    assert all(np.abs(run_ort(path, sample) - program.run(sample)).max() < step for sample in x)
+    # The scores stay real in the file, so nothing cuts what the input's rounding adds beyond their calibrated range.
+    bound = float(plan.params("x").scale) / 2 + float(plan.params("y").scale)  # type: ignore[union-attr]
+    assert all(np.abs(run_ort(path, sample) - program.run(sample)).max() < bound for sample in x)
 
 
 @pytest.mark.parametrize(

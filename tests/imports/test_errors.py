@@ -45,7 +45,7 @@ def float_input(net: Net) -> str:
 
 def float_island(net: Net) -> str:
     x = net.op("Conv", net.pair("x", 0.1, S8(0)), weight(net, 4, 3, 1, 1), out="c")
-    x = net.op("Reciprocal", x, out="island")
+    x = net.op("Abs", net.op("Reciprocal", x, out="island"))
     return net.pair(x, 0.1, S8(0), out="y")
 
 

@@ -139,7 +139,7 @@ def with_constant(g: Grower, x: str) -> None:
     forms: list[Shape] = [(), (size[-1],), (size[0], *(1,) * (len(size) - 1)), size]
     op_type = g.pick("Add", "Sub", "Mul", "Div")
     low = 0.3 if op_type in ("Mul", "Div") else -1.0
-    c = g.vector(*g.pick(*forms), low=low, high=1.5)
+    c = g.vector(*g.pick(*(forms[:3] if op_type == "Div" else forms)), low=low, high=1.5)
     g.add(op_type, [c, x] if op_type in ("Add", "Sub") and g.chance(0.3) else [x, c], size)
 
 

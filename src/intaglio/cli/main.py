@@ -43,22 +43,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"intaglio {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, summary in COMMANDS.items():
-        sub = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
-        if name in argv:  # load only what is asked for: `intaglio run` needs neither PyTorch nor ONNX
-            _module(name).add_arguments(sub)
-    args = parser.parse_args(argv)
+    command = "intaglio"
     try:
+        for name, summary in COMMANDS.items():
+            sub = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+            if name in argv:  # load only what is asked for: `intaglio run` needs neither PyTorch nor ONNX
+                command = name
+                _module(name).add_arguments(sub)
+        args = parser.parse_args(argv)
         return int(_module(args.command).run(args))
     except IntaglioError as error:
-        if args.debug:
+        if "--debug" in argv:
             raise
         return _fail(str(error))
     except ModuleNotFoundError as error:
-        if args.debug or (error.name or "").startswith("intaglio"):
+        if "--debug" in argv or (error.name or "").startswith("intaglio"):
             raise
         return _fail(
-            f"{args.command}: needs the package {error.name}, which is not installed; pip install 'intaglio[quantize]'"
+            f"{command}: needs the package {error.name}, which is not installed; pip install 'intaglio[quantize]'"
         )
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; say nothing more

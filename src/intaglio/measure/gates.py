@@ -60,7 +60,7 @@ def check_gates(
         kinds = len(np.unique(evaluation.predictions[-1]))
         wanted = len(np.unique(evaluation.predictions[0]))
         gates.append(
-            Gate("not degenerate", kinds > 1 or wanted <= 1, f"{kinds} different predictions, float has {wanted}")
+            Gate("not degenerate", kinds > 1 or wanted <= 1, f"{kinds} classes predicted, float predicts {wanted}")
         )
         if classes and classes > 1 and evaluation.scores[-1].metric == "top1":
             chance, value = 100.0 / classes, evaluation.scores[-1].value

@@ -12,11 +12,12 @@ from intaglio.graph.access import rank
 from intaglio.number import INT8, INT16, Rule
 from intaglio.ops.layout import ending_with
 from intaglio.ops.operator import Lowering
-from intaglio.ops.products import product_bound
+from intaglio.ops.products import largest_offset, product_bound
 from intaglio.program.operators.conv2d import Conv2d
 from intaglio.program.operators.reshape import Reshape
 
 Vector = NDArray[np.float64]
+FINEST = 0.25  # output steps per unit of the accumulator, at most: what the bias is rounded to
 
 
 def lower_affine(node: ir.Node, to: Lowering, axis: int | None, gain: Vector, offset: Vector) -> None:
@@ -34,9 +35,12 @@ def lower_affine(node: ir.Node, to: Lowering, axis: int | None, gain: Vector, of
         order = ending_with(order, (axis,))
     x, result = to.operand(value, axes=order), to.result(node)
     y_scale, channels = float(result.params.scale), len(gain)
-    weight, factor = _weights(gain * float(x.quant.scale) / y_scale, offset / y_scale, shift=to.rule is Rule.SHIFT)
+    steps = gain * float(x.quant.scale) / y_scale
+    shift = to.rule is Rule.SHIFT
+    kind = INT16 if shift or np.abs(steps).max() > INT8.qmax * FINEST else INT8
+    top = min(kind.qmax, (1 << 30) // largest_offset(x.quant))
+    weight, factor = _weights(steps, offset / y_scale, top, shift=shift)
     bias = np.rint(offset / y_scale / factor).astype(np.int64)
-    kind = INT16 if to.rule is Rule.SHIFT else INT8
     operator = Conv2d(
         weight=weight.reshape(-1, 1, 1, 1).astype(kind.dtype),
         weight_zero_point=np.zeros((), np.int32),
@@ -62,20 +66,22 @@ def lower_affine(node: ir.Node, to: Lowering, axis: int | None, gain: Vector, of
     to.emit(node, Reshape(to=(*lead, *rest)), [y], result.value, order)
 
 
-def _weights(steps: Vector, offset: Vector, *, shift: bool) -> tuple[NDArray[np.int64], Vector]:
+def _weights(steps: Vector, offset: Vector, top: int, *, shift: bool) -> tuple[NDArray[np.int64], Vector]:
     """Integer weights and real factors with `weight * factor` close to `steps`, and `offset / factor` below 2**29.
 
-    A free factor takes all of the gain and leaves 127 or -127, so that the bias has as fine a grid as can be. A factor
-    that is a power of two leaves 15 bits to the weight.
+    A free factor takes all of the gain and leaves `top` to the weight, so that the bias has as fine a grid as can be. A
+    factor that is a power of two leaves the bits of `top` to the weight. One input step of thousands of output steps
+    means that the input is constant: its weight saturates, as the output would.
 
     Args:
         steps: output steps per input step, (C,).
         offset: in output steps, (C,).
+        top: the largest weight.
         shift: whether the factors have to be powers of two.
     """
-    top = 32767 if shift else 127
     smallest = math.ldexp(1.0, -24)  # of channels that are all but dead
-    factor = np.maximum(np.maximum(np.abs(steps) / top, np.abs(offset) * math.ldexp(1.0, -29)), smallest)
+    factor = np.minimum(np.maximum(np.abs(steps) / top, smallest), FINEST)
+    factor = np.maximum(factor, np.abs(offset) * math.ldexp(1.0, -29))
     if shift:
         factor = np.exp2(np.ceil(np.log2(factor)))
-    return np.rint(steps / factor).astype(np.int64), factor
+    return np.clip(np.rint(steps / factor), -top, top).astype(np.int64), factor

@@ -231,6 +231,9 @@ class Pad(FloatOperator):
             to.emit(node, operator, [x], value, x.axes)
             return
         padded = [axis for axis, amount in enumerate(amounts) if amount != (0, 0)]
+        if not padded:
+            to.alias(value, x, x.axes)
+            return
         for axis in padded[:-1]:
             x = to.step(node, Gather(axis=x.axis(axis), indices=cls.indices(node, axis)), [x], x.params, x.axes)
         to.emit(node, Gather(axis=x.axis(padded[-1]), indices=cls.indices(node, padded[-1])), [x], value, x.axes)

@@ -149,7 +149,7 @@ def _interpolation(to: Lowering, x: Placed, parts: list[ResizedAxis]) -> list[Op
     operator = ResizeBilinear.from_positions(
         rows.at, columns.at, height=image[1], width=image[2], bits=11 if x.type.bits <= 8 else 14
     )
-    if len(x.shape) == 4 and x.shape[1:] == image[1:]:
+    if len(x.shape) == 4 and lead and last == 2:
         return [operator]
     size = list(x.shape)
     for part in parts:

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import intaglio as ig
+from intaglio.graph.access import constant
+from intaglio.ops import Role
+from intaglio.plan import Source
+from intaglio.recover import ArraySamples, correct_biases
+from intaglio.simulate import Simulator
+
+
+def network(bias: bool = True) -> ig.Graph:
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 6, 3, stride=2, padding=1, bias=bias), nn.ReLU(), nn.Conv2d(6, 6, 3, groups=6, padding=1)]
+    layers += [nn.ConvTranspose2d(6, 4, 2, stride=2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)]
+    return ig.load(nn.Sequential(*layers).eval(), (torch.zeros(1, 3, 9, 9),))
+
+
+def coarse(graph, x):
+    """A calibrated Plan whose weights have steps so large that rounding shifts the means."""
+    plan = ig.quantize(graph, x, calibrator="max", bias_correction=False).plan
+    for value in plan.values.values():
+        if value.role is Role.WEIGHT:
+            p = value.params
+            value.params = type(p)(p.type, p.scale * 40, p.zero_point, p.granularity)
+    return plan
+
+
+@pytest.fixture
+def x(rng):
+    return rng.normal(0.5, 1.0, size=(64, 3, 9, 9)).astype(np.float32)
+
+
+def layer_mean(graph, plan, name, x):
+    """Mean per output channel of one layer, with its rounded weights and its real input."""
+    weights = {v.name for v in plan.values.values() if v.role is Role.WEIGHT} if plan else set()
+    found = {}
+    simulator = Simulator(graph, plan, only=lambda value: value in weights and found.get("at") is None)
+    simulator.run(x, observe=lambda n, v: found.update({n: v.mean(dim=[i for i in range(v.ndim) if i != 1]).numpy()}))
+    return found[name]
+
+
+def test_the_first_layers_mean_becomes_that_of_float(x):
+    graph = network()
+    plan = coarse(graph, x)
+    result = correct_biases(graph, plan, ArraySamples([x]), ArraySamples([x]))
+    assert result.gain > 0
+    first = graph.nodes[0].outputs[0].name
+    want, before = layer_mean(graph, None, first, x), layer_mean(graph, plan, first, x)
+    after = layer_mean(result.graph, result.plan, first, x)
+    assert np.abs(before - want).max() > 0.01
+    # one rounding of the bias; nothing else is left
+    np.testing.assert_allclose(after, want, atol=1e-4)
+
+
+def test_the_output_error_falls_and_the_given_network_stays(x):
+    graph = network()
+    plan = coarse(graph, x)
+    text, biases = plan.to_json(), {v.name: constant(v).copy() for v in graph.initializers}
+    result = correct_biases(graph, plan, ArraySamples([x[:48]]), ArraySamples([x[48:]]))
+    assert result.gain > 1.0
+    assert "kept" in result.history[0]
+    assert plan.to_json() == text
+    for value in graph.initializers:
+        np.testing.assert_array_equal(constant(value), biases[value.name])
+    y, float_y = (Simulator(*a).run(x)[0] for a in ((result.graph, result.plan), (graph,)))
+    program = ig.Quantized(result.graph, result.plan).lower()
+    assert np.abs(program.run(x) - y).max() <= 2.5 * float(result.plan.params(graph.outputs[0].name).scale)
+    assert np.square(y - float_y).sum() < np.square(Simulator(graph, plan).run(x)[0] - float_y).sum()
+
+
+def test_a_layer_without_bias_gets_one(x):
+    graph = network(bias=False)
+    plan = coarse(graph, x)
+    assert [*graph.nodes[0].inputs, None][2] is None
+    result = correct_biases(graph, plan, ArraySamples([x]), ArraySamples([x]))
+    bias = result.graph.nodes[0].inputs[2]
+    assert result.plan[bias.name].source is Source.DERIVED
+    assert result.plan[bias.name].why
+    result.graph.verify()
+    ig.Quantized(result.graph, result.plan).lower()
+
+
+def test_it_is_reverted_where_it_does_harm(x):
+    graph = network()
+    plan = coarse(graph, x)
+    misleading = ArraySamples([-50 * x])
+    result = correct_biases(graph, plan, misleading, ArraySamples([x]))
+    assert result.gain < 0
+    assert result.graph is graph
+    assert result.plan is plan
+    assert "reverted" in result.history[0]
