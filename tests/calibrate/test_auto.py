@@ -13,8 +13,8 @@ from intaglio.calibrate.automatic import (
     HELD_SAMPLES,
     WEIGHT_CANDIDATES,
     automatic,
-    watched_values,
 )
+from intaglio.calibrate.trial import watched_values
 from intaglio.errors import CalibrationError, UsageError
 from intaglio.frontends import load
 from intaglio.number import IntType, Scheme
@@ -122,6 +122,13 @@ def test_the_measured_error_is_that_of_the_simulated_outputs(small_net, placed, 
     sqnr = 10 * np.log10(np.square(want - want.mean()).sum() / np.square(want - got).sum())
     assert candidate.sqnr == pytest.approx(sqnr, abs=0.05)
     assert statistics.records["x"].high == x.max()
+
+
+def test_the_final_ranges_are_those_of_all_samples(small_net, placed, rows, rng) -> None:
+    x = rng.normal(size=(8, 3, 8, 8)).astype(np.float32)
+    x[3, 0, 0, 0] = 100.0  # a sample that is held back
+    plan, _, _ = automatic(small_net, placed(small_net), rows(x), calibrators=("max",))
+    assert float(plan.params("x").range[1]) > 99  # type: ignore[union-attr]
 
 
 def test_held_back_data_are_bounded(small_net, placed, rows, rng, monkeypatch) -> None:

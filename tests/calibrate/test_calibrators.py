@@ -16,7 +16,7 @@ from intaglio.calibrate import CALIBRATORS, Needs, parse_calibrator
 from intaglio.calibrate.calibrators import Percentile, Sigma
 from intaglio.calibrate.entropy import divergence
 from intaglio.calibrate.mse import _integral
-from intaglio.calibrate.statistics import Record
+from intaglio.calibrate.record import Record
 from intaglio.errors import UsageError
 from intaglio.number import INT8, INT8_NARROW, INT16, UINT8, IntType, PerChannel, Scheme, choose_params
 from intaglio.plan import Format

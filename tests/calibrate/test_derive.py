@@ -133,6 +133,17 @@ def test_dead_channels_keep_their_bias(conv_net, placed, rows, rng, target: str,
     assert_runs(graph, done, x)
 
 
+def test_dead_channels_without_a_bias_have_the_largest_live_scale(conv_net, placed, rows, rng) -> None:
+    w = rng.normal(size=(4, 3, 1, 1)).astype(np.float32)
+    w[2] = 0
+    graph, _, w_name = conv_net(w)
+    x = rng.normal(size=(2, 3, 6, 6)).astype(np.float32)
+    scale = params_of(calibrate(graph, placed(graph), rows(x), calibrator="max").plan, w_name).scale
+    np.testing.assert_allclose(scale[[0, 1, 3]], np.abs(w[[0, 1, 3]]).max(axis=(1, 2, 3)) / 127, rtol=1e-6)
+    assert scale[2] == scale.max()
+    assert scale[2] == scale[[0, 1, 3]].max()
+
+
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("bias", [0.0, 0.3, -7e-4, 1e6])
 @pytest.mark.parametrize("value", [0.0, 0.7])

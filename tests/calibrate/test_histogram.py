@@ -116,4 +116,3 @@ def test_the_order_of_memory_does_not_matter(rng: np.random.Generator, memory: t
     got = Histogram()
     got.add(tensor, float(np.abs(x).max()))
     assert got == histogram_of(x.reshape(-1))
-

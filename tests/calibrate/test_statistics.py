@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from intaglio.calibrate import CALIBRATORS, Needs, Statistics, choose, observe
 from intaglio.calibrate.moving import RATE, MovingExtremes
-from intaglio.calibrate.statistics import Record, joined_parts
+from intaglio.calibrate.record import Record
+from intaglio.calibrate.statistics import joined_parts
 from intaglio.errors import CalibrationError, DataError
 
 

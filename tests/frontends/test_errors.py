@@ -96,8 +96,8 @@ def test_weights_that_are_not_finite(bad: float) -> None:
     net.output(net.op("Conv", net.input("x", (1, 4, 6, 6)), name))
     with pytest.raises(
         ModelError,
-        match=r"constant 'features\.0\.weight' \(read by Conv\): expected finite numbers, got 1 of 288 NaN or infinite, "
-        r"the first at \(2, 1, 0, 2\)",
+        match=r"constant 'features\.0\.weight' \(read by Conv\): expected finite numbers, got 1 of 288 NaN or "
+        r"infinite, the first at \(2, 1, 0, 2\)",
     ):
         load_onnx(net.model())
 
@@ -165,7 +165,8 @@ def test_unknown_domain() -> None:
     net.output(net.op("FusedThing", net.input("x", (1, 4)), domain="com.example"))
     with pytest.raises(
         UnsupportedOperatorError,
-        match=r"\[com\.example\.FusedThing 'node_fusedthing_1'\] expected an operator of ONNX, got one of the domain 'com\.example'",
+        match=r"\[com\.example\.FusedThing 'node_fusedthing_1'\] expected an operator of ONNX, got one of the "
+        r"domain 'com\.example'",
     ):
         load_onnx(net.model())
 
@@ -193,7 +194,9 @@ def test_quantized_file_points_to_its_loader() -> None:
 def test_shapes_that_do_not_fit_name_the_node() -> None:
     net = Net()
     net.output(net.op("MatMul", net.input("x", (1, 4)), net.normal(5, 3)))
-    with pytest.raises(ModelError, match=r"\[MatMul 'node_matmul_1'\] expected inputs that fit the operator, got: .*dimension"):
+    with pytest.raises(
+        ModelError, match=r"\[MatMul 'node_matmul_1'\] expected inputs that fit the operator, got: .*dimension"
+    ):
         load_onnx(net.model())
 
 

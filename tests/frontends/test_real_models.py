@@ -13,31 +13,30 @@ from intaglio.frontends import load_onnx, prepare
 from intaglio.graph import Graph, attribute, constant, consumers
 
 # What is left of each network: everything a quantizer would stumble over is gone.
-PREPARED: dict[str, dict[str, int]] = {
-    "cifar10/resnet20.onnx": {"Conv": 19, "Relu": 19, "Add": 9, "Slice": 2, "Pad": 2, "GlobalAveragePool": 1, "Reshape": 1,
-                              "Gemm": 1},
-    "cifar10/resnet20_bn.onnx": {"Conv": 19, "Relu": 19, "Add": 9, "Slice": 2, "Pad": 2, "GlobalAveragePool": 1, "Reshape": 1,
-                                 "Gemm": 1},
-    "cifar10/mobilenetv2.onnx": {"Conv": 52, "Clip": 35, "Add": 10, "GlobalAveragePool": 1, "Reshape": 1, "Gemm": 1},
-    "cifar10/mobilenetv2_relu.onnx": {"Conv": 52, "Relu": 35, "Add": 10, "GlobalAveragePool": 1, "Reshape": 1, "Gemm": 1},
-    "cifar10/mobilenetv2_rescaled.onnx": {"Conv": 52, "Relu": 35, "Add": 10, "GlobalAveragePool": 1, "Reshape": 1, "Gemm": 1},
-    "flowers/mobilenet_v2_0.35_128.onnx": {"Transpose": 1, "Conv": 52, "Clip": 35, "Add": 10, "GlobalAveragePool": 1,
-                                           "Reshape": 1, "Gemm": 1, "Softmax": 1},
-    "flowers/mobilenet_v2_0.35_224.onnx": {"Transpose": 1, "Conv": 52, "Clip": 35, "Add": 10, "GlobalAveragePool": 1,
-                                           "Reshape": 1, "Gemm": 1, "Softmax": 1},
-    "foreign-int8/ort/resnet20_fp32.onnx": {"Conv": 19, "Relu": 19, "Add": 9, "Slice": 2, "Pad": 2, "GlobalAveragePool": 1,
-                                            "Reshape": 1, "Gemm": 1},
-    "imagenet/mobilenet_v1_0.25_224.onnx": {"Transpose": 1, "Conv": 28, "Clip": 27, "GlobalAveragePool": 1, "Reshape": 1,
-                                            "Softmax": 1},
-    "mlperf-tiny/ad_autoencoder.onnx": {"Gemm": 10, "Relu": 9},
-    "mlperf-tiny/resnet8.onnx": {"Transpose": 1, "Conv": 9, "Relu": 7, "Add": 3, "GlobalAveragePool": 1, "Reshape": 1, "Gemm": 1,
-                                 "Softmax": 1},
-    "mlperf-tiny/vww_mobilenet_v1_0.25.onnx": {"Transpose": 1, "Conv": 27, "Relu": 27, "GlobalAveragePool": 1, "Reshape": 1,
-                                               "Gemm": 1, "Softmax": 1},
-    "speech/dtln/model_1.onnx": {"Slice": 4, "Reshape": 8, "LSTM": 2, "MatMul": 1, "Concat": 3, "Add": 1, "Sigmoid": 1},
-    "speech/dtln/model_2.onnx": {"Reshape": 15, "Slice": 4, "Conv": 2, "Gemm": 5, "LayerNormalization": 1, "Add": 7, "Split": 2,
-                                 "Sigmoid": 7, "Tanh": 4, "Mul": 7, "Concat": 3},
-}  # fmt: skip
+_LEFT: dict[str, str] = {
+    "cifar10/resnet20.onnx": "Conv:19 Relu:19 Add:9 Slice:2 Pad:2 GlobalAveragePool:1 Reshape:1 Gemm:1",
+    "cifar10/resnet20_bn.onnx": "Conv:19 Relu:19 Add:9 Slice:2 Pad:2 GlobalAveragePool:1 Reshape:1 Gemm:1",
+    "cifar10/mobilenetv2.onnx": "Conv:52 Clip:35 Add:10 GlobalAveragePool:1 Reshape:1 Gemm:1",
+    "cifar10/mobilenetv2_relu.onnx": "Conv:52 Relu:35 Add:10 GlobalAveragePool:1 Reshape:1 Gemm:1",
+    "cifar10/mobilenetv2_rescaled.onnx": "Conv:52 Relu:35 Add:10 GlobalAveragePool:1 Reshape:1 Gemm:1",
+    "flowers/mobilenet_v2_0.35_128.onnx": "Transpose:1 Conv:52 Clip:35 Add:10 GlobalAveragePool:1 "
+    "Reshape:1 Gemm:1 Softmax:1",
+    "flowers/mobilenet_v2_0.35_224.onnx": "Transpose:1 Conv:52 Clip:35 Add:10 GlobalAveragePool:1 "
+    "Reshape:1 Gemm:1 Softmax:1",
+    "foreign-int8/ort/resnet20_fp32.onnx": "Conv:19 Relu:19 Add:9 Slice:2 Pad:2 GlobalAveragePool:1 Reshape:1 Gemm:1",
+    "imagenet/mobilenet_v1_0.25_224.onnx": "Transpose:1 Conv:28 Clip:27 GlobalAveragePool:1 Reshape:1 Softmax:1",
+    "mlperf-tiny/ad_autoencoder.onnx": "Gemm:10 Relu:9",
+    "mlperf-tiny/resnet8.onnx": "Transpose:1 Conv:9 Relu:7 Add:3 GlobalAveragePool:1 Reshape:1 Gemm:1 Softmax:1",
+    "mlperf-tiny/vww_mobilenet_v1_0.25.onnx": "Transpose:1 Conv:27 Relu:27 GlobalAveragePool:1 "
+    "Reshape:1 Gemm:1 Softmax:1",
+    "speech/dtln/model_1.onnx": "Slice:4 Reshape:8 LSTM:2 MatMul:1 Concat:3 Add:1 Sigmoid:1",
+    "speech/dtln/model_2.onnx": "Reshape:15 Slice:4 Conv:2 Gemm:5 LayerNormalization:1 Add:7 "
+    "Split:2 Sigmoid:7 Tanh:4 Mul:7 Concat:3",
+}
+PREPARED = {
+    name: {kind: int(number) for kind, number in (item.split(":") for item in left.split())}
+    for name, left in _LEFT.items()
+}
 QUANTIZED = ["resnet20_qdq_s8s8_perchannel", "resnet20_qdq_u8s8_pertensor", "resnet20_qop_u8s8_perchannel"]
 
 

@@ -1,11 +1,13 @@
 """Ranges from data: observers, streaming statistics, calibrators, and the parameters that follow from them."""
 
-from intaglio.calibrate.automatic import Candidate
 from intaglio.calibrate.calibrators import CALIBRATORS, Calibrator, parse_calibrator
 from intaglio.calibrate.driver import Calibration, calibrate
-from intaglio.calibrate.observer import Batches, observe
+from intaglio.calibrate.feeds import Batches
+from intaglio.calibrate.observer import observe
 from intaglio.calibrate.params import choose
-from intaglio.calibrate.statistics import Needs, Statistics
+from intaglio.calibrate.record import Needs
+from intaglio.calibrate.statistics import Statistics
+from intaglio.calibrate.trial import Candidate
 
 __all__ = [
     "CALIBRATORS",

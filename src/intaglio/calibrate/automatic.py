@@ -13,23 +13,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from intaglio.calibrate.observer import Batches, Feed, Observer, feeds
+from intaglio.calibrate.feeds import Batches, Feed, feeds
+from intaglio.calibrate.observer import Observer
 from intaglio.calibrate.params import Named, assign, constant_params
-from intaglio.calibrate.statistics import Needs, Statistics
+from intaglio.calibrate.record import Needs
+from intaglio.calibrate.statistics import Statistics
+from intaglio.calibrate.trial import Candidate, Pair, Trial, watched_values
 from intaglio.errors import CalibrationError
 from intaglio.graph import Graph
 from intaglio.graph.access import shape
 from intaglio.number import QuantParams
 from intaglio.plan import Plan
-from intaglio.progress import progress
-from intaglio.simulate import Simulator
 
 ACTIVATION_CANDIDATES = (
     "max", "percentile-99.9999", "percentile-99.999", "percentile-99.99", "percentile-99.9", "mse", "entropy",
@@ -37,35 +37,11 @@ ACTIVATION_CANDIDATES = (
 )  # fmt: skip
 WEIGHT_CANDIDATES = ("max", "mse")
 
-Pair = tuple[Named, Named]  # calibrators of activations and weights; None: the Plan's own
 
 HELD_SAMPLES = 64
 HELD_BYTES = 256 << 20
 _FIRST_ROUND = 8  # samples on which all candidates run; the best few then run on all
 _FINALISTS = 3
-_SQUASHING = ("Softmax", "LogSoftmax", "Sigmoid", "HardSigmoid", "Tanh", "ArgMax")
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A choice of calibrators and what it does to the outputs.
-
-    Args:
-        calibrator, weight_calibrator: names.
-        sqnr: signal to quantization noise of the outputs, in dB; inf where they are equal.
-        samples: on how many held-back samples it was measured.
-        chosen: whether it is the one that was taken.
-    """
-
-    calibrator: str
-    weight_calibrator: str
-    sqnr: float
-    samples: int
-    chosen: bool = False
-
-    def __str__(self) -> str:
-        weights = f" (weights {self.weight_calibrator})"
-        return f"{self.calibrator}{weights}: {self.sqnr:.2f} dB on {self.samples} samples"
 
 
 def automatic(
@@ -93,7 +69,7 @@ def automatic(
     """
     observer = Observer(graph, plan, Needs.HISTOGRAM | Needs.MOVING, device)
     held, shared = _observe_and_hold(observer, dataset, batch_size)
-    trial = _Trial(graph, observer, held)
+    trial = Trial(graph, observer, held)
     everything = observer.statistics if shared else observer.statistics.merge(trial.statistics)
     constants: dict[Named, dict[str, QuantParams]] = {}
 
@@ -153,87 +129,3 @@ def _rows(feed: Feed, which: NDArray[np.int64], size: int) -> Feed:
     if size == 1:
         return {name: x.clone() for name, x in feed.items()}
     return {name: x[torch.as_tensor(which, device=x.device)] for name, x in feed.items()}
-
-
-class _Trial:
-    """Held-back samples with the float network's outputs on them."""
-
-    def __init__(self, graph: Graph, observer: Observer, held: list[tuple[int, Feed]]) -> None:
-        self.graph, self.held, self.device = graph, held, observer.simulator.device
-        self.samples = sum(size for size, _ in held)
-        self.watched = watched_values(graph)
-        self.reference: list[dict[str, Tensor]] = []
-        before, observer.statistics = observer.statistics, observer.statistics.empty_copy()
-        first = before.samples
-        for size, feed in held:
-            seen: dict[str, Tensor] = {}
-            observer.step(feed, first, size, lambda name, x, seen=seen: self._keep(name, x, seen))  # type: ignore[misc]
-            self.reference.append(seen)
-            first += size
-        observer.statistics, self.statistics = before, observer.statistics
-
-    def _keep(self, name: str, x: Tensor, into: dict[str, Tensor]) -> None:
-        if name in self.watched:
-            into[name] = x.clone()
-
-    def measure(self, plans: Mapping[Pair, Plan], samples: int) -> dict[Pair, Candidate]:
-        """Simulate Plans on the first samples; equal Plans only once."""
-        known: list[tuple[Plan, tuple[float, int]]] = []
-        result: dict[Pair, Candidate] = {}
-        for pair, plan in progress(plans.items(), len(plans), "try calibrators"):
-            found = next((value for other, value in known if same_params(plan, other)), None)
-            if found is None:
-                found = self._sqnr(plan, samples)
-                known.append((plan, found))
-            result[pair] = Candidate(_label(pair[0]), _label(pair[1]), *found)
-        return result
-
-    def _sqnr(self, plan: Plan, samples: int) -> tuple[float, int]:
-        simulator = Simulator(self.graph, plan, self.device)
-        noise = dict.fromkeys(self.watched, 0.0)
-        total, square, count = dict(noise), dict(noise), dict(noise)
-        done = 0
-        for (size, feed), reference in zip(self.held, self.reference, strict=True):
-            if done >= samples:
-                break
-            done += size
-            got: dict[str, Tensor] = {}
-            with torch.no_grad():
-                simulator(feed, lambda name, x, got=got: self._keep(name, x, got))  # type: ignore[misc]
-            for name, x in reference.items():
-                want = x.double()
-                noise[name] += float((want - got[name]).square().sum())
-                total[name] += float(want.sum())
-                square[name] += float(want.square().sum())
-                count[name] += want.numel()
-        ratios = []
-        for name in self.watched:
-            spread = square[name] - total[name] ** 2 / max(count[name], 1)
-            signal = spread if spread > 1e-9 * square[name] else square[name]  # a constant output: its size
-            ratios.append(_decibel(signal, noise[name]))
-        return float(np.mean(ratios)), done
-
-
-def _label(calibrator: Named) -> str:
-    return "the Plan's own" if calibrator is None else calibrator if isinstance(calibrator, str) else calibrator.name
-
-
-def _decibel(signal: float, noise: float) -> float:
-    if not math.isfinite(noise):
-        return -math.inf
-    return math.inf if noise == 0 else 10 * math.log10(max(signal, 1e-300) / noise)
-
-
-def watched_values(graph: Graph) -> list[str]:
-    """The outputs, or what goes into the squashing function that gives one."""
-    names = []
-    for value in graph.outputs:
-        node = value.producer()
-        squashed = node is not None and node.op_type in _SQUASHING and node.inputs[0] is not None
-        names.append(str(node.inputs[0].name if squashed else value.name))  # type: ignore[union-attr]
-    return list(dict.fromkeys(names))
-
-
-def same_params(a: Plan, b: Plan) -> bool:
-    """Whether two Plans of one Graph have equal parameters everywhere."""
-    return all(b.values[name].params == value.params for name, value in a.values.items())

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from intaglio.calibrate.entropy import entropy_range
 from intaglio.calibrate.mse import best_range, best_ranges
 from intaglio.calibrate.percentile import percentile_range, percentile_ranges
-from intaglio.calibrate.statistics import Needs, Record
+from intaglio.calibrate.record import Needs, Record
 from intaglio.errors import UsageError
 from intaglio.number import Scheme
 from intaglio.plan import Format

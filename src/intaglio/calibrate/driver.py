@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 
 import torch
 
-from intaglio.calibrate.automatic import ACTIVATION_CANDIDATES, WEIGHT_CANDIDATES, Candidate, automatic
+from intaglio.calibrate.automatic import ACTIVATION_CANDIDATES, WEIGHT_CANDIDATES, automatic
 from intaglio.calibrate.calibrators import Calibrator, parse_calibrator
-from intaglio.calibrate.observer import Batches, observe
+from intaglio.calibrate.feeds import Batches
+from intaglio.calibrate.observer import observe
 from intaglio.calibrate.params import Named, choose
-from intaglio.calibrate.statistics import Needs, Statistics
+from intaglio.calibrate.record import Needs
+from intaglio.calibrate.statistics import Statistics
+from intaglio.calibrate.trial import Candidate
 from intaglio.graph import Graph
 from intaglio.ops import Role
 from intaglio.plan import Plan

@@ -21,8 +21,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from intaglio.calibrate.record import Record
 from intaglio.calibrate.search import Bounds, params_for, smallest_cost
-from intaglio.calibrate.statistics import Record
 from intaglio.plan import Format
 
 SIDE = 2048  # bins on each side, as TensorRT

@@ -16,8 +16,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from intaglio.calibrate.record import Record
 from intaglio.calibrate.search import Bounds, candidates, octaves, params_for, smallest_cost
-from intaglio.calibrate.statistics import Record
 from intaglio.number import Scheme
 from intaglio.plan import Format
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from intaglio.calibrate.calibrators import Calibrator, parse_calibrator
 from intaglio.calibrate.derive import derive, note
 from intaglio.calibrate.observer import fingerprint
-from intaglio.calibrate.statistics import Needs, Record, Statistics
+from intaglio.calibrate.record import Needs, Record
+from intaglio.calibrate.statistics import Statistics
 from intaglio.errors import CalibrationError, UsageError
 from intaglio.graph import Graph
 from intaglio.graph.access import constant

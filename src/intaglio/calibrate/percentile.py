@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from intaglio.calibrate.statistics import Record
+from intaglio.calibrate.record import Record
 
 Bounds = NDArray[np.float64]
 

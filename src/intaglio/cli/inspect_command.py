@@ -45,8 +45,8 @@ def describe_program(program: Program) -> dict[str, Any]:
         shapes = [program.tensors[name].shape for name in node.inputs]
         op = node.operator
         macs = op.accumulators(*shapes)
-        weight_zero_point = getattr(op, "weight_zero_point", None)
-        asymmetric = weight_zero_point is not None and bool(weight_zero_point.any())
+        weight, weight_zero_point = getattr(op, "weight", None), getattr(op, "weight_zero_point", None)
+        asymmetric = weight is not None and weight_zero_point is not None and bool(weight_zero_point.any())
         out = program.tensors[node.output]
         operators.append(
             {
@@ -56,7 +56,7 @@ def describe_program(program: Program) -> dict[str, Any]:
                 "type": out.type.name,
                 "macs": macs,
                 # z_w * sum(x): one sum of the window per output position, shared by all output channels
-                "input_sums": macs // op.weight.shape[0] if asymmetric else 0,
+                "input_sums": macs // len(weight) if weight is not None and asymmetric else 0,
                 "offline_terms": "z_x * sum(w), K * z_x * z_w" if macs and getattr(op, "x_zero_point", 0) else "",
             }
         )

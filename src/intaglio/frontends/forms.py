@@ -13,19 +13,18 @@ What changed between opsets without a row here is checked against ONNX's own sch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 import numpy as np
 import onnx
 import onnx_ir as ir
 
 from intaglio.errors import ModelError, UnsupportedOperatorError
+from intaglio.frontends.form_inputs import set_input
+from intaglio.frontends.forms_axes import Form, explicit_axis, flatten, reduce, softmax, split, squeeze, unsqueeze
+from intaglio.frontends.forms_moves import expand, pad, reshape, slice_, transpose
 from intaglio.frontends.forms_resize import grid_sample, resize, upsample
 from intaglio.frontends.forms_window import conv, conv_transpose, pool
-from intaglio.graph.access import attribute, constant, input_value, rank, shape, where
-from intaglio.graph.edit import add_constant, insert, set_attribute
-
-Form = Callable[[ir.Graph, ir.Node, int], None]
+from intaglio.graph.access import attribute, constant, input_value, shape, where
+from intaglio.graph.edit import add_constant, set_attribute
 
 
 def normalize_forms(model: ir.Model, version: int, target: int) -> None:
@@ -69,130 +68,6 @@ def _check_schema(node: ir.Node, version: int, target: int) -> None:
         )
 
 
-def ints(graph: ir.Graph, node: ir.Node, role: str, values: Sequence[int]) -> ir.Value:
-    """A constant int64 vector for one input of a node."""
-    return add_constant(graph, f"{node.name}.{role}", np.array(values, dtype=np.int64))
-
-
-def set_input(node: ir.Node, index: int, value: ir.Value | None) -> None:
-    """Connect an input position, adding empty ones before it where needed."""
-    if index >= len(node.inputs):
-        node.resize_inputs(index + 1)
-    node.replace_input_with(index, value)
-
-
-def take_ints(node: ir.Node, name: str, index: int, since: int, version: int) -> list[int] | None:
-    """Integers that were an attribute before opset `since` and are a constant input from then on; None if absent.
-
-    Raises:
-        ModelError: they are computed at run time.
-    """
-    if version < since:
-        found = attribute(node, name)
-        node.attributes.pop(name, None)
-        return None if found is None else [int(item) for item in found]
-    value = input_value(node, index)
-    if value is None:
-        return None
-    array = constant(value)
-    if array is None:
-        raise ModelError(
-            f"{where(node)} expected constant {name}, got '{value.name}', which is computed at run time; "
-            "fix the input sizes with --shape or export the model with static shapes"
-        )
-    return [int(item) for item in array.ravel()]
-
-
-def _explicit_axis(default: int) -> Form:
-    def form(graph: ir.Graph, node: ir.Node, version: int) -> None:
-        axis = int(attribute(node, "axis", default))
-        set_attribute(node, "axis", axis % max(rank(node.outputs[0]), rank(node.inputs[0]), 1))
-
-    return form
-
-
-def _flatten(graph: ir.Graph, node: ir.Node, version: int) -> None:
-    axis, full = int(attribute(node, "axis", 1)), rank(node.inputs[0])
-    set_attribute(node, "axis", axis + full if axis < 0 else axis)
-
-
-def _softmax(graph: ir.Graph, node: ir.Node, version: int) -> None:
-    """Before opset 13 the axes from `axis` on are taken together as one, and `axis` is 1 by default."""
-    source, result = node.inputs[0], node.outputs[0]
-    sizes = shape(source)
-    axis = int(attribute(node, "axis", -1 if version >= 13 else min(1, len(sizes) - 1))) % max(len(sizes), 1)
-    if version >= 13 or all(size == 1 for size in sizes[axis + 1 :]):
-        set_attribute(node, "axis", axis)
-        return
-    set_attribute(node, "axis", axis)
-    lead = [0] * axis
-    flat = insert(
-        graph,
-        node,
-        "Reshape",
-        [source, ints(graph, node, "flat", [*lead, int(np.prod(sizes[axis:]))])],
-        name=f"{node.name}.flatten",
-    )
-    node.replace_input_with(0, flat.outputs[0])
-    result.shape = flat.outputs[0].shape
-    _append_reshape(graph, node, sizes)
-
-
-def _append_reshape(graph: ir.Graph, node: ir.Node, sizes: Sequence[int]) -> None:
-    """Reshape the result of a node; the reshaped value takes over its name."""
-    result = node.outputs[0]
-    target = ints(graph, node, "shape", [0, *sizes[1:]])
-    back = ir.Node("", "Reshape", [result, target], name=f"{node.name}.unflatten", num_outputs=1)
-    back.outputs[0].name = f"{node.name}.unflatten"
-    back.outputs[0].type, back.outputs[0].shape = result.type, ir.Shape(sizes)
-    graph.insert_after(node, back)
-    users = [use for use in result.uses() if use.node is not back]
-    for use in users:
-        use.node.replace_input_with(use.idx, back.outputs[0])
-    name = str(result.name)
-    result.name, back.outputs[0].name = f"{name}__flat", name
-    for index, output in enumerate(graph.outputs):
-        if output is result:
-            graph.outputs[index] = back.outputs[0]
-
-
-def _reduce(graph: ir.Graph, node: ir.Node, version: int) -> None:
-    axes = take_ints(node, "axes", 1, 13 if node.op_type == "ReduceSum" else 18, version)
-    full = rank(node.inputs[0])
-    if not axes:
-        if attribute(node, "noop_with_empty_axes", 0):
-            return
-        axes = list(range(full))
-    node.attributes.pop("noop_with_empty_axes", None)
-    set_attribute(node, "keepdims", int(attribute(node, "keepdims", 1)))
-    set_input(node, 1, ints(graph, node, "axes", sorted(axis % full for axis in axes)))
-
-
-def _squeeze(graph: ir.Graph, node: ir.Node, version: int) -> None:
-    sizes = shape(node.inputs[0])
-    axes = take_ints(node, "axes", 1, 13, version)
-    found = [i for i, size in enumerate(sizes) if size == 1] if axes is None else [a % len(sizes) for a in axes]
-    if not found:
-        node.op_type = "Identity"
-        node.resize_inputs(1)
-        return
-    set_input(node, 1, ints(graph, node, "axes", sorted(found)))
-
-
-def _unsqueeze(graph: ir.Graph, node: ir.Node, version: int) -> None:
-    axes = take_ints(node, "axes", 1, 13, version)
-    full = rank(node.outputs[0])
-    set_input(node, 1, ints(graph, node, "axes", sorted(a % full for a in axes or [])))
-
-
-def _split(graph: ir.Graph, node: ir.Node, version: int) -> None:
-    axis = int(attribute(node, "axis", 0)) % rank(node.inputs[0])
-    set_attribute(node, "axis", axis)
-    take_ints(node, "split", 1, 13, version)
-    node.attributes.pop("num_outputs", None)
-    set_input(node, 1, ints(graph, node, "split", [shape(output)[axis] for output in node.outputs]))
-
-
 def _clip(graph: ir.Graph, node: ir.Node, version: int) -> None:
     if version < 11:
         for index, name in ((1, "min"), (2, "max")):
@@ -200,82 +75,6 @@ def _clip(graph: ir.Graph, node: ir.Node, version: int) -> None:
             node.attributes.pop(name, None)
             if bound is not None:
                 set_input(node, index, add_constant(graph, f"{node.name}.{name}", np.array(bound, dtype=np.float32)))
-
-
-def _pad(graph: ir.Graph, node: ir.Node, version: int) -> None:
-    full = rank(node.inputs[0])
-    set_attribute(node, "mode", attribute(node, "mode", "constant"))
-    pads = take_ints(node, "pads", 1, 11, version)
-    assert pads is not None
-    if version < 11:
-        fill = float(attribute(node, "value", 0.0))
-        node.attributes.pop("value", None)
-        if fill:
-            set_input(node, 2, add_constant(graph, f"{node.name}.value", np.array(fill, dtype=np.float32)))
-    axes = input_value(node, 3)
-    if axes is not None:
-        chosen = constant(axes)
-        if chosen is None:
-            raise ModelError(f"{where(node)} expected constant axes, got '{axes.name}', computed at run time")
-        complete = [0] * (2 * full)
-        for position, axis in enumerate(chosen.ravel()):
-            complete[int(axis) % full] = pads[position]
-            complete[int(axis) % full + full] = pads[position + len(pads) // 2]
-        pads = complete
-    node.resize_inputs(min(len(node.inputs), 3))
-    set_input(node, 1, ints(graph, node, "pads", pads))
-    value = constant(input_value(node, 2))
-    if len(node.inputs) == 3 and (
-        node.inputs[2] is None or attribute(node, "mode") != "constant" or (value is not None and not value.any())
-    ):
-        node.resize_inputs(2)
-
-
-def _slice(graph: ir.Graph, node: ir.Node, version: int) -> None:
-    sizes = shape(node.inputs[0])
-    starts = take_ints(node, "starts", 1, 10, version)
-    ends = take_ints(node, "ends", 2, 10, version)
-    axes = take_ints(node, "axes", 3, 10, version)
-    steps = take_ints(node, "steps", 4, 10, version)
-    assert starts is not None
-    assert ends is not None
-    axes = list(range(len(starts))) if axes is None else [axis % len(sizes) for axis in axes]
-    rows = []
-    for start, end, axis, step in zip(starts, ends, axes, steps or [1] * len(starts), strict=True):
-        size = sizes[axis]
-        begin, stop = (position + size if position < 0 else position for position in (start, end))
-        if step > 0:
-            begin, stop = min(max(begin, 0), size), min(max(stop, 0), size)
-        else:
-            # A stop before index 0 is written as -size-1: adding the size once gives -1.
-            begin, stop = min(max(begin, 0), size - 1), min(max(stop, -1), size - 1)
-            stop = -size - 1 if stop == -1 else stop
-        if (begin, stop, step) != (0, size, 1):
-            rows.append((axis, begin, stop, step))
-    if not rows:
-        node.op_type = "Identity"
-        node.resize_inputs(1)
-        return
-    rows.sort()
-    for index, (role, column) in enumerate((("starts", 1), ("ends", 2), ("axes", 0), ("steps", 3)), start=1):
-        set_input(node, index, ints(graph, node, role, [row[column] for row in rows]))
-
-
-def _reshape(graph: ir.Graph, node: ir.Node, version: int) -> None:
-    node.attributes.pop("allowzero", None)
-    source, target = shape(node.inputs[0]), list(shape(node.outputs[0]))
-    if 0 in target:
-        raise ModelError(f"{where(node)} expected a tensor with elements, got the empty shape {tuple(target)}")
-    if source and target and source[0] == target[0]:
-        target[0] = 0
-    set_input(node, 1, ints(graph, node, "shape", target))
-
-
-def _expand(graph: ir.Graph, node: ir.Node, version: int) -> None:
-    source, target = shape(node.inputs[0]), list(shape(node.outputs[0]))
-    if len(source) == len(target):
-        target = [1 if a == b else b for a, b in zip(source, target, strict=True)]
-    set_input(node, 1, ints(graph, node, "shape", target))
 
 
 def _dropout(graph: ir.Graph, node: ir.Node, version: int) -> None:
@@ -300,12 +99,6 @@ def _batch_normalization(graph: ir.Graph, node: ir.Node, version: int) -> None:
     for name in ("spatial", "training_mode", "momentum"):
         node.attributes.pop(name, None)
     node.resize_outputs(1)
-
-
-def _transpose(graph: ir.Graph, node: ir.Node, version: int) -> None:
-    full = rank(node.inputs[0])
-    perm = attribute(node, "perm", tuple(reversed(range(full))))
-    set_attribute(node, "perm", [int(axis) % full for axis in perm])
 
 
 def _cast_like(graph: ir.Graph, node: ir.Node, version: int) -> None:
@@ -349,7 +142,7 @@ def _depth_to_space(graph: ir.Graph, node: ir.Node, version: int) -> None:
 
 
 FORMS: dict[str, Form] = {
-    **dict.fromkeys(["Softmax", "LogSoftmax", "Hardmax"], _softmax),
+    **dict.fromkeys(["Softmax", "LogSoftmax", "Hardmax"], softmax),
     **dict.fromkeys(
         [
             "ReduceMean",
@@ -363,10 +156,10 @@ FORMS: dict[str, Form] = {
             "ReduceLogSumExp",
             "ReduceSumSquare",
         ],
-        _reduce,
+        reduce,
     ),
-    **dict.fromkeys(["Concat", "Gather", "ArgMax", "ArgMin"], _explicit_axis(0)),
-    **dict.fromkeys(["LayerNormalization", "RMSNormalization", "LpNormalization"], _explicit_axis(-1)),
+    **dict.fromkeys(["Concat", "Gather", "ArgMax", "ArgMin"], explicit_axis(0)),
+    **dict.fromkeys(["LayerNormalization", "RMSNormalization", "LpNormalization"], explicit_axis(-1)),
     **dict.fromkeys(["MaxPool", "AveragePool", "LpPool"], pool),
     "BatchNormalization": _batch_normalization,
     "CastLike": _cast_like,
@@ -375,21 +168,21 @@ FORMS: dict[str, Form] = {
     "ConvTranspose": conv_transpose,
     "DepthToSpace": _depth_to_space,
     "Dropout": _dropout,
-    "Expand": _expand,
-    "Flatten": _flatten,
+    "Expand": expand,
+    "Flatten": flatten,
     "GridSample": grid_sample,
     "GroupNormalization": _group_normalization,
-    "Pad": _pad,
+    "Pad": pad,
     "QLinearConv": conv,
     "Range": _default_only("stash_type", 1),
-    "Reshape": _reshape,
+    "Reshape": reshape,
     "Resize": resize,
     "RoiAlign": _roi_align,
-    "Slice": _slice,
+    "Slice": slice_,
     "SpaceToDepth": _default_only("mode", "DCR"),
-    "Split": _split,
-    "Squeeze": _squeeze,
-    "Transpose": _transpose,
-    "Unsqueeze": _unsqueeze,
+    "Split": split,
+    "Squeeze": squeeze,
+    "Transpose": transpose,
+    "Unsqueeze": unsqueeze,
     "Upsample": upsample,
 }

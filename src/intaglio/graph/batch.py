@@ -166,6 +166,11 @@ def _expand(node: ir.Node) -> bool:
     return len(sizes) < rank(node.outputs[0]) or int(sizes[0]) == 1
 
 
+def _tile(node: ir.Node) -> bool:
+    repeats = constant(input_value(node, 1))
+    return repeats is not None and int(repeats[0]) == 1
+
+
 def _gather(node: ir.Node) -> bool:
     data, axis = node.inputs[0], int(attribute(node, "axis", 0))
     return data is not None and not _is_fixed(data) and _only_data(node) and axis % rank(data) != 0
@@ -207,6 +212,7 @@ RULES: dict[str, Rule] = {
     "Concat": _concat,
     "Reshape": _reshape,
     "Slice": _slice,
+    "Tile": _tile,
     "Transpose": _transpose,
     "Pad": _pad,
     "MatMul": _matmul,

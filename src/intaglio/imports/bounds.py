@@ -68,7 +68,7 @@ def distinguished(node: ir.Node, given: Range, result: QuantParams) -> Range:
 
 
 def _curves(node: ir.Node, x: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    """A function of one value over x: two curves where slopes differ per channel, the outermost; none for no function."""
+    """A function of one value over x: two where slopes differ per channel; none for no function."""
     if node.op_type in _STEEP:
         return []
     if node.op_type in FUNCTIONS:

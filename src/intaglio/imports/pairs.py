@@ -25,23 +25,26 @@ SATURATION_KEY = "intaglio.codes"
 
 
 def note_saturation(model: ir.Model) -> None:
-    """Remember the Clip between a constant's QuantizeLinear and DequantizeLinear, which loading computes beforehand.
+    """Remember the Clip between a constant's codes and their DequantizeLinear, which loading computes beforehand.
 
     It tells how many bits the constant was given.
     """
     for node in model.graph:
-        maker = node.inputs[0].producer() if node.op_type == "Clip" and node.inputs[0] is not None else None
-        if maker is None or maker.op_type != QUANTIZE:
+        if node.op_type != "Clip" or len(node.inputs) != 3:
             continue
+        source = node.inputs[0]
+        maker = source.producer() if source is not None else None
+        if maker is not None and maker.op_type == QUANTIZE:
+            source = maker.inputs[0]
         known = [
-            ir.convenience.get_const_tensor(v) if v is not None else None
-            for v in (*maker.inputs[:1], *node.inputs[1:3])
+            None if value is None else ir.convenience.get_const_tensor(value) for value in (source, *node.inputs[1:])
         ]
-        if len(known) != 3 or any(content is None for content in known):
+        if any(content is None for content in known):
             continue
         low, high = (int(content.numpy().reshape(-1)[0]) for content in known[1:] if content is not None)
-        for reader in [use.node for use in node.outputs[0].uses()]:
-            reader.metadata_props[SATURATION_KEY] = f"{low} {high}"
+        for use in node.outputs[0].uses():
+            if use.node.op_type == DEQUANTIZE:
+                use.node.metadata_props[SATURATION_KEY] = f"{low} {high}"
 
 
 def standardize(graph: Graph) -> list[str]:

@@ -34,7 +34,8 @@ def _top(k: int) -> Callable[[Array, Array], Array]:
 def _squared_error(y: Array, target: Array) -> Array:
     if y.shape != target.shape:
         raise DataError(f"targets: expected shape {y.shape} (the model's output), got {target.shape}")
-    return np.square(y.astype(np.float64) - target).reshape(len(y), -1).mean(axis=1)
+    error: Array = np.square(y.astype(np.float64) - target).reshape(len(y), -1).mean(axis=1)
+    return error
 
 
 METRICS: dict[str, Callable[[Array, Array], Array]] = {"top1": _top(1), "top5": _top(5), "mse": _squared_error}

@@ -97,8 +97,14 @@ def _fits(array: Ints, dtype: np.dtype[Any]) -> bool:
 
 def bounds(weight: Ints, weight_zero_point: Ints, bias: Ints, x: IntType, x_zero_point: int) -> Ints:
     """Per output channel, a magnitude that the accumulator never exceeds; int64, (O,)."""
-    rows = weight.reshape(weight.shape[0], -1).astype(np.int64) - np.asarray(weight_zero_point, np.int64).reshape(-1, 1)
-    return np.asarray(np.abs(bias.astype(np.int64)) + np.abs(rows).sum(axis=1) * x.reach(x_zero_point))
+    o = weight.shape[0]
+    zero_point = np.broadcast_to(np.asarray(weight_zero_point, np.int32).reshape(-1), (o,))
+    sums = np.empty(o, np.int64)
+    step = max(1, (1 << 20) // max(1, weight[0].size))  # a few megabytes at a time, however large the layer
+    for at in range(0, o, step):
+        rows = weight[at : at + step].reshape(-1, math.prod(weight.shape[1:])).astype(np.int32)
+        sums[at : at + step] = np.abs(rows - zero_point[at : at + step, None]).sum(axis=1, dtype=np.int64)
+    return np.asarray(np.abs(bias.astype(np.int64)) + sums * x.reach(x_zero_point))
 
 
 def weighted_fields(

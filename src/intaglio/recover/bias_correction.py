@@ -125,7 +125,7 @@ def _add_to_bias(graph: Graph, plan: Plan, node: ir.Node, shift: NDArray[Any]) -
     if bias is not None and array is not None:
         total = np.broadcast_to(array.reshape(-1), shift.shape) + shift
         bias.const_value = ir.tensor(total.astype(np.float32).reshape(_shape(array, total)), name=bias.name)
-        bias.shape = ir.Shape(bias.const_value.shape)
+        bias.shape = ir.Shape(bias.const_value.numpy().shape)
         return
     data, weight = node.inputs[0], node.inputs[1]
     assert data is not None and weight is not None
@@ -136,7 +136,7 @@ def _add_to_bias(graph: Graph, plan: Plan, node: ir.Node, shift: NDArray[Any]) -
         if n not in taken
     )
     tensor = ir.tensor(shift.astype(np.float32), name=name)
-    bias = ir.Value(name=name, shape=ir.Shape(tensor.shape), type=ir.TensorType(ir.DataType.FLOAT), const_value=tensor)
+    bias = ir.Value(name=name, shape=ir.Shape(shift.shape), type=ir.TensorType(ir.DataType.FLOAT), const_value=tensor)
     graph.model.graph.initializers[name] = bias
     node.resize_inputs(3)
     node.replace_input_with(2, bias)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from intaglio.calibrate.automatic import watched_values
+from intaglio.calibrate.trial import watched_values
 from intaglio.graph import Graph
 from intaglio.plan import Plan
 from intaglio.simulate import Simulator

@@ -63,10 +63,11 @@ class MobileNetV2(nn.Module):
             self.classifier = nn.Linear(1280, classes)
             for module in self.modules():
                 if isinstance(module, nn.BatchNorm2d):
-                    nn.init.uniform_(module.weight, 0.8, 1.2)
-                    nn.init.uniform_(module.bias, -0.1, 0.1)
-                    nn.init.uniform_(module.running_mean, -0.1, 0.1)
-                    nn.init.uniform_(module.running_var, 0.5, 1.5)
+                    state = module.state_dict()
+                    nn.init.uniform_(state["weight"], 0.8, 1.2)
+                    nn.init.uniform_(state["bias"], -0.1, 0.1)
+                    nn.init.uniform_(state["running_mean"], -0.1, 0.1)
+                    nn.init.uniform_(state["running_var"], 0.5, 1.5)
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:

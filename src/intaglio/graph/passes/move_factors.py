@@ -1,8 +1,9 @@
-"""A number that multiplies a whole tensor moves towards the end, where it is part of a scale.
+"""A number that multiplies a factor of a product of two computed values moves behind the product.
 
-    (c q) k^T = c (q k^T);   reshape(c x) = c reshape(x)
+    (c q) k^T = c (q k^T)
 
-Attention scales both factors of its product; behind it, one Mul is left.
+Attention scales both factors; behind the product one Mul is left, which is part of a scale there. On its way the
+number passes nodes that only move others: reshape(c x) = c reshape(x).
 """
 
 from __future__ import annotations
@@ -13,24 +14,36 @@ from intaglio.graph.access import constant, single_consumer, where
 from intaglio.graph.edit import insert, remove
 from intaglio.graph.graph import Graph
 
-_MOVES = {"Reshape", "Transpose", "Slice", "DepthToSpace", "SpaceToDepth", "MatMul"}
+_MOVES = {"Reshape", "Transpose", "Slice"}
 
 
 def move_factors(graph: Graph) -> list[str]:
-    """Move every Mul by one number behind the node that alone reads it, as far as it goes."""
+    """Move every Mul by one number behind the product that it leads to."""
     changes = []
     inner = graph.model.graph
     for node in graph.nodes:
         if node.graph is None or not _is_factor(node):
             continue
-        first = where(node)
-        moved = None
-        while (following := single_consumer(node.outputs[0])) is not None and _lets_pass(following, node.outputs[0]):
-            moved = where(following)
-            node = _behind(inner, node, following)
-        if moved is not None:
-            changes.append(f"{first} moved behind {moved}")
+        way = _way_to_product(node)
+        if way:
+            changes.append(f"{where(node)} moved behind {where(way[-1])}")
+            for passed in way:
+                node = _behind(inner, node, passed)
     return changes
+
+
+def _way_to_product(node: ir.Node) -> list[ir.Node]:
+    """The nodes, each the only reader of the one before, up to a MatMul of computed values; empty if there is none."""
+    way: list[ir.Node] = []
+    value = node.outputs[0]
+    while (following := single_consumer(value)) is not None and not following.domain:
+        way.append(following)
+        if following.op_type == "MatMul":
+            return way if all(v is not None and not v.is_initializer() for v in following.inputs) else []
+        if following.op_type not in _MOVES or following.inputs[0] is not value:
+            return []
+        value = following.outputs[0]
+    return []
 
 
 def _is_factor(node: ir.Node) -> bool:
@@ -38,14 +51,6 @@ def _is_factor(node: ir.Node) -> bool:
         return False
     array = constant(node.inputs[1])
     return array is not None and array.size == 1 and array.ndim <= 1
-
-
-def _lets_pass(node: ir.Node, value: ir.Value) -> bool:
-    if node.op_type not in _MOVES or node.domain:
-        return False
-    if node.op_type == "MatMul":  # one with a constant takes the factor into its weight
-        return all(other is not None and not other.is_initializer() for other in node.inputs)
-    return node.inputs[0] is value
 
 
 def _behind(graph: ir.Graph, mul: ir.Node, node: ir.Node) -> ir.Node:

@@ -26,18 +26,22 @@ from intaglio.graph.permute import PERMUTE, Perm, can_permute, compose, inverse,
 
 Cost = tuple[int, int, int]
 
+# Each change makes the graph cheaper, so this is never reached; it is a fuse.
+_MOST_SWEEPS = 1000
+
 
 def one_layout(graph: Graph) -> list[str]:
     """Choose the cheapest order of axes for every region, until no region becomes cheaper."""
     changes: list[str] = []
     inner = graph.model.graph
-    while True:
+    for _ in range(_MOST_SWEEPS):
         found = [change for nodes in _regions(inner) if (change := _improve(inner, nodes)) is not None]
         if not found:
-            return changes
+            break
         changes += found
         remove_unread(inner)
         inner.sort()
+    return changes
 
 
 @dataclass
@@ -209,6 +213,7 @@ def _turn_back(graph: ir.Graph, value: ir.Value, back: Perm, uses: list[Any]) ->
     producer = value.producer()
     assert producer is not None
     turned: ir.Value | None = None
+    was_output = value.is_graph_output()  # it may become one below, in its new order, when a Transpose goes
     for use in uses:
         if use.node.op_type == "Transpose":
             perm = compose(back, attribute(use.node, "perm"))
@@ -218,7 +223,7 @@ def _turn_back(graph: ir.Graph, value: ir.Value, back: Perm, uses: list[Any]) ->
         else:
             turned = turned or _transposed(graph, producer, value, back)
             use.node.replace_input_with(use.idx, turned)
-    if value.is_graph_output():
+    if was_output:
         turned = turned or _transposed(graph, producer, value, back)
         name = str(value.name)
         for index, output in enumerate(graph.outputs):

@@ -1,4 +1,4 @@
-"""Index of the largest element along an axis; the first of several.   y = argmax x,   int32"""
+"""Index of the largest (or smallest) element along an axis; the first of several.   y = argmax x,   int32"""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ class ArgMax(Operator):
     Args:
         axis: that is searched.
         keepdims: whether it stays, with size 1.
-        last: the last of several largest instead of the first.
+        last: the last of several equal ones instead of the first.
+        minimum: the smallest element instead.
     """
 
     kind: ClassVar[str] = "argmax"
@@ -29,6 +30,7 @@ class ArgMax(Operator):
     axis: int
     keepdims: bool = False
     last: bool = False
+    minimum: bool = False
 
     def shape(self, *inputs: Shape) -> Shape:
         """Without the axis, or with size 1 in its place."""
@@ -44,11 +46,11 @@ class ArgMax(Operator):
 
     def integer(self, *inputs: Ints) -> Ints:
         """Indices, int32."""
-        x = inputs[0]
+        x = np.flip(inputs[0], self.axis) if self.last else inputs[0]
+        find = np.argmin if self.minimum else np.argmax
+        found = find(x, axis=self.axis, keepdims=self.keepdims)
         if self.last:
-            found = x.shape[self.axis] - 1 - np.flip(x, self.axis).argmax(axis=self.axis, keepdims=self.keepdims)
-        else:
-            found = x.argmax(axis=self.axis, keepdims=self.keepdims)
+            found = x.shape[self.axis] - 1 - found
         return np.asarray(found).astype(np.int32)
 
     @classmethod
@@ -58,3 +60,4 @@ class ArgMax(Operator):
             x = codes(rng, type, (2, 9, 5))
             yield cls(2), (x,)
             yield cls(1, True, True), (x,)
+            yield cls(1, last=True, minimum=True), (x,)

@@ -4,9 +4,9 @@ Up to 8 bits:       y = table[x - qmin]
 9 to 16 bits:       i, r = divmod(x - qmin, 2**s),   s = bits - 9,   513 knots
                     y = table[i] + (((table[i + 1] - table[i]) * r + 2**(s - 1)) >> s)
 
-A table of 513 knots is interpolated between; each knot is moved by half the error in the middle of its interval, which
-halves the largest error. For a function with second derivative f'' the error is then at most
-h**2 / 16 * max |f''| / s_y plus 2 steps (roundings of the knots, their shifts and the interpolation), h = 2**s * s_x.
+A table of 513 knots is interpolated between; each knot is moved by half the error in the middle of its interval. For a
+function with second derivative f'' the error is at most h**2 / 8 * max |f''| / s_y, and half of that where f'' hardly
+changes from one interval to the next, plus 1.5 steps (roundings of knots and interpolation); h = 2**s * s_x.
 Where the result begins to saturate within an interval the corner is cut, by at most |f'| h / (4 s_y) steps. A function
 that jumps within an interval is wrong there by up to the jump: give it 8-bit inputs.
 
@@ -160,7 +160,7 @@ class Lut(Operator):
 
 
 def _knots(steps: Function, first: int, size: int) -> NDArray[np.float64]:
-    """513 knots over the codes first to first + size, each moved by half the error in the middle of its interval."""
+    """513 knots over the codes first to first + size; an interval's error moves its first knot, the last one's both."""
     width = size // 512
     knots = np.arange(513, dtype=np.float64) * width + first
     exact = steps(knots)
@@ -170,4 +170,5 @@ def _knots(steps: Function, first: int, size: int) -> NDArray[np.float64]:
         error = (np.rint(exact[..., :-1]) + np.rint(exact[..., 1:])) / 2 - middle
         exact = exact.copy()
         exact[..., :-1] -= error / 2
+        exact[..., -1] -= error[..., -1] / 2
     return np.rint(exact)

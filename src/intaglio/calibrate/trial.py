@@ -1,0 +1,128 @@
+"""A trial: the outputs of candidate Plans on held-back samples, against the float network's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from intaglio.calibrate.feeds import Feed
+from intaglio.calibrate.observer import Observer
+from intaglio.calibrate.params import Named
+from intaglio.graph import Graph
+from intaglio.plan import Plan
+from intaglio.progress import progress
+from intaglio.simulate import Simulator
+
+Pair = tuple[Named, Named]  # calibrators of activations and weights; None: the Plan's own
+_SQUASHING = ("Softmax", "LogSoftmax", "Sigmoid", "HardSigmoid", "Tanh", "ArgMax")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A choice of calibrators and what it does to the outputs.
+
+    Args:
+        calibrator, weight_calibrator: names.
+        sqnr: signal to quantization noise of the outputs, in dB; at most 200.
+        samples: on how many held-back samples it was measured.
+        chosen: whether it is the one that was taken.
+    """
+
+    calibrator: str
+    weight_calibrator: str
+    sqnr: float
+    samples: int
+    chosen: bool = False
+
+    def __str__(self) -> str:
+        weights = f" (weights {self.weight_calibrator})"
+        return f"{self.calibrator}{weights}: {self.sqnr:.2f} dB on {self.samples} samples"
+
+
+class Trial:
+    """Held-back samples with the float network's outputs on them."""
+
+    def __init__(self, graph: Graph, observer: Observer, held: list[tuple[int, Feed]]) -> None:
+        self.graph, self.held, self.device = graph, held, observer.simulator.device
+        self.samples = sum(size for size, _ in held)
+        self.watched = watched_values(graph)
+        self.reference: list[dict[str, Tensor]] = []
+        before, observer.statistics = observer.statistics, observer.statistics.empty_copy()
+        first = before.samples
+        for size, feed in held:
+            seen: dict[str, Tensor] = {}
+            observer.step(feed, first, size, lambda name, x, seen=seen: self._keep(name, x, seen))  # type: ignore[misc]
+            self.reference.append(seen)
+            first += size
+        observer.statistics, self.statistics = before, observer.statistics
+
+    def _keep(self, name: str, x: Tensor, into: dict[str, Tensor]) -> None:
+        if name in self.watched:
+            into[name] = x.clone()
+
+    def measure(self, plans: Mapping[Pair, Plan], samples: int) -> dict[Pair, Candidate]:
+        """Simulate Plans on the first samples; equal Plans only once."""
+        known: list[tuple[Plan, tuple[float, int]]] = []
+        result: dict[Pair, Candidate] = {}
+        for pair, plan in progress(plans.items(), len(plans), "try calibrators"):
+            found = next((value for other, value in known if same_params(plan, other)), None)
+            if found is None:
+                found = self._sqnr(plan, samples)
+                known.append((plan, found))
+            result[pair] = Candidate(_label(pair[0]), _label(pair[1]), *found)
+        return result
+
+    def _sqnr(self, plan: Plan, samples: int) -> tuple[float, int]:
+        simulator = Simulator(self.graph, plan, self.device)
+        noise = dict.fromkeys(self.watched, 0.0)
+        total, square, count = dict(noise), dict(noise), dict(noise)
+        done = 0
+        for (size, feed), reference in zip(self.held, self.reference, strict=True):
+            if done >= samples:
+                break
+            done += size
+            got: dict[str, Tensor] = {}
+            with torch.no_grad():
+                simulator(feed, lambda name, x, got=got: self._keep(name, x, got))  # type: ignore[misc]
+            for name, x in reference.items():
+                want = x.double()
+                noise[name] += float((want - got[name]).square().sum())
+                total[name] += float(want.sum())
+                square[name] += float(want.square().sum())
+                count[name] += want.numel()
+        ratios = []
+        for name in self.watched:
+            spread = square[name] - total[name] ** 2 / max(count[name], 1)
+            signal = spread if spread > 1e-9 * square[name] else square[name]  # a constant output: its size
+            ratios.append(_decibel(signal, noise[name]))
+        return sum(ratios) / len(ratios), done
+
+
+def _label(calibrator: Named) -> str:
+    return "the Plan's own" if calibrator is None else calibrator if isinstance(calibrator, str) else calibrator.name
+
+
+def _decibel(signal: float, noise: float) -> float:
+    if not math.isfinite(noise):
+        return -math.inf
+    # An output without any error shall not decide alone where there are others.
+    return 10 * math.log10(max(signal, 1e-300) / noise) if noise > signal * 1e-20 else 200.0
+
+
+def watched_values(graph: Graph) -> list[str]:
+    """The outputs, or what goes into the squashing function that gives one."""
+    names = []
+    for value in graph.outputs:
+        node = value.producer()
+        squashed = node is not None and node.op_type in _SQUASHING and node.inputs[0] is not None
+        names.append(str(node.inputs[0].name if squashed else value.name))  # type: ignore[union-attr]
+    return list(dict.fromkeys(names))
+
+
+def same_params(a: Plan, b: Plan) -> bool:
+    """Whether two Plans of one Graph have equal parameters everywhere."""
+    return all(b.values[name].params == value.params for name, value in a.values.items())

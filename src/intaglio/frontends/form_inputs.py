@@ -1,0 +1,46 @@
+"""Constant inputs of nodes, as the forms of operators read and write them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from intaglio.errors import ModelError
+from intaglio.graph.access import attribute, constant, input_value, where
+from intaglio.graph.edit import add_constant
+
+
+def ints(graph: ir.Graph, node: ir.Node, role: str, values: Sequence[int]) -> ir.Value:
+    """A constant int64 vector for one input of a node."""
+    return add_constant(graph, f"{node.name}.{role}", np.array(values, dtype=np.int64))
+
+
+def set_input(node: ir.Node, index: int, value: ir.Value | None) -> None:
+    """Connect an input position, adding empty ones before it where needed."""
+    if index >= len(node.inputs):
+        node.resize_inputs(index + 1)
+    node.replace_input_with(index, value)
+
+
+def take_ints(node: ir.Node, name: str, index: int, since: int, version: int) -> list[int] | None:
+    """Integers that were an attribute before opset `since` and are a constant input from then on; None if absent.
+
+    Raises:
+        ModelError: they are computed at run time.
+    """
+    if version < since:
+        found = attribute(node, name)
+        node.attributes.pop(name, None)
+        return None if found is None else [int(item) for item in found]
+    value = input_value(node, index)
+    if value is None:
+        return None
+    array = constant(value)
+    if array is None:
+        raise ModelError(
+            f"{where(node)} expected constant {name}, got '{value.name}', which is computed at run time; "
+            "fix the input sizes with --shape or export the model with static shapes"
+        )
+    return [int(item) for item in array.ravel()]

@@ -1,0 +1,119 @@
+"""What is not supported is refused by one error, before any work, that names operator, node and a way out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from intaglio.errors import LoweringError, UnsupportedOperatorError
+from intaglio.frontends.onnx import load_onnx
+from intaglio.plan import place
+from intaglio.targets import load_target
+
+Model = Callable[..., onnx.ModelProto]
+IMAGE, VOLUME = ("n", 4, 6, 6), ("n", 2, 4, 4, 4)
+
+
+def ones(*size: int) -> Any:
+    return np.ones(size, np.float32)
+
+
+def node(op_type: str, inputs: list[str], outputs: list[str] | None = None, **attributes: Any) -> onnx.NodeProto:
+    return onnx.helper.make_node(op_type, inputs, outputs or ["y"], "it", **attributes)
+
+
+FORMS = {
+    "conv of volumes": (node("Conv", ["x", "w"]), {"x": VOLUME}, {"w": ones(3, 2, 1, 1, 1)}, "volumes"),
+    "transposed conv of volumes": (node("ConvTranspose", ["x", "w"]), {"x": VOLUME}, {"w": ones(2, 3, 1, 1, 1)}, "volumes"),
+    "max pool of volumes": (node("MaxPool", ["x"], kernel_shape=[2, 2, 2]), {"x": VOLUME}, {}, "volumes"),
+    "average pool of volumes": (node("AveragePool", ["x"], kernel_shape=[2, 2, 2]), {"x": VOLUME}, {}, "volumes"),
+    "division by a value": (node("Div", ["x", "z"]), {"x": IMAGE, "z": IMAGE}, {}, "Reciprocal and Mul"),
+    "division by zero": (node("Div", ["x", "c"]), {"x": IMAGE}, {"c": np.zeros((4, 1, 1), np.float32)}, "zeros"),
+    "divisors for every element": (node("Div", ["x", "c"]), {"x": IMAGE}, {"c": ones(4, 6, 6)}, "reciprocals"),
+    "power of two values": (node("Pow", ["x", "z"]), {"x": IMAGE, "z": IMAGE}, {}, "Log, Mul and Exp"),
+    "powers per channel": (node("Pow", ["x", "c"]), {"x": IMAGE}, {"c": ones(4, 1, 1)}, "constant number"),
+    "maximum of two values": (node("Max", ["x", "z"]), {"x": IMAGE, "z": IMAGE}, {}, "Relu or Clip"),
+    "minimum per channel": (node("Min", ["x", "c"]), {"x": IMAGE}, {"c": ones(4, 1, 1)}, "Relu or Clip"),
+    "computed slopes": (node("PRelu", ["x", "z"]), {"x": IMAGE, "z": IMAGE}, {}, "constant slope"),
+    "slopes along two axes": (node("PRelu", ["x", "c"]), {"x": IMAGE}, {"c": ones(4, 6, 1)}, "one per channel"),
+    "computed scale": (node("LayerNormalization", ["x", "z"]), {"x": ("n", 4), "z": ("n", 4)}, {}, "constant scale"),
+    "cubic": (
+        node("Resize", ["x", "", "s"], mode="cubic"), {"x": IMAGE}, {"s": np.array([1, 1, 2, 2], np.float32)}, "nearest or linear",
+    ),
+    "antialias": (
+        node("Resize", ["x", "", "s"], mode="linear", antialias=1),
+        {"x": IMAGE}, {"s": np.array([1, 1, 0.5, 0.5], np.float32)}, "antialias 0",
+    ),
+    "linear along three axes": (
+        node("Resize", ["x", "", "s"], mode="linear"), {"x": IMAGE}, {"s": np.array([1, 2, 2, 2], np.float32)}, "at most 2 axes",
+    ),
+    "unknown operator": (node("Where", ["b", "x", "z"]), {"x": IMAGE, "z": IMAGE}, {"b": np.ones((), bool)}, "intaglio inspect"),
+    "another unknown operator": (node("CumSum", ["x", "a"]), {"x": IMAGE}, {"a": np.array(1, np.int64)}, "intaglio inspect"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_form_is_refused(form: str, model: Model) -> None:
+    made, inputs, constants, way_out = FORMS[form]
+    graph = load_onnx(model([made], inputs, constants))
+    with pytest.raises(UnsupportedOperatorError) as caught:
+        place(graph, load_target("cpu-int8"))
+    text = str(caught.value)
+    assert made.op_type in text
+    assert "'it'" in text
+    assert way_out in text
+
+
+@pytest.mark.parametrize(
+    ("op_type", "outputs", "constants"),
+    [("MaxPool", ["y", "i"], {}), ("LayerNormalization", ["y", "m"], {"c": ones(6)})],
+)
+def test_second_outputs_are_refused(op_type: str, outputs: list[str], constants: Any, model: Model) -> None:
+    attributes = {"kernel_shape": [2, 2]} if op_type == "MaxPool" else {}
+    made = node(op_type, ["x", *constants], outputs, **attributes)
+    graph = load_onnx(model([made], {"x": IMAGE}, constants, outputs))
+    with pytest.raises(UnsupportedOperatorError, match="expected one output"):
+        place(graph, load_target("cpu-int8"))
+
+
+def test_computed_indices_are_refused(model: Model) -> None:
+    nodes = [
+        onnx.helper.make_node("ArgMax", ["x"], ["i"], "which", axis=1, keepdims=0),
+        node("Gather", ["x", "i"], axis=1),
+    ]
+    graph = load_onnx(model(nodes, {"x": (2, 4)}))
+    with pytest.raises(UnsupportedOperatorError, match=r"\[Gather 'it'\] expected computed data and constant indices"):
+        place(graph, load_target("cpu-int8"))
+
+
+def test_every_refused_node_is_listed(model: Model) -> None:
+    nodes = [
+        onnx.helper.make_node("Max", ["x", "z"], ["a"], "first"),
+        onnx.helper.make_node("Div", ["a", "z"], ["y"], "second"),
+    ]
+    with pytest.raises(UnsupportedOperatorError) as caught:
+        place(load_onnx(model(nodes, {"x": IMAGE, "z": IMAGE})), load_target("cpu-int8"))
+    assert "[Max 'first']" in str(caught.value)
+    assert "[Div 'second']" in str(caught.value)
+
+
+@pytest.mark.parametrize("op_type", ["Floor", "Round", "Sign", "ThresholdedRelu"])
+def test_functions_that_jump_need_8_bits(op_type: str, model: Model, lowered: Any) -> None:
+    graph = load_onnx(model([node(op_type, ["x"])], {"x": IMAGE}))
+    x = np.random.default_rng(0).normal(size=(2, 4, 6, 6))
+    with pytest.raises(LoweringError, match="at most 8 bits, got int16") as caught:
+        lowered(graph, "int16x8", {"x": x})
+    (blocker,) = caught.value.blockers
+    assert blocker.startswith(f"[{op_type} 'it']")
+
+
+def test_a_function_of_numbers_outside_its_domain_is_finite(model: Model, lowered: Any) -> None:
+    """A symmetric grid has negative codes, which no square root of real data ever meets."""
+    graph = load_onnx(model([node("Sqrt", ["x"])], {"x": ("n", 8)}))
+    case = lowered(graph, "int8-symmetric", {"x": np.linspace(0, 4, 16).reshape(2, 8)})
+    case.check()
+    assert np.isfinite(case.program.run(np.full((1, 8), -1.0, np.float32))).all()
