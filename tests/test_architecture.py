@@ -40,6 +40,7 @@ MAY_IMPORT = {  # room: the rooms it may import; what those may import is allowe
     "job": "api",
     "cli": "job",
     "demo": "cli __init__",
+    "__main__": "cli",
     "__init__": "api",
 }
 COMMON = {"errors", "number", "progress"}  # open to every room that does not lie beneath them

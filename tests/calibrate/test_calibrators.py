@@ -81,6 +81,27 @@ def test_ranges_are_defined_and_within_the_data(x: np.ndarray, name: str, fmt: F
     assert (highs <= [most, -least]).all()
 
 
+@given(
+    st.floats(2.0**-20, 2.0**20, width=32),
+    st.lists(st.integers(0, 3), min_size=1, max_size=6),
+    st.booleans(),
+    st.sampled_from(list(CALIBRATORS)),
+    st.sampled_from(FORMATS),
+)
+@settings(max_examples=300, deadline=None)
+def test_data_that_hardly_differ_are_in_range(
+    c: float, ulps: list[int], negative: bool, name: str, fmt: Format
+) -> None:
+    x = (np.float32(c).view(np.int32) + np.array(ulps, np.int32)).view(np.float32) * np.float32(-1 if negative else 1)
+    low, high = CALIBRATORS[name].range(record_of(x), fmt)
+    assert low <= high
+    width = record_of(x).histogram.width  # type: ignore[union-attr]
+    assert max(-low, high) == pytest.approx(c, abs=width + 1e-5 * c)
+    low, high = (a[0] for a in CALIBRATORS[name].ranges(x[np.newaxis], fmt))
+    assert low <= high
+    assert max(-low, high) == pytest.approx(c, rel=1e-5)
+
+
 def test_max_is_the_extremes(rng: np.random.Generator) -> None:
     x = rng.normal(size=(3, 100)).astype(np.float32)
     assert CALIBRATORS["max"].range(record_of(x), ASYMMETRIC) == (x.min(), x.max())

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from intaglio.calibrate import calibrate
+from intaglio.calibrate import CALIBRATORS, calibrate
 from intaglio.calibrate.derive import LARGEST_BIAS
 from intaglio.errors import CalibrationError
 from intaglio.frontends import load
@@ -157,6 +157,18 @@ def test_a_dead_layer_and_constant_inputs_are_defined(conv_net, placed, rows, rn
     graph, *_ = conv_net(live, np.full(4, bias))
     done = calibrate(graph, placed(graph, target), rows(x), calibrator="percentile-99.9").plan
     assert_runs(graph, done, x)
+
+
+@pytest.mark.parametrize("calibrator", list(CALIBRATORS))
+@pytest.mark.parametrize("target", ["cpu-int8", "int8-symmetric"])
+def test_constants_are_represented_exactly(conv_net, placed, rows, rng, target: str, calibrator: str) -> None:
+    w = rng.normal(size=(3, 2, 1, 1)).astype(np.float32)
+    w[1] = -0.377123
+    graph, x_name, w_name, _ = conv_net(w, np.zeros(3))
+    x = np.full((3, 2, 6, 6), 0.700013, np.float32)
+    done = calibrate(graph, placed(graph, target), rows(x), calibrator=calibrator, weight_calibrator=calibrator).plan
+    np.testing.assert_allclose(params_of(done, x_name).fake_quantize(x), x, rtol=2e-7)
+    np.testing.assert_allclose(params_of(done, w_name).fake_quantize(w)[1], w[1], rtol=2e-7)
 
 
 def test_a_value_that_is_always_zero_does_not_spoil_the_bias_behind_it(new_net, placed, rows, rng) -> None:

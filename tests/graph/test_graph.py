@@ -14,7 +14,8 @@ from intaglio.errors import ExportError, ModelError
 from intaglio.frontends import load, load_onnx
 from intaglio.graph import Graph, attribute, constant, consumers, is_output, shape
 from intaglio.graph.bounds import bounds
-from intaglio.graph.edit import add_constant
+from intaglio.graph.edit import add_constant, insert
+from intaglio.graph.passes.fold_constants import fold_constants
 
 
 def network() -> Net:
@@ -181,3 +182,20 @@ def test_history_tells_every_change() -> None:
         "[BatchNormalization 'node_batchnormalization_2'] folded into [Conv 'node_conv_1']",
         "[Mul 'node_half'] folded into [Conv 'node_conv_1']",
     ]
+
+
+def test_constants_of_constants_are_computed_beforehand(rng: np.random.Generator) -> None:
+    """Loading folds them; a pass or a user may leave new ones."""
+    net = Net()
+    x = net.input("x", (1, 4))
+    graph = load_onnx(net.output(net.op("Add", x, net.normal(4), name="sum")).model())
+    feeds = feeds_for(net.model(), rng)
+    wanted = [feeds["x"] + np.exp(constant(graph.node("node_sum").inputs[1]))]
+    add = graph.node("node_sum")
+    offset = add.inputs[1]
+    exp = insert(graph.model.graph, add, "Exp", [offset], name="exp")
+    add.replace_input_with(1, exp.outputs[0])
+    assert fold_constants(graph) == ["[Exp 'exp'] reads constants only: computed beforehand"]
+    graph.verify()
+    assert [node.op_type for node in graph.nodes] == ["Add"]
+    assert_same(run(graph, feeds), wanted)

@@ -55,13 +55,16 @@ def codes_of(graph: Graph, plan: Plan, node: str, index: int = 1) -> np.ndarray:
     return params.quantize(value.const_value.numpy())  # type: ignore[union-attr]
 
 
-def test_float_weights_behind_a_quantize_and_clip(tmp_path: Path) -> None:
-    """As Brevitas writes: weights of few bits in float, quantized and clipped in the file, no bias quantized."""
+@pytest.mark.parametrize("stored", ["float", "integers"])
+def test_weights_of_few_bits_behind_a_clip(stored: str, tmp_path: Path) -> None:
+    """As Brevitas writes: weights of few bits clipped in the file, as it was trained or as codes; bias not quantized."""
     net = Net()
     x = quantized_input(net)
     real = net.normal(8, 4, 3, 3)
     scale = (np.abs(real).max((1, 2, 3)) / 7).astype(np.float32)
-    codes = net.op("QuantizeLinear", real, scale, np.zeros(8, S8), axis=0)
+    codes: Any = np.clip(np.rint(real / scale.reshape(-1, 1, 1, 1)), -7, 7).astype(S8)
+    if stored == "float":
+        codes = net.op("QuantizeLinear", real, scale, np.zeros(8, S8), axis=0)
     clipped = net.op("Clip", codes, S8(-7), S8(7))
     weight = net.op("DequantizeLinear", clipped, scale, np.zeros(8, S8), axis=0)
     y = net.op("Relu", net.op("Conv", x, weight, net.normal(8), out="c"), out="r")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,20 @@ import pytest
 from intaglio_tests_qdq_net import Net, calibrated, small_net
 
 from intaglio.export import export_qdq
+from intaglio.graph import Graph
 from intaglio.imports import load_quantized_graph
 from intaglio.lower import lower
-from intaglio.plan import Source
+from intaglio.number import (
+    Granularity,
+    IntType,
+    PerChannel,
+    PerGroup,
+    PerTensor,
+    QuantParams,
+    Scheme,
+    choose_params,
+)
+from intaglio.plan import Format, Plan, Source
 from intaglio.targets import BUILTIN
 
 
@@ -41,3 +53,44 @@ def test_round_trip(which: str, target: str, tmp_path: Path) -> None:
     assert [(n.name, n.op_type) for n in again.nodes] == [(n.name, n.op_type) for n in graph.nodes]
     read.rule, read.accumulator = plan.rule, plan.accumulator
     np.testing.assert_array_equal(lower(again, read).run(x), lower(graph, plan).run(x))
+
+
+def with_params(plan: Plan, name: str, params: QuantParams) -> Plan:
+    result = plan.copy()
+    found = Format(params.type, Scheme.SYMMETRIC, params.granularity)
+    result.values[name] = replace(plan[name], params=params, format=found)
+    return result
+
+
+def conv() -> tuple[Graph, Plan, np.ndarray, str]:
+    net = Net()
+    net.op("Conv", net.op("Conv", "x", net.normal(4, 4, 1, 1), out="a"), net.normal(4, 4, 3, 3), net.normal(4), out="y")
+    graph, plan, x = calibrated(net.model(("N", 4, 6, 6), "y"), "cpu-int8")
+    return graph, plan, x, str(graph.node("n_y").inputs[1].name)
+
+
+def again(graph: Graph, plan: Plan, folder: Path) -> Plan:
+    export_qdq(graph, plan, folder / "m.onnx")
+    return load_quantized_graph(folder / "m.onnx")[1]
+
+
+@pytest.mark.parametrize("granularity", [PerTensor(), PerChannel(0), PerGroup(1, 2), PerGroup(1, 3)], ids=str)
+@pytest.mark.parametrize("kind", [IntType(4, narrow=True), IntType(8, narrow=True), IntType(16, narrow=True)], ids=str)
+def test_weights_of_every_width_and_granularity(kind: IntType, granularity: Granularity, tmp_path: Path) -> None:
+    graph, plan, _, name = conv()
+    array = graph.value(name).const_value.numpy()  # type: ignore[union-attr]
+    blocks = granularity.blocks(array)
+    params = choose_params(blocks.min(-1), blocks.max(-1), kind, Scheme.SYMMETRIC, granularity)
+    assert again(graph, with_params(plan, name, params), tmp_path).params(name) == params
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [IntType(b, signed=s) for b in (2, 4, 6, 8, 16) for s in (True, False)] + [IntType(8, narrow=True)],
+    ids=str,
+)
+def test_activations_of_every_width(kind: IntType, tmp_path: Path) -> None:
+    graph, plan, x, _ = conv()
+    params = choose_params(-1.5, 2.0, kind, Scheme.ASYMMETRIC)
+    changed = with_params(plan, "a", params)
+    assert again(graph, changed, tmp_path).params("a") == params

@@ -91,19 +91,19 @@ def lowered(graph: Graph, target: str, data: Mapping[str, Array], **options: Any
 def derived_steps(case: Lowered) -> Callable[[ir.Node, QuantParams], float]:
     """How many output steps a node may be off its real operator, as the integer operators state it."""
 
-    def steps(node: ir.Node, y: QuantParams) -> float:
+    def steps(node: ir.Node, y: QuantParams, clamp: tuple[float, float] = (-np.inf, np.inf)) -> float:
         x = next(v for v in node.inputs if v is not None and constant(v) is None)
         if case.plan[str(x.name)].source is Source.FUSED:  # a clamp is the saturation of the operator before it
             producer = x.producer()
             assert producer is not None
-            return steps(producer, y)
+            return steps(producer, y, float_operator(node).contract(node).clamp or clamp)
         params = case.plan.params(str(x.name))
         if node.op_type in ("Softmax", "LogSoftmax", "LayerNormalization"):
             return 2.0  # within one step before the rounding of both sides
         if params is None or params.type.bits <= 8:
             return 1.0
         if any(n.name == node.name and isinstance(n.operator, Lut) for n in case.program.nodes):
-            return _table_steps(node, params, y)
+            return _table_steps(node, params, y, clamp)
         if node.op_type == "Resize":
             return 5.0  # two weights exact to 2**-15 of 65535, and the rounding
         return 2.0  # wide accumulators have multipliers of 15 bits: 65535 * 2**-16, and the rounding
@@ -111,14 +111,14 @@ def derived_steps(case: Lowered) -> Callable[[ir.Node, QuantParams], float]:
     return steps
 
 
-def _table_steps(node: ir.Node, x: QuantParams, y: QuantParams) -> float:
+def _table_steps(node: ir.Node, x: QuantParams, y: QuantParams, clamp: tuple[float, float]) -> float:
     """2 steps, and half of the second difference over one interval of the table: what a chord may miss of a kink."""
     low, high = (float(v) for v in x.range)
     spacing = float(x.scale) * (1 << (x.type.bits - 9))
     at = torch.arange(low, high, spacing / 4, dtype=torch.float64)
     function = float_operator(node)
     exactly = getattr(function, "exactly")  # noqa: B009  (only table-driven operators have it)
-    bottom, top = (float(v) for v in y.range)
+    bottom, top = (float(np.clip(v, *clamp)) for v in y.range)
 
     def clipped(shift: float) -> Array:
         values = np.nan_to_num(exactly(node, at.numpy() + shift), nan=0.0, posinf=1e30, neginf=-1e30)

@@ -372,9 +372,9 @@ def pool(g: Grower, x: str) -> None:
 def resize(g: Grower, x: str) -> None:
     size = g.shapes[x]
     to = tuple(int(g.rng.integers(1, 12)) for _ in size[1:])
+    coordinates = g.pick("half_pixel", "align_corners", "asymmetric")
     g.add("Resize", [x, "", "", g.ints(*to)], (size[0], *to), mode=g.pick("nearest", "linear"),
-          axes=list(range(2, len(size) + 1)), coordinate_transformation_mode=g.pick("half_pixel", "align_corners", "asymmetric"),
-          )  # fmt: skip
+          axes=list(range(2, len(size) + 1)), coordinate_transformation_mode=coordinates)  # fmt: skip
 
 
 def blocks(g: Grower, x: str) -> None:

@@ -26,34 +26,36 @@ def node(op_type: str, inputs: list[str], outputs: list[str] | None = None, **at
     return onnx.helper.make_node(op_type, inputs, outputs or ["y"], "it", **attributes)
 
 
+X: dict[str, Any] = {"x": IMAGE}
+XZ: dict[str, Any] = {"x": IMAGE, "z": IMAGE}
+V: dict[str, Any] = {"x": VOLUME}
+
+
+def scales(*values: float) -> dict[str, Any]:
+    return {"s": np.array(values, np.float32)}
+
+
 FORMS = {
-    "conv of volumes": (node("Conv", ["x", "w"]), {"x": VOLUME}, {"w": ones(3, 2, 1, 1, 1)}, "volumes"),
-    "transposed conv of volumes": (node("ConvTranspose", ["x", "w"]), {"x": VOLUME}, {"w": ones(2, 3, 1, 1, 1)}, "volumes"),
-    "max pool of volumes": (node("MaxPool", ["x"], kernel_shape=[2, 2, 2]), {"x": VOLUME}, {}, "volumes"),
-    "average pool of volumes": (node("AveragePool", ["x"], kernel_shape=[2, 2, 2]), {"x": VOLUME}, {}, "volumes"),
-    "division by a value": (node("Div", ["x", "z"]), {"x": IMAGE, "z": IMAGE}, {}, "Reciprocal and Mul"),
-    "division by zero": (node("Div", ["x", "c"]), {"x": IMAGE}, {"c": np.zeros((4, 1, 1), np.float32)}, "zeros"),
-    "divisors for every element": (node("Div", ["x", "c"]), {"x": IMAGE}, {"c": ones(4, 6, 6)}, "reciprocals"),
-    "power of two values": (node("Pow", ["x", "z"]), {"x": IMAGE, "z": IMAGE}, {}, "Log, Mul and Exp"),
-    "powers per channel": (node("Pow", ["x", "c"]), {"x": IMAGE}, {"c": ones(4, 1, 1)}, "constant number"),
-    "maximum of two values": (node("Max", ["x", "z"]), {"x": IMAGE, "z": IMAGE}, {}, "Relu or Clip"),
-    "minimum per channel": (node("Min", ["x", "c"]), {"x": IMAGE}, {"c": ones(4, 1, 1)}, "Relu or Clip"),
-    "computed slopes": (node("PRelu", ["x", "z"]), {"x": IMAGE, "z": IMAGE}, {}, "constant slope"),
-    "slopes along two axes": (node("PRelu", ["x", "c"]), {"x": IMAGE}, {"c": ones(4, 6, 1)}, "one per channel"),
+    "conv of volumes": (node("Conv", ["x", "w"]), V, {"w": ones(3, 2, 1, 1, 1)}, "volumes"),
+    "transposed conv of volumes": (node("ConvTranspose", ["x", "w"]), V, {"w": ones(2, 3, 1, 1, 1)}, "volumes"),
+    "max pool of volumes": (node("MaxPool", ["x"], kernel_shape=[2, 2, 2]), V, {}, "volumes"),
+    "average pool of volumes": (node("AveragePool", ["x"], kernel_shape=[2, 2, 2]), V, {}, "volumes"),
+    "division by a value": (node("Div", ["x", "z"]), XZ, {}, "Reciprocal and Mul"),
+    "division by zero": (node("Div", ["x", "c"]), X, {"c": np.zeros((4, 1, 1), np.float32)}, "zeros"),
+    "divisors for every element": (node("Div", ["x", "c"]), X, {"c": ones(4, 6, 6)}, "reciprocals"),
+    "power of two values": (node("Pow", ["x", "z"]), XZ, {}, "Log, Mul and Exp"),
+    "powers per channel": (node("Pow", ["x", "c"]), X, {"c": ones(4, 1, 1)}, "constant number"),
+    "maximum of two values": (node("Max", ["x", "z"]), XZ, {}, "Relu or Clip"),
+    "minimum per channel": (node("Min", ["x", "c"]), X, {"c": ones(4, 1, 1)}, "Relu or Clip"),
+    "computed slopes": (node("PRelu", ["x", "z"]), XZ, {}, "constant slope"),
+    "slopes along two axes": (node("PRelu", ["x", "c"]), X, {"c": ones(4, 6, 1)}, "one per channel"),
     "computed scale": (node("LayerNormalization", ["x", "z"]), {"x": ("n", 4), "z": ("n", 4)}, {}, "constant scale"),
-    "cubic": (
-        node("Resize", ["x", "", "s"], mode="cubic"), {"x": IMAGE}, {"s": np.array([1, 1, 2, 2], np.float32)}, "nearest or linear",
-    ),
-    "antialias": (
-        node("Resize", ["x", "", "s"], mode="linear", antialias=1),
-        {"x": IMAGE}, {"s": np.array([1, 1, 0.5, 0.5], np.float32)}, "antialias 0",
-    ),
-    "linear along three axes": (
-        node("Resize", ["x", "", "s"], mode="linear"), {"x": IMAGE}, {"s": np.array([1, 2, 2, 2], np.float32)}, "at most 2 axes",
-    ),
-    "unknown operator": (node("Where", ["b", "x", "z"]), {"x": IMAGE, "z": IMAGE}, {"b": np.ones((), bool)}, "intaglio inspect"),
-    "another unknown operator": (node("CumSum", ["x", "a"]), {"x": IMAGE}, {"a": np.array(1, np.int64)}, "intaglio inspect"),
-}  # fmt: skip
+    "cubic": (node("Resize", ["x", "", "s"], mode="cubic"), X, scales(1, 1, 2, 2), "nearest or linear"),
+    "antialias": (node("Resize", ["x", "", "s"], mode="linear", antialias=1), X, scales(1, 1, 0.5, 0.5), "antialias 0"),
+    "linear along three axes": (node("Resize", ["x", "", "s"], mode="linear"), X, scales(1, 2, 2, 2), "at most 2 axes"),
+    "unknown operator": (node("Where", ["b", "x", "z"]), XZ, {"b": np.ones((), bool)}, "intaglio inspect"),
+    "another unknown operator": (node("CumSum", ["x", "a"]), X, {"a": np.array(1, np.int64)}, "intaglio inspect"),
+}
 
 
 @pytest.mark.parametrize("form", FORMS)

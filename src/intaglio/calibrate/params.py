@@ -124,10 +124,7 @@ def _constant_params(name: str, x: NDArray[np.float32], calibrator: Calibrator, 
     if not blocks.size:
         low = high = np.zeros(blocks.shape[:-1])
     else:
-        least, most = blocks.min(axis=-1).astype(np.float64), blocks.max(axis=-1).astype(np.float64)
         low, high = calibrator.ranges(blocks, fmt)
-        # A constant block is represented exactly, whatever the calibrator.
-        low, high = np.where(least == most, least, low), np.where(least == most, most, high)
     try:
         return choose_params(low, high, fmt.type, fmt.scheme, fmt.granularity)
     except UsageError as error:

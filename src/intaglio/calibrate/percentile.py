@@ -27,7 +27,8 @@ def percentile_range(record: Record, percent: float, *, symmetric: bool) -> tupl
         sizes = np.unique(np.abs(edges))
         within = np.interp(sizes, edges, below) - np.interp(-sizes, edges, below)
         bound = float(np.interp(percent / 100 * below[-1], within, sizes))
-        return max(low, -bound), min(high, bound)
+        # Of data on one side of 0 within a single bin, the near end may lie beyond the threshold.
+        return min(max(low, -bound), high), max(min(high, bound), low)
     left, right = _shares(low, high, percent)
     start, stop = np.interp([left * below[-1], right * below[-1]], below, edges)
     # Within an outermost bin the data end at the extremes, not at the edge.

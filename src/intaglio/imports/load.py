@@ -7,7 +7,6 @@ import os
 from collections import Counter
 
 from intaglio.errors import ModelError, UsageError
-from intaglio.export.qdq import PARAMS_KEY
 from intaglio.frontends.onnx import load_onnx
 from intaglio.frontends.quantized import is_quantized
 from intaglio.frontends.read import read_model
@@ -27,6 +26,9 @@ from intaglio.imports.represent import represent
 from intaglio.imports.strip import Stripped, strip
 from intaglio.number import QuantParams
 from intaglio.plan import Plan, Source
+
+PARAMS_KEY = "intaglio.params"
+"""Key of a model's metadata under which `intaglio.export` keeps parameters of values without a QuantizeLinear."""
 
 # While the QuantizeLinear nodes still stand between, no pass can join operators across a value that the file rounds.
 # Passes that would change a weight or the form of a product are not among these: its integers shall stay.

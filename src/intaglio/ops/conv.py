@@ -11,7 +11,7 @@ from intaglio.graph.access import attribute, shape
 from intaglio.ops.contract import Contract, Role
 from intaglio.ops.operator import FloatOperator, Lowering
 from intaglio.ops.products import product_bound
-from intaglio.ops.windows import Window, as_image, from_image
+from intaglio.ops.windows import Window, as_image, from_image, plain_strides
 from intaglio.program.operators.conv2d import Conv2d
 
 
@@ -28,6 +28,7 @@ class Conv(FloatOperator):
         window = Window.of(node, kernel=tuple(w.shape[2:]))
         x, padding = window.pad(x)
         convolve = F.conv1d if x.ndim == 3 else F.conv2d
+        x, w = plain_strides(x), plain_strides(w)
         return convolve(x, w, b, window.strides, padding, window.dilations, attribute(node, "group", 1))
 
     @classmethod

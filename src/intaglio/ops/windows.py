@@ -75,6 +75,16 @@ class Window:
         return replace(self, kernel=(1, k), strides=(1, s), dilations=(1, d), pads=(0, begin, 0, end))
 
 
+def plain_strides(x: Tensor) -> Tensor:
+    """The same numbers, never with the strides of channels-last where there is one channel only.
+
+    Such a tensor counts as contiguous whatever the stride of that channel; told channels-last, torch's convolution on a
+    CPU returns wrong numbers for some shapes (2.13; pytorch/pytorch issue 82060 is of that kind). A new view has the
+    strides that its shape implies and copies nothing.
+    """
+    return x.contiguous().view(-1).view(x.shape) if x.shape[1] == 1 else x
+
+
 def _same_pads(
     size: Sequence[int], kernel: Sequence[int], strides: Sequence[int], dilations: Sequence[int], *, upper: bool
 ) -> tuple[int, ...]:

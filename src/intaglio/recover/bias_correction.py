@@ -22,6 +22,7 @@ from torch import Tensor
 from intaglio.calibrate.derive import derive
 from intaglio.graph import Graph
 from intaglio.graph.access import attribute, constant
+from intaglio.graph.edit import add_constant, set_constant
 from intaglio.ops import Role, float_operator
 from intaglio.plan import Plan, Source, ValuePlan
 from intaglio.recover.trial import Samples, Trial
@@ -124,23 +125,17 @@ def _add_to_bias(graph: Graph, plan: Plan, node: ir.Node, shift: NDArray[Any]) -
     array = constant(bias)
     if bias is not None and array is not None:
         total = np.broadcast_to(array.reshape(-1), shift.shape) + shift
-        bias.const_value = ir.tensor(total.astype(np.float32).reshape(_shape(array, total)), name=bias.name)
-        bias.shape = ir.Shape(bias.const_value.numpy().shape)
+        set_constant(bias, total.astype(np.float32).reshape(_shape(array, total)))
         return
     data, weight = node.inputs[0], node.inputs[1]
     assert data is not None and weight is not None
-    taken = graph.values()
-    name = next(
-        n
-        for n in (f"{weight.name}_bias", *(f"{weight.name}_bias__{i}" for i in range(2, len(taken))))
-        if n not in taken
-    )
-    tensor = ir.tensor(shift.astype(np.float32), name=name)
-    bias = ir.Value(name=name, shape=ir.Shape(shift.shape), type=ir.TensorType(ir.DataType.FLOAT), const_value=tensor)
-    graph.model.graph.initializers[name] = bias
+    bias = add_constant(graph.model.graph, f"{weight.name}_bias", shift.astype(np.float32))
     node.resize_inputs(3)
     node.replace_input_with(2, bias)
-    why = f"bias of {node.name}, which had none: what the rounding of its weights has to be corrected by"
+    name, why = (
+        str(bias.name),
+        f"bias of {node.name}, which had none: what the rounding of its weights adds is taken out",
+    )
     plan.values[name] = ValuePlan(name, Role.BIAS, Source.DERIVED, why, of=(str(data.name), str(weight.name)))
 
 

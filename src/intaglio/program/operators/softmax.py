@@ -58,7 +58,7 @@ class Softmax(Operator):
         whole = round(reciprocal)
         if not (1 <= whole <= 65536 and math.isclose(reciprocal, whole, rel_tol=1e-6)):
             raise LoweringError(
-                f"softmax: expected an output scale of 1/256, 1/32768 or another 1/N, got {scale_of(y)}"
+                f"softmax: expected an output scale of 1/256, 1/32768 or another 1/N, got {scale_of(y):.6g}"
             )
         low, high = clamp_of(y, low, high)
         return cls(*exp_tables(scale_of(x), x.type), whole, zero_point_of(y), low, high, y.type)

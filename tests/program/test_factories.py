@@ -1,0 +1,231 @@
+"""From quantization parameters to integers: what factories choose, and what they refuse."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from intaglio.errors import LoweringError
+from intaglio.number import INT8, INT16, UINT8, IntType, PerGroup, QuantParams, Rule
+from intaglio.program.factors import check_bound, clamp_of, counted, same_params, scale_of, zero_point_of
+from intaglio.program.operators.average_pool2d import AveragePool2d
+from intaglio.program.operators.conv2d import Conv2d
+from intaglio.program.operators.dense import Dense
+from intaglio.program.operators.layer_norm import LayerNorm
+from intaglio.program.operators.log_softmax import LogSoftmax
+from intaglio.program.operators.lut import Lut
+from intaglio.program.operators.matmul import MatMul
+from intaglio.program.operators.mul import Mul
+from intaglio.program.operators.prelu import PRelu
+from intaglio.program.operators.reduce_sum import ReduceSum
+from intaglio.program.operators.resize_bilinear import ResizeBilinear
+from intaglio.program.operators.softmax import Softmax
+from intaglio.program.operators.softmax_tflite import SoftmaxTflite
+from intaglio.program.sampling import UINT16, grid
+
+X, Y, W = grid(UINT8, 0.1, 7), grid(INT8, 0.5, -3), grid(IntType(8, narrow=True), 0.02)
+WEIGHT = np.full((3, 4), 100, np.int8)
+
+
+def test_one_scale_is_asked_of_activations() -> None:
+    several = grid(INT8, [0.1, 0.2])
+    with pytest.raises(LoweringError, match=r"expected one scale for the whole tensor, got 2 \(PerChannel\(axis=0\)\)"):
+        scale_of(several)
+    assert (scale_of(X), zero_point_of(X)) == (float(np.float32(0.1)), 7)
+
+
+def test_clamps_are_cut_to_the_type() -> None:
+    assert clamp_of(Y, None, None) == (-128, 127)
+    assert clamp_of(Y, -3, 1000) == (-3, 127)
+    assert clamp_of(Y, -1000, -500) == (-128, -128)
+    with pytest.raises(LoweringError, match=r"clamp: expected low <= high, got \[5, 4\]"):
+        clamp_of(Y, 5, 4)
+
+
+def test_same_params_looks_past_narrow_ranges() -> None:
+    assert same_params(X, grid(UINT8, 0.1, 7))
+    assert same_params(grid(INT8, 0.1), grid(IntType(8, narrow=True), 0.1))
+    assert not same_params(X, grid(UINT8, 0.1, 8))
+    assert not same_params(X, grid(INT8, 0.1, 7))
+
+
+def test_counts_round_half_up_where_they_are_no_power_of_two() -> None:
+    assert counted(1 / 64, Rule.SHIFT).rule is Rule.SHIFT
+    assert counted(1 / 49, Rule.SHIFT).rule is Rule.HALF_UP
+    assert counted([0.5, 0.3], Rule.SHIFT).rule is Rule.HALF_UP
+    assert counted(1 / 49, Rule.TFLITE).rule is Rule.TFLITE
+
+
+def test_bounds_of_31_and_47_bits() -> None:
+    check_bound((1 << 31) - 1, wide=False)
+    check_bound((1 << 47) - 1, wide=True)
+    with pytest.raises(
+        LoweringError, match=r"accumulators may reach 2147483648, expected less than 2\*\*31; use fewer bits"
+    ):
+        check_bound(1 << 31, wide=False)
+    with pytest.raises(LoweringError, match=r"expected less than 2\*\*47"):
+        check_bound(1 << 47, wide=True)
+
+
+def test_a_real_bias_is_rounded_half_to_even_onto_its_grid() -> None:
+    step = scale_of(X) * scale_of(W)
+    operator = Dense.from_real(X, W, Y, WEIGHT, np.array([2.5, -3.5, 0.4]) * step, Rule.HALF_UP)
+    assert operator.bias.tolist() == [2, -4, 0]
+    assert operator.bias.dtype == np.int32
+    assert Dense.from_real(X, W, Y, WEIGHT, np.array([5, -6, 7]), Rule.HALF_UP).bias.tolist() == [5, -6, 7]
+    assert Dense.from_real(X, W, Y, WEIGHT, None, Rule.HALF_UP).bias.tolist() == [0, 0, 0]
+    assert float(operator.requantize.real) == pytest.approx(step / 0.5)
+
+
+def test_scales_per_output_channel() -> None:
+    w = grid(INT8, [0.01, 0.02, 0.04], 5)
+    operator = Dense.from_real(X, w, Y, WEIGHT, None, Rule.HALF_UP)
+    assert operator.requantize.real == pytest.approx([0.002, 0.004, 0.008], rel=1e-6)
+    assert operator.weight_zero_point.tolist() == [5, 5, 5]
+    with pytest.raises(LoweringError, match=r"weight: expected 1 or 3 scales \(one per output channel\), got 2"):
+        Dense.from_real(X, grid(INT8, [0.01, 0.02]), Y, WEIGHT, None, Rule.HALF_UP)
+    groups = QuantParams(INT8, np.ones((3, 2)), np.zeros((3, 2), int), PerGroup(1, 2))
+    with pytest.raises(LoweringError, match="expected 1 or 3 scales .* got 6"):
+        Dense.from_real(X, groups, Y, WEIGHT, None, Rule.HALF_UP)
+
+
+def test_biases_that_do_not_fit_are_named_by_channel() -> None:
+    with pytest.raises(
+        LoweringError, match=r"bias of channel 1: 1e\+20 needs 5e\+22 steps of 0.002, which no accumulator holds"
+    ):
+        Dense.from_real(X, W, Y, WEIGHT, np.array([0, 1e20, 0]), Rule.HALF_UP)
+    with pytest.raises(LoweringError, match="bias of channel 0: nan needs nan steps"):
+        Dense.from_real(X, W, Y, WEIGHT, np.array([np.nan, 0, 0]), Rule.HALF_UP)
+    with pytest.raises(LoweringError, match=r"accumulators may reach \d+, expected less than 2\*\*31"):
+        Dense.from_real(X, W, Y, WEIGHT, np.array([0, 1 << 31, 0]), Rule.HALF_UP)
+    with pytest.raises(LoweringError, match=r"bias: expected 3 values, got shape \(2,\)"):
+        Dense.from_real(X, W, Y, WEIGHT, np.zeros(2), Rule.HALF_UP)
+
+
+def test_weights_have_to_be_codes() -> None:
+    with pytest.raises(LoweringError, match="weight: expected codes of int8n, got int8 -128 to 100"):
+        Dense.from_real(X, W, Y, np.array([[-128, 100]], np.int8), None, Rule.HALF_UP)
+    with pytest.raises(LoweringError, match="weight: expected codes of int8n, got float64"):
+        Dense.from_real(X, W, Y, WEIGHT * 0.5, None, Rule.HALF_UP)
+
+
+def test_sixteen_bit_inputs_get_wide_sums_where_they_need_them() -> None:
+    x = grid(INT16, 0.001)
+    few, many = np.full((1, 500), 127, np.int8), np.full((1, 600), 127, np.int8)
+    assert not Dense.from_real(x, W, Y, few, None, Rule.HALF_UP).requantize.wide
+    wide = Dense.from_real(x, W, Y, many, None, Rule.HALF_UP)
+    assert wide.requantize.wide and wide.bias.dtype == np.int64
+    with pytest.raises(LoweringError, match="accumulators may reach"):
+        Dense.from_real(x, W, Y, many, None, Rule.TFLITE)
+    with pytest.raises(LoweringError, match="accumulators may reach"):
+        Dense.from_real(x, W, Y, many, None, Rule.HALF_UP, wide=False)
+
+
+def test_eight_bit_inputs_never_do_unasked() -> None:
+    many = np.full((1, 70_000), 127, np.int8)
+    with pytest.raises(LoweringError, match=r"accumulators may reach \d+, expected less than 2\*\*31"):
+        Dense.from_real(X, W, Y, many, None, Rule.HALF_UP)
+    assert Dense.from_real(X, W, Y, many, None, Rule.HALF_UP, wide=True).requantize.wide
+    with pytest.raises(LoweringError, match="accumulators may reach"):
+        MatMul.from_real(X, grid(UINT8, 0.1), Y, depth=1 << 16, rule=Rule.HALF_UP)
+    with pytest.raises(LoweringError, match="accumulators may reach"):
+        ReduceSum.from_real(X, Y, axes=(1,), keepdims=True, count=1 << 24, rule=Rule.HALF_UP)
+    with pytest.raises(LoweringError, match="accumulators may reach"):
+        AveragePool2d.from_real(X, Y, input_shape=(4096, 4096), kernel=(4096, 4096), rule=Rule.HALF_UP)
+
+
+def test_wide_sums_of_sixteen_bits() -> None:
+    x = grid(UINT16, 0.001, 9)
+    assert ReduceSum.from_real(x, x, axes=(1,), keepdims=True, count=1 << 16, rule=Rule.HALF_UP).requantize.wide
+    assert Mul.from_real(x, x, x, rule=Rule.HALF_UP).requantize.wide
+    with pytest.raises(LoweringError, match="accumulators may reach"):
+        Mul.from_real(x, x, x, rule=Rule.TFLITE)
+
+
+def test_factors_out_of_range() -> None:
+    with pytest.raises(LoweringError, match=r"multiplier: expected factors in \(0, 2\*\*30\)"):
+        Conv2d.from_real(grid(UINT8, 1e12), W, Y, np.zeros((1, 1, 1, 1), np.int8), None, Rule.HALF_UP)
+    with pytest.raises(LoweringError, match="rule shift: expected power-of-two factors"):
+        Mul.from_real(X, X, X, rule=Rule.SHIFT)
+
+
+def test_pool_counts() -> None:
+    def counts(**fields: object) -> list[list[int]] | int:
+        return AveragePool2d.from_real(X, Y, input_shape=(4, 4), rule=Rule.HALF_UP, **fields).counts.squeeze().tolist()  # type: ignore[arg-type]
+
+    assert counts(kernel=(2, 2), strides=(2, 2)) == 4
+    assert counts(kernel=(3, 3), strides=(2, 2), pads=(1, 1, 1, 1)) == [[4, 6], [6, 9]]
+    assert counts(kernel=(3, 3), strides=(2, 2), pads=(1, 1, 1, 1), count_include_pad=True) == 9
+    # ceil_mode: a window that hangs over the end by `extra`, which counts in neither case
+    over = {"kernel": (3, 3), "strides": (2, 2), "pads": (0, 0, 0, 0), "extra": (1, 1)}
+    assert counts(**over) == counts(**over, count_include_pad=True) == [[9, 6], [6, 4]]
+    assert counts(kernel=(2, 2), dilations=(2, 2), strides=(2, 2), pads=(1, 1, 1, 1)) == [[1, 2], [2, 4]]
+
+
+def test_functions_of_tables() -> None:
+    with pytest.raises(
+        LoweringError, match="table: the function of -0.7 is not a number; keep its input away from there"
+    ):
+        Lut.from_real(X, Y, np.sqrt)
+    infinite = Lut.from_real(grid(UINT8, 0.1), Y, lambda v: 1 / v)
+    assert (infinite.table[0], infinite.table.dtype) == (127, np.int8)
+    assert Lut.from_real(X, Y, np.negative, low=-10, high=-3).table.min() == -10
+
+
+def test_slopes_of_both_signs() -> None:
+    operator = PRelu.from_real(X, Y, np.array([0.5, 0.0, -2.0]), rule=Rule.HALF_UP)
+    assert operator.sign.tolist() == [1, 0, -1]
+    assert operator.negative.real[[0, 2]] == pytest.approx([0.1, 0.4])
+
+
+def test_scales_of_softmax() -> None:
+    assert Softmax.from_real(X, grid(UINT8, 1 / 256)).reciprocal_scale == 256
+    assert Softmax.from_real(X, grid(INT8, 1 / 127)).reciprocal_scale == 127
+    with pytest.raises(
+        LoweringError, match=r"softmax: expected an output scale of 1/256, 1/32768 or another 1/N, got 0.03"
+    ):
+        Softmax.from_real(X, grid(UINT8, 0.03))
+    for x, y in ((X, grid(UINT8, 1 / 128)), (X, grid(INT8, 1 / 256)), (grid(INT16, 1.0), grid(INT8, 1 / 256, -128))):
+        with pytest.raises(LoweringError, match="expected 8 bits, an output scale of 1/256 and zero point qmin"):
+            SoftmaxTflite.from_real(x, y)
+    with pytest.raises(LoweringError, match=r"expected an input scale above 2\*\*-26"):
+        SoftmaxTflite.from_real(grid(INT8, 1e-9), grid(INT8, 1 / 256, -128))
+    with pytest.raises(LoweringError, match=r"log_softmax: expected inputs within 2\*\*27 of each other"):
+        LogSoftmax.from_real(grid(INT8, 1e7), Y, rule=Rule.HALF_UP)
+
+
+def test_tflite_softmax_constants() -> None:
+    """For scale 0.1 and beta 1 as TFLite's PreprocessSoftmaxScaling gives them: 0.1 * 2**26 = 0.8 * 2**23."""
+    operator = SoftmaxTflite.from_real(grid(INT8, 0.1), grid(INT8, 1 / 256, -128))
+    assert operator.left_shift == 23
+    assert operator.multiplier == math.floor(float(np.float32(0.1)) * 8 * 2**31 + 0.5)
+    assert operator.diff_min == -248
+
+
+def test_layer_norm_chooses_precision_and_width() -> None:
+    gain = np.linspace(-1, 2, 64)
+    eight = LayerNorm.from_real(X, grid(INT8, 0.05), gain, None, epsilon=1e-5, rule=Rule.HALF_UP)
+    assert not eight.requantize.wide and eight.precision >= 10
+    sixteen = LayerNorm.from_real(grid(INT16, 0.001), grid(INT16, 2e-4), gain, gain, epsilon=1e-5, rule=Rule.HALF_UP)
+    assert sixteen.requantize.wide and sixteen.precision == 16
+    assert not LayerNorm.from_real(
+        grid(INT16, 0.001), grid(INT16, 2e-4), gain, gain, epsilon=1e-5, rule=Rule.HALF_UP, wide=False
+    ).requantize.wide
+    zero = LayerNorm.from_real(X, Y, np.zeros(4), None, epsilon=1e-5, rule=Rule.HALF_UP)
+    assert (zero.integer(np.arange(4, dtype=np.uint8)[None]) == -3).all()
+    with pytest.raises(LoweringError, match="layer_norm: 100000 elements of int16 with epsilon 1e-05 exceed 62 bits"):
+        LayerNorm.from_real(grid(INT16, 0.001), Y, np.ones(100_000), None, epsilon=1e-5, rule=Rule.HALF_UP)
+    with pytest.raises(LoweringError, match="exceed 62 bits"):
+        LayerNorm.from_real(grid(INT8, 1e-12), Y, np.ones(8), None, epsilon=1.0, rule=Rule.HALF_UP)
+
+
+def test_resize_weights_sum_to_one() -> None:
+    operator = ResizeBilinear.from_positions([-3.0, 0.25, 9.0], [0.5], height=3, width=2, bits=8)
+    assert operator.rows.tolist() == [[0, 1], [0, 1], [2, 2]]
+    assert operator.row_weights.tolist() == [[256, 0], [192, 64], [256, 0]]
+    assert operator.column_weights.tolist() == [[128, 128]]
+    filled = ResizeBilinear.from_positions([-3.0, 0.0], [0.0], height=3, width=2, rows_outside=[True, False], fill=5)
+    assert filled.rows.tolist() == [[-1, -1], [0, 1]]
+    assert filled.integer(np.ones((1, 3, 2, 1), np.int8)).ravel().tolist() == [5, 1]
