@@ -57,7 +57,7 @@ def codes_of(graph: Graph, plan: Plan, node: str, index: int = 1) -> np.ndarray:
 
 @pytest.mark.parametrize("stored", ["float", "integers"])
 def test_weights_of_few_bits_behind_a_clip(stored: str, tmp_path: Path) -> None:
-    """As Brevitas writes: weights of few bits clipped in the file, as it was trained or as codes; bias not quantized."""
+    """As Brevitas writes: weights of few bits, real or integers, clipped in the file; the bias not quantized."""
     net = Net()
     x = quantized_input(net)
     real = net.normal(8, 4, 3, 3)
@@ -210,6 +210,17 @@ def test_a_function_fused_into_a_product_gets_sixteen_bits_before_it(tmp_path: P
     assert sum("held in 16 bits" in line for line in history) == 2
     # Not wider than what the quantized result can tell apart: LeakyRelu reaches 127 steps of 0.03, or -128 / 0.1.
     assert float(plan.params("c").range[1]) < 39.0  # type: ignore[union-attr]
+
+
+def test_activations_that_the_file_leaves_float(tmp_path: Path) -> None:
+    """As ONNX Runtime writes where only products are quantized."""
+    net = Net()
+    x = net.op("Conv", quantized_input(net), net.codes(integers(net, 4, 4, 1, 1), 0.005), net.normal(4))
+    x = net.op("Relu", net.op("Add", net.pair(x, 0.05, S8(0)), net.pair("x", 0.03, S8(0)), out="a"), out="r")
+    x = net.op("GlobalAveragePool", net.op("MaxPool", x, kernel_shape=[2, 2], out="p"), out="g")
+    net.pair(x, 0.01, U8(0), out="y")
+    _, plan, _ = assert_like_onnxruntime(net.model(("N", 4, 6, 6), "y"), tmp_path, scale=0.01)
+    assert [plan[name].source for name in "arpy"] == [Source.FUSED, Source.FIXED, Source.SHARED, Source.OWN]
 
 
 def test_float_operands_and_sums_between(tmp_path: Path) -> None:

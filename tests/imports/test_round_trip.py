@@ -90,7 +90,7 @@ def test_weights_of_every_width_and_granularity(kind: IntType, granularity: Gran
     ids=str,
 )
 def test_activations_of_every_width(kind: IntType, tmp_path: Path) -> None:
-    graph, plan, x, _ = conv()
+    graph, plan, *_ = conv()
     params = choose_params(-1.5, 2.0, kind, Scheme.ASYMMETRIC)
     changed = with_params(plan, "a", params)
     assert again(graph, changed, tmp_path).params("a") == params

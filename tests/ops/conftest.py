@@ -22,6 +22,7 @@ from intaglio.number import QuantParams
 from intaglio.ops import float_operator
 from intaglio.plan import Plan, Source, place
 from intaglio.program import Program
+from intaglio.program.operators.layer_norm import LayerNorm
 from intaglio.program.operators.lut import Lut
 from intaglio.targets import load_target
 
@@ -98,11 +99,16 @@ def derived_steps(case: Lowered) -> Callable[[ir.Node, QuantParams], float]:
             assert producer is not None
             return steps(producer, y, float_operator(node).contract(node).clamp or clamp)
         params = case.plan.params(str(x.name))
-        if node.op_type in ("Softmax", "LogSoftmax", "LayerNormalization"):
+        operators = [n.operator for n in case.program.nodes if n.name.startswith(str(node.name))]
+        if node.op_type in ("Softmax", "LogSoftmax"):
             return 2.0  # within one step before the rounding of both sides
+        if norm := next((o for o in operators if isinstance(o, LayerNorm)), None):
+            # The rounding of both sides; normalized values, gains and bias are each rounded by half a unit before.
+            units = np.abs(norm.gain.astype(float)).max() + np.sqrt(norm.gain.size) * 2.0**norm.precision + 1
+            return 2.0 + float(norm.requantize.real) * units / 2
         if params is None or params.type.bits <= 8:
             return 1.0
-        if any(n.name == node.name and isinstance(n.operator, Lut) for n in case.program.nodes):
+        if any(isinstance(o, Lut) for o in operators):
             return _table_steps(node, params, y, clamp)
         if node.op_type == "Resize":
             return 5.0  # two weights exact to 2**-15 of 65535, and the rounding

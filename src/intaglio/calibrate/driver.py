@@ -99,7 +99,11 @@ def _checked(calibrator: Named) -> Named:
 def _told(candidates: Sequence[Candidate], statistics: Statistics) -> list[str]:
     """What `auto` did, in words."""
     best = candidates[0]
-    others = "; ".join(f"{c.calibrator} with {c.weight_calibrator} {c.sqnr:.2f}" for c in candidates[1:])
+    others = "; ".join(
+        f"{c.calibrator} with {c.weight_calibrator} {c.sqnr:.2f}"
+        + (f" (on {c.samples})" if c.samples != best.samples else "")
+        for c in candidates[1:]
+    )
     return [
         f"calibrated on {statistics.samples} samples: of {len(candidates)} candidates, activations by "
         f"{best.calibrator} and weights by {best.weight_calibrator} gave the smallest output error, "

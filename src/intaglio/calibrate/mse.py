@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intaglio.calibrate.record import Record
-from intaglio.calibrate.search import Bounds, candidates, octaves, params_for, smallest_cost
+from intaglio.calibrate.search import Bounds, candidates, clipped, octaves, params_for, smallest_cost
 from intaglio.number import Scheme
 from intaglio.plan import Format
 
@@ -68,15 +68,16 @@ def _search(rows: NDArray[np.float32], low: Bounds, high: Bounds, fmt: Format) -
     """Try candidates for all rows at once; each keeps its own best."""
     bound = np.maximum(-low, high)
     if fmt.scheme is Scheme.POWER_OF_TWO:
-        lines = [(np.maximum(low, -t), np.minimum(high, t)) for t in octaves(low, high, fmt)]
+        lines = [clipped(low, high, -t, t) for t in octaves(low, high, fmt)]
         return _best(rows, lines, fmt)
     ratios = candidates(40, 1 / 8)
     if fmt.scheme is Scheme.SYMMETRIC:
-        found = _best(rows, [(np.maximum(low, -r * bound), np.minimum(high, r * bound)) for r in ratios], fmt)
+        found = _best(rows, [clipped(low, high, -r * bound, r * bound) for r in ratios], fmt)
         near = np.maximum(-found[0], found[1])
-        lines = [(np.maximum(low, -r * near), np.minimum(high, r * near)) for r in np.linspace(1.05, 0.95, 11)]
+        lines = [clipped(low, high, -r * near, r * near) for r in np.linspace(1.05, 0.95, 11)]
         return _best(rows, lines, fmt)
-    a, b = _best(rows, [(np.minimum(low, 0) * r, np.maximum(high, 0) * r) for r in ratios], fmt)
+    low, high = np.minimum(low, 0), np.maximum(high, 0)
+    a, b = _best(rows, [(low * r, high * r) for r in ratios], fmt)
     a, b = _best(rows, [(a, np.minimum(high, b * r)) for r in np.linspace(1.3, 0.7, 25)], fmt)
     return _best(rows, [(np.maximum(low, a * r), b) for r in np.linspace(1.3, 0.7, 25)], fmt)
 
@@ -86,7 +87,7 @@ def _best(rows: NDArray[np.float32], lines: list[tuple[Bounds, Bounds]], fmt: Fo
     least = np.full(len(rows), np.inf)
     q = np.empty_like(rows)
     for low, high in lines:
-        params = params_for(low, np.maximum(low, high), fmt)
+        params = params_for(low, high, fmt)
         scale, zero_point = params.scale[:, None], params.zero_point[:, None].astype(np.float32)
         np.divide(rows, scale, out=q)
         np.rint(q, out=q)

@@ -86,12 +86,8 @@ def _activation_params(name: str, record: Record, calibrator: Calibrator, fmt: F
         raise CalibrationError(
             f"value {name!r}: {calibrator.name} needs {what}, which was not observed; observe with the default needs"
         )
-    if record.low == record.high:  # a constant is represented exactly, whatever the calibrator
-        low, high = record.low, record.high
-    else:
-        low, high = calibrator.range(record, fmt)
     try:
-        return choose_params(low, high, fmt.type, fmt.scheme, fmt.granularity)
+        return choose_params(*calibrator.range(record, fmt), fmt.type, fmt.scheme, fmt.granularity)
     except UsageError as error:
         raise CalibrationError(f"value {name!r}: {error}") from None
 

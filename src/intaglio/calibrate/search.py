@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from intaglio.number import PerChannel, QuantParams, Scheme, choose_params
 from intaglio.plan import Format
@@ -38,13 +38,13 @@ def smallest_cost(low: float, high: float, fmt: Format, cost: Cost, steps: int =
     """
     if fmt.scheme is Scheme.POWER_OF_TWO:
         bound = octaves(np.asarray(low), np.asarray(high), fmt)
-        return _best(np.maximum(low, -bound), np.minimum(high, bound), cost)[:2]
+        return _best(*clipped(low, high, -bound, bound), cost)[:2]
     ratios = candidates(steps)
     if fmt.scheme is Scheme.SYMMETRIC or low >= 0 or high <= 0:
         largest = max(-low, high)
 
         def line(ratio: Bounds) -> tuple[Bounds, Bounds]:
-            return _clipped(low, high, -largest * ratio, largest * ratio)
+            return clipped(low, high, -largest * ratio, largest * ratio)
 
         return _refined(line, ratios, cost)
     a, b = _refined(lambda r: (low * r, high * r), ratios, cost)
@@ -79,6 +79,6 @@ def _best(lows: Bounds, highs: Bounds, cost: Cost) -> tuple[float, float, int]:
     return float(lows[best]), float(highs[best]), best
 
 
-def _clipped(low: float, high: float, lows: Bounds, highs: Bounds) -> tuple[Bounds, Bounds]:
-    """Candidates within the extremes; for data on one side of 0, the near end stays where it is."""
+def clipped(low: ArrayLike, high: ArrayLike, lows: Bounds, highs: Bounds) -> tuple[Bounds, Bounds]:
+    """Candidates within the extremes; where the data lie beyond both bounds, both ends are at the nearer bound."""
     return np.minimum(np.maximum(low, lows), highs), np.maximum(np.minimum(high, highs), lows)

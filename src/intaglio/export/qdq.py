@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
 
 import numpy as np
 import onnx
@@ -24,12 +23,12 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from intaglio.errors import ExportError
+from intaglio.export.build import Builder
 from intaglio.export.opset import OLDEST, leave_out_newer, lowest_opset
 from intaglio.export.storage import Storage, placement, storage
 from intaglio.export.write import write_checked
-from intaglio.graph import Graph, attribute, constant, consumers, shape
+from intaglio.graph import Graph, constant, consumers, shape
 from intaglio.graph.access import where
-from intaglio.graph.edit import unique_name
 from intaglio.number import INT32, PerTensor, QuantParams
 from intaglio.ops import Role, float_operator
 from intaglio.plan import Plan, Source
@@ -72,10 +71,8 @@ class _Export:
     def __init__(self, graph: Graph, plan: Plan) -> None:
         self.batched = graph.batched
         self.plan = plan
-        self.model = graph.copy().model
-        self.graph = self.model.graph
-        self.names = set(graph.values())
-        self.node_names = {str(node.name) for node in self.graph}
+        self.build = Builder(graph.copy())
+        self.model, self.graph = self.build.model, self.build.graph
         self.opset = OLDEST
 
     def run(self) -> ir.Model:
@@ -89,7 +86,7 @@ class _Export:
                     self._constant(node, index, value)
         for node in nodes:
             if node.op_type == "Swish":
-                self._sigmoid_and_product(node)
+                self.build.sigmoid_and_product(node)
         quantized = {value: params for value in values if (params := self._params(str(value.name))) is not None}
         scores = self._scores(values, quantized)
         for value, params in quantized.items():
@@ -130,19 +127,19 @@ class _Export:
 
     def _pair(self, value: ir.Value, params: QuantParams) -> None:
         name, size = str(value.name), shape(value)
-        kind = self._storage(name, params, least_bits=4)
+        kind = self._storage(name, params)
         scale, zero_point = self._parameters(name, params, kind)
         attributes, since = placement(params, size)
         self.opset = max(self.opset, kind.opset, since)
         users = list(value.uses())
         producer = value.producer()
         inputs: list[ir.Value | None] = [value, scale, zero_point]
-        codes = self._node("QuantizeLinear", inputs, attributes, f"{name}_quantized", kind.dtype, size)
+        codes = self.build.node("QuantizeLinear", inputs, attributes, f"{name}_quantized", kind.dtype, size)
         chain = [codes]
         if not kind.exact:
             chain.append(self._saturation(name, codes.outputs[0], kind, size))
         inputs = [chain[-1].outputs[0], scale, zero_point]
-        real = self._node("DequantizeLinear", inputs, attributes, f"{name}_dequantized", ir.DataType.FLOAT, size)
+        real = self.build.node("DequantizeLinear", inputs, attributes, f"{name}_dequantized", ir.DataType.FLOAT, size)
         chain.append(real)
         for use in users:
             use.node.replace_input_with(use.idx, real.outputs[0])
@@ -159,19 +156,20 @@ class _Export:
         for index, output in enumerate(self.graph.outputs):
             if output is value:
                 self.graph.outputs[index] = rounded
-        value.name, rounded.name = self._fresh(f"{name}_real"), name
+        value.name, rounded.name = self.build.fresh(f"{name}_real"), name
 
     def _saturation(self, name: str, codes: ir.Value, kind: Storage, size: tuple[int, ...]) -> ir.Node:
         """A Clip of codes, where ONNX's type has more of them than the Plan's."""
         bounds = [
-            self._initializer(f"{name}_{which}_code", kind.tensor(np.array(code), ""))
+            self.build.initializer(f"{name}_{which}_code", kind.tensor(np.array(code), ""))
             for which, code in (("lowest", kind.type.qmin), ("highest", kind.type.qmax))
         ]
-        return self._node("Clip", [codes, *bounds], {}, f"{name}_saturated", kind.dtype, size)
+        return self.build.node("Clip", [codes, *bounds], {}, f"{name}_saturated", kind.dtype, size)
 
-    def _storage(self, name: str, params: QuantParams, least_bits: int) -> Storage:
+    @staticmethod
+    def _storage(name: str, params: QuantParams) -> Storage:
         """Where the codes of a computed value are held; those that need a Clip must have a type that Clip takes."""
-        kind = storage(params.type, least_bits=least_bits)
+        kind = storage(params.type)
         if kind.exact:
             return kind
         kind = storage(params.type, least_bits=8)  # ONNX clips no 4-bit integers
@@ -201,67 +199,19 @@ class _Export:
         attributes, since = placement(params, codes.shape)
         self.opset = max(self.opset, kind.opset, since)
         self.graph.initializers.pop(name)
-        self.names.discard(name)
-        content = self._initializer(f"{name}_quantized", kind.tensor(codes, ""))
+        self.build.names.discard(name)
+        content = self.build.initializer(f"{name}_quantized", kind.tensor(codes, ""))
         scale, zero_point = self._parameters(name, params, kind)
         inputs: list[ir.Value | None] = [content, scale, *([] if zero_point is None else [zero_point])]
-        real = self._node("DequantizeLinear", inputs, attributes, name, ir.DataType.FLOAT, codes.shape)
+        real = self.build.node("DequantizeLinear", inputs, attributes, name, ir.DataType.FLOAT, codes.shape)
         self.graph.insert_before(node, real)
         node.replace_input_with(index, real.outputs[0])
 
     def _parameters(self, name: str, params: QuantParams, kind: Storage) -> tuple[ir.Value, ir.Value | None]:
-        scale = self._initializer(f"{name}_scale", ir.Tensor(np.array(params.scale, order="C")))
+        scale = self.build.initializer(f"{name}_scale", ir.Tensor(np.array(params.scale, order="C")))
         if params.type == INT32:
             return scale, None
-        return scale, self._initializer(f"{name}_zero_point", kind.tensor(params.zero_point, ""))
-
-    # Operators
-
-    def _sigmoid_and_product(self, node: ir.Node) -> None:
-        """Swish as every runtime knows it; nothing in between is quantized."""
-        x, alpha, size = node.inputs[0], float(attribute(node, "alpha", 1.0)), shape(node.outputs[0])
-        assert x is not None
-        inner = x
-        if alpha != 1.0:
-            factor = self._initializer(f"{node.name}_alpha", ir.Tensor(np.array(alpha, np.float32)))
-            scaled = self._node("Mul", [x, factor], {}, f"{node.name}_scaled", ir.DataType.FLOAT, size)
-            self.graph.insert_before(node, scaled)
-            inner = scaled.outputs[0]
-        gate = self._node("Sigmoid", [inner], {}, f"{node.name}_gate", ir.DataType.FLOAT, size)
-        self.graph.insert_before(node, gate)
-        node.op_type = "Mul"
-        node.attributes.clear()
-        node.resize_inputs(2)
-        node.replace_input_with(1, gate.outputs[0])
-
-    # Small parts
-
-    def _node(
-        self,
-        op_type: str,
-        inputs: list[ir.Value | None],
-        attributes: dict[str, int],
-        name: str,
-        dtype: ir.DataType,
-        size: tuple[int, ...],
-    ) -> ir.Node:
-        """A node, not yet in the graph, whose one output is called `name` or like it."""
-        given = [ir.AttrInt64(key, value) for key, value in attributes.items()]
-        label = unique_name(f"{name}_{op_type}" if op_type == "DequantizeLinear" else name, self.node_names)
-        self.node_names.add(label)
-        output = ir.Value(name=self._fresh(name), shape=ir.Shape(size), type=ir.TensorType(dtype))
-        return ir.Node("", op_type, inputs, given, name=label, outputs=[output])
-
-    def _initializer(self, name: str, content: ir.Tensor[Any]) -> ir.Value:
-        content.name = self._fresh(name)
-        value = ir.Value(name=content.name, shape=content.shape, type=ir.TensorType(content.dtype), const_value=content)
-        self.graph.register_initializer(value)
-        return value
-
-    def _fresh(self, name: str) -> str:
-        name = unique_name(name, self.names)
-        self.names.add(name)
-        return name
+        return scale, self.build.initializer(f"{name}_zero_point", kind.tensor(params.zero_point, ""))
 
     def _finish(self) -> None:
         leave_out_newer(self.model, self.opset)

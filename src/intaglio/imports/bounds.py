@@ -32,15 +32,18 @@ def static_range(node: ir.Node, inputs: Sequence[Range | None]) -> Range | None:
     Returns:
         (low, high), or None where they are not known.
     """
-    fixed = float_operator(node).contract(node).output
-    if isinstance(fixed, Fixed):
-        return fixed.low, fixed.high
+    contract = float_operator(node).contract(node)
+    if isinstance(contract.output, Fixed):
+        return contract.output.low, contract.output.high
     found: list[Range | None] = [
         given if (array := constant(value)) is None else (float(array.min()), float(array.max()))
         for value, given in zip(node.inputs, inputs, strict=True)
     ]
     rule = _RULES.get(node.op_type)
-    if rule is not None:
+    if contract.clamp is not None:
+        low, high = contract.clamp
+        result = None if found[0] is None else (min(max(found[0][0], low), high), min(max(found[0][1], low), high))
+    elif rule is not None:
         result = rule(node, found)
     else:
         result = _function(node, found)

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from intaglio.errors import ModelError, UnsupportedOperatorError
-from intaglio.graph import Graph, attribute, constant, shape
+from intaglio.graph import Graph, attribute, constant
 from intaglio.graph.access import input_value, where
 from intaglio.graph.edit import (
     add_constant,
@@ -24,10 +23,11 @@ from intaglio.graph.edit import (
     unique_name,
     value_names,
 )
+from intaglio.imports.grids import common_grid, real_numbers, requantization, same_grid, saturated, text_of, tight
 from intaglio.imports.names import plain_name
-from intaglio.imports.pairs import DEQUANTIZE, QUANTIZE, SATURATION_KEY
+from intaglio.imports.pairs import DEQUANTIZE, QUANTIZE
 from intaglio.imports.parameters import TYPES, narrowed, read_params
-from intaglio.number import INT16, IntType, QuantParams, Scheme, choose_params
+from intaglio.number import QuantParams
 from intaglio.ops import Joined, Same, float_operator
 
 
@@ -111,7 +111,7 @@ class _Strip:
             raise ModelError(f"{where(node)} expected real numbers, got the codes '{source.name}'")
         known = self.result.params.get(source)
         if known is None:
-            known = self.result.params[source] = _common(self.asked.get(source) or [params])
+            known = self.result.params[source] = common_grid(self.asked.get(source) or [params])
         if known != params:
             source = self._requantized(node, source, params)
         self.real[output], self.codes[output] = source, params
@@ -138,10 +138,10 @@ class _Strip:
         written = self.codes.get(source)
         if written is None:  # an input of codes: the first reader says what they mean
             self.codes[source] = self.result.params[real] = params
-        elif not _same_grid(written, params):
+        elif not same_grid(written, params):
             raise ModelError(
-                f"{where(node)} expected to read '{source.name}' as it was written ({_text(written)}), got "
-                f"{_text(params)}; a factor hidden in the scales is not supported: write it as a Mul"
+                f"{where(node)} expected to read '{source.name}' as it was written ({text_of(written)}), got "
+                f"{text_of(params)}; a factor hidden in the scales is not supported: write it as a Mul"
             )
         self._replace(output, real)
 
@@ -161,7 +161,7 @@ class _Strip:
         array = constant(codes)
         assert array is not None
         integers = array.astype(np.int32)
-        params = _saturated(node, params) or tight(params, integers)
+        params = saturated(node, params) or tight(params, integers)
         output = node.outputs[0]
         name = plain_name(str(codes.name))
         name = plain_name(str(output.name)) if name == codes.name else name
@@ -259,54 +259,3 @@ class _Strip:
                 if real is not value:
                     self._replace(value, real)
                 self.result.notes.append(f"output '{name}' is given as codes in the file, real here")
-
-
-def _common(asked: list[QuantParams]) -> QuantParams:
-    """A grid from which a value can be brought to every grid that it is asked for on: that one, or 16 bits for many."""
-    if all(params == asked[0] for params in asked):
-        return asked[0]
-    low, high = min(float(p.range[0].min()) for p in asked), max(float(p.range[1].max()) for p in asked)
-    return choose_params(low, high, INT16, Scheme.SYMMETRIC)
-
-
-def _saturated(node: ir.Node, params: QuantParams) -> QuantParams | None:
-    """The type to which a constant's codes were clipped, where they were."""
-    bounds = node.metadata_props.get(SATURATION_KEY)
-    return None if bounds is None else narrowed(params, *map(int, bounds.split()))
-
-
-def tight(params: QuantParams, codes: NDArray[np.int32]) -> QuantParams:
-    """The type without its most negative code where no element has it (the narrow range that most tools use)."""
-    kind = params.type
-    if not kind.signed or kind.bits == 32 or params.zero_point.any() or not codes.size or int(codes.min()) == kind.qmin:
-        return params
-    return QuantParams(IntType(kind.bits, narrow=True), params.scale, params.zero_point, params.granularity)
-
-
-def real_numbers(params: QuantParams, codes: NDArray[np.int32]) -> NDArray[np.float32]:
-    """What codes stand for. A bias may need more than float32's 24 bits; rounded once, it leads back to its codes."""
-    if params.type.bits < 32:
-        return params.dequantize(codes)
-    scale = params.granularity.expand(params.scale, codes.shape)
-    return np.asarray(codes * scale.astype(np.float64)).astype(np.float32)
-
-
-def requantization(graph: ir.Graph, before: ir.Node, source: ir.Value, params: QuantParams, name: str) -> ir.Value:
-    """A Clip to the whole range of the parameters: the source, that may have parameters of its own once more."""
-    low, high = params.range
-    bounds = [add_constant(graph, f"{name}.{which}", np.asarray(end)) for which, end in (("low", low), ("high", high))]
-    node = insert(graph, before, "Clip", [source, *bounds], name=name)
-    assert shape(node.outputs[0]) == shape(source)
-    return node.outputs[0]
-
-
-def _same_grid(a: QuantParams, b: QuantParams) -> bool:
-    """Whether two parameters map codes to the same numbers; how many codes there are may differ."""
-    same = a.granularity == b.granularity and np.array_equal(a.scale, b.scale)
-    return same and np.array_equal(a.zero_point, b.zero_point)
-
-
-def _text(params: QuantParams) -> str:
-    if params.scale.size > 1:
-        return f"{params.type}, {params.scale.size} scales"
-    return f"{params.type}, scale {float(params.scale):.6g}, zero point {int(params.zero_point)}"

@@ -97,8 +97,8 @@ class Program:
         return trace_real(self, *x)
 
     def quantize_inputs(self, *x: NDArray[Any] | Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], ...]:
-        """Real inputs on the input tensors' grids."""
-        from intaglio.program.interpreter import quantize_inputs
+        """Real inputs on the input tensors' grids; see `inputs.quantize_inputs`."""
+        from intaglio.program.inputs import quantize_inputs
 
         return quantize_inputs(self, *x)
 

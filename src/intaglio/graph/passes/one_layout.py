@@ -58,11 +58,17 @@ class _Region:
     entries: list[ir.Value]
     exits: list[ir.Value]
 
+    def transpose_of(self, entry: ir.Value) -> ir.Node | None:
+        """The Transpose that an entry comes from, unless it turns what the region itself computes, in whatever order."""
+        node = _transpose_of(entry)
+        source = None if node is None else node.inputs[0]
+        return None if source is None or source.producer() in self.nodes else node
+
     def candidates(self) -> list[Perm]:
         """The orders that would cancel a Transpose at the border."""
         found: dict[Perm, None] = {}
         for value in self.entries:
-            node = _transpose_of(value)
+            node = self.transpose_of(value)
             if node is not None:
                 found[inverse(attribute(node, "perm"))] = None
         for value in self.exits:
@@ -138,7 +144,7 @@ def _cost(region: _Region, perm: Perm | None) -> Cost:
 
 def _entry_costs(region: _Region, value: ir.Value, perm: Perm | None) -> Iterator[Cost]:
     order = tuple(range(rank(value))) if perm is None else perm
-    node = _transpose_of(value)
+    node = region.transpose_of(value)
     if node is None:
         producer = value.producer()
         free = producer is not None and producer.op_type == "Reshape" and moves_nothing(order, shape(value))
@@ -181,13 +187,14 @@ def _one(sizes: tuple[int, ...], perm: Perm, at_end: bool) -> Cost:
 def _apply(graph: ir.Graph, region: _Region, perm: Perm) -> None:
     back = inverse(perm)
     inside = set(region.nodes)
-    for value in region.entries:
-        node = _transpose_of(value)
+    # One entry may be another one's Transpose, so who reads what is asked before anything is connected anew.
+    reads = {value: [use for use in value.uses() if use.node in inside] for value in region.entries}
+    for value, users in reads.items():
+        node = region.transpose_of(value)
         source, needed = value, perm
         if node is not None:
             assert node.inputs[0] is not None
             source, needed = node.inputs[0], compose(attribute(node, "perm"), perm)
-        users = [use for use in value.uses() if use.node in inside]
         if not is_identity(needed):
             first = min((use.node for use in users), key=region.nodes.index)
             source = insert(

@@ -1,0 +1,72 @@
+"""New nodes and constants for a model that is being written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from intaglio.graph import Graph, attribute, shape
+from intaglio.graph.edit import unique_name
+
+
+class Builder:
+    """Makes nodes and constants with names that are free, each asked for once.
+
+    Args:
+        graph: whose model is built upon.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.model = graph.model
+        self.graph = graph.model.graph
+        self.names = set(graph.values())
+        self.node_names = {str(node.name) for node in self.graph}
+
+    def node(
+        self,
+        op_type: str,
+        inputs: Sequence[ir.Value | None],
+        attributes: Mapping[str, int],
+        name: str,
+        dtype: ir.DataType,
+        size: tuple[int, ...],
+    ) -> ir.Node:
+        """A node, not yet in the graph, whose one output is called `name` or like it."""
+        given = [ir.AttrInt64(key, value) for key, value in attributes.items()]
+        label = unique_name(f"{name}_{op_type}" if op_type == "DequantizeLinear" else name, self.node_names)
+        self.node_names.add(label)
+        output = ir.Value(name=self.fresh(name), shape=ir.Shape(size), type=ir.TensorType(dtype))
+        return ir.Node("", op_type, inputs, given, name=label, outputs=[output])
+
+    def initializer(self, name: str, content: ir.Tensor[Any]) -> ir.Value:
+        """A constant called `name` or like it."""
+        content.name = self.fresh(name)
+        value = ir.Value(name=content.name, shape=content.shape, type=ir.TensorType(content.dtype), const_value=content)
+        self.graph.register_initializer(value)
+        return value
+
+    def fresh(self, name: str) -> str:
+        """The name, or one like it that is free."""
+        name = unique_name(name, self.names)
+        self.names.add(name)
+        return name
+
+    def sigmoid_and_product(self, node: ir.Node) -> None:
+        """Write Swish as every runtime knows it; nothing in between is quantized."""
+        x, alpha, size = node.inputs[0], float(attribute(node, "alpha", 1.0)), shape(node.outputs[0])
+        assert x is not None
+        inner = x
+        if alpha != 1.0:
+            factor = self.initializer(f"{node.name}_alpha", ir.Tensor(np.array(alpha, np.float32)))
+            scaled = self.node("Mul", [x, factor], {}, f"{node.name}_scaled", ir.DataType.FLOAT, size)
+            self.graph.insert_before(node, scaled)
+            inner = scaled.outputs[0]
+        gate = self.node("Sigmoid", [inner], {}, f"{node.name}_gate", ir.DataType.FLOAT, size)
+        self.graph.insert_before(node, gate)
+        node.op_type = "Mul"
+        node.attributes.clear()
+        node.resize_inputs(2)
+        node.replace_input_with(1, gate.outputs[0])

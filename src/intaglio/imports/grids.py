@@ -1,0 +1,65 @@
+"""Grids that a file states: which are the same, which hold a constant's codes, how to come from one to another."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from intaglio.graph import shape
+from intaglio.graph.edit import add_constant, insert
+from intaglio.imports.pairs import SATURATION_KEY
+from intaglio.imports.parameters import narrowed
+from intaglio.number import INT16, IntType, QuantParams, Scheme, choose_params
+
+
+def common_grid(asked: list[QuantParams]) -> QuantParams:
+    """A grid from which a value can be brought to every grid that it is asked for on: that one, or 16 bits for many."""
+    if all(params == asked[0] for params in asked):
+        return asked[0]
+    low, high = min(float(p.range[0].min()) for p in asked), max(float(p.range[1].max()) for p in asked)
+    return choose_params(low, high, INT16, Scheme.SYMMETRIC)
+
+
+def saturated(node: ir.Node, params: QuantParams) -> QuantParams | None:
+    """The type to which a constant's codes were clipped, where they were."""
+    bounds = node.metadata_props.get(SATURATION_KEY)
+    return None if bounds is None else narrowed(params, *map(int, bounds.split()))
+
+
+def tight(params: QuantParams, codes: NDArray[np.int32]) -> QuantParams:
+    """The type without its most negative code where no element has it (the narrow range that most tools use)."""
+    kind = params.type
+    if not kind.signed or kind.bits == 32 or params.zero_point.any() or not codes.size or int(codes.min()) == kind.qmin:
+        return params
+    return QuantParams(IntType(kind.bits, narrow=True), params.scale, params.zero_point, params.granularity)
+
+
+def real_numbers(params: QuantParams, codes: NDArray[np.int32]) -> NDArray[np.float32]:
+    """What codes stand for. A bias may need more than float32's 24 bits; rounded once, it leads back to its codes."""
+    if params.type.bits < 32:
+        return params.dequantize(codes)
+    scale = params.granularity.expand(params.scale, codes.shape)
+    return np.asarray(codes * scale.astype(np.float64)).astype(np.float32)
+
+
+def requantization(graph: ir.Graph, before: ir.Node, source: ir.Value, params: QuantParams, name: str) -> ir.Value:
+    """A Clip to the whole range of the parameters: the source, that may have parameters of its own once more."""
+    low, high = params.range
+    bounds = [add_constant(graph, f"{name}.{which}", np.asarray(end)) for which, end in (("low", low), ("high", high))]
+    node = insert(graph, before, "Clip", [source, *bounds], name=name)
+    assert shape(node.outputs[0]) == shape(source)
+    return node.outputs[0]
+
+
+def same_grid(a: QuantParams, b: QuantParams) -> bool:
+    """Whether two parameters map codes to the same numbers; how many codes there are may differ."""
+    same = a.granularity == b.granularity and np.array_equal(a.scale, b.scale)
+    return same and np.array_equal(a.zero_point, b.zero_point)
+
+
+def text_of(params: QuantParams) -> str:
+    """Parameters in words, for errors."""
+    if params.scale.size > 1:
+        return f"{params.type}, {params.scale.size} scales"
+    return f"{params.type}, scale {float(params.scale):.6g}, zero point {int(params.zero_point)}"

@@ -1,0 +1,100 @@
+"""The data that a Program is given: counted, named, shaped and put on the input tensors' grids, or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intaglio.errors import DataError
+
+if TYPE_CHECKING:
+    from intaglio.program.program import Program, TensorInfo
+
+Input = NDArray[Any] | Mapping[str, NDArray[Any]]
+
+
+def quantize_inputs(program: Program, *x: Input) -> tuple[NDArray[Any], ...]:
+    """Real inputs on the input tensors' grids, checked.
+
+    Raises:
+        DataError: as for `interpreter.run`.
+    """
+    codes = []
+    for info, value in _inputs(program, x):
+        if info.params is None:
+            codes.append(_codes(info, value))
+            continue
+        if value.dtype.kind not in "fiu":
+            raise DataError(f"input '{info.name}': expected real numbers, got an array of {value.dtype}")
+        real = value.astype(np.float32)
+        if not np.isfinite(real).all():
+            bad = np.argwhere(~np.isfinite(real))
+            first = tuple(int(i) for i in bad[0])
+            raise DataError(
+                f"input '{info.name}': expected finite numbers, got {real[first]} at {first} "
+                f"({len(bad)} of {real.size} are not finite); clean the data"
+            )
+        codes.append(info.params.quantize(real))
+    return tuple(codes)
+
+
+def check_codes(program: Program, x: Sequence[Input]) -> tuple[NDArray[Any], ...]:
+    """Integer inputs, checked, in the input tensors' dtypes.
+
+    Raises:
+        DataError: as for `interpreter.run`, and a code is outside its type.
+    """
+    return tuple(_codes(info, value) for info, value in _inputs(program, x))
+
+
+def _inputs(program: Program, x: Sequence[Input]) -> list[tuple[TensorInfo, NDArray[Any]]]:
+    """Pair the inputs with their tensors and check count, names, ranks and shapes."""
+    names = program.inputs
+    if len(x) == 1 and isinstance(x[0], Mapping):
+        given = dict(x[0])
+        if set(given) != set(names):
+            raise DataError(f"inputs: expected {_list(names)}, got {_list(given)}")
+    elif len(x) != len(names):
+        raise DataError(f"inputs: expected {len(names)} arrays ({_list(names)}), got {len(x)}")
+    else:
+        given = dict(zip(names, (np.asarray(value) for value in x), strict=True))
+    pairs = [(program.tensors[name], np.asarray(given[name])) for name in names]
+    for info, value in pairs:
+        _check_shape(program, info, value)
+    samples = {value.shape[0] for _, value in pairs if value.ndim}
+    if len(samples) > 1 and (program.batched or all(info.shape[:1] == (1,) for info, _ in pairs)):
+        raise DataError(f"inputs: expected the same number of samples in each, got {sorted(samples)}")
+    return pairs
+
+
+def _check_shape(program: Program, info: TensorInfo, value: NDArray[Any]) -> None:
+    if value.shape == info.shape:
+        return
+    rest = info.shape[1:]
+    if info.shape[:1] == (1,) and value.ndim and value.shape[0] > 0 and value.shape[1:] == rest:
+        return
+    want = ("N", *rest) if info.shape[:1] == (1,) else info.shape
+    text = f"input '{info.name}': expected shape ({', '.join(map(str, want))}), got {value.shape}"
+    if value.shape == rest:
+        text += "; add a batch axis in front: x[None]"
+    elif value.ndim == len(info.shape) > 2 and sorted(value.shape[1:]) == sorted(rest):
+        text += "; the axes look permuted (channels first or last?): transpose the data"
+    raise DataError(text)
+
+
+def _codes(info: TensorInfo, value: NDArray[Any]) -> NDArray[Any]:
+    if value.dtype.kind not in "iu":
+        raise DataError(f"input '{info.name}': expected integers of type {info.type}, got an array of {value.dtype}")
+    if not info.type.holds(value):
+        raise DataError(
+            f"input '{info.name}': expected codes of {info.type} ({info.type.qmin} to {info.type.qmax}), "
+            f"got {value.min()} to {value.max()}"
+        )
+    return value.astype(info.type.dtype, copy=False)
+
+
+def _list(names: Sequence[str] | Mapping[str, Any]) -> str:
+    return ", ".join(f"'{name}'" for name in names) or "none"
