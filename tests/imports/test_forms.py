@@ -15,6 +15,7 @@ from intaglio.imports import load_quantized_graph
 from intaglio.lower import lower
 from intaglio.number import INT16, INT32, IntType, PerChannel, PerTensor
 from intaglio.plan import Plan, Source
+from intaglio.simulate import Simulator
 
 U8, S8 = np.uint8, np.int8
 
@@ -308,3 +309,36 @@ def test_large_biases_keep_their_codes(tmp_path: Path) -> None:
     value = graph.node("n_c").inputs[2]
     found = np.rint(value.const_value.numpy().astype(np.float64) / plan.params(str(value.name)).scale)  # type: ignore
     np.testing.assert_array_equal(found, codes)
+
+
+@pytest.mark.parametrize("opset", [10, 12, 13, 19, 21, 24])
+def test_every_opset_and_no_zero_point(opset: int, tmp_path: Path) -> None:
+    net = Net(opset=opset)
+    x = net.op("Relu", net.op("Conv", quantized_input(net), net.codes(integers(net, 4, 3, 1, 1), 0.01), out="c"))
+    codes = net.op("QuantizeLinear", x, np.float32(0.02))
+    x = net.op("DequantizeLinear", codes, np.float32(0.02), out="r")
+    net.pair(net.op("Conv", x, net.codes(integers(net, 2, 4, 1, 1), 0.01)), 0.05, S8(0), out="y")
+    _, plan, _ = assert_like_onnxruntime(net.model(("N", 3, 4, 4), "y"), tmp_path)
+    assert plan.params("relu4").type == IntType(8, signed=False)  # type: ignore[union-attr]
+
+
+def test_an_input_that_is_moved_before_it_is_quantized(tmp_path: Path) -> None:
+    net = Net()
+    x = net.pair(net.op("Transpose", "x", perm=[0, 3, 1, 2], out="t"), 0.03, S8(0))
+    net.pair(net.op("Conv", x, net.codes(integers(net, 4, 3, 1, 1), 0.01)), 0.05, S8(0), out="y")
+    graph, plan, _ = assert_like_onnxruntime(net.model(("N", 4, 4, 3), "y"), tmp_path)
+    assert plan["x"].source is Source.OWN  # what enters the network has parameters of its own
+    assert plan["t"].source is Source.SHARED
+    Simulator(graph, plan).run(np.zeros((2, 4, 4, 3), np.float32))
+
+
+def test_what_was_read_is_a_plan_like_any_other(tmp_path: Path) -> None:
+    net = Net()
+    x = net.op("Relu", net.op("Conv", quantized_input(net), net.codes(integers(net, 4, 3, 1, 1), 0.01), out="c"))
+    net.pair(net.op("MaxPool", x, kernel_shape=[2, 2]), 0.05, U8(0), out="y")
+    graph, plan, *_ = loaded(net.model(("N", 3, 4, 4), "y"), tmp_path)
+    again = Plan.from_json(plan.to_json())
+    assert again.to_json() == plan.to_json()
+    x = net.rng.standard_normal((8, 3, 4, 4)).astype(np.float32)
+    real, integer = Simulator(graph, again).run(x)[0], lower(graph, again).run(x)
+    assert np.abs(real - integer).max() < 0.051

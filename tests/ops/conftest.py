@@ -99,13 +99,16 @@ def derived_steps(case: Lowered) -> Callable[[ir.Node, QuantParams], float]:
             assert producer is not None
             return steps(producer, y, float_operator(node).contract(node).clamp or clamp)
         params = case.plan.params(str(x.name))
-        operators = [n.operator for n in case.program.nodes if n.name.startswith(str(node.name))]
+        operators = [n.operator for n in case.program.nodes if f"{n.name}.".startswith(f"{node.name}.")]
         if node.op_type in ("Softmax", "LogSoftmax"):
             return 2.0  # within one step before the rounding of both sides
         if norm := next((o for o in operators if isinstance(o, LayerNorm)), None):
             # The rounding of both sides; normalized values, gains and bias are each rounded by half a unit before.
             units = np.abs(norm.gain.astype(float)).max() + np.sqrt(norm.gain.size) * 2.0**norm.precision + 1
             return 2.0 + float(norm.requantize.real) * units / 2
+        if node.op_type == "ReduceMean":  # a mean that is 0 but for the rounding of float32
+            noise = 2.0**-22 * float(np.abs(params.range).max()) / float(y.scale) if params else 0.0
+            return 2.0 + noise
         if params is None or params.type.bits <= 8:
             return 1.0
         if any(isinstance(o, Lut) for o in operators):

@@ -42,7 +42,9 @@ def _from_reader(known: Known, value: ir.Value) -> None:
         return
     if isinstance(contract.output, Same) and reader.inputs[contract.output.index] is not value:
         return
-    if not known.leads_to(result, value):
+    if value.is_graph_input():
+        known.add(value, Source.OWN, f"as the file says of what {reader.name} makes of it", known.params(result))
+    elif not known.leads_to(result, value):
         why = f"only {reader.name} reads it, which keeps the integers of its input"
         known.add(value, Source.SHARED, why, of=result)
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from intaglio.errors import UnsupportedOperatorError
 from intaglio.graph.access import attribute, constant, input_value, rank, shape
 from intaglio.ops.contract import Contract, Own, Role, Same
+from intaglio.ops.layout import reshaped
 from intaglio.ops.operator import FloatOperator, Lowering
 from intaglio.program.operators.gather import Gather
 from intaglio.program.operators.pad import Pad as IntegerPad
@@ -64,13 +65,14 @@ class Reshape(FloatOperator):
 
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:
-        """One `reshape` of the natural order."""
+        """One `reshape`, in the order that the input has wherever the axes that merge lie side by side in it."""
         source, value = node.inputs[0], node.outputs[0]
-        x = to.operand(source, axes=tuple(range(rank(source))))
-        size = shape(value)
-        leads = bool(size) and size[0] == shape(source)[0] if source is not None and shape(source) else False
-        target = (to.leading(size[0]), *size[1:]) if leads else size
-        to.emit(node, IntegerReshape(to=target), [x], value, tuple(range(len(size))))
+        needed, axes = reshaped(to.operand(source).axes, shape(source), shape(value))
+        x = to.operand(source, axes=needed)
+        size = [shape(value)[axis] for axis in axes]
+        if axes[:1] == (0,) and needed[:1] == (0,) and shape(source)[0] == size[0]:
+            size[0] = to.leading(size[0])
+        to.emit(node, IntegerReshape(to=tuple(size)), [x], value, axes)
 
 
 class Transpose(FloatOperator):

@@ -60,7 +60,7 @@ class Resize(FloatOperator):
             if value is not None and constant(value) is None:
                 raise UnsupportedOperatorError(f"[Resize {node.name!r}] expected constant {what}, got a computed one")
         parts = resized_axes(node)
-        if len(parts) > 2 and (_mode(node) == "linear" or any(part.outside.any() for part in parts)):
+        if len(parts) > 2 and _mode(node) == "linear":
             raise UnsupportedOperatorError(
                 f"[Resize {node.name!r}] expected linear interpolation along at most 2 axes, got {len(parts)}; "
                 "resize one after the other"

@@ -136,12 +136,13 @@ class Simulator:
             DataError: the number of inputs or a shape does not fit.
         """
         self._check(x)
-        size = len(x[0])
-        step = chunk if self.batched else max(1, self.input_shapes[self.input_names[0]][0])
+        # Where the Graph is not batched, a sample is what its own shapes say, axis 0 included.
+        steps = [chunk if self.batched else max(1, self.input_shapes[name][0]) for name in self.input_names]
         parts: list[dict[str, Tensor]] = []
         with torch.no_grad():
-            for start in range(0, size, step):
-                batch = {n: self._tensor(a[start : start + step]) for n, a in zip(self.input_names, x, strict=True)}
+            for i in range(-(-len(x[0]) // steps[0])):
+                pieces = (a[i * step : (i + 1) * step] for a, step in zip(x, steps, strict=True))
+                batch = dict(zip(self.input_names, map(self._tensor, pieces), strict=True))
                 parts.append(self(batch, observe))
         return tuple(torch.cat([p[name] for p in parts]).cpu().numpy() for name in self.output_names)
 

@@ -59,7 +59,7 @@ class _Region:
     exits: list[ir.Value]
 
     def transpose_of(self, entry: ir.Value) -> ir.Node | None:
-        """The Transpose that an entry comes from, unless it turns what the region itself computes, in whatever order."""
+        """The Transpose that an entry comes from, unless it turns what the region itself computes."""
         node = _transpose_of(entry)
         source = None if node is None else node.inputs[0]
         return None if source is None or source.producer() in self.nodes else node
