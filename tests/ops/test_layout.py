@@ -104,9 +104,26 @@ def sequence(b: Build) -> str:
     return str(b("MatMul", x, normal(8, 5)))
 
 
+def patches(b: Build) -> str:
+    """The front of a vision transformer: an image becomes a sequence of its pixels."""
+    x = b("Conv", "x", normal(8, 3, 2, 2), strides=[2, 2])
+    x = b("Transpose", b("Reshape", x, ints(0, 8, 12)), perm=[0, 2, 1])
+    x = b("Add", x, normal(1, 12, 8))
+    x = b("Gelu", b("MatMul", b("LayerNormalization", x, normal(8), normal(8)), normal(8, 6)))
+    return str(b("ReduceMean", x, ints(1), keepdims=0))
+
+
+def shuffled(b: Build) -> str:
+    """Channels of two groups in turn: one transposition that nothing can spare."""
+    x = b("Reshape", b("Conv", "x", normal(8, 3, 3, 3)), ints(0, 2, 4, 6, 4))
+    x = b("Reshape", b("Transpose", x, perm=[0, 2, 1, 3, 4]), ints(0, 8, 6, 4))
+    return str(b("Flatten", b("GlobalAveragePool", b("Conv", x, normal(4, 4, 1, 1), group=2))))
+
+
 # A network, and how often its data is transposed: once where an image enters with its channels first.
 NETWORKS = {
     residual_network: 1, flattened_image: 1, squeeze_and_excite: 1, halves: 1, upsampled: 1, keras: 0, sequence: 1,
+    patches: 1, shuffled: 2,
 }  # fmt: skip
 
 
