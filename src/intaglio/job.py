@@ -102,6 +102,8 @@ def quantize_job(
     (folder / "summary.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
     if show is not None:
         show_facts(facts, show)
+        for sentence in quantized.history[len(graph.history) :]:
+            print(sentence, file=show)
     return summary
 
 

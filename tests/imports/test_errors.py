@@ -59,6 +59,13 @@ def computing_with_codes(net: Net) -> str:
     return net.op("DequantizeLinear", net.op("Abs", codes, out="a"), np.float32(0.1), S8(0), out="y")
 
 
+def codes_of_two_grids(net: Net) -> str:
+    first = net.op("QuantizeLinear", "x", np.float32(0.1), S8(0))
+    second = net.op("QuantizeLinear", "x", np.float32(0.2), S8(0))
+    joined = net.op("Concat", first, second, out="j", axis=1)
+    return net.op("DequantizeLinear", joined, np.float32(0.1), S8(0), out="y")
+
+
 def channels_meet(net: Net) -> str:
     x = net.op("Conv", net.pair("x", 0.1, S8(0)), weight(net, 3, 3, 1, 1), out="c")
     scale = np.array([0.1, 0.2, 0.3], np.float32)
@@ -99,6 +106,7 @@ def unknown_operator(net: Net) -> str:
             r"expected to read '.*' as it was written \(int8, scale 0.1, zero point 0\), got int8, scale 0.2",
         ),
         (computing_with_codes, r"\[Abs 'n_a'\] expected real numbers, or codes on one grid to be moved"),
+        (codes_of_two_grids, r"\[Concat 'n_j'\] expected real numbers, or codes on one grid to be moved"),
         (channels_meet, "value 'c': expected one scale for a computed value, got 3; quantize activations per tensor"),
         (scales_along_inputs, r"\[Conv 'n_c'\] weight '.*': expected scales per output channel \(axis 0\).* axis 1"),
         (operand_per_channel, r"\[Mul 'n_m'\] constant '.*': expected one scale, got 3"),

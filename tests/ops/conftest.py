@@ -24,7 +24,7 @@ from intaglio.plan import Plan, Source, place
 from intaglio.program import Program
 from intaglio.program.operators.layer_norm import LayerNorm
 from intaglio.program.operators.lut import Lut
-from intaglio.targets import load_target
+from intaglio.targets import Target, load_target
 
 torch.set_num_threads(1)
 
@@ -81,7 +81,7 @@ def model(
     return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)], ir_version=10)
 
 
-def lowered(graph: Graph, target: str, data: Mapping[str, Array], **options: Any) -> Lowered:
+def lowered(graph: Graph, target: str | Target, data: Mapping[str, Array], **options: Any) -> Lowered:
     """Place, calibrate with min-max and lower."""
     plan = place(graph, load_target(target), **options)
     x = {str(v.name): np.asarray(data[str(v.name)], np.float32) for v in graph.inputs}

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import onnx_ir as ir
 import torch
 from torch import Tensor
 
+from intaglio.errors import LoweringError
 from intaglio.graph.access import attribute, rank
-from intaglio.number import Rule
+from intaglio.number import QuantParams, Rule
 from intaglio.ops.contract import Contract, Fixed, Role
 from intaglio.ops.layout import ending_with
-from intaglio.ops.operator import FloatOperator, Lowering
+from intaglio.ops.operator import FloatOperator, Lowering, Placed
 from intaglio.program import Operator
 from intaglio.program.operators.log_softmax import LogSoftmax as IntegerLogSoftmax
 from intaglio.program.operators.softmax import Softmax as IntegerSoftmax
@@ -36,15 +39,21 @@ class Softmax(FloatOperator):
 
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:
-        """One `softmax` or `log_softmax` along the last axis in memory; TFLite's own where the rule is TFLite's."""
+        """One `softmax` or `log_softmax` along the last axis in memory."""
         value = node.inputs[0]
         axis = attribute(node, "axis", -1) % rank(value)
         x = to.operand(value, axes=ending_with(to.operand(value).axes, (axis,)))
         y = to.result(node).params
         if node.op_type == "LogSoftmax":
             operator: Operator = IntegerLogSoftmax.from_real(x.quant, y, rule=to.rule)
-        elif to.rule is Rule.TFLITE and x.type.bits == 8 and x.shape[-1] < 4096:
-            operator = SoftmaxTflite.from_real(x.quant, y)
         else:
-            operator = IntegerSoftmax.from_real(x.quant, y)
+            operator = _softmax(x, y, to.rule)
         to.emit(node, operator, [x], node.outputs[0], x.axes)
+
+
+def _softmax(x: Placed, y: QuantParams, rule: Rule) -> Operator:
+    """TFLite's own where the rule is TFLite's and it is defined: 8 bits, usual scales, not too many elements."""
+    if rule is Rule.TFLITE and x.shape[-1] < 4096:
+        with suppress(LoweringError):
+            return SoftmaxTflite.from_real(x.quant, y)
+    return IntegerSoftmax.from_real(x.quant, y)

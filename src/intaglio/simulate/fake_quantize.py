@@ -9,7 +9,7 @@ from intaglio.number import QuantParams
 
 
 class FakeQuantize:
-    """`scale * clamp(round_half_even(x / scale), qmin - z, qmax - z)`, the straight-through estimator behind it.
+    """`scale * clamp(round(x / scale), qmin - z, qmax - z)`, the straight-through estimator behind it.
 
     It divides, as the integer program's input does (torch's own fake quantization multiplies by a reciprocal, which
     differs in ties). The gradient passes inside the range and is zero outside it.
@@ -18,10 +18,15 @@ class FakeQuantize:
         params: the grid.
         shape: of the tensor; its axis 0 may be longer at run time where the parameters are per tensor.
         device: where the tensors live.
+        ties_up: round ties up, as requantization does, instead of to even, as quantization of inputs and weights does.
+            With power-of-two scales ties are frequent.
     Source: Jacob et al. 2018, arXiv:1712.05877, section 3; Bengio et al. 2013, arXiv:1308.3432 (straight-through).
     """
 
-    def __init__(self, params: QuantParams, shape: tuple[int, ...], device: torch.device) -> None:
+    def __init__(
+        self, params: QuantParams, shape: tuple[int, ...], device: torch.device, *, ties_up: bool = False
+    ) -> None:
+        self.ties_up = ties_up
         expand = params.granularity.expand
         zero_point = expand(params.zero_point, shape)
         self.scale = torch.as_tensor(expand(params.scale, shape).copy(), device=device)
@@ -35,7 +40,10 @@ class FakeQuantize:
     def __call__(self, x: Tensor) -> Tensor:
         """Shape and device of x."""
         steps = x / self.scale
-        steps = steps + (steps.round() - steps).detach() if steps.requires_grad else steps.round_()
+        if steps.requires_grad:
+            steps = steps + ((steps + 0.5).floor() - steps if self.ties_up else steps.round() - steps).detach()
+        else:
+            steps = steps.add_(0.5).floor_() if self.ties_up else steps.round_()
         if self.bounds is not None:
             return (
                 steps.clamp(*self.bounds) * self.scale

@@ -13,7 +13,7 @@ from torch import Tensor
 from intaglio.errors import DataError
 from intaglio.graph import Graph
 from intaglio.graph.access import constant, shape
-from intaglio.number import INT32, QuantParams
+from intaglio.number import INT32, QuantParams, Rule
 from intaglio.ops import Same, float_operator
 from intaglio.plan import Plan, Source
 from intaglio.simulate.fake_quantize import FakeQuantize
@@ -65,7 +65,8 @@ class Simulator:
             if params is None or plan is None:
                 continue
             if plan[name].source is not Source.SHARED or self._computes(value.producer()):
-                self.round[name] = FakeQuantize(params, shape(value), self.device)
+                ties_up = value.producer() is not None and plan.rule is not Rule.TFLITE
+                self.round[name] = FakeQuantize(params, shape(value), self.device, ties_up=ties_up)
         self.last_use = self._last_uses()
 
     def _params(self, name: str, only: Callable[[str], bool] | None) -> QuantParams | None:
