@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import onnx_ir as ir
+
 from intaglio.errors import LoweringError, UnsupportedOperatorError
 from intaglio.graph import Graph
-from intaglio.ops import Role, float_operator
+from intaglio.ops import Role, Same, float_operator
 from intaglio.plan import Plan, Source
 
 NARROW_BITS, WIDE_BITS = 31, 47  # signed int32; 48 bits leave room for the 15-bit multiplier of wide accumulators
@@ -57,4 +59,18 @@ def blockers(graph: Graph, plan: Plan) -> list[str]:
                 found.append(f"{where} value {name!r} has no representation in the Plan")
             elif plan.root(name).source not in (Source.FUSED, Source.PLAIN) and plan.params(name) is None:
                 found.append(f"{where} value {name!r} has no parameters: calibrate first")
+        if isinstance(contract.output, Same) and not found:
+            found.extend(_mislabelled(node, contract.output.index, plan))
     return found
+
+
+def _mislabelled(node: ir.Node, index: int, plan: Plan) -> list[str]:
+    """An operator that only moves integers cannot bring them onto another grid."""
+    source = node.inputs[index]
+    want = plan.params(str(source.name)) if source is not None and str(source.name) in plan.values else None
+    return [
+        f"[{node.op_type} {node.name!r}] moves integers, but the Plan gives value {output.name!r} other parameters "
+        f"than its input {source and source.name!r}; let it share them"
+        for output in node.outputs
+        if output.name and want is not None and plan.params(str(output.name)) not in (None, want)
+    ]
