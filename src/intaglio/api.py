@@ -23,7 +23,7 @@ from intaglio.targets import Target, load_target
 __all__ = ["Quantized", "evaluate", "load", "load_quantized", "quantize"]
 
 DEFAULT_SAMPLES = 512
-RECOVERY_SAMPLES = 96
+RECOVERY_SAMPLES = 48
 
 
 def quantize(

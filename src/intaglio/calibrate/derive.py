@@ -152,7 +152,8 @@ def _fit_weight(layer: Layer) -> None:
         which = np.flatnonzero(changed)
         channels = "" if scale.size == 1 else f" of {_listed(which)}"
         times = np.max(raised[changed] / scale[changed])
-        note(layer.weight, f"scale{channels} raised up to {times:.3g} times so that the bias fits int32")
+        if times > 1.05:  # a corrected bias moves a raised scale once more, by nothing worth a word
+            note(layer.weight, f"scale{channels} raised up to {times:.3g} times so that the bias fits int32")
     if dead.any() and scale.size > 1:
         note(layer.weight, f"{_listed(np.flatnonzero(dead))} all zero, with a scale that suits the bias")
     if (raised != before).any():

@@ -87,7 +87,7 @@ def _mean_inputs(graph: Graph, samples: Samples) -> dict[str, Tensor]:
 
     def observe(name: str, x: Tensor) -> None:
         if name in wanted:
-            total = x.double().sum(0, keepdim=True) if simulator.batched else x.double()
+            total = x.sum(0, keepdim=True, dtype=torch.float64) if simulator.batched else x.double()
             sums[name] = sums[name] + total if name in sums else total
             counts[name] = counts.get(name, 0) + (len(x) if simulator.batched else 1)
 
