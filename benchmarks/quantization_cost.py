@@ -43,8 +43,8 @@ def write_model(path: Path) -> None:
 
 def with_intaglio(model: str, count: int, calibrator: str) -> None:
     """Load, place, calibrate."""
-    import intaglio.api  # PyTorch is loaded before the clock starts, as the other tool's runtime is
     import intaglio as ig
+    import intaglio.api  # PyTorch is loaded before the clock starts, as the other tool's runtime is
 
     data = images(count)
     begin = time.perf_counter()
