@@ -97,10 +97,9 @@ def test_data_that_hardly_differ_are_in_range(
     assert low <= high
     width = record_of(x).histogram.width  # type: ignore[union-attr]
     # The bin of the data is known to one width and the error on it to another; the search for the smallest error stops
-    # within a step. A negative c may be what the lowest code stands for, a step beyond the bound.
-    slack = 2 * width + (1 / fmt.type.qmax if name == "mse" else 1e-5) * c
-    bound, beyond = max(-low, high), -fmt.type.qmin / fmt.type.qmax if negative and fmt.type.signed else 1.0
-    assert min(abs(bound - c), abs(bound * beyond - c)) <= slack
+    # within two steps, since the lowest code of a negative c may lie a step beyond the bound.
+    step = 2 * c / (fmt.type.qmax - fmt.type.qmin)
+    assert abs(max(-low, high) - c) <= 2 * width + (2 * step if name == "mse" else 1e-5 * c)
     low, high = (a[0] for a in CALIBRATORS[name].ranges(x[np.newaxis], fmt))
     assert low <= high
     assert max(-low, high) == pytest.approx(c, rel=1e-5)
