@@ -10,6 +10,7 @@
     ├── PlanError                  a Plan that does not fit its Graph
     ├── LoweringError              a Graph and Plan that cannot become integers only
     ├── ProgramError               a Program or `.intaglio` file that is damaged or inconsistent
+    ├── CompileError               C that cannot be generated, compiled or loaded
     └── ExportError                a result that cannot be written in the asked-for form
 
 Each text says where, what was expected, what was found and what to do. Invariants of our own are `assert`s.
@@ -62,6 +63,10 @@ class LoweringError(IntaglioError):
 
 class ProgramError(IntaglioError):
     """A Program or `.intaglio` file that is damaged or inconsistent."""
+
+
+class CompileError(IntaglioError):
+    """C that cannot be generated for a machine, compiled by its tool chain, or run on this processor."""
 
 
 class ExportError(IntaglioError):

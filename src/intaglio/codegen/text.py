@@ -1,0 +1,96 @@
+"""Integers as C text: structs, arrays and names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intaglio.kernels.kernel import C_TYPES, Name, Struct
+
+
+def identifier(name: str) -> str:
+    """A C identifier made of a name."""
+    cleaned = re.sub(r"\W", "_", name, flags=re.ASCII)
+    return f"_{cleaned}" if not cleaned or cleaned[0].isdigit() else cleaned
+
+
+def comment(text: str) -> str:
+    """Text that is safe inside a C comment, on one line."""
+    printable = "".join(c if c.isprintable() else "?" for c in text)
+    return printable.replace("*/", "* /").replace("/*", "/ *").replace("??/", "?? /")
+
+
+class Constants:
+    """Collects the constant arrays and structs of a model; equal arrays are written once."""
+
+    def __init__(self, alignment: int) -> None:
+        self.alignment = alignment
+        self.lines: list[str] = []
+        self.nbytes = 0
+        self._arrays: dict[tuple[str, bytes], str] = {}
+
+    def array(self, values: NDArray[Any], name: str) -> str:
+        """Name of a constant array with these values."""
+        c_type = C_TYPES[values.dtype.str[1:]]
+        data = np.ascontiguousarray(values).tobytes()
+        known = self._arrays.get((c_type, data))
+        if known is not None:
+            return known
+        self._arrays[c_type, data] = name
+        self.nbytes += len(data)
+        self.lines.append(array_text(values, name, self.alignment))
+        return name
+
+    def struct(self, type: str, fields: Mapping[str, Any], name: str) -> str:
+        """Name of a constant struct with these members."""
+        body = self._members(fields, name)
+        self.lines.append(f"static const {type} {name} = {body};\n")
+        return name
+
+    def _members(self, fields: Mapping[str, Any], name: str) -> str:
+        members = (f".{key} = {self._value(value, f'{name}_{key}')}" for key, value in fields.items())
+        return "{" + ", ".join(members) + "}"
+
+    def _value(self, value: Any, name: str) -> str:
+        if value is None:
+            return "NULL"
+        if isinstance(value, Name):
+            return value.text
+        if isinstance(value, Struct):
+            return "&" + self.struct(value.type, value.fields, name)
+        if isinstance(value, np.ndarray):
+            return self.array(value.reshape(-1), name)
+        if isinstance(value, Mapping):
+            return self._members(value, name)
+        if isinstance(value, Sequence):
+            return "{" + ", ".join(self._value(v, f"{name}_{i}") for i, v in enumerate(value)) + "}"
+        return integer_text(int(value))
+
+
+def integer_text(value: int) -> str:
+    """An integer constant whose C type holds it; INT32_MIN and INT64_MIN have no literal of their own."""
+    if value == -(1 << 31):
+        return "INT32_MIN"
+    if value == -(1 << 63):
+        return "INT64_MIN"
+    return str(value) if -(1 << 31) < value < 1 << 31 else f"INT64_C({value})"
+
+
+def array_text(values: NDArray[Any], name: str, alignment: int) -> str:
+    """The definition of a constant array; bytes as string literals, which compilers read twenty times as fast."""
+    values = np.ascontiguousarray(values).reshape(-1)
+    c_type = C_TYPES[values.dtype.str[1:]]
+    head = f"static const _Alignas({alignment}) {c_type} {name}[{max(1, values.size)}] ="
+    if values.dtype.itemsize == 1 and values.size > 16:
+        octal = _OCTAL[values.view(np.uint8)]
+        rows = (b"".join(octal[i : i + 32].tolist()).decode() for i in range(0, values.size, 32))
+        return head + "\n" + "\n".join(f'    "{row}"' for row in rows) + ";\n"
+    rows = [", ".join(integer_text(int(v)) for v in values[i : i + 16]) for i in range(0, max(1, values.size), 16)]
+    return head + " {\n" + ",\n".join("    " + (row or "0") for row in rows) + "};\n"
+
+
+_OCTAL = np.array([f"\\{byte:03o}".encode() for byte in range(256)], dtype=object)

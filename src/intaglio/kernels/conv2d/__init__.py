@@ -1,0 +1,62 @@
+"""Kernels of `conv2d`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from intaglio.kernels.kernel import (
+    Call,
+    Kernel,
+    Source,
+    Tensor,
+    int8_codes,
+    requantize_fields,
+    scale_function,
+)
+from intaglio.program.operators.conv2d import Conv2d
+
+
+def scalar(op: Conv2d, inputs: Sequence[Tensor], y: Tensor) -> Call | None:
+    """Plain C, any parameters; one unit per output row."""
+    x = inputs[0]
+    if x.shape[0] != 1:
+        return None
+    wide = "_wide" if op.requantize.wide else ""
+    name = f"ig_conv2d_{x.short}_{y.short}_{op.requantize.rule.value}{wide}__scalar"
+    weight, zero_point = int8_codes(op.weight, op.weight_zero_point)
+    fields = {
+        "weight": weight,
+        "weight_zero_point": zero_point.reshape(-1) if zero_point.any() else None,
+        "weight_zero_point_step": int(zero_point.size > 1),
+        "bias": op.bias,
+        "requantize": requantize_fields(op.requantize),
+        "x_zero_point": op.x_zero_point,
+        "y_zero_point": op.y_zero_point,
+        "low": op.low,
+        "high": op.high,
+        "height": x.shape[1],
+        "width": x.shape[2],
+        "channels": x.shape[3],
+        "out_height": y.shape[1],
+        "out_width": y.shape[2],
+        "out_channels": y.shape[3],
+        "kernel": op.weight.shape[1:3],
+        "strides": op.strides,
+        "dilations": op.dilations,
+        "pads": op.pads[:2],
+        "groups": op.groups,
+    }
+    source = Source(
+        "conv2d/scalar.h",
+        (
+            ("IG_NAME", name),
+            ("IG_X", x.c_type),
+            ("IG_Y", y.c_type),
+            ("IG_ACC", "int64_t" if op.requantize.wide else "int32_t"),
+            ("IG_SCALE", scale_function(op.requantize)),
+        ),
+    )
+    return Call(name, (source,), "struct ig_conv2d", fields, units=y.shape[1])
+
+
+KERNELS = (Kernel("conv2d", "scalar", scalar),)

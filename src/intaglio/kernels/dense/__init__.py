@@ -1,0 +1,52 @@
+"""Kernels of `dense`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from intaglio.kernels.kernel import (
+    Call,
+    Kernel,
+    Source,
+    Tensor,
+    int8_codes,
+    requantize_fields,
+    scale_function,
+)
+from intaglio.program.operators.dense import Dense
+
+
+def scalar(op: Dense, inputs: Sequence[Tensor], y: Tensor) -> Call | None:
+    """Plain C, any parameters; one unit per output channel."""
+    x = inputs[0]
+    wide = "_wide" if op.requantize.wide else ""
+    name = f"ig_dense_{x.short}_{y.short}_{op.requantize.rule.value}{wide}__scalar"
+    weight, zero_point = int8_codes(op.weight, op.weight_zero_point)
+    fields = {
+        "weight": weight,
+        "weight_zero_point": zero_point.reshape(-1) if zero_point.any() else None,
+        "weight_zero_point_step": int(zero_point.size > 1),
+        "bias": op.bias,
+        "requantize": requantize_fields(op.requantize),
+        "x_zero_point": op.x_zero_point,
+        "y_zero_point": op.y_zero_point,
+        "low": op.low,
+        "high": op.high,
+        "rows": x.size // x.shape[-1],
+        "depth": x.shape[-1],
+        "out_channels": y.shape[-1],
+    }
+    source = Source(
+        "dense/scalar.h",
+        (
+            ("IG_NAME", name),
+            ("IG_X", x.c_type),
+            ("IG_Y", y.c_type),
+            ("IG_ACC", "int64_t" if op.requantize.wide else "int32_t"),
+            ("IG_SCALE", scale_function(op.requantize)),
+        ),
+    )
+    return Call(name, (source,), "struct ig_dense", fields, units=y.shape[-1])
+
+
+KERNELS = (Kernel("dense", "scalar", scalar),)
