@@ -30,7 +30,8 @@ MAY_IMPORT = {  # room: the rooms it may import; what those may import is allowe
     "train": "calibrate lower",
     "search": "recover",
     "export": "lower codegen",
-    "measure": "simulate program data",
+    "measure": "simulate program data codegen",
+    "bench": "codegen frontends simulate report",
     "report": "search train export frontends measure",
     "zoo": "",
     "data": "errors progress",
@@ -38,10 +39,10 @@ MAY_IMPORT = {  # room: the rooms it may import; what those may import is allowe
     "quantized": "report",
     "api": "quantized imports zoo data",
     "job": "api",
-    "cli": "job",
+    "cli": "job bench",
     "demo": "cli __init__",
     "__main__": "cli",
-    "__init__": "api",
+    "__init__": "api codegen",
 }
 COMMON = {"errors", "number", "progress"}  # open to every room that does not lie beneath them
 INTEGER_SIDE = {"errors", "number", "program", "codegen", "kernels"}
@@ -115,7 +116,17 @@ def test_import_intaglio_loads_neither_torch_nor_onnx() -> None:
     )
 
 
-@pytest.mark.parametrize("module", ["intaglio.errors", "intaglio.number", "intaglio.program", "intaglio.data"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "intaglio.errors",
+        "intaglio.number",
+        "intaglio.program",
+        "intaglio.data",
+        "intaglio.codegen.native",
+        "intaglio.cli.bench_command",
+    ],
+)
 def test_core_needs_only_numpy_and_safetensors(module: str) -> None:
     run_python(
         "import sys\n"

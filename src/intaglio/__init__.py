@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from intaglio.api import Quantized, evaluate, load, load_quantized, quantize
+    from intaglio.codegen.native import NativeProgram, compile
     from intaglio.errors import IntaglioError
     from intaglio.graph import Graph
     from intaglio.plan import Plan
@@ -21,9 +22,11 @@ __version__ = "0.1.0"
 _HOMES = {
     "Graph": "intaglio.graph",
     "IntaglioError": "intaglio.errors",
+    "NativeProgram": "intaglio.codegen.native",
     "Plan": "intaglio.plan",
     "Program": "intaglio.program",
     "Quantized": "intaglio.api",
+    "compile": "intaglio.codegen.native",
     "evaluate": "intaglio.measure.run",
     "load": "intaglio.api",
     "load_program": "intaglio.program",
@@ -34,9 +37,11 @@ _HOMES = {
 __all__ = [
     "Graph",
     "IntaglioError",
+    "NativeProgram",
     "Plan",
     "Program",
     "Quantized",
+    "compile",
     "evaluate",
     "load",
     "load_program",

@@ -118,6 +118,27 @@ def test_inspect_a_program_and_a_network(made, capsys):
     assert main(["inspect", str(made.model)]) == 0
 
 
+def test_inspect_draws_the_arena(made, tmp_path, capsys):
+    for machine in ("portable", "cortex-m4"):
+        svg = tmp_path / f"{machine}.svg"
+        facts = run_json(capsys, "inspect", made.program, "--machine", machine, "--arena", svg, "--json")
+        assert facts["arena"]["machine"] == machine
+        assert 0 < facts["arena"]["lower_bound"] <= facts["arena"]["bytes"]
+        assert facts["arena"]["constant_bytes"] > 0
+        assert svg.read_text().startswith("<svg")
+    assert main(["inspect", str(made.program), "--machine", "portable"]) == 0
+    assert "arena on portable" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(["--machine", "pdp-11"], "machine: expected one of"), (["--arena", "no/such/folder/a.svg"], "cannot be written")],
+)
+def test_inspect_says_what_is_wrong_with_machine_or_file(made, capsys, arguments, words):
+    assert main(["inspect", str(made.program), *arguments]) == 1
+    assert words in capsys.readouterr().err
+
+
 def test_inspect_shows_the_price_of_asymmetric_weights(made, tmp_path, capsys):
     argv = ["quantize", made.model, "--data", made.data, "-o", tmp_path, "--target", "uint8-asymmetric"]
     assert main([str(a) for a in argv]) == 0

@@ -14,6 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from intaglio import __version__
+from intaglio.codegen.emulate import Runner, find_runner
+from intaglio.codegen.machine import MACHINES, machine
+from intaglio.codegen.toolchain import find_compiler
+from intaglio.errors import CompileError
 from intaglio.report.tables import print_table
 
 PACKAGES = {
@@ -31,6 +35,7 @@ PACKAGES = {
     "onnxruntime": "peers",
     "openvino": "peers",
     "ai-edge-litert": "peers",
+    "ziglang": "compiler",
 }
 COMPILERS = ("gcc", "clang", "aarch64-linux-gnu-gcc", "arm-none-eabi-gcc")
 EMULATORS = ("qemu-aarch64", "qemu-aarch64-static", "qemu-system-arm")
@@ -61,11 +66,16 @@ def run(args: argparse.Namespace) -> int:
     rows = [(name, extra, facts["packages"][name] or "not installed") for name, extra in PACKAGES.items()]
     print_table("packages", ("package", "for", "version"), rows)
     print_table(
+        "machines (for `intaglio compile`)",
+        ("machine", "compiler", "self-tests"),
+        [(name, m["compiler"] or "none found", m["runs"]) for name, m in facts["machines"].items()],
+    )
+    print_table(
         "tools", ("tool", "version"), [(name, version or "not found") for name, version in facts["tools"].items()]
     )
     print("instruction sets: " + (", ".join(facts["instruction_sets"]) or "none known"))
     print("GPU: " + (facts["gpu"] or "none that PyTorch sees"))
-    missing = sorted({PACKAGES[n] for n, v in facts["packages"].items() if v is None} - {"peers"})
+    missing = sorted({PACKAGES[n] for n, v in facts["packages"].items() if v is None} - {"peers", "compiler"})
     if missing:
         print(f"to quantize, not only to run programs: pip install 'intaglio[{','.join(missing)}]'")
     return 0
@@ -79,10 +89,22 @@ def look() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "processors": os.cpu_count(),
         "packages": {name: _version(name) for name in PACKAGES},
-        "tools": {name: _tool(name) for name in (os.environ.get("CC", "cc"), *COMPILERS, *EMULATORS)},
+        "machines": {name: _machine(name) for name in ("host", *MACHINES)},
+        "tools": {name: _tool(name) for name in (os.environ.get("CC") or "cc", *COMPILERS, *EMULATORS)},
         "instruction_sets": [label for flag, label in INSTRUCTION_SETS.items() if flag in _flags()],
         "gpu": _gpu(),
     }
+
+
+def _machine(name: str) -> dict[str, str | None]:
+    """Which compiler reaches a machine, and how what it builds runs here."""
+    target = machine(name)
+    try:
+        compiler = find_compiler(target).text
+    except CompileError:
+        compiler = None
+    runner = find_runner(target)
+    return {"compiler": compiler, "runs": runner.where if isinstance(runner, Runner) else f"not here: {runner}"}
 
 
 def _version(package: str) -> str | None:

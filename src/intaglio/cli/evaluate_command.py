@@ -14,7 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help=MODEL + "; an ONNX file with quantizers is simulated")
     parser.add_argument("--data", required=True, help="labelled data")
     parser.add_argument("--metric", choices=list(METRICS), default="top1", help="default: %(default)s")
-    parser.add_argument("--engine", choices=["float", "simulate", "reference"], help="default: what fits the model")
+    parser.add_argument(
+        "--engine", choices=["float", "simulate", "reference", "native"], help="default: what fits the model"
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="at most this many samples")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     add_model_options(parser)

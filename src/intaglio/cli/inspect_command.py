@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from intaglio.cli.models import MODEL, add_model_options, load_any
+from intaglio.codegen.build import plan
+from intaglio.codegen.machine import machine as find_machine
+from intaglio.codegen.picture import describe_arena, summary, text_picture
+from intaglio.codegen.svg import svg_picture
+from intaglio.errors import ExportError
 from intaglio.program import Program
 from intaglio.report.tables import print_table
 
@@ -21,6 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--target", default="cpu-int8", help="for a float model: place it for this target (default: %(default)s)"
     )
+    parser.add_argument(
+        "--machine", default="host", help="for a program: plan its memory for this machine (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--arena", type=Path, metavar="FILE.svg", help="for a program: write a picture of its memory over time"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     add_model_options(parser)
 
@@ -28,7 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Load, describe, print."""
     model = load_any(args, args.model)
-    facts = describe_program(model) if isinstance(model, Program) else describe_graph(model, args.target)
+    if isinstance(model, Program):
+        facts = describe_program(model)
+        facts["arena"] = describe_arena(plan(model, find_machine(args.machine)))
+        if args.arena is not None:
+            _write(args.arena, svg_picture(facts["arena"], Path(args.model).stem))
+    else:
+        facts = describe_graph(model, args.target)
     if args.json:
         print(json.dumps(facts))
     elif isinstance(model, Program):
@@ -36,6 +55,13 @@ def run(args: argparse.Namespace) -> int:
     else:
         _show_graph(args.model, facts)
     return 0
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ExportError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def describe_program(program: Program) -> dict[str, Any]:
@@ -127,6 +153,8 @@ def _show_program(name: str, facts: dict[str, Any]) -> None:
         for o in facts["operators"]
     ]
     print_table("operators", ("node", "operator", "output", "type", "MAC", "z_w input sums", "in the bias"), rows)
+    print(summary(facts["arena"]))
+    print(text_picture(facts["arena"], width=min(shutil.get_terminal_size().columns, 120)))
 
 
 def _show_graph(name: str, facts: dict[str, Any]) -> None:

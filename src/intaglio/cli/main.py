@@ -13,10 +13,12 @@ from intaglio.errors import IntaglioError
 
 COMMANDS = {
     "quantize": "quantize a trained float network and measure the integer program",
+    "compile": "write a program as C for a machine, build it and test it",
     "run": "run a program on inputs",
     "evaluate": "measure the accuracy of a model or program on data",
     "compare": "compare two stages layer by layer",
     "inspect": "show operators, coverage and reasons, and the cost of each term",
+    "bench": "time a program beside other engines, and its steps",
     "targets": "list the hardware descriptions",
     "doctor": "show what is installed and what this machine can do",
 }

@@ -6,12 +6,15 @@ import argparse
 import contextlib
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from intaglio.errors import DataError, ExportError
-from intaglio.program import load_program
+from intaglio.program import Program, load_program
+
+if TYPE_CHECKING:
+    from intaglio.codegen.native import NativeProgram
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,21 +30,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--integers", action="store_true", help="inputs and outputs are integers on the program's own grids"
     )
     parser.add_argument(
-        "--engine", choices=["reference"], default="reference", help="what runs it (default: %(default)s)"
+        "--engine",
+        choices=["reference", "native"],
+        default="reference",
+        help="what runs it: the interpreter, or C compiled for this processor (default: %(default)s)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Load, run, write."""
     program = load_program(args.program)
-    inputs = _read(Path(args.input), program.inputs)
-    y = program.run_int(inputs) if args.integers else program.run(inputs)
+    inputs = read_inputs(Path(args.input), program.inputs)
+    engine = program if args.engine == "reference" else _compiled(program)
+    y = engine.run_int(inputs) if args.integers else engine.run(inputs)
     outputs = y if isinstance(y, tuple) else (y,)
     _write(Path(args.output), dict(zip(program.outputs, outputs, strict=True)))
     return 0
 
 
-def _read(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
+def _compiled(program: Program) -> NativeProgram:
+    from intaglio.codegen.native import compile
+
+    return compile(program, directory=None)
+
+
+def read_inputs(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
+    """Arrays by input name, from .npy or .npz.
+
+    Raises:
+        DataError: the file cannot be read, or has one array where the program has several inputs.
+    """
     try:
         data = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
 from pathlib import Path
 
 from intaglio.codegen import emit
+from intaglio.codegen.check import verify_arena
+from intaglio.codegen.lifetimes import Memory, plan_memory
 from intaglio.codegen.machine import Machine
-from intaglio.codegen.memory import Buffer, place
-from intaglio.codegen.steps import Step, plan_steps, view_roots
+from intaglio.codegen.steps import plan_steps
+from intaglio.codegen.views import find_views, separate_outputs
 from intaglio.program import Program
 
 
@@ -23,42 +25,28 @@ def generate(program: Program, machine: Machine, prefix: str = "model", threads:
     Raises:
         CompileError: an operator has no kernel.
     """
-    model = plan(program, machine, prefix, threads)
-    files = {f"{prefix}.h": emit.header(model), f"{prefix}.c": emit.source(model)}
-    files.update({f"kernels/{path}": text for path, text in emit.kernel_files(model.steps).items()})
+    return model_files(plan(program, machine, prefix, threads))
+
+
+def model_files(model: emit.Model) -> dict[str, str]:
+    """The files of a planned model: path in its folder, text."""
+    files = {f"{model.prefix}.h": emit.header(model), f"{model.prefix}.c": emit.source(model)}
+    files.update({f"kernels/{path}": text for path, text in emit.kernel_files(model).items()})
     return files
 
 
 def plan(program: Program, machine: Machine, prefix: str = "model", threads: int = 1) -> emit.Model:
     """Steps and memory of a Program on a machine."""
     program.verify()
-    steps = plan_steps(program, machine.isas)
-    roots = view_roots(program)
-    buffers = _buffers(program, steps, roots, threads)
-    return emit.Model(program, prefix, machine, tuple(steps), roots, place(buffers, machine.alignment))
-
-
-def _buffers(program: Program, steps: Sequence[Step], roots: dict[str, str], threads: int) -> list[Buffer]:
-    first: dict[str, int] = {}
-    last: dict[str, int] = {}
-    for i, step in enumerate(steps):
-        first.setdefault(step.output, i)
-        for name in (*step.inputs, step.output):
-            last[name] = i
-    outside = {*program.inputs, *program.constants, *program.outputs}
-    buffers = []
-    for name, start in first.items():
-        if name not in outside:
-            info = program.tensors[name]
-            nbytes = info.type.dtype.itemsize
-            for size in info.shape:
-                nbytes *= size
-            buffers.append(Buffer(name, nbytes, start, last[name]))
-    for i, step in enumerate(steps):
-        if step.call.scratch:
-            parts = max(1, min(threads, step.call.units, step.call.split))
-            buffers.append(Buffer(f"scratch {i}", -(-step.call.scratch // 64) * 64 * parts, i, i))
-    return buffers
+    program = separate_outputs(program)
+    layout = find_views(program)
+    shared = Counter(region.root for region in layout.regions.values())
+    whole = {name for name, region in layout.regions.items() if region.root == name and shared[name] == 1}
+    steps = plan_steps(program, layout.views, machine.isas, whole)
+    memory = Memory(program, layout, machine.alignment, threads, bare=not machine.threads)
+    steps, arena, schedule = plan_memory(memory, steps)
+    verify_arena(memory, steps, arena)
+    return emit.Model(program, prefix, machine, tuple(steps), layout, arena, schedule)
 
 
 def write(files: dict[str, str], directory: Path) -> None:

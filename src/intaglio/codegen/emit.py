@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from intaglio.codegen.machine import INSTRUCTION_SETS, Machine
 from intaglio.codegen.memory import Arena
+from intaglio.codegen.schedule import Schedule
 from intaglio.codegen.steps import Step, tensor
-from intaglio.codegen.text import Constants, comment, identifier
+from intaglio.codegen.text import LONG_STRINGS, Constants, comment, identifier
+from intaglio.codegen.views import Layout
 from intaglio.kernels.kernel import ROOT, Source
 from intaglio.program import Program, TensorInfo
 
+CPUID = "isa/cpuid.h"
+_INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
 WRITTEN_BY = "Written by Intaglio; do not edit. Integers only: the same ones on every processor."
 
 
@@ -25,7 +30,8 @@ class Model:
         prefix: of every public name; a C identifier.
         machine: what it is for.
         steps: in order.
-        roots: tensors that are views, and of what.
+        layout: which tensors are parts of others.
+        schedule: how the order of steps was found.
         arena: offsets of the tensors in between, and of `scratch <step>`.
         tasks: how many threads a step is worth at most, by step.
     """
@@ -34,8 +40,9 @@ class Model:
     prefix: str
     machine: Machine
     steps: tuple[Step, ...]
-    roots: dict[str, str]
+    layout: Layout
     arena: Arena
+    schedule: Schedule
 
     @property
     def macro(self) -> str:
@@ -106,7 +113,7 @@ extern "C" {{
 #define {m}_INPUTS {len(inputs)}
 #define {m}_OUTPUTS {len(outputs)}
 #define {m}_STEPS {len(model.steps)}
-
+{_places(model)}
 enum {p}_status {{
     {m}_OK = 0,
     {m}_NULL_POINTER = 1,     /* an input, an output or the arena is NULL */
@@ -154,7 +161,8 @@ def source(model: Model) -> str:
     sizes_out = ", ".join(str(tensor(program, t.name).nbytes) for t in outputs)
     threads = model.machine.threads
     if threads:
-        loop = f"""        const int32_t parts = host && host->threads < steps[i].parts ? host->threads : steps[i].parts;
+        loop = """        const int32_t most = steps[i].parts;
+        const int32_t parts = host && host->threads < most ? host->threads : most;
         if (host && parts > 1)
             host->parallel(host->user, steps[i].run, &frame, parts);
         else
@@ -173,6 +181,7 @@ def source(model: Model) -> str:
     return f"""/* {WRITTEN_BY} */
 #include "{p}.h"
 
+{LONG_STRINGS}
 {_processor(model)}
 struct frame {{
     const void *const *inputs;
@@ -228,16 +237,29 @@ int {p}_run({arguments})
 """
 
 
-def kernel_files(steps: Iterable[Step]) -> dict[str, str]:
+def kernel_files(model: Model) -> dict[str, str]:
     """The templates that the steps use, and what those include: path below `kernels/`, text."""
     files: dict[str, str] = {}
-    waiting = [source.header for source in _sources(steps)]
+    waiting = [source.header for source in _sources(model.steps)]
+    if any(INSTRUCTION_SETS[isa].cpuid for isa in model.machine.isas):
+        waiting.append(CPUID)
     while waiting:
         path = waiting.pop()
         if path not in files:
-            files[path] = (ROOT / path).read_text()
-            waiting += re.findall(r'^#include "([^"]+)"', files[path], re.MULTILINE)
+            text = (ROOT / path).read_text()
+            waiting += _INCLUDE.findall(text)
+            files[path] = _with_relative_includes(text, path)
     return files
+
+
+def _with_relative_includes(text: str, path: str) -> str:
+    """Includes relative to the file itself, so that no compiler needs to be told where the kernels are."""
+    folder = posixpath.dirname(path)
+
+    def relative(match: re.Match[str]) -> str:
+        return f'#include "{posixpath.relpath(match[1], folder)}"'
+
+    return _INCLUDE.sub(relative, text)
 
 
 def _step(model: Model, i: int, step: Step, constants: Constants, addresses: dict[str, str]) -> str:
@@ -252,15 +274,24 @@ def _step(model: Model, i: int, step: Step, constants: Constants, addresses: dic
     if call.scratch:
         at = f"f->arena + {model.arena.offsets[scratch]} + (size_t)task * {_up(call.scratch)}"
     shapes = " x ".join(str(model.program.tensors[name].shape) for name in step.inputs)
+    begin = f"{call.function}(&{params}, {', '.join(inputs)}, {output}, {at}"
+    run = f"    {begin}, begin, end);"
+    if i in model.arena.backward:  # the output follows the input through the same memory, last row first
+        run = f"    for (int32_t unit = end; unit-- > begin;)\n        {begin}, unit, unit + 1);"
+    if model.machine.threads:
+        part = f"""    const int32_t begin = (int32_t)((int64_t){call.units} * task / tasks);
+    const int32_t end = (int32_t)((int64_t){call.units} * (task + 1) / tasks);
+    (void)f;"""
+    else:  # small processors have no division
+        part = f"""    const int32_t begin = 0, end = {call.units};
+    (void)f, (void)task, (void)tasks;"""
     return f"""
 /* {i}: {comment(step.kind)}, {comment(step.name)}: {shapes} to {model.program.tensors[step.output].shape} */
 static void step_{i}(const void *frame, int32_t task, int32_t tasks)
 {{
     const struct frame *f = frame;
-    const int32_t begin = (int32_t)((int64_t){call.units} * task / tasks);
-    const int32_t end = (int32_t)((int64_t){call.units} * (task + 1) / tasks);
-    (void)f;
-    {call.function}(&{params}, {", ".join(inputs)}, {output}, {at}, begin, end);
+{part}
+{run}
 }}
 """
 
@@ -268,17 +299,18 @@ static void step_{i}(const void *frame, int32_t task, int32_t tasks)
 def _addresses(model: Model, constants: Constants) -> dict[str, str]:
     """The C expression of every tensor's address."""
     program = model.program
-    found = {name: f"(const void *)f->inputs[{i}]" for i, name in enumerate(program.inputs)}
-    for name, values in program.constants.items():
-        if any(name in step.inputs for step in model.steps):
-            found[name] = constants.array(values, f"c_{identifier(name)}")
-    for name, offset in model.arena.offsets.items():
-        found.setdefault(name, f"(const void *)(f->arena + {offset})")
-    for i, name in enumerate(program.outputs):
-        found[name] = f"(const void *)f->outputs[{i}]"
-    for name, root in model.roots.items():
-        if root in found:
-            found.setdefault(name, found[root])
+    bases = {name: f"(const unsigned char *)f->inputs[{i}]" for i, name in enumerate(program.inputs)}
+    bases.update({name: f"(unsigned char *)f->outputs[{i}]" for i, name in enumerate(program.outputs)})
+    found = {}
+    for name in dict.fromkeys(name for step in model.steps for name in (*step.inputs, step.output)):
+        region = model.layout.regions[name]
+        base, offset = bases.get(region.root, "f->arena"), region.offset
+        if region.root in program.constants:
+            values = program.constants[region.root]
+            base = f"(const unsigned char *){constants.array(values, f'c_{identifier(region.root)}')}"
+        elif region.root not in bases:
+            offset += model.arena.bases[region.root]
+        found[name] = f"(const void *)({base} + {offset})"
     return found
 
 
@@ -298,7 +330,18 @@ def _processor(model: Model) -> str:
     sets = [INSTRUCTION_SETS[isa] for isa in model.machine.isas]
     builtins = list(dict.fromkeys(b for isa in sets for b in isa.builtins))
     checks = " && ".join(f'__builtin_cpu_supports("{b}")' for b in builtins)
-    text = f"static int processor_fits(void)\n{{\n    return {checks or '1'};\n}}\n"
+    if checks:
+        needed = " | ".join(isa.cpuid for isa in sets)
+        text = f"""#include "kernels/{CPUID}"
+
+static int processor_fits(void)
+{{
+    const uint32_t needed = {needed};
+    return ({checks}) || (ig_cpu_features() & needed) == needed;
+}}
+"""
+    else:
+        text = "static int processor_fits(void)\n{\n    return 1;\n}\n"
     target = ",".join(dict.fromkeys(t for isa in sets for t in isa.target.split(",") if t))
     if target:
         text += f"""
@@ -322,6 +365,24 @@ def _processor_end(model: Model) -> str:
 #pragma GCC pop_options
 #endif
 """
+
+
+def _places(model: Model) -> str:
+    """Where inputs and outputs may lie in the arena, if the plan has places for them."""
+    program, m = model.program, model.macro
+    kinds = (("input", program.inputs), ("output", program.outputs))
+    lines = [
+        f"#define {m}_{argument.upper()}_OFFSET {model.arena.bases[name]}\n"
+        for kind, names in kinds
+        for argument, name in zip(_arguments([program.tensors[n] for n in names], kind), names, strict=True)
+        if name in model.arena.bases
+    ]
+    if not lines:
+        return ""
+    return f"""
+/* The arena has room for inputs and outputs, this many bytes behind its beginning: an input may be written there (the
+ * run overwrites it) and an output be left there. Any other memory outside the arena does as well. */
+{"".join(lines)}"""
 
 
 def _arguments(tensors: list[TensorInfo], kind: str) -> list[str]:

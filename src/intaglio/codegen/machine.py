@@ -21,6 +21,7 @@ class InstructionSet:
         features: what `/proc/cpuinfo` must list for it.
         target: the functions' `target` attribute, for gcc and clang; empty where the compiler's flags say it.
         builtins: what `__builtin_cpu_supports` must affirm at run time.
+        cpuid: the same as a flag of kernels/isa/cpuid.h, for compilers without a working `__builtin_cpu_supports`.
     """
 
     name: str
@@ -28,6 +29,7 @@ class InstructionSet:
     features: tuple[str, ...] = ()
     target: str = ""
     builtins: tuple[str, ...] = ()
+    cpuid: str = ""
 
 
 _AVX512 = ("avx512f", "avx512bw", "avx512dq", "avx512vl")
@@ -40,10 +42,13 @@ INSTRUCTION_SETS = {
             (*_AVX512, "avx512_vnni"),
             ",".join((*_AVX512, "avx512vnni", "avx2", "fma", "bmi2")),
             (*_AVX512, "avx512vnni"),
+            "IG_CPU_AVX512VNNI",
         ),
-        InstructionSet("avx512", "x86", _AVX512, ",".join((*_AVX512, "avx2", "fma", "bmi2")), _AVX512),
-        InstructionSet("avxvnni", "x86", ("avx2", "avx_vnni"), "avx2,avxvnni,bmi2", ("avx2", "avxvnni")),
-        InstructionSet("avx2", "x86", ("avx2",), "avx2,bmi2", ("avx2",)),
+        InstructionSet("avx512", "x86", _AVX512, ",".join((*_AVX512, "avx2", "fma", "bmi2")), _AVX512, "IG_CPU_AVX512"),
+        InstructionSet(
+            "avxvnni", "x86", ("avx2", "avx_vnni"), "avx2,avxvnni,bmi2", ("avx2", "avxvnni"), "IG_CPU_AVXVNNI"
+        ),
+        InstructionSet("avx2", "x86", ("avx2",), "avx2,bmi2", ("avx2",), "IG_CPU_AVX2"),
         InstructionSet("neondot", "aarch64", ("asimddp",)),
         InstructionSet("neon", "aarch64", ("asimd",)),
         InstructionSet("dsp", "arm"),
@@ -61,6 +66,7 @@ class Machine:
         family: `x86`, `aarch64`, `arm`, or empty for any.
         threads: whether there is an operating system with threads.
         alignment: of the arena and of constant arrays, in bytes.
+        flags: of the compiler, to select the processor; x86 needs none, its code says what it uses.
     """
 
     name: str
@@ -68,6 +74,11 @@ class Machine:
     family: str = ""
     threads: bool = True
     alignment: int = 64
+    flags: tuple[str, ...] = ()
+
+
+def _cortex(cpu: str) -> tuple[str, ...]:
+    return (f"-mcpu={cpu}", "-mthumb", "-mfloat-abi=soft")  # no floating-point instruction can appear
 
 
 MACHINES = {
@@ -79,10 +90,10 @@ MACHINES = {
         Machine("avx512", ("avx512", "avx2"), "x86"),
         Machine("avx512vnni", ("avx512vnni", "avx512", "avx2"), "x86"),
         Machine("aarch64", ("neon",), "aarch64"),
-        Machine("aarch64-dotprod", ("neondot", "neon"), "aarch64"),
-        Machine("cortex-m4", ("dsp",), "arm", threads=False, alignment=8),
-        Machine("cortex-m7", ("dsp",), "arm", threads=False, alignment=8),
-        Machine("cortex-m0", (), "arm", threads=False, alignment=8),
+        Machine("aarch64-dotprod", ("neondot", "neon"), "aarch64", flags=("-march=armv8.2-a+dotprod",)),
+        Machine("cortex-m4", ("dsp",), "arm", threads=False, alignment=8, flags=_cortex("cortex-m4")),
+        Machine("cortex-m7", ("dsp",), "arm", threads=False, alignment=8, flags=_cortex("cortex-m7")),
+        Machine("cortex-m0", (), "arm", threads=False, alignment=8, flags=_cortex("cortex-m0")),
     )
 }
 _FAMILIES = {"x86_64": "x86", "AMD64": "x86", "aarch64": "aarch64", "arm64": "aarch64"}
@@ -104,7 +115,7 @@ def machine(name: str) -> Machine:
 @cache
 def host() -> Machine:
     """The best machine of the table that this processor is."""
-    family = _FAMILIES.get(platform.machine(), "")
+    family = family_of_host()
     for candidate in ("avx512vnni", "avx512", "avxvnni", "avx2", "aarch64-dotprod", "aarch64"):
         found = MACHINES[candidate]
         if found.family == family and not missing(found):
@@ -112,9 +123,14 @@ def host() -> Machine:
     return MACHINES["portable"]
 
 
+def family_of_host() -> str:
+    """The family of the processor that runs this; empty where no kernel is written for it."""
+    return _FAMILIES.get(platform.machine(), "")
+
+
 def missing(machine: Machine) -> tuple[str, ...]:
     """Instruction sets of the machine that this processor lacks; a machine of another family lacks all."""
-    if machine.family and machine.family != _FAMILIES.get(platform.machine(), ""):
+    if machine.family and machine.family != family_of_host():
         return machine.isas or (machine.name,)
     features = cpu_features()
     return tuple(isa for isa in machine.isas if not set(INSTRUCTION_SETS[isa].features) <= features)

@@ -1,94 +1,163 @@
-"""A compiled Program in Python: the same integers as the reference interpreter, through ctypes."""
+"""A compiled Program in Python: the same integers as the reference interpreter, through ctypes.
+
+A call reads the caller's inputs where they lie and writes fresh outputs; nothing else is copied. ctypes lets go of the
+interpreter lock while C runs. Calls from several threads are safe: each takes an arena of its own from those that
+earlier calls left, and the first of them takes the pool of threads, the others run alone meanwhile.
+"""
 
 from __future__ import annotations
 
-import ctypes
-import subprocess
+import os
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from intaglio.codegen.build import generate, write
+from intaglio.codegen.build import plan
+from intaglio.codegen.cache import build_library
+from intaglio.codegen.call import Library, PreparedRun
+from intaglio.codegen.emit import Model
+from intaglio.codegen.ends import QuickInput, quick_codes, quick_quantize
+from intaglio.codegen.machine import Machine, missing
 from intaglio.codegen.machine import machine as find_machine
+from intaglio.codegen.profile import StepTime, profile_steps
 from intaglio.errors import CompileError
 from intaglio.program import Program
 from intaglio.program.inputs import Input, check_codes, quantize_inputs
 
-RUNTIME = Path(__file__).parent / "runtime"
+Array = NDArray[Any]
 
 
 class NativeProgram:
-    """A compiled Program."""
+    """A compiled Program; made by `intaglio.compile`.
 
-    def __init__(self, program: Program, library: Path, threads: int = 1) -> None:
-        self.program = program
-        self._library = ctypes.CDLL(str(library))
-        self._arena_bytes = ctypes.c_int64.in_dll(self._library, "ig_library_arena_bytes").value
-        self._run = self._library.ig_library_run
-        self._run.argtypes = (
-            [ctypes.c_void_p] * 2 + [ctypes.c_int64, ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_void_p] * 3
-        )
-        self._library.ig_pool_create.restype = ctypes.c_void_p
-        self._pool = self._library.ig_pool_create(threads) if threads > 1 else None
+    Args:
+        program: the Program.
+        model: its steps and memory.
+        library: the shared library's path.
+        threads: how many run, the caller's included; results do not depend on it.
+    """
+
+    def __init__(self, program: Program, model: Model, library: Path, threads: int) -> None:
+        self.program, self.model, self.library, self.threads = program, model, library, threads
+        self._outputs = [program.tensors[name] for name in program.outputs]
+        self._quick = [QuickInput.of(program.tensors[name]) for name in program.inputs]
+        self._library = Library(library, model.machine, threads)
+
+    @property
+    def machine(self) -> Machine:
+        """What it was generated for."""
+        return self.model.machine
 
     def run_int(self, *x_q: Input) -> Any:
-        """Integers in, integers out."""
-        return self._execute(check_codes(self.program, x_q))
+        """Integers in, integers out.
+
+        Args:
+            x_q: codes of the input tensors' types: one array per input in order, or one mapping from input names to
+                arrays; axis 0 is the batch, of any size.
+        Returns:
+            Codes of the outputs, bare when there is one.
+        Raises:
+            DataError: an input is missing, unknown, of a wrong shape or type, or holds a code outside its type.
+        """
+        return _bare(self._execute(self._codes(x_q)))
 
     def run(self, *x: Input) -> Any:
-        """Float in, float out."""
-        out = self._execute(quantize_inputs(self.program, *x))
-        infos = [self.program.tensors[name] for name in self.program.outputs]
-        values = [out] if len(infos) == 1 else out
-        real = [q if i.params is None else i.params.dequantize(q) for i, q in zip(infos, values, strict=True)]
-        return real[0] if len(real) == 1 else tuple(real)
+        """Float in, float out; as `Program.run`.
 
-    def _execute(self, codes: tuple[NDArray[Any], ...], nanoseconds: NDArray[np.int64] | None = None) -> Any:
-        batch = codes[0].shape[0]
-        codes = tuple(np.ascontiguousarray(c) for c in codes)
-        infos = [self.program.tensors[name] for name in self.program.outputs]
-        outputs = [np.empty((batch, *info.shape[1:]), info.type.dtype) for info in infos]
-        raw = np.empty(self._arena_bytes + 64, np.uint8)
-        arena = raw.ctypes.data + (-raw.ctypes.data) % 64
-        pointers = (ctypes.c_void_p * len(codes))(*(c.ctypes.data for c in codes))
-        results = (ctypes.c_void_p * len(outputs))(*(o.ctypes.data for o in outputs))
-        status = self._run(
-            pointers,
-            results,
-            batch,
-            arena,
-            self._arena_bytes,
-            self._pool,
-            None if nanoseconds is None else nanoseconds.ctypes.data,
-            None,
+        Raises:
+            DataError: an input is missing, unknown, not real numbers, not finite, or of a wrong shape.
+        """
+        codes = quick_quantize(self._library, self._quick, x) or quantize_inputs(self.program, *x)
+        outputs = self._execute(codes)
+        real = [q if i.params is None else i.params.dequantize(q) for i, q in zip(self._outputs, outputs, strict=True)]
+        return _bare(real)
+
+    def prepare(self, *x_q: Input) -> PreparedRun:
+        """A run on arrays that stay in place, for loops in which every microsecond counts; inputs as for `run_int`."""
+        return PreparedRun(self.program, self._library, self._codes(x_q))
+
+    def profile(self, *x_q: Input, repeats: int = 20, peak: float | None = None) -> list[StepTime]:
+        """Time of every step.
+
+        Args:
+            x_q: as for `run_int`; one sample is enough.
+            repeats: runs; each step's median is given.
+            peak: multiply-adds per second that the machine can do on as many threads, for each step's share of it.
+        """
+        prepared = self.prepare(*x_q)
+        rows = np.zeros((repeats, max(1, len(self.model.steps))), np.int64)
+        for row in rows:
+            prepared.run(row)
+        prepared.release()
+        return profile_steps(self.model, rows / max(1, prepared.samples), peak)
+
+    def _codes(self, x_q: tuple[Input, ...]) -> Sequence[Array]:
+        return quick_codes(self._quick, x_q) or check_codes(self.program, x_q)
+
+    def _execute(self, codes: Sequence[Array]) -> list[Array]:
+        prepared = PreparedRun(self.program, self._library, codes)
+        prepared.run()
+        prepared.release()
+        return prepared.outputs
+
+    def __reduce__(self) -> Any:
+        raise CompileError(
+            "native program: holds a loaded library and cannot be pickled; send the Program and compile there"
         )
-        if status:
-            raise CompileError(f"native library: status {status}")
-        return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
 
 def compile(
     program: Program,
     machine: str = "host",
-    directory: str | Path = "build",
+    directory: str | os.PathLike[str] | None = "build",
     *,
-    threads: int = 1,
-    flags: tuple[str, ...] = ("-O3",),
+    threads: int | None = None,
+    cc: str | None = None,
 ) -> NativeProgram:
-    """Generate, compile and load a Program."""
-    folder = Path(directory)
-    files = generate(program, find_machine(machine), "model", threads)
-    files["library.c"] = (RUNTIME / "library.c").read_text()
-    write(files, folder)
-    out = folder / "libmodel.so"
-    command = [
-        "gcc", "-std=c11", *flags, "-fPIC", "-shared", "-pthread", "-I", str(folder),
-        "-DMODEL=model", "-I" + str(folder / "kernels"),
-        str(folder / "model.c"), str(folder / "library.c"), "-o", str(out),
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise CompileError(done.stderr)
-    return NativeProgram(program, out, threads)
+    """Generate C for a Program, compile it, load it.
+
+    Args:
+        program: what `Quantized.lower` or `load_program` returned.
+        machine: `host` is this processor at its best; see `intaglio compile --help` for the others. It has to be one
+            that runs here.
+        directory: builds are kept below it, each in a folder of its own, and used again where program, machine,
+            threads, compiler and flags are the same. None: nothing is kept; a loaded library needs no file.
+        threads: how many run one sample; None: as many processors as this process may use. Results do not depend on it.
+        cc: the compiler's command; None: $CC, gcc, clang, or the one of the package `ziglang`.
+    Raises:
+        ProgramError: the Program does not verify.
+        CompileError: no such machine or not this one, an operator without a kernel, no compiler, or one that fails.
+    """
+    target = find_machine(machine)
+    lacking = missing(target)
+    if lacking:
+        raise CompileError(
+            f"machine {target.name}: this processor lacks {', '.join(lacking)}; use machine 'host', or write the C "
+            "with `intaglio compile` and build it there"
+        )
+    if not target.threads:
+        raise CompileError(f"machine {target.name}: has no operating system; use `intaglio compile` for its C")
+    threads = _processors() if threads is None else threads
+    if threads < 1:
+        raise CompileError(f"threads: expected at least 1, got {threads}")
+    model = plan(program, target, threads=threads)
+    with ExitStack() as stack:
+        if directory is None:
+            directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="intaglio-"))
+        return NativeProgram(program, model, build_library(model, Path(directory), cc), threads)
+
+
+def _processors() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1
+
+
+def _bare(values: list[Any]) -> Any:
+    return values[0] if len(values) == 1 else tuple(values)

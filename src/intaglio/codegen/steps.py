@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from intaglio.codegen.fuse import find_chains
 from intaglio.kernels.kernel import Call, Tensor, bind
 from intaglio.program import Node, Program
-
-VIEWS = {"reshape"}  # their output is their input's memory
 
 
 @dataclass(frozen=True)
@@ -44,24 +43,28 @@ def tensor(program: Program, name: str) -> Tensor:
     return Tensor(info.shape, info.type)
 
 
-def view_roots(program: Program) -> dict[str, str]:
-    """For every tensor that is a view of another: the tensor whose memory it is."""
-    roots: dict[str, str] = {}
-    for node in program.nodes:
-        if node.operator.kind in VIEWS:
-            source = node.inputs[0]
-            roots[node.output] = roots.get(source, source)
-    return roots
+def plan_steps(
+    program: Program, views: Collection[str], isas: Sequence[str], whole: Collection[str] = ()
+) -> list[Step]:
+    """The steps of a Program in its order.
 
-
-def plan_steps(program: Program, isas: Sequence[str]) -> list[Step]:
-    """The steps of a Program, views left out, in its order."""
-    roots = view_roots(program)
+    Args:
+        program: what to run.
+        views: names of nodes that need no step.
+        isas: instruction sets, best first.
+        whole: tensors with memory of their own that nothing else lies in; what lies between fused nodes is of these.
+    """
     steps = []
+    tensors = {name: tensor(program, name) for name in program.tensors}
+    chains = find_chains(program, tensors, whole, isas)
+    fused = {node.name for nodes, _, _ in chains.values() for node in nodes}
     for node in program.nodes:
-        if node.operator.kind in VIEWS:
+        if node.name in chains:
+            nodes, inputs, call = chains[node.name]
+            steps.append(Step(nodes, inputs, node.output, call))
+        if node.name in views or node.name in fused:
             continue
         operands = [tensor(program, name) for name in node.inputs]
         call = bind(node.operator, operands, tensor(program, node.output), isas)
-        steps.append(Step((node,), tuple(roots.get(name, name) for name in node.inputs), node.output, call))
+        steps.append(Step((node,), node.inputs, node.output, call))
     return steps

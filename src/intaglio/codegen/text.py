@@ -9,7 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intaglio.kernels.kernel import C_TYPES, Name, Struct
+from intaglio.kernels.kernel import C_TYPES, Name, Struct, StructArray
+
+# Bytes are written as string literals; these switch off what compilers say about length and a missing final zero.
+LONG_STRINGS = """#if defined(__clang__)
+#pragma clang diagnostic ignored "-Wunknown-warning-option"
+#endif
+#if defined(__GNUC__)
+#pragma GCC diagnostic ignored "-Wpragmas"
+#pragma GCC diagnostic ignored "-Woverlength-strings"
+#pragma GCC diagnostic ignored "-Wunterminated-string-initialization"
+#endif
+"""
 
 
 def identifier(name: str) -> str:
@@ -62,6 +73,10 @@ class Constants:
             return value.text
         if isinstance(value, Struct):
             return "&" + self.struct(value.type, value.fields, name)
+        if isinstance(value, StructArray):
+            rows = ",\n    ".join(self._members(row, f"{name}_{i}") for i, row in enumerate(value.rows))
+            self.lines.append(f"static const {value.type} {name}[{len(value.rows)}] = {{\n    {rows}}};\n")
+            return name
         if isinstance(value, np.ndarray):
             return self.array(value.reshape(-1), name)
         if isinstance(value, Mapping):
@@ -89,8 +104,8 @@ def array_text(values: NDArray[Any], name: str, alignment: int) -> str:
         octal = _OCTAL[values.view(np.uint8)]
         rows = (b"".join(octal[i : i + 32].tolist()).decode() for i in range(0, values.size, 32))
         return head + "\n" + "\n".join(f'    "{row}"' for row in rows) + ";\n"
-    rows = [", ".join(integer_text(int(v)) for v in values[i : i + 16]) for i in range(0, max(1, values.size), 16)]
-    return head + " {\n" + ",\n".join("    " + (row or "0") for row in rows) + "};\n"
+    lines = [", ".join(integer_text(int(v)) for v in values[i : i + 16]) for i in range(0, max(1, values.size), 16)]
+    return head + " {\n" + ",\n".join("    " + (line or "0") for line in lines) + "};\n"
 
 
 _OCTAL = np.array([f"\\{byte:03o}".encode() for byte in range(256)], dtype=object)

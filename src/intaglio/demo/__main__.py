@@ -1,17 +1,24 @@
-"""`python -m intaglio.demo [DIR]`: the main job on a small network that is trained here and now."""
+"""`python -m intaglio.demo [DIR]`: the main job on a small network that is trained here and now, down to compiled C."""
 
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+from torch import nn
 
 import intaglio as ig
+from intaglio.bench.compare import compare_engines
+from intaglio.bench.prepare import peer_models
+from intaglio.bench.table import print_comparison
 from intaglio.cli.output import whole_folder
 from intaglio.data import open_data
-from intaglio.errors import IntaglioError
+from intaglio.errors import CompileError, IntaglioError
 from intaglio.job import quantize_job
+from intaglio.program import Program
 from intaglio.zoo.digits import digits_data, train_digits
 
 
@@ -38,8 +45,36 @@ def main(directory: str = "build/demo") -> int:
     )
     print(f"read back from {directory}/model.intaglio: {right} of {len(y)} right, {codes.dtype} outputs")
     print(f"one sample at a time gives {'the same integers' if exact else 'OTHER INTEGERS'}")
+    try:
+        exact &= compiled(program, module, x, Path(directory))
+    except CompileError as error:
+        print(f"not compiled: {error}")
     print(f"open {directory}/report.html")
     return 0 if exact else 1
+
+
+def compiled(program: Program, module: nn.Module, x: NDArray[np.float32], folder: Path) -> bool:
+    """Compile the program, hold it against the interpreter, and time it beside ONNX Runtime.
+
+    Args:
+        program: the Program.
+        module: the float network that it was made from.
+        x: test images, (n, 1, 8, 8).
+        folder: where the build goes.
+    Returns:
+        Whether the integers are the same.
+    """
+    native = ig.compile(program, directory=folder / "build", threads=1)
+    codes = program.quantize_inputs(x)
+    exact = np.array_equal(native.run_int(*codes), program.run_int(*codes))
+    with tempfile.TemporaryDirectory() as temporary:
+        network = Path(temporary) / "float.onnx"
+        ig.load(module, x[:1]).save(network)
+        models = peer_models(program, network, None, ["onnxruntime"], Path(temporary))
+        comparison = compare_engines({1: native}, ["onnxruntime"], models, (x[:1],))
+    print_comparison("latency, one image, one thread", comparison)
+    print(f"compiled for {native.machine.name}: {'bit-exact' if exact else 'OTHER INTEGERS'} on {len(x)} images")
+    return exact
 
 
 if __name__ == "__main__":

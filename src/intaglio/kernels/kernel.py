@@ -67,6 +67,19 @@ class Struct:
 
 
 @dataclass(frozen=True)
+class StructArray:
+    """A constant array of structs, passed by its address."""
+
+    type: str
+    rows: Sequence[Mapping[str, Any]]
+
+    @property
+    def length(self) -> int:
+        """Rows."""
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
 class Name:
     """A C identifier or expression, written as it is (a function, an enumerator)."""
 
@@ -82,13 +95,17 @@ class Call:
         sources: the templates that define it, in order.
         struct: C type of the parameters.
         fields: its members by name: int, integer array (becomes a constant array, passed by pointer), `Requantize`
-            (becomes `struct ig_requantize`), `Struct` (by address), `Name`, None (NULL), dict (nested struct), or a
-            sequence of these (an array member).
+            (becomes `struct ig_requantize`), `Struct` and `StructArray` (by address), `Name`, None (NULL), dict (nested
+            struct), or a sequence of these (an array member).
         units: the work divides into this many independent parts (rows, elements); `begin`, `end` select some.
         scratch: bytes of working memory per concurrent call, aligned to 64.
         variadic: inputs are passed as one array of pointers.
         may_alias: input positions whose memory the output may take over, element for element.
         split: parts worth a thread of their own at most; 1 keeps the call on one thread.
+        rows: not 0: the operator is a convolution or a pool with one input; unit i is the `rows` output rows from
+            i * rows on, reads no input rows but those of their windows (counted by the kernel's formula, without
+            reading ahead), and units run one after the other, first to last. Where there is one thread only, the
+            output may then follow the input through the same memory.
     """
 
     function: str
@@ -100,6 +117,7 @@ class Call:
     variadic: bool = False
     may_alias: tuple[int, ...] = ()
     split: int = field(default=1 << 30)
+    rows: int = 0
 
 
 Bind = Callable[[Any, Sequence[Tensor], Tensor], "Call | None"]

@@ -3,13 +3,14 @@
 from intaglio.measure.compare import LayerDifference, compare
 from intaglio.measure.evaluate import METRICS, Score, evaluate
 from intaglio.measure.gates import Gate, check_gates
-from intaglio.measure.stage import FloatStage, ProgramStage, SimulatedStage, Stage
+from intaglio.measure.stage import FloatStage, NativeStage, ProgramStage, SimulatedStage, Stage
 
 __all__ = [
     "METRICS",
     "FloatStage",
     "Gate",
     "LayerDifference",
+    "NativeStage",
     "ProgramStage",
     "Score",
     "SimulatedStage",

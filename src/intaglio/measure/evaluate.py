@@ -50,7 +50,7 @@ class Score:
         metric: its name.
         value: in percent for top1 and top5.
         samples: how many were measured.
-        engine: what ran: float, simulate, reference.
+        engine: what ran: float, simulate, reference, native.
     """
 
     metric: str

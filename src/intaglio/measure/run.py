@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from intaglio.data import DataLike, Dataset, match, open_data
 from intaglio.errors import UsageError
 from intaglio.measure.evaluate import Score, evaluate
-from intaglio.measure.stage import FloatStage, ProgramStage, SimulatedStage, Stage
+from intaglio.measure.stage import FloatStage, NativeStage, ProgramStage, SimulatedStage, Stage
 from intaglio.program import Program
 
 if TYPE_CHECKING:
@@ -59,22 +59,24 @@ def stage_of(model: Model, engine: str | None = None) -> Stage:
     """What runs a model.
 
     Args:
-        model: a Graph (float), a Quantized (float, simulate or reference; simulate unasked) or a Program (reference).
+        model: a Graph (float), a Quantized (float, simulate, reference or native; simulate unasked) or a Program
+            (reference or native; reference unasked).
         engine: the one that is wanted.
     Raises:
         UsageError: the model cannot be run by that engine.
+        CompileError: native: no compiler, or an operator without a kernel.
     """
     if isinstance(model, Program):
-        _require(engine, "a Program", ("reference",))
-        return ProgramStage(model)
+        _require(engine, "a Program", ("reference", "native"))
+        return NativeStage(model) if engine == "native" else ProgramStage(model)
     from intaglio.graph import Graph
 
     if isinstance(model, Graph):
         _require(engine, "a float network", ("float",))
         return FloatStage(model)
-    _require(engine, "a quantized network", ("simulate", "reference", "float"))
-    if engine == "reference":
-        return ProgramStage(model.lower())
+    _require(engine, "a quantized network", ("simulate", "reference", "native", "float"))
+    if engine in ("reference", "native"):
+        return stage_of(model.lower(), engine)
     return FloatStage(model.graph) if engine == "float" else SimulatedStage(model.graph, model.plan)
 
 
@@ -97,7 +99,7 @@ def score(
         model: float Graph, Quantized (simulated) or Program (integers).
         data: with labels; see `intaglio.data.open_data`.
         metric: top1, top5 (percent) or mse.
-        engine: float, simulate or reference, where another than the model's own is wanted.
+        engine: float, simulate, reference or native, where another than the model's own is wanted.
         limit: at most so many samples.
     Raises:
         UsageError, DataError: as said in the text.

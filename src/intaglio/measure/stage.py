@@ -82,6 +82,23 @@ class ProgramStage:
             show(name, value)
 
 
+class NativeStage(ProgramStage):
+    """A Program compiled for this processor; what lies between inputs and outputs is shown by the interpreter."""
+
+    engine = "native"
+
+    def __init__(self, program: Program) -> None:
+        from intaglio.codegen.native import compile
+
+        super().__init__(program)
+        self._native = compile(program, directory=None)
+
+    def run(self, *x: Array) -> tuple[Array, ...]:
+        """See `Stage.run`."""
+        y = self._native.run(*x)
+        return y if isinstance(y, tuple) else (y,)
+
+
 def inputs_of(x: Inputs) -> tuple[Array, ...]:
     """A batch as one array per input of the model, in its order."""
     if isinstance(x, dict):

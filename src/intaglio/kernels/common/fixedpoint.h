@@ -49,4 +49,29 @@ static inline IG_UNUSED int32_t ig_rounding_divide_by_pot(int32_t x, int32_t exp
     return (x >> exponent) + ((x & mask) > threshold);
 }
 
+/* floor(sqrt(x)), exact; 0 <= x < 2^62. Bit by bit: no division, which small processors lack. */
+static inline IG_UNUSED int64_t ig_integer_sqrt(int64_t x)
+{
+    uint64_t rest = (uint64_t)x, root = 0;
+    for (uint64_t bit = (uint64_t)1 << 60; bit; bit >>= 2) {
+        const uint64_t next = root + bit;
+        root >>= 1;
+        if (rest >= next) {
+            rest -= next;
+            root += bit;
+        }
+    }
+    return (int64_t)root;
+}
+
+/* Position of the highest set bit; x >= 1. */
+static inline IG_UNUSED int32_t ig_floor_log2(int64_t x)
+{
+    int32_t position = 0;
+    for (int32_t step = 32; step; step >>= 1)
+        if (x >> (position + step) > 0)
+            position += step;
+    return position;
+}
+
 #endif

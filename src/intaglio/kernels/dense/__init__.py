@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from intaglio.kernels.dense import small
 from intaglio.kernels.kernel import (
+    C_TYPES,
+    Bind,
     Call,
     Kernel,
     Source,
     Tensor,
-    int8_codes,
     requantize_fields,
     scale_function,
 )
+from intaglio.kernels.layout import weight_codes
+from intaglio.kernels.rows.chain import chain_call
+from intaglio.kernels.rows.convolutions import dense_link
+from intaglio.kernels.rows.vector import VECTORS, Vector
 from intaglio.program.operators.dense import Dense
 
 
@@ -20,8 +26,9 @@ def scalar(op: Dense, inputs: Sequence[Tensor], y: Tensor) -> Call | None:
     """Plain C, any parameters; one unit per output channel."""
     x = inputs[0]
     wide = "_wide" if op.requantize.wide else ""
-    name = f"ig_dense_{x.short}_{y.short}_{op.requantize.rule.value}{wide}__scalar"
-    weight, zero_point = int8_codes(op.weight, op.weight_zero_point)
+    weight, zero_point = weight_codes(op.weight, op.weight_zero_point)
+    width = "_w16" if weight.itemsize > 1 else ""
+    name = f"ig_dense_{x.short}_{y.short}{width}_{op.requantize.rule.value}{wide}__scalar"
     fields = {
         "weight": weight,
         "weight_zero_point": zero_point.reshape(-1) if zero_point.any() else None,
@@ -42,6 +49,7 @@ def scalar(op: Dense, inputs: Sequence[Tensor], y: Tensor) -> Call | None:
             ("IG_NAME", name),
             ("IG_X", x.c_type),
             ("IG_Y", y.c_type),
+            ("IG_W", C_TYPES[weight.dtype.str[1:]]),
             ("IG_ACC", "int64_t" if op.requantize.wide else "int32_t"),
             ("IG_SCALE", scale_function(op.requantize)),
         ),
@@ -49,4 +57,18 @@ def scalar(op: Dense, inputs: Sequence[Tensor], y: Tensor) -> Call | None:
     return Call(name, (source,), "struct ig_dense", fields, units=y.shape[-1])
 
 
-KERNELS = (Kernel("dense", "scalar", scalar),)
+def rows(vector: Vector) -> Bind:
+    """Vectors, as a convolution."""
+
+    def bind(op: Dense, inputs: Sequence[Tensor], y: Tensor) -> Call | None:
+        return chain_call([dense_link(op, inputs[0], y)], vector)
+
+    return bind
+
+
+KERNELS = (
+    *(Kernel("dense", isa, rows(vector)) for isa, vector in VECTORS.items()),
+    Kernel("dense", "dsp", small.dsp),
+    Kernel("dense", "scalar", small.plain),
+    Kernel("dense", "scalar", scalar),
+)

@@ -9,7 +9,7 @@
 #include "common/requantize.h"
 
 struct ig_dense {
-    const void *weight;               /* int8, (O, K) */
+    const void *weight;               /* int8 or int16, (O, K) */
     const int32_t *weight_zero_point; /* (1) or (O); NULL: all are zero */
     const void *bias;                 /* int32 (int64 where the accumulator is wide), (O) */
     struct ig_requantize requantize;

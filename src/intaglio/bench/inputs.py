@@ -1,0 +1,19 @@
+"""Inputs for timing: latency does not depend on them, so random ones do."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from intaglio.bench.engine import Array
+from intaglio.program import Program
+
+
+def random_reals(program: Program, seed: int = 0) -> tuple[Array, ...]:
+    """Real inputs all over the inputs' ranges, in the shapes that the Program declares."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for name in program.inputs:
+        info = program.tensors[name]
+        codes = rng.integers(info.type.qmin, info.type.qmax + 1, info.shape).astype(info.type.dtype)
+        found.append(codes if info.params is None else info.params.dequantize(codes))
+    return tuple(found)

@@ -1,0 +1,83 @@
+"""The peers' own quantizers, as their manuals recommend them, so that each runs the int8 network that suits it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from intaglio.bench.engine import Array, Unavailable
+from intaglio.bench.peers import need
+
+
+def quantize_onnxruntime(model: Path, data: Sequence[dict[str, Array]], path: Path) -> None:
+    """ONNX Runtime's `quantize_static`: QDQ, weights s8 per channel, activations u8, min-max.
+
+    Args:
+        model: float ONNX.
+        data: calibration inputs by name, a batch of 1 in front.
+        path: where to.
+    """
+    need("onnxruntime", "onnxruntime")
+    need("onnx", "onnx")
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.rest = iter(data)
+
+        def get_next(self) -> dict[str, Array] | None:
+            return next(self.rest, None)
+
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = Path(folder) / "prepared.onnx"
+        quant_pre_process(str(model), str(prepared), skip_symbolic_shape=True)
+        quantize_static(
+            str(prepared),
+            str(path),
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+
+
+def strip_ends(model: Path, path: Path) -> None:
+    """A QDQ model without the QuantizeLinear of its inputs and the DequantizeLinear of its outputs: it takes u8."""
+    need("onnx", "onnx")
+    import onnx
+
+    proto = onnx.load(model)
+    graph = proto.graph
+    for value in graph.input:
+        node = next((n for n in graph.node if n.op_type == "QuantizeLinear" and n.input[0] == value.name), None)
+        if node is None:
+            raise Unavailable(f"{model}: input {value.name} is not quantized first")
+        value.name, value.type.tensor_type.elem_type = node.output[0], onnx.TensorProto.UINT8
+        graph.node.remove(node)
+    for value in graph.output:
+        node = next((n for n in graph.node if n.op_type == "DequantizeLinear" and n.output[0] == value.name), None)
+        if node is None:
+            raise Unavailable(f"{model}: output {value.name} is not dequantized last")
+        value.name, value.type.tensor_type.elem_type = node.input[0], onnx.TensorProto.UINT8
+        graph.node.remove(node)
+    onnx.checker.check_model(proto)
+    onnx.save(proto, path)
+
+
+def quantize_openvino(model: Path, data: Sequence[dict[str, Array]], path: Path) -> None:
+    """NNCF's post-training quantization with its default preset, as OpenVINO IR."""
+    need("openvino", "openvino")
+    need("nncf", "nncf")
+    logging.getLogger("nncf").setLevel(logging.ERROR)
+    with contextlib.redirect_stdout(io.StringIO()):  # it draws progress bars
+        import nncf
+        import openvino as ov
+
+        quantized = nncf.quantize(ov.convert_model(model), nncf.Dataset(list(data)), subset_size=len(data))
+        ov.save_model(quantized, path, compress_to_fp16=False)

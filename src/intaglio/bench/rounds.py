@@ -1,0 +1,122 @@
+"""Timing engines in turns, so that what the machine does meanwhile meets them all alike.
+
+Engines with threads of their own let them spin after a run, waiting for the next one; while they do, the engine whose
+turn it is would run beside them. So a turn begins when this process has stopped using processor time.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median, quantiles
+
+from intaglio.bench.engine import Engine
+
+ROUNDS = 7
+TURN_SECONDS = 0.15
+WARM_SECONDS = 0.02
+MIN_RUNS, MAX_RUNS = 5, 2000
+LOOK_SECONDS, CALM_LOOKS = 0.005, 2
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Latencies of one engine.
+
+    Args:
+        engine: which.
+        rounds: nanoseconds of every run, by round.
+    """
+
+    engine: Engine
+    rounds: tuple[tuple[int, ...], ...]
+
+    @property
+    def medians(self) -> list[float]:
+        """Each round's median, in nanoseconds."""
+        return [median(runs) for runs in self.rounds]
+
+    @property
+    def median(self) -> float:
+        """The median of the rounds' medians, in nanoseconds: a round that something disturbed does not move it."""
+        return median(self.medians)
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """First and third quartile of all runs, in nanoseconds."""
+        low, _, high = quantiles([time for runs in self.rounds for time in runs], n=4)
+        return low, high
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times as long another engine takes as ours: median and quartiles over rounds."""
+
+    value: float
+    low: float
+    high: float
+
+
+def measure(engines: Sequence[Engine], rounds: int = ROUNDS, seconds: float = TURN_SECONDS) -> list[Timing]:
+    """Time every engine in every round, in an order that turns from round to round.
+
+    Args:
+        engines: what to time.
+        rounds: how often each has its turn.
+        seconds: of a turn; at least 5 runs are made whatever they take.
+    """
+    runs: list[list[tuple[int, ...]]] = [[] for _ in engines]
+    order = list(range(len(engines)))
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        for _ in range(rounds):
+            for i in order:
+                settle()
+                runs[i].append(_turn(engines[i], seconds))
+            order = order[1:] + order[:1]
+            gc.collect()
+    finally:
+        if collecting:
+            gc.enable()
+    return [Timing(engine, tuple(times)) for engine, times in zip(engines, runs, strict=True)]
+
+
+def ratio(other: Timing, ours: Timing) -> Ratio:
+    """Round by round, since both were measured at about the same time."""
+    values = [b / a for a, b in zip(ours.medians, other.medians, strict=True)]
+    low, _, high = quantiles(values, n=4) if len(values) > 1 else (values[0],) * 3
+    return Ratio(median(values), low, high)
+
+
+def settle(limit: float = 0.5) -> None:
+    """Wait until this process uses next to no processor time: no thread spins any more.
+
+    Args:
+        limit: seconds after which it gives up.
+    """
+    until = time.perf_counter() + limit
+    calm = 0
+    while calm < CALM_LOOKS and time.perf_counter() < until:
+        before = time.process_time()
+        time.sleep(LOOK_SECONDS)
+        calm = calm + 1 if time.process_time() - before < LOOK_SECONDS / 10 else 0
+
+
+def _turn(engine: Engine, seconds: float) -> tuple[int, ...]:
+    if engine.enter:
+        engine.enter()
+    clock, run = time.perf_counter_ns, engine.run
+    until = clock() + int(WARM_SECONDS * 1e9)
+    run()
+    while clock() < until:
+        run()
+    times: list[int] = []
+    until = clock() + int(seconds * 1e9)
+    while len(times) < MIN_RUNS or (len(times) < MAX_RUNS and clock() < until):
+        begin = clock()
+        run()
+        times.append(clock() - begin)
+    return tuple(times)

@@ -1,0 +1,77 @@
+"""Comparisons and profiles as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from intaglio.bench.compare import Comparison
+from intaglio.codegen.profile import StepTime
+from intaglio.report.tables import print_table
+
+HEADINGS = ("engine", "ends", "threads", "median", "quartiles", "times ours")
+
+
+def duration(nanoseconds: float) -> str:
+    """With a unit, three or four digits."""
+    return f"{nanoseconds / 1e6:.3f} ms" if nanoseconds >= 1e6 else f"{nanoseconds / 1e3:.1f} µs"
+
+
+def comparison_rows(comparison: Comparison) -> list[tuple[str, ...]]:
+    """The table's cells."""
+    rows: list[tuple[str, ...]] = []
+    for row in comparison.rows:
+        low, high = row.timing.quartiles
+        rows.append(
+            (
+                row.timing.engine.title,
+                row.timing.engine.ends,
+                str(row.threads),
+                duration(row.timing.median),
+                f"{duration(low)} to {duration(high)}",
+                "-" if row.ratio is None else f"{row.ratio.value:.2f}",
+            )
+        )
+    return rows
+
+
+def quoted_lines(comparison: Comparison) -> list[str]:
+    """One sentence for each number of threads."""
+    lines = []
+    for threads in dict.fromkeys(row.threads for row in comparison.rows):
+        found = comparison.quoted(threads)
+        if found is not None:
+            best, value = found
+            lines.append(
+                f"{threads} thread{'s' * (threads > 1)}: {best.name}, takes {value.value:.2f} times as long as ours "
+                f"with integers (quartiles {value.low:.2f} to {value.high:.2f})"
+            )
+    return lines
+
+
+def print_comparison(title: str, comparison: Comparison) -> None:
+    """Table, ratios, and who is absent."""
+    print_table(title, HEADINGS, comparison_rows(comparison))
+    for line in quoted_lines(comparison):
+        print(line)
+    for name, reason in comparison.absent.items():
+        print(f"{name} took no part: {reason}")
+
+
+def print_steps(title: str, peak: float | None, steps: Sequence[StepTime]) -> None:
+    """The steps of a profile, and their sum; the peak in multiply-adds per second."""
+    known = "" if peak is None else f"; peak {peak / 1e9:.0f} G multiply-adds a second"
+    rows = [
+        (
+            step.name,
+            step.kind,
+            f"{step.nanoseconds / 1e3:.1f}",
+            f"{100 * step.share:.1f}",
+            f"{step.macs:,}",
+            "-" if step.of_peak is None else f"{100 * step.of_peak:.1f}",
+        )
+        for step in steps
+    ]
+    total, macs = sum(s.nanoseconds for s in steps), sum(s.macs for s in steps)
+    whole = "-" if peak is None else f"{100e9 * macs / max(total, 1.0) / peak:.1f}"
+    rows.append(("all", "", f"{total / 1e3:.1f}", "100.0", f"{macs:,}", whole))
+    print_table(title + known, ("step", "operators", "µs", "% of time", "MAC", "% of peak"), rows)

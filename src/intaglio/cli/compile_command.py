@@ -1,0 +1,163 @@
+"""`intaglio compile`: a program as C for a machine, built and tested where that can be done."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from intaglio.cli.run_command import read_inputs
+from intaglio.codegen.build import plan, write
+from intaglio.codegen.emulate import Outcome, Runner, find_runner
+from intaglio.codegen.machine import MACHINES, Machine, machine
+from intaglio.codegen.package import Built, build, package
+from intaglio.codegen.toolchain import Compiler, find_compiler
+from intaglio.errors import CompileError, DataError, ExportError, UsageError
+from intaglio.program import Program, load_program
+
+SAMPLES = 100  # of --test-data at most; a board's flash holds fewer
+SAMPLES_BARE = 4
+_TAKEN = frozenset({"all", "board", "clean", "library", "selftest", "test"})  # by other files and targets of the folder
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.add_argument("program", help="a .intaglio file")
+    parser.add_argument(
+        "--machine", default="host", metavar="NAME", help=f"host, {', '.join(MACHINES)} (default: %(default)s)"
+    )
+    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to write")
+    parser.add_argument("--name", default="model", metavar="PREFIX", help="prefix of every name (default: %(default)s)")
+    parser.add_argument(
+        "--cc", metavar="COMMAND", help="compiler; by default $CC, or what is installed for the machine"
+    )
+    parser.add_argument(
+        "--test-data",
+        metavar="X.npy",
+        help="real inputs for the self-test instead of random ones, as for `run --input`",
+    )
+    parser.add_argument("--no-build", action="store_true", help="write the folder, and neither build nor run it")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Generate, build, test, and say what there is."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", args.name) or args.name in _TAKEN:
+        raise UsageError(
+            f"--name: expected letters, digits and _, and none of {', '.join(sorted(_TAKEN))}; got {args.name!r}"
+        )
+    target = machine(args.machine)
+    program = load_program(args.program)
+    inputs = None if args.test_data is None else _test_inputs(program, Path(args.test_data), target)
+    folder = Path(args.output)
+    compiler = _compiler(target, args.cc, build=not args.no_build)
+    with whole_tree(folder) as temporary:
+        files = package(program, target, args.name, compiler.command if compiler else ("cc",), inputs)
+        write(files, temporary)
+        built = build(temporary, target, args.name, compiler) if compiler and not args.no_build else None
+    model = plan(program, target, args.name)
+    _describe(folder, target, args.name, files, model.arena.nbytes, compiler, built)
+    return 0
+
+
+def _compiler(target: Machine, cc: str | None, *, build: bool) -> Compiler | None:
+    try:
+        return find_compiler(target, cc)
+    except CompileError as error:
+        if build or cc is not None:
+            raise CompileError(f"{error}; --no-build writes the C without compiling it") from None
+        return None
+
+
+def _test_inputs(program: Program, path: Path, target: Machine) -> tuple[Any, ...]:
+    most = SAMPLES if target.threads else SAMPLES_BARE
+    given = read_inputs(path, program.inputs)
+    if any(np.ndim(x) == 0 or len(x) == 0 for x in given.values()):
+        raise DataError(f"{path}: expected at least one sample in axis 0")
+    if program.batched:
+        given = {name: x[:most] for name, x in given.items()}
+    return program.quantize_inputs(given)
+
+
+@contextmanager
+def whole_tree(target: Path) -> Iterator[Path]:
+    """A temporary folder beside `target` that becomes it when all is well; files of an earlier run are replaced.
+
+    Raises:
+        ExportError: the folder cannot be made or written. Said before any work is done.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists() and not target.is_dir():
+            raise ExportError(f"{target}: expected a folder, got a file; choose another with -o")
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    except OSError as error:
+        raise ExportError(
+            f"{target}: expected a folder that can be written, got: {error.strerror or error}; choose another with -o"
+        ) from error
+    try:
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        if target.exists():
+            for source in sorted(p for p in temporary.rglob("*") if p.is_file()):
+                place = target / source.relative_to(temporary)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(source, place)
+        else:
+            os.replace(temporary, target)
+    except OSError as error:
+        raise ExportError(f"{target}: cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _describe(
+    folder: Path,
+    target: Machine,
+    prefix: str,
+    files: dict[str, str],
+    arena: int,
+    compiler: Compiler | None,
+    built: Built | None,
+) -> None:
+    kernels = sum(path.startswith("kernels/") for path in files)
+    others = ", ".join(path for path in files if not path.startswith("kernels/"))
+    print(f"{folder}: {others} and {kernels} kernel files for {target.name}")
+    print(f"arena: {arena} bytes")
+    if built is None or compiler is None:
+        print(f"next: make -C {folder} test")
+        return
+    if built.flash is not None:
+        print(f"code and constants: {built.flash} bytes of flash")
+    measured = built.outcome if isinstance(built.outcome, Outcome) else None
+    parts = [
+        f"{measured.stack} bytes used" if measured and measured.stack is not None else "",
+        f"at most {built.stack} by the compiler's call graph" if built.stack is not None else "",
+    ]
+    if any(parts):
+        print("stack: " + ", ".join(part for part in parts if part))
+    if measured and measured.instructions is not None:
+        print(f"instructions per inference: {measured.instructions}")
+    if measured:
+        runner = find_runner(target)
+        where = runner.where if isinstance(runner, Runner) else ""
+        print(f"self-test {where}: {measured.outputs} outputs bit-exact")
+    else:
+        print(f"self-test: built, not run: {built.outcome}")
+    print(
+        f"next: add {prefix}.c, {prefix}.h and kernels/ to your project and call {prefix}_run; "
+        f"{prefix}.h says with what (make -C {folder} test repeats the self-test)"
+    )

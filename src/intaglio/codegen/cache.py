@@ -1,0 +1,96 @@
+"""Builds of native libraries that are kept and used again.
+
+A build has a folder of its own, named by the SHA-256 of all that goes into it, and appears whole or not at all. So a
+build is never confused with another, not even by a dynamic loader that remembers paths, and processes that build the
+same thing at the same time do not disturb each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+
+from intaglio.codegen.build import model_files, write
+from intaglio.codegen.emit import Model
+from intaglio.codegen.toolchain import OPTIMIZE, Compiler, compile_library, find_compiler
+from intaglio.errors import CompileError
+
+RUNTIME = Path(__file__).parent / "runtime"
+
+
+def build_library(model: Model, directory: Path, cc: str | None = None) -> Path:
+    """The shared library of a model, built unless the same build is there.
+
+    Args:
+        model: from `build.plan`.
+        directory: below which builds are kept.
+        cc: see `toolchain.find_compiler`.
+    Returns:
+        The library's path.
+    Raises:
+        CompileError: no compiler, one that fails, or a folder that cannot be written.
+    """
+    compiler = find_compiler(model.machine, cc)
+    files = library_files(model)
+    folder = directory / f"{model.prefix}-{_digest(files, compiler)}"
+    kept = sorted(folder.glob(f"lib{model.prefix}.*"))
+    if kept:
+        return kept[0]
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".intaglio-", dir=directory))
+    except OSError as error:
+        raise CompileError(
+            f"{directory}: expected a folder that can be written, got: {error.strerror or error}; choose another"
+        ) from error
+    try:
+        write(files, temporary)
+        library = compile_library(temporary, model.machine, cc, prefix=model.prefix).name
+        if not (temporary / library).is_file():
+            raise CompileError(f"compiler {compiler.text}: it wrote no library and no error; name another one")
+        os.chmod(temporary, 0o755)
+        try:
+            os.rename(temporary, folder)
+        except OSError:
+            if not folder.is_dir():  # otherwise another process was faster
+                raise
+    except OSError as error:
+        raise CompileError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder / library
+
+
+def library_files(model: Model) -> dict[str, str]:
+    """The files of a native library: path in its folder, text."""
+    runtime = {name: (RUNTIME / name).read_text(encoding="utf-8") for name in ("library.c", "ends.h")}
+    return {**model_files(model), **runtime}
+
+
+def _digest(files: Mapping[str, str], compiler: Compiler) -> str:
+    digest = hashlib.sha256()
+    for text in (*compiler.command, _version(compiler), *compiler.flags, *OPTIMIZE):
+        digest.update(text.encode() + b"\0")
+    for path, text in sorted(files.items()):
+        digest.update(f"{path}\0{len(text)}\0".encode())
+        digest.update(text.encode())
+    return digest.hexdigest()[:16]
+
+
+def _version(compiler: Compiler) -> str:
+    """Which compiler the command is now: its file's size and date, or the package's version."""
+    if compiler.zig:
+        try:
+            return metadata.version("ziglang")
+        except metadata.PackageNotFoundError:
+            pass
+    path = shutil.which(compiler.command[0])
+    if path is None:
+        return ""
+    facts = os.stat(path)
+    return f"{os.path.realpath(path)} {facts.st_size} {facts.st_mtime_ns}"

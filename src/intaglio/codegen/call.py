@@ -1,0 +1,155 @@
+"""One call of a native library: arrays, working memory and their addresses, made ready for C."""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intaglio.codegen.machine import Machine
+from intaglio.errors import CompileError, DataError
+from intaglio.program import Program, TensorInfo
+
+Array = NDArray[Any]
+Arena = tuple[Array, int, int]  # memory, address of its aligned part, that part's bytes
+_WORKED, _WRONG_PROCESSOR = 0, 4
+
+
+class Library:
+    """A loaded library with its pool of threads and the working memory that calls leave for others.
+
+    Args:
+        path: of the shared library.
+        machine: what it was generated for.
+        threads: how many run.
+    """
+
+    def __init__(self, path: Path, machine: Machine, threads: int) -> None:
+        self.path, self.machine, self.threads = path, machine, threads
+        self.functions = _load(path)
+        self.call = self.functions.ig_library_run
+        arena_bytes = ctypes.c_int64.in_dll(self.functions, "ig_library_arena_bytes").value
+        self._arena_bytes = -(-arena_bytes // machine.alignment) * machine.alignment
+        self._arenas: list[Arena] = []  # append and pop are atomic: no lock, so nothing to be held across a fork
+        self.pool = self.functions.ig_pool_create(threads) if threads > 1 else None
+        if self.pool:  # every call holds the library, so none is under way when it goes
+            weakref.finalize(self, self.functions.ig_pool_destroy, self.pool).atexit = False
+
+    def take_arena(self, samples: int) -> Arena:
+        """Working memory for as many samples at a time as there are threads."""
+        wanted = self._arena_bytes * min(self.threads, samples)
+        try:
+            kept = self._arenas.pop()
+        except IndexError:
+            kept = None
+        if kept is not None and kept[2] >= wanted:
+            return kept
+        alignment = self.machine.alignment
+        memory = np.empty(wanted + alignment, np.uint8)
+        start = address(memory)
+        return memory, start + -start % alignment, wanted
+
+    def give_arena(self, arena: Arena) -> None:
+        """Let later calls use it."""
+        self._arenas.append(arena)
+
+    def failure(self, status: int) -> CompileError:
+        """What a status of C means."""
+        if status == _WRONG_PROCESSOR:
+            return CompileError(
+                f"{self.path}: this processor lacks an instruction set of machine {self.machine.name}; "
+                "compile for 'host'"
+            )
+        return CompileError(f"{self.path}: expected status 0, got {status}; the library is not of this program")
+
+
+class PreparedRun:
+    """One call of a native program with its inputs, outputs and working memory fixed.
+
+    Args:
+        program: the Program.
+        library: its library.
+        codes: checked inputs; they are read again at every run, so their contents may change in between.
+    """
+
+    def __init__(self, program: Program, library: Library, codes: Sequence[Array]) -> None:
+        self._library = library
+        self.inputs = [np.ascontiguousarray(c) for c in codes]
+        infos = [program.tensors[name] for name in program.inputs]
+        self.samples, strides = _samples(infos, self.inputs)
+        self.outputs = _outputs(program, infos, codes, self.samples)
+        self._arena = library.take_arena(self.samples)
+        pointers = _array(ctypes.c_void_p, [address(x) for x in self.inputs])
+        results = _array(ctypes.c_void_p, [address(y) for y in self.outputs])
+        moves = _array(ctypes.c_int64, strides)
+        _, start, room = self._arena
+        self._arguments: tuple[Any, ...] = (pointers, moves, results, self.samples, start, room, library.pool)
+
+    def run(self, nanoseconds: NDArray[np.int64] | None = None) -> None:
+        """Run; the integers are in `outputs`.
+
+        Args:
+            nanoseconds: one counter per step, to which its time is added; all samples together.
+        """
+        status = self._library.call(*self._arguments, None if nanoseconds is None else address(nanoseconds))
+        if status != _WORKED:
+            raise self._library.failure(status)
+
+    def release(self) -> None:
+        """Give the working memory back; no run may follow."""
+        self._library.give_arena(self._arena)
+        self._arguments = ()
+
+
+def _load(path: Path) -> ctypes.CDLL:
+    try:
+        library = ctypes.CDLL(str(path.resolve()))
+    except OSError as error:
+        raise CompileError(f"{path}: cannot be loaded: {error}; delete the folder and compile again") from error
+    pointer, number = ctypes.c_void_p, ctypes.c_int32
+    library.ig_library_run.argtypes = [*[pointer] * 3, ctypes.c_int64, pointer, ctypes.c_size_t, pointer, pointer]
+    library.ig_library_run.restype = ctypes.c_int
+    library.ig_pool_create.argtypes, library.ig_pool_create.restype = [number], pointer
+    library.ig_pool_destroy.argtypes, library.ig_pool_destroy.restype = [pointer], None
+    for name in ("u8", "s8", "u16", "s16"):
+        function = getattr(library, f"ig_library_quantize_{name}")
+        function.argtypes = [pointer, ctypes.c_int64, ctypes.c_float, number, number, number, pointer]
+        function.restype = ctypes.c_int
+    return library
+
+
+def _samples(infos: Sequence[TensorInfo], inputs: Sequence[Array]) -> tuple[int, list[int]]:
+    """How many samples there are, and by how many bytes each input moves on from one to the next."""
+    counts = {len(x) for x, info in zip(inputs, infos, strict=True) if info.shape[:1] == (1,)}
+    if len(counts) > 1:
+        raise DataError(f"inputs: expected the same number of samples in each, got {sorted(counts)}")
+    samples = counts.pop() if counts else 1  # an input without a batch axis is the same for all
+    return samples, [x.nbytes // samples if i.shape[:1] == (1,) else 0 for x, i in zip(inputs, infos, strict=True)]
+
+
+def _outputs(program: Program, infos: Sequence[TensorInfo], codes: Sequence[Array], samples: int) -> list[Array]:
+    """Empty, shaped as the interpreter does: a value without a batch axis gets one where there are several samples."""
+    single = not program.batched and all(c.shape == i.shape for c, i in zip(codes, infos, strict=True))
+    outputs = []
+    for name in program.outputs:
+        info = program.tensors[name]
+        rest = info.shape[1:] if program.batched or info.shape[:1] == (1,) else info.shape
+        outputs.append(np.empty(info.shape if single else (samples, *rest), info.type.dtype))
+    return outputs
+
+
+def address(x: Array) -> int:
+    """Where a contiguous array lies. The usual ways take several microseconds, which small networks do not."""
+    if x.flags.writeable and x.nbytes:
+        return ctypes.addressof(ctypes.c_char.from_buffer(x))  # type: ignore[arg-type]  # it is a buffer
+    start: int = x.__array_interface__["data"][0]
+    return start
+
+
+def _array(type: Any, values: Sequence[int]) -> Any:
+    return (type * len(values))(*values)

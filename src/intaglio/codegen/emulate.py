@@ -1,0 +1,102 @@
+"""Running what was compiled: here, or under an emulator."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from intaglio.codegen.firmware import board_of, emulator_arguments
+from intaglio.codegen.machine import Machine, family_of_host, missing
+from intaglio.errors import CompileError
+
+TIMEOUT = 600  # seconds
+_EXACT = re.compile(r"^(\d+) outputs bit-exact$", re.MULTILINE)
+_STACK = re.compile(r"^(\d+) bytes of stack$", re.MULTILINE)
+_INSTRUCTIONS = re.compile(r"^(\d+) instructions per inference$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a self-test said.
+
+    Args:
+        text: all of it.
+        outputs: how many integers were compared and equal.
+        stack: bytes that one inference used, where measured.
+        instructions: executed by one inference, where counted.
+    """
+
+    text: str
+    outputs: int
+    stack: int | None = None
+    instructions: int | None = None
+
+
+@dataclass(frozen=True)
+class Runner:
+    """How an executable of a machine runs on this one.
+
+    Args:
+        command: what stands before the executable's path.
+        where: in words.
+    """
+
+    command: tuple[str, ...]
+    where: str
+
+
+def find_runner(machine: Machine) -> Runner | str:
+    """How the machine's executables run here, or why they cannot."""
+    board = board_of(machine)
+    if board is not None:
+        if shutil.which("qemu-system-arm") is None:
+            return "no emulator found: install qemu-system-arm"
+        return Runner(emulator_arguments(board), f"emulated by qemu-system-arm, board {board.name}")
+    if machine.family in ("", family_of_host()):
+        lacks = missing(machine)
+        if lacks:
+            return f"this processor lacks {', '.join(lacks)}"
+        return Runner((), "on this processor")
+    if machine.family == "aarch64":
+        for name in ("qemu-aarch64-static", "qemu-aarch64"):
+            if shutil.which(name):
+                return Runner((name, "-cpu", "max"), f"emulated by {name}")
+        return "no emulator found: install qemu-user-static"
+    return f"this processor is none of {machine.family}, and no emulator is known for it"
+
+
+def run_selftest(executable: Path, runner: Runner) -> Outcome:
+    """Run a self-test.
+
+    Raises:
+        CompileError: it found a difference, broke, or took too long.
+    """
+    command = [*runner.command, str(executable)]
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=TIMEOUT,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired:
+        raise CompileError(f"self-test: not finished after {TIMEOUT} s ({' '.join(command)})") from None
+    except OSError as error:
+        raise CompileError(f"self-test: {command[0]} cannot be run ({error.strerror or error})") from error
+    text = (done.stdout + done.stderr).strip()  # an emulator sends a board's text to standard error
+    exact = _EXACT.search(text)
+    if done.returncode or exact is None:
+        raise CompileError(
+            f"self-test: expected the reference's integers, got: {text or 'nothing'} (status {done.returncode}, "
+            f"{runner.where}); this is a defect of the generated code or of the compiler"
+        )
+    stack, instructions = _STACK.search(text), _INSTRUCTIONS.search(text)
+    return Outcome(
+        text, int(exact[1]), int(stack[1]) if stack else None, int(instructions[1]) if instructions else None
+    )

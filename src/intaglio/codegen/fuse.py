@@ -1,0 +1,67 @@
+"""Chains of neighbouring operators that one call runs, where the machine's kernels have pipelines."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+
+from intaglio.kernels.kernel import Call, Tensor
+from intaglio.kernels.rows.chain import Link, chain_call, fused_length
+from intaglio.kernels.rows.vector import VECTORS
+from intaglio.program import Node, Program
+
+FUSED = {"conv2d", "add", "max_pool2d"}
+
+
+def find_chains(
+    program: Program, tensors: Mapping[str, Tensor], whole: Collection[str], isas: Sequence[str]
+) -> dict[str, tuple[tuple[Node, ...], tuple[str, ...], Call]]:
+    """Chains of two and more nodes, by the name of their last node: the nodes, the call's inputs, and the call.
+
+    Args:
+        program: what to run.
+        tensors: shape and type of every tensor.
+        whole: tensors with memory of their own that nothing else lies in.
+        isas: instruction sets, best first.
+    """
+    vector = next((VECTORS[isa] for isa in isas if isa in VECTORS), None)
+    if vector is None:
+        return {}
+    readers: dict[str, list[Node]] = {}
+    for node in program.nodes:
+        for name in node.inputs:
+            readers.setdefault(name, []).append(node)
+    uses = Counter(name for node in program.nodes for name in node.inputs)
+    taken: set[str] = set()
+    found = {}
+    for node in program.nodes:
+        if node.operator.kind != "conv2d" or node.name in taken:
+            continue
+        nodes = [node]
+        while True:
+            name = nodes[-1].output
+            if uses[name] != 1 or name in program.outputs or name not in whole:
+                break
+            following = readers[name][0]
+            if following.operator.kind not in FUSED or following.name in taken:
+                break
+            nodes.append(following)
+        links = [_link(n, nodes[i - 1].output if i else n.inputs[0], tensors) for i, n in enumerate(nodes)]
+        length = fused_length(links, vector)
+        if length == 1:
+            continue
+        call = chain_call(links[:length], vector)
+        if call is None:
+            continue
+        chain, last = nodes[:length], links[length - 1]
+        inputs = [chain[0].inputs[0]]
+        if len(last.inputs) == 2:
+            inputs.append(chain[-1].inputs[1 - last.main])
+        taken.update(n.name for n in chain)
+        found[chain[-1].name] = (tuple(chain), tuple(inputs), call)
+    return found
+
+
+def _link(node: Node, main: str, tensors: Mapping[str, Tensor]) -> Link:
+    operands = tuple(tensors[name] for name in node.inputs)
+    return Link(node.operator, operands, tensors[node.output], node.inputs.index(main))

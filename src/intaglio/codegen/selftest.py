@@ -1,0 +1,175 @@
+"""`selftest.c`: inputs, the integers that the reference interpreter returns for them, and the comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intaglio.codegen.text import LONG_STRINGS, array_text
+from intaglio.kernels.kernel import C_TYPES
+from intaglio.program import Program
+
+SEED = 20240229
+
+
+def random_inputs(program: Program, samples: int, seed: int = SEED) -> tuple[NDArray[Any], ...]:
+    """Codes of every input, uniform over its type, `samples` of them in front."""
+    rng = np.random.default_rng(seed)
+    infos = [program.tensors[name] for name in program.inputs]
+    return tuple(
+        rng.integers(i.type.qmin, i.type.qmax, (samples, *i.shape[1:]), dtype=np.int64, endpoint=True).astype(
+            i.type.dtype
+        )
+        for i in infos
+    )
+
+
+def selftest(program: Program, inputs: Sequence[NDArray[Any]], prefix: str = "model") -> str:
+    """The text of `selftest.c`.
+
+    Args:
+        program: the Program.
+        inputs: codes of each input, (samples, ...).
+        prefix: of the model's public names.
+    Returns:
+        A program that prints `N outputs bit-exact` and returns 0, or the first difference and returns 1. With
+        SELFTEST_BARE it runs on `board.c`, and adds the stack and instructions of one inference.
+    """
+    result = program.run_int(*inputs)
+    outputs = result if isinstance(result, tuple) else (result,)
+    samples = inputs[0].shape[0]
+    given = _names("input", len(inputs))
+    got = _names("output", len(outputs))
+    arrays = [array_text(x, f"test_{name}", 16) for name, x in zip(given, inputs, strict=True)]
+    arrays += [array_text(y, f"expected_{name}", 16) for name, y in zip(got, outputs, strict=True)]
+    sizes = [int(np.prod(y.shape[1:], dtype=np.int64)) for y in outputs]
+    arrays += [
+        f"static {C_TYPES[y.dtype.str[1:]]} {name}[{n}];\n" for name, y, n in zip(got, outputs, sizes, strict=True)
+    ]
+    arguments = [f"&test_{name}[s * {x[0].size}]" for name, x in zip(given, inputs, strict=True)]
+    clear = "\n".join(f"        memset({name}, 0x5a, sizeof {name});" for name in got)
+    compare = "\n".join(
+        f"""        for (int32_t i = 0; i < {n}; i++)
+            if ({name}[i] != expected_{name}[s * {n} + i])
+                return differs("{name}", s, i, {name}[i], expected_{name}[s * {n} + i]);"""
+        for name, n in zip(got, sizes, strict=True)
+    )
+    return _TEXT.format(
+        pragmas=LONG_STRINGS,
+        prefix=prefix,
+        macro=prefix.upper(),
+        samples=samples,
+        arrays="".join(arrays),
+        arguments=", ".join((*arguments, *got)),
+        clear=clear,
+        compare=compare,
+        total=samples * sum(sizes),
+    )
+
+
+def _names(kind: str, count: int) -> list[str]:
+    return [kind] if count == 1 else [f"{kind}{i}" for i in range(count)]
+
+
+_TEXT = """/* Written by Intaglio: {samples} samples through the model, every integer compared with the reference's. */
+#include "{prefix}.h"
+
+#include <string.h>
+
+{pragmas}
+#ifdef SELFTEST_BARE
+#include "board.h"
+#else
+#include <stdio.h>
+static void board_print(const char *text)
+{{
+    fputs(text, stdout);
+}}
+#endif
+
+enum {{ SAMPLES = {samples} }};
+{arrays}
+static _Alignas({macro}_ALIGNMENT) unsigned char arena[{macro}_ARENA_BYTES];
+
+/* Decimal; hexadecimal beyond 32 bits, so that no processor needs a 64-bit division for it. */
+static void print_number(int64_t number)
+{{
+    char text[24];
+    char *at = text + sizeof text - 1;
+    *at = 0;
+    if (number < INT32_MIN || number > INT32_MAX) {{
+        for (int32_t i = 0; i < 64; i += 4)
+            *--at = "0123456789abcdef"[((uint64_t)number >> i) & 15];
+        *--at = 'x';
+        *--at = '0';
+    }} else {{
+        uint32_t rest = number < 0 ? 0 - (uint32_t)number : (uint32_t)number;
+        do
+            *--at = (char)('0' + rest % 10);
+        while (rest /= 10);
+        if (number < 0)
+            *--at = '-';
+    }}
+    board_print(at);
+}}
+
+static int differs(const char *output, int32_t sample, int32_t index, int64_t got, int64_t want)
+{{
+    board_print("sample ");
+    print_number(sample);
+    board_print(", ");
+    board_print(output);
+    board_print("[");
+    print_number(index);
+    board_print("]: got ");
+    print_number(got);
+    board_print(", want ");
+    print_number(want);
+    board_print("\\n");
+    return 1;
+}}
+
+int main(void)
+{{
+#ifdef SELFTEST_BARE
+    uint32_t stack = 0, ticks = 0;
+#endif
+    for (int32_t s = 0; s < SAMPLES; s++) {{
+        int status;
+        memset(arena, 0xa5, sizeof arena); /* nothing may depend on what was there */
+{clear}
+#ifdef SELFTEST_BARE
+        const uintptr_t top = board_paint_stack();
+        const uint32_t start = board_ticks();
+#endif
+        status = {prefix}_run({arguments}, arena, sizeof arena);
+#ifdef SELFTEST_BARE
+        if (s == 0) {{
+            ticks = board_ticks() - start;
+            stack = board_stack_used(top);
+        }}
+#endif
+        if (status) {{
+            board_print("{prefix}_run: status ");
+            print_number(status);
+            board_print("\\n");
+            return 1;
+        }}
+{compare}
+    }}
+    print_number({total});
+    board_print(" outputs bit-exact\\n");
+#ifdef SELFTEST_BARE
+    print_number(stack);
+    board_print(" bytes of stack\\n");
+    if (ticks) {{
+        print_number(board_instructions(ticks));
+        board_print(" instructions per inference\\n");
+    }}
+#endif
+    return 0;
+}}
+"""

@@ -1,0 +1,212 @@
+"""Compilers: which one reaches a machine, and how generated C becomes a library or an executable with it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from intaglio.codegen.machine import Machine, family_of_host
+from intaglio.errors import CompileError
+
+STANDARD = "-std=c11"
+OPTIMIZE = ("-O3",)
+OPTIMIZE_BARE = ("-O2",)  # flash is scarce where there is no operating system
+_TRIPLES = {"x86": "x86_64-linux-musl", "aarch64": "aarch64-linux-musl"}
+_CROSS = {"x86": "x86_64-linux-gnu-gcc", "aarch64": "aarch64-linux-gnu-gcc", "arm": "arm-none-eabi-gcc"}
+_MACHINE_NAMES = {"x86": ("x86_64", "amd64"), "aarch64": ("aarch64", "arm64"), "arm": ("arm", "thumb")}
+_INSTALL = {
+    "": "install gcc or clang, or `pip install ziglang`",
+    "x86": "install gcc or clang, or `pip install ziglang`",
+    "aarch64": "install gcc-aarch64-linux-gnu, or `pip install ziglang`",
+    "arm": "install gcc-arm-none-eabi and libnewlib-arm-none-eabi",
+}
+# Where several lines complain, the first of these says why; a linker has its own words.
+_COMPLAINT = re.compile(r"(?:fatal )?error:|undefined (?:reference|symbol)|overflowed by|cannot find|not found", re.I)
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """A command that compiles C for one machine.
+
+    Args:
+        command: program and leading arguments.
+        flags: those that select the machine.
+    """
+
+    command: tuple[str, ...]
+    flags: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """As one would type it."""
+        return shlex.join(self.command)
+
+    @property
+    def zig(self) -> bool:
+        """Whether it is the one that pip brings."""
+        return "ziglang" in self.command or Path(self.command[0]).name.startswith("zig")
+
+
+def find_compiler(machine: Machine, cc: Compiler | str | None = None) -> Compiler:
+    """The first compiler that reaches the machine.
+
+    Args:
+        machine: what to compile for.
+        cc: the command to use, with arguments; None: `$CC` where it is for this machine, else what is installed.
+            A Compiler is returned as it is.
+    Raises:
+        CompileError: none is installed, or the given one is not there.
+    """
+    if isinstance(cc, Compiler):
+        return cc
+    if cc is not None:
+        command = tuple(shlex.split(cc))
+        if not command or shutil.which(command[0]) is None:
+            raise CompileError(f"compiler {cc!r}: no such command; give one that is installed, or leave it out")
+        return Compiler(command, machine.flags)
+    for command in _candidates(machine):
+        if shutil.which(command[0]) is not None:
+            return Compiler(command, machine.flags)
+    raise CompileError(f"machine {machine.name}: no compiler found; {_INSTALL[machine.family]}, or name one with --cc")
+
+
+def compile_library(
+    folder: Path,
+    machine: Machine,
+    cc: Compiler | str | None = None,
+    *,
+    prefix: str = "model",
+    flags: Sequence[str] = OPTIMIZE,
+) -> Path:
+    """Build the shared library of a folder that holds `<prefix>.c` and `library.c`.
+
+    Args:
+        folder: written by `codegen.build`.
+        machine: what it was generated for.
+        cc: as for `find_compiler`.
+        prefix: of the model.
+        flags: optimization; no flag changes a result.
+    Returns:
+        The library's path, in the folder.
+    Raises:
+        CompileError: no compiler, or it fails.
+    """
+    if not machine.threads:
+        raise CompileError(f"machine {machine.name}: has no operating system that loads libraries; link model.c")
+    compiler = find_compiler(machine, cc)
+    out = folder / f"lib{prefix}{'.dylib' if platform.system() == 'Darwin' else '.so'}"
+    arguments = [
+        STANDARD, *flags, "-fPIC", "-shared", "-pthread", f"-DMODEL={prefix}",
+        str(folder / f"{prefix}.c"), str(folder / "library.c"), "-o", str(out),
+    ]  # fmt: skip
+    run_compiler(compiler, arguments)
+    return out
+
+
+def compile_executable(
+    folder: Path,
+    machine: Machine,
+    cc: Compiler | str | None = None,
+    *,
+    sources: Sequence[str] = ("model.c", "selftest.c"),
+    name: str = "selftest",
+    flags: Sequence[str] | None = None,
+    libraries: Sequence[str] = (),
+) -> Path:
+    """Build an executable from sources in the folder; static where it is for another processor.
+
+    Args:
+        folder: written by `codegen.build`.
+        machine: what it was generated for.
+        cc: as for `find_compiler`.
+        sources: names in the folder, of C and object files.
+        name: of the result, in the folder.
+        flags: optimization and warnings.
+        libraries: arguments that have to come last.
+    Raises:
+        CompileError: no compiler, or it fails.
+    """
+    compiler = find_compiler(machine, cc)
+    out = folder / name
+    foreign = bool(machine.family) and machine.family != family_of_host()
+    static = ("-static",) if foreign and machine.threads else ()
+    flags = flags if flags is not None else (OPTIMIZE if machine.threads else OPTIMIZE_BARE)
+    arguments = [
+        STANDARD, *flags, *static, *(str(folder / s) for s in sources), "-o", str(out), *libraries,
+    ]  # fmt: skip
+    run_compiler(compiler, arguments)
+    return out
+
+
+def compile_object(compiler: Compiler, source: Path, out: Path, flags: Sequence[str] = OPTIMIZE) -> None:
+    """Compile one file.
+
+    Raises:
+        CompileError: the compiler fails.
+    """
+    run_compiler(compiler, [STANDARD, *flags, "-c", str(source), "-o", str(out)])
+
+
+def run_compiler(compiler: Compiler, arguments: Sequence[str]) -> str:
+    """Run a compiler and return what it printed.
+
+    Raises:
+        CompileError: it cannot be run or fails; the text has its first complaint and the command.
+    """
+    command = [*compiler.command, *compiler.flags, *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, errors="replace")
+    except OSError as error:
+        raise CompileError(f"compiler {compiler.text}: cannot be run ({error.strerror or error})") from error
+    if done.returncode:
+        raise CompileError(
+            f"compiler {compiler.text}: exit status {done.returncode}: {_first_complaint(done.stderr + done.stdout)}; "
+            f"the command was: {shlex.join(command)}"
+        )
+    return done.stdout + done.stderr
+
+
+def _first_complaint(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return next((line for line in lines if _COMPLAINT.search(line)), lines[0] if lines else "it printed nothing")
+
+
+def _candidates(machine: Machine) -> Iterator[tuple[str, ...]]:
+    """Commands that may reach the machine, best first."""
+    given = tuple(shlex.split(os.environ.get("CC", "")))
+    native = not machine.family or machine.family == family_of_host()
+    if given and (native or _targets(given).startswith(_MACHINE_NAMES[machine.family])):
+        yield given
+    if native:
+        yield from (("gcc",), ("clang",), ("cc",))
+    if machine.family in _CROSS:
+        yield (_CROSS[machine.family],)
+    zig = _zig()
+    if zig and native:
+        yield zig
+    elif zig and machine.family in _TRIPLES:
+        yield (*zig, "-target", _TRIPLES[machine.family])
+
+
+def _zig() -> tuple[str, ...]:
+    return (sys.executable, "-m", "ziglang", "cc") if find_spec("ziglang") else ()
+
+
+@cache
+def _targets(command: tuple[str, ...]) -> str:
+    """The triple that a compiler compiles for; empty where it does not say."""
+    try:
+        done = subprocess.run([*command, "-dumpmachine"], capture_output=True, text=True, check=False, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()

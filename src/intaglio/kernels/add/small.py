@@ -1,0 +1,51 @@
+"""Sums for Cortex-M: of bytes, without 64-bit arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from intaglio.kernels.kernel import Call, Tensor, requantize_fields
+from intaglio.kernels.layout import binary_fields, in_place, template
+from intaglio.kernels.small import BYTES, finish
+from intaglio.number import Rule
+from intaglio.program.operators.add import Add
+
+
+def plain(op: Add, inputs: Sequence[Tensor], y: Tensor) -> Call | None:
+    """Any processor; operands of equal shape."""
+    a, b = inputs
+    rule = op.requantize.rule
+    factors = (op.a_requantize, op.b_requantize)
+    if not (
+        a.shape == b.shape == y.shape
+        and a.short in BYTES
+        and b.short in BYTES
+        and op.left_shift == 20
+        and rule in (Rule.HALF_UP, Rule.TFLITE)
+        and all(0 <= int(f.shift.min()) <= 14 and f.rule is rule and not f.wide for f in factors)
+    ):
+        return None
+    name = f"ig_add_{a.short}_{b.short}_{y.short}_{finish(op.requantize)}__plain"
+    fields = {
+        "a_requantize": requantize_fields(op.a_requantize),
+        "b_requantize": requantize_fields(op.b_requantize),
+        "requantize": requantize_fields(op.requantize),
+        "a_zero_point": op.a_zero_point,
+        "b_zero_point": op.b_zero_point,
+        "y_zero_point": op.y_zero_point,
+        "left": 1 << op.left_shift,
+        "sign": op.b_sign,
+        "low": op.low,
+        "high": op.high,
+        **binary_fields(a, b, y),
+    }
+    source = template(
+        "add/plain.h",
+        name,
+        a=a.c_type,
+        b=b.c_type,
+        y=y.c_type,
+        operand=f"ig_operand_{rule.value}",
+        finish=f"ig_finish_{finish(op.requantize)}",
+    )
+    return Call(name, (source,), "struct ig_add", fields, units=y.size, may_alias=in_place(inputs, y))

@@ -1,0 +1,241 @@
+/* AVX2 in the terms that the vector kernels are written in; see avx512.h for what they mean. A vector is 8 lanes, and
+ * packing four of them puts lane 4 L + e of vector b at byte 16 L + 4 b + e (L below 2).
+ * avxvnni.h sets IG_VNNI_ where the processor has more.
+ */
+#ifndef IG_AVX2_H
+#define IG_AVX2_H
+
+#ifndef IG_VNNI_
+#define IG_VNNI_ 0
+#endif
+
+#include "common/requantize.h"
+#include "isa/repeat.h"
+
+#include <immintrin.h>
+
+#define IG_LANES 8
+#define IG_INLINE static inline __attribute__((always_inline, unused))
+typedef __m256i ig_v;
+
+IG_INLINE ig_v ig_load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
+IG_INLINE void ig_store(void *p, ig_v v) { _mm256_storeu_si256((__m256i *)p, v); }
+IG_INLINE ig_v ig_splat(int32_t v) { return _mm256_set1_epi32(v); }
+IG_INLINE ig_v ig_plus(ig_v a, ig_v b) { return _mm256_add_epi32(a, b); }
+IG_INLINE ig_v ig_subtract(ig_v a, ig_v b) { return _mm256_sub_epi32(a, b); }
+#define ig_shift_left(v, bits) _mm256_slli_epi32(v, bits)
+IG_INLINE ig_v ig_sub_product(ig_v a, ig_v b, ig_v c) { return _mm256_sub_epi32(a, _mm256_mullo_epi32(b, c)); }
+IG_INLINE ig_v ig_flip(ig_v v) { return _mm256_xor_si256(v, _mm256_set1_epi8(-128)); }
+
+IG_INLINE ig_v ig_broadcast(const uint8_t *p)
+{
+    int32_t four;
+    memcpy(&four, p, 4);
+    return _mm256_set1_epi32(four);
+}
+struct ig_steps {
+    ptrdiff_t one;
+};
+IG_INLINE struct ig_steps ig_steps(ptrdiff_t step) { return (struct ig_steps){step}; }
+IG_INLINE ig_v ig_broadcast_row(const uint8_t *p, struct ig_steps k, int r) { return ig_broadcast(p + r * k.one); }
+
+#define IG_TRANSPOSE(x0, x1, x2, x3, z0, z1, z2, z3)                                                  \
+    do {                                                                                              \
+        const ig_v low01 = _mm256_unpacklo_epi8(x0, x1), high01 = _mm256_unpackhi_epi8(x0, x1);       \
+        const ig_v low23 = _mm256_unpacklo_epi8(x2, x3), high23 = _mm256_unpackhi_epi8(x2, x3);       \
+        z0 = _mm256_unpacklo_epi16(low01, low23);                                                     \
+        z1 = _mm256_unpackhi_epi16(low01, low23);                                                     \
+        z2 = _mm256_unpacklo_epi16(high01, high23);                                                   \
+        z3 = _mm256_unpackhi_epi16(high01, high23);                                                   \
+    } while (0)
+
+#if IG_VNNI_
+#define IG_DOT(acc, x, w) __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(x), "x"(w))
+#define IG_DOT_MEMORY(acc, x, w) __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(x), "m"(*(const __m256i_u *)(w)))
+#else
+/* Even and odd bytes as 16-bit numbers: vpmaddubsw would saturate, these products and their sums of two cannot. */
+IG_INLINE ig_v ig_dot(ig_v acc, ig_v x, ig_v w)
+{
+    const ig_v even = _mm256_madd_epi16(_mm256_and_si256(x, _mm256_set1_epi16(255)),
+                                        _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8));
+    const ig_v odd = _mm256_madd_epi16(_mm256_srli_epi16(x, 8), _mm256_srai_epi16(w, 8));
+    return _mm256_add_epi32(_mm256_add_epi32(acc, even), odd);
+}
+#define IG_DOT(acc, x, w) (acc) = ig_dot(acc, x, w)
+#define IG_DOT_MEMORY(acc, x, w) (acc) = ig_dot(acc, x, ig_load(w))
+#endif
+
+#define IG_FACTORS_fast 4
+struct ig_factor_fast {
+    ig_v even, odd, add, shift;
+};
+IG_INLINE struct ig_factor_fast ig_load_factor_fast(const int32_t *f)
+{
+    return (struct ig_factor_fast){ig_load(f), ig_load(f + 8), ig_load(f + 16), ig_load(f + 24)};
+}
+/* The upper halves of the products of even lanes and of odd ones, in order. */
+IG_INLINE ig_v ig_upper(ig_v low, ig_v high)
+{
+    return _mm256_blend_epi32(_mm256_shuffle_epi32(low, 0xF5), high, 0xAA);
+}
+IG_INLINE ig_v ig_requantize_fast(ig_v acc, struct ig_factor_fast f)
+{
+    const ig_v low = _mm256_mul_epi32(acc, f.even);
+    const ig_v high = _mm256_mul_epi32(_mm256_srli_epi64(acc, 32), f.odd);
+    return _mm256_srav_epi32(_mm256_add_epi32(ig_upper(low, high), f.add), f.shift);
+}
+
+/* left: fast for smaller shifts, where the accumulators leave room to be shifted to the left first. */
+#define IG_FACTORS_left 5
+struct ig_factor_left {
+    struct ig_factor_fast fast;
+    ig_v left;
+};
+IG_INLINE struct ig_factor_left ig_load_factor_left(const int32_t *f)
+{
+    return (struct ig_factor_left){ig_load_factor_fast(f), ig_load(f + 32)};
+}
+IG_INLINE ig_v ig_requantize_left(ig_v acc, struct ig_factor_left f)
+{
+    return ig_requantize_fast(_mm256_sllv_epi32(acc, f.left), f.fast);
+}
+
+#define IG_FACTORS_tflite 6
+struct ig_factor_tflite {
+    ig_v even, odd, mask, half, shift, zero_point;
+};
+IG_INLINE struct ig_factor_tflite ig_load_factor_tflite(const int32_t *f)
+{
+    return (struct ig_factor_tflite){ig_load(f),      ig_load(f + 8),  ig_load(f + 16),
+                                     ig_load(f + 24), ig_load(f + 32), ig_load(f + 40)};
+}
+IG_INLINE ig_v ig_requantize_tflite(ig_v acc, struct ig_factor_tflite f)
+{
+    const ig_v nudge = _mm256_set1_epi64x(1 << 30);
+    const ig_v low = _mm256_slli_epi64(_mm256_add_epi64(_mm256_mul_epi32(acc, f.even), nudge), 1);
+    const ig_v high =
+        _mm256_slli_epi64(_mm256_add_epi64(_mm256_mul_epi32(_mm256_srli_epi64(acc, 32), f.odd), nudge), 1);
+    const ig_v x = ig_upper(low, high);
+    const ig_v threshold = _mm256_sub_epi32(f.half, _mm256_srai_epi32(x, 31));
+    const ig_v up = _mm256_cmpgt_epi32(_mm256_and_si256(x, f.mask), threshold); /* -1 where it rounds up */
+    return _mm256_sub_epi32(_mm256_add_epi32(_mm256_srav_epi32(x, f.shift), f.zero_point), up);
+}
+
+#define IG_FACTORS_shift 3
+struct ig_factor_shift {
+    ig_v shift, less, zero_point;
+};
+IG_INLINE struct ig_factor_shift ig_load_factor_shift(const int32_t *f)
+{
+    return (struct ig_factor_shift){ig_load(f), ig_load(f + 8), ig_load(f + 16)};
+}
+IG_INLINE ig_v ig_requantize_shift(ig_v acc, struct ig_factor_shift f)
+{
+    const ig_v half = _mm256_and_si256(_mm256_srav_epi32(acc, f.less), _mm256_set1_epi32(1));
+    return _mm256_add_epi32(_mm256_add_epi32(_mm256_srav_epi32(acc, f.shift), half), f.zero_point);
+}
+
+struct ig_bounds {
+    __m256i low, high;
+};
+IG_INLINE struct ig_bounds ig_bounds(int32_t low, int32_t high)
+{
+    return (struct ig_bounds){_mm256_set1_epi8((char)low), _mm256_set1_epi8((char)high)};
+}
+IG_INLINE ig_v ig_max_u8(ig_v a, ig_v b) { return _mm256_max_epu8(a, b); }
+IG_INLINE ig_v ig_max_s8(ig_v a, ig_v b) { return _mm256_max_epi8(a, b); }
+IG_INLINE ig_v ig_clamp_u8(ig_v v, struct ig_bounds k) { return _mm256_min_epu8(_mm256_max_epu8(v, k.low), k.high); }
+IG_INLINE ig_v ig_clamp_s8(ig_v v, struct ig_bounds k) { return _mm256_min_epi8(_mm256_max_epi8(v, k.low), k.high); }
+
+IG_INLINE ig_v ig_pack_u8(ig_v a, ig_v b, ig_v c, ig_v d, struct ig_bounds k)
+{
+    (void)k;
+    return _mm256_packus_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+}
+IG_INLINE ig_v ig_pack_s8(ig_v a, ig_v b, ig_v c, ig_v d, struct ig_bounds k)
+{
+    (void)k;
+    return _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+}
+IG_INLINE ig_v ig_pack_clamped_u8(ig_v a, ig_v b, ig_v c, ig_v d, struct ig_bounds k)
+{
+    return ig_clamp_u8(ig_pack_u8(a, b, c, d, k), k);
+}
+IG_INLINE ig_v ig_pack_clamped_s8(ig_v a, ig_v b, ig_v c, ig_v d, struct ig_bounds k)
+{
+    return ig_clamp_s8(ig_pack_s8(a, b, c, d, k), k);
+}
+
+/* The first n bytes; nothing behind them is touched. */
+IG_INLINE void ig_store_bytes(void *p, ig_v v, int32_t n)
+{
+    if (n >= 32) {
+        ig_store(p, v);
+    } else if (n > 0) {
+        uint8_t bytes[32];
+        ig_store(bytes, v);
+        memcpy(p, bytes, (size_t)n);
+    }
+}
+IG_INLINE ig_v ig_load_bytes(const void *p, int32_t n)
+{
+    uint8_t bytes[32] = {0};
+    if (n >= 32)
+        return ig_load(p);
+    memcpy(bytes, p, (size_t)n);
+    return ig_load(bytes);
+}
+IG_INLINE ig_v ig_load_bytes2(const uint8_t *p, ptrdiff_t step, int32_t n)
+{
+    uint8_t bytes[32] = {0};
+    if (n >= 16)
+        return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)p)),
+                                       _mm_loadu_si128((const __m128i *)(p + step)), 1);
+    if (n == 8)
+        return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadl_epi64((const __m128i *)p)),
+                                       _mm_loadl_epi64((const __m128i *)(p + step)), 1);
+    memcpy(bytes, p, (size_t)n);
+    memcpy(bytes + 16, p + step, (size_t)n);
+    return ig_load(bytes);
+}
+IG_INLINE void ig_store_bytes2(uint8_t *p, ig_v v, ptrdiff_t step, int32_t n)
+{
+    uint8_t bytes[32];
+    if (n == 8) {
+        _mm_storel_epi64((__m128i *)p, _mm256_castsi256_si128(v));
+        _mm_storel_epi64((__m128i *)(p + step), _mm256_extracti128_si256(v, 1));
+        return;
+    }
+    ig_store(bytes, v);
+    memcpy(p, bytes, (size_t)n);
+    memcpy(p + step, bytes + 16, (size_t)n);
+}
+
+IG_INLINE ig_v ig_front2(ig_v v) { return _mm256_permute4x64_epi64(v, 8); }
+IG_INLINE ig_v ig_front1(ig_v v)
+{
+    return _mm256_permutevar8x32_epi32(v, _mm256_set_epi32(0, 0, 0, 0, 0, 0, 4, 0));
+}
+#define IG_STORE_4(pack, p, a, b, c, d, k, n) ig_store_bytes(p, pack(a, b, c, d, k), n)
+#define IG_STORE_2(pack, p, a, b, k, n) ig_store_bytes(p, ig_front2(pack(a, b, a, b, k)), (n) < 16 ? (n) : 16)
+#define IG_STORE_1(pack, p, a, k, n) ig_store_bytes(p, ig_front1(pack(a, a, a, a, k)), (n) < 8 ? (n) : 8)
+#define IG_STORE_FULL_4(pack, p, a, b, c, d, k, n) ig_store(p, pack(a, b, c, d, k))
+#define IG_STORE_FULL_2(pack, p, a, b, k, n) \
+    _mm_storeu_si128((__m128i *)(p), _mm256_castsi256_si128(ig_front2(pack(a, b, a, b, k))))
+#define IG_STORE_FULL_1(pack, p, a, k, n) \
+    _mm_storel_epi64((__m128i *)(p), _mm256_castsi256_si128(ig_front1(pack(a, a, a, a, k))))
+
+IG_INLINE void ig_store_s16(void *p, ig_v v, int32_t low, int32_t high, int32_t n)
+{
+    const ig_v clamped = _mm256_min_epi32(_mm256_max_epi32(v, _mm256_set1_epi32(low)), _mm256_set1_epi32(high));
+    const ig_v words = _mm256_permute4x64_epi64(_mm256_packs_epi32(clamped, clamped), 8);
+    if (n >= 8) {
+        _mm_storeu_si128((__m128i *)p, _mm256_castsi256_si128(words));
+    } else if (n > 0) {
+        uint8_t bytes[32];
+        ig_store(bytes, words);
+        memcpy(p, bytes, 2 * (size_t)n);
+    }
+}
+
+#endif

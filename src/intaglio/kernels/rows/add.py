@@ -1,0 +1,106 @@
+"""Elementwise sums as stages of a pipeline of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from intaglio.kernels.kernel import Source, Struct, Tensor
+from intaglio.kernels.rows.factors import Factors
+from intaglio.kernels.rows.stage import Layout, Stage
+from intaglio.kernels.rows.vector import Vector
+from intaglio.number import Requantize, Rule
+from intaglio.program.operators.add import Add
+
+MORE = 2  # bits that the kernel shifts further than the operator's 20
+
+
+def serves_add(op: Add, inputs: Sequence[Tensor], y: Tensor) -> bool:
+    """Whether the vector kernel computes this sum: equal shapes, 8-bit codes, rule `half_up`."""
+    a, b = inputs
+    return (
+        a.shape == b.shape == y.shape
+        and max(t.type.bits for t in (a, b, y)) <= 8
+        and op.requantize.rule is Rule.HALF_UP
+        and op.left_shift == 20
+        and _fast(op.requantize, op.y_zero_point)
+        and all(_fast(_further(f), 0) for f in (op.a_requantize, op.b_requantize))
+    )
+
+
+def add_stage(op: Add, inputs: Sequence[Tensor], y: Tensor, vector: Vector, to: Layout, *, swap: bool = False) -> Stage:
+    """The stage of a sum; the first operand comes from the stage before, the second is the pipeline's own.
+
+    Args:
+        op: passes `serves_add`.
+        inputs, y: its operands.
+        vector: the instruction set.
+        to: where its rows are written: a tensor.
+        swap: the second operand comes from the stage before, and the first is the pipeline's own.
+    """
+    sides = [(inputs[0], op.a_zero_point, op.a_requantize), (inputs[1], op.b_zero_point, op.b_requantize)]
+    if swap:
+        sides.reverse()
+    (a, a_zero, a_factor), (b, b_zero, b_factor) = sides
+    height, width = rows_of(y)
+    subtract = (2 if swap else 1) if op.b_sign < 0 else 0
+    halves = [int(f.multiplier.item() == 1 << 30 and f.shift.item() == 0) for f in (a_factor, b_factor)]
+    name = f"ig_add_{a.short}{halves[0]}_{b.short}{halves[1]}_{y.short}_{subtract}__{vector.isa}"
+    lane = np.zeros((1, vector.lanes), np.int64)
+    fields = {
+        "a_factors": _one(_further(a_factor), 0).records("fast", lane).reshape(-1),
+        "b_factors": _one(_further(b_factor), 0).records("fast", lane).reshape(-1),
+        "factors": _one(op.requantize, op.y_zero_point).records("fast", lane).reshape(-1),
+        "a_zero_point": a_zero + 128 * a.type.signed,
+        "b_zero_point": b_zero + 128 * b.type.signed,
+        "x_row": width,
+        "y_row": width,
+        "nbytes": width,
+        "low": op.low,
+        "high": op.high,
+    }
+    defines = {
+        "IG_NAME": name,
+        "IG_A_HALF_": halves[0],
+        "IG_B_HALF_": halves[1],
+        "IG_FLIP_A_": int(a.type.signed),
+        "IG_FLIP_B_": int(b.type.signed),
+        "IG_SUBTRACT_": subtract,
+        "IG_PACK": f"ig_pack_clamped_{y.short}",
+    }
+    source = Source("rows/add_rows.h", tuple((k, str(v)) for k, v in defines.items()))
+    return Stage(
+        run=name,
+        sources=(vector.source, source),
+        params=Struct("struct ig_add_rows", fields),
+        parts=1,
+        stride=1,
+        before=0,
+        taps=1,
+        x_height=height,
+        source=Layout(width),
+        fill=0,
+        out_height=height,
+        weight_bytes=0,
+        skips=True,
+    )
+
+
+def rows_of(y: Tensor) -> tuple[int, int]:
+    """Rows of a tensor and bytes of each: an image's own rows, otherwise pieces of about a kilobyte, else one."""
+    if len(y.shape) == 4 and y.shape[0] == 1:
+        return y.shape[1], y.size // y.shape[1]
+    return 1, y.size
+
+
+def _further(factor: Requantize) -> Requantize:
+    return Requantize(factor.multiplier, (factor.shift + MORE).astype(np.int32), factor.rule, factor.wide)
+
+
+def _one(factor: Requantize, zero_point: int) -> Factors:
+    return Factors.plain(factor, zero_point, np.zeros(1, np.int64))
+
+
+def _fast(factor: Requantize, zero_point: int) -> bool:
+    return _one(factor, zero_point).form(("fast",)) is not None

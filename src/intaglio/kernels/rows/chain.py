@@ -1,0 +1,114 @@
+"""Pipelines: which neighbouring operators run as one, strip by strip, and the call that does it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from intaglio.kernels.kernel import Call, Tensor
+from intaglio.kernels.rows.add import add_stage, rows_of, serves_add
+from intaglio.kernels.rows.depthwise import depthwise_stage, is_depthwise, serves_depthwise
+from intaglio.kernels.rows.gemm import gemm_stage, serves
+from intaglio.kernels.rows.max_pool import max_pool_stage, serves_max_pool
+from intaglio.kernels.rows.stage import Layout, Stage, copy_stage, rows_call, strip_rows
+from intaglio.kernels.rows.vector import Vector
+from intaglio.program.operator import Operator
+from intaglio.program.operators.add import Add
+from intaglio.program.operators.conv2d import Conv2d
+from intaglio.program.operators.max_pool2d import MaxPool2d
+
+
+@dataclass(frozen=True)
+class Link:
+    """One operator of a chain.
+
+    Args:
+        operator: it.
+        inputs: its operands.
+        output: what it makes.
+        main: which of the operands the link before makes.
+    """
+
+    operator: Operator
+    inputs: tuple[Tensor, ...]
+    output: Tensor
+    main: int = 0
+
+
+def fused_length(links: Sequence[Link], vector: Vector) -> int:
+    """How many of the first links are worth running as one; at least 1.
+
+    A strip that is handed on stays in the cache and needs no copy to get its border. Against it stand the rows that
+    neighbouring strips and threads compute twice, so small images are left alone.
+    """
+    length = 1
+    while length < len(links) and length < 5:
+        if not _worth(links[:length], links[length], vector):
+            break
+        length += 1
+    return length
+
+
+def _worth(before: Sequence[Link], link: Link, vector: Vector) -> bool:
+    op, last = link.operator, before[-1]
+    if not all(_serves(b, vector) for b in (*before, link)) or isinstance(last.operator, Add):
+        return False
+    if isinstance(op, Add):
+        return True
+    if link.output.shape[1] < 14 or isinstance(last.operator, MaxPool2d):
+        return False
+    if isinstance(op, MaxPool2d):
+        return link.inputs[0].type.bits <= 8 and len(before) == 1
+    assert isinstance(op, Conv2d)
+    if _depthwise(link):
+        return not any(_depthwise(b) for b in before)
+    pointwise = op.weight.shape[1:3] == (1, 1) and op.strides == (1, 1)
+    return pointwise and _depthwise(last)
+
+
+def _depthwise(link: Link) -> bool:
+    return isinstance(link.operator, Conv2d) and is_depthwise(link.operator, link.inputs[0])
+
+
+def _serves(link: Link, vector: Vector) -> bool:
+    if isinstance(link.operator, Conv2d):
+        check = serves_depthwise if _depthwise(link) else serves
+        return check(link.operator, link.inputs[0], link.output, vector)
+    if isinstance(link.operator, MaxPool2d):
+        return serves_max_pool(link.operator, link.inputs[0])
+    return isinstance(link.operator, Add) and serves_add(link.operator, link.inputs, link.output)
+
+
+def chain_call(links: Sequence[Link], vector: Vector) -> Call | None:
+    """The call that runs the links as one pipeline; None where a link is not served.
+
+    Its inputs are the first link's operand and, where the last link adds, that link's other operand.
+    """
+    if not all(_serves(link, vector) for link in links):
+        return None
+    y = links[-1].output
+    to = Layout(rows_of(y)[1] * y.type.dtype.itemsize)
+    stages: list[Stage] = []
+    for i in range(len(links) - 1, -1, -1):
+        stage = _stage(links[i], vector, to)
+        if i > 0:
+            stage = replace(stage, source=replace(stage.source, strip=True))
+        to = stage.source
+        stages.insert(0, stage)
+    x = links[0].inputs[links[0].main]
+    if stages[0].source.strip:
+        stages.insert(0, copy_stage(x.shape[1], x.shape[2], x.shape[3], stages[0].source))
+    last = stages[-1]
+    few = last.parts > 1 and (last.out_height == 1 or (last.out_height < 8 and last.parts >= 4))
+    return rows_call(stages, strip_rows(stages), split_parts=few)
+
+
+def _stage(link: Link, vector: Vector, to: Layout) -> Stage:
+    op = link.operator
+    if isinstance(op, Add):
+        return add_stage(op, link.inputs, link.output, vector, to, swap=link.main == 1)
+    if isinstance(op, MaxPool2d):
+        return max_pool_stage(op, link.inputs[0], link.output, vector, to)
+    assert isinstance(op, Conv2d)
+    make = depthwise_stage if _depthwise(link) else gemm_stage
+    return make(op, link.inputs[0], link.output, vector, to)

@@ -1,0 +1,29 @@
+"""Kernels of `softmax`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from intaglio.kernels.kernel import Call, Kernel, Tensor
+from intaglio.kernels.layout import exponential_fields, in_place, template
+from intaglio.program.operators.softmax import Softmax
+
+
+def scalar(op: Softmax, inputs: Sequence[Tensor], y: Tensor) -> Call:
+    """Plain C; one unit per row."""
+    x = inputs[0]
+    name = f"ig_softmax_{x.short}_{y.short}__scalar"
+    fields = {
+        "exponential": exponential_fields(op.exp_low, op.exp_high),
+        "reciprocal_scale": op.reciprocal_scale,
+        "y_zero_point": op.y_zero_point,
+        "low": op.low,
+        "high": op.high,
+        "length": x.shape[-1],
+    }
+    source = template("softmax/scalar.h", name, x=x.c_type, y=y.c_type)
+    rows = x.size // x.shape[-1]
+    return Call(name, (source,), "struct ig_softmax", fields, units=rows, may_alias=in_place(inputs, y))
+
+
+KERNELS = (Kernel("softmax", "scalar", scalar),)

@@ -1,0 +1,158 @@
+"""Samples around the boundaries of vectors: channels of 2^k * {1, 2, 3} and one more or less, widths of 1 to 20."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from intaglio.number import INT8, INT16, UINT8, IntType, Rule
+from intaglio.program import Operator
+from intaglio.program.operators.add import Add
+from intaglio.program.operators.average_pool2d import AveragePool2d
+from intaglio.program.operators.conv2d import Conv2d
+from intaglio.program.operators.dense import Dense
+from intaglio.program.operators.max_pool2d import MaxPool2d
+from intaglio.program.operators.reduce_sum import ReduceSum
+from intaglio.program.sampling import UINT16, codes, grid, params
+
+Sample = tuple[Operator, tuple[np.ndarray, ...]]
+CHANNELS = sorted({(m << k) + d for k in range(7) for m in (1, 2, 3) for d in (-1, 0, 1)} & set(range(1, 131)))
+WIDTHS = range(1, 21)
+# rule, type of x, type of y, type of the weights, zero point of the weights; WIDE: with wide accumulators
+KINDS = (
+    (Rule.HALF_UP, UINT8, UINT8, INT8, 0),
+    (Rule.HALF_UP, UINT8, UINT8, UINT8, 131),
+    (Rule.TFLITE, INT8, INT8, INT8, 0),
+    (Rule.HALF_UP, INT8, INT16, INT8, 0),
+    (Rule.SHIFT, INT8, INT8, INT8, 0),
+    (Rule.TFLITE, UINT8, INT8, INT8, -5),
+    (Rule.SHIFT, UINT8, INT8, IntType(4), 0),
+    (Rule.HALF_UP, INT16, INT16, INT8, 0),
+    (Rule.HALF_UP, INT16, INT8, INT8, 0),
+    (Rule.SHIFT, INT16, INT16, INT8, 0),
+    (Rule.HALF_UP, UINT8, INT16, UINT16, 40000),
+    (Rule.HALF_UP, INT8, INT8, INT16, 0),
+)
+WIDE = (8, 9, 10, 11)
+
+
+def boundary_samples(kind: str, rng: np.random.Generator) -> Iterator[Sample]:
+    """More samples of the operators that have vector kernels."""
+    if kind == "conv2d":
+        yield from _convolutions(rng)
+        yield from _depthwise(rng)
+    elif kind == "dense":
+        yield from _dense(rng)
+    elif kind == "add":
+        yield from _sums(rng)
+    elif kind == "max_pool2d":
+        yield from _max_pools(rng)
+    elif kind in ("average_pool2d", "reduce_sum"):
+        yield from _averages(rng, kind)
+
+
+def _filled(rng: np.random.Generator, type: IntType, shape: tuple[int, ...]) -> np.ndarray:
+    """Random codes, or only extreme ones, or the same extreme one everywhere: the largest accumulators."""
+    how = rng.choice(["any", "any", "ends", "low", "high"])
+    if how in ("low", "high"):
+        return np.full(shape, type.qmin if how == "low" else type.qmax, type.dtype)
+    return codes(rng, type, shape, extreme=how == "ends")
+
+
+def _weighted(rng: np.random.Generator, at: int, shape: tuple[int, ...]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments of the factories of operators with weights of this shape."""
+    rule, x_type, y_type, w_type, zero_point = KINDS[at % len(KINDS)]
+    outputs, depth = shape[0], max(1, int(np.prod(shape[1:])))
+    per_channel = rule is not Rule.SHIFT and rng.random() < 0.5
+    scale = 2.0**-6 if rule is Rule.SHIFT else rng.uniform(0.01, 0.03, outputs if per_channel else None)
+    w = grid(w_type, scale * 2.0 ** (8 - max(w_type.bits, 8)), zero_point)
+    x = params(rng, x_type, rule, 0.05, symmetric=x_type is INT16)
+    reach = 0.05 * x_type.qmax * 0.02 * min(w_type.qmax, 127) * depth**0.5 / y_type.qmax
+    y = params(rng, y_type, rule, max(reach, 1e-4), symmetric=y_type is INT16)
+    limits = {"low": int(y.zero_point)} if rng.random() < 0.5 else {"high": y_type.qmax - 3}
+    # 255 * 32768 * 200 < 2**31: weights of 16 bits fit 32-bit accumulators where the depth is small
+    wide = True if at % len(KINDS) in WIDE and (x_type is INT16 or depth > 200) else None
+    return (x, w, y, _filled(rng, w_type, shape), rng.uniform(-1, 1, outputs), rule), {**limits, "wide": wide}
+
+
+def _input(rng: np.random.Generator, at: int, shape: tuple[int, ...]) -> tuple[np.ndarray]:
+    return (_filled(rng, KINDS[at % len(KINDS)][1], shape),)
+
+
+def _convolutions(rng: np.random.Generator) -> Iterator[Sample]:
+    for at, channels in enumerate([*CHANNELS, *CHANNELS]):
+        outputs = int(rng.choice(CHANNELS))
+        size = int(rng.choice([1, 1, 2, 3])) if channels * outputs < 4000 else 1
+        height, width = int(rng.integers(size, size + 4)), max(size, int(rng.choice(WIDTHS)))
+        arguments, options = _weighted(rng, at, (outputs, size, size, channels))
+        pads = tuple(int(p) for p in rng.integers(0, size, 4))
+        strides = (int(rng.integers(1, 3)), int(rng.integers(1, 3)))
+        operator = Conv2d.from_real(*arguments, **options, strides=strides, pads=pads)
+        yield operator, _input(rng, at, (1, height, width, channels))
+
+
+def _depthwise(rng: np.random.Generator) -> Iterator[Sample]:
+    for at, channels in enumerate([*CHANNELS, *CHANNELS]):
+        size, stride = int(rng.choice([3, 3, 5])), int(rng.choice([1, 1, 2]))
+        height, width = int(rng.integers(size, size + 5)), max(size - 1, int(rng.choice(WIDTHS)))
+        arguments, options = _weighted(rng, at, (channels, size, size, 1))
+        pads = (size // 2,) * 4
+        operator = Conv2d.from_real(*arguments, **options, strides=(stride, stride), pads=pads, groups=channels)
+        yield operator, _input(rng, at, (1, height, width, channels))
+
+
+def _dense(rng: np.random.Generator) -> Iterator[Sample]:
+    for at, depth in enumerate([*CHANNELS, 255, 257, 640]):
+        arguments, options = _weighted(rng, at, (int(rng.choice(CHANNELS)), depth))
+        yield Dense.from_real(*arguments, **options), _input(rng, at, (int(rng.choice([1, 1, 2, 5])), depth))
+
+
+def _sums(rng: np.random.Generator) -> Iterator[Sample]:
+    for at, size in enumerate([*CHANNELS, 255, 256, 257, 1000, 1023]):
+        rule, a_type, y_type, _, _ = KINDS[at % len(KINDS)]
+        b_type = a_type if at % 4 else y_type
+        a, b = params(rng, a_type, rule), params(rng, b_type, rule, 0.05 * 2.0 ** rng.integers(-3, 4))
+        y = params(rng, y_type, rule, 0.1 * (256 if a_type is INT16 else 1))
+        operator = Add.from_real(a, b, y, rule=rule, subtract=at % 7 == 0)
+        yield operator, (_filled(rng, a_type, (1, size)), _filled(rng, b_type, (1, size)))
+
+
+def _window(rng: np.random.Generator) -> tuple[tuple[int, int], tuple[int, int], tuple[int, ...], tuple[int, int]]:
+    """Kernel, strides, pads, and an image that they fit."""
+    kernel = (int(rng.integers(1, 4)), int(rng.integers(1, 4)))
+    strides = (int(rng.integers(1, 3)), int(rng.integers(1, 3)))
+    pads = tuple(int(rng.integers(0, k)) for k in (*kernel, *kernel))
+    image = (kernel[0] + int(rng.integers(0, 6)), max(kernel[1], int(rng.choice(WIDTHS))))
+    return kernel, strides, pads, image
+
+
+def _max_pools(rng: np.random.Generator) -> Iterator[Sample]:
+    for at, channels in enumerate(CHANNELS):
+        type = (UINT8, INT8, INT16, UINT8, INT8)[at % 5]
+        kernel, strides, pads, image = _window(rng)
+        low = (type.qmin + type.qmax) // 2 if at % 3 == 0 else type.qmin
+        operator = MaxPool2d(kernel, strides, (1, 1), pads, low, type.qmax)
+        yield operator, (_filled(rng, type, (1, *image, channels)),)
+
+
+def _averages(rng: np.random.Generator, kind: str) -> Iterator[Sample]:
+    for at, channels in enumerate(CHANNELS):
+        rule, x_type, y_type, _, _ = KINDS[at % len(KINDS)]
+        kernel, strides, pads, image = _window(rng)
+        x, y = params(rng, x_type, rule), params(rng, y_type, rule, 0.05 * x_type.qmax / y_type.qmax)
+        data = _filled(rng, x_type, (1, *image, channels))
+        operator: Operator
+        if kind == "reduce_sum":
+            count = image[0] * image[1]
+            operator = ReduceSum.from_real(
+                x, y, axes=(1, 2), keepdims=at % 2 == 0, factor=1 / count, count=count, rule=rule
+            )
+        else:
+            options: dict[str, Any] = {"input_shape": image, "kernel": kernel, "strides": strides, "pads": pads}
+            if at % 4 == 0:  # over the whole image
+                options = {"input_shape": image, "kernel": image}
+            same = x if at % 3 == 0 else y
+            operator = AveragePool2d.from_real(x, same, **options, count_include_pad=at % 2 == 0, rule=rule)
+        yield operator, (data,)
