@@ -118,8 +118,9 @@ static void wait_until_done(struct ig_pool *pool, int count)
     }
 }
 
-/* Take tasks of a round and do them until none is free; how many. */
-static int work(struct ig_pool *pool, uint64_t round)
+/* Take tasks and do them until none is free; how many. What was taken is counted as done by the caller of this, and until
+ * then no other round begins. */
+static int work(struct ig_pool *pool)
 {
     int count = 0;
     uint64_t state = atomic_load_explicit(&pool->state, memory_order_acquire);
@@ -127,7 +128,7 @@ static int work(struct ig_pool *pool, uint64_t round)
         const int32_t next = (int32_t)(state & 0xffff), tasks = (int32_t)(state >> 16 & 0xffff);
         const MODEL_(task) task = atomic_load_explicit(&pool->task, memory_order_relaxed);
         const void *frame = atomic_load_explicit(&pool->frame, memory_order_relaxed);
-        if (round_of(state) != round || next >= tasks)
+        if (next >= tasks)
             return count;
         if (atomic_compare_exchange_weak_explicit(&pool->state, &state, state + 1, memory_order_acq_rel,
                                                   memory_order_acquire)) {
@@ -146,14 +147,14 @@ static void *worker_main(void *argument)
         round = wait_until_round_changes(pool, round);
         if (atomic_load_explicit(&pool->stop, memory_order_relaxed)) /* written before the state was */
             return NULL;
-        const int count = work(pool, round);
+        const int count = work(pool);
         if (count)
             atomic_fetch_add_explicit(&pool->done, count, memory_order_release);
     }
 }
 
-/* A new round with tasks 1 to tasks - 1 free; its number. */
-static uint64_t start_round(struct ig_pool *pool, int32_t tasks)
+/* A new round with tasks 1 to tasks - 1 free. */
+static void start_round(struct ig_pool *pool, int32_t tasks)
 {
     const uint64_t round = (round_of(atomic_load_explicit(&pool->state, memory_order_relaxed)) + 1) & 0xffffffff;
     atomic_store(&pool->state, round << 32 | (uint64_t)tasks << 16 | 1);
@@ -163,7 +164,6 @@ static uint64_t start_round(struct ig_pool *pool, int32_t tasks)
         pthread_cond_broadcast(&pool->wake);
         pthread_mutex_unlock(&pool->mutex);
     }
-    return round;
 }
 
 static void pool_parallel(void *user, MODEL_(task) task, const void *frame, int32_t tasks)
@@ -172,10 +172,9 @@ static void pool_parallel(void *user, MODEL_(task) task, const void *frame, int3
     atomic_store_explicit(&pool->task, task, memory_order_relaxed);
     atomic_store_explicit(&pool->frame, frame, memory_order_relaxed);
     atomic_store_explicit(&pool->done, 0, memory_order_relaxed);
-    const uint64_t round = start_round(pool, tasks);
+    start_round(pool, tasks);
     task(frame, 0, tasks);
-    const int own = 1 + work(pool, round);
-    wait_until_done(pool, tasks - own);
+    wait_until_done(pool, tasks - 1 - work(pool));
 }
 
 void ig_pool_destroy(struct ig_pool *pool)

@@ -100,7 +100,18 @@ def chain_call(links: Sequence[Link], vector: Vector) -> Call | None:
         stages.insert(0, copy_stage(x.shape[1], x.shape[2], x.shape[3], stages[0].source))
     last = stages[-1]
     few = last.parts > 1 and (last.out_height == 1 or (last.out_height < 8 and last.parts >= 4))
-    return rows_call(stages, strip_rows(stages), split_parts=few)
+    call = rows_call(stages, strip_rows(stages), split_parts=few)
+    return replace(call, split=max(1, int(_nanoseconds(links) // WORTH_A_THREAD)))
+
+
+WORTH_A_THREAD = 1500  # nanoseconds of work; to hand some over and to wait for it costs about one thousand
+
+
+def _nanoseconds(links: Sequence[Link]) -> float:
+    """A rough lower estimate of what the links cost on one thread."""
+    return sum(
+        link.operator.accumulators(*(t.shape for t in link.inputs)) / 100 + 0.1 * link.output.size for link in links
+    )
 
 
 def _stage(link: Link, vector: Vector, to: Layout) -> Stage:
