@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
 import subprocess
 import sys
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -30,7 +31,6 @@ from intaglio.codegen.firmware import (
 from intaglio.codegen.machine import MACHINES, Machine
 from intaglio.codegen.package import Built, build, package
 from intaglio.codegen.toolchain import Compiler, compile_executable, find_compiler
-from intaglio.data import open_data
 from intaglio.number import INT8, UINT8, IntType, Rule
 from intaglio.program import Program
 from intaglio.program.testing import single_operator_program
@@ -67,19 +67,22 @@ def assert_measured(result: Built) -> None:
     assert result.outcome.stack <= result.stack <= STACK
 
 
-@cache
-def real_network(name: str, folder: Path) -> tuple[Program, np.ndarray]:
+def networks() -> ModuleType:
+    """The trained networks of test_networks.py."""
+    name = "intaglio_tests_networks"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / "test_networks.py")
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+def real_network(name: str, folder: Path, target: str = "cpu-int8") -> tuple[Program, np.ndarray]:
     """A trained network's Program and codes of two real inputs."""
-    if name == "resnet8":
-        path = folder / "cifar10" / "train-tiny.toml"
-        x = np.concatenate([x for x, _ in open_data(path, limit=16).batches(16)])
-    else:
-        x = np.load(folder / "mlperf-tiny" / "ad01_fp32_litert_io.npz")["input"]
-        x = x.reshape(-1, *x.shape[2:])
-    file = {"resnet8": "resnet8.onnx", "autoencoder": "ad_autoencoder.onnx"}[name]
-    quantized = ig.quantize(folder / "mlperf-tiny" / file, x, "cpu-int8", calibrator=None, bias_correction=False)
-    program = quantized.lower()
-    return program, program.quantize_inputs(x[:2])[0]
+    program = networks().lowered(name, target, folder)
+    return program, program.quantize_inputs(networks().NETWORKS[name].inputs(folder, 2))[0]
 
 
 @pytest.mark.parametrize("machine", CORTEX)
@@ -96,6 +99,18 @@ def test_trained_network_on_cortex_m(machine: str, name: str, tmp_path: Path, sh
     need_cortex()
     program, codes = real_network(name, shared_data)
     assert_measured(built(program, MACHINES[machine], tmp_path, inputs=(codes,)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["cpu-int8", "mcu-int8", "tflite-int8"])
+@pytest.mark.parametrize("name", ["resnet20", "mobilenetv2", "mobilenet_v2_flowers", "mobilenet_v1_imagenet", "vww"])
+def test_larger_trained_networks_on_every_arm(name: str, target: str, tmp_path: Path, shared_data: Path) -> None:
+    need_cortex()
+    need_aarch64("aarch64-linux-gnu-gcc")
+    program, codes = real_network(name, shared_data, target)
+    for machine in ("cortex-m0", "cortex-m4", "aarch64", "aarch64-dotprod"):
+        outcome = built(program, MACHINES[machine], tmp_path / machine, inputs=(codes,)).outcome
+        assert isinstance(outcome, Outcome), (machine, outcome)
 
 
 @pytest.mark.parametrize("name", ["resnet8", "autoencoder"])
@@ -119,8 +134,7 @@ def test_the_compiler_of_pip_crosses(machine: str, tmp_path: Path) -> None:
     need_aarch64()
     if find_spec("ziglang") is None:
         pytest.skip("needs ziglang, which is not installed")
-    command = (sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-musl")
-    compiler = Compiler(command, MACHINES[machine].flags)
+    compiler = find_compiler(MACHINES[machine], f"{sys.executable} -m ziglang cc -target aarch64-linux-musl")
     assert isinstance(built(separable_network(), MACHINES[machine], tmp_path, compiler).outcome, Outcome)
 
 

@@ -24,6 +24,7 @@ OPTIMIZE_BARE = ("-O2",)  # flash is scarce where there is no operating system
 _TRIPLES = {"x86": "x86_64-linux-musl", "aarch64": "aarch64-linux-musl"}
 _CROSS = {"x86": "x86_64-linux-gnu-gcc", "aarch64": "aarch64-linux-gnu-gcc", "arm": "arm-none-eabi-gcc"}
 _MACHINE_NAMES = {"x86": ("x86_64", "amd64"), "aarch64": ("aarch64", "arm64"), "arm": ("arm", "thumb")}
+_ZIG_FLAGS = {"-march=armv8.2-a+dotprod": "-mcpu=generic+v8_2a+dotprod"}
 _INSTALL = {
     "": "install gcc or clang, or `pip install ziglang`",
     "x86": "install gcc or clang, or `pip install ziglang`",
@@ -73,10 +74,10 @@ def find_compiler(machine: Machine, cc: Compiler | str | None = None) -> Compile
         command = tuple(shlex.split(cc))
         if not command or shutil.which(command[0]) is None:
             raise CompileError(f"compiler {cc!r}: no such command; give one that is installed, or leave it out")
-        return Compiler(command, machine.flags)
+        return _compiler(command, machine)
     for command in _candidates(machine):
         if shutil.which(command[0]) is not None:
-            return Compiler(command, machine.flags)
+            return _compiler(command, machine)
     raise CompileError(f"machine {machine.name}: no compiler found; {_INSTALL[machine.family]}, or name one with --cc")
 
 
@@ -179,6 +180,12 @@ def run_compiler(compiler: Compiler, arguments: Sequence[str]) -> str:
 def _first_complaint(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return next((line for line in lines if _COMPLAINT.search(line)), lines[0] if lines else "it printed nothing")
+
+
+def _compiler(command: tuple[str, ...], machine: Machine) -> Compiler:
+    compiler = Compiler(command, machine.flags)
+    # It names processors in its own way.
+    return Compiler(command, tuple(_ZIG_FLAGS.get(flag, flag) for flag in machine.flags)) if compiler.zig else compiler
 
 
 def _candidates(machine: Machine) -> Iterator[tuple[str, ...]]:

@@ -65,6 +65,18 @@ IG_INLINE ig_v ig_dot(ig_v acc, ig_v x, ig_v w)
 #define IG_DOT_MEMORY(acc, x, w) (acc) = ig_dot(acc, x, ig_load(w))
 #endif
 
+#if IG_VNNI_
+#define IG_DOT16(acc, x, w) __asm__("%{vex%} vpdpwssd %2, %1, %0" : "+x"(acc) : "x"(x), "x"(w))
+#else
+#define IG_DOT16(acc, x, w) (acc) = _mm256_add_epi32(acc, _mm256_madd_epi16(x, w))
+#endif
+#define ig_broadcast_pair_row ig_broadcast_row
+#define IG_PAIRS(x0, x1, z0, z1)              \
+    do {                                      \
+        z0 = _mm256_unpacklo_epi16(x0, x1);   \
+        z1 = _mm256_unpackhi_epi16(x0, x1);   \
+    } while (0)
+
 #define IG_FACTORS_fast 4
 struct ig_factor_fast {
     ig_v even, odd, add, shift;
@@ -236,6 +248,12 @@ IG_INLINE void ig_store_s16(void *p, ig_v v, int32_t low, int32_t high, int32_t 
         ig_store(bytes, words);
         memcpy(p, bytes, 2 * (size_t)n);
     }
+}
+
+IG_INLINE ig_v ig_pack_s16(ig_v a, ig_v b, int32_t low, int32_t high)
+{
+    const ig_v least = _mm256_set1_epi16((short)low), most = _mm256_set1_epi16((short)high);
+    return _mm256_min_epi16(_mm256_max_epi16(_mm256_packs_epi32(a, b), least), most);
 }
 
 #endif

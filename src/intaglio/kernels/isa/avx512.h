@@ -101,6 +101,22 @@ IG_INLINE ig_v ig_dot(ig_v acc, ig_v x, ig_v w)
 #define IG_DOT_MEMORY(acc, x, w) (acc) = ig_dot(acc, x, ig_load(w))
 #endif
 
+/* acc + the sum of two products of signed 16-bit numbers, in every lane; it wraps. */
+#if IG_VNNI_
+#define IG_DOT16(acc, x, w) __asm__("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(x), "v"(w))
+#else
+#define IG_DOT16(acc, x, w) (acc) = _mm512_add_epi32(acc, _mm512_madd_epi16(x, w))
+#endif
+/* Two 16-bit numbers in every lane at p + r step; and the numbers of two vectors as pairs: lane 4 L + e of vector b
+ * holds the numbers 8 L + 4 b + e of x0 and x1. What w holds beside them is in the same order, see `Vector.planar`.
+ */
+#define ig_broadcast_pair_row ig_broadcast_row
+#define IG_PAIRS(x0, x1, z0, z1)              \
+    do {                                      \
+        z0 = _mm512_unpacklo_epi16(x0, x1);   \
+        z1 = _mm512_unpackhi_epi16(x0, x1);   \
+    } while (0)
+
 /* Requantization in five forms; a form's record holds that many vectors a vector of channels, zero point included.
  *
  * fast: half_up for shifts of 2 and more; multipliers, those of the odd lanes moved down, an addend, and shift - 1:
@@ -303,6 +319,13 @@ IG_INLINE void ig_store_s16(void *p, ig_v v, int32_t low, int32_t high, int32_t 
     const ig_v clamped = _mm512_min_epi32(_mm512_max_epi32(v, _mm512_set1_epi32(low)), _mm512_set1_epi32(high));
     const __mmask16 m = (__mmask16)_bzhi_u32(0xffff, n > 0 ? (uint32_t)n : 0);
     _mm256_mask_storeu_epi16(p, m, _mm512_cvtepi32_epi16(clamped));
+}
+
+/* Two vectors as 16-bit numbers in the order of IG_PAIRS, clamped. */
+IG_INLINE ig_v ig_pack_s16(ig_v a, ig_v b, int32_t low, int32_t high)
+{
+    const ig_v least = _mm512_set1_epi16((short)low), most = _mm512_set1_epi16((short)high);
+    return _mm512_min_epi16(_mm512_max_epi16(_mm512_packs_epi32(a, b), least), most);
 }
 
 #endif

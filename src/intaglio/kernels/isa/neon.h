@@ -66,6 +66,25 @@ IG_INLINE ig_v ig_dot(ig_v acc, ig_v x, ig_v w)
 #define IG_DOT(acc, x, w) (acc) = ig_dot(acc, x, w)
 #define IG_DOT_MEMORY(acc, x, w) (acc) = ig_dot(acc, x, ig_load(w))
 
+/* Products of 16-bit numbers: the first ones of all lanes lie in the lower half, the second ones in the upper. */
+IG_INLINE ig_v ig_dot16(ig_v acc, ig_v x, ig_v w)
+{
+    const int16x8_t a = vreinterpretq_s16_s32(x), b = vreinterpretq_s16_s32(w);
+    return vmlal_high_s16(vmlal_s16(acc, vget_low_s16(a), vget_low_s16(b)), a, b);
+}
+#define IG_DOT16(acc, x, w) (acc) = ig_dot16(acc, x, w)
+IG_INLINE ig_v ig_broadcast_pair_row(const uint8_t *p, struct ig_steps k, int r)
+{
+    int16_t x[2];
+    memcpy(x, p + r * k.one, 4);
+    return vreinterpretq_s32_s16(vcombine_s16(vdup_n_s16(x[0]), vdup_n_s16(x[1])));
+}
+#define IG_PAIRS(x0, x1, z0, z1)                                                                            \
+    do {                                                                                                    \
+        z0 = vreinterpretq_s32_s64(vzip1q_s64(vreinterpretq_s64_s32(x0), vreinterpretq_s64_s32(x1)));        \
+        z1 = vreinterpretq_s32_s64(vzip2q_s64(vreinterpretq_s64_s32(x0), vreinterpretq_s64_s32(x1)));        \
+    } while (0)
+
 #define IG_FACTORS_fast 4
 struct ig_factor_fast {
     ig_v multiplier, add, shift;
@@ -202,6 +221,12 @@ IG_INLINE void ig_store_s16(void *p, ig_v v, int32_t low, int32_t high, int32_t 
     vst1_s16(words, vqmovn_s32(clamped));
     if (n > 0)
         memcpy(p, words, 2 * (size_t)(n < 4 ? n : 4));
+}
+
+IG_INLINE ig_v ig_pack_s16(ig_v a, ig_v b, int32_t low, int32_t high)
+{
+    const int16x8_t least = vdupq_n_s16((int16_t)low), most = vdupq_n_s16((int16_t)high);
+    return vreinterpretq_s32_s16(vminq_s16(vmaxq_s16(ig_words(a, b), least), most));
 }
 
 #endif

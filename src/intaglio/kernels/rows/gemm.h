@@ -16,9 +16,10 @@ typedef void (*ig_tile)(const struct ig_gemm *p, const struct ig_panel *panel, c
 
 /* Some neighbouring output channels: as many vectors as the tile function has columns. */
 struct ig_panel {
-    const int8_t *weight;   /* [segments][depth / 4][channels][4], zeros behind the segment's end */
-    const int32_t *bias;    /* [channels] */
-    const int32_t *factors; /* [channels / lanes][IG_FACTORS][lanes] */
+    const void *weight;     /* int8 [segments][depth / 4][channels][4], zeros behind the segment's end; or int16, pairs */
+    const int32_t *bias;    /* [channels]; NULL where wide */
+    const int64_t *wide_bias; /* [channels], or NULL */
+    const int32_t *factors; /* [channels / lanes][IG_FACTORS][lanes]; wide: [2][channels], multipliers and shifts */
     const int32_t *weight_zero_point; /* [channels], or NULL */
     ig_tile tile;
     int32_t rows;           /* neighbouring output positions of one call of it */
@@ -36,6 +37,8 @@ struct ig_gemm {
     int32_t x_row, x_step;   /* bytes from one output row, position, to the next in x */
     int32_t y_row, y_step;   /* and in y */
     int32_t low, high;       /* clamp */
+    int32_t together;        /* wide: sums over so many segments fit 32 bits */
+    int32_t zero_point;      /* wide: of the output; otherwise the factors hold it */
 };
 
 #endif

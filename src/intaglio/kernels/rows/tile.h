@@ -1,7 +1,7 @@
 /* Macros: IG_NAME, IG_ROWS_ (output positions), IG_BLOCKS_ (vectors of output channels), IG_FLIP_ (0 or 1: signed
  * inputs), IG_FORM_ (of requantization), IG_WIDE_ (0: codes of 8 bits, packed by IG_PACK; 1: of 16), IG_FULL_ (1:
- * all channels of the panel exist), IG_ASYMMETRIC_ (1:
- * the weights have zero points, whose share is the sum of the inputs of each position).
+ * all channels of the panel exist), IG_ASYMMETRIC_ (1: the weights have zero points, whose share is the sum of the
+ * inputs of each position), IG_INPUT16_ (1: inputs and weights of 16 bits, two products a lane instead of four).
  *
  * All accumulators stay in registers; each step broadcasts four input bytes a position and loads one vector a block.
  */
@@ -12,8 +12,14 @@
     const ig_v bias##b = ig_load(panel->bias + b * IG_LANES);              \
     IG_REPEAT(IG_ROWS_, IG_DECLARE_, b)
 #define IG_WEIGHT_(b, _) const ig_v w##b = ig_load(w + b * IG_LANES * 4);
+#if IG_INPUT16_
+#define IG_MULTIPLY_(b, r) IG_DOT16(a##b##_##r, four, w##b);
+#define IG_READ_(r) ig_broadcast_pair_row(s, step, r)
+#else
 #define IG_MULTIPLY_(b, r) IG_DOT(a##b##_##r, four, w##b);
-#if IG_FLIP_
+#endif
+#if IG_INPUT16_
+#elif IG_FLIP_
 #define IG_READ_(r) ig_flip(ig_broadcast_row(s, step, r))
 #else
 #define IG_READ_(r) ig_broadcast_row(s, step, r)
