@@ -6,15 +6,16 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from intaglio.kernels.kernel import Call, Tensor
+from intaglio.kernels.rows.bare import bare_chain
 from intaglio.kernels.rows.chain import Link, chain_call, fused_length
-from intaglio.kernels.rows.vector import VECTORS
+from intaglio.kernels.rows.vector import VECTORS, Vector
 from intaglio.program import Node, Program
 
 FUSED = {"conv2d", "add", "max_pool2d"}
 
 
 def find_chains(
-    program: Program, tensors: Mapping[str, Tensor], whole: Collection[str], isas: Sequence[str]
+    program: Program, tensors: Mapping[str, Tensor], whole: Collection[str], isas: Sequence[str], *, bare: bool
 ) -> dict[str, tuple[tuple[Node, ...], tuple[str, ...], Call]]:
     """Chains of two and more nodes, by the name of their last node: the nodes, the call's inputs, and the call.
 
@@ -23,9 +24,10 @@ def find_chains(
         tensors: shape and type of every tensor.
         whole: tensors with memory of their own that nothing else lies in.
         isas: instruction sets, best first.
+        bare: memory is scarce and there is one thread.
     """
     vector = next((VECTORS[isa] for isa in isas if isa in VECTORS), None)
-    if vector is None:
+    if vector is None and not bare:
         return {}
     readers: dict[str, list[Node]] = {}
     for node in program.nodes:
@@ -47,12 +49,10 @@ def find_chains(
                 break
             nodes.append(following)
         links = [_link(n, nodes[i - 1].output if i else n.inputs[0], tensors) for i, n in enumerate(nodes)]
-        length = fused_length(links, vector)
-        if length == 1:
+        fused = _fused(links, vector, isas)
+        if fused is None:
             continue
-        call = chain_call(links[:length], vector)
-        if call is None:
-            continue
+        length, call = fused
         chain, last = nodes[:length], links[length - 1]
         inputs = [chain[0].inputs[0]]
         if len(last.inputs) == 2:
@@ -65,3 +65,12 @@ def find_chains(
 def _link(node: Node, main: str, tensors: Mapping[str, Tensor]) -> Link:
     operands = tuple(tensors[name] for name in node.inputs)
     return Link(node.operator, operands, tensors[node.output], node.inputs.index(main))
+
+
+def _fused(links: Sequence[Link], vector: Vector | None, isas: Sequence[str]) -> tuple[int, Call] | None:
+    """How many of the first links run as one, and the call."""
+    if vector is None:
+        return bare_chain(links, isas)
+    length = fused_length(links, vector)
+    call = chain_call(links[:length], vector) if length > 1 else None
+    return None if call is None else (length, call)

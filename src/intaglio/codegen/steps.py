@@ -44,7 +44,7 @@ def tensor(program: Program, name: str) -> Tensor:
 
 
 def plan_steps(
-    program: Program, views: Collection[str], isas: Sequence[str], whole: Collection[str] = ()
+    program: Program, views: Collection[str], isas: Sequence[str], whole: Collection[str] = (), *, bare: bool = False
 ) -> list[Step]:
     """The steps of a Program in its order.
 
@@ -53,10 +53,11 @@ def plan_steps(
         views: names of nodes that need no step.
         isas: instruction sets, best first.
         whole: tensors with memory of their own that nothing else lies in; what lies between fused nodes is of these.
+        bare: memory is scarce and there is one thread.
     """
     steps = []
     tensors = {name: tensor(program, name) for name in program.tensors}
-    chains = find_chains(program, tensors, whole, isas)
+    chains = find_chains(program, tensors, whole, isas, bare=bare)
     fused = {node.name for nodes, _, _ in chains.values() for node in nodes}
     for node in program.nodes:
         if node.name in chains:

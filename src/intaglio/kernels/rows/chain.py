@@ -97,7 +97,7 @@ def chain_call(links: Sequence[Link], vector: Vector) -> Call | None:
         stages.insert(0, stage)
     x = links[0].inputs[links[0].main]
     if stages[0].source.strip:
-        stages.insert(0, copy_stage(x.shape[1], x.shape[2], x.shape[3], stages[0].source))
+        stages.insert(0, copy_stage(x.shape[1], x.shape[2] * x.shape[3] * x.type.dtype.itemsize, stages[0].source))
     last = stages[-1]
     few = last.parts > 1 and (last.out_height == 1 or (last.out_height < 8 and last.parts >= 4))
     call = rows_call(stages, strip_rows(stages), split_parts=few)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from intaglio.kernels.kernel import Name, Source, Struct, StructArray, Tensor
+from intaglio.kernels.rows.depthwise16 import depthwise16_stage
 from intaglio.kernels.rows.factors import Factors
 from intaglio.kernels.rows.gemm import serves
 from intaglio.kernels.rows.stage import Layout, Stage
@@ -18,13 +19,14 @@ def is_depthwise(op: Conv2d, x: Tensor) -> bool:
 
 
 def serves_depthwise(op: Conv2d, x: Tensor, y: Tensor, vector: Vector) -> bool:
-    """What `gemm.serves` asks for, 8-bit outputs, and weights that are signed bytes once their zero point is off."""
-    centred = op.centred()
-    return serves(op, x, y, vector) and y.type.bits <= 8 and centred.min() >= -128 and centred.max() <= 127
+    """What `gemm.serves` asks for, no wide accumulators; of 8-bit inputs 8-bit outputs."""
+    return serves(op, x, y, vector) and not op.requantize.wide and (x.type.bits > 8 or y.type.bits <= 8)
 
 
 def depthwise_stage(op: Conv2d, x: Tensor, y: Tensor, vector: Vector, to: Layout) -> Stage:
     """The stage of a depthwise convolution; the arguments are those of `gemm_stage`."""
+    if x.type.bits > 8:
+        return depthwise16_stage(op, x, y, vector, to)
     _, height, width, channels = x.shape
     _, kh, kw, _ = op.weight.shape
     bordered = any(op.pads)
@@ -32,8 +34,10 @@ def depthwise_stage(op: Conv2d, x: Tensor, y: Tensor, vector: Vector, to: Layout
     out_height, out_width = y.shape[1:3]
     flip = x.type.signed == vector.unsigned
     moved = (128 if vector.unsigned else -128) if flip else 0
-    weight = op.centred().astype(np.int8).reshape(channels, kh, kw)
-    sums = weight.reshape(channels, -1).sum(axis=1, dtype=np.int64)
+    centred = op.centred().reshape(channels, kh, kw)
+    weight = _terms(centred)
+    terms = len(weight)
+    sums = centred.reshape(channels, -1).sum(axis=1, dtype=np.int64)
     bias = (op.bias - (op.x_zero_point + moved) * sums).astype(np.int64).astype(np.uint32).view(np.int32)
     factors = Factors.of(op, x.type)
     groups, sources = [], []
@@ -53,7 +57,7 @@ def depthwise_stage(op: Conv2d, x: Tensor, y: Tensor, vector: Vector, to: Layout
             full = bool((of >= 0).all())
             clamped = op.low > np.iinfo(y.type.dtype).min or op.high < np.iinfo(y.type.dtype).max
             kind = f"{kh}x{chunks}s{op.strides[0]}_{rows}x{positions}x{spread}"
-            kind += f"{'' if full else '_part'}{'_clamped' if clamped else ''}"
+            kind += f"{'' if full else '_part'}{'_clamped' if clamped else ''}{f'_{terms}' if terms > 1 else ''}"
             name = f"ig_depthwise_{kind}_{x.short}_{y.short}_{form}__{vector.isa}"
             defines = {
                 "IG_NAME": name,
@@ -62,6 +66,7 @@ def depthwise_stage(op: Conv2d, x: Tensor, y: Tensor, vector: Vector, to: Layout
                 "IG_POSITIONS_": positions,
                 "IG_SPREAD_": spread,
                 "IG_ROWS_": rows,
+                "IG_TERMS_": terms,
                 "IG_INPUT_ROWS_": kh + op.strides[0],
                 "IG_STRIDE_": op.strides[0],
                 "IG_FLIP_": int(flip),
@@ -78,20 +83,22 @@ def depthwise_stage(op: Conv2d, x: Tensor, y: Tensor, vector: Vector, to: Layout
                 "factors": factors.records(form, of).reshape(-1),
                 "tile": tiles[0],
                 "tile2": tiles[1],
-                "channel": start,
+                "input": start,
+                "output": start,
                 "count": min(4 * vector.lanes // spread, channels - start),
                 "width": positions * spread,
                 "columns": np.minimum(np.arange(chunks * 4), window - 1).astype(np.int32) * op.dilations[1] * channels,
+                "taps": 0,
             }
         )
     fields = {
         "groups": StructArray("struct ig_group", groups),
         "row_step": op.dilations[0] * source.pitch,
-        "channels": channels,
         "width": out_width,
         "x_row": op.strides[0] * source.pitch,
         "x_step": op.strides[1] * channels,
         "y_row": to.pitch,
+        "y_step": channels,
         "low": op.low,
         "high": op.high,
     }
@@ -130,13 +137,19 @@ def _positions(kw: int, stride: int, width: int) -> int:
     return max(1, min(2, width, 4 * -(-kw // 4) - kw + 1))
 
 
+def _terms(weight: Ints) -> Ints:
+    """Integers as sums of as few signed bytes as suffice, int8, (terms, ...): weights without their zero points."""
+    count = next(n for n in (1, 2, 3) if -128 * n <= weight.min() and weight.max() <= 127 * n)
+    return np.stack([(weight + k) // count for k in range(count)]).astype(np.int8)
+
+
 def _pack(weight: Ints, of: Ints, positions: int, chunks: int) -> Ints:
-    """(C, kh, kw) to [kh][chunks][positions][4][lanes][4], int8; taps of position j are moved along by j."""
+    """(terms, C, kh, kw) to [kh][chunks][positions][terms][4][lanes][4], int8; position j's taps are moved by j."""
     vectors, lanes = of.shape
-    _, kh, kw = weight.shape
-    picked = np.where(of[..., None, None] >= 0, weight[np.maximum(of, 0)], 0)
-    out = np.zeros((kh, positions, vectors, lanes, chunks * 4), np.int8)
+    terms, _, kh, kw = weight.shape
+    picked = np.where(of[..., None, None] >= 0, weight[:, np.maximum(of, 0)], 0)
+    out = np.zeros((kh, positions, terms, vectors, lanes, chunks * 4), np.int8)
     for j in range(positions):
-        out[:, j, :, :, j : j + kw] = picked.transpose(2, 0, 1, 3)
-    split = out.reshape(kh, positions, vectors, lanes, chunks, 4)
-    return np.ascontiguousarray(split.transpose(0, 4, 1, 2, 3, 5)).reshape(-1)
+        out[:, j, ..., j : j + kw] = picked.transpose(3, 0, 1, 2, 4)
+    split = out.reshape(kh, positions, terms, vectors, lanes, chunks, 4)
+    return np.ascontiguousarray(split.transpose(0, 5, 1, 2, 3, 4, 6)).reshape(-1)

@@ -11,13 +11,13 @@ static IG_UNUSED void ig_depthwise_rows(const void *params, const uint8_t *x, co
         for (int32_t i = row0; i < row1;) {
             const int32_t rows = g->tile2 && i + 2 <= row1 ? 2 : 1;
             const ig_group_tile tile = rows == 2 ? g->tile2 : g->tile;
-            const uint8_t *from = x + (ptrdiff_t)i * p->x_row + g->channel;
-            uint8_t *to = y + (ptrdiff_t)i * p->y_row + g->channel;
+            const uint8_t *from = x + (ptrdiff_t)i * p->x_row + g->input;
+            uint8_t *to = y + (ptrdiff_t)i * p->y_row + g->output;
             const int32_t n = p->width / g->width;
             tile(p, g, from, to, n);
             if (n * g->width < p->width) {
                 const ptrdiff_t at = p->width - g->width;
-                tile(p, g, from + at * p->x_step, to + at * p->channels, 1);
+                tile(p, g, from + at * p->x_step, to + at * p->y_step, 1);
             }
             i += rows;
         }

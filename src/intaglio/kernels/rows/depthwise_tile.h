@@ -1,6 +1,6 @@
 /* Macros: IG_NAME, IG_KERNEL_ROWS_, IG_CHUNKS_ (of four columns), IG_POSITIONS_ (neighbouring outputs in a row),
  * IG_SPREAD_ (1, 2 or 4), IG_ROWS_ (1 or 2 output rows), IG_STRIDE_ (of the rows), IG_FLIP_ (0 or 1: signed inputs),
- * IG_FULL_ (1: all channels of the group exist),
+ * IG_FULL_ (1: all channels of the group exist), IG_TERMS_ (1 to 3: weights beyond a byte are sums of so many),
  * IG_PACK, IG_FORM_ (of requantization).
  */
 #include "rows/depthwise.h"
@@ -21,11 +21,18 @@
 #endif
 #define IG_START_(j, r) \
     ig_v a##r##j##_0 = bias0, a##r##j##_1 = bias1, a##r##j##_2 = bias2, a##r##j##_3 = bias3;
-#define IG_MULTIPLY_(j, r)                                                                   \
-    IG_DOT_MEMORY(a##r##j##_0, z0, w + (j * 4 + 0) * IG_LANES * 4); \
-    IG_DOT_MEMORY(a##r##j##_1, z1, w + (j * 4 + 1) * IG_LANES * 4); \
-    IG_DOT_MEMORY(a##r##j##_2, z2, w + (j * 4 + 2) * IG_LANES * 4); \
-    IG_DOT_MEMORY(a##r##j##_3, z3, w + (j * 4 + 3) * IG_LANES * 4);
+#define IG_TERM_(j, r, term)                                                              \
+    IG_DOT_MEMORY(a##r##j##_0, z0, w + ((j * IG_TERMS_ + term) * 4 + 0) * IG_LANES * 4); \
+    IG_DOT_MEMORY(a##r##j##_1, z1, w + ((j * IG_TERMS_ + term) * 4 + 1) * IG_LANES * 4); \
+    IG_DOT_MEMORY(a##r##j##_2, z2, w + ((j * IG_TERMS_ + term) * 4 + 2) * IG_LANES * 4); \
+    IG_DOT_MEMORY(a##r##j##_3, z3, w + ((j * IG_TERMS_ + term) * 4 + 3) * IG_LANES * 4);
+#if IG_TERMS_ == 3
+#define IG_MULTIPLY_(j, r) IG_TERM_(j, r, 0) IG_TERM_(j, r, 1) IG_TERM_(j, r, 2)
+#elif IG_TERMS_ == 2
+#define IG_MULTIPLY_(j, r) IG_TERM_(j, r, 0) IG_TERM_(j, r, 1)
+#else
+#define IG_MULTIPLY_(j, r) IG_TERM_(j, r, 0)
+#endif
 #define IG_SCALE0_(j, b) a0##j##_##b = IG_REQUANTIZE(a0##j##_##b);
 #define IG_SCALE1_(j, b) a1##j##_##b = IG_REQUANTIZE(a1##j##_##b);
 #if IG_ROWS_ == 2
@@ -62,7 +69,7 @@
     const ig_v x0 = IG_COLUMN_(0), x1 = IG_COLUMN_(1), x2 = IG_COLUMN_(2), x3 = IG_COLUMN_(3);            \
     ig_v z0, z1, z2, z3;                                                                                  \
     IG_TRANSPOSE(x0, x1, x2, x3, z0, z1, z2, z3);
-#define IG_TAPS_(u, v) (g->weight + ((u) * IG_CHUNKS_ + (v)) * IG_POSITIONS_ * 16 * IG_LANES)
+#define IG_TAPS_(u, v) ((const int8_t *)g->weight + ((u) * IG_CHUNKS_ + (v)) * IG_POSITIONS_ * IG_TERMS_ * 16 * IG_LANES)
 #define IG_BOTH_(u, v)                                                   \
     {                                                                    \
         IG_LOAD_COLUMNS_(u, v)                                           \
@@ -80,7 +87,7 @@ static void IG_NAME(const struct ig_depthwise *p, const struct ig_group *g, cons
                     int32_t n)
 {
     const struct ig_bounds bounds = ig_bounds(p->low, p->high);
-    const ptrdiff_t channels = p->channels;
+    const ptrdiff_t channels = p->y_step;
     const int32_t count = g->count;
     (void)count;
 #if IG_SPREAD_ > 1
@@ -116,6 +123,7 @@ static void IG_NAME(const struct ig_depthwise *p, const struct ig_group *g, cons
 #undef IG_READ_
 #undef IG_COLUMN_
 #undef IG_START_
+#undef IG_TERM_
 #undef IG_MULTIPLY_
 #undef IG_SCALE0_
 #undef IG_SCALE1_

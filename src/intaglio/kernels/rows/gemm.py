@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from intaglio.kernels.kernel import Name, Source, Struct, StructArray, Tensor, int8_codes
+from intaglio.kernels.kernel import Name, Source, Struct, StructArray, Tensor
 from intaglio.kernels.rows.factors import Factors
+from intaglio.kernels.rows.products import Products, serves_products, to_int32
 from intaglio.kernels.rows.stage import Layout, Stage
 from intaglio.kernels.rows.vector import Ints, Vector, channel_order, pick
+from intaglio.kernels.rows.wide import wide_panel, wide_segments
 from intaglio.number import INT16
 from intaglio.program.operators.conv2d import Conv2d
 from intaglio.program.weighted import Weighted
@@ -24,13 +26,12 @@ class Tile:
 
 
 def serves(op: Weighted, x: Tensor, y: Tensor, vector: Vector) -> bool:
-    """Whether the tiles compute this: 8-bit inputs, outputs of 8 bits or int16, a form of requantization."""
+    """Whether the tiles compute this: products, outputs of 8 bits or int16, a form of requantization."""
     return (
         x.shape[0] == 1
-        and x.type.bits <= 8
+        and serves_products(op, x)
         and (y.type.bits <= 8 or y.type == INT16)
-        and op.weight_type.bits <= 8
-        and Factors.of(op, x.type).form(vector.forms) is not None
+        and (op.requantize.wide or Factors.of(op, x.type).form(vector.forms) is not None)
     )
 
 
@@ -46,28 +47,32 @@ def gemm_stage(op: Conv2d, x: Tensor, y: Tensor, vector: Vector, to: Layout) -> 
     _, height, width, channels = x.shape
     o, kh, kw, each = op.weight.shape
     together = op.dilations[1] == 1 and op.groups == 1
+    products = Products.of(op, x, vector)
     run = kw * each if together else each
-    depth = -(-run // 4) * 4
+    depth = -(-run // products.step) * products.step
     bordered = any(op.pads) or depth != run
-    source = (
-        Layout.bordered(width, channels, op.pads[1], op.pads[3], slack=4) if bordered else Layout.plain(width, channels)
-    )
+    pixel = channels * products.item
+    source = Layout.bordered(width, pixel, op.pads[1], op.pads[3], slack=4) if bordered else Layout.plain(width, pixel)
     itemsize = y.type.dtype.itemsize
     u = np.arange(kh) * op.dilations[0] * source.pitch
-    v = np.zeros(1, np.int64) if together else np.arange(kw) * op.dilations[1] * channels
+    v = np.zeros(1, np.int64) if together else np.arange(kw) * op.dilations[1] * pixel
     segments = (u[:, None] + v).reshape(-1).astype(np.int32)
+    weight = products.weight.reshape(o, segments.size, run)
+    weight = np.pad(weight, ((0, 0), (0, 0), (0, depth - run)))
+    several = 1
+    if op.requantize.wide:
+        segments, weight, several = wide_segments(segments, weight)
     out_height, out_width = y.shape[1:3]
-    x_row, x_step = op.strides[0] * source.pitch, op.strides[1] * channels
+    x_row, x_step = op.strides[0] * source.pitch, op.strides[1] * pixel
     flat = x_row == out_width * x_step and to.pitch == out_width * o * itemsize and not bordered
-    panels, sources = _panels(
-        op, y, vector, out_width * (out_height if flat else 1), out_width, depth, segments.size, x
-    )
+    positions = out_width * (out_height if flat else 1)
+    panels, sources = _panels(op, products, weight, x, y, vector, positions, out_width)
     fields = {
         "panels": panels,
-        "ones": np.pad(np.ones(run, np.uint8), (0, depth - run)) if op.weight_zero_point.any() else None,
+        "ones": np.pad(np.ones(run, np.uint8), (0, depth - run)) if products.zero_point is not None else None,
         "segments": segments,
         "segment_count": segments.size,
-        "depth": depth,
+        "depth": weight.shape[2] * products.item,
         "width": out_width,
         "flat": int(flat),
         "x_row": x_row,
@@ -76,6 +81,8 @@ def gemm_stage(op: Conv2d, x: Tensor, y: Tensor, vector: Vector, to: Layout) -> 
         "y_step": o * itemsize,
         "low": op.low,
         "high": op.high,
+        "together": several,
+        "zero_point": op.y_zero_point,
     }
     return Stage(
         run="ig_gemm_rows",
@@ -94,29 +101,36 @@ def gemm_stage(op: Conv2d, x: Tensor, y: Tensor, vector: Vector, to: Layout) -> 
 
 
 def _panels(
-    op: Conv2d, y: Tensor, vector: Vector, positions: int, row: int, depth: int, segments: int, x: Tensor
+    op: Conv2d, products: Products, weight: Ints, x: Tensor, y: Tensor, vector: Vector, positions: int, row: int
 ) -> tuple[StructArray, list[Source]]:
-    o, each = op.weight.shape[0], op.weight.shape[-1]
-    flip = x.type.signed == vector.unsigned
-    wide = y.type.bits > 8
-    codes, zero_point = int8_codes(op.weight, op.weight_zero_point)
-    asymmetric = bool(zero_point.any())
-    zero_point = np.broadcast_to(zero_point.reshape(-1), (o,))
-    weight = codes.reshape(o, segments, -1)
-    real = weight[0].size
-    weight = np.pad(weight, ((0, 0), (0, 0), (0, depth - weight.shape[-1])))
-    moved = (128 if vector.unsigned else -128) if flip else 0
-    sums = weight.reshape(o, -1).sum(axis=1, dtype=np.int64) - zero_point.astype(np.int64) * real
-    # Modulo 2**32: the accumulator itself is proved to fit, whatever happens on the way.
-    bias = (op.bias - (op.x_zero_point + moved) * sums).astype(np.int64).astype(np.uint32).view(np.int32)
+    o, segments, depth = weight.shape
+    long = y.type.bits > 8
+    wide = op.requantize.wide
+    zero_point = products.zero_point
+    asymmetric = zero_point is not None
+    bias = products.bias(op)
     factors = Factors.of(op, x.type)
     rows, sources = [], []
     outputs = o // op.groups
     for group in range(op.groups):
         start = group * outputs
-        for tile in tiles(vector, outputs, positions, row, segments * depth // 4):
-            local = channel_order(vector.lanes, tile.blocks, wide=wide) + (start - group * outputs)
+        for tile in tiles(vector, outputs, positions, row, segments * depth // products.step):
+            local = channel_order(vector.lanes, tile.blocks, wide=long or wide) + (start - group * outputs)
             channels = np.where(local < outputs, local + group * outputs, -1)
+            panel = {
+                "weight": products.pack(weight, channels, vector),
+                "weight_zero_point": None if zero_point is None else pick(zero_point, channels).reshape(-1),
+                "rows": tile.rows,
+                "input": group * op.weight.shape[-1] * products.item,
+                "output": start * y.type.dtype.itemsize,
+                "count": min(tile.blocks * vector.lanes, (group + 1) * outputs - start),
+            }
+            start += tile.blocks * vector.lanes
+            if wide:
+                source, more = wide_panel(op, bias, channels, tile.rows, y, vector)
+                sources.append(source)
+                rows.append({**panel, **more})
+                continue
             form = factors.form(vector.forms, channels)
             assert form is not None
             full = bool((channels >= 0).all())
@@ -128,37 +142,25 @@ def _panels(
                 "IG_NAME": name,
                 "IG_ROWS_": tile.rows,
                 "IG_BLOCKS_": tile.blocks,
-                "IG_FLIP_": int(flip),
+                "IG_FLIP_": int(products.flip),
                 "IG_FORM_": form,
-                "IG_WIDE_": int(wide),
+                "IG_WIDE_": int(long),
                 "IG_PACK": f"ig_pack_{'clamped_' if clamped else ''}{y.short}",
                 "IG_FULL_": int(full),
                 "IG_ASYMMETRIC_": int(asymmetric),
+                "IG_INPUT16_": int(products.item == 2),
             }
             sources.append(Source("rows/tile.h", tuple((k, str(v)) for k, v in defines.items())))
             rows.append(
                 {
-                    "weight": _pack(weight, channels),
-                    "bias": pick(bias, channels).reshape(-1),
+                    **panel,
+                    "bias": pick(to_int32(bias), channels).reshape(-1),
+                    "wide_bias": None,
                     "factors": factors.records(form, channels).reshape(-1),
-                    "weight_zero_point": pick(zero_point, channels).reshape(-1) if asymmetric else None,
                     "tile": Name(name),
-                    "rows": tile.rows,
-                    "input": group * each,
-                    "output": start * y.type.dtype.itemsize,
-                    "count": min(tile.blocks * vector.lanes, (group + 1) * outputs - start),
                 }
             )
-            start += tile.blocks * vector.lanes
     return StructArray("struct ig_panel", rows), sources
-
-
-def _pack(weight: Ints, channels: Ints) -> Ints:
-    """(O, segments, depth) to [segments][depth / 4][blocks][lanes][4], int8."""
-    _, segments, depth = weight.shape
-    picked = np.where(channels.reshape(-1)[:, None, None] >= 0, weight[np.maximum(channels.reshape(-1), 0)], 0)
-    quads = picked.reshape(*channels.shape, segments, depth // 4, 4)
-    return np.ascontiguousarray(quads.transpose(2, 3, 0, 1, 4)).astype(np.int8).reshape(-1)
 
 
 def tiles(vector: Vector, outputs: int, positions: int, row: int, steps: int) -> list[Tile]:

@@ -26,16 +26,16 @@ class Layout:
     strip: bool = False
 
     @classmethod
-    def plain(cls, width: int, channels: int) -> Layout:
-        """A tensor's own."""
-        return cls(width * channels)
+    def plain(cls, width: int, pixel: int) -> Layout:
+        """A tensor's own; `pixel`: bytes of a position."""
+        return cls(width * pixel)
 
     @classmethod
-    def bordered(cls, width: int, channels: int, before: int, after: int, slack: int = 0) -> Layout:
+    def bordered(cls, width: int, pixel: int, before: int, after: int, slack: int = 0) -> Layout:
         """A strip's: so many pixels in front and behind, rows aligned to 64."""
-        pixels = (before + width) * channels
-        pitch = -(-(pixels + after * channels + slack) // 64) * 64
-        return cls(pitch, before * channels, pitch - pixels, strip=True)
+        pixels = (before + width) * pixel
+        pitch = -(-(pixels + after * pixel + slack) // 64) * 64
+        return cls(pitch, before * pixel, pitch - pixels, strip=True)
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ class Stage:
         fill: code of the border.
         out_height: rows of its output.
         weight_bytes: read for every strip.
+        work: bytes of working memory.
+        checks: it looks for the edges of the image itself and reads no padding.
         skips: reads the pipeline's second input as well, row by row of its output.
     """
 
@@ -69,11 +71,13 @@ class Stage:
     out_height: int
     weight_bytes: int
     skips: bool = False
+    work: int = 0
+    checks: bool = False
 
 
-def copy_stage(height: int, width: int, channels: int, to: Layout) -> Stage:
-    """Rows of a tensor into a bordered strip."""
-    fields = {"x_row": width * channels, "y_row": to.pitch, "nbytes": width * channels}
+def copy_stage(height: int, nbytes: int, to: Layout) -> Stage:
+    """Rows of a tensor, of so many bytes each, into a bordered strip."""
+    fields = {"x_row": nbytes, "y_row": to.pitch, "nbytes": nbytes}
     return Stage(
         run="ig_copy_rows",
         sources=(Source("rows/rows.h"),),
@@ -83,30 +87,36 @@ def copy_stage(height: int, width: int, channels: int, to: Layout) -> Stage:
         before=0,
         taps=1,
         x_height=height,
-        source=Layout.plain(width, channels),
+        source=Layout(nbytes),
         fill=0,
         out_height=height,
         weight_bytes=0,
     )
 
 
-def rows_call(stages: Sequence[Stage], strip: int, *, split_parts: bool) -> Call:
+def rows_call(stages: Sequence[Stage], strip: int, *, split_parts: bool, bare: bool = False) -> Call:
     """The call of a pipeline; only its first stage may read a tensor.
 
     Args:
         stages: first to last.
         strip: output rows at a time.
         split_parts: threads share the output channels instead of the rows.
+        bare: memory is scarce, and nothing reads behind a strip.
     """
     scratch, rows, needed = 0, [], strip
+    unit, slack = (8, 0) if bare else (64, SLACK)
     offsets = [0] * len(stages)
     for k in range(len(stages) - 1, -1, -1):
         stage = stages[k]
         needed = (needed - 1) * stage.stride + stage.taps
         if stage.source.strip:
             offsets[k] = scratch
-            scratch += -(-(needed * stage.source.pitch + SLACK) // 64) * 64
-    for offset, stage in zip(offsets, stages, strict=True):
+            scratch += -(-(needed * stage.source.pitch + slack) // unit) * unit
+    working = []
+    for stage in stages:
+        working.append(scratch if stage.work else -1)
+        scratch += -(-stage.work // unit) * unit
+    for offset, work, stage in zip(offsets, working, stages, strict=True):
         strip_source = stage.source.strip
         rows.append(
             {
@@ -122,6 +132,8 @@ def rows_call(stages: Sequence[Stage], strip: int, *, split_parts: bool) -> Call
                 "left": stage.source.left,
                 "right": stage.source.right,
                 "fill": stage.fill,
+                "above": 0 if stage.checks else stage.before,
+                "work": work,
             }
         )
     last = stages[-1]

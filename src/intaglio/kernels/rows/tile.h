@@ -17,12 +17,11 @@
 #define IG_READ_(r) ig_broadcast_pair_row(s, step, r)
 #else
 #define IG_MULTIPLY_(b, r) IG_DOT(a##b##_##r, four, w##b);
-#endif
-#if IG_INPUT16_
-#elif IG_FLIP_
+#if IG_FLIP_
 #define IG_READ_(r) ig_flip(ig_broadcast_row(s, step, r))
 #else
 #define IG_READ_(r) ig_broadcast_row(s, step, r)
+#endif
 #endif
 #if IG_ASYMMETRIC_
 #define IG_SUM_(r) IG_DOT(sum##r, four, ones);
