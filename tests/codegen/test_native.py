@@ -378,7 +378,7 @@ def stress(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     out = tmp_path_factory.mktemp("stress") / "stress"
     here = Path(__file__).parent / "library_stress"
     command = ["gcc", "-std=c11", "-g", "-O1", f"-fsanitize={request.param}", "-fno-sanitize-recover=all"]
-    command += ["-Wall", "-Wextra", "-Werror", "-DMODEL=model", f"-I{here}", str(here / "main.c")]
+    command += ["-Wall", "-Wextra", "-Werror", "-DMODEL=model", "-DIG_DELAY=delay", f"-I{here}", str(here / "main.c")]
     command += [str(cache.RUNTIME / "library.c"), "-pthread", "-o", str(out)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)

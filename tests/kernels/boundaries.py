@@ -43,8 +43,12 @@ def boundary_samples(kind: str, rng: np.random.Generator) -> Iterator[Sample]:
     if kind == "conv2d":
         yield from _convolutions(rng)
         yield from _depthwise(rng)
+        yield from _deep(rng)
     elif kind == "dense":
         yield from _dense(rng)
+        for operator, (x,) in _deep(rng):
+            if operator.weight.shape[1:3] == (1, 1):
+                yield _as_dense(operator), (x[0, 0],)
     elif kind == "add":
         yield from _sums(rng)
     elif kind == "max_pool2d":
@@ -101,6 +105,25 @@ def _depthwise(rng: np.random.Generator) -> Iterator[Sample]:
         pads = (size // 2,) * 4
         operator = Conv2d.from_real(*arguments, **options, strides=(stride, stride), pads=pads, groups=channels)
         yield operator, _input(rng, at, (1, height, width, channels))
+
+
+def _deep(rng: np.random.Generator) -> Iterator[tuple[Conv2d, tuple[np.ndarray]]]:
+    """Wide accumulators: sums that 32 bits do not hold, by a little or many times over; and sums that they do."""
+    for at, (size, channels) in enumerate([(1, 513), (1, 1100), (1, 2049), (3, 40), (3, 90), (3, 333), (5, 21)] * 2):
+        y_type, rule = (INT16, INT8)[at % 2], (Rule.HALF_UP, Rule.SHIFT)[at % 3 == 0]
+        outputs = int(rng.choice([1, 15, 16, 17, 33]))
+        x, w, y = (grid(t, 2.0**e) for t, e in ((INT16, -11), (INT8, -7), (y_type, -4 if y_type is INT16 else 3)))
+        weight = _filled(rng, INT8, (outputs, size, size, channels))
+        if rule is Rule.HALF_UP:
+            w = grid(INT8, rng.uniform(0.005, 0.01, outputs))
+        arguments = (x, w, y, weight, rng.uniform(-1, 1, outputs), rule)
+        operator = Conv2d.from_real(*arguments, pads=(size // 2,) * 4, wide=True)
+        yield operator, (_filled(rng, INT16, (1, 1 if size == 1 else 3, int(rng.integers(1, 6)), channels)),)
+
+
+def _as_dense(op: Conv2d) -> Dense:
+    names = ("weight_zero_point", "bias", "x_zero_point", "y_zero_point", "requantize", "low", "high", "out")
+    return Dense(weight=op.weight[:, 0, 0], **{name: getattr(op, name) for name in names})
 
 
 def _dense(rng: np.random.Generator) -> Iterator[Sample]:

@@ -11,6 +11,7 @@ from intaglio_tests_harness import SANITIZE, Case, check, reach
 
 from intaglio.kernels.kernel import Tensor
 from intaglio.kernels.rows import stage
+from intaglio.kernels.rows.bare import bare_chain
 from intaglio.kernels.rows.chain import Link, chain_call, fused_length
 from intaglio.kernels.rows.vector import VECTORS
 from intaglio.number import INT8, UINT8, IntType, QuantParams, Rule
@@ -22,7 +23,9 @@ from intaglio.program.sampling import codes, grid
 Ints = np.ndarray
 
 
-def conv(rng: np.random.Generator, x: QuantParams, shape: tuple[int, ...], outputs: int, size: int, **how: int) -> tuple[Link, QuantParams]:
+def conv(
+    rng: np.random.Generator, x: QuantParams, shape: tuple[int, ...], outputs: int, size: int, **how: int
+) -> tuple[Link, QuantParams]:
     groups, stride = how.get("groups", 1), how.get("stride", 1)
     inner = size * size * shape[-1] // groups
     y = grid(x.type, float(x.scale.item()) * 0.6 * inner**0.5, 0 if x.type.signed else int(rng.integers(0, 256)))
@@ -35,10 +38,12 @@ def conv(rng: np.random.Generator, x: QuantParams, shape: tuple[int, ...], outpu
     return Link(op, (Tensor(shape, x.type),), Tensor(op.shape(shape), y.type)), y
 
 
-def chain(rng: np.random.Generator, kind: str, type: IntType) -> tuple[list[Link], tuple[Ints, ...], Ints]:
+def chain(
+    rng: np.random.Generator, kind: str, type: IntType, hidden: int = 0
+) -> tuple[list[Link], tuple[Ints, ...], Ints]:
     """A chain of this kind, its inputs, and what comes out."""
     h, w = int(rng.integers(33, 38)), int(rng.integers(5, 23))
-    c, hidden = int(rng.integers(1, 7)) * 4, int(rng.integers(1, 120))
+    c, hidden = int(rng.integers(1, 7)) * 4 if not hidden else 8, hidden or int(rng.integers(1, 120))
     shape = (1, h, w, c)
     x = grid(type, 0.02, 0 if type.signed else int(rng.integers(0, 256)))
     links: list[Link] = []
@@ -66,9 +71,7 @@ def chain(rng: np.random.Generator, kind: str, type: IntType) -> tuple[list[Link
         pool = MaxPool2d((3, 3), (2, 2), (1, 1), (1, 0, 1, 1), params.type.qmin, params.type.qmax)
         links.append(Link(pool, (image,), Tensor(pool.shape(image.shape), image.type)))
     a = codes(rng, type, shape)
-    value = a
-    for link in links:
-        value = link.operator.integer(value)
+    value = value_after(links, a)
     if kind != "residual":
         return links, (a,), value
     swap = bool(rng.integers(0, 2))
@@ -113,3 +116,40 @@ def test_pipelines_pass_the_sanitizers(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(stage, "STRIPS", 3000)
     wrong = check(list(chains(isa, KINDS)), tmp_path, how=reach(isa), flags=("-O0", *SANITIZE))
     assert not wrong, wrong[:20]
+
+
+def bare_chains(isa: str) -> Iterator[Case]:
+    """Chains in which the expanded image is what memory has no room for."""
+    for kind in ("residual", "strided"):
+        for seed, type in ((4, UINT8), (5, INT8), (6, INT8)):
+            links, inputs, want = chain(np.random.default_rng(seed), kind, type, hidden=90)
+            found = bare_chain(links, () if isa == "scalar" else (isa,))
+            assert found is not None, f"{kind} seed {seed} is not fused"
+            length, call = found
+            assert length == 3
+            if kind == "residual":
+                inputs, want = inputs[:1], value_after(links[:3], inputs[0])
+            yield Case(f"bare {kind} {isa} seed {seed}", call, inputs, want)
+
+
+def value_after(links: list[Link], value: Ints) -> Ints:
+    for link in links:
+        value = link.operator.integer(value)
+    return value
+
+
+@pytest.mark.parametrize("isa", ["scalar", "dsp"])
+@pytest.mark.parametrize("flags", [(), SANITIZE], ids=["plain", "sanitized"])
+def test_a_pipeline_of_a_microcontroller_returns_what_its_operators_return(
+    isa: str, flags: tuple[str, ...], tmp_path: Path
+) -> None:
+    how = reach(isa)
+    if how is None or (flags and how.runner):
+        pytest.skip(f"needs a compiler, and a processor or an emulator that runs {isa}")
+    wrong = check(list(bare_chains(isa)), tmp_path, how=how, flags=("-O0", *flags))
+    assert not wrong, wrong[:20]
+
+
+def test_a_chain_without_a_large_image_inside_is_left_alone_on_microcontrollers() -> None:
+    links, _, _ = chain(np.random.default_rng(7), "residual", INT8, hidden=4)
+    assert bare_chain(links, ()) is None

@@ -26,6 +26,12 @@
 #define IG_PAUSE() ((void)0)
 #endif
 
+#if defined(IG_DELAY)
+void IG_DELAY(void); /* a test's pause, by which rare orders of events become common */
+#else
+#define IG_DELAY() ((void)0)
+#endif
+
 #define IG_LINE 64 /* bytes; what one thread writes while another one waits for something else is kept apart */
 
 /* A worker that finds nothing to do looks again for so long before it sleeps: longer than the gap between two runs in a
@@ -77,10 +83,14 @@ static uint64_t round_of(uint64_t state)
 
 static void sleep_until_round_changes(struct ig_pool *pool, uint64_t seen)
 {
+    IG_DELAY();
     pthread_mutex_lock(&pool->mutex);
-    atomic_fetch_add(&pool->sleeping, 1);
-    while (round_of(atomic_load(&pool->state)) == seen)
+    for (;;) {
+        atomic_fetch_add(&pool->sleeping, 1); /* each time: a wake-up that was meant for the round before took it away */
+        if (round_of(atomic_load(&pool->state)) != seen)
+            break;
         pthread_cond_wait(&pool->wake, &pool->mutex);
+    }
     pthread_mutex_unlock(&pool->mutex);
 }
 
@@ -128,6 +138,7 @@ static int work(struct ig_pool *pool)
         const int32_t next = (int32_t)(state & 0xffff), tasks = (int32_t)(state >> 16 & 0xffff);
         const MODEL_(task) task = atomic_load_explicit(&pool->task, memory_order_relaxed);
         const void *frame = atomic_load_explicit(&pool->frame, memory_order_relaxed);
+        IG_DELAY();
         if (next >= tasks)
             return count;
         if (atomic_compare_exchange_weak_explicit(&pool->state, &state, state + 1, memory_order_acq_rel,
@@ -159,6 +170,7 @@ static void start_round(struct ig_pool *pool, int32_t tasks)
     const uint64_t round = (round_of(atomic_load_explicit(&pool->state, memory_order_relaxed)) + 1) & 0xffffffff;
     atomic_store(&pool->state, round << 32 | (uint64_t)tasks << 16 | 1);
     if (atomic_load(&pool->sleeping) > 0) {
+        IG_DELAY();
         pthread_mutex_lock(&pool->mutex);
         atomic_store(&pool->sleeping, 0);
         pthread_cond_broadcast(&pool->wake);

@@ -14,7 +14,7 @@ from intaglio.kernels.rows.chain import Link
 from intaglio.kernels.rows.stage import Layout, Stage, rows_call
 from intaglio.program.operators.conv2d import Conv2d
 
-LONGEST = 4
+LONGEST = 6
 
 
 def bare_chain(links: Sequence[Link], isas: Sequence[str]) -> tuple[int, Call] | None:
@@ -22,13 +22,13 @@ def bare_chain(links: Sequence[Link], isas: Sequence[str]) -> tuple[int, Call] |
 
     Worth it are chains through a depthwise convolution whose ends and strips together are smaller than the largest
     tensor between them: kernels that work row by row let an output follow its input through the same memory, so that
-    tensor is about what the links need one by one.
+    tensor is about what the links need one by one. Of several lengths the one that needs least is taken.
 
     Args:
         links: neighbouring operators.
         isas: instruction sets of the machine, best first.
     """
-    best = None
+    best: tuple[int, int, Call] | None = None
     for length in range(2, min(len(links), LONGEST) + 1):
         some = links[:length]
         if not all(isinstance(link.operator, Conv2d) and link.inputs[0].shape[0] == 1 for link in some):
@@ -41,9 +41,10 @@ def bare_chain(links: Sequence[Link], isas: Sequence[str]) -> tuple[int, Call] |
         call = rows_call([_stage(link, c, i) for i, (link, c) in enumerate(zip(some, calls, strict=True))], 1,
                          split_parts=False, bare=True)  # fmt: skip
         between = max(link.output.nbytes for link in some[:-1])
-        if some[0].inputs[0].nbytes + some[-1].output.nbytes + call.scratch < between:
-            best = length, call
-    return best
+        peak = some[0].inputs[0].nbytes + some[-1].output.nbytes + call.scratch
+        if peak < between and (best is None or peak < best[0]):
+            best = peak, length, call
+    return None if best is None else best[1:]
 
 
 def _stage(link: Link, call: Call, position: int) -> Stage:

@@ -14,7 +14,6 @@ from intaglio.kernels.rows.vector import Ints, Vector, channel_order, pick
 from intaglio.kernels.rows.wide import wide_panel, wide_segments
 from intaglio.number import INT16
 from intaglio.program.operators.conv2d import Conv2d
-from intaglio.program.weighted import Weighted
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Tile:
     blocks: int
 
 
-def serves(op: Weighted, x: Tensor, y: Tensor, vector: Vector) -> bool:
+def serves(op: Conv2d, x: Tensor, y: Tensor, vector: Vector) -> bool:
     """Whether the tiles compute this: products, outputs of 8 bits or int16, a form of requantization."""
     return (
         x.shape[0] == 1

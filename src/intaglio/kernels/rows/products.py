@@ -8,6 +8,7 @@ import numpy as np
 
 from intaglio.kernels.kernel import Tensor, int8_codes
 from intaglio.kernels.rows.vector import Ints, Vector
+from intaglio.program.operators.conv2d import Conv2d
 from intaglio.program.weighted import Weighted
 
 
@@ -70,10 +71,14 @@ class Products:
         return np.ascontiguousarray(steps.transpose(2, 3, 0, *((4, 1) if planar else (1, 4)))).reshape(-1)
 
 
-def serves_products(op: Weighted, x: Tensor) -> bool:
-    """Inputs of 8 bits, or signed ones of 16 around 0 (a border is filled byte by byte); weights of up to 8 bits."""
-    small = x.type.bits <= 8 and not op.requantize.wide
-    return op.weight_type.bits <= 8 and (small or (x.type.bits > 8 and x.type.signed and op.x_zero_point == 0))
+def serves_products(op: Conv2d, x: Tensor) -> bool:
+    """Inputs of up to 8 bits, or signed ones of up to 16; weights of up to 8 bits.
+
+    Borders are filled byte by byte, so a zero point of more than 8 bits must be 0 where there are any.
+    """
+    if x.type.bits <= 8:
+        return op.weight_type.bits <= 8 and not op.requantize.wide
+    return op.weight_type.bits <= 8 and x.type.signed and (op.x_zero_point == 0 or not any(op.pads))
 
 
 def to_int32(bias: Ints) -> Ints:
