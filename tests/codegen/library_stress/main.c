@@ -23,7 +23,7 @@ const size_t model_output_bytes[] = {SIZE};
 void delay(void)
 {
     static atomic_uint calls;
-    if (atomic_fetch_add(&calls, 1) % 16 == 0)
+    if (atomic_fetch_add(&calls, 1) % 5 == 0)
         usleep(PAUSE);
 }
 
@@ -109,6 +109,19 @@ static void *call(void *argument)
     return NULL;
 }
 
+/* Runs with pauses about as long as the worker's patience, then the end, for which the worker has to be woken. */
+static int idle(unsigned seed)
+{
+    struct ig_pool *pool = ig_pool_create(2);
+    int wrong = 0;
+    for (int i = 0; i < ROUNDS; i++) {
+        wrong += differences(pool, &seed, NULL);
+        usleep(100 + (unsigned)rand_r(&seed) % PAUSE);
+    }
+    ig_pool_destroy(pool);
+    return wrong;
+}
+
 static int forked(struct ig_pool *pool)
 {
     unsigned seed = 7;
@@ -140,6 +153,8 @@ int main(void)
         wrong += forked(pool);
         ig_pool_destroy(pool);
     }
+    for (unsigned seed = 0; seed < 8; seed++)
+        wrong += idle(seed);
     for (int i = 0; i < 50; i++) /* workers that have not begun yet are stopped as well */
         ig_pool_destroy(ig_pool_create(THREADS));
     ig_pool_destroy(NULL);
