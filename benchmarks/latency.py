@@ -4,8 +4,8 @@ Usage: python benchmarks/latency.py [--models mobilenet_v2,resnet_8] [--threads 
            [--machine host] [--rounds 7] [--seconds 0.15] [--fresh] [--profile] [--json FILE] [--page FILE.md]
 
 Makes the models that are not in build/bench-models yet (benchmarks/models.py). The quoted ratio is the best int8 peer's
-time (ONNX Runtime or OpenVINO, whichever ends it has) divided by that of ours with integers in and out; both ends are in
-the table. `docs/bench.md` says how it is measured.
+time (ONNX Runtime or OpenVINO, whichever ends it has) divided by that of ours with integers in and out; the table has
+both. `docs/bench.md` says how it is measured.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ WANTED = {  # least ratios that the project holds itself to, by threads
     "mobilenet_v2": {1: 1.5, 2: 1.4},
     "resnet_18": {1: 1.0, 2: 1.0},
     "resnet_50": {1: 1.0, 2: 1.0},
-    **dict.fromkeys(("mobilenet_v1", "resnet_8", "ds_cnn", "autoencoder"), {1: 2.0, 2: 1.5}),
+    **{name: {1: 2.0, 2: 1.5} for name in ("mobilenet_v1", "resnet_8", "ds_cnn", "autoencoder")},
 }
 
 
@@ -33,9 +33,9 @@ def page(run: dict[str, Any]) -> str:
         f"{run['compiler']}; {versions}; commit {re.sub(r'.*-g', '', run['commit'])}.",
         f"`{run['command']}`",
         "",
-        "Batch 1. Ours takes and gives integers. The ratio is the time of the faster of ONNX Runtime int8 and OpenVINO int8, "
-        "whichever",
-        "ends it has, divided by ours, round by round: median (quartiles). [How it is measured](../../docs/bench.md).",
+        "Batch 1. Ours takes and gives integers. The ratio is the time of the faster of ONNX Runtime int8 and OpenVINO",
+        "int8, whichever ends it has, divided by ours, round by round: median (quartiles).",
+        "[How it is measured](../../docs/bench.md).",
         "",
         *_summary(results),
         "",

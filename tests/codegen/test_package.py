@@ -211,6 +211,9 @@ def test_stack_bound_follows_the_table_of_steps(tmp_path) -> None:
     assert stack_bound(path) == 48 + 16 + 64  # step_0 and what it calls
     path.write_text(GRAPH.format(kind="dynamic", more=""))
     assert stack_bound(path) is None
+    folded = 'edge: { sourcename: "model.c:step_1" targetname: "model.c:same" label: "model.c:3:9" }\n'
+    path.write_text(GRAPH.format(kind="static", more=folded))
+    assert stack_bound(path) is None
     circle = 'edge: { sourcename: "model.c:step_1" targetname: "model_run" label: "model.c:3:9" }\n'
     path.write_text(GRAPH.format(kind="static", more=circle))
     assert stack_bound(path) is None

@@ -13,8 +13,11 @@ from intaglio.program.operators.add import Add
 from intaglio.program.operators.average_pool2d import AveragePool2d
 from intaglio.program.operators.conv2d import Conv2d
 from intaglio.program.operators.dense import Dense
+from intaglio.program.operators.lut import Lut
 from intaglio.program.operators.max_pool2d import MaxPool2d
+from intaglio.program.operators.mul import Mul
 from intaglio.program.operators.reduce_sum import ReduceSum
+from intaglio.program.operators.requantize import Requantize
 from intaglio.program.sampling import UINT16, codes, grid, params
 
 Sample = tuple[Operator, tuple[np.ndarray, ...]]
@@ -51,6 +54,10 @@ def boundary_samples(kind: str, rng: np.random.Generator) -> Iterator[Sample]:
                 yield _as_dense(operator), (x[0, 0],)
     elif kind == "add":
         yield from _sums(rng)
+    elif kind == "mul":
+        yield from _products(rng)
+    elif kind in ("lut", "requantize"):
+        yield from _functions(rng, kind)
     elif kind == "max_pool2d":
         yield from _max_pools(rng)
     elif kind in ("average_pool2d", "reduce_sum"):
@@ -140,6 +147,33 @@ def _sums(rng: np.random.Generator) -> Iterator[Sample]:
         y = params(rng, y_type, rule, 0.1 * (256 if a_type is INT16 else 1))
         operator = Add.from_real(a, b, y, rule=rule, subtract=at % 7 == 0)
         yield operator, (_filled(rng, a_type, (1, size)), _filled(rng, b_type, (1, size)))
+
+
+def _products(rng: np.random.Generator) -> Iterator[Sample]:
+    """Equal shapes, and a pixel of factors on either side, as squeeze and excite has it."""
+    for at, channels in enumerate(CHANNELS):
+        rule = tuple(Rule)[at % 3]
+        a_type, b_type, y_type = ((UINT8, INT8, UINT8, UINT8, INT8)[(at + k) % 5] for k in range(3))
+        a, b = params(rng, a_type, rule, 0.02), params(rng, b_type, rule, 0.004 if at % 4 else 1.0)
+        y = params(rng, y_type, rule, 0.02)
+        operator = Mul.from_real(a, b, y, rule=rule, high=y_type.qmax - 3 if at % 2 else None)
+        image, pixel = (1, 2, int(rng.choice(WIDTHS)), channels), (1, 1, 1, channels)
+        shapes = ((image, image), (image, pixel), (pixel, image), (image, (channels,)))[at % 4]
+        yield operator, (_filled(rng, a_type, shapes[0]), _filled(rng, b_type, shapes[1]))
+
+
+def _functions(rng: np.random.Generator, kind: str) -> Iterator[Sample]:
+    """Every code in every place of a vector."""
+    for at, size in enumerate([*CHANNELS, 255, 256, 257, 1000]):
+        x_type, y_type = (UINT8, INT8)[at % 2], (UINT8, UINT8, INT8, INT8)[at % 4]
+        rule = tuple(Rule)[at % 3]
+        x, y = params(rng, x_type, rule), params(rng, y_type, rule, 0.05)
+        data = ((np.arange(3 * size) * 37 + at) % 256).astype(np.uint8).view(x_type.dtype).reshape(1, 3, 1, size)
+        if kind == "requantize":
+            yield Requantize.from_real(x, y, rule=rule), (data,)
+        else:
+            table = codes(rng, y_type, (256,))
+            yield Lut(table, x_type, y_type), (data,)
 
 
 def _window(rng: np.random.Generator) -> tuple[tuple[int, int], tuple[int, int], tuple[int, ...], tuple[int, int]]:

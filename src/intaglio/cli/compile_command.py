@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         write(files, temporary)
         built = build(temporary, target, args.name, compiler) if compiler and not args.no_build else None
     model = plan(program, target, args.name)
-    _describe(folder, target, args.name, files, model.arena.nbytes, compiler, built)
+    _describe(folder, target, args.name, files, max(v.arena.nbytes for v in model.all), compiler, built)
     return 0
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from intaglio.codegen import emit
 from intaglio.codegen.check import verify_arena
+from intaglio.codegen.dispatch import dispatcher
 from intaglio.codegen.lifetimes import Memory, plan_memory
-from intaglio.codegen.machine import Machine
+from intaglio.codegen.machine import MACHINES, Machine
 from intaglio.codegen.steps import plan_steps
 from intaglio.codegen.views import find_views, separate_outputs
 from intaglio.program import Program
@@ -30,15 +32,29 @@ def generate(program: Program, machine: Machine, prefix: str = "model", threads:
 
 def model_files(model: emit.Model) -> dict[str, str]:
     """The files of a planned model: path in its folder, text."""
-    files = {f"{model.prefix}.h": emit.header(model), f"{model.prefix}.c": emit.source(model)}
-    files.update({f"kernels/{path}": text for path, text in emit.kernel_files(model).items()})
+    files = {f"{model.prefix}.h": emit.header(model)}
+    files[f"{model.prefix}.c"] = dispatcher(model) if model.variants else emit.source(model)
+    for variant in model.variants:
+        files.update(model_files(variant))
+    if not model.variants:
+        files.update({f"kernels/{path}": text for path, text in emit.kernel_files(model).items()})
     return files
 
 
 def plan(program: Program, machine: Machine, prefix: str = "model", threads: int = 1) -> emit.Model:
-    """Steps and memory of a Program on a machine."""
+    """Steps and memory of a Program on a machine, and on each machine that it may turn out to be."""
     program.verify()
     program = separate_outputs(program)
+    names = [f"{prefix}_{variant.replace('-', '_')}" for variant in machine.variants]
+    variants = [
+        _plan(program, MACHINES[variant], name, threads) for variant, name in zip(machine.variants, names, strict=True)
+    ]
+    if variants:
+        return replace(variants[-1], prefix=prefix, machine=machine, variants=tuple(variants))
+    return _plan(program, machine, prefix, threads)
+
+
+def _plan(program: Program, machine: Machine, prefix: str, threads: int) -> emit.Model:
     layout = find_views(program)
     shared = Counter(region.root for region in layout.regions.values())
     whole = {name for name, region in layout.regions.items() if region.root == name and shared[name] == 1}

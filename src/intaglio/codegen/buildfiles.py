@@ -17,7 +17,11 @@ def makefile(machine: Machine, prefix: str, compiler: Sequence[str], runner: Seq
     board = board_of(machine)
     flags = (STANDARD, *(OPTIMIZE_BARE if board else OPTIMIZE))
     defines = board_defines(board) if board else ()
-    objects = [f"{prefix}.o", "selftest.o", *(["board.o"] if board else [])]
+    objects = [
+        *(source.replace(".c", ".o") for source in machine.sources(prefix)),
+        "selftest.o",
+        *(["board.o"] if board else []),
+    ]
     link = link_arguments(".") if board else ()
     run = shlex.join(emulator_arguments(board)) + " ./selftest" if board else shlex.join((*runner, "./selftest"))
     return f"""# Written by Intaglio for {machine.name}.
@@ -59,7 +63,7 @@ def cmake(machine: Machine, prefix: str) -> str:
         "if(NOT CMAKE_BUILD_TYPE)",
         "  set(CMAKE_BUILD_TYPE Release)",
         "endif()",
-        f"add_library({prefix} STATIC {prefix}.c)",
+        f"add_library({prefix} STATIC {' '.join(machine.sources(prefix))})",
         f"set_property(TARGET {prefix} PROPERTY C_STANDARD 11)",
         f"target_include_directories({prefix} PUBLIC ${{CMAKE_CURRENT_SOURCE_DIR}})",
         *([f"target_compile_options({prefix} PUBLIC {flags})"] if flags else []),

@@ -33,7 +33,8 @@ class Model:
         layout: which tensors are parts of others.
         schedule: how the order of steps was found.
         arena: offsets of the tensors in between, and of `scratch <step>`.
-        tasks: how many threads a step is worth at most, by step.
+        variants: the same for each of the machines that this one may turn out to be at run time, best first; then
+            steps and arena are those of the last.
     """
 
     program: Program
@@ -43,6 +44,12 @@ class Model:
     layout: Layout
     arena: Arena
     schedule: Schedule
+    variants: tuple[Model, ...] = ()
+
+    @property
+    def all(self) -> tuple[Model, ...]:
+        """Its variants, or itself alone."""
+        return self.variants or (self,)
 
     @property
     def macro(self) -> str:
@@ -56,17 +63,7 @@ def header(model: Model) -> str:
     program = model.program
     inputs = [program.tensors[name] for name in program.inputs]
     outputs = [program.tensors[name] for name in program.outputs]
-    arguments = ", ".join(
-        [
-            f"const {tensor(program, t.name).c_type} *{n}"
-            for t, n in zip(inputs, _arguments(inputs, "input"), strict=True)
-        ]
-        + [
-            f"{tensor(program, t.name).c_type} *{n}"
-            for t, n in zip(outputs, _arguments(outputs, "output"), strict=True)
-        ]
-        + ["void *arena", "size_t arena_bytes"]
-    )
+    arguments = parameters(model)
     described = "\n".join(
         [f" *   {n}: {_describe(t)}" for t, n in zip(inputs, _arguments(inputs, "input"), strict=True)]
         + [f" *   {n}: {_describe(t)}" for t, n in zip(outputs, _arguments(outputs, "output"), strict=True)]
@@ -108,11 +105,11 @@ int {p}_run_on(const struct {p}_host *host, const void *const *inputs, void *con
 extern "C" {{
 #endif
 
-#define {m}_ARENA_BYTES {max(model.arena.nbytes, 1)}
+#define {m}_ARENA_BYTES {max(1, *(v.arena.nbytes for v in model.all))}
 #define {m}_ALIGNMENT {model.machine.alignment}
 #define {m}_INPUTS {len(inputs)}
 #define {m}_OUTPUTS {len(outputs)}
-#define {m}_STEPS {len(model.steps)}
+#define {m}_STEPS {max(len(v.steps) for v in model.all)}
 {_places(model)}
 enum {p}_status {{
     {m}_OK = 0,
@@ -137,10 +134,47 @@ int {p}_run({arguments});
 """
 
 
+def parameters(model: Model) -> str:
+    """The parameters of `<prefix>_run`, in C."""
+    program = model.program
+    kinds = (("const ", "input", program.inputs), ("", "output", program.outputs))
+    typed = [
+        f"{const}{tensor(program, name).c_type} *{argument}"
+        for const, kind, names in kinds
+        for name, argument in zip(names, _arguments([program.tensors[n] for n in names], kind), strict=True)
+    ]
+    return ", ".join([*typed, "void *arena", "size_t arena_bytes"])
+
+
+def sizes(model: Model) -> str:
+    """The definitions of `<prefix>_input_bytes` and `<prefix>_output_bytes`."""
+    program, p, m = model.program, model.prefix, model.macro
+    kinds = (("input", program.inputs), ("output", program.outputs))
+    return "".join(
+        f"const size_t {p}_{kind}_bytes[{m}_{kind.upper()}S] = "
+        f"{{{', '.join(str(tensor(program, name).nbytes) for name in names)}}};\n"
+        for kind, names in kinds
+    )
+
+
+def run_function(model: Model) -> str:
+    """`<prefix>_run`, which gathers its pointers and calls `<prefix>_run_on`, or `run` where there are no threads."""
+    program, p = model.program, model.prefix
+    inputs = _arguments([program.tensors[n] for n in program.inputs], "input")
+    outputs = _arguments([program.tensors[n] for n in program.outputs], "output")
+    call = f"{p}_run_on(NULL, " if model.machine.threads else "run("
+    return f"""int {p}_run({parameters(model)})
+{{
+    const void *const inputs[] = {{{", ".join(inputs)}}};
+    void *const outputs[] = {{{", ".join(outputs)}}};
+    return {call}inputs, outputs, arena, arena_bytes);
+}}
+"""
+
+
 def source(model: Model) -> str:
     """`<prefix>.c`: constants, one function per step, and the run."""
     p, m = model.prefix, model.macro
-    program = model.program
     constants = Constants(max(model.machine.alignment, 16))
     bodies, table = [], []
     addresses = _addresses(model, constants)
@@ -148,17 +182,6 @@ def source(model: Model) -> str:
         bodies.append(_step(model, i, step, constants, addresses))
         table.append(f"    {{step_{i}, {min(step.call.units, step.call.split)}}},")
     functions = "\n".join(_include(source) for source in _sources(model.steps))
-    inputs = [program.tensors[name] for name in program.inputs]
-    outputs = [program.tensors[name] for name in program.outputs]
-    typed_in = _arguments(inputs, "input")
-    typed_out = _arguments(outputs, "output")
-    arguments = ", ".join(
-        [f"const {tensor(program, t.name).c_type} *{n}" for t, n in zip(inputs, typed_in, strict=True)]
-        + [f"{tensor(program, t.name).c_type} *{n}" for t, n in zip(outputs, typed_out, strict=True)]
-        + ["void *arena", "size_t arena_bytes"]
-    )
-    sizes_in = ", ".join(str(tensor(program, t.name).nbytes) for t in inputs)
-    sizes_out = ", ".join(str(tensor(program, t.name).nbytes) for t in outputs)
     threads = model.machine.threads
     if threads:
         loop = """        const int32_t most = steps[i].parts;
@@ -173,11 +196,9 @@ def source(model: Model) -> str:
             f"int {p}_run_on(const struct {p}_host *host, const void *const *inputs, void *const *outputs, "
             "void *arena, size_t arena_bytes)"
         )
-        own = "NULL, "
     else:
         loop = "        steps[i].run(&frame, 0, 1);"
         signature = "static int run(const void *const *inputs, void *const *outputs, void *arena, size_t arena_bytes)"
-        own = ""
     return f"""/* {WRITTEN_BY} */
 #include "{p}.h"
 
@@ -199,9 +220,7 @@ static const struct {{
 {chr(10).join(table) or "    {NULL, 0},"}
 }};
 {_processor_end(model)}
-const size_t {p}_input_bytes[{m}_INPUTS] = {{{sizes_in}}};
-const size_t {p}_output_bytes[{m}_OUTPUTS] = {{{sizes_out}}};
-
+{sizes(model)}
 {signature}
 {{
     struct frame frame;
@@ -228,13 +247,7 @@ const size_t {p}_output_bytes[{m}_OUTPUTS] = {{{sizes_out}}};
     return {m}_OK;
 }}
 
-int {p}_run({arguments})
-{{
-    const void *const inputs[] = {{{", ".join(typed_in)}}};
-    void *const outputs[] = {{{", ".join(typed_out)}}};
-    return {f"{p}_run_on" if threads else "run"}({own}inputs, outputs, arena, arena_bytes);
-}}
-"""
+{run_function(model)}"""
 
 
 def kernel_files(model: Model) -> dict[str, str]:
@@ -328,20 +341,24 @@ def _include(source: Source) -> str:
 def _processor(model: Model) -> str:
     """The check that the processor has what the code needs, and the switch that lets the compiler use it."""
     sets = [INSTRUCTION_SETS[isa] for isa in model.machine.isas]
-    builtins = list(dict.fromkeys(b for isa in sets for b in isa.builtins))
-    checks = " && ".join(f'__builtin_cpu_supports("{b}")' for b in builtins)
-    if checks:
-        needed = " | ".join(isa.cpuid for isa in sets)
+    checks = " && ".join(
+        f'__builtin_cpu_supports("{b}")' for b in dict.fromkeys(b for isa in sets for b in isa.builtins)
+    )
+    needed = " | ".join(isa.cpuid for isa in sets if isa.cpuid)
+    text = "static int processor_fits(void)\n{\n    return 1;\n}\n"
+    if needed:
+        # The compiler's own check is quick, but zig's always says no, and clang does not know every name.
+        guard = ("#if !defined(__clang__)\n", "#endif\n") if "avxvnni" in checks else ("", "")
         text = f"""#include "kernels/{CPUID}"
 
 static int processor_fits(void)
 {{
     const uint32_t needed = {needed};
-    return ({checks}) || (ig_cpu_features() & needed) == needed;
+{guard[0]}    if ({checks})
+        return 1;
+{guard[1]}    return (ig_cpu_features() & needed) == needed;
 }}
 """
-    else:
-        text = "static int processor_fits(void)\n{\n    return 1;\n}\n"
     target = ",".join(dict.fromkeys(t for isa in sets for t in isa.target.split(",") if t))
     if target:
         text += f"""

@@ -24,7 +24,8 @@ def stack_bound(callgraph: Path, prefix: str = "model") -> int | None:
         callgraph: the `.ci` file.
         prefix: of the model.
     Returns:
-        None where some frame has no fixed size, or functions call each other in a circle.
+        None where some frame has no fixed size, functions call each other in a circle, or one that is called is not
+        in the graph (gcc folds equal functions into one, unless told -fno-ipa-icf).
     """
     text = callgraph.read_text()
     frames: dict[str, int] = {}
@@ -37,6 +38,8 @@ def stack_bound(callgraph: Path, prefix: str = "model") -> int | None:
     steps = {title for title in frames if _STEP.fullmatch(title)}
     public = {f"{prefix}_run", f"{prefix}_run_on", "run"}
     edges = _EDGE.findall(text)
+    if any(":" in target and target not in frames for _, target in edges):
+        return None
     unnamed = frames.keys() - {target for _, target in edges} - steps - public - {_INDIRECT}
     for source, target in edges:
         indirect = steps if source.rpartition(":")[2] in public else unnamed

@@ -67,6 +67,7 @@ class Machine:
         threads: whether there is an operating system with threads.
         alignment: of the arena and of constant arrays, in bytes.
         flags: of the compiler, to select the processor; x86 needs none, its code says what it uses.
+        variants: machines whose code it carries, best first; the first that the processor is runs.
     """
 
     name: str
@@ -75,6 +76,11 @@ class Machine:
     threads: bool = True
     alignment: int = 64
     flags: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
+
+    def sources(self, prefix: str) -> tuple[str, ...]:
+        """Names of the C files of a model for this machine."""
+        return (f"{prefix}.c", *(f"{prefix}_{variant.replace('-', '_')}.c" for variant in self.variants))
 
 
 def _cortex(cpu: str) -> tuple[str, ...]:
@@ -89,6 +95,7 @@ MACHINES = {
         Machine("avxvnni", ("avxvnni", "avx2"), "x86"),
         Machine("avx512", ("avx512", "avx2"), "x86"),
         Machine("avx512vnni", ("avx512vnni", "avx512", "avx2"), "x86"),
+        Machine("x86-64", (), "x86", variants=("avx512vnni", "avx512", "avxvnni", "avx2", "portable")),
         Machine("aarch64", ("neon",), "aarch64"),
         Machine("aarch64-dotprod", ("neondot", "neon"), "aarch64", flags=("-march=armv8.2-a+dotprod",)),
         Machine("cortex-m4", ("dsp",), "arm", threads=False, alignment=8, flags=_cortex("cortex-m4")),

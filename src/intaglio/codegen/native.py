@@ -146,10 +146,13 @@ def compile(
     if threads < 1:
         raise CompileError(f"threads: expected at least 1, got {threads}")
     model = plan(program, target, threads=threads)
+    # Of several variants the library runs the first that this processor is; its steps are those that are timed.
+    running = next(variant for variant in model.all if not missing(variant.machine))
     with ExitStack() as stack:
         if directory is None:
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="intaglio-"))
-        return NativeProgram(program, model, build_library(model, Path(directory), cc), threads)
+        library = build_library(model, Path(directory), cc)
+        return NativeProgram(program, running, library, threads)  # loaded before a temporary folder goes
 
 
 def _processors() -> int:

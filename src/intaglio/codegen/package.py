@@ -80,22 +80,26 @@ def build(folder: Path, machine: Machine, prefix: str, compiler: Compiler) -> Bu
     """
     board = board_of(machine)
     flags = OPTIMIZE_BARE if board else OPTIMIZE
-    model = folder / f"{prefix}.o"
-    callgraph = model.with_suffix(".ci")
-    try:
-        compile_object(compiler, folder / f"{prefix}.c", model, (*flags, "-fcallgraph-info=su"))
-    except CompileError:  # only gcc draws call graphs; any other complaint comes back from this call
-        compile_object(compiler, folder / f"{prefix}.c", model, flags)
-    stack = stack_bound(callgraph, prefix) if callgraph.exists() else None
-    callgraph.unlink(missing_ok=True)
+    objects = [folder / source.replace(".c", ".o") for source in machine.sources(prefix)]
+    callgraph = objects[0].with_suffix(".ci")
+    for out in objects:
+        source = out.with_suffix(".c")
+        try:
+            compile_object(compiler, source, out, (*flags, "-fno-ipa-icf", "-fcallgraph-info=su"))
+        except CompileError:  # only gcc draws call graphs; any other complaint comes back from the next call
+            compile_object(compiler, source, out, flags)
+    stack = stack_bound(callgraph, prefix) if callgraph.exists() and not machine.variants else None
+    for out in objects:
+        out.with_suffix(".ci").unlink(missing_ok=True)
     executable = compile_executable(
         folder,
         machine,
         compiler,
-        sources=(model.name, "selftest.c", *(BARE_SOURCES if board else ())),
+        sources=(*(out.name for out in objects), "selftest.c", *(BARE_SOURCES if board else ())),
         flags=(*flags, *(board_defines(board) if board else ())),
         libraries=link_arguments(folder) if board else (),
     )
     runner = find_runner(machine)
     outcome = run_selftest(executable, runner) if isinstance(runner, Runner) else runner
-    return Built(executable, loaded_bytes(model), stack, outcome)
+    sizes = [size for out in objects if (size := loaded_bytes(out)) is not None]
+    return Built(executable, sum(sizes) if sizes else None, stack, outcome)

@@ -108,7 +108,7 @@ def compile_library(
     out = folder / f"lib{prefix}{'.dylib' if platform.system() == 'Darwin' else '.so'}"
     arguments = [
         STANDARD, *flags, "-fPIC", "-shared", "-pthread", f"-DMODEL={prefix}",
-        str(folder / f"{prefix}.c"), str(folder / "library.c"), "-o", str(out),
+        *(str(folder / source) for source in (*machine.sources(prefix), "library.c")), "-o", str(out),
     ]  # fmt: skip
     run_compiler(compiler, arguments)
     return out

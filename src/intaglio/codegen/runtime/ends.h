@@ -11,20 +11,28 @@
 #include <stdint.h>
 
 #define IG_ROUND 12582912.0f
-#define IG_BEYOND 1048576.0f
+#define IG_BEYOND 0x49800000   /* the bits of 2**20 */
+#define IG_INFINITE 0x7f800000 /* of infinity; those of NaN lie above */
 
-/* Returns 0; or 1 where some x is not finite or floats are no floats here, and then the codes mean nothing. */
+union ig_bits {
+    float real;
+    int32_t bits;
+};
+
+/* Returns 0; or 1 where some x is not finite or floats are no floats here, and then the codes mean nothing. Comparisons are
+ * of bits, since compilers make no vectors of those of floats. */
 #define IG_QUANTIZE(NAME, TYPE)                                                                                         \
     int NAME(const float *x, int64_t count, float scale, int32_t zero_point, int32_t low, int32_t high, TYPE *codes)    \
     {                                                                                                                   \
         int32_t bad = FLT_EVAL_METHOD != 0;                                                                             \
         for (int64_t i = 0; i < count; i++) {                                                                           \
-            float v = x[i] / scale;                                                                                     \
-            bad |= !(x[i] - x[i] == 0.0f);                                                                              \
-            v = v < IG_BEYOND ? v : IG_BEYOND;                                                                          \
-            v = v > -IG_BEYOND ? v : -IG_BEYOND;                                                                        \
-            const int32_t q = (int32_t)((v + IG_ROUND) - IG_ROUND) + zero_point;                                        \
-            codes[i] = (TYPE)(q < low ? low : q > high ? high : q);                                                     \
+            union ig_bits from = {x[i]}, v = {x[i] / scale};                                                            \
+            bad |= (from.bits & INT32_MAX) >= IG_INFINITE;                                                              \
+            const int32_t size = v.bits & INT32_MAX;                                                                    \
+            v.bits = (size < IG_BEYOND ? size : IG_BEYOND) | (v.bits & INT32_MIN);                                      \
+            int32_t q = (int32_t)((v.real + IG_ROUND) - IG_ROUND) + zero_point;                                         \
+            q = q < low ? low : q;                                                                                      \
+            codes[i] = (TYPE)(q < high ? q : high);                                                                     \
         }                                                                                                               \
         return bad;                                                                                                     \
     }

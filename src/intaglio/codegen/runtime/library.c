@@ -196,6 +196,9 @@ void ig_pool_destroy(struct ig_pool *pool)
     if (pool->process == getpid()) {
         atomic_store(&pool->stop, 1);
         start_round(pool, 0);
+        pthread_mutex_lock(&pool->mutex); /* whoever still sleeps */
+        pthread_cond_broadcast(&pool->wake);
+        pthread_mutex_unlock(&pool->mutex);
         for (int32_t i = 1; i < pool->threads; i++)
             pthread_join(pool->workers[i], NULL);
         pthread_mutex_destroy(&pool->busy);

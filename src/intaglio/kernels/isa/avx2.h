@@ -23,6 +23,7 @@ IG_INLINE void ig_store(void *p, ig_v v) { _mm256_storeu_si256((__m256i *)p, v);
 IG_INLINE ig_v ig_splat(int32_t v) { return _mm256_set1_epi32(v); }
 IG_INLINE ig_v ig_plus(ig_v a, ig_v b) { return _mm256_add_epi32(a, b); }
 IG_INLINE ig_v ig_subtract(ig_v a, ig_v b) { return _mm256_sub_epi32(a, b); }
+IG_INLINE ig_v ig_multiply(ig_v a, ig_v b) { return _mm256_mullo_epi32(a, b); }
 #define ig_shift_left(v, bits) _mm256_slli_epi32(v, bits)
 IG_INLINE ig_v ig_sub_product(ig_v a, ig_v b, ig_v c) { return _mm256_sub_epi32(a, _mm256_mullo_epi32(b, c)); }
 IG_INLINE ig_v ig_flip(ig_v v) { return _mm256_xor_si256(v, _mm256_set1_epi8(-128)); }
@@ -159,6 +160,31 @@ IG_INLINE ig_v ig_max_s8(ig_v a, ig_v b) { return _mm256_max_epi8(a, b); }
 IG_INLINE ig_v ig_clamp_u8(ig_v v, struct ig_bounds k) { return _mm256_min_epu8(_mm256_max_epu8(v, k.low), k.high); }
 IG_INLINE ig_v ig_clamp_s8(ig_v v, struct ig_bounds k) { return _mm256_min_epi8(_mm256_max_epi8(v, k.low), k.high); }
 
+struct ig_table {
+    ig_v part[16];
+};
+IG_INLINE struct ig_table ig_table(const uint8_t *p)
+{
+    struct ig_table t;
+    for (int i = 0; i < 16; i++)
+        t.part[i] = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(p + 16 * i)));
+    return t;
+}
+IG_INLINE ig_v ig_look_up(const struct ig_table *t, ig_v v)
+{
+    const ig_v at = _mm256_and_si256(v, _mm256_set1_epi8(15));
+    const ig_v bit4 = _mm256_slli_epi16(v, 3), bit5 = _mm256_slli_epi16(v, 2), bit6 = _mm256_slli_epi16(v, 1);
+    ig_v found[8];
+    for (int i = 0; i < 8; i++)
+        found[i] = _mm256_blendv_epi8(_mm256_shuffle_epi8(t->part[2 * i], at),
+                                      _mm256_shuffle_epi8(t->part[2 * i + 1], at), bit4);
+    for (int i = 0; i < 4; i++)
+        found[i] = _mm256_blendv_epi8(found[2 * i], found[2 * i + 1], bit5);
+    for (int i = 0; i < 2; i++)
+        found[i] = _mm256_blendv_epi8(found[2 * i], found[2 * i + 1], bit6);
+    return _mm256_blendv_epi8(found[0], found[1], v);
+}
+
 IG_INLINE ig_v ig_pack_u8(ig_v a, ig_v b, ig_v c, ig_v d, struct ig_bounds k)
 {
     (void)k;
@@ -178,11 +204,18 @@ IG_INLINE ig_v ig_pack_clamped_s8(ig_v a, ig_v b, ig_v c, ig_v d, struct ig_boun
     return ig_clamp_s8(ig_pack_s8(a, b, c, d, k), k);
 }
 
+/* The first n lanes: all bits set. */
+IG_INLINE ig_v ig_first(int32_t n)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0));
+}
 /* The first n bytes; nothing behind them is touched. */
 IG_INLINE void ig_store_bytes(void *p, ig_v v, int32_t n)
 {
     if (n >= 32) {
         ig_store(p, v);
+    } else if (n > 0 && n % 4 == 0) {
+        _mm256_maskstore_epi32((int *)p, ig_first(n / 4), v);
     } else if (n > 0) {
         uint8_t bytes[32];
         ig_store(bytes, v);
@@ -194,6 +227,8 @@ IG_INLINE ig_v ig_load_bytes(const void *p, int32_t n)
     uint8_t bytes[32] = {0};
     if (n >= 32)
         return ig_load(p);
+    if (n % 4 == 0)
+        return _mm256_maskload_epi32((const int *)p, ig_first(n / 4));
     memcpy(bytes, p, (size_t)n);
     return ig_load(bytes);
 }

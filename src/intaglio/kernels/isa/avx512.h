@@ -26,6 +26,7 @@ IG_INLINE void ig_store(void *p, ig_v v) { _mm512_storeu_si512(p, v); }
 IG_INLINE ig_v ig_splat(int32_t v) { return _mm512_set1_epi32(v); }
 IG_INLINE ig_v ig_plus(ig_v a, ig_v b) { return _mm512_add_epi32(a, b); }
 IG_INLINE ig_v ig_subtract(ig_v a, ig_v b) { return _mm512_sub_epi32(a, b); }
+IG_INLINE ig_v ig_multiply(ig_v a, ig_v b) { return _mm512_mullo_epi32(a, b); }
 #define ig_shift_left(v, bits) _mm512_slli_epi32(v, bits)
 IG_INLINE ig_v ig_sub_product(ig_v a, ig_v b, ig_v c) { return _mm512_sub_epi32(a, _mm512_mullo_epi32(b, c)); }
 
@@ -227,6 +228,34 @@ IG_INLINE ig_v ig_max_u8(ig_v a, ig_v b) { return _mm512_max_epu8(a, b); }
 IG_INLINE ig_v ig_max_s8(ig_v a, ig_v b) { return _mm512_max_epi8(a, b); }
 IG_INLINE ig_v ig_clamp_u8(ig_v v, struct ig_bounds k) { return _mm512_min_epu8(_mm512_max_epu8(v, k.low), k.high); }
 IG_INLINE ig_v ig_clamp_s8(ig_v v, struct ig_bounds k) { return _mm512_min_epi8(_mm512_max_epi8(v, k.low), k.high); }
+
+/* A table of 256 bytes, and its entries at the bytes of v. Tables of 16 are looked up by the lower four bits, and the
+ * upper ones choose between the results two by two.
+ */
+struct ig_table {
+    ig_v part[16];
+};
+IG_INLINE struct ig_table ig_table(const uint8_t *p)
+{
+    struct ig_table t;
+    for (int i = 0; i < 16; i++)
+        t.part[i] = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(p + 16 * i)));
+    return t;
+}
+IG_INLINE ig_v ig_look_up(const struct ig_table *t, ig_v v)
+{
+    const ig_v at = _mm512_and_si512(v, _mm512_set1_epi8(15));
+    const __mmask64 bit4 = _mm512_movepi8_mask(_mm512_slli_epi16(v, 3)), bit5 = _mm512_movepi8_mask(_mm512_slli_epi16(v, 2)),
+                    bit6 = _mm512_movepi8_mask(_mm512_slli_epi16(v, 1)), bit7 = _mm512_movepi8_mask(v);
+    ig_v found[8];
+    for (int i = 0; i < 8; i++)
+        found[i] = _mm512_mask_shuffle_epi8(_mm512_shuffle_epi8(t->part[2 * i], at), bit4, t->part[2 * i + 1], at);
+    for (int i = 0; i < 4; i++)
+        found[i] = _mm512_mask_blend_epi8(bit5, found[2 * i], found[2 * i + 1]);
+    for (int i = 0; i < 2; i++)
+        found[i] = _mm512_mask_blend_epi8(bit6, found[2 * i], found[2 * i + 1]);
+    return _mm512_mask_blend_epi8(bit7, found[0], found[1]);
+}
 
 /* Four vectors as bytes, saturated to 16 bits and to 8; `clamped` to bounds other than the type's own. */
 IG_INLINE ig_v ig_pack_u8(ig_v a, ig_v b, ig_v c, ig_v d, struct ig_bounds k)

@@ -23,6 +23,7 @@ IG_INLINE void ig_store(void *p, ig_v v) { vst1q_u8((uint8_t *)p, vreinterpretq_
 IG_INLINE ig_v ig_splat(int32_t v) { return vdupq_n_s32(v); }
 IG_INLINE ig_v ig_plus(ig_v a, ig_v b) { return vaddq_s32(a, b); }
 IG_INLINE ig_v ig_subtract(ig_v a, ig_v b) { return vsubq_s32(a, b); }
+IG_INLINE ig_v ig_multiply(ig_v a, ig_v b) { return vmulq_s32(a, b); }
 #define ig_shift_left(v, bits) vshlq_n_s32(v, bits)
 IG_INLINE ig_v ig_sub_product(ig_v a, ig_v b, ig_v c) { return vmlsq_s32(a, b, c); }
 IG_INLINE ig_v ig_flip(ig_v v) { return vreinterpretq_s32_u8(veorq_u8(vreinterpretq_u8_s32(v), vdupq_n_u8(128))); }
@@ -165,6 +166,23 @@ IG_INLINE ig_v ig_clamp_s8(ig_v v, struct ig_bounds k)
 {
     const int8x16_t low = vreinterpretq_s8_u8(k.low), high = vreinterpretq_s8_u8(k.high);
     return vreinterpretq_s32_s8(vminq_s8(vmaxq_s8(vreinterpretq_s8_s32(v), low), high));
+}
+
+struct ig_table {
+    uint8x16x4_t part[4];
+};
+IG_INLINE struct ig_table ig_table(const uint8_t *p)
+{
+    return (struct ig_table){{vld1q_u8_x4(p), vld1q_u8_x4(p + 64), vld1q_u8_x4(p + 128), vld1q_u8_x4(p + 192)}};
+}
+/* A look-up outside of 64 entries leaves what was found before. */
+IG_INLINE ig_v ig_look_up(const struct ig_table *t, ig_v v)
+{
+    const uint8x16_t at = vreinterpretq_u8_s32(v);
+    uint8x16_t found = vqtbl4q_u8(t->part[0], at);
+    found = vqtbx4q_u8(found, t->part[1], veorq_u8(at, vdupq_n_u8(64)));
+    found = vqtbx4q_u8(found, t->part[2], veorq_u8(at, vdupq_n_u8(128)));
+    return vreinterpretq_s32_u8(vqtbx4q_u8(found, t->part[3], veorq_u8(at, vdupq_n_u8(192))));
 }
 
 IG_INLINE int16x8_t ig_words(ig_v a, ig_v b) { return vqmovn_high_s32(vqmovn_s32(a), b); }

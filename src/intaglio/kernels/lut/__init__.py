@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from intaglio.kernels.kernel import Call, Kernel, Tensor
+from intaglio.kernels.kernel import Bind, Call, Kernel, Tensor
 from intaglio.kernels.layout import in_place, template
+from intaglio.kernels.rows.chain import Link, chain_call
+from intaglio.kernels.rows.vector import VECTORS, Vector
 from intaglio.program.operators.lut import Lut
 
 
@@ -26,4 +29,17 @@ def scalar(op: Lut, inputs: Sequence[Tensor], y: Tensor) -> Call:
     return Call(name, (source,), "struct ig_lut", fields, units=y.size, may_alias=in_place(inputs, y))
 
 
-KERNELS = (Kernel("lut", "scalar", scalar),)
+def rows(vector: Vector) -> Bind:
+    """Vectors of bytes, row by row; from 8 bits to 8 bits."""
+
+    def bind(op: Lut, inputs: Sequence[Tensor], y: Tensor) -> Call | None:
+        call = chain_call([Link(op, tuple(inputs), y)], vector)
+        return call and replace(call, may_alias=in_place(inputs, y))
+
+    return bind
+
+
+KERNELS = (
+    *(Kernel("lut", isa, rows(vector)) for isa, vector in VECTORS.items()),
+    Kernel("lut", "scalar", scalar),
+)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from intaglio.kernels.kernel import Call, Kernel, Tensor, requantize_fields, scale_function
+from intaglio.kernels.kernel import Bind, Call, Kernel, Tensor, requantize_fields, scale_function
 from intaglio.kernels.layout import binary_fields, in_place, template
+from intaglio.kernels.rows.chain import Link, chain_call
+from intaglio.kernels.rows.vector import VECTORS, Vector
 from intaglio.program.operators.mul import Mul
 
 
@@ -27,4 +30,17 @@ def scalar(op: Mul, inputs: Sequence[Tensor], y: Tensor) -> Call:
     return Call(name, (source,), "struct ig_mul", fields, units=y.size, may_alias=in_place(inputs, y))
 
 
-KERNELS = (Kernel("mul", "scalar", scalar),)
+def rows(vector: Vector) -> Bind:
+    """Vectors, row by row; operands of equal shape, or one of them a pixel."""
+
+    def bind(op: Mul, inputs: Sequence[Tensor], y: Tensor) -> Call | None:
+        call = chain_call([Link(op, tuple(inputs), y)], vector)
+        return call and replace(call, may_alias=in_place(inputs, y))
+
+    return bind
+
+
+KERNELS = (
+    *(Kernel("mul", isa, rows(vector)) for isa, vector in VECTORS.items()),
+    Kernel("mul", "scalar", scalar),
+)

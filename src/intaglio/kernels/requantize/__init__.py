@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from intaglio.kernels.kernel import Call, Kernel, Tensor, requantize_fields, scale_function
+from intaglio.kernels.kernel import Bind, Call, Kernel, Tensor, requantize_fields, scale_function
 from intaglio.kernels.layout import in_place, template
+from intaglio.kernels.rows.chain import Link, chain_call
+from intaglio.kernels.rows.vector import VECTORS, Vector
 from intaglio.program.operators.requantize import Requantize
 
 
@@ -25,4 +28,17 @@ def scalar(op: Requantize, inputs: Sequence[Tensor], y: Tensor) -> Call:
     return Call(name, (source,), "struct ig_requantize_codes", fields, units=y.size, may_alias=in_place(inputs, y))
 
 
-KERNELS = (Kernel("requantize", "scalar", scalar),)
+def rows(vector: Vector) -> Bind:
+    """Vectors of bytes, row by row, by a table; from 8 bits to 8 bits."""
+
+    def bind(op: Requantize, inputs: Sequence[Tensor], y: Tensor) -> Call | None:
+        call = chain_call([Link(op, tuple(inputs), y)], vector)
+        return call and replace(call, may_alias=in_place(inputs, y))
+
+    return bind
+
+
+KERNELS = (
+    *(Kernel("requantize", isa, rows(vector)) for isa, vector in VECTORS.items()),
+    Kernel("requantize", "scalar", scalar),
+)

@@ -9,13 +9,16 @@ from intaglio.kernels.kernel import Call, Tensor
 from intaglio.kernels.rows.add import add_stage, rows_of, serves_add
 from intaglio.kernels.rows.depthwise import depthwise_stage, is_depthwise, serves_depthwise
 from intaglio.kernels.rows.gemm import gemm_stage, serves
+from intaglio.kernels.rows.lut import Unary, lut_stage, serves_lut
 from intaglio.kernels.rows.max_pool import max_pool_stage, serves_max_pool
+from intaglio.kernels.rows.mul import mul_stage, serves_mul
 from intaglio.kernels.rows.stage import Layout, Stage, copy_stage, rows_call, strip_rows
 from intaglio.kernels.rows.vector import Vector
 from intaglio.program.operator import Operator
 from intaglio.program.operators.add import Add
 from intaglio.program.operators.conv2d import Conv2d
 from intaglio.program.operators.max_pool2d import MaxPool2d
+from intaglio.program.operators.mul import Mul
 
 
 @dataclass(frozen=True)
@@ -51,10 +54,13 @@ def fused_length(links: Sequence[Link], vector: Vector) -> int:
 
 def _worth(before: Sequence[Link], link: Link, vector: Vector) -> bool:
     op, last = link.operator, before[-1]
-    if not all(_serves(b, vector) for b in (*before, link)) or isinstance(last.operator, Add):
+    if not all(_serves(b, vector) for b in (*before, link)) or isinstance(last.operator, Add | Mul):
         return False
-    if isinstance(op, Add):
+    if isinstance(op, Mul):
+        return link.inputs[0].shape == link.inputs[1].shape
+    if isinstance(op, Add | Unary):
         return True
+    last = next(b for b in reversed(before) if not isinstance(b.operator, Unary))
     if link.output.shape[1] < 14 or isinstance(last.operator, MaxPool2d):
         return False
     if isinstance(op, MaxPool2d):
@@ -76,6 +82,10 @@ def _serves(link: Link, vector: Vector) -> bool:
         return check(link.operator, link.inputs[0], link.output, vector)
     if isinstance(link.operator, MaxPool2d):
         return serves_max_pool(link.operator, link.inputs[0])
+    if isinstance(link.operator, Unary):
+        return serves_lut(link.operator, link.inputs[0], link.output)
+    if isinstance(link.operator, Mul):
+        return serves_mul(link.operator, link.inputs, link.output, vector)
     return isinstance(link.operator, Add) and serves_add(link.operator, link.inputs, link.output)
 
 
@@ -118,6 +128,10 @@ def _stage(link: Link, vector: Vector, to: Layout) -> Stage:
     op = link.operator
     if isinstance(op, Add):
         return add_stage(op, link.inputs, link.output, vector, to, swap=link.main == 1)
+    if isinstance(op, Mul):
+        return mul_stage(op, link.inputs, link.output, vector, to, swap=link.main == 1)
+    if isinstance(op, Unary):
+        return lut_stage(op, link.inputs[0], link.output, vector, to)
     if isinstance(op, MaxPool2d):
         return max_pool_stage(op, link.inputs[0], link.output, vector, to)
     assert isinstance(op, Conv2d)

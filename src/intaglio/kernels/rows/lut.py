@@ -1,0 +1,45 @@
+"""Functions of one 8-bit code as stages of a pipeline of rows: tables, and what a table can stand for."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from intaglio.kernels.kernel import Source, Struct, Tensor
+from intaglio.kernels.rows.add import rows_of
+from intaglio.kernels.rows.stage import Layout, Stage
+from intaglio.kernels.rows.vector import Vector
+from intaglio.program.operators.lut import Lut
+from intaglio.program.operators.requantize import Requantize
+
+Unary = Lut | Requantize
+
+
+def serves_lut(op: Unary, x: Tensor, y: Tensor) -> bool:
+    """From 8 bits to 8 bits, the same function for all channels."""
+    return x.type.bits <= 8 and y.type.bits <= 8 and not (isinstance(op, Lut) and op.table.ndim > 1)
+
+
+def lut_stage(op: Unary, x: Tensor, y: Tensor, vector: Vector, to: Layout) -> Stage:
+    """The stage of a function that `serves_lut` accepts; the other arguments are those of `gemm_stage`."""
+    height, width = rows_of(y)
+    name = f"ig_lut_rows__{vector.isa}"
+    # Every byte, also those that a type of fewer bits does not have: they never occur, and 0 is as good as any.
+    codes = np.arange(256).astype(np.uint8).view(x.type.dtype)
+    real = (codes >= x.type.qmin - int(x.type.narrow)) & (codes <= x.type.qmax)
+    table = np.zeros(256, y.type.dtype)
+    table[real] = op.integer(codes[real])
+    fields = {"table": table.view(np.uint8), "x_row": width, "y_row": to.pitch, "nbytes": width}
+    return Stage(
+        run=name,
+        sources=(vector.source, Source("rows/lut_rows.h", (("IG_NAME", name),))),
+        params=Struct("struct ig_lut_rows", fields),
+        parts=1,
+        stride=1,
+        before=0,
+        taps=1,
+        x_height=height,
+        source=Layout(width),
+        fill=0,
+        out_height=height,
+        weight_bytes=0,
+    )
