@@ -17,7 +17,9 @@ from intaglio.kernels.rows.vector import VECTORS
 from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams, Rule
 from intaglio.program.operators.add import Add
 from intaglio.program.operators.conv2d import Conv2d
+from intaglio.program.operators.lut import Lut
 from intaglio.program.operators.max_pool2d import MaxPool2d
+from intaglio.program.operators.requantize import Requantize
 from intaglio.program.sampling import codes, grid
 
 Ints = np.ndarray
@@ -62,6 +64,15 @@ def chain(
         then(hidden, 1)
         then(hidden, 3, groups=hidden, stride=2, uneven=1)
         then(int(rng.integers(1, 40)), 1)
+    elif kind == "tables":
+        then(hidden, 1)
+        image = links[-1].output
+        links.append(Link(Lut(codes(rng, type, (256,)), type, type), (image,), image))
+        then(hidden, 3, groups=hidden, uneven=1)
+        image, same = links[-1].output, grid(type, float(params.scale.item()) * 0.7, 5)
+        links.append(Link(Requantize.from_real(params, same, rule=Rule.HALF_UP), (image,), image))
+        params = same
+        then(c, 1)
     elif kind == "stem":
         then(hidden, 3, stride=int(rng.integers(1, 3)), uneven=1)
         then(hidden, 5, groups=hidden)
@@ -95,7 +106,7 @@ def chains(isa: str, kinds: tuple[str, ...]) -> Iterator[Case]:
             yield Case(f"{kind} {isa} seed {seed}", call, inputs, want)
 
 
-KINDS = ("residual", "strided", "stem", "pool")
+KINDS = ("residual", "strided", "tables", "stem", "pool")
 
 
 @pytest.mark.parametrize("isa", sorted(VECTORS))
