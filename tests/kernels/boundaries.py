@@ -143,8 +143,9 @@ def _sums(rng: np.random.Generator) -> Iterator[Sample]:
     for at, size in enumerate([*CHANNELS, 255, 256, 257, 1000, 1023]):
         rule, a_type, y_type, _, _ = KINDS[at % len(KINDS)]
         b_type = a_type if at % 4 else y_type
-        a, b = params(rng, a_type, rule), params(rng, b_type, rule, 0.05 * 2.0 ** rng.integers(-3, 4))
-        y = params(rng, y_type, rule, 0.1 * (256 if a_type is INT16 else 1))
+        a = params(rng, a_type, rule, symmetric=a_type is INT16)
+        b = params(rng, b_type, rule, symmetric=b_type is INT16, scale=0.05 * 2.0 ** rng.integers(-3, 4))
+        y = params(rng, y_type, rule, 0.1 * a_type.qmax / y_type.qmax, symmetric=y_type is INT16)
         operator = Add.from_real(a, b, y, rule=rule, subtract=at % 7 == 0)
         yield operator, (_filled(rng, a_type, (1, size)), _filled(rng, b_type, (1, size)))
 

@@ -15,6 +15,7 @@ EXPECTED = {
     "power2-int8": ("int8", Scheme.POWER_OF_TWO, "int8n", Scheme.POWER_OF_TWO, "tensor", Rule.SHIFT),
     "mcu-int8": ("int8", Scheme.ASYMMETRIC, "int8n", Scheme.SYMMETRIC, "channel", Rule.HALF_UP),
     "int16x8": ("int16", Scheme.SYMMETRIC, "int8n", Scheme.SYMMETRIC, "channel", Rule.HALF_UP),
+    "w4a8": ("uint8", Scheme.ASYMMETRIC, "int4n", Scheme.SYMMETRIC, "channel", Rule.HALF_UP),
     "tflite-int8": ("int8", Scheme.ASYMMETRIC, "int8n", Scheme.SYMMETRIC, "channel", Rule.TFLITE),
 }
 

@@ -26,7 +26,8 @@ class LayerFormats:
         graph, contracts: the network.
         target: what the hardware has.
         layers: pattern -> format, e.g. `{"first": "a16", "features.1*": "w8a16"}`. `first` and `last` mean the first
-            and last layer with weights; `first` covers the network's input too. A later entry wins.
+            and last layer with weights; `first` covers the network's input too. A later entry wins, and each of them
+            before the target's own.
     Raises:
         TargetError: a format that is none or that the target does not have, or a pattern that names no layer.
     """
@@ -39,6 +40,8 @@ class LayerFormats:
         weighted = [name for name in names if Role.WEIGHT in contracts[name].roles]
         ends = {"first": weighted[:1], "last": weighted[-1:]}
         self.bits: dict[tuple[str, Kind], int] = {}
+        own = target.layers if weighted else {}
+        layers = {**{pattern: text for pattern, text in own.items() if pattern not in layers}, **layers}
         for pattern, text in layers.items():
             chosen = ends[pattern] if pattern in ends else [n for n in names if fnmatchcase(n, pattern)]
             if not chosen:

@@ -25,6 +25,7 @@ IG_INLINE ig_v ig_plus(ig_v a, ig_v b) { return _mm256_add_epi32(a, b); }
 IG_INLINE ig_v ig_subtract(ig_v a, ig_v b) { return _mm256_sub_epi32(a, b); }
 IG_INLINE ig_v ig_multiply(ig_v a, ig_v b) { return _mm256_mullo_epi32(a, b); }
 #define ig_shift_left(v, bits) _mm256_slli_epi32(v, bits)
+#define ig_shift_right(v, bits) _mm256_srai_epi32(v, bits)
 IG_INLINE ig_v ig_sub_product(ig_v a, ig_v b, ig_v c) { return _mm256_sub_epi32(a, _mm256_mullo_epi32(b, c)); }
 IG_INLINE ig_v ig_flip(ig_v v) { return _mm256_xor_si256(v, _mm256_set1_epi8(-128)); }
 
@@ -77,6 +78,7 @@ IG_INLINE ig_v ig_dot(ig_v acc, ig_v x, ig_v w)
         z0 = _mm256_unpacklo_epi16(x0, x1);   \
         z1 = _mm256_unpackhi_epi16(x0, x1);   \
     } while (0)
+#define IG_RAISE(x, z0, z1) IG_PAIRS(ig_splat(0), x, z0, z1)
 
 #define IG_FACTORS_fast 4
 struct ig_factor_fast {
@@ -159,6 +161,12 @@ IG_INLINE ig_v ig_max_u8(ig_v a, ig_v b) { return _mm256_max_epu8(a, b); }
 IG_INLINE ig_v ig_max_s8(ig_v a, ig_v b) { return _mm256_max_epi8(a, b); }
 IG_INLINE ig_v ig_clamp_u8(ig_v v, struct ig_bounds k) { return _mm256_min_epu8(_mm256_max_epu8(v, k.low), k.high); }
 IG_INLINE ig_v ig_clamp_s8(ig_v v, struct ig_bounds k) { return _mm256_min_epi8(_mm256_max_epi8(v, k.low), k.high); }
+IG_INLINE struct ig_bounds ig_bounds_s16(int32_t low, int32_t high)
+{
+    return (struct ig_bounds){_mm256_set1_epi16((short)low), _mm256_set1_epi16((short)high)};
+}
+IG_INLINE ig_v ig_max_s16(ig_v a, ig_v b) { return _mm256_max_epi16(a, b); }
+IG_INLINE ig_v ig_clamp_s16(ig_v v, struct ig_bounds k) { return _mm256_min_epi16(_mm256_max_epi16(v, k.low), k.high); }
 
 struct ig_table {
     ig_v part[16];

@@ -28,6 +28,7 @@ IG_INLINE ig_v ig_plus(ig_v a, ig_v b) { return _mm512_add_epi32(a, b); }
 IG_INLINE ig_v ig_subtract(ig_v a, ig_v b) { return _mm512_sub_epi32(a, b); }
 IG_INLINE ig_v ig_multiply(ig_v a, ig_v b) { return _mm512_mullo_epi32(a, b); }
 #define ig_shift_left(v, bits) _mm512_slli_epi32(v, bits)
+#define ig_shift_right(v, bits) _mm512_srai_epi32(v, bits)
 IG_INLINE ig_v ig_sub_product(ig_v a, ig_v b, ig_v c) { return _mm512_sub_epi32(a, _mm512_mullo_epi32(b, c)); }
 
 /* Columns of bytes to lanes of four neighbours: lane 4 L + e of vector b holds the bytes 16 L + 4 b + e of x0 to x3. */
@@ -42,7 +43,8 @@ IG_INLINE ig_v ig_sub_product(ig_v a, ig_v b, ig_v c) { return _mm512_sub_epi32(
     } while (0)
 
 /* Four bytes in every lane: at p, and at p + r step. Row r of a tile is reached with few registers, which gcc does not
- * find by itself: the odd multiples of the step are kept, and the addressing mode makes the even ones.
+ * find by itself: the odd multiples of the step are kept, and the addressing mode makes the even ones. The
+ * memory operand says that anything behind p may be read.
  */
 IG_INLINE ig_v ig_broadcast(const uint8_t *p)
 {
@@ -58,8 +60,10 @@ IG_INLINE struct ig_steps ig_steps(ptrdiff_t step)
 {
     return (struct ig_steps){step, 3 * step, 5 * step, 7 * step, 9 * step, 11 * step, 13 * step};
 }
-#define IG_AT_(v, p, multiple, scale)                                     \
-    __asm__("vpbroadcastd (%1, %2, " #scale "), %0" : "=v"(v) : "r"(p), "r"(multiple), "m"(*(const int32_t *)(p)))
+#define IG_AT_(v, p, multiple, scale) \
+    __asm__("vpbroadcastd (%1, %2, " #scale "), %0"                                \
+            : "=v"(v)                                                              \
+            : "r"(p), "r"(multiple), "m"(*(const uint8_t(*)[1 << 24])(p)))
 IG_INLINE ig_v ig_broadcast_row(const uint8_t *p, struct ig_steps k, int r)
 {
     ig_v v;
@@ -117,6 +121,8 @@ IG_INLINE ig_v ig_dot(ig_v acc, ig_v x, ig_v w)
         z0 = _mm512_unpacklo_epi16(x0, x1);   \
         z1 = _mm512_unpackhi_epi16(x0, x1);   \
     } while (0)
+/* 16-bit numbers in the upper halves of lanes, zeros below them, in the order of IG_PAIRS. */
+#define IG_RAISE(x, z0, z1) IG_PAIRS(ig_splat(0), x, z0, z1)
 
 /* Requantization in five forms; a form's record holds that many vectors a vector of channels, zero point included.
  *
@@ -228,6 +234,12 @@ IG_INLINE ig_v ig_max_u8(ig_v a, ig_v b) { return _mm512_max_epu8(a, b); }
 IG_INLINE ig_v ig_max_s8(ig_v a, ig_v b) { return _mm512_max_epi8(a, b); }
 IG_INLINE ig_v ig_clamp_u8(ig_v v, struct ig_bounds k) { return _mm512_min_epu8(_mm512_max_epu8(v, k.low), k.high); }
 IG_INLINE ig_v ig_clamp_s8(ig_v v, struct ig_bounds k) { return _mm512_min_epi8(_mm512_max_epi8(v, k.low), k.high); }
+IG_INLINE struct ig_bounds ig_bounds_s16(int32_t low, int32_t high)
+{
+    return (struct ig_bounds){_mm512_set1_epi16((short)low), _mm512_set1_epi16((short)high)};
+}
+IG_INLINE ig_v ig_max_s16(ig_v a, ig_v b) { return _mm512_max_epi16(a, b); }
+IG_INLINE ig_v ig_clamp_s16(ig_v v, struct ig_bounds k) { return _mm512_min_epi16(_mm512_max_epi16(v, k.low), k.high); }
 
 /* A table of 256 bytes, and its entries at the bytes of v. Tables of 16 are looked up by the lower four bits, and the
  * upper ones choose between the results two by two.

@@ -25,6 +25,7 @@ IG_INLINE ig_v ig_plus(ig_v a, ig_v b) { return vaddq_s32(a, b); }
 IG_INLINE ig_v ig_subtract(ig_v a, ig_v b) { return vsubq_s32(a, b); }
 IG_INLINE ig_v ig_multiply(ig_v a, ig_v b) { return vmulq_s32(a, b); }
 #define ig_shift_left(v, bits) vshlq_n_s32(v, bits)
+#define ig_shift_right(v, bits) vshrq_n_s32(v, bits)
 IG_INLINE ig_v ig_sub_product(ig_v a, ig_v b, ig_v c) { return vmlsq_s32(a, b, c); }
 IG_INLINE ig_v ig_flip(ig_v v) { return vreinterpretq_s32_u8(veorq_u8(vreinterpretq_u8_s32(v), vdupq_n_u8(128))); }
 
@@ -84,6 +85,11 @@ IG_INLINE ig_v ig_broadcast_pair_row(const uint8_t *p, struct ig_steps k, int r)
     do {                                                                                                    \
         z0 = vreinterpretq_s32_s64(vzip1q_s64(vreinterpretq_s64_s32(x0), vreinterpretq_s64_s32(x1)));        \
         z1 = vreinterpretq_s32_s64(vzip2q_s64(vreinterpretq_s64_s32(x0), vreinterpretq_s64_s32(x1)));        \
+    } while (0)
+#define IG_RAISE(x, z0, z1)                                         \
+    do {                                                            \
+        z0 = vshll_n_s16(vget_low_s16(vreinterpretq_s16_s32(x)), 16); \
+        z1 = vshll_high_n_s16(vreinterpretq_s16_s32(x), 16);        \
     } while (0)
 
 #define IG_FACTORS_fast 4
@@ -166,6 +172,17 @@ IG_INLINE ig_v ig_clamp_s8(ig_v v, struct ig_bounds k)
 {
     const int8x16_t low = vreinterpretq_s8_u8(k.low), high = vreinterpretq_s8_u8(k.high);
     return vreinterpretq_s32_s8(vminq_s8(vmaxq_s8(vreinterpretq_s8_s32(v), low), high));
+}
+IG_INLINE struct ig_bounds ig_bounds_s16(int32_t low, int32_t high)
+{
+    return (struct ig_bounds){vreinterpretq_u8_s16(vdupq_n_s16((int16_t)low)),
+                              vreinterpretq_u8_s16(vdupq_n_s16((int16_t)high))};
+}
+IG_INLINE ig_v ig_max_s16(ig_v a, ig_v b) { return IG_BYTES_(s16, vmaxq, a, b); }
+IG_INLINE ig_v ig_clamp_s16(ig_v v, struct ig_bounds k)
+{
+    const int16x8_t low = vreinterpretq_s16_u8(k.low), high = vreinterpretq_s16_u8(k.high);
+    return vreinterpretq_s32_s16(vminq_s16(vmaxq_s16(vreinterpretq_s16_s32(v), low), high));
 }
 
 struct ig_table {

@@ -13,19 +13,21 @@ from intaglio.kernels.rows.vector import Vector
 from intaglio.number import Requantize, Rule
 from intaglio.program.operators.add import Add
 
-MORE = 2  # bits that the kernel shifts further than the operator's 20
-
 
 def serves_add(op: Add, inputs: Sequence[Tensor], y: Tensor) -> bool:
-    """Whether the vector kernel computes this sum: equal shapes, 8-bit codes, rule `half_up`."""
+    """Whether the vector kernels compute this sum.
+
+    Equal shapes and the rule `half_up`; 8-bit codes, or signed ones of 16 bits around 0.
+    """
     a, b = inputs
+    small = op.left_shift == 20 and max(t.type.bits for t in (a, b, y)) <= 8
+    long = op.left_shift == 15 and all(t.type.bits > 8 and t.type.signed for t in (a, b, y))
     return (
         a.shape == b.shape == y.shape
-        and max(t.type.bits for t in (a, b, y)) <= 8
+        and (small or (long and op.a_zero_point == op.b_zero_point == 0))
         and op.requantize.rule is Rule.HALF_UP
-        and op.left_shift == 20
         and _fast(op.requantize, op.y_zero_point)
-        and all(_fast(_further(f), 0) for f in (op.a_requantize, op.b_requantize))
+        and all(_fast(_further(f, op.left_shift), 0) for f in (op.a_requantize, op.b_requantize))
     )
 
 
@@ -44,13 +46,14 @@ def add_stage(op: Add, inputs: Sequence[Tensor], y: Tensor, vector: Vector, to: 
         sides.reverse()
     (a, a_zero, a_factor), (b, b_zero, b_factor) = sides
     height, width = rows_of(y)
+    width *= y.type.dtype.itemsize
     subtract = (2 if swap else 1) if op.b_sign < 0 else 0
-    halves = [int(f.multiplier.item() == 1 << 30 and f.shift.item() == 0) for f in (a_factor, b_factor)]
+    halves = [int(_is_half(f)) for f in (a_factor, b_factor)]
     name = f"ig_add_{a.short}{halves[0]}_{b.short}{halves[1]}_{y.short}_{subtract}__{vector.isa}"
     lane = np.zeros((1, vector.lanes), np.int64)
     fields = {
-        "a_factors": _one(_further(a_factor), 0).records("fast", lane).reshape(-1),
-        "b_factors": _one(_further(b_factor), 0).records("fast", lane).reshape(-1),
+        "a_factors": _one(_further(a_factor, op.left_shift), 0).records("fast", lane).reshape(-1),
+        "b_factors": _one(_further(b_factor, op.left_shift), 0).records("fast", lane).reshape(-1),
         "factors": _one(op.requantize, op.y_zero_point).records("fast", lane).reshape(-1),
         "a_zero_point": a_zero + 128 * a.type.signed,
         "b_zero_point": b_zero + 128 * b.type.signed,
@@ -69,7 +72,7 @@ def add_stage(op: Add, inputs: Sequence[Tensor], y: Tensor, vector: Vector, to: 
         "IG_SUBTRACT_": subtract,
         "IG_PACK": f"ig_pack_clamped_{y.short}",
     }
-    source = Source("rows/add_rows.h", tuple((k, str(v)) for k, v in defines.items()))
+    source = Source(f"rows/add{'16' if y.type.bits > 8 else ''}_rows.h", tuple((k, str(v)) for k, v in defines.items()))
     return Stage(
         run=name,
         sources=(vector.source, source),
@@ -88,14 +91,20 @@ def add_stage(op: Add, inputs: Sequence[Tensor], y: Tensor, vector: Vector, to: 
 
 
 def rows_of(y: Tensor) -> tuple[int, int]:
-    """Rows of a tensor and bytes of each: an image's own rows, otherwise pieces of about a kilobyte, else one."""
+    """Rows of a tensor and elements of each: an image's own rows, otherwise pieces of about a kilobyte, else one."""
     if len(y.shape) == 4 and y.shape[0] == 1:
         return y.shape[1], y.size // y.shape[1]
     return 1, y.size
 
 
-def _further(factor: Requantize) -> Requantize:
-    return Requantize(factor.multiplier, (factor.shift + MORE).astype(np.int32), factor.rule, factor.wide)
+def _is_half(factor: Requantize) -> bool:
+    return bool(factor.multiplier.item() == 1 << 30 and factor.shift.item() == 0)
+
+
+def _further(factor: Requantize, left_shift: int) -> Requantize:
+    """For operands that are shifted to the left further than the operator says; a half is a shift, and not used."""
+    more = 2 if left_shift == 20 or _is_half(factor) else 1
+    return Requantize(factor.multiplier, (factor.shift + more).astype(np.int32), factor.rule, factor.wide)
 
 
 def _one(factor: Requantize, zero_point: int) -> Factors:

@@ -7,19 +7,7 @@
  * IG_FLIP_A_, IG_FLIP_B_ (signed operands), IG_SUBTRACT_ (0: a + b, 1: a - b,
  * 2: b - a), IG_PACK.
  */
-#ifndef IG_ADD_ROWS_H
-#define IG_ADD_ROWS_H
-
-#include "rows/rows.h"
-
-struct ig_add_rows {
-    const int32_t *a_factors, *b_factors, *factors; /* [IG_FACTORS_fast][lanes] each */
-    int32_t a_zero_point, b_zero_point;             /* of the unsigned codes */
-    int32_t x_row, y_row, nbytes;
-    int32_t low, high;
-};
-
-#endif
+#include "rows/add_struct.h"
 
 #define IG_TERM_(name, v, half, zero, factor)                                                     \
     ig_v name = ig_shift_left(ig_subtract(v, zero), half ? 19 : 22);                              \

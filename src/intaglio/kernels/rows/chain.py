@@ -64,7 +64,7 @@ def _worth(before: Sequence[Link], link: Link, vector: Vector) -> bool:
     if link.output.shape[1] < 14 or isinstance(last.operator, MaxPool2d):
         return False
     if isinstance(op, MaxPool2d):
-        return link.inputs[0].type.bits <= 8 and len(before) == 1
+        return len(before) == 1
     assert isinstance(op, Conv2d)
     if _depthwise(link):
         return not any(_depthwise(b) for b in before)

@@ -9,31 +9,41 @@ from intaglio.kernels.rows.stage import Layout, Stage
 from intaglio.kernels.rows.vector import Vector
 from intaglio.program.operators.max_pool2d import MaxPool2d
 
+BORDER16 = -0x7F80  # two bytes of -128
+
 
 def serves_max_pool(op: MaxPool2d, x: Tensor) -> bool:
-    """Images of 8-bit codes."""
-    return x.shape[0] == 1 and x.type.bits <= 8
+    """Images of 8-bit codes, or of signed ones of 16 where the border, filled byte by byte, does not count."""
+    border = op.low >= BORDER16 or not any(op.pads)
+    return x.shape[0] == 1 and (x.type.bits <= 8 or (x.type.signed and border))
 
 
 def max_pool_stage(op: MaxPool2d, x: Tensor, y: Tensor, vector: Vector, to: Layout) -> Stage:
     """The stage of a max pool; the arguments are those of `gemm_stage`."""
     _, height, width, channels = x.shape
-    source = Layout.bordered(width, channels, op.pads[1], op.pads[3]) if any(op.pads) else Layout.plain(width, channels)
+    pixel = channels * x.type.dtype.itemsize
+    source = Layout.bordered(width, pixel, op.pads[1], op.pads[3]) if any(op.pads) else Layout.plain(width, pixel)
     u = np.arange(op.kernel[0])[:, None] * op.dilations[0] * source.pitch
-    v = np.arange(op.kernel[1]) * op.dilations[1] * channels
+    v = np.arange(op.kernel[1]) * op.dilations[1] * pixel
     name = f"ig_max_pool_{x.short}__{vector.isa}"
     fields = {
         "taps": (u + v).reshape(-1).astype(np.int32),
         "tap_count": u.size * v.size,
-        "channels": channels,
+        "nbytes": pixel,
         "width": y.shape[2],
         "x_row": op.strides[0] * source.pitch,
-        "x_step": op.strides[1] * channels,
+        "x_step": op.strides[1] * pixel,
         "y_row": to.pitch,
         "low": op.low,
         "high": op.high,
     }
-    defines = (("IG_NAME", name), ("IG_MAX", f"ig_max_{x.short}"), ("IG_CLAMP", f"ig_clamp_{x.short}"))
+    bounds = f"ig_bounds{'_s16' if x.type.bits > 8 else ''}"
+    defines = (
+        ("IG_NAME", name),
+        ("IG_MAX", f"ig_max_{x.short}"),
+        ("IG_CLAMP", f"ig_clamp_{x.short}"),
+        ("IG_BOUNDS", bounds),
+    )
     return Stage(
         run=name,
         sources=(vector.source, Source("rows/max_pool_rows.h", defines)),
@@ -44,7 +54,7 @@ def max_pool_stage(op: MaxPool2d, x: Tensor, y: Tensor, vector: Vector, to: Layo
         taps=(op.kernel[0] - 1) * op.dilations[0] + 1,
         x_height=height,
         source=source,
-        fill=int(np.iinfo(x.type.dtype).min),
+        fill=0 if x.type.dtype == np.uint8 else -128,
         out_height=y.shape[1],
         weight_bytes=0,
     )

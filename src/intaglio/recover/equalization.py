@@ -1,0 +1,222 @@
+"""Cross-layer equalization: channels are scaled so that one scale per tensor suits all of them.
+
+    W1'[c] = W1[c] / s[c],   b1'[c] = b1[c] / s[c],   W2'[:, c] = W2[:, c] * s[c],   cap'[c] = cap[c] / s[c]
+    s[c] = sqrt(p1[c] / p2[c]),   p[c] = (largest |weight| of channel c) / (largest |weight| of its tensor)
+
+s is positive and the activations between are homogeneous (see `recover.channels`), so the network computes the same.
+Where several products write or read the channels (residual connections), p is the largest of theirs. All groups are
+visited in turns until nothing moves. A cap that becomes one per channel turns `Clip(0, cap)` into `Min(Relu(x), caps)`.
+
+Source: Nagel et al. 2019, arXiv:1906.04721, section 4.1, eq. (11); caps per channel instead of dropping ReLU6, which
+some networks do not survive.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+import torch
+
+from intaglio.graph import Graph
+from intaglio.graph.access import Array, constant, input_value, shape
+from intaglio.graph.edit import add_constant, insert, set_constant, unique_name, value_names
+from intaglio.graph.weights import Product
+from intaglio.ops.clamp import clamp_bounds
+from intaglio.recover.channels import ChannelGroup, channel_groups, magnitudes
+from intaglio.simulate import Simulator
+
+SWEEPS = 60
+SETTLED = 1e-3
+"""Sweeps end when no factor moves by more than this share."""
+LARGEST_FACTOR = 2.0**24
+TOLERANCE = 1e-4
+"""Largest difference of the outputs that counts as rounding, as a share of the largest output."""
+
+
+@dataclass(frozen=True)
+class Equalized:
+    """What equalization made of a network.
+
+    Args:
+        graph: the equalized one, or the given one where there was nothing to do or the function changed.
+        history: one sentence per fact.
+        changed: whether the graph is another one.
+        caps: how many clamps need a bound per channel now, each an operator more in the Program.
+    """
+
+    graph: Graph
+    history: list[str] = field(default_factory=list)
+    changed: bool = False
+    caps: int = 0
+
+
+def equalize(graph: Graph, *, carry_caps: bool = True) -> Equalized:
+    """Equalize the ranges of weights across layers.
+
+    Args:
+        graph: in normal form, batch norm folded; it is left as it is.
+        carry_caps: scale channels behind a Clip with a finite upper bound too, whose caps then differ.
+    Returns:
+        The equalized network. Scaled values have new names, as a name stands for one real tensor.
+    """
+    made = graph.copy()
+    groups = [g for g in channel_groups(made) if carry_caps or not g.caps]
+    if not groups:
+        return Equalized(graph, ["cross-layer equalization: no chain of layers to equalize"])
+    factors, before, after = _factors(groups)
+    moved = [k for k, s in enumerate(factors) if np.abs(np.log(s)).max() > SETTLED]
+    if not moved:
+        return Equalized(graph, [f"cross-layer equalization of {len(groups)} chains: equal already"])
+    caps = sum(_apply(made, groups[k], factors[k]) for k in moved)
+    made.model.graph.sort()
+    made.verify()
+    words = (
+        f"cross-layer equalization of {len(moved)} chains: the largest channel's weights were up to {before:.3g} times "
+        f"the median's in one tensor, and are {after:.3g} times now"
+    )
+    if caps:
+        words += f"; {caps} caps are one per channel now"
+    difference = _difference(graph, made)
+    if not difference <= TOLERANCE:
+        return Equalized(graph, [f"{words}; the outputs changed by {difference:.2g} of the largest: reverted"])
+    return Equalized(made, [words], True, caps)
+
+
+def _factors(groups: list[ChannelGroup]) -> tuple[list[Array], float, float]:
+    """s of each group, and the largest ratio of channel ranges in a tensor before and after."""
+    weights: dict[ir.Node, Array] = {}
+    for group in groups:
+        for found in (*group.producers, *(p for p, _ in group.readers)):
+            weights.setdefault(found.node, magnitudes(found))
+    before = _spread(weights)
+    factors = [np.ones(group.channels) for group in groups]
+    for _ in range(SWEEPS):
+        largest = 0.0
+        for k, group in enumerate(groups):
+            step = _step(group, weights)
+            step = np.clip(factors[k] * step, 1 / LARGEST_FACTOR, LARGEST_FACTOR) / factors[k]
+            for found in group.producers:
+                weights[found.node] = weights[found.node] / _rows(step, weights[found.node])
+            for found, repeat in group.readers:
+                weights[found.node] = weights[found.node] * _columns(np.repeat(step, repeat), weights[found.node])
+            factors[k] = factors[k] * step
+            largest = max(largest, float(np.abs(np.log(step)).max()))
+        if largest < SETTLED:
+            break
+    return factors, before, _spread(weights)
+
+
+def _step(group: ChannelGroup, weights: dict[ir.Node, Array]) -> Array:
+    """sqrt(p1 / p2), with a geometric mean of 1; a channel without weights on a side joins the others' median."""
+    written = np.max([_share(weights[p.node].max(axis=2).reshape(-1)) for p in group.producers], axis=0)
+    read = np.max(
+        [_share(weights[p.node].max(axis=1).reshape(group.channels, n, order="C").max(axis=1)) for p, n in group.readers],
+        axis=0,
+    )
+    live = (written > 0) & (read > 0)
+    step = np.ones(group.channels)
+    if not live.any():
+        return step
+    step[live] = np.sqrt(written[live] / read[live])
+    mean = np.exp(np.log(step[live]).mean())
+    step[live] /= mean
+    level = np.median(np.sqrt(written[live] * read[live]))
+    for side, other, power in ((written, read, -1.0), (read, written, 1.0)):
+        lone = (side == 0) & (other > 0)
+        step[lone] = (other[lone] / (level * mean ** power)) ** power
+    return step
+
+
+def _share(ranges: Array) -> Array:
+    return ranges / max(float(ranges.max()), 1e-300)
+
+
+def _rows(step: Array, weight: Array) -> Array:
+    """Factors of output channels against (G, O / G, I / G)."""
+    return step.reshape(weight.shape[0], weight.shape[1], 1)
+
+
+def _columns(step: Array, weight: Array) -> Array:
+    """Factors of input channels against (G, O / G, I / G)."""
+    return step.reshape(weight.shape[0], 1, weight.shape[2])
+
+
+def _spread(weights: dict[ir.Node, Array]) -> float:
+    """The largest ratio of a tensor's range to the median of its channels' ranges."""
+    worst = 1.0
+    for weight in weights.values():
+        ranges = weight.max(axis=2).reshape(-1)
+        ranges = ranges[ranges > 0]
+        if ranges.size:
+            worst = max(worst, float(ranges.max() / np.median(ranges)))
+    return worst
+
+
+def _apply(graph: Graph, group: ChannelGroup, factors: Array) -> int:
+    """Scale a group; returns how many caps became one per channel."""
+    for found in group.producers:
+        found.scale_outputs(1 / factors)
+        _scale_bias(found, factors)
+    for found, repeat in group.readers:
+        found.scale_inputs(np.repeat(factors, repeat))
+    for value in group.shifts:
+        array = constant(value)
+        assert array is not None
+        axis = next(a for v, (a, _) in group.values.items() if any(u.node.outputs[0] is v for u in value.uses()))
+        full = next(len(shape(v)) for v in group.values)
+        size = [1] * full
+        size[axis] = group.channels
+        spread = np.broadcast_to(array.astype(np.float64).reshape(-1), (group.channels,)) / factors
+        set_constant(value, spread.astype(np.float32).reshape(size))
+    names = value_names(graph.model.graph)
+    for value in group.values:
+        value.name = unique_name(f"{value.name}.equalized", names)
+        names.add(value.name)
+    for node in group.caps:
+        axis, _ = group.values[node.outputs[0]]
+        _carry_caps(graph.model.graph, node, clamp_bounds(node)[1] / factors, axis)
+    return len(group.caps)
+
+
+def _scale_bias(found: Product, factors: Array) -> None:
+    value, bias = input_value(found.node, 2), found.bias
+    if value is not None and bias is not None:
+        set_constant(value, (bias / factors).astype(np.float32))
+
+
+def _carry_caps(graph: ir.Graph, clip: ir.Node, caps: Array, axis: int) -> None:
+    """Clip(x, 0, cap) -> Min(Relu(x), caps); the result keeps its name."""
+    result = clip.outputs[0]
+    size = [1] * len(shape(result))
+    size[axis] = len(caps)
+    bound = add_constant(graph, f"{result.name}.caps", caps.astype(np.float32).reshape(size))
+    name = str(clip.name)
+    inner = insert(graph, clip, "Relu" if clamp_bounds(clip)[0] == 0 else "Identity", [clip.inputs[0]], name=f"{name}.floor")
+    last = insert(graph, clip, "Min", [inner.outputs[0], bound], name=f"{name}.caps")
+    wanted = str(result.name)
+    result.name = f"{wanted}.gone"
+    result.replace_all_uses_with(last.outputs[0])
+    last.outputs[0].name = wanted
+    from intaglio.graph.edit import remove
+
+    remove(graph, clip)
+
+
+def _difference(graph: Graph, other: Graph) -> float:
+    """The largest difference of outputs on random inputs, as a share of the largest output."""
+    simulators = Simulator(graph), Simulator(other)
+    generator = torch.Generator().manual_seed(0)
+    worst = 0.0
+    for scale in (0.1, 1.0, 4.0):
+        feed = {}
+        for name in simulators[0].input_names:
+            x = scale * torch.randn(simulators[0].input_shapes[name], generator=generator)
+            feed[name] = x.to(simulators[0].device)
+        with torch.no_grad():
+            want, got = (simulator(dict(feed)) for simulator in simulators)
+        for name, y in want.items():
+            error = float((y - got[name]).abs().max()) / max(float(y.abs().max()), 1e-30)
+            worst = max(worst, error if error == error else float("inf"))  # NaN differs from everything
+    return worst
