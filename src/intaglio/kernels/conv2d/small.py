@@ -20,6 +20,7 @@ from intaglio.kernels.small import (
     serves_bytes,
     weight_codes,
 )
+from intaglio.kernels.weighted import image_fields
 from intaglio.program.operators.conv2d import Conv2d
 
 
@@ -101,16 +102,6 @@ def _call(op: Conv2d, x: Tensor, y: Tensor, variant: str, fields: dict[str, Any]
     members = {
         **fields,
         **common_fields(op),
-        "height": x.shape[1],
-        "width": x.shape[2],
-        "channels": x.shape[3],
-        "out_height": y.shape[1],
-        "out_width": y.shape[2],
-        "out_channels": y.shape[3],
-        "kernel": op.weight.shape[1:3],
-        "strides": op.strides,
-        "dilations": op.dilations,
-        "pads": op.pads[:2],
-        "groups": op.groups,
+        **image_fields(op, x, y),
     }
     return Call(name, (source,), "struct ig_conv2d", members, units=y.shape[1], scratch=scratch, rows=1)
