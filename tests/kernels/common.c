@@ -4,12 +4,12 @@
 #include "common/gemmlowp.h"
 #include "common/requantize.h"
 
-#define MAP(name, expression)                                                                                          \
-    void name(const int64_t *x, const int64_t *y, const int64_t *z, int64_t *out, int64_t n)                           \
-    {                                                                                                                  \
-        (void)y, (void)z;                                                                                              \
-        for (int64_t i = 0; i < n; i++)                                                                                \
-            out[i] = (expression);                                                                                     \
+#define MAP(name, expression)                                                                \
+    void name(const int64_t *x, const int64_t *y, const int64_t *z, int64_t *out, int64_t n) \
+    {                                                                                        \
+        (void)y, (void)z;                                                                    \
+        for (int64_t i = 0; i < n; i++)                                                      \
+            out[i] = (expression);                                                           \
     }
 #define X (x[i])
 #define Y ((int32_t)y[i])

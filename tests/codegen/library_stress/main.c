@@ -12,8 +12,8 @@
 struct ig_pool;
 struct ig_pool *ig_pool_create(int32_t threads);
 void ig_pool_destroy(struct ig_pool *pool);
-int ig_library_run(const void *const *inputs, const int64_t *strides, void *const *outputs, int64_t samples, void *arena,
-                   size_t arena_bytes, struct ig_pool *pool, int64_t *nanoseconds);
+int ig_library_run(const void *const *inputs, const int64_t *strides, void *const *outputs, int64_t samples,
+                   void *arena, size_t arena_bytes, struct ig_pool *pool, int64_t *nanoseconds);
 
 enum { SIZE = 100, THREADS = 3, CALLERS = 3, ROUNDS = 150, MOST = 9, PAUSE = 400 /* microseconds */ };
 

@@ -1,5 +1,5 @@
-/* A made-up model for the library around it: a few steps, divided among threads, of which each reads what the one before
- * wrote, and one of which takes long enough for the workers to fall asleep.
+/* A made-up model for the library around it: a few steps, divided among threads, of which each reads what the one
+ * before wrote, and one of which takes long enough for the workers to fall asleep.
  */
 #ifndef MODEL_H
 #define MODEL_H

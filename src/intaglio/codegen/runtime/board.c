@@ -22,10 +22,7 @@ static void semihosting(uint32_t operation, const void *argument)
     __asm__ volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
 }
 
-void board_print(const char *text)
-{
-    semihosting(SYS_WRITE0, text);
-}
+void board_print(const char *text) { semihosting(SYS_WRITE0, text); }
 
 static void leave(int status)
 {
@@ -84,18 +81,9 @@ uint32_t board_ticks(void)
 }
 
 /* The emulator lets 2^6 ns pass for each instruction, and the timer counts one in 40 ns. */
-uint32_t board_instructions(uint32_t ticks)
-{
-    return ticks / 8 * 5 + ticks % 8 * 5 / 8;
-}
+uint32_t board_instructions(uint32_t ticks) { return ticks / 8 * 5 + ticks % 8 * 5 / 8; }
 #else
-uint32_t board_ticks(void)
-{
-    return 0;
-}
+uint32_t board_ticks(void) { return 0; }
 
-uint32_t board_instructions(uint32_t ticks)
-{
-    return ticks;
-}
+uint32_t board_instructions(uint32_t ticks) { return ticks; }
 #endif

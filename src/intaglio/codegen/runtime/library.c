@@ -46,18 +46,18 @@ static int64_t now(void)
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
-/* How a round goes. `state` holds the round's number, how many tasks it has, and the next one that nobody has taken. The
- * caller writes task and frame and then the new state (release), and takes task 0. Who sees a task free in the state
- * (acquire) reads task and frame and takes it by adding one to the state it saw: that succeeds only if nothing changed
- * meanwhile, so what was read is of this round, since no round begins before all tasks of the one before are done. So a
- * worker that sleeps, or that the system runs somebody else instead of, delays nobody: its tasks are done by others. The
- * caller waits for those only that workers took; each of them adds one to `done` (release) afterwards, and when the
- * caller sees it (acquire) it sees what they wrote.
+/* How a round goes. `state` holds the round's number, how many tasks it has, and the next one that nobody has taken.
+ * The caller writes task and frame and then the new state (release), and takes task 0. Who sees a task free in the
+ * state (acquire) reads task and frame and takes it by adding one to the state it saw: that succeeds only if nothing
+ * changed meanwhile, so what was read is of this round, since no round begins before all tasks of the one before are
+ * done. So a worker that sleeps, or that the system runs somebody else instead of, delays nobody: its tasks are done by
+ * others. The caller waits for those only that workers took; each of them adds one to `done` (release) afterwards, and
+ * when the caller sees it (acquire) it sees what they wrote.
  *
  * How sleeping goes: a worker adds itself to `sleeping` and then looks at `state`; the caller changes `state` and then
  * looks at `sleeping`. All four are sequentially consistent, so at least one sees the other; and the caller takes the
- * mutex before it wakes, so the worker that saw nothing is waiting by then. Who wakes them sets `sleeping` to 0: a worker
- * that is waking up is not woken in every round again.
+ * mutex before it wakes, so the worker that saw nothing is waiting by then. Who wakes them sets `sleeping` to 0: a
+ * worker that is waking up is not woken in every round again.
  */
 struct ig_pool {
     _Alignas(IG_LINE) atomic_uint_fast64_t state; /* round << 32 | tasks << 16 | next task */
@@ -76,17 +76,15 @@ struct ig_pool {
 
 enum { IG_MOST_THREADS = 0xffff };
 
-static uint64_t round_of(uint64_t state)
-{
-    return state >> 32;
-}
+static uint64_t round_of(uint64_t state) { return state >> 32; }
 
 static void sleep_until_round_changes(struct ig_pool *pool, uint64_t seen)
 {
     IG_DELAY();
     pthread_mutex_lock(&pool->mutex);
     for (;;) {
-        atomic_fetch_add(&pool->sleeping, 1); /* each time: a wake-up that was meant for the round before took it away */
+        /* Each time: a wake-up that was meant for the round before took it away. */
+        atomic_fetch_add(&pool->sleeping, 1);
         if (round_of(atomic_load(&pool->state)) != seen)
             break;
         pthread_cond_wait(&pool->wake, &pool->mutex);
@@ -128,8 +126,8 @@ static void wait_until_done(struct ig_pool *pool, int count)
     }
 }
 
-/* Take tasks and do them until none is free; how many. What was taken is counted as done by the caller of this, and until
- * then no other round begins. */
+/* Take tasks and do them until none is free; how many. What was taken is counted as done by the caller of this, and
+ * until then no other round begins. */
 static int work(struct ig_pool *pool)
 {
     int count = 0;
@@ -293,15 +291,15 @@ static void run_samples(const void *frame, int32_t task, int32_t tasks)
 
 const int64_t ig_library_arena_bytes = MODEL_ARENA_BYTES;
 
-/* Run samples. Several of them are divided among the threads, a single one is divided itself; the integers are the same.
+/* Run samples. Several of them are divided among the threads, a single one is divided itself; same integers.
  *
  * inputs, strides: of the first sample, and by how many bytes each moves on to the next (0: the same for all).
  * outputs: dense, one sample after the other.
  * arena: one for each sample that runs at the same time, so many in a row as arena_bytes has room for.
  * pool: NULL, or whose threads to use. nanoseconds: NULL, or one counter per step; the samples then run in turn.
  */
-int ig_library_run(const void *const *inputs, const int64_t *strides, void *const *outputs, int64_t samples, void *arena,
-                   size_t arena_bytes, struct ig_pool *pool, int64_t *nanoseconds)
+int ig_library_run(const void *const *inputs, const int64_t *strides, void *const *outputs, int64_t samples,
+                   void *arena, size_t arena_bytes, struct ig_pool *pool, int64_t *nanoseconds)
 {
     struct ig_batch batch = {inputs, strides, outputs, samples, arena, 0, 0};
     const int locked = pool && pool->process == getpid() && pthread_mutex_trylock(&pool->busy) == 0;

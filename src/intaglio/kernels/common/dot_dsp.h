@@ -17,32 +17,32 @@
 #if defined(__ARM_FEATURE_SIMD32) && !defined(IG_NO_SIMD32)
 
 /* One row with a quad of both columns: four bytes of weights become two pairs, each used twice. */
-#define IG_ROW_2(a, b)                                                                                             \
-    "ldr %[w0], [%[w]], #4\n\tsxtb16 %[t], %[w0]\n\tsxtb16 %[w0], %[w0], ror #8\n\t"                                 \
-    "smlad %[" a "], %[ae], %[t], %[" a "]\n\tsmlad %[" b "], %[be], %[t], %[" b "]\n\t"                           \
+#define IG_ROW_2(a, b)                                                                   \
+    "ldr %[w0], [%[w]], #4\n\tsxtb16 %[t], %[w0]\n\tsxtb16 %[w0], %[w0], ror #8\n\t"     \
+    "smlad %[" a "], %[ae], %[t], %[" a "]\n\tsmlad %[" b "], %[be], %[t], %[" b "]\n\t" \
     "smlad %[" a "], %[ao], %[w0], %[" a "]\n\tsmlad %[" b "], %[bo], %[w0], %[" b "]\n\t"
-#define IG_ROW_1(a)                                                                                                \
-    "ldr %[w0], [%[w]], #4\n\tsxtb16 %[t], %[w0]\n\tsxtb16 %[w0], %[w0], ror #8\n\t"                                 \
+#define IG_ROW_1(a)                                                                  \
+    "ldr %[w0], [%[w]], #4\n\tsxtb16 %[t], %[w0]\n\tsxtb16 %[w0], %[w0], ror #8\n\t" \
     "smlad %[" a "], %[ae], %[t], %[" a "]\n\tsmlad %[" a "], %[ao], %[w0], %[" a "]\n\t"
 
 /* One quad: 16 multiplications in 16 instructions. In one piece of assembly, because gcc spills what it loads early. */
-#define IG_QUAD_2()                                                                                                \
-    do {                                                                                                           \
-        uint32_t ae, ao, be, bo, w0, t;                                                                            \
-        __asm__ volatile("ldrd %[ae], %[ao], [%[x]], #8\n\tldrd %[be], %[bo], [%[x]], #8\n\t" IG_ROW_2("a0", "b0")  \
-                             IG_ROW_2("a1", "b1")                                                                  \
-                         : [a0] "+r"(a0), [a1] "+r"(a1), [b0] "+r"(b0), [b1] "+r"(b1), [x] "+r"(x), [w] "+r"(w),   \
-                           [ae] "=&r"(ae), [ao] "=&r"(ao), [be] "=&r"(be), [bo] "=&r"(bo), [w0] "=&r"(w0),         \
-                           [t] "=&r"(t)                                                                            \
-                         :                                                                                         \
-                         : "memory");                                                                              \
+#define IG_QUAD_2()                                                                                                 \
+    do {                                                                                                            \
+        uint32_t ae, ao, be, bo, w0, t;                                                                             \
+        __asm__ volatile(                                                                                           \
+            "ldrd %[ae], %[ao], [%[x]], #8\n\tldrd %[be], %[bo], [%[x]], #8\n\t" IG_ROW_2("a0", "b0")               \
+                IG_ROW_2("a1", "b1")                                                                                \
+            : [a0] "+r"(a0), [a1] "+r"(a1), [b0] "+r"(b0), [b1] "+r"(b1), [x] "+r"(x), [w] "+r"(w), [ae] "=&r"(ae), \
+              [ao] "=&r"(ao), [be] "=&r"(be), [bo] "=&r"(bo), [w0] "=&r"(w0), [t] "=&r"(t)                          \
+            :                                                                                                       \
+            : "memory");                                                                                            \
     } while (0)
 #define IG_QUAD_1()                                                                                                \
     do {                                                                                                           \
         uint32_t ae, ao, w0, t;                                                                                    \
         __asm__ volatile("ldrd %[ae], %[ao], [%[x]], #8\n\t" IG_ROW_1("a0") IG_ROW_1("a1")                         \
-                         : [a0] "+r"(a0), [a1] "+r"(a1), [x] "+r"(x), [w] "+r"(w), [ae] "=&r"(ae),                 \
-                           [ao] "=&r"(ao), [w0] "=&r"(w0), [t] "=&r"(t)                                            \
+                         : [a0] "+r"(a0), [a1] "+r"(a1), [x] "+r"(x), [w] "+r"(w), [ae] "=&r"(ae), [ao] "=&r"(ao), \
+                           [w0] "=&r"(w0), [t] "=&r"(t)                                                            \
                          :                                                                                         \
                          : "memory");                                                                              \
     } while (0)
@@ -50,21 +50,21 @@
 #else
 
 #define IG_ROW(sum, even, odd, word) (IG_SMLAD(sum, even, ig_even_s8(word)), IG_SMLAD(sum, odd, ig_odd_s8(word)))
-#define IG_QUAD_2()                      \
-    do {                                 \
-        IG_ROW(a0, x[0], x[1], w[0]);    \
-        IG_ROW(b0, x[2], x[3], w[0]);    \
-        IG_ROW(a1, x[0], x[1], w[1]);    \
-        IG_ROW(b1, x[2], x[3], w[1]);    \
-        x += 4;                          \
-        w += 2;                          \
+#define IG_QUAD_2()                   \
+    do {                              \
+        IG_ROW(a0, x[0], x[1], w[0]); \
+        IG_ROW(b0, x[2], x[3], w[0]); \
+        IG_ROW(a1, x[0], x[1], w[1]); \
+        IG_ROW(b1, x[2], x[3], w[1]); \
+        x += 4;                       \
+        w += 2;                       \
     } while (0)
-#define IG_QUAD_1()                      \
-    do {                                 \
-        IG_ROW(a0, x[0], x[1], w[0]);    \
-        IG_ROW(a1, x[0], x[1], w[1]);    \
-        x += 2;                          \
-        w += 2;                          \
+#define IG_QUAD_1()                   \
+    do {                              \
+        IG_ROW(a0, x[0], x[1], w[0]); \
+        IG_ROW(a1, x[0], x[1], w[1]); \
+        x += 2;                       \
+        w += 2;                       \
     } while (0)
 
 #endif

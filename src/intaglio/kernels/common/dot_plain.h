@@ -13,29 +13,29 @@
  * registers exactly, and gcc, which regroups the additions, looks for a ninth.
  */
 #if defined(__thumb__) && !defined(__thumb2__) && defined(__OPTIMIZE__)
-#define IG_FOUR(k)                                                                                                 \
-    do {                                                                                                           \
-        uint32_t value, product;                                                                                   \
-        __asm__ volatile(".syntax unified\n\t"                                                                     \
-                         "ldrb %[v], [%[x], %[k0]]\n\tldrb %[t], [%[w], %[k1]]\n\tmuls %[t], %[v], %[t]\n\t"         \
-                         "adds %[a0], %[a0], %[t]\n\tldrb %[t], [%[w], %[k2]]\n\tmuls %[t], %[v], %[t]\n\t"          \
-                         "adds %[a1], %[a1], %[t]\n\tldrb %[t], [%[w], %[k3]]\n\tmuls %[t], %[v], %[t]\n\t"          \
-                         "adds %[a2], %[a2], %[t]\n\tldrb %[t], [%[w], %[k4]]\n\tmuls %[t], %[v], %[t]\n\t"          \
-                         "adds %[a3], %[a3], %[t]\n\t"                                                             \
-                         : [a0] "+l"(a0), [a1] "+l"(a1), [a2] "+l"(a2), [a3] "+l"(a3), [v] "=&l"(value),           \
-                           [t] "=&l"(product)                                                                      \
-                         : [x] "l"(x), [w] "l"(w), [k0] "i"(k), [k1] "i"(4 * (k)), [k2] "i"(4 * (k) + 1),          \
-                           [k3] "i"(4 * (k) + 2), [k4] "i"(4 * (k) + 3)                                            \
-                         : "cc", "memory");                                                                        \
+#define IG_FOUR(k)                                                                                                  \
+    do {                                                                                                            \
+        uint32_t value, product;                                                                                    \
+        __asm__ volatile(                                                                                           \
+            ".syntax unified\n\t"                                                                                   \
+            "ldrb %[v], [%[x], %[k0]]\n\tldrb %[t], [%[w], %[k1]]\n\tmuls %[t], %[v], %[t]\n\t"                     \
+            "adds %[a0], %[a0], %[t]\n\tldrb %[t], [%[w], %[k2]]\n\tmuls %[t], %[v], %[t]\n\t"                      \
+            "adds %[a1], %[a1], %[t]\n\tldrb %[t], [%[w], %[k3]]\n\tmuls %[t], %[v], %[t]\n\t"                      \
+            "adds %[a2], %[a2], %[t]\n\tldrb %[t], [%[w], %[k4]]\n\tmuls %[t], %[v], %[t]\n\t"                      \
+            "adds %[a3], %[a3], %[t]\n\t"                                                                           \
+            : [a0] "+l"(a0), [a1] "+l"(a1), [a2] "+l"(a2), [a3] "+l"(a3), [v] "=&l"(value), [t] "=&l"(product)      \
+            : [x] "l"(x), [w] "l"(w), [k0] "i"(k), [k1] "i"(4 * (k)), [k2] "i"(4 * (k) + 1), [k3] "i"(4 * (k) + 2), \
+              [k4] "i"(4 * (k) + 3)                                                                                 \
+            : "cc", "memory");                                                                                      \
     } while (0)
 #else
-#define IG_FOUR(k)                                  \
-    do {                                            \
-        const uint32_t value = x[k];                \
-        a0 += value * w[4 * (k)];                   \
-        a1 += value * w[4 * (k) + 1];               \
-        a2 += value * w[4 * (k) + 2];               \
-        a3 += value * w[4 * (k) + 3];               \
+#define IG_FOUR(k)                    \
+    do {                              \
+        const uint32_t value = x[k];  \
+        a0 += value * w[4 * (k)];     \
+        a1 += value * w[4 * (k) + 1]; \
+        a2 += value * w[4 * (k) + 2]; \
+        a3 += value * w[4 * (k) + 3]; \
     } while (0)
 #endif
 

@@ -27,12 +27,12 @@ static inline IG_UNUSED int32_t ig_clamp(int32_t x, int32_t low, int32_t high)
     return x < low ? low : x > high ? high : x;
 }
 
-/* What the last step needs, by value: stores of bytes may alias a struct behind a pointer, and it would be read again. */
+/* What the last step needs, by value: stores of bytes may alias a struct behind a pointer, which is then read again. */
 struct ig_last {
     const int32_t *multiplier, *shift;
     int32_t step, zero_point, low, high;
 };
-#define IG_LAST(p)                                                                                                   \
+#define IG_LAST(p) \
     {(p)->requantize.multiplier, (p)->requantize.shift, (p)->requantize.step, (p)->y_zero_point, (p)->low, (p)->high}
 
 /* Functions that small processors should keep to themselves: their eight registers are soon used up by a caller's. */
@@ -48,8 +48,8 @@ struct ig_last {
 static inline IG_UNUSED int32_t ig_finish_half_up_high(int32_t acc, int32_t multiplier, int32_t shift,
                                                        int32_t zero_point, int32_t low, int32_t high)
 {
-    return ig_clamp(((ig_multiply_high(acc, multiplier) + ((int32_t)1 << (shift - 2))) >> (shift - 1)) + zero_point, low,
-                    high);
+    return ig_clamp(((ig_multiply_high(acc, multiplier) + ((int32_t)1 << (shift - 2))) >> (shift - 1)) + zero_point,
+                    low, high);
 }
 
 static inline IG_UNUSED int32_t ig_finish_half_up(int32_t acc, int32_t multiplier, int32_t shift, int32_t zero_point,

@@ -67,18 +67,9 @@ static inline IG_UNUSED uint32_t ig_even_s8(uint32_t word)
 {
     return ig_pair((int8_t)(word & 255), (int8_t)(word >> 16 & 255));
 }
-static inline IG_UNUSED uint32_t ig_odd_s8(uint32_t word)
-{
-    return ig_even_s8(word >> 8);
-}
-static inline IG_UNUSED uint32_t ig_even_u8(uint32_t word)
-{
-    return word & 0x00ff00ff;
-}
-static inline IG_UNUSED uint32_t ig_odd_u8(uint32_t word)
-{
-    return word >> 8 & 0x00ff00ff;
-}
+static inline IG_UNUSED uint32_t ig_odd_s8(uint32_t word) { return ig_even_s8(word >> 8); }
+static inline IG_UNUSED uint32_t ig_even_u8(uint32_t word) { return word & 0x00ff00ff; }
+static inline IG_UNUSED uint32_t ig_odd_u8(uint32_t word) { return word >> 8 & 0x00ff00ff; }
 static inline IG_UNUSED uint32_t ig_subtract_16(uint32_t a, uint32_t b)
 {
     return ((a - b) & 0xffff) | ((a >> 16) - (b >> 16)) << 16;

@@ -6,10 +6,7 @@
 
 enum { IG_MAX_RANK = 8 };
 
-static inline IG_UNUSED int32_t ig_minimum(int32_t a, int32_t b)
-{
-    return a < b ? a : b;
-}
+static inline IG_UNUSED int32_t ig_minimum(int32_t a, int32_t b) { return a < b ? a : b; }
 
 /* Offset of the element whose place, counted over the first `rank` axes, is `index`. */
 static inline IG_UNUSED ptrdiff_t ig_offset(int32_t rank, const int32_t *size, const int32_t *stride, int32_t index)

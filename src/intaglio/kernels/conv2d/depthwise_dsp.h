@@ -11,16 +11,16 @@
 #include "conv2d/patch.h"
 
 #ifndef IG_TAP
-#define IG_TAP()                                                                                                    \
-    do {                                                                                                            \
-        const uint32_t word = ig_load_word(at), even = IG_EVEN(word), odd = IG_ODD(word);                           \
-        const uint32_t w_even = weight[0], w_odd = weight[1];                                                       \
-        IG_SMLABB(acc0, even, w_even);                                                                              \
-        IG_SMLATT(acc2, even, w_even);                                                                              \
-        IG_SMLABB(acc1, odd, w_odd);                                                                                \
-        IG_SMLATT(acc3, odd, w_odd);                                                                                \
-        at += channels;                                                                                             \
-        weight += 2;                                                                                                \
+#define IG_TAP()                                                                          \
+    do {                                                                                  \
+        const uint32_t word = ig_load_word(at), even = IG_EVEN(word), odd = IG_ODD(word); \
+        const uint32_t w_even = weight[0], w_odd = weight[1];                             \
+        IG_SMLABB(acc0, even, w_even);                                                    \
+        IG_SMLATT(acc2, even, w_even);                                                    \
+        IG_SMLABB(acc1, odd, w_odd);                                                      \
+        IG_SMLATT(acc3, odd, w_odd);                                                      \
+        at += channels;                                                                   \
+        weight += 2;                                                                      \
     } while (0)
 #endif
 

@@ -5,9 +5,9 @@
  * Macros: IG_NAME, IG_X, IG_Y, IG_COLUMN, IG_EVEN, IG_ODD, IG_FINISH (rounding rule), and names of helpers:
  * IG_WINDOW, IG_CODE.
  */
+#include "common/column_dsp.h"
 #include "common/dot_dsp.h"
 #include "conv2d/conv2d.h"
-#include "common/column_dsp.h"
 
 /* The window of output pixel (i, j) as a column of `step` words a quad; outside the image x - z_x is 0. */
 static void IG_WINDOW(const struct ig_conv2d *p, const IG_X *x, ig_word *to, int32_t step, int32_t i, int32_t j)

@@ -2,9 +2,9 @@
  * Weights: see common/dot_dsp.h. The row of inputs is widened once, in `scratch`.
  * Macros: IG_NAME, IG_X, IG_Y, IG_COLUMN, IG_EVEN, IG_ODD, IG_FINISH (rounding rule), IG_CODE (name of a helper).
  */
+#include "common/column_dsp.h"
 #include "common/dot_dsp.h"
 #include "dense/dense.h"
-#include "common/column_dsp.h"
 
 static inline IG_Y IG_CODE(struct ig_last last, uint32_t acc, int32_t o)
 {

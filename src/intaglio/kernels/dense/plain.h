@@ -1,6 +1,6 @@
 /* Dense layer for processors without any help (Cortex-M0). Units are fours of output channels.
- * Weights: see common/dot_plain.h; weight_zero_point is of those unsigned weights, and - z_x sum(w - z_w) is in the bias.
- * Macros: IG_NAME, IG_X, IG_Y, IG_OFFSET (128 where x is signed, else 0), IG_FINISH (rounding rule), IG_CODE
+ * Weights: see common/dot_plain.h; weight_zero_point is of those unsigned weights, and - z_x sum(w - z_w) is in the
+ * bias. Macros: IG_NAME, IG_X, IG_Y, IG_OFFSET (128 where x is signed, else 0), IG_FINISH (rounding rule), IG_CODE
  * (name of a helper).
  */
 #include "common/dot_plain.h"

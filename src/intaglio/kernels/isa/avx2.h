@@ -41,25 +41,26 @@ struct ig_steps {
 IG_INLINE struct ig_steps ig_steps(ptrdiff_t step) { return (struct ig_steps){step}; }
 IG_INLINE ig_v ig_broadcast_row(const uint8_t *p, struct ig_steps k, int r) { return ig_broadcast(p + r * k.one); }
 
-#define IG_TRANSPOSE(x0, x1, x2, x3, z0, z1, z2, z3)                                                  \
-    do {                                                                                              \
-        const ig_v low01 = _mm256_unpacklo_epi8(x0, x1), high01 = _mm256_unpackhi_epi8(x0, x1);       \
-        const ig_v low23 = _mm256_unpacklo_epi8(x2, x3), high23 = _mm256_unpackhi_epi8(x2, x3);       \
-        z0 = _mm256_unpacklo_epi16(low01, low23);                                                     \
-        z1 = _mm256_unpackhi_epi16(low01, low23);                                                     \
-        z2 = _mm256_unpacklo_epi16(high01, high23);                                                   \
-        z3 = _mm256_unpackhi_epi16(high01, high23);                                                   \
+#define IG_TRANSPOSE(x0, x1, x2, x3, z0, z1, z2, z3)                                            \
+    do {                                                                                        \
+        const ig_v low01 = _mm256_unpacklo_epi8(x0, x1), high01 = _mm256_unpackhi_epi8(x0, x1); \
+        const ig_v low23 = _mm256_unpacklo_epi8(x2, x3), high23 = _mm256_unpackhi_epi8(x2, x3); \
+        z0 = _mm256_unpacklo_epi16(low01, low23);                                               \
+        z1 = _mm256_unpackhi_epi16(low01, low23);                                               \
+        z2 = _mm256_unpacklo_epi16(high01, high23);                                             \
+        z3 = _mm256_unpackhi_epi16(high01, high23);                                             \
     } while (0)
 
 #if IG_VNNI_
 #define IG_DOT(acc, x, w) __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(x), "x"(w))
-#define IG_DOT_MEMORY(acc, x, w) __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(x), "m"(*(const __m256i_u *)(w)))
+#define IG_DOT_MEMORY(acc, x, w) \
+    __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(x), "m"(*(const __m256i_u *)(w)))
 #else
 /* Even and odd bytes as 16-bit numbers: vpmaddubsw would saturate, these products and their sums of two cannot. */
 IG_INLINE ig_v ig_dot(ig_v acc, ig_v x, ig_v w)
 {
-    const ig_v even = _mm256_madd_epi16(_mm256_and_si256(x, _mm256_set1_epi16(255)),
-                                        _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8));
+    const ig_v even =
+        _mm256_madd_epi16(_mm256_and_si256(x, _mm256_set1_epi16(255)), _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8));
     const ig_v odd = _mm256_madd_epi16(_mm256_srli_epi16(x, 8), _mm256_srai_epi16(w, 8));
     return _mm256_add_epi32(_mm256_add_epi32(acc, even), odd);
 }
@@ -73,10 +74,10 @@ IG_INLINE ig_v ig_dot(ig_v acc, ig_v x, ig_v w)
 #define IG_DOT16(acc, x, w) (acc) = _mm256_add_epi32(acc, _mm256_madd_epi16(x, w))
 #endif
 #define ig_broadcast_pair_row ig_broadcast_row
-#define IG_PAIRS(x0, x1, z0, z1)              \
-    do {                                      \
-        z0 = _mm256_unpacklo_epi16(x0, x1);   \
-        z1 = _mm256_unpackhi_epi16(x0, x1);   \
+#define IG_PAIRS(x0, x1, z0, z1)            \
+    do {                                    \
+        z0 = _mm256_unpacklo_epi16(x0, x1); \
+        z1 = _mm256_unpackhi_epi16(x0, x1); \
     } while (0)
 #define IG_RAISE(x, z0, z1) IG_PAIRS(ig_splat(0), x, z0, z1)
 
@@ -89,10 +90,7 @@ IG_INLINE struct ig_factor_fast ig_load_factor_fast(const int32_t *f)
     return (struct ig_factor_fast){ig_load(f), ig_load(f + 8), ig_load(f + 16), ig_load(f + 24)};
 }
 /* The upper halves of the products of even lanes and of odd ones, in order. */
-IG_INLINE ig_v ig_upper(ig_v low, ig_v high)
-{
-    return _mm256_blend_epi32(_mm256_shuffle_epi32(low, 0xF5), high, 0xAA);
-}
+IG_INLINE ig_v ig_upper(ig_v low, ig_v high) { return _mm256_blend_epi32(_mm256_shuffle_epi32(low, 0xF5), high, 0xAA); }
 IG_INLINE ig_v ig_requantize_fast(ig_v acc, struct ig_factor_fast f)
 {
     const ig_v low = _mm256_mul_epi32(acc, f.even);
@@ -267,10 +265,7 @@ IG_INLINE void ig_store_bytes2(uint8_t *p, ig_v v, ptrdiff_t step, int32_t n)
 }
 
 IG_INLINE ig_v ig_front2(ig_v v) { return _mm256_permute4x64_epi64(v, 8); }
-IG_INLINE ig_v ig_front1(ig_v v)
-{
-    return _mm256_permutevar8x32_epi32(v, _mm256_set_epi32(0, 0, 0, 0, 0, 0, 4, 0));
-}
+IG_INLINE ig_v ig_front1(ig_v v) { return _mm256_permutevar8x32_epi32(v, _mm256_set_epi32(0, 0, 0, 0, 0, 0, 4, 0)); }
 #define IG_STORE_4(pack, p, a, b, c, d, k, n) ig_store_bytes(p, pack(a, b, c, d, k), n)
 #define IG_STORE_2(pack, p, a, b, k, n) ig_store_bytes(p, ig_front2(pack(a, b, a, b, k)), (n) < 16 ? (n) : 16)
 #define IG_STORE_1(pack, p, a, k, n) ig_store_bytes(p, ig_front1(pack(a, a, a, a, k)), (n) < 8 ? (n) : 8)

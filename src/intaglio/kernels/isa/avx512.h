@@ -32,14 +32,14 @@ IG_INLINE ig_v ig_multiply(ig_v a, ig_v b) { return _mm512_mullo_epi32(a, b); }
 IG_INLINE ig_v ig_sub_product(ig_v a, ig_v b, ig_v c) { return _mm512_sub_epi32(a, _mm512_mullo_epi32(b, c)); }
 
 /* Columns of bytes to lanes of four neighbours: lane 4 L + e of vector b holds the bytes 16 L + 4 b + e of x0 to x3. */
-#define IG_TRANSPOSE(x0, x1, x2, x3, z0, z1, z2, z3)                                                  \
-    do {                                                                                              \
-        const ig_v low01 = _mm512_unpacklo_epi8(x0, x1), high01 = _mm512_unpackhi_epi8(x0, x1);       \
-        const ig_v low23 = _mm512_unpacklo_epi8(x2, x3), high23 = _mm512_unpackhi_epi8(x2, x3);       \
-        z0 = _mm512_unpacklo_epi16(low01, low23);                                                     \
-        z1 = _mm512_unpackhi_epi16(low01, low23);                                                     \
-        z2 = _mm512_unpacklo_epi16(high01, high23);                                                   \
-        z3 = _mm512_unpackhi_epi16(high01, high23);                                                   \
+#define IG_TRANSPOSE(x0, x1, x2, x3, z0, z1, z2, z3)                                            \
+    do {                                                                                        \
+        const ig_v low01 = _mm512_unpacklo_epi8(x0, x1), high01 = _mm512_unpackhi_epi8(x0, x1); \
+        const ig_v low23 = _mm512_unpacklo_epi8(x2, x3), high23 = _mm512_unpackhi_epi8(x2, x3); \
+        z0 = _mm512_unpacklo_epi16(low01, low23);                                               \
+        z1 = _mm512_unpackhi_epi16(low01, low23);                                               \
+        z2 = _mm512_unpacklo_epi16(high01, high23);                                             \
+        z3 = _mm512_unpackhi_epi16(high01, high23);                                             \
     } while (0)
 
 /* Four bytes in every lane: at p, and at p + r step. Row r of a tile is reached with few registers, which gcc does not
@@ -60,10 +60,10 @@ IG_INLINE struct ig_steps ig_steps(ptrdiff_t step)
 {
     return (struct ig_steps){step, 3 * step, 5 * step, 7 * step, 9 * step, 11 * step, 13 * step};
 }
-#define IG_AT_(v, p, multiple, scale) \
-    __asm__("vpbroadcastd (%1, %2, " #scale "), %0"                                \
-            : "=v"(v)                                                              \
-            : "r"(p), "r"(multiple), "m"(*(const uint8_t(*)[1 << 24])(p)))
+#define IG_AT_(v, p, multiple, scale)               \
+    __asm__("vpbroadcastd (%1, %2, " #scale "), %0" \
+            : "=v"(v)                               \
+            : "r"(p), "r"(multiple), "m"(*(const uint8_t (*)[1 << 24])(p)))
 IG_INLINE ig_v ig_broadcast_row(const uint8_t *p, struct ig_steps k, int r)
 {
     ig_v v;
@@ -97,8 +97,8 @@ IG_INLINE ig_v ig_flip(ig_v v) { return _mm512_xor_si512(v, _mm512_set1_epi8(-12
 /* Even and odd bytes as 16-bit numbers: no product of theirs saturates, and two of them fit 32 bits. */
 IG_INLINE ig_v ig_dot(ig_v acc, ig_v x, ig_v w)
 {
-    const ig_v even = _mm512_madd_epi16(_mm512_and_si512(x, _mm512_set1_epi16(255)),
-                                        _mm512_srai_epi16(_mm512_slli_epi16(w, 8), 8));
+    const ig_v even =
+        _mm512_madd_epi16(_mm512_and_si512(x, _mm512_set1_epi16(255)), _mm512_srai_epi16(_mm512_slli_epi16(w, 8), 8));
     const ig_v odd = _mm512_madd_epi16(_mm512_srli_epi16(x, 8), _mm512_srai_epi16(w, 8));
     return _mm512_add_epi32(acc, _mm512_add_epi32(even, odd));
 }
@@ -116,10 +116,10 @@ IG_INLINE ig_v ig_dot(ig_v acc, ig_v x, ig_v w)
  * holds the numbers 8 L + 4 b + e of x0 and x1. What w holds beside them is in the same order, see `Vector.planar`.
  */
 #define ig_broadcast_pair_row ig_broadcast_row
-#define IG_PAIRS(x0, x1, z0, z1)              \
-    do {                                      \
-        z0 = _mm512_unpacklo_epi16(x0, x1);   \
-        z1 = _mm512_unpackhi_epi16(x0, x1);   \
+#define IG_PAIRS(x0, x1, z0, z1)            \
+    do {                                    \
+        z0 = _mm512_unpacklo_epi16(x0, x1); \
+        z1 = _mm512_unpackhi_epi16(x0, x1); \
     } while (0)
 /* 16-bit numbers in the upper halves of lanes, zeros below them, in the order of IG_PAIRS. */
 #define IG_RAISE(x, z0, z1) IG_PAIRS(ig_splat(0), x, z0, z1)
@@ -127,7 +127,8 @@ IG_INLINE ig_v ig_dot(ig_v acc, ig_v x, ig_v w)
 /* Requantization in five forms; a form's record holds that many vectors a vector of channels, zero point included.
  *
  * fast: half_up for shifts of 2 and more; multipliers, those of the odd lanes moved down, an addend, and shift - 1:
- *     z_y + ((acc m + 2^(30 + shift)) >> (31 + shift)) = ((acc m >> 32) + 2^(shift - 2) + z_y 2^(shift - 1)) >> (shift - 1)
+ *     z_y + ((acc m + 2^(30 + shift)) >> (31 + shift))
+ *         = ((acc m >> 32) + 2^(shift - 2) + z_y 2^(shift - 1)) >> (shift - 1)
  */
 #define IG_FACTORS_fast 4
 struct ig_factor_fast {
@@ -160,8 +161,8 @@ IG_INLINE ig_v ig_requantize_left(ig_v acc, struct ig_factor_left f)
     return ig_requantize_fast(_mm512_sllv_epi32(acc, f.left), f.fast);
 }
 
-/* half_up: any shift; the same two multipliers, then addend 2^(30 + shift) and shift 31 + shift of even and odd lanes in
- * 64 bits each, and the zero point. What leaves 24 bits is clamped later anyway.
+/* half_up: any shift; the same two multipliers, then addend 2^(30 + shift) and shift 31 + shift of even and odd lanes
+ * in 64 bits each, and the zero point. What leaves 24 bits is clamped later anyway.
  */
 #define IG_FACTORS_half_up 7
 struct ig_factor_half_up {
@@ -257,7 +258,8 @@ IG_INLINE struct ig_table ig_table(const uint8_t *p)
 IG_INLINE ig_v ig_look_up(const struct ig_table *t, ig_v v)
 {
     const ig_v at = _mm512_and_si512(v, _mm512_set1_epi8(15));
-    const __mmask64 bit4 = _mm512_movepi8_mask(_mm512_slli_epi16(v, 3)), bit5 = _mm512_movepi8_mask(_mm512_slli_epi16(v, 2)),
+    const __mmask64 bit4 = _mm512_movepi8_mask(_mm512_slli_epi16(v, 3)),
+                    bit5 = _mm512_movepi8_mask(_mm512_slli_epi16(v, 2)),
                     bit6 = _mm512_movepi8_mask(_mm512_slli_epi16(v, 1)), bit7 = _mm512_movepi8_mask(v);
     ig_v found[8];
     for (int i = 0; i < 8; i++)
@@ -335,10 +337,7 @@ IG_INLINE void ig_store_bytes4(uint8_t *p, ig_v v, ptrdiff_t step, int32_t n)
 }
 
 /* Bytes of a group of two vectors, or of one, to the front. */
-IG_INLINE ig_v ig_front2(ig_v v)
-{
-    return _mm512_permutexvar_epi64(_mm512_set_epi64(0, 0, 0, 0, 6, 4, 2, 0), v);
-}
+IG_INLINE ig_v ig_front2(ig_v v) { return _mm512_permutexvar_epi64(_mm512_set_epi64(0, 0, 0, 0, 6, 4, 2, 0), v); }
 IG_INLINE ig_v ig_front1(ig_v v)
 {
     return _mm512_permutexvar_epi32(_mm512_set_epi32(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 8, 4, 0), v);

@@ -8,9 +8,9 @@
 #include <stdint.h>
 
 enum {
-    IG_CPU_AVX2 = 1,       /* with BMI2 */
+    IG_CPU_AVX2 = 1, /* with BMI2 */
     IG_CPU_AVXVNNI = 2,
-    IG_CPU_AVX512 = 4,     /* F, BW, DQ and VL */
+    IG_CPU_AVX512 = 4, /* F, BW, DQ and VL */
     IG_CPU_AVX512VNNI = 8
 };
 

@@ -25,7 +25,7 @@ IG_INLINE ig_v ig_plus(ig_v a, ig_v b) { return vaddq_s32(a, b); }
 IG_INLINE ig_v ig_subtract(ig_v a, ig_v b) { return vsubq_s32(a, b); }
 IG_INLINE ig_v ig_multiply(ig_v a, ig_v b) { return vmulq_s32(a, b); }
 #define ig_shift_left(v, bits) vshlq_n_s32(v, bits)
-#define ig_shift_right(v, bits) vshrq_n_s32(v, bits)
+#define ig_shift_right(v, bits) vshlq_s32(v, vdupq_n_s32(-(bits))) /* also by 0 */
 IG_INLINE ig_v ig_sub_product(ig_v a, ig_v b, ig_v c) { return vmlsq_s32(a, b, c); }
 IG_INLINE ig_v ig_flip(ig_v v) { return vreinterpretq_s32_u8(veorq_u8(vreinterpretq_u8_s32(v), vdupq_n_u8(128))); }
 
@@ -43,14 +43,14 @@ IG_INLINE ig_v ig_broadcast_row(const uint8_t *p, struct ig_steps k, int r) { re
 
 #define IG_ZIP_(half, width, a, b) \
     vreinterpretq_s32_u##width(vzip##half##q_u##width(vreinterpretq_u##width##_s32(a), vreinterpretq_u##width##_s32(b)))
-#define IG_TRANSPOSE(x0, x1, x2, x3, z0, z1, z2, z3)                                       \
-    do {                                                                                   \
-        const ig_v low01 = IG_ZIP_(1, 8, x0, x1), high01 = IG_ZIP_(2, 8, x0, x1);          \
-        const ig_v low23 = IG_ZIP_(1, 8, x2, x3), high23 = IG_ZIP_(2, 8, x2, x3);          \
-        z0 = IG_ZIP_(1, 16, low01, low23);                                                 \
-        z1 = IG_ZIP_(2, 16, low01, low23);                                                 \
-        z2 = IG_ZIP_(1, 16, high01, high23);                                               \
-        z3 = IG_ZIP_(2, 16, high01, high23);                                               \
+#define IG_TRANSPOSE(x0, x1, x2, x3, z0, z1, z2, z3)                              \
+    do {                                                                          \
+        const ig_v low01 = IG_ZIP_(1, 8, x0, x1), high01 = IG_ZIP_(2, 8, x0, x1); \
+        const ig_v low23 = IG_ZIP_(1, 8, x2, x3), high23 = IG_ZIP_(2, 8, x2, x3); \
+        z0 = IG_ZIP_(1, 16, low01, low23);                                        \
+        z1 = IG_ZIP_(2, 16, low01, low23);                                        \
+        z2 = IG_ZIP_(1, 16, high01, high23);                                      \
+        z3 = IG_ZIP_(2, 16, high01, high23);                                      \
     } while (0)
 
 IG_INLINE ig_v ig_dot(ig_v acc, ig_v x, ig_v w)
@@ -81,15 +81,15 @@ IG_INLINE ig_v ig_broadcast_pair_row(const uint8_t *p, struct ig_steps k, int r)
     memcpy(x, p + r * k.one, 4);
     return vreinterpretq_s32_s16(vcombine_s16(vdup_n_s16(x[0]), vdup_n_s16(x[1])));
 }
-#define IG_PAIRS(x0, x1, z0, z1)                                                                            \
-    do {                                                                                                    \
-        z0 = vreinterpretq_s32_s64(vzip1q_s64(vreinterpretq_s64_s32(x0), vreinterpretq_s64_s32(x1)));        \
-        z1 = vreinterpretq_s32_s64(vzip2q_s64(vreinterpretq_s64_s32(x0), vreinterpretq_s64_s32(x1)));        \
+#define IG_PAIRS(x0, x1, z0, z1)                                                                      \
+    do {                                                                                              \
+        z0 = vreinterpretq_s32_s64(vzip1q_s64(vreinterpretq_s64_s32(x0), vreinterpretq_s64_s32(x1))); \
+        z1 = vreinterpretq_s32_s64(vzip2q_s64(vreinterpretq_s64_s32(x0), vreinterpretq_s64_s32(x1))); \
     } while (0)
-#define IG_RAISE(x, z0, z1)                                         \
-    do {                                                            \
+#define IG_RAISE(x, z0, z1)                                           \
+    do {                                                              \
         z0 = vshll_n_s16(vget_low_s16(vreinterpretq_s16_s32(x)), 16); \
-        z1 = vshll_high_n_s16(vreinterpretq_s16_s32(x), 16);        \
+        z1 = vshll_high_n_s16(vreinterpretq_s16_s32(x), 16);          \
     } while (0)
 
 #define IG_FACTORS_fast 4

@@ -9,8 +9,11 @@
 
 /* The form of requantization that IG_FORM_ names; see the instruction sets' headers. */
 #define IG_FACTORS IG_CAT(IG_FACTORS_, IG_FORM_)
-#define IG_LOAD_FACTOR(f) const struct IG_CAT(ig_factor_, IG_FORM_) factor = IG_CAT(ig_load_factor_, IG_FORM_)(f)
-#define IG_REQUANTIZE(acc) IG_CAT(ig_requantize_, IG_FORM_)(acc, factor)
+#define IG_FACTOR struct IG_CAT(ig_factor_, IG_FORM_)
+#define IG_LOAD_FACTOR_AT(f) IG_CAT(ig_load_factor_, IG_FORM_)(f)
+#define IG_SCALE_BY(acc, factor) IG_CAT(ig_requantize_, IG_FORM_)(acc, factor)
+#define IG_LOAD_FACTOR(f) const IG_FACTOR factor = IG_LOAD_FACTOR_AT(f)
+#define IG_REQUANTIZE(acc) IG_SCALE_BY(acc, factor)
 
 #define IG_REPEAT_0(M, a)
 #define IG_REPEAT_1(M, a) M(0, a)

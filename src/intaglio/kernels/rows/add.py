@@ -15,19 +15,14 @@ from intaglio.program.operators.add import Add
 
 
 def serves_add(op: Add, inputs: Sequence[Tensor], y: Tensor) -> bool:
-    """Whether the vector kernels compute this sum.
-
-    Equal shapes and the rule `half_up`; 8-bit codes, or signed ones of 16 bits around 0.
-    """
+    """Equal shapes, a form of requantization; 8-bit codes, or signed ones of 16 bits around 0."""
     a, b = inputs
     small = op.left_shift == 20 and max(t.type.bits for t in (a, b, y)) <= 8
     long = op.left_shift == 15 and all(t.type.bits > 8 and t.type.signed for t in (a, b, y))
     return (
         a.shape == b.shape == y.shape
         and (small or (long and op.a_zero_point == op.b_zero_point == 0))
-        and op.requantize.rule is Rule.HALF_UP
-        and _fast(op.requantize, op.y_zero_point)
-        and all(_fast(_further(f, op.left_shift), 0) for f in (op.a_requantize, op.b_requantize))
+        and _form(op) is not None
     )
 
 
@@ -49,12 +44,14 @@ def add_stage(op: Add, inputs: Sequence[Tensor], y: Tensor, vector: Vector, to: 
     width *= y.type.dtype.itemsize
     subtract = (2 if swap else 1) if op.b_sign < 0 else 0
     halves = [int(_is_half(f)) for f in (a_factor, b_factor)]
-    name = f"ig_add_{a.short}{halves[0]}_{b.short}{halves[1]}_{y.short}_{subtract}__{vector.isa}"
+    form = _form(op)
+    assert form is not None
+    name = f"ig_add_{a.short}{halves[0]}_{b.short}{halves[1]}_{y.short}_{subtract}_{form}__{vector.isa}"
     lane = np.zeros((1, vector.lanes), np.int64)
     fields = {
-        "a_factors": _one(_further(a_factor, op.left_shift), 0).records("fast", lane).reshape(-1),
-        "b_factors": _one(_further(b_factor, op.left_shift), 0).records("fast", lane).reshape(-1),
-        "factors": _one(op.requantize, op.y_zero_point).records("fast", lane).reshape(-1),
+        "a_factors": _one(_further(a_factor, op), 0).records(form, lane).reshape(-1),
+        "b_factors": _one(_further(b_factor, op), 0).records(form, lane).reshape(-1),
+        "factors": _one(op.requantize, op.y_zero_point).records(form, lane).reshape(-1),
         "a_zero_point": a_zero + 128 * a.type.signed,
         "b_zero_point": b_zero + 128 * b.type.signed,
         "x_row": width,
@@ -65,6 +62,8 @@ def add_stage(op: Add, inputs: Sequence[Tensor], y: Tensor, vector: Vector, to: 
     }
     defines = {
         "IG_NAME": name,
+        "IG_FORM_": form,
+        "IG_LEFT_": op.left_shift + _more(op),
         "IG_A_HALF_": halves[0],
         "IG_B_HALF_": halves[1],
         "IG_FLIP_A_": int(a.type.signed),
@@ -97,19 +96,27 @@ def rows_of(y: Tensor) -> tuple[int, int]:
     return 1, y.size
 
 
+def _more(op: Add) -> int:
+    """Bits that operands are shifted to the left further than the operator says, so that the form `fast` applies."""
+    return {20: 2, 15: 1}[op.left_shift] if op.requantize.rule is Rule.HALF_UP else 0
+
+
 def _is_half(factor: Requantize) -> bool:
-    return bool(factor.multiplier.item() == 1 << 30 and factor.shift.item() == 0)
+    return float(factor.real) == 0.5
 
 
-def _further(factor: Requantize, left_shift: int) -> Requantize:
-    """For operands that are shifted to the left further than the operator says; a half is a shift, and not used."""
-    more = 2 if left_shift == 20 or _is_half(factor) else 1
+def _further(factor: Requantize, op: Add) -> Requantize:
+    """The factor of an operand that is shifted further; that of a half is not used, but must have a record."""
+    more = 2 if _is_half(factor) else _more(op)
     return Requantize(factor.multiplier, (factor.shift + more).astype(np.int32), factor.rule, factor.wide)
+
+
+def _form(op: Add) -> str | None:
+    """The form of requantization that serves all three factors."""
+    sides = [_one(_further(f, op), 0) for f in (op.a_requantize, op.b_requantize)]
+    found = {f.form(("fast", "tflite", "shift")) for f in (*sides, _one(op.requantize, op.y_zero_point))}
+    return found.pop() if len(found) == 1 else None
 
 
 def _one(factor: Requantize, zero_point: int) -> Factors:
     return Factors.plain(factor, zero_point, np.zeros(1, np.int64))
-
-
-def _fast(factor: Requantize, zero_point: int) -> bool:
-    return _one(factor, zero_point).form(("fast",)) is not None

@@ -1,29 +1,36 @@
 /* Elementwise sum of two tensors of 16-bit codes around 0, row by row; see add_rows.h.
  *
- * The common scale is taken 16 bits up instead of the 15 of its definition, and the shift one further.
+ * Under the rule half_up the common scale is taken 16 bits up instead of 15, and the shift one further.
  *
- * Macros: IG_NAME, IG_A_HALF_, IG_B_HALF_ (1: the operand's factor is one half exactly, so that a shift suffices),
- * IG_SUBTRACT_ (0: a + b, 1: a - b, 2: b - a).
+ * Macros: IG_NAME, IG_FORM_ (of requantization), IG_LEFT_ (15 or 16), IG_A_HALF_, IG_B_HALF_ (1: the operand's factor
+ * is one half exactly, so that a shift suffices), IG_SUBTRACT_ (0: a + b, 1: a - b, 2: b - a).
  */
 #include "rows/add_struct.h"
 
-#define IG_TERM_(v, half, factor) v = half ? ig_shift_right(v, 2) : ig_requantize_fast(v, factor);
-#define IG_SUM_(n)                                                                                         \
-    {                                                                                                      \
-        IG_TERM_(a##n, IG_A_HALF_, a_factor)                                                               \
-        IG_TERM_(b##n, IG_B_HALF_, b_factor)                                                               \
-        const ig_v sum = IG_SUBTRACT_ == 2   ? ig_subtract(b##n, a##n)                                     \
-                         : IG_SUBTRACT_ == 1 ? ig_subtract(a##n, b##n)                                     \
-                                             : ig_plus(a##n, b##n);                                        \
-        y##n = ig_requantize_fast(sum, factor);                                                            \
+#define IG_TERM_(v, half, factor)                    \
+    v = ig_shift_right(v, half ? 2 : 16 - IG_LEFT_); \
+    if (!half)                                       \
+        v = IG_SCALE_BY(v, factor);
+#define IG_SUM_(n)                                           \
+    {                                                        \
+        IG_TERM_(a##n, IG_A_HALF_, a_factor)                 \
+        IG_TERM_(b##n, IG_B_HALF_, b_factor)                 \
+        y##n = IG_SCALE_BY(IG_COMBINE_(a##n, b##n), factor); \
     }
+#if IG_SUBTRACT_ == 2
+#define IG_COMBINE_(s, t) ig_subtract(t, s)
+#elif IG_SUBTRACT_ == 1
+#define IG_COMBINE_(s, t) ig_subtract(s, t)
+#else
+#define IG_COMBINE_(s, t) ig_plus(s, t)
+#endif
 
 static void IG_NAME(const void *params, const uint8_t *x, const uint8_t *skip, uint8_t *y, int32_t row0, int32_t row1,
                     int32_t part0, int32_t part1)
 {
     const struct ig_add_rows *p = params;
-    const struct ig_factor_fast a_factor = ig_load_factor_fast(p->a_factors), b_factor = ig_load_factor_fast(p->b_factors),
-                                factor = ig_load_factor_fast(p->factors);
+    const IG_FACTOR a_factor = IG_LOAD_FACTOR_AT(p->a_factors), b_factor = IG_LOAD_FACTOR_AT(p->b_factors),
+                    factor = IG_LOAD_FACTOR_AT(p->factors);
     (void)part0, (void)part1, (void)a_factor, (void)b_factor;
     for (int32_t i = row0; i < row1; i++) {
         const uint8_t *from = x + (ptrdiff_t)i * p->x_row, *other = skip + (ptrdiff_t)i * p->y_row;
@@ -43,3 +50,4 @@ static void IG_NAME(const void *params, const uint8_t *x, const uint8_t *skip, u
 
 #undef IG_TERM_
 #undef IG_SUM_
+#undef IG_COMBINE_

@@ -1,32 +1,40 @@
-/* Elementwise sum of two tensors of codes, row by row.
+/* Elementwise sum of two tensors of 8-bit codes, row by row.
  *
- * The common scale is taken 22 bits up instead of the 20 of its definition, and the shift two further, which is the same
- * number:  ((x << 20) m + 2^(30 + s)) >> (31 + s)  =  ((x << 22) m + 2^(32 + s)) >> (33 + s),   |x| <= 255.
+ * Under the rule half_up the common scale is taken 22 bits up instead of the 20 of its definition, and the shift two
+ * further, which is the same number:
+ *     ((x << 20) m + 2^(30 + s)) >> (31 + s)  =  ((x << 22) m + 2^(32 + s)) >> (33 + s),   |x| <= 255.
  *
- * Macros: IG_NAME, IG_A_HALF_, IG_B_HALF_ (1: the operand's factor is one half exactly, so that a shift suffices),
- * IG_FLIP_A_, IG_FLIP_B_ (signed operands), IG_SUBTRACT_ (0: a + b, 1: a - b,
- * 2: b - a), IG_PACK.
+ * Macros: IG_NAME, IG_FORM_ (of requantization), IG_LEFT_ (20 or 22), IG_A_HALF_, IG_B_HALF_ (1: the operand's factor
+ * is one half exactly, so that a shift suffices), IG_FLIP_A_, IG_FLIP_B_ (signed operands), IG_SUBTRACT_ (0: a + b, 1:
+ * a - b, 2: b - a), IG_PACK.
  */
 #include "rows/add_struct.h"
 
-#define IG_TERM_(name, v, half, zero, factor)                                                     \
-    ig_v name = ig_shift_left(ig_subtract(v, zero), half ? 19 : 22);                              \
-    if (!half)                                                                                    \
-        name = ig_requantize_fast(name, factor);
-#define IG_SUM_(n)                                                                                \
-    {                                                                                             \
-        IG_TERM_(s, a##n, IG_A_HALF_, a_zero, a_factor)                                           \
-        IG_TERM_(t, b##n, IG_B_HALF_, b_zero, b_factor)                                           \
-        y##n = ig_requantize_fast(IG_SUBTRACT_ == 2 ? ig_subtract(t, s) : IG_SUBTRACT_ == 1 ? ig_subtract(s, t) : ig_plus(s, t), factor);           \
+#define IG_TERM_(name, v, half, zero, factor)                              \
+    ig_v name = ig_shift_left(ig_subtract(v, zero), half ? 19 : IG_LEFT_); \
+    if (!half)                                                             \
+        name = IG_SCALE_BY(name, factor);
+#define IG_SUM_(n)                                      \
+    {                                                   \
+        IG_TERM_(s, a##n, IG_A_HALF_, a_zero, a_factor) \
+        IG_TERM_(t, b##n, IG_B_HALF_, b_zero, b_factor) \
+        y##n = IG_SCALE_BY(IG_COMBINE_(s, t), factor);  \
     }
+#if IG_SUBTRACT_ == 2
+#define IG_COMBINE_(s, t) ig_subtract(t, s)
+#elif IG_SUBTRACT_ == 1
+#define IG_COMBINE_(s, t) ig_subtract(s, t)
+#else
+#define IG_COMBINE_(s, t) ig_plus(s, t)
+#endif
 
 static void IG_NAME(const void *params, const uint8_t *x, const uint8_t *skip, uint8_t *y, int32_t row0, int32_t row1,
                     int32_t part0, int32_t part1)
 {
     const struct ig_add_rows *p = params;
     const struct ig_bounds bounds = ig_bounds(p->low, p->high);
-    const struct ig_factor_fast a_factor = ig_load_factor_fast(p->a_factors), b_factor = ig_load_factor_fast(p->b_factors),
-                           factor = ig_load_factor_fast(p->factors);
+    const IG_FACTOR a_factor = IG_LOAD_FACTOR_AT(p->a_factors), b_factor = IG_LOAD_FACTOR_AT(p->b_factors),
+                    factor = IG_LOAD_FACTOR_AT(p->factors);
     const ig_v a_zero = ig_splat(p->a_zero_point), b_zero = ig_splat(p->b_zero_point), zero = ig_splat(0);
     (void)part0, (void)part1, (void)a_factor, (void)b_factor;
     for (int32_t i = row0; i < row1; i++) {
@@ -53,3 +61,4 @@ static void IG_NAME(const void *params, const uint8_t *x, const uint8_t *skip, u
 
 #undef IG_TERM_
 #undef IG_SUM_
+#undef IG_COMBINE_

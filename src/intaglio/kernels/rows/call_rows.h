@@ -1,5 +1,5 @@
-/* A kernel whose units are output rows, as a stage of a pipeline. It checks the image's edges itself, so its strips have
- * no borders. Macros: IG_NAME, IG_KERNEL (the function), IG_PARAMS (its struct), IG_X, IG_Y (element types).
+/* A kernel whose units are output rows, as a stage of a pipeline. It checks the image's edges itself, so its strips
+ * have no borders. Macros: IG_NAME, IG_KERNEL (the function), IG_PARAMS (its struct), IG_X, IG_Y (element types).
  */
 #include "rows/rows.h"
 

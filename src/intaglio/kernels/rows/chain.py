@@ -12,7 +12,8 @@ from intaglio.kernels.rows.gemm import gemm_stage, serves
 from intaglio.kernels.rows.lut import Unary, lut_stage, serves_lut
 from intaglio.kernels.rows.max_pool import max_pool_stage, serves_max_pool
 from intaglio.kernels.rows.mul import mul_stage, serves_mul
-from intaglio.kernels.rows.stage import Layout, Stage, copy_stage, rows_call, strip_rows
+from intaglio.kernels.rows.products import widens
+from intaglio.kernels.rows.stage import Layout, Stage, copy_stage, rows_call, strip_rows, widen_stage
 from intaglio.kernels.rows.vector import Vector
 from intaglio.program.operator import Operator
 from intaglio.program.operators.add import Add
@@ -76,6 +77,14 @@ def _depthwise(link: Link) -> bool:
     return isinstance(link.operator, Conv2d) and is_depthwise(link.operator, link.inputs[0])
 
 
+def _widened(link: Link, vector: Vector) -> Conv2d | None:
+    """The convolution, where its inputs are widened first."""
+    op = link.operator
+    if isinstance(op, Conv2d) and not _depthwise(link) and widens(op, link.inputs[0], link.output, vector):
+        return op
+    return None
+
+
 def _serves(link: Link, vector: Vector) -> bool:
     if isinstance(link.operator, Conv2d):
         check = serves_depthwise if _depthwise(link) else serves
@@ -101,10 +110,16 @@ def chain_call(links: Sequence[Link], vector: Vector) -> Call | None:
     stages: list[Stage] = []
     for i in range(len(links) - 1, -1, -1):
         stage = _stage(links[i], vector, to)
-        if i > 0:
+        widened = _widened(links[i], vector)
+        if i > 0 or widened:
             stage = replace(stage, source=replace(stage.source, strip=True))
-        to = stage.source
         stages.insert(0, stage)
+        if widened:
+            stage = widen_stage(widened, links[i].inputs[0], stage.source)
+            if i > 0:
+                stage = replace(stage, source=replace(stage.source, strip=True))
+            stages.insert(0, stage)
+        to = stage.source
     x = links[0].inputs[links[0].main]
     if stages[0].source.strip:
         stages.insert(0, copy_stage(x.shape[1], x.shape[2] * x.shape[3] * x.type.dtype.itemsize, stages[0].source))

@@ -34,10 +34,10 @@ struct ig_group {
 
 struct ig_depthwise {
     const struct ig_group *groups;
-    int32_t row_step;       /* bytes from one row of the window to the next */
-    int32_t width;          /* output columns */
-    int32_t x_row, x_step;  /* bytes from one output row, position, to the next in x */
-    int32_t y_row, y_step;  /* and in y */
+    int32_t row_step;      /* bytes from one row of the window to the next */
+    int32_t width;         /* output columns */
+    int32_t x_row, x_step; /* bytes from one output row, position, to the next in x */
+    int32_t y_row, y_step; /* and in y */
     int32_t low, high;
 };
 

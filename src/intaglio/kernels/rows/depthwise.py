@@ -35,7 +35,7 @@ def depthwise_stage(op: Conv2d, x: Tensor, y: Tensor, vector: Vector, to: Layout
     flip = x.type.signed == vector.unsigned
     moved = (128 if vector.unsigned else -128) if flip else 0
     centred = op.centred().reshape(channels, kh, kw)
-    weight = _terms(centred)
+    weight = signed_bytes(centred)
     terms = len(weight)
     sums = centred.reshape(channels, -1).sum(axis=1, dtype=np.int64)
     bias = (op.bias - (op.x_zero_point + moved) * sums).astype(np.int64).astype(np.uint32).view(np.int32)
@@ -137,7 +137,7 @@ def _positions(kw: int, stride: int, width: int) -> int:
     return max(1, min(2, width, 4 * -(-kw // 4) - kw + 1))
 
 
-def _terms(weight: Ints) -> Ints:
+def signed_bytes(weight: Ints) -> Ints:
     """Integers as sums of as few signed bytes as suffice, int8, (terms, ...): weights without their zero points."""
     count = next(n for n in (1, 2, 3) if -128 * n <= weight.min() and weight.max() <= 127 * n)
     return np.stack([(weight + k) // count for k in range(count)]).astype(np.int8)

@@ -9,19 +9,19 @@
 #define IG_READ_(at) ig_load_bytes(at, 2 * count)
 #endif
 #define IG_START_(j, _) ig_v a##j##_0 = bias0, a##j##_1 = bias1;
-#define IG_MULTIPLY_(j, _)                                                                               \
-    {                                                                                                    \
-        const ig_v x0 = IG_READ_(x + j * step + taps[k]), x1 = IG_READ_(x + j * step + taps[k + 1]);     \
-        ig_v z0, z1;                                                                                     \
-        IG_PAIRS(x0, x1, z0, z1);                                                                        \
-        IG_DOT16(a##j##_0, z0, w0);                                                                      \
-        IG_DOT16(a##j##_1, z1, w1);                                                                      \
+#define IG_MULTIPLY_(j, _)                                                                           \
+    {                                                                                                \
+        const ig_v x0 = IG_READ_(x + j * step + taps[k]), x1 = IG_READ_(x + j * step + taps[k + 1]); \
+        ig_v z0, z1;                                                                                 \
+        IG_PAIRS(x0, x1, z0, z1);                                                                    \
+        IG_DOT16(a##j##_0, z0, w0);                                                                  \
+        IG_DOT16(a##j##_1, z1, w1);                                                                  \
     }
 #define IG_SCALE_(j, b) a##j##_##b = IG_REQUANTIZE(a##j##_##b);
-#define IG_FINISH_(b, _)                                         \
-    {                                                            \
-        IG_LOAD_FACTOR(g->factors + b * IG_FACTORS * IG_LANES);  \
-        IG_REPEAT(IG_POSITIONS_, IG_SCALE_, b)                   \
+#define IG_FINISH_(b, _)                                        \
+    {                                                           \
+        IG_LOAD_FACTOR(g->factors + b * IG_FACTORS * IG_LANES); \
+        IG_REPEAT(IG_POSITIONS_, IG_SCALE_, b)                  \
     }
 #if IG_LONG_
 #define IG_STORE_(j, _) ig_store_bytes(y + j * p->y_step, ig_pack_s16(a##j##_0, a##j##_1, p->low, p->high), 2 * count);
@@ -29,8 +29,7 @@
 #define IG_STORE_(j, _) IG_STORE_2(IG_PACK, y + j * p->y_step, a##j##_0, a##j##_1, bounds, count);
 #endif
 
-static void IG_NAME(const struct ig_depthwise *p, const struct ig_group *g, const uint8_t *x, uint8_t *y,
-                    int32_t n)
+static void IG_NAME(const struct ig_depthwise *p, const struct ig_group *g, const uint8_t *x, uint8_t *y, int32_t n)
 {
     const ptrdiff_t step = p->x_step;
     const int32_t *const taps = g->columns;

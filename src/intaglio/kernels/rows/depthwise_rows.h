@@ -2,7 +2,7 @@
 #include "rows/depthwise.h"
 
 static IG_UNUSED void ig_depthwise_rows(const void *params, const uint8_t *x, const uint8_t *skip, uint8_t *y,
-                              int32_t row0, int32_t row1, int32_t part0, int32_t part1)
+                                        int32_t row0, int32_t row1, int32_t part0, int32_t part1)
 {
     const struct ig_depthwise *p = params;
     (void)skip;

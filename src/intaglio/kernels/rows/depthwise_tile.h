@@ -19,9 +19,8 @@
 #else
 #define IG_COLUMN_(i) IG_READ_(i)
 #endif
-#define IG_START_(j, r) \
-    ig_v a##r##j##_0 = bias0, a##r##j##_1 = bias1, a##r##j##_2 = bias2, a##r##j##_3 = bias3;
-#define IG_TERM_(j, r, term)                                                              \
+#define IG_START_(j, r) ig_v a##r##j##_0 = bias0, a##r##j##_1 = bias1, a##r##j##_2 = bias2, a##r##j##_3 = bias3;
+#define IG_TERM_(j, r, term)                                                             \
     IG_DOT_MEMORY(a##r##j##_0, z0, w + ((j * IG_TERMS_ + term) * 4 + 0) * IG_LANES * 4); \
     IG_DOT_MEMORY(a##r##j##_1, z1, w + ((j * IG_TERMS_ + term) * 4 + 1) * IG_LANES * 4); \
     IG_DOT_MEMORY(a##r##j##_2, z2, w + ((j * IG_TERMS_ + term) * 4 + 2) * IG_LANES * 4); \
@@ -36,17 +35,17 @@
 #define IG_SCALE0_(j, b) a0##j##_##b = IG_REQUANTIZE(a0##j##_##b);
 #define IG_SCALE1_(j, b) a1##j##_##b = IG_REQUANTIZE(a1##j##_##b);
 #if IG_ROWS_ == 2
-#define IG_FINISH_(b, _)                                         \
-    {                                                            \
+#define IG_FINISH_(b, _)                                        \
+    {                                                           \
         IG_LOAD_FACTOR(g->factors + b * IG_FACTORS * IG_LANES); \
-        IG_REPEAT(IG_POSITIONS_, IG_SCALE0_, b)                  \
-        IG_REPEAT(IG_POSITIONS_, IG_SCALE1_, b)                  \
+        IG_REPEAT(IG_POSITIONS_, IG_SCALE0_, b)                 \
+        IG_REPEAT(IG_POSITIONS_, IG_SCALE1_, b)                 \
     }
 #else
-#define IG_FINISH_(b, _)                                         \
-    {                                                            \
+#define IG_FINISH_(b, _)                                        \
+    {                                                           \
         IG_LOAD_FACTOR(g->factors + b * IG_FACTORS * IG_LANES); \
-        IG_REPEAT(IG_POSITIONS_, IG_SCALE0_, b)                  \
+        IG_REPEAT(IG_POSITIONS_, IG_SCALE0_, b)                 \
     }
 #endif
 #if IG_SPREAD_ == 1 && IG_FULL_
@@ -54,37 +53,37 @@
 #elif IG_SPREAD_ == 1
 #define IG_WRITE_(p, v) ig_store_bytes(p, v, count)
 #elif IG_SPREAD_ == 2
-#define IG_WRITE_(p, v) ig_store_bytes2(p, v, IG_POSITIONS_ * channels, count)
+#define IG_WRITE_(p, v) ig_store_bytes2(p, v, (IG_POSITIONS_) * channels, count)
 #else
-#define IG_WRITE_(p, v) ig_store_bytes4(p, v, IG_POSITIONS_ * channels, count)
+#define IG_WRITE_(p, v) ig_store_bytes4(p, v, (IG_POSITIONS_) * channels, count)
 #endif
-#define IG_STORE_(j, r) \
+#define IG_STORE_(j, r)                                   \
     IG_WRITE_(y + r * (ptrdiff_t)p->y_row + j * channels, \
               IG_PACK(a##r##j##_0, a##r##j##_1, a##r##j##_2, a##r##j##_3, bounds));
 
 /* Columns of input row u, and the taps that its chunk v meets in output row r. */
-#define IG_LOAD_COLUMNS_(u, v)                                                                            \
-    const uint8_t *const s = x + (u) * (ptrdiff_t)p->row_step;                                            \
-    const int32_t *const columns = g->columns + (v) * 4;                                                  \
-    const ig_v x0 = IG_COLUMN_(0), x1 = IG_COLUMN_(1), x2 = IG_COLUMN_(2), x3 = IG_COLUMN_(3);            \
-    ig_v z0, z1, z2, z3;                                                                                  \
+#define IG_LOAD_COLUMNS_(u, v)                                                                 \
+    const uint8_t *const s = x + (u) * (ptrdiff_t)p->row_step;                                 \
+    const int32_t *const columns = g->columns + (v) * 4;                                       \
+    const ig_v x0 = IG_COLUMN_(0), x1 = IG_COLUMN_(1), x2 = IG_COLUMN_(2), x3 = IG_COLUMN_(3); \
+    ig_v z0, z1, z2, z3;                                                                       \
     IG_TRANSPOSE(x0, x1, x2, x3, z0, z1, z2, z3);
-#define IG_TAPS_(u, v) ((const int8_t *)g->weight + ((u) * IG_CHUNKS_ + (v)) * IG_POSITIONS_ * IG_TERMS_ * 16 * IG_LANES)
-#define IG_BOTH_(u, v)                                                   \
-    {                                                                    \
-        IG_LOAD_COLUMNS_(u, v)                                           \
-        if (u < IG_KERNEL_ROWS_) {                                       \
-            const int8_t *const w = IG_TAPS_(u, v);                      \
-            IG_AGAIN(IG_POSITIONS_, IG_MULTIPLY_, 0)                     \
-        }                                                                \
-        if (u >= IG_STRIDE_) {                                           \
-            const int8_t *const w = IG_TAPS_(u - IG_STRIDE_, v);         \
-            IG_AGAIN(IG_POSITIONS_, IG_MULTIPLY_, 1)                     \
-        }                                                                \
+#define IG_TAPS_(u, v) \
+    ((const int8_t *)g->weight + ((u) * IG_CHUNKS_ + (v)) * IG_POSITIONS_ * IG_TERMS_ * 16 * IG_LANES)
+#define IG_BOTH_(u, v)                                           \
+    {                                                            \
+        IG_LOAD_COLUMNS_(u, v)                                   \
+        if (u < IG_KERNEL_ROWS_) {                               \
+            const int8_t *const w = IG_TAPS_(u, v);              \
+            IG_AGAIN(IG_POSITIONS_, IG_MULTIPLY_, 0)             \
+        }                                                        \
+        if (u >= IG_STRIDE_) {                                   \
+            const int8_t *const w = IG_TAPS_(u - IG_STRIDE_, v); \
+            IG_AGAIN(IG_POSITIONS_, IG_MULTIPLY_, 1)             \
+        }                                                        \
     }
 
-static void IG_NAME(const struct ig_depthwise *p, const struct ig_group *g, const uint8_t *x, uint8_t *y,
-                    int32_t n)
+static void IG_NAME(const struct ig_depthwise *p, const struct ig_group *g, const uint8_t *x, uint8_t *y, int32_t n)
 {
     const struct ig_bounds bounds = ig_bounds(p->low, p->high);
     const ptrdiff_t channels = p->y_step;

@@ -8,7 +8,7 @@ import numpy as np
 
 from intaglio.kernels.kernel import Name, Source, Struct, StructArray, Tensor
 from intaglio.kernels.rows.factors import Factors
-from intaglio.kernels.rows.products import Products, serves_products, to_int32
+from intaglio.kernels.rows.products import Products, serves_products, to_int32, widens
 from intaglio.kernels.rows.stage import Layout, Stage
 from intaglio.kernels.rows.vector import Ints, Vector, channel_order, pick
 from intaglio.kernels.rows.wide import wide_panel, wide_segments
@@ -46,7 +46,7 @@ def gemm_stage(op: Conv2d, x: Tensor, y: Tensor, vector: Vector, to: Layout) -> 
     _, height, width, channels = x.shape
     o, kh, kw, each = op.weight.shape
     together = op.dilations[1] == 1 and op.groups == 1
-    products = Products.of(op, x, vector)
+    products = Products.of(op, x, vector, widened=widens(op, x, y, vector))
     run = kw * each if together else each
     depth = -(-run // products.step) * products.step
     bordered = any(op.pads) or depth != run
@@ -93,7 +93,7 @@ def gemm_stage(op: Conv2d, x: Tensor, y: Tensor, vector: Vector, to: Layout) -> 
         taps=(kh - 1) * op.dilations[0] + 1,
         x_height=height,
         source=source,
-        fill=op.x_zero_point,
+        fill=op.x_zero_point + (products.moved if products.item == 2 else 0),
         out_height=out_height,
         weight_bytes=op.weight.size,
     )
@@ -135,7 +135,7 @@ def _panels(
             full = bool((channels >= 0).all())
             clamped = op.low > np.iinfo(y.type.dtype).min or op.high < np.iinfo(y.type.dtype).max
             kind = f"{tile.rows}x{tile.blocks}{'' if full else '_part'}{'_clamped' if clamped else ''}"
-            kind += f"_{x.short}_{y.short}_{form}{'_asymmetric' if asymmetric else ''}"
+            kind += f"_{'s16' if products.item == 2 else x.short}_{y.short}_{form}{'_asymmetric' if asymmetric else ''}"
             name = f"ig_tile_{kind}__{vector.isa}"
             defines = {
                 "IG_NAME": name,

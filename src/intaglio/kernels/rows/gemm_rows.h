@@ -3,8 +3,8 @@
  */
 #include "rows/gemm.h"
 
-static IG_UNUSED void ig_gemm_rows(const void *params, const uint8_t *x, const uint8_t *skip, uint8_t *y,
-                              int32_t row0, int32_t row1, int32_t part0, int32_t part1)
+static IG_UNUSED void ig_gemm_rows(const void *params, const uint8_t *x, const uint8_t *skip, uint8_t *y, int32_t row0,
+                                   int32_t row1, int32_t part0, int32_t part1)
 {
     const struct ig_gemm *p = params;
     (void)skip;

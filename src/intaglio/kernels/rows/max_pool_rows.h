@@ -1,5 +1,5 @@
-/* Max pool over rows; the border holds the lowest code. Macros: IG_NAME, IG_MAX (of bytes), IG_CLAMP (bytes, or of 16-bit numbers),
- * IG_BOUNDS (for that).
+/* Max pool over rows; the border holds the lowest code. Macros: IG_NAME, IG_MAX (of bytes), IG_CLAMP (bytes, or of
+ * 16-bit numbers), IG_BOUNDS (for that).
  */
 #ifndef IG_MAX_POOL_ROWS_H
 #define IG_MAX_POOL_ROWS_H

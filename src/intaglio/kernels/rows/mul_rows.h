@@ -19,12 +19,12 @@ struct ig_mul_rows {
 
 #endif
 
-#define IG_LOAD_(v, at, flip, zero_point)                                                         \
-    {                                                                                             \
-        const ig_v bytes = flip ? ig_flip(ig_load_bytes(at, n)) : ig_load_bytes(at, n);           \
-        IG_TRANSPOSE(bytes, zero, zero, zero, v##0, v##1, v##2, v##3);                            \
-        v##0 = ig_subtract(v##0, zero_point), v##1 = ig_subtract(v##1, zero_point);               \
-        v##2 = ig_subtract(v##2, zero_point), v##3 = ig_subtract(v##3, zero_point);               \
+#define IG_LOAD_(v, at, flip, zero_point)                                               \
+    {                                                                                   \
+        const ig_v bytes = flip ? ig_flip(ig_load_bytes(at, n)) : ig_load_bytes(at, n); \
+        IG_TRANSPOSE(bytes, zero, zero, zero, v##0, v##1, v##2, v##3);                  \
+        v##0 = ig_subtract(v##0, zero_point), v##1 = ig_subtract(v##1, zero_point);     \
+        v##2 = ig_subtract(v##2, zero_point), v##3 = ig_subtract(v##3, zero_point);     \
     }
 #define IG_PRODUCT_(n) const ig_v y##n = IG_REQUANTIZE(ig_multiply(a##n, b##n));
 

@@ -20,8 +20,8 @@ class Products:
         weight: int8 or int16, the shape of the operator's.
         zero_point: int32, (O,): what remains to be taken off the weights; None for nothing.
         sums: int64, (O,): sums of the weights, without their zero points.
-        flip: the inputs' top bits are flipped on the way in, which adds `moved` to each.
-        moved: see there.
+        flip: the inputs' top bits are flipped on the way in.
+        moved: what that, or widening, adds to each input.
         item: bytes of an input.
     """
 
@@ -33,15 +33,16 @@ class Products:
     item: int
 
     @classmethod
-    def of(cls, op: Weighted, x: Tensor, vector: Vector) -> Products:
-        """Those of an operator that `serves_products` accepts.
+    def of(cls, op: Weighted, x: Tensor, vector: Vector, *, widened: bool = False) -> Products:
+        """Those of an operator that `serves_products` accepts; `widened`: inputs come from `widen_stage`.
 
         Weights of up to 8 bits without their zero points fit 16 bits, so these products need no correction.
         """
         centred = op.centred()
         sums = centred.reshape(centred.shape[0], -1).sum(axis=1, dtype=np.int64)
-        if x.type.bits > 8:
-            return cls(centred.astype(np.int16), None, sums, flip=False, moved=0, item=2)
+        if x.type.bits > 8 or widened:
+            moved = -op.x_zero_point if widened else 0
+            return cls(centred.astype(np.int16), None, sums, flip=False, moved=moved, item=2)
         weight, zero_point = int8_codes(op.weight, op.weight_zero_point)
         left = np.broadcast_to(zero_point.reshape(-1), sums.shape) if zero_point.any() else None
         flip = x.type.signed == vector.unsigned
@@ -79,6 +80,11 @@ def serves_products(op: Conv2d, x: Tensor) -> bool:
     if x.type.bits <= 8:
         return op.weight_type.bits <= 8 and not op.requantize.wide
     return op.weight_type.bits <= 8 and x.type.signed and (op.x_zero_point == 0 or not any(op.pads))
+
+
+def widens(op: Conv2d, x: Tensor, y: Tensor, vector: Vector) -> bool:
+    """Whether 8-bit inputs are better widened first; weights take twice the memory, so not for a few outputs."""
+    return vector.widen and x.type.bits <= 8 and y.shape[1] * y.shape[2] >= 16
 
 
 def to_int32(bias: Ints) -> Ints:

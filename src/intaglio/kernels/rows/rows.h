@@ -11,33 +11,34 @@
 struct ig_stage;
 
 /* Rows [row0, row1) of the output, parts [part0, part1) of its channels. */
-typedef void (*ig_rows_function)(const void *params, const uint8_t *x, const uint8_t *skip, uint8_t *y,
-                              int32_t row0, int32_t row1, int32_t part0, int32_t part1);
+typedef void (*ig_rows_function)(const void *params, const uint8_t *x, const uint8_t *skip, uint8_t *y, int32_t row0,
+                                 int32_t row1, int32_t part0, int32_t part1);
 
 struct ig_stage {
     ig_rows_function run;
     const void *params;
-    int32_t parts;                 /* of its output channels */
-    int32_t stride, before, taps;  /* output row r reads input rows r * stride - before and the taps - 1 after it */
-    int32_t x_height;              /* rows of its input that exist; beyond them it reads `fill` */
-    /* The buffer that holds its input. The first stage reads the tensor itself, and needs no row that does not exist. */
+    int32_t parts;                /* of its output channels */
+    int32_t stride, before, taps; /* output row r reads input rows r * stride - before and the taps - 1 after it */
+    int32_t x_height;             /* rows of its input that exist; beyond them it reads `fill` */
+    /* The buffer of its input. The first stage reads the tensor itself, and needs no row that does not exist. */
     int32_t buffer, pitch, left, right; /* offset in the working memory; bytes of a row, and of its borders */
     int32_t fill;
-    int32_t above; /* it is given the address so many rows above row 0: those that pad, where it does not check for them */
+    /* It is given the address so many rows above row 0: those that pad, where it does not check for them. */
+    int32_t above;
     int32_t work; /* offset of working memory, which the stage gets in place of the second tensor; -1: none */
 };
 
 struct ig_rows {
     const struct ig_stage *stages; /* the last one writes the output */
     int32_t count;
-    int32_t strip;                 /* output rows at a time */
-    int32_t split_parts;           /* units are parts of the last stage instead of rows */
-    int32_t height;                /* output rows */
+    int32_t strip;       /* output rows at a time */
+    int32_t split_parts; /* units are parts of the last stage instead of rows */
+    int32_t height;      /* output rows */
 };
 
-enum { IG_STAGES = 6 };
+enum { IG_STAGES = 8 };
 
-/* Of one stage, in one strip: the rows that it makes; of its buffer, the row at its start and the first that is missing. */
+/* Of one stage, in one strip: the rows that it makes; of its buffer, the row at its start and the first missing one. */
 struct ig_strip {
     int32_t row0, row1, from, have;
 };
@@ -113,14 +114,15 @@ static IG_UNUSED void ig_rows_skip(const struct ig_rows *p, const void *x, const
             if (k < last)
                 to = (uint8_t *)((uintptr_t)ig_rows_origin(stage + 1, &strips[k + 1], scratch) +
                                  (uintptr_t)stage[1].left);
-            stage->run(stage->params, from, stage->work < 0 ? skip : (uint8_t *)scratch + stage->work, to, strips[k].row0,
-                       strips[k].row1, k == last && p->split_parts ? begin : 0,
+            stage->run(stage->params, from, stage->work < 0 ? skip : (uint8_t *)scratch + stage->work, to,
+                       strips[k].row0, strips[k].row1, k == last && p->split_parts ? begin : 0,
                        k == last && p->split_parts ? end : stage->parts);
         }
     }
 }
 
-static IG_UNUSED void ig_rows(const struct ig_rows *p, const void *x, void *y, void *scratch, int32_t begin, int32_t end)
+static IG_UNUSED void ig_rows(const struct ig_rows *p, const void *x, void *y, void *scratch, int32_t begin,
+                              int32_t end)
 {
     ig_rows_skip(p, x, NULL, y, scratch, begin, end);
 }
@@ -130,8 +132,8 @@ struct ig_copy_rows {
     int32_t x_row, y_row, nbytes;
 };
 
-static IG_UNUSED void ig_copy_rows(const void *params, const uint8_t *x, const uint8_t *skip, uint8_t *y,
-                              int32_t row0, int32_t row1, int32_t part0, int32_t part1)
+static IG_UNUSED void ig_copy_rows(const void *params, const uint8_t *x, const uint8_t *skip, uint8_t *y, int32_t row0,
+                                   int32_t row1, int32_t part0, int32_t part1)
 {
     const struct ig_copy_rows *p = params;
     (void)part0, (void)part1, (void)skip;

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from intaglio.kernels.kernel import Call, Name, Source, Struct, StructArray
+from intaglio.kernels.kernel import Call, Name, Source, Struct, StructArray, Tensor
+from intaglio.program.operators.conv2d import Conv2d
 
 SLACK = 64  # bytes behind every strip that vector loads may touch
 STRIPS = 256 << 10  # bytes of the second-level cache that strips may fill
@@ -88,6 +89,28 @@ def copy_stage(height: int, nbytes: int, to: Layout) -> Stage:
         taps=1,
         x_height=height,
         source=Layout(nbytes),
+        fill=0,
+        out_height=height,
+        weight_bytes=0,
+    )
+
+
+def widen_stage(op: Conv2d, x: Tensor, to: Layout) -> Stage:
+    """Rows of 8-bit codes as 16-bit numbers without their zero point."""
+    _, height, width, channels = x.shape
+    name = f"ig_widen_rows_{x.short}"
+    count = width * channels
+    fields = {"x_row": count, "y_row": to.pitch, "count": count, "zero_point": op.x_zero_point}
+    return Stage(
+        run=name,
+        sources=(Source("rows/widen_rows.h", (("IG_NAME", name), ("IG_X", x.c_type))),),
+        params=Struct("struct ig_widen_rows", fields),
+        parts=1,
+        stride=1,
+        before=0,
+        taps=1,
+        x_height=height,
+        source=Layout(count),
         fill=0,
         out_height=height,
         weight_bytes=0,

@@ -8,8 +8,8 @@
 #include "rows/gemm.h"
 
 #define IG_DECLARE_(r, b) ig_v a##b##_##r = bias##b;
-#define IG_START_(b, _)                                                    \
-    const ig_v bias##b = ig_load(panel->bias + b * IG_LANES);              \
+#define IG_START_(b, _)                                       \
+    const ig_v bias##b = ig_load(panel->bias + b * IG_LANES); \
     IG_REPEAT(IG_ROWS_, IG_DECLARE_, b)
 #define IG_WEIGHT_(b, _) const ig_v w##b = ig_load(w + b * IG_LANES * 4);
 #if IG_INPUT16_
@@ -32,17 +32,17 @@
 #else
 #define IG_SUM_(r)
 #endif
-#define IG_POSITION_(r, _)                            \
-    {                                                 \
-        const ig_v four = IG_READ_(r);                \
-        IG_AGAIN(IG_BLOCKS_, IG_MULTIPLY_, r)         \
-        IG_SUM_(r)                                    \
+#define IG_POSITION_(r, _)                    \
+    {                                         \
+        const ig_v four = IG_READ_(r);        \
+        IG_AGAIN(IG_BLOCKS_, IG_MULTIPLY_, r) \
+        IG_SUM_(r)                            \
     }
 #define IG_SCALE_(r, b) a##b##_##r = IG_REQUANTIZE(a##b##_##r);
-#define IG_FINISH_(b, _)                                                          \
-    {                                                                             \
-        IG_LOAD_FACTOR(panel->factors + b * IG_FACTORS * IG_LANES);              \
-        IG_REPEAT(IG_ROWS_, IG_SCALE_, b)                                         \
+#define IG_FINISH_(b, _)                                            \
+    {                                                               \
+        IG_LOAD_FACTOR(panel->factors + b * IG_FACTORS * IG_LANES); \
+        IG_REPEAT(IG_ROWS_, IG_SCALE_, b)                           \
     }
 #if IG_FULL_
 #define IG_STORE_GROUP_(size) IG_STORE_FULL_##size
@@ -50,14 +50,13 @@
 #define IG_STORE_GROUP_(size) IG_STORE_##size
 #endif
 #if IG_WIDE_
-#define IG_STORE_BLOCK_(b, r) \
-    ig_store_s16(y + 2 * b * IG_LANES, a##b##_##r, p->low, p->high, count - b * IG_LANES);
+#define IG_STORE_BLOCK_(b, r) ig_store_s16(y + 2 * b * IG_LANES, a##b##_##r, p->low, p->high, count - b * IG_LANES);
 #define IG_CODES_(r) IG_AGAIN(IG_BLOCKS_, IG_STORE_BLOCK_, r)
 #elif IG_BLOCKS_ == 4
 #define IG_CODES_(r) IG_STORE_GROUP_(4)(IG_PACK, y, a0_##r, a1_##r, a2_##r, a3_##r, bounds, count);
 #elif IG_BLOCKS_ == 3
-#define IG_CODES_(r)                                                   \
-    IG_STORE_GROUP_(2)(IG_PACK, y, a0_##r, a1_##r, bounds, count);     \
+#define IG_CODES_(r)                                               \
+    IG_STORE_GROUP_(2)(IG_PACK, y, a0_##r, a1_##r, bounds, count); \
     IG_STORE_GROUP_(1)(IG_PACK, y + 2 * IG_LANES, a2_##r, bounds, count - 2 * IG_LANES);
 #elif IG_BLOCKS_ == 2
 #define IG_CODES_(r) IG_STORE_GROUP_(2)(IG_PACK, y, a0_##r, a1_##r, bounds, count);

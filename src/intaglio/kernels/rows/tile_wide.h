@@ -1,5 +1,5 @@
-/* The tile for 16-bit inputs whose sums need more than 32 bits. Macros: IG_NAME, IG_ROWS_ (output positions), IG_BLOCKS_
- * (vectors of output channels), IG_Y (element type of the output), IG_SCALE (rounding rule).
+/* The tile for 16-bit inputs whose sums need more than 32 bits. Macros: IG_NAME, IG_ROWS_ (output positions),
+ * IG_BLOCKS_ (vectors of output channels), IG_Y (element type of the output), IG_SCALE (rounding rule).
  *
  * As many segments as are proved to fit are summed in 32 bits, in registers; these sums are added up in 64, in memory.
  */
@@ -9,10 +9,10 @@
 #define IG_START_(b, _) IG_REPEAT(IG_ROWS_, IG_DECLARE_, b)
 #define IG_WEIGHT_(b, _) const ig_v w##b = ig_load(w + b * IG_LANES * 4);
 #define IG_MULTIPLY_(b, r) IG_DOT16(a##b##_##r, two, w##b);
-#define IG_POSITION_(r, _)                                     \
-    {                                                          \
-        const ig_v two = ig_broadcast_pair_row(s, step, r);    \
-        IG_AGAIN(IG_BLOCKS_, IG_MULTIPLY_, r)                  \
+#define IG_POSITION_(r, _)                                  \
+    {                                                       \
+        const ig_v two = ig_broadcast_pair_row(s, step, r); \
+        IG_AGAIN(IG_BLOCKS_, IG_MULTIPLY_, r)               \
     }
 #define IG_KEEP_(b, r) ig_store(part[r] + b * IG_LANES, a##b##_##r);
 #define IG_KEEP_ALL_(r, _) IG_AGAIN(IG_BLOCKS_, IG_KEEP_, r)
@@ -46,7 +46,8 @@ static void IG_NAME(const struct ig_gemm *p, const struct ig_panel *panel, const
         for (int32_t r = 0; r < IG_ROWS_; r++, y += p->y_step) {
             IG_Y codes[CHANNELS];
             for (int32_t c = 0; c < CHANNELS; c++)
-                codes[c] = (IG_Y)ig_saturate(p->zero_point + IG_SCALE(sum[r][c], multiplier[c], shift[c]), p->low, p->high);
+                codes[c] =
+                    (IG_Y)ig_saturate(p->zero_point + IG_SCALE(sum[r][c], multiplier[c], shift[c]), p->low, p->high);
             memcpy(y, codes, (size_t)(panel->count < CHANNELS ? panel->count : CHANNELS) * sizeof *codes);
         }
     }

@@ -25,6 +25,7 @@ class Vector:
         unsigned: whether the products take unsigned inputs (signed ones are flipped), or signed ones.
         forms: of requantization that it has, cheapest first.
         below: output rows that a depthwise tile computes at once, at most.
+        widen: whether products of 16-bit numbers cost less than those of bytes, so that widening the inputs pays.
         planar: of pairs of 16-bit numbers, whether the first ones of all lanes come before the second ones.
     """
 
@@ -34,6 +35,7 @@ class Vector:
     unsigned: bool = True
     forms: tuple[str, ...] = ("fast", "left", "tflite", "shift")
     below: int = 1
+    widen: bool = False
     planar: bool = False
 
     @property
@@ -47,11 +49,11 @@ VECTORS = {
     v.isa: v
     for v in (
         Vector("avx512vnni", 16, (14, 12, 8, 6), forms=_ALL, below=2),
-        Vector("avx512", 16, (12, 8, 6, 5), forms=_ALL, below=2),
+        Vector("avx512", 16, (12, 8, 6, 5), forms=_ALL, below=2, widen=True),
         Vector("avxvnni", 8, (10, 5, 3)),
-        Vector("avx2", 8, (8, 4, 2)),
+        Vector("avx2", 8, (8, 4, 2), widen=True),
         Vector("neondot", 4, (14, 12, 8, 6), unsigned=False, below=2, planar=True),
-        Vector("neon", 4, (12, 10, 7, 5), unsigned=False, below=2, planar=True),
+        Vector("neon", 4, (12, 10, 7, 5), unsigned=False, below=2, widen=True, planar=True),
     )
 }
 
