@@ -42,7 +42,11 @@ def quantize_job(
     calibrator: str | None = "auto",
     weight_calibrator: str | None = None,
     layers: Mapping[str, str] | None = None,
+    equalize: bool = True,
     bias_correction: bool = True,
+    adaround: bool = False,
+    adaround_iterations: int = 1000,
+    adaround_checkpoint: Path | None = None,
     source: Path | None = None,
     show: TextIO | None = None,
 ) -> dict[str, Any]:
@@ -52,7 +56,8 @@ def quantize_job(
         load: gives the Graph.
         data: for calibration.
         folder: gets model.intaglio, model.qdq.onnx, plan.json, report.html and summary.json.
-        target, samples, calibrator, weight_calibrator, layers, bias_correction: as for `intaglio.quantize`.
+        target, samples, calibrator, weight_calibrator, layers, equalize, bias_correction, adaround,
+            adaround_iterations, adaround_checkpoint: as for `intaglio.quantize`.
         eval_data, eval_limit, metric: what to measure on, if anything.
         source: the model's file, for its size.
         show: where tables are printed; None for nowhere.
@@ -75,7 +80,11 @@ def quantize_job(
             calibrator=calibrator,
             weight_calibrator=weight_calibrator,
             layers=layers,
+            equalize=equalize,
             bias_correction=bias_correction,
+            adaround=adaround,
+            adaround_iterations=adaround_iterations,
+            adaround_checkpoint=adaround_checkpoint,
         )
     with _timed(seconds, "lower"):
         program = quantized.lower()

@@ -170,6 +170,8 @@ def elementwise() -> None:
     case("Clip", "low", SEQUENCE, np.float32(-0.5), None)
     case("Clip", "high", ROWS, None, np.float32(0.5))
     case("Max", "number", IMAGE, np.float32(0.25))
+    case("Min", "per channel", IMAGE, np.linspace(-0.5, 1.5, 6, dtype=np.float32).reshape(6, 1, 1))
+    case("Max", "per channel", IMAGE, np.linspace(-1.5, 0.5, 6, dtype=np.float32).reshape(1, 6, 1, 1))
     case("Min", "numbers", np.float32(2.0), IMAGE, np.float32(1.0))
     case("BatchNormalization", "image", IMAGE, *statistics())
     case("BatchNormalization", "clamped", IMAGE, *statistics(), epsilon=0.1, then="Relu")

@@ -46,7 +46,12 @@ FORMS = {
     "power of two values": (node("Pow", ["x", "z"]), XZ, {}, "Log, Mul and Exp"),
     "powers per channel": (node("Pow", ["x", "c"]), X, {"c": ones(4, 1, 1)}, "constant number"),
     "maximum of two values": (node("Max", ["x", "z"]), XZ, {}, "Relu or Clip"),
-    "minimum per channel": (node("Min", ["x", "c"]), X, {"c": ones(4, 1, 1)}, "Relu or Clip"),
+    "minimum per element": (
+        node("Min", ["x", "c"]),
+        X,
+        {"c": np.arange(144, dtype=np.float32).reshape(4, 6, 6)},
+        "Relu or Clip",
+    ),
     "computed slopes": (node("PRelu", ["x", "z"]), XZ, {}, "constant slope"),
     "slopes along two axes": (node("PRelu", ["x", "c"]), X, {"c": ones(4, 6, 1)}, "one per channel"),
     "computed scale": (node("LayerNormalization", ["x", "z"]), {"x": ("n", 4), "z": ("n", 4)}, {}, "constant scale"),

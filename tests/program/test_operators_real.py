@@ -22,6 +22,7 @@ from intaglio.program.operators.add import Add
 from intaglio.program.operators.argmax import ArgMax
 from intaglio.program.operators.average_pool2d import AveragePool2d
 from intaglio.program.operators.clamp import Clamp
+from intaglio.program.operators.clamp_channels import ClampChannels
 from intaglio.program.operators.concat import Concat
 from intaglio.program.operators.conv2d import Conv2d
 from intaglio.program.operators.conv_transpose2d import ConvTranspose2d
@@ -244,6 +245,14 @@ def clamp(rng: np.random.Generator) -> Iterator[Case]:
     x = params(rng, INT8)
     x_q = codes(rng, INT8, (2, 50))
     yield Clamp(-20, 33), (x_q,), np.clip(real(x, x_q), *real(x, np.array([-20, 33]))), x, 0
+
+
+@case
+def clamp_channels(rng: np.random.Generator) -> Iterator[Case]:
+    x = params(rng, INT8)
+    x_q = codes(rng, INT8, (2, 50, 3))
+    lower, upper = np.array([[-20, -128, 5], [33, 0, 5]], np.int32)
+    yield ClampChannels(lower, upper), (x_q,), np.clip(real(x, x_q), real(x, lower), real(x, upper)), x, 0
 
 
 CURVED = {  # name: function, largest second derivative, largest result
@@ -525,7 +534,9 @@ def test_every_operator_has_a_real_formula() -> None:
     assert set(CASES) == set(OPERATORS)
 
 
-@pytest.mark.parametrize("kind", sorted(set(OPERATORS) - {"argmax", "clamp", "concat", "reshape", "expand"}))
+@pytest.mark.parametrize(
+    "kind", sorted(set(OPERATORS) - {"argmax", "clamp", "clamp_channels", "concat", "reshape", "expand"})
+)
 def test_the_comparison_would_notice_a_nudge(kind: str, rng: np.random.Generator) -> None:
     """Inputs moved by an eighth of their range change the result by more than the steps that are allowed."""
     noticed = False

@@ -22,7 +22,7 @@ def network(bias: bool = True) -> ig.Graph:
 
 def coarse(graph, x):
     """A calibrated Plan whose weights have steps so large that rounding shifts the means."""
-    plan = ig.quantize(graph, x, calibrator="max", bias_correction=False).plan
+    plan = ig.quantize(graph, x, calibrator="max", equalize=False, bias_correction=False).plan
     for value in plan.values.values():
         if value.role is Role.WEIGHT:
             p = value.params

@@ -42,7 +42,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATTERN=FORMAT",
         help="another format for some layers: first=a16, last=a16, 'features.1*=w8a16'",
     )
+    parser.add_argument(
+        "--equalize",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="cut constant channels and scale channels across layers where that measures better (default: on)",
+    )
     parser.add_argument("--no-bias-correction", action="store_true", help="leave the biases as they are")
+    parser.add_argument(
+        "--adaround", action="store_true", help="learn which weights to round down and which up; takes minutes"
+    )
+    parser.add_argument(
+        "--adaround-iterations", type=int, default=1000, metavar="N", help="steps per layer (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--adaround-checkpoint",
+        metavar="FILE",
+        help="written after each layer; an interrupted run started again with it goes on there",
+    )
     parser.add_argument("--json", action="store_true", help="print summary.json instead of tables")
     add_model_options(parser)
 
@@ -64,7 +81,11 @@ def run(args: argparse.Namespace) -> int:
             calibrator=args.calibrator,
             weight_calibrator=args.weight_calibrator,
             layers=parse_layers(args.layer),
+            equalize=args.equalize,
             bias_correction=not args.no_bias_correction,
+            adaround=args.adaround,
+            adaround_iterations=args.adaround_iterations,
+            adaround_checkpoint=Path(args.adaround_checkpoint) if args.adaround_checkpoint else None,
             source=Path(args.model) if Path(args.model).exists() else None,
             show=None if args.json else sys.stdout,
         )

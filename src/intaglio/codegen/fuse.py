@@ -11,7 +11,7 @@ from intaglio.kernels.rows.chain import Link, chain_call, fused_length
 from intaglio.kernels.rows.vector import VECTORS, Vector
 from intaglio.program import Node, Program
 
-FUSED = {"conv2d", "add", "max_pool2d", "lut", "requantize", "mul"}
+FUSED = {"conv2d", "add", "max_pool2d", "lut", "requantize", "mul", "clamp_channels"}
 
 
 def find_chains(

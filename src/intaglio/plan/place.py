@@ -234,8 +234,8 @@ class _Placement:
         """Let what is concatenated be written with the result's parameters, where nobody else reads it."""
         output = str(node.outputs[0].name)
         for value in node.inputs:
-            if value is None:
-                continue
+            if value is None or str(value.name) not in self.plan.values:
+                continue  # bounds and the like, which lowering turns into codes
             plan = self.plan[str(value.name)]
             same_type = plan.format is not None and plan.format == self.plan[output].format
             if plan.source is Source.OWN and plan.role is Role.ACTIVATION and same_type and not is_output(value):

@@ -48,7 +48,9 @@ class Recovery:
     gain: float = 0.0
 
 
-def correct_biases(graph: Graph, plan: Plan, samples: Samples, held_back: Samples) -> Recovery:
+def correct_biases(
+    graph: Graph, plan: Plan, samples: Samples, held_back: Samples, *, reference: Graph | None = None
+) -> Recovery:
     """Correct the bias of every layer whose weights are rounded.
 
     Args:
@@ -56,12 +58,14 @@ def correct_biases(graph: Graph, plan: Plan, samples: Samples, held_back: Sample
         plan: calibrated; it is left as it is.
         samples: inputs for the means; some tens are enough.
         held_back: other inputs, on which the outputs are compared with float before and after.
+        reference: the float network with its real weights, where those of `graph` are rounded already (by AdaRound).
     Returns:
         The corrected network, or the given one where the correction made the outputs worse.
     """
-    trial = Trial(graph, held_back)
+    reference = graph if reference is None else reference
+    trial = Trial(reference, held_back)
     before = trial.sqnr(graph, plan)
-    corrected, new_plan, layers = _corrected(graph, plan, _mean_inputs(graph, samples))
+    corrected, new_plan, layers = _corrected(graph, plan, reference, _mean_inputs(reference, samples))
     after = trial.sqnr(corrected, new_plan)
     words = f"bias correction of {layers} layers: output SQNR {before:.2f} -> {after:.2f} dB"
     words += f" on {trial.samples} held-back samples"
@@ -98,16 +102,16 @@ def _mean_inputs(graph: Graph, samples: Samples) -> dict[str, Tensor]:
     return {name: total / counts[name] for name, total in sums.items()}
 
 
-def _corrected(graph: Graph, plan: Plan, means: dict[str, Tensor]) -> tuple[Graph, Plan, int]:
+def _corrected(graph: Graph, plan: Plan, reference: Graph, means: dict[str, Tensor]) -> tuple[Graph, Plan, int]:
     graph, plan = graph.copy(), plan.copy()
-    real, rounded = Simulator(graph).constants, Simulator(graph, plan).constants
+    real, rounded = Simulator(reference).constants, Simulator(graph, plan).constants
     layers = _layers(graph)
     for node in layers:
         data, weight = str(node.inputs[0].name), str(node.inputs[1].name)  # type: ignore[union-attr]
         difference = _output(node, means[data], real[weight]) - _output(node, means[data], rounded[weight])
         axis = CHANNEL_AXIS[node.op_type] % difference.ndim
         shift = difference.mean(dim=[i for i in range(difference.ndim) if i != axis]).cpu().numpy()
-        _add_to_bias(graph, plan, node, shift / attribute(node, "beta", 1.0))
+        add_to_bias(graph, plan, node, shift / attribute(node, "beta", 1.0))
     derive(graph, plan)
     return graph, plan, len(layers)
 
@@ -120,7 +124,8 @@ def _output(node: ir.Node, x: Tensor, weight: Tensor) -> Tensor:
     return y
 
 
-def _add_to_bias(graph: Graph, plan: Plan, node: ir.Node, shift: NDArray[Any]) -> None:
+def add_to_bias(graph: Graph, plan: Plan, node: ir.Node, shift: NDArray[Any]) -> None:
+    """Move a layer's bias by (O,), in place; a layer that has none gets one. `derive` has to follow."""
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     array = constant(bias)
     if bias is not None and array is not None:

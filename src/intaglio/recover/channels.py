@@ -4,7 +4,8 @@ Every product that writes into a group divides its output channels by s, every p
 input channels by s, and everything between is positively homogeneous channel by channel: `f(x / s) = f(x) / s`, s > 0.
 A cap is not; it has to be divided too: `min(x, c) / s = min(x / s, c / s)`.
 
-A residual connection puts all of its branches into one group. A depthwise convolution reads one group and writes another.
+A residual connection puts all of its branches into one group. A depthwise convolution reads one group and writes
+another.
 """
 
 from __future__ import annotations
@@ -126,7 +127,11 @@ def _through(
                 return None
             group.caps.append(node)
         return [(source, axis, repeat), (result, axis, repeat)]
-    if kind in _SPATIAL or (kind == "ReduceMean" and _spatial_axes(node, 1)) or (kind == "Squeeze" and _spatial_axes(node, 1)):
+    if (
+        kind in _SPATIAL
+        or (kind == "ReduceMean" and _spatial_axes(node, 1))
+        or (kind == "Squeeze" and _spatial_axes(node, 1))
+    ):
         return [(source, axis, repeat), (result, axis, repeat)] if axis == 1 else None
     if kind == "Pad" and axis == 1:
         pads = constant(input_value(node, 1))

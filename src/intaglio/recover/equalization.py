@@ -18,18 +18,24 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_ir as ir
 import torch
+from torch import Tensor
 
 from intaglio.graph import Graph
-from intaglio.graph.access import Array, constant, input_value, shape
-from intaglio.graph.edit import add_constant, insert, set_constant, unique_name, value_names
+from intaglio.graph.access import Array, constant, input_value, shape, single_consumer
+from intaglio.graph.edit import add_constant, insert, remove, replace, set_constant, unique_name, value_names
 from intaglio.graph.weights import Product
 from intaglio.ops.clamp import clamp_bounds
 from intaglio.recover.channels import ChannelGroup, channel_groups, magnitudes
+from intaglio.recover.trial import Samples
 from intaglio.simulate import Simulator
 
 SWEEPS = 60
 SETTLED = 1e-3
 """Sweeps end when no factor moves by more than this share."""
+_WEAK = 64.0
+"""Channels so many times weaker than the median one need not be equal to it."""
+_BIAS_SHARE = 1 / 256
+"""Biases have 32 bits: they may be so much larger than the weights."""
 LARGEST_FACTOR = 2.0**24
 TOLERANCE = 1e-4
 """Largest difference of the outputs that counts as rounding, as a share of the largest output."""
@@ -52,11 +58,12 @@ class Equalized:
     caps: int = 0
 
 
-def equalize(graph: Graph, *, carry_caps: bool = True) -> Equalized:
+def equalize(graph: Graph, samples: Samples | None = None, *, carry_caps: bool = True) -> Equalized:
     """Equalize the ranges of weights across layers.
 
     Args:
         graph: in normal form, batch norm folded; it is left as it is.
+        samples: inputs for the ranges of activations; None: the ranges of weights and biases decide alone.
         carry_caps: scale channels behind a Clip with a finite upper bound too, whose caps then differ.
     Returns:
         The equalized network. Scaled values have new names, as a name stands for one real tensor.
@@ -65,7 +72,12 @@ def equalize(graph: Graph, *, carry_caps: bool = True) -> Equalized:
     groups = [g for g in channel_groups(made) if carry_caps or not g.caps]
     if not groups:
         return Equalized(graph, ["cross-layer equalization: no chain of layers to equalize"])
-    factors, before, after = _factors(groups)
+    if not all(np.isfinite(p.weight).all() for g in groups for p in (*g.producers, *(r for r, _ in g.readers))):
+        return Equalized(graph, ["cross-layer equalization: some weights are not finite; left as they are"])
+    activations = _activations(made, groups, samples)
+    if not all(np.isfinite(a).all() for reached in activations for a in reached):
+        return Equalized(graph, ["cross-layer equalization: some activations are not finite; nothing was done"])
+    factors, before, after = _factors(groups, activations)
     moved = [k for k, s in enumerate(factors) if np.abs(np.log(s)).max() > SETTLED]
     if not moved:
         return Equalized(graph, [f"cross-layer equalization of {len(groups)} chains: equal already"])
@@ -84,7 +96,7 @@ def equalize(graph: Graph, *, carry_caps: bool = True) -> Equalized:
     return Equalized(made, [words], True, caps)
 
 
-def _factors(groups: list[ChannelGroup]) -> tuple[list[Array], float, float]:
+def _factors(groups: list[ChannelGroup], activations: list[list[Array]]) -> tuple[list[Array], float, float]:
     """s of each group, and the largest ratio of channel ranges in a tensor before and after."""
     weights: dict[ir.Node, Array] = {}
     for group in groups:
@@ -95,7 +107,7 @@ def _factors(groups: list[ChannelGroup]) -> tuple[list[Array], float, float]:
     for _ in range(SWEEPS):
         largest = 0.0
         for k, group in enumerate(groups):
-            step = _step(group, weights)
+            step = _step(group, weights, factors[k], activations[k])
             step = np.clip(factors[k] * step, 1 / LARGEST_FACTOR, LARGEST_FACTOR) / factors[k]
             for found in group.producers:
                 weights[found.node] = weights[found.node] / _rows(step, weights[found.node])
@@ -108,25 +120,49 @@ def _factors(groups: list[ChannelGroup]) -> tuple[list[Array], float, float]:
     return factors, before, _spread(weights)
 
 
-def _step(group: ChannelGroup, weights: dict[ir.Node, Array]) -> Array:
-    """sqrt(p1 / p2), with a geometric mean of 1; a channel without weights on a side joins the others' median."""
-    written = np.max([_share(weights[p.node].max(axis=2).reshape(-1)) for p in group.producers], axis=0)
-    read = np.max(
-        [_share(weights[p.node].max(axis=1).reshape(group.channels, n, order="C").max(axis=1)) for p, n in group.readers],
-        axis=0,
-    )
-    live = (written > 0) & (read > 0)
-    step = np.ones(group.channels)
-    if not live.any():
-        return step
-    step[live] = np.sqrt(written[live] / read[live])
-    mean = np.exp(np.log(step[live]).mean())
-    step[live] /= mean
-    level = np.median(np.sqrt(written[live] * read[live]))
-    for side, other, power in ((written, read, -1.0), (read, written, 1.0)):
-        lone = (side == 0) & (other > 0)
-        step[lone] = (other[lone] / (level * mean ** power)) ** power
-    return step
+def _step(group: ChannelGroup, weights: dict[ir.Node, Array], factors: Array, others: list[Array]) -> Array:
+    """sqrt(p1 / p2), with a geometric mean of 1.
+
+    A channel that is weak on both sides, or without weights on one, is moved no further than it has to: any step from
+    `p1 / level` to `level / p2` suits it.
+    """
+    rows = [weights[p.node].max(axis=2).reshape(-1) for p in group.producers]
+    columns = [weights[p.node].max(axis=1).reshape(group.channels, n).max(axis=1) for p, n in group.readers]
+    biases = [_BIAS_SHARE * _share(np.abs(p.bias) / factors) for p in group.producers if p.bias is not None]
+    written = np.max([*(_share(r) for r in rows), *(_share(a / factors) for a in others), *biases], axis=0)
+    read = np.max([_share(c) for c in columns], axis=0)
+    both = np.sqrt(written * read)
+    if not both.any():
+        return np.ones(group.channels)
+    level = np.maximum(both, np.median(both[both > 0]) / _WEAK)
+    lowest, highest = written / level, level / np.maximum(read, 1e-300)
+    step = np.clip(1.0, lowest, np.maximum(lowest, highest))
+    return np.asarray(step / np.exp(np.log(step).mean()))
+
+
+def _activations(graph: Graph, groups: list[ChannelGroup], samples: Samples | None) -> list[list[Array]]:
+    """Largest |x| per channel of every value of a group that gets a grid of its own; of each group a list of (C,)."""
+    wanted: dict[str, tuple[int, int]] = {}
+    for group in groups:
+        for value, axis in group.values.items():
+            after = single_consumer(value)
+            if after is None or after.op_type not in ("Clip", "Relu"):
+                wanted[str(value.name)] = axis
+    found: dict[str, Tensor] = {}
+    if samples is None:
+        return [[] for _ in groups]
+
+    def observe(name: str, x: Tensor) -> None:
+        if name in wanted:
+            axis, repeat = wanted[name]
+            reach = x.abs().amax([k for k in range(x.ndim) if k != axis % x.ndim]).reshape(-1, repeat).amax(1)
+            found[name] = torch.maximum(found[name], reach) if name in found else reach
+
+    simulator = Simulator(graph)
+    with torch.no_grad():
+        for feed in samples.feeds(simulator):
+            simulator(feed, observe)
+    return [[found[str(v.name)].double().cpu().numpy() for v in g.values if str(v.name) in found] for g in groups]
 
 
 def _share(ranges: Array) -> Array:
@@ -193,15 +229,13 @@ def _carry_caps(graph: ir.Graph, clip: ir.Node, caps: Array, axis: int) -> None:
     size[axis] = len(caps)
     bound = add_constant(graph, f"{result.name}.caps", caps.astype(np.float32).reshape(size))
     name = str(clip.name)
-    inner = insert(graph, clip, "Relu" if clamp_bounds(clip)[0] == 0 else "Identity", [clip.inputs[0]], name=f"{name}.floor")
-    last = insert(graph, clip, "Min", [inner.outputs[0], bound], name=f"{name}.caps")
-    wanted = str(result.name)
-    result.name = f"{wanted}.gone"
-    result.replace_all_uses_with(last.outputs[0])
-    last.outputs[0].name = wanted
-    from intaglio.graph.edit import remove
-
+    source = clip.inputs[0]
+    if clamp_bounds(clip)[0] == 0:
+        source = insert(graph, clip, "Relu", [source], name=f"{name}.floor").outputs[0]
+    last = insert(graph, clip, "Min", [source, bound], name=f"{name}.caps")
+    replace(graph, result, last.outputs[0])
     remove(graph, clip)
+    last.name = name
 
 
 def _difference(graph: Graph, other: Graph) -> float:

@@ -104,8 +104,8 @@ class Target(_Strict):
             where a layer is given another format.
         final: format of the scores that a network returns (one vector per sample) and of what its last softmax reads;
             no product reads them again, so small steps cost nothing and keep close classes apart.
-        layers: other formats for some layers, as `intaglio.quantize` takes them (`first = "w8"`); what the user asks for
-            goes before.
+        layers: other formats for some layers, as `intaglio.quantize` takes them (`first = "w8"`); what the user asks
+            for goes before.
         operators: rows by ONNX operator name.
     """
 

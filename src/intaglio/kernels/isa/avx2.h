@@ -157,6 +157,8 @@ IG_INLINE struct ig_bounds ig_bounds(int32_t low, int32_t high)
 }
 IG_INLINE ig_v ig_max_u8(ig_v a, ig_v b) { return _mm256_max_epu8(a, b); }
 IG_INLINE ig_v ig_max_s8(ig_v a, ig_v b) { return _mm256_max_epi8(a, b); }
+IG_INLINE ig_v ig_min_u8(ig_v a, ig_v b) { return _mm256_min_epu8(a, b); }
+IG_INLINE ig_v ig_min_s8(ig_v a, ig_v b) { return _mm256_min_epi8(a, b); }
 IG_INLINE ig_v ig_clamp_u8(ig_v v, struct ig_bounds k) { return _mm256_min_epu8(_mm256_max_epu8(v, k.low), k.high); }
 IG_INLINE ig_v ig_clamp_s8(ig_v v, struct ig_bounds k) { return _mm256_min_epi8(_mm256_max_epi8(v, k.low), k.high); }
 IG_INLINE struct ig_bounds ig_bounds_s16(int32_t low, int32_t high)

@@ -54,11 +54,11 @@ IG_INLINE ig_v ig_broadcast(const uint8_t *p)
 }
 
 struct ig_steps {
-    ptrdiff_t one, three, five, seven, nine, eleven, thirteen;
+    ptrdiff_t one, three, five, seven, nine, eleven, thirteen, fifteen;
 };
 IG_INLINE struct ig_steps ig_steps(ptrdiff_t step)
 {
-    return (struct ig_steps){step, 3 * step, 5 * step, 7 * step, 9 * step, 11 * step, 13 * step};
+    return (struct ig_steps){step, 3 * step, 5 * step, 7 * step, 9 * step, 11 * step, 13 * step, 15 * step};
 }
 #define IG_AT_(v, p, multiple, scale)               \
     __asm__("vpbroadcastd (%1, %2, " #scale "), %0" \
@@ -81,7 +81,9 @@ IG_INLINE ig_v ig_broadcast_row(const uint8_t *p, struct ig_steps k, int r)
     case 10: IG_AT_(v, p, k.five, 2); break;
     case 11: IG_AT_(v, p, k.eleven, 1); break;
     case 12: IG_AT_(v, p, k.three, 4); break;
-    default: IG_AT_(v, p, k.thirteen, 1); break;
+    case 13: IG_AT_(v, p, k.thirteen, 1); break;
+    case 14: IG_AT_(v, p, k.seven, 2); break;
+    default: IG_AT_(v, p, k.fifteen, 1); break;
     }
     return v;
 }
@@ -233,6 +235,8 @@ IG_INLINE struct ig_bounds ig_bounds(int32_t low, int32_t high)
 
 IG_INLINE ig_v ig_max_u8(ig_v a, ig_v b) { return _mm512_max_epu8(a, b); }
 IG_INLINE ig_v ig_max_s8(ig_v a, ig_v b) { return _mm512_max_epi8(a, b); }
+IG_INLINE ig_v ig_min_u8(ig_v a, ig_v b) { return _mm512_min_epu8(a, b); }
+IG_INLINE ig_v ig_min_s8(ig_v a, ig_v b) { return _mm512_min_epi8(a, b); }
 IG_INLINE ig_v ig_clamp_u8(ig_v v, struct ig_bounds k) { return _mm512_min_epu8(_mm512_max_epu8(v, k.low), k.high); }
 IG_INLINE ig_v ig_clamp_s8(ig_v v, struct ig_bounds k) { return _mm512_min_epi8(_mm512_max_epi8(v, k.low), k.high); }
 IG_INLINE struct ig_bounds ig_bounds_s16(int32_t low, int32_t high)

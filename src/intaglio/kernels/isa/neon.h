@@ -164,6 +164,8 @@ IG_INLINE struct ig_bounds ig_bounds(int32_t low, int32_t high)
     vreinterpretq_s32_##type(function##_##type(vreinterpretq_##type##_s32(a), vreinterpretq_##type##_s32(b)))
 IG_INLINE ig_v ig_max_u8(ig_v a, ig_v b) { return IG_BYTES_(u8, vmaxq, a, b); }
 IG_INLINE ig_v ig_max_s8(ig_v a, ig_v b) { return IG_BYTES_(s8, vmaxq, a, b); }
+IG_INLINE ig_v ig_min_u8(ig_v a, ig_v b) { return IG_BYTES_(u8, vminq, a, b); }
+IG_INLINE ig_v ig_min_s8(ig_v a, ig_v b) { return IG_BYTES_(s8, vminq, a, b); }
 IG_INLINE ig_v ig_clamp_u8(ig_v v, struct ig_bounds k)
 {
     return vreinterpretq_s32_u8(vminq_u8(vmaxq_u8(vreinterpretq_u8_s32(v), k.low), k.high));

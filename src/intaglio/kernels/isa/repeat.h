@@ -30,6 +30,8 @@
 #define IG_REPEAT_12(M, a) IG_REPEAT_11(M, a) M(11, a)
 #define IG_REPEAT_13(M, a) IG_REPEAT_12(M, a) M(12, a)
 #define IG_REPEAT_14(M, a) IG_REPEAT_13(M, a) M(13, a)
+#define IG_REPEAT_15(M, a) IG_REPEAT_14(M, a) M(14, a)
+#define IG_REPEAT_16(M, a) IG_REPEAT_15(M, a) M(15, a)
 #define IG_REPEAT(n, M, a) IG_CAT(IG_REPEAT_, n)(M, a)
 
 #define IG_AGAIN_1(M, a) M(0, a)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from intaglio.kernels.kernel import Call, Tensor
 from intaglio.kernels.rows.add import add_stage, rows_of, serves_add
+from intaglio.kernels.rows.clamp_channels import clamp_channels_stage, serves_clamp_channels
 from intaglio.kernels.rows.depthwise import depthwise_stage, is_depthwise, serves_depthwise
 from intaglio.kernels.rows.gemm import gemm_stage, serves
 from intaglio.kernels.rows.lut import Unary, lut_stage, serves_lut
@@ -17,6 +18,7 @@ from intaglio.kernels.rows.stage import Layout, Stage, copy_stage, rows_call, st
 from intaglio.kernels.rows.vector import Vector
 from intaglio.program.operator import Operator
 from intaglio.program.operators.add import Add
+from intaglio.program.operators.clamp_channels import ClampChannels
 from intaglio.program.operators.conv2d import Conv2d
 from intaglio.program.operators.max_pool2d import MaxPool2d
 from intaglio.program.operators.mul import Mul
@@ -39,6 +41,9 @@ class Link:
     main: int = 0
 
 
+LONGEST = 6  # of IG_STAGES: a copy and a widening may come on top
+
+
 def fused_length(links: Sequence[Link], vector: Vector) -> int:
     """How many of the first links are worth running as one; at least 1.
 
@@ -46,7 +51,7 @@ def fused_length(links: Sequence[Link], vector: Vector) -> int:
     neighbouring strips and threads compute twice, so small images are left alone.
     """
     length = 1
-    while length < len(links) and length < 5:
+    while length < len(links) and length < LONGEST:
         if not _worth(links[:length], links[length], vector):
             break
         length += 1
@@ -59,9 +64,9 @@ def _worth(before: Sequence[Link], link: Link, vector: Vector) -> bool:
         return False
     if isinstance(op, Mul):
         return link.inputs[0].shape == link.inputs[1].shape
-    if isinstance(op, Add | Unary):
+    if isinstance(op, Add | Unary | ClampChannels):
         return True
-    last = next(b for b in reversed(before) if not isinstance(b.operator, Unary))
+    last = next(b for b in reversed(before) if not isinstance(b.operator, Unary | ClampChannels))
     if link.output.shape[1] < 14 or isinstance(last.operator, MaxPool2d):
         return False
     if isinstance(op, MaxPool2d):
@@ -91,6 +96,8 @@ def _serves(link: Link, vector: Vector) -> bool:
         return check(link.operator, link.inputs[0], link.output, vector)
     if isinstance(link.operator, MaxPool2d):
         return serves_max_pool(link.operator, link.inputs[0])
+    if isinstance(link.operator, ClampChannels):
+        return serves_clamp_channels(link.inputs[0])
     if isinstance(link.operator, Unary):
         return serves_lut(link.operator, link.inputs[0], link.output)
     if isinstance(link.operator, Mul):
@@ -145,6 +152,8 @@ def _stage(link: Link, vector: Vector, to: Layout) -> Stage:
         return add_stage(op, link.inputs, link.output, vector, to, swap=link.main == 1)
     if isinstance(op, Mul):
         return mul_stage(op, link.inputs, link.output, vector, to, swap=link.main == 1)
+    if isinstance(op, ClampChannels):
+        return clamp_channels_stage(op, link.inputs[0], link.output, vector, to)
     if isinstance(op, Unary):
         return lut_stage(op, link.inputs[0], link.output, vector, to)
     if isinstance(op, MaxPool2d):

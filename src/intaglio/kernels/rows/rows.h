@@ -36,7 +36,7 @@ struct ig_rows {
     int32_t height;      /* output rows */
 };
 
-enum { IG_STAGES = 8 };
+enum { IG_STAGES = 10 };
 
 /* Of one stage, in one strip: the rows that it makes; of its buffer, the row at its start and the first missing one. */
 struct ig_strip {

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from intaglio.kernels.kernel import Call, Name, Source, Struct, StructArray, Tensor
 from intaglio.program.operators.conv2d import Conv2d
 
+MOST_STAGES = 10  # IG_STAGES of rows.h
 SLACK = 64  # bytes behind every strip that vector loads may touch
 STRIPS = 256 << 10  # bytes of the second-level cache that strips may fill
 
@@ -126,6 +127,7 @@ def rows_call(stages: Sequence[Stage], strip: int, *, split_parts: bool, bare: b
         split_parts: threads share the output channels instead of the rows.
         bare: memory is scarce, and nothing reads behind a strip.
     """
+    assert len(stages) <= MOST_STAGES, len(stages)
     scratch, rows, needed = 0, [], strip
     unit, slack = (8, 0) if bare else (64, SLACK)
     offsets = [0] * len(stages)

@@ -48,7 +48,7 @@ _ALL = ("fast", "left", "half_up", "tflite", "shift")
 VECTORS = {
     v.isa: v
     for v in (
-        Vector("avx512vnni", 16, (14, 12, 8, 6), forms=_ALL, below=2),
+        Vector("avx512vnni", 16, (16, 12, 8, 6), forms=_ALL, below=2),
         Vector("avx512", 16, (12, 8, 6, 5), forms=_ALL, below=2, widen=True),
         Vector("avxvnni", 8, (10, 5, 3)),
         Vector("avx2", 8, (8, 4, 2), widen=True),

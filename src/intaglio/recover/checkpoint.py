@@ -1,0 +1,76 @@
+"""What a long algorithm has found so far, layer by layer, in a file: an interrupted run goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intaglio.errors import UsageError
+
+Setting = str | int | float | list[float]
+
+
+class Checkpoint:
+    """Arrays by layer name in a .npz, written anew after each layer; it is always whole.
+
+    Args:
+        path: of the file; None keeps everything in memory only.
+        settings: all that the result depends on, by name.
+    Raises:
+        UsageError: the file is none of this kind, was made under other settings (which ones is said), or cannot be
+            written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None, settings: Mapping[str, Setting]) -> None:
+        self.path = None if path is None else Path(path)
+        self.settings = json.loads(json.dumps(dict(settings)))
+        self.arrays: dict[str, NDArray[Any]] = {}
+        if self.path is not None and self.path.exists():
+            self._load(self.path)
+
+    def add(self, name: str, array: NDArray[Any]) -> None:
+        """Keep what was found for a layer."""
+        self.arrays[name] = array
+        if self.path is None:
+            return
+        header = np.frombuffer(json.dumps({"settings": self.settings, "names": list(self.arrays)}).encode(), np.uint8)
+        numbered = {f"array{i}": a for i, a in enumerate(self.arrays.values())}
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".intaglio-", dir=self.path.parent) as folder:
+                written = Path(folder) / "checkpoint.npz"
+                np.savez_compressed(written, header=header, **numbered)  # type: ignore[arg-type]
+                os.replace(written, self.path)
+        except OSError as error:
+            raise UsageError(
+                f"{self.path}: expected to write a checkpoint here, got: {error.strerror or error}"
+            ) from None
+
+    def _load(self, path: Path) -> None:
+        try:
+            with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+                header = json.loads(file["header"].tobytes())
+                found = dict(header["settings"])
+                self.arrays = {name: file[f"array{i}"] for i, name in enumerate(header["names"])}
+        except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UsageError(f"{path}: expected a checkpoint, got: {reason}; give another file") from None
+        names = [*self.settings, *(name for name in found if name not in self.settings)]
+        other = [
+            f"{name} was {found.get(name, 'absent')}, now {self.settings.get(name, 'absent')}"
+            for name in names
+            if found.get(name) != self.settings.get(name)
+        ]
+        if other:
+            raise UsageError(
+                f"{path}: this checkpoint was made under other settings: {'; '.join(other)}. Go on with the same ones, "
+                "or give another file"
+            )

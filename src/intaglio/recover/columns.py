@@ -1,0 +1,108 @@
+"""Layers with weights as matrix products over a few of their output positions.
+
+    y[g, p, o] = b[g, o] + sum over k of x[g, p, k] * w[g, k, o]
+
+g: group, p: output position (of all samples), k: what one output sums over, o: output channel of a group. So learning
+something about a layer's weights costs the same whatever the size of its images, and needs to hold only the inputs of
+the positions picked. A transposed convolution becomes a convolution of its input with zeros put in between.
+"""
+
+from __future__ import annotations
+
+import math
+
+import onnx_ir as ir
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from intaglio.graph.access import attribute, shape
+from intaglio.ops.windows import Window
+
+LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+"""Operators with constant weights that this file knows."""
+
+
+def positions(node: ir.Node) -> int:
+    """How many output positions a sample has, each with a number in every output channel."""
+    sizes = shape(node.outputs[0])
+    if node.op_type in ("Conv", "ConvTranspose"):
+        return math.prod(sizes[2:])
+    return math.prod(sizes[1:-1])
+
+
+def weight_index(node: ir.Node) -> Tensor:
+    """Where the matrix takes its elements from: (G, K, O / G) int64 indices into the flattened weight."""
+    size = shape(node.inputs[1])
+    index = torch.arange(math.prod(size)).reshape(size)
+    if node.op_type in ("Gemm", "MatMul"):
+        return (index.T if attribute(node, "transB", 0) else index)[None]
+    groups = attribute(node, "group", 1)
+    if node.op_type == "Conv":
+        return index.reshape(groups, size[0] // groups, -1).transpose(1, 2)
+    # (I, O/g, *K): the window slides backwards over the input
+    turned = index.flip(tuple(range(2, len(size)))).reshape(groups, size[0] // groups, size[1], -1)
+    return turned.transpose(2, 3).reshape(groups, -1, size[1])
+
+
+def rows(node: ir.Node, x: Tensor, pick: Tensor) -> Tensor:
+    """What the picked output positions sum over.
+
+    Args:
+        node: a layer of `LAYERS`.
+        x: its input, (N, ...) as the operator takes it.
+        pick: (N, P) int64, positions of each sample.
+    Returns:
+        (G, N * P, K).
+    """
+    n = torch.arange(len(pick), device=x.device)[:, None]
+    if node.op_type in ("Gemm", "MatMul"):
+        x = x.T if attribute(node, "transA", 0) else x
+        picked = x.reshape(len(pick), -1, x.shape[-1])[n, pick]
+        return picked.reshape(1, -1, x.shape[-1]) * float(attribute(node, "alpha", 1.0))
+    window = Window.of(node, kernel=shape(node.inputs[1])[2:])
+    x, strides = _spread(node, window, x) if node.op_type == "ConvTranspose" else (_padded(x, window.pads), None)
+    for axis, (kernel, stride, dilation) in enumerate(
+        zip(window.kernel, strides or window.strides, window.dilations, strict=True), start=2
+    ):
+        x = x.unfold(axis, dilation * (kernel - 1) + 1, stride)[..., ::dilation]
+    axes = len(window.kernel)
+    inner = torch.unravel_index(pick, tuple(x.shape[2 : 2 + axes]))
+    where: tuple[Tensor | slice, ...] = (n, slice(None), *inner)
+    picked = x[where]  # (N, P, C, *kernel): only these are copied
+    groups = attribute(node, "group", 1)
+    return picked.reshape(pick.numel(), groups, -1).transpose(0, 1)
+
+
+def outputs(node: ir.Node, y: Tensor, pick: Tensor) -> Tensor:
+    """The layer's results at the picked positions: (G, N * P, O / G). y: (N, ...), pick: (N, P)."""
+    n = torch.arange(len(pick), device=y.device)[:, None]
+    if node.op_type in ("Gemm", "MatMul"):
+        return y.reshape(len(pick), -1, y.shape[-1])[n, pick].reshape(1, -1, y.shape[-1])
+    picked = y.reshape(*y.shape[:2], -1)[n, :, pick]  # (N, P, O)
+    return picked.reshape(pick.numel(), attribute(node, "group", 1), -1).transpose(0, 1)
+
+
+def samples_in(node: ir.Node, x: Tensor) -> int:
+    """How many samples an input of the layer holds."""
+    return x.shape[1] if node.op_type == "Gemm" and attribute(node, "transA", 0) else len(x)
+
+
+def _padded(x: Tensor, pads: tuple[int, ...]) -> Tensor:
+    """Zeros around the image; negative pads crop. pads: begins, then ends."""
+    n = len(pads) // 2
+    return F.pad(x, [p for i in reversed(range(n)) for p in (pads[i], pads[n + i])])
+
+
+def _spread(node: ir.Node, window: Window, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+    """The input of the convolution that a transposed one is, and that one's strides."""
+    axes = len(window.kernel)
+    size = [(n - 1) * s + 1 for n, s in zip(x.shape[2:], window.strides, strict=True)]
+    wide = x.new_zeros((*x.shape[:2], *size))
+    grid: tuple[slice, ...] = (slice(None), slice(None), *(slice(None, None, s) for s in window.strides))
+    wide[grid] = x
+    reach = [d * (k - 1) for d, k in zip(window.dilations, window.kernel, strict=True)]
+    extra = attribute(node, "output_padding", (0,) * axes)
+    begins = [r - p for r, p in zip(reach, window.pads[:axes], strict=True)]
+    ends = [r - p + e for r, p, e in zip(reach, window.pads[axes:], extra, strict=True)]
+    return _padded(wide, (*begins, *ends)), (1,) * axes

@@ -1,0 +1,231 @@
+"""Dead and constant channels: what a channel always is moves into the bias, and its weights become zero.
+
+    W'[c] = 0,   b'[c] = v        where act(W[c] x + b[c]) = act(v) for every x that was seen, or that there can be
+    W2'[:, c] = 0                 where besides act(v) = 0
+
+Batch norm folded into a channel that never varied multiplies its weights by `1 / sqrt(epsilon)`: they are the largest
+of their tensor and mean nothing. One scale per tensor is lost on them, and equalization carries them on.
+
+Two sources of knowledge: interval arithmetic on the weights and the known range of the input, which proves; and
+calibration data, which are believed only where there are enough of them, and only for weights that stand out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from torch import Tensor
+
+from intaglio.graph import Graph
+from intaglio.graph.access import Array, attribute, input_value, shape, single_consumer
+from intaglio.graph.bounds import bounds
+from intaglio.graph.edit import add_constant, set_constant
+from intaglio.graph.weights import Product, product
+from intaglio.ops.clamp import clamp_bounds
+from intaglio.recover.channels import magnitudes
+from intaglio.recover.trial import Samples
+from intaglio.simulate import Simulator
+
+FEWEST_SAMPLES = 32
+"""With fewer, a channel that was never seen to vary may well do so."""
+NEGLIGIBLE = 2.0**-24
+"""A channel that cannot move by more than this share of what its layer reaches is constant."""
+TOLERANCE = 1e-3
+"""Largest difference of the outputs on held-back samples, as a share of the largest output."""
+STANDS_OUT = 2.0
+"""A channel that was only seen to be constant is cut where its weights are so many times the median channel's."""
+
+
+@dataclass(frozen=True)
+class Freed:
+    """What the pass made of a network.
+
+    Args:
+        graph: a new one, or the given one where nothing was found.
+        history: one sentence, or none.
+        channels: how many channels lost their weights.
+    """
+
+    graph: Graph
+    history: list[str] = field(default_factory=list)
+    channels: int = 0
+
+
+def free_constant_channels(graph: Graph, samples: Samples | None = None, held_back: Samples | None = None) -> Freed:
+    """Set the weights of constant channels to zero.
+
+    Args:
+        graph: in normal form, batch norm folded; it is left as it is.
+        samples: calibration inputs; None: only what the weights prove.
+        held_back: others, on which the outputs must stay what they were; where they do not, only proofs count.
+    Returns:
+        The network without them. On the samples it computes what it did, to rounding.
+    """
+    freed = _freed(graph, samples)
+    if held_back is None or not freed.channels:
+        return freed
+    difference = _difference(graph, freed.graph, held_back)
+    if difference <= TOLERANCE:
+        return freed
+    words = f"{freed.history[0]}; on held-back samples the outputs moved by {difference:.2g} of the largest: reverted"
+    if samples is None:
+        return Freed(graph, [words])
+    proved = free_constant_channels(graph, None, held_back)
+    return Freed(proved.graph, [words, *proved.history], proved.channels)
+
+
+def _difference(graph: Graph, other: Graph, samples: Samples) -> float:
+    """The largest difference of the outputs, as a share of the largest output; 0 without samples."""
+    simulators = Simulator(graph), Simulator(other)
+    error = largest = 0.0
+    with torch.no_grad():
+        for feed in samples.feeds(simulators[0]):
+            want, got = (simulator(feed) for simulator in simulators)
+            for name, y in want.items():
+                error = max(error, float((y - got[name]).abs().max()))
+                largest = max(largest, float(y.abs().max()))
+    return error / max(largest, 1e-30)
+
+
+def _freed(graph: Graph, samples: Samples | None) -> Freed:
+    made = graph.copy()
+    layers = [found for node in made.nodes if (found := product(node)) is not None and found.takes_bias]
+    seen = {} if samples is None else _seen(made, samples, layers)
+    proved = believed = columns = 0
+    for found in layers:
+        value = _activated(found).outputs[0]
+        fixed, outcome = _proved(found)
+        extremes = seen.get(str(value.name))
+        if extremes is not None:
+            low, high = extremes
+            still = (high - low <= 1e-6 * np.maximum(np.abs(low), np.abs(high))) & ~fixed & _outstanding(found)
+            outcome = np.where(still, low, outcome)
+            believed += int(still.sum())
+        else:
+            still = np.zeros_like(fixed)
+        weighty = magnitudes(found).max(axis=2).reshape(-1) > 0
+        cut = (fixed & weighty) | still
+        proved += int((fixed & weighty).sum())
+        if cut.any():
+            _cut(made, found, cut, outcome)
+        columns += _cut_readers(value, (fixed | still) & (outcome == 0))
+    if not proved + believed + columns:
+        return Freed(graph)
+    made.verify()
+    words = f"{proved + believed} constant channels have their value as bias and no weights"
+    words += f" ({proved} proved from the weights, {believed} never varied on the samples)"
+    words += f"; {columns} columns that read zeros are zero"
+    return Freed(made, [words], proved + believed)
+
+
+def _activated(found: Product) -> ir.Node:
+    """The clamp behind a product that alone reads it, or the product itself."""
+    after = single_consumer(found.node.outputs[0])
+    return after if after is not None and after.op_type in ("Relu", "Clip") and not after.domain else found.node
+
+
+def _clamp(found: Product, x: Array) -> Array:
+    after = _activated(found)
+    return x if after is found.node else np.clip(x, *clamp_bounds(after))
+
+
+def _proved(found: Product) -> tuple[Array, Array]:
+    """Channels that are constant whatever the input is, and what they are behind the activation.
+
+    With inputs in [l, h] a sum lies within `b + sum min(w l, w h)` and `b + sum max(w l, w h)`; padding adds zeros.
+    """
+    low, high = bounds(found.node.inputs[0])
+    if not found.sees_no_padding:
+        low, high = min(low, 0.0), max(high, 0.0)
+    weight = found.weight.astype(np.float64)
+    bias = np.zeros(found.outputs) if found.bias is None else found.bias
+    positive, negative = (_per_output(found, np.maximum(sign * weight, 0)) for sign in (1.0, -1.0))
+    with np.errstate(invalid="ignore"):
+        least = bias + np.where(positive > 0, positive * low, 0) - np.where(negative > 0, negative * high, 0)
+        most = bias + np.where(positive > 0, positive * high, 0) - np.where(negative > 0, negative * low, 0)
+    least, most = _clamp(found, least), _clamp(found, most)
+    finite = np.isfinite(least) & np.isfinite(most)
+    least, most = np.where(finite, least, 0.0), np.where(finite, most, 0.0)
+    reach = float(np.maximum(np.abs(least), np.abs(most)).max()) if finite.all() else 0.0
+    fixed = finite & (most - least <= NEGLIGIBLE * reach)
+    return fixed, np.where(fixed, (least + most) / 2, 0.0)
+
+
+def _per_output(found: Product, weight: Array) -> Array:
+    """Sums over everything that an output channel reads, (outputs,); of a transposed convolution no less than that."""
+    groups = int(attribute(found.node, "group", 1))
+    if found.node.op_type == "ConvTranspose":
+        split = weight.reshape(groups, weight.shape[0] // groups, weight.shape[1], -1)
+        return np.asarray(split.sum(axis=(1, 3)).reshape(-1))
+    if found.node.op_type == "Conv":
+        return np.asarray(weight.reshape(found.outputs, -1).sum(axis=1))
+    return np.asarray(weight.sum(axis=1 if attribute(found.node, "transB", 0) else 0))
+
+
+def _outstanding(found: Product) -> Array:
+    ranges = magnitudes(found).max(axis=2).reshape(-1)
+    live = ranges[ranges > 0]
+    return ranges > STANDS_OUT * np.median(live) if live.size else np.zeros(ranges.shape, bool)
+
+
+def _cut(graph: Graph, found: Product, channels: Array, outcome: Array) -> None:
+    node = found.node
+    bias = np.zeros(found.outputs) if found.bias is None else found.bias
+    found.scale_outputs(np.where(channels, 0.0, 1.0))
+    array = np.where(channels, outcome, bias).astype(np.float32)
+    old = input_value(node, 2)
+    if old is not None:
+        set_constant(old, array)
+        return
+    node.resize_inputs(3)
+    node.replace_input_with(2, add_constant(graph.model.graph, f"{node.inputs[1].name}_bias", array))  # type: ignore[union-attr]
+
+
+def _cut_readers(value: ir.Value, zero: Array) -> int:
+    """Weights that only ever meet zeros become zero; returns how many channels' worth."""
+    count = 0
+    for use in value.uses():
+        reader = product(use.node)
+        if reader is None or use.idx != 0 or not zero.any() or shape(value)[reader.input_axis] != zero.size:
+            continue
+        weight = magnitudes(reader)
+        read = np.broadcast_to(weight.max(axis=1).reshape(-1), zero.shape) > 0
+        if (read & zero).any():
+            reader.scale_inputs(np.where(zero, 0.0, 1.0))
+            count += int((read & zero).sum())
+    return count
+
+
+def _seen(graph: Graph, samples: Samples, layers: list[Product]) -> Mapping[str, tuple[Array, Array]]:
+    """Extremes per channel of every layer's activated output; none where there are too few samples."""
+    wanted = {str(_activated(found).outputs[0].name): found.output_axis for found in layers}
+    extremes: dict[str, tuple[Tensor, Tensor]] = {}
+    simulator = Simulator(graph)
+    count = 0
+
+    def observe(name: str, x: Tensor) -> None:
+        axis = wanted.get(name)
+        if axis is None:
+            return
+        rest = [k for k in range(x.ndim) if k != axis % x.ndim]
+        low, high = x.amin(rest), x.amax(rest)
+        if name in extremes:
+            low, high = torch.minimum(low, extremes[name][0]), torch.maximum(high, extremes[name][1])
+        extremes[name] = low, high
+
+    with torch.no_grad():
+        for feed in samples.feeds(simulator):
+            count += len(next(iter(feed.values()))) if simulator.batched else 1
+            simulator(feed, observe)
+    if count < FEWEST_SAMPLES:
+        return {}
+    return {
+        name: (low.double().cpu().numpy(), high.double().cpu().numpy())
+        for name, (low, high) in extremes.items()
+        if math.isfinite(float(low.sum() + high.sum()))
+    }
