@@ -9,8 +9,10 @@ from pathlib import Path
 from intaglio.codegen import emit
 from intaglio.codegen.check import verify_arena
 from intaglio.codegen.dispatch import dispatcher
+from intaglio.codegen.header import header
 from intaglio.codegen.lifetimes import Memory, plan_memory
 from intaglio.codegen.machine import MACHINES, Machine
+from intaglio.codegen.model import Model
 from intaglio.codegen.steps import plan_steps
 from intaglio.codegen.views import find_views, separate_outputs
 from intaglio.program import Program
@@ -30,9 +32,9 @@ def generate(program: Program, machine: Machine, prefix: str = "model", threads:
     return model_files(plan(program, machine, prefix, threads))
 
 
-def model_files(model: emit.Model) -> dict[str, str]:
+def model_files(model: Model) -> dict[str, str]:
     """The files of a planned model: path in its folder, text."""
-    files = {f"{model.prefix}.h": emit.header(model)}
+    files = {f"{model.prefix}.h": header(model)}
     files[f"{model.prefix}.c"] = dispatcher(model) if model.variants else emit.source(model)
     for variant in model.variants:
         files.update(model_files(variant))
@@ -41,7 +43,7 @@ def model_files(model: emit.Model) -> dict[str, str]:
     return files
 
 
-def plan(program: Program, machine: Machine, prefix: str = "model", threads: int = 1) -> emit.Model:
+def plan(program: Program, machine: Machine, prefix: str = "model", threads: int = 1) -> Model:
     """Steps and memory of a Program on a machine, and on each machine that it may turn out to be."""
     program.verify()
     program = separate_outputs(program)
@@ -54,7 +56,7 @@ def plan(program: Program, machine: Machine, prefix: str = "model", threads: int
     return _plan(program, machine, prefix, threads)
 
 
-def _plan(program: Program, machine: Machine, prefix: str, threads: int) -> emit.Model:
+def _plan(program: Program, machine: Machine, prefix: str, threads: int) -> Model:
     layout = find_views(program)
     shared = Counter(region.root for region in layout.regions.values())
     whole = {name for name, region in layout.regions.items() if region.root == name and shared[name] == 1}
@@ -62,7 +64,7 @@ def _plan(program: Program, machine: Machine, prefix: str, threads: int) -> emit
     memory = Memory(program, layout, machine.alignment, threads, bare=not machine.threads)
     steps, arena, schedule = plan_memory(memory, steps)
     verify_arena(memory, steps, arena)
-    return emit.Model(program, prefix, machine, tuple(steps), layout, arena, schedule)
+    return Model(program, prefix, machine, tuple(steps), layout, arena, schedule)
 
 
 def write(files: dict[str, str], directory: Path) -> None:

@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 
 from intaglio.codegen.build import model_files, write
-from intaglio.codegen.emit import Model
+from intaglio.codegen.model import Model
 from intaglio.codegen.toolchain import OPTIMIZE, Compiler, compile_library, find_compiler
 from intaglio.errors import CompileError
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from intaglio.codegen.emit import WRITTEN_BY, Model, run_function, sizes
+from intaglio.codegen.emit import run_function, sizes
+from intaglio.codegen.model import WRITTEN_BY, Model
 
 
 def dispatcher(model: Model) -> str:

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from intaglio.codegen.build import plan
 from intaglio.codegen.cache import build_library
 from intaglio.codegen.call import Library, PreparedRun
-from intaglio.codegen.emit import Model
 from intaglio.codegen.ends import QuickInput, quick_codes, quick_quantize
 from intaglio.codegen.machine import Machine, missing
 from intaglio.codegen.machine import machine as find_machine
+from intaglio.codegen.model import Model
 from intaglio.codegen.profile import StepTime, profile_steps
 from intaglio.errors import CompileError
 from intaglio.program import Program

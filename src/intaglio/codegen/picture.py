@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from intaglio.codegen.emit import Model
+from intaglio.codegen.model import Model
 from intaglio.kernels.kernel import Struct, StructArray
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

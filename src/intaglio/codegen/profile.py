@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intaglio.codegen.emit import Model
+from intaglio.codegen.model import Model
 from intaglio.program import Node, Program
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intaglio.kernels.kernel import Tensor, int8_codes, requantize_fields
+from intaglio.kernels.kernel import Tensor, requantize_fields
 from intaglio.number import Requantize, Rule
 from intaglio.program.weighted import Weighted
 
@@ -28,12 +28,6 @@ def finish(requantize: Requantize) -> str:
 def offset_of(x: Tensor) -> int:
     """What makes the codes of x unsigned bytes."""
     return 128 if x.short == "s8" else 0
-
-
-def weight_codes(op: Weighted) -> tuple[NDArray[np.int8], NDArray[np.int32]]:
-    """Weights as signed bytes and their zero point (1) or (O)."""
-    weight, zero_point = int8_codes(op.weight, op.weight_zero_point)
-    return weight, zero_point.reshape(-1)
 
 
 def folded_bias(op: Weighted, offset: int = 0) -> NDArray[np.int32]:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from intaglio.kernels.add import small
-from intaglio.kernels.kernel import Bind, Call, Kernel, Tensor, requantize_fields, scale_function
-from intaglio.kernels.layout import binary_fields, in_place, template
+from intaglio.kernels.add.fields import add_fields
+from intaglio.kernels.kernel import Bind, Call, Kernel, Tensor, scale_function
+from intaglio.kernels.layout import in_place, template
 from intaglio.kernels.rows.chain import Link, chain_call
 from intaglio.kernels.rows.vector import VECTORS, Vector
 from intaglio.program.operators.add import Add
@@ -17,21 +18,8 @@ def scalar(op: Add, inputs: Sequence[Tensor], y: Tensor) -> Call:
     """Plain C, any parameters and broadcasts; one unit per element."""
     a, b = inputs
     name = f"ig_add_{a.short}_{b.short}_{y.short}_{op.requantize.rule.value}__scalar"
-    fields = {
-        "a_requantize": requantize_fields(op.a_requantize),
-        "b_requantize": requantize_fields(op.b_requantize),
-        "requantize": requantize_fields(op.requantize),
-        "a_zero_point": op.a_zero_point,
-        "b_zero_point": op.b_zero_point,
-        "y_zero_point": op.y_zero_point,
-        "left": 1 << op.left_shift,
-        "sign": op.b_sign,
-        "low": op.low,
-        "high": op.high,
-        **binary_fields(a, b, y),
-    }
     source = template("add/scalar.h", name, a=a.c_type, b=b.c_type, y=y.c_type, scale=scale_function(op.requantize))
-    return Call(name, (source,), "struct ig_add", fields, units=y.size, may_alias=in_place(inputs, y))
+    return Call(name, (source,), "struct ig_add", add_fields(op, a, b, y), units=y.size, may_alias=in_place(inputs, y))
 
 
 def rows(vector: Vector) -> Bind:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from intaglio.kernels.kernel import Call, Tensor, requantize_fields
-from intaglio.kernels.layout import binary_fields, in_place, template
+from intaglio.kernels.add.fields import add_fields
+from intaglio.kernels.kernel import Call, Tensor
+from intaglio.kernels.layout import in_place, template
 from intaglio.kernels.small import BYTES, finish
 from intaglio.number import Rule
 from intaglio.program.operators.add import Add
@@ -26,19 +27,6 @@ def plain(op: Add, inputs: Sequence[Tensor], y: Tensor) -> Call | None:
     ):
         return None
     name = f"ig_add_{a.short}_{b.short}_{y.short}_{finish(op.requantize)}__plain"
-    fields = {
-        "a_requantize": requantize_fields(op.a_requantize),
-        "b_requantize": requantize_fields(op.b_requantize),
-        "requantize": requantize_fields(op.requantize),
-        "a_zero_point": op.a_zero_point,
-        "b_zero_point": op.b_zero_point,
-        "y_zero_point": op.y_zero_point,
-        "left": 1 << op.left_shift,
-        "sign": op.b_sign,
-        "low": op.low,
-        "high": op.high,
-        **binary_fields(a, b, y),
-    }
     source = template(
         "add/plain.h",
         name,
@@ -48,4 +36,4 @@ def plain(op: Add, inputs: Sequence[Tensor], y: Tensor) -> Call | None:
         operand=f"ig_operand_{rule.value}",
         finish=f"ig_finish_{finish(op.requantize)}",
     )
-    return Call(name, (source,), "struct ig_add", fields, units=y.size, may_alias=in_place(inputs, y))
+    return Call(name, (source,), "struct ig_add", add_fields(op, a, b, y), units=y.size, may_alias=in_place(inputs, y))

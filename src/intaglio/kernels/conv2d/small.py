@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intaglio.kernels.kernel import Call, Source, Tensor
+from intaglio.kernels.kernel import Call, Source, Tensor, int8_codes
 from intaglio.kernels.small import (
     common_fields,
     filled,
@@ -18,7 +18,6 @@ from intaglio.kernels.small import (
     offset_of,
     pairs_of_rows,
     serves_bytes,
-    weight_codes,
 )
 from intaglio.kernels.weighted import image_fields
 from intaglio.program.operators.conv2d import Conv2d
@@ -30,7 +29,7 @@ def dsp(op: Conv2d, inputs: Sequence[Tensor], y: Tensor) -> Call | None:
     if not serves_bytes(op, x) or x.shape[0] != 1:
         return None
     if op.groups == 1:
-        weight, zero_point = weight_codes(op)
+        weight, zero_point = int8_codes(op.weight, op.weight_zero_point.reshape(-1))
         o, kh, kw, channels = weight.shape
         rows = filled(weight.reshape(o, kh, kw * channels), 2, 4)
         fields = {
@@ -52,7 +51,7 @@ def plain(op: Conv2d, inputs: Sequence[Tensor], y: Tensor) -> Call | None:
     if not serves_bytes(op, x) or x.shape[0] != 1:
         return None
     if op.groups == 1:
-        weight, zero_point = weight_codes(op)
+        weight, zero_point = int8_codes(op.weight, op.weight_zero_point.reshape(-1))
         fields = {
             "weight": fours_of_rows(weight.reshape(weight.shape[0], -1)),
             "bias": folded_bias(op, offset_of(x)),

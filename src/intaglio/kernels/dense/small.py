@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from intaglio.kernels.kernel import Call, Source, Tensor
+from intaglio.kernels.kernel import Call, Source, Tensor, int8_codes
 from intaglio.kernels.small import (
     common_fields,
     filled,
@@ -15,7 +15,6 @@ from intaglio.kernels.small import (
     offset_of,
     pairs_of_rows,
     serves_bytes,
-    weight_codes,
 )
 from intaglio.program.operators.dense import Dense
 
@@ -25,7 +24,7 @@ def dsp(op: Dense, inputs: Sequence[Tensor], y: Tensor) -> Call | None:
     x = inputs[0]
     if not serves_bytes(op, x):
         return None
-    weight, zero_point = weight_codes(op)
+    weight, zero_point = int8_codes(op.weight, op.weight_zero_point.reshape(-1))
     fields = {
         "weight": pairs_of_rows(filled(weight, 1, 8)),
         "weight_zero_point": zero_point if zero_point.any() else None,
@@ -39,7 +38,7 @@ def plain(op: Dense, inputs: Sequence[Tensor], y: Tensor) -> Call | None:
     x = inputs[0]
     if not serves_bytes(op, x):
         return None
-    weight, zero_point = weight_codes(op)
+    weight, zero_point = int8_codes(op.weight, op.weight_zero_point.reshape(-1))
     fields = {
         "weight": fours_of_rows(weight),
         "weight_zero_point": zero_point + 128,

@@ -8,7 +8,7 @@ import numpy as np
 
 from intaglio.kernels.kernel import Source, Struct, Tensor
 from intaglio.kernels.rows.factors import Factors
-from intaglio.kernels.rows.stage import Layout, Stage
+from intaglio.kernels.rows.stage import Layout, Stage, row_stage
 from intaglio.kernels.rows.vector import Vector
 from intaglio.number import Requantize, Rule
 from intaglio.program.operators.add import Add
@@ -72,21 +72,8 @@ def add_stage(op: Add, inputs: Sequence[Tensor], y: Tensor, vector: Vector, to: 
         "IG_PACK": f"ig_pack_clamped_{y.short}",
     }
     source = Source(f"rows/add{'16' if y.type.bits > 8 else ''}_rows.h", tuple((k, str(v)) for k, v in defines.items()))
-    return Stage(
-        run=name,
-        sources=(vector.source, source),
-        params=Struct("struct ig_add_rows", fields),
-        parts=1,
-        stride=1,
-        before=0,
-        taps=1,
-        x_height=height,
-        source=Layout(width),
-        fill=0,
-        out_height=height,
-        weight_bytes=0,
-        skips=True,
-    )
+    sources = (vector.source, source)
+    return row_stage(name, sources, Struct("struct ig_add_rows", fields), height, width, skips=True)
 
 
 def rows_of(y: Tensor) -> tuple[int, int]:

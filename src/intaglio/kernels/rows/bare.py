@@ -70,7 +70,6 @@ def _stage(link: Link, call: Call, position: int) -> Stage:
         source=Layout(_row_bytes(x), strip=position > 0),
         fill=0,
         out_height=y.shape[1],
-        weight_bytes=op.weight.size,
         work=call.scratch,
         checks=True,
     )

@@ -6,7 +6,7 @@ import numpy as np
 
 from intaglio.kernels.kernel import Source, Struct, Tensor
 from intaglio.kernels.rows.add import rows_of
-from intaglio.kernels.rows.stage import Layout, Stage
+from intaglio.kernels.rows.stage import Layout, Stage, row_stage
 from intaglio.kernels.rows.vector import Vector
 from intaglio.program.operators.clamp_channels import ClampChannels
 
@@ -32,17 +32,5 @@ def clamp_channels_stage(op: ClampChannels, x: Tensor, y: Tensor, vector: Vector
         "y_row": to.pitch,
     }
     defines = (("IG_NAME", name), ("IG_MAX", f"ig_max_{x.short}"), ("IG_MIN", f"ig_min_{x.short}"))
-    return Stage(
-        run=name,
-        sources=(vector.source, Source("rows/clamp_channels_rows.h", defines)),
-        params=Struct("struct ig_clamp_channels_rows", fields),
-        parts=1,
-        stride=1,
-        before=0,
-        taps=1,
-        x_height=height,
-        source=Layout(width),
-        fill=0,
-        out_height=height,
-        weight_bytes=0,
-    )
+    sources = (vector.source, Source("rows/clamp_channels_rows.h", defines))
+    return row_stage(name, sources, Struct("struct ig_clamp_channels_rows", fields), height, width)

@@ -114,7 +114,6 @@ def depthwise_stage(op: Conv2d, x: Tensor, y: Tensor, vector: Vector, to: Layout
         source=source,
         fill=op.x_zero_point,
         out_height=out_height,
-        weight_bytes=op.weight.size,
     )
 
 

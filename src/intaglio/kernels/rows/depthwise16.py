@@ -90,5 +90,4 @@ def depthwise16_stage(op: Conv2d, x: Tensor, y: Tensor, vector: Vector, to: Layo
         source=source,
         fill=0,
         out_height=out_height,
-        weight_bytes=op.weight.size,
     )

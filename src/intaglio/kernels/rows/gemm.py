@@ -95,7 +95,6 @@ def gemm_stage(op: Conv2d, x: Tensor, y: Tensor, vector: Vector, to: Layout) -> 
         source=source,
         fill=op.x_zero_point + (products.moved if products.item == 2 else 0),
         out_height=out_height,
-        weight_bytes=op.weight.size,
     )
 
 

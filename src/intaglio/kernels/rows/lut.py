@@ -6,7 +6,7 @@ import numpy as np
 
 from intaglio.kernels.kernel import Source, Struct, Tensor
 from intaglio.kernels.rows.add import rows_of
-from intaglio.kernels.rows.stage import Layout, Stage
+from intaglio.kernels.rows.stage import Layout, Stage, row_stage
 from intaglio.kernels.rows.vector import Vector
 from intaglio.program.operators.lut import Lut
 from intaglio.program.operators.requantize import Requantize
@@ -29,17 +29,5 @@ def lut_stage(op: Unary, x: Tensor, y: Tensor, vector: Vector, to: Layout) -> St
     table = np.zeros(256, y.type.dtype)
     table[real] = op.integer(codes[real])
     fields = {"table": table.view(np.uint8), "x_row": width, "y_row": to.pitch, "nbytes": width}
-    return Stage(
-        run=name,
-        sources=(vector.source, Source("rows/lut_rows.h", (("IG_NAME", name),))),
-        params=Struct("struct ig_lut_rows", fields),
-        parts=1,
-        stride=1,
-        before=0,
-        taps=1,
-        x_height=height,
-        source=Layout(width),
-        fill=0,
-        out_height=height,
-        weight_bytes=0,
-    )
+    sources = (vector.source, Source("rows/lut_rows.h", (("IG_NAME", name),)))
+    return row_stage(name, sources, Struct("struct ig_lut_rows", fields), height, width)

@@ -56,5 +56,4 @@ def max_pool_stage(op: MaxPool2d, x: Tensor, y: Tensor, vector: Vector, to: Layo
         source=source,
         fill=0 if x.type.dtype == np.uint8 else -128,
         out_height=y.shape[1],
-        weight_bytes=0,
     )

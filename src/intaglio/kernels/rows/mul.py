@@ -9,7 +9,7 @@ import numpy as np
 from intaglio.kernels.kernel import Source, Struct, Tensor
 from intaglio.kernels.rows.add import rows_of
 from intaglio.kernels.rows.factors import Factors
-from intaglio.kernels.rows.stage import Layout, Stage
+from intaglio.kernels.rows.stage import Layout, Stage, row_stage
 from intaglio.kernels.rows.vector import Vector
 from intaglio.program.operators.mul import Mul
 
@@ -66,21 +66,8 @@ def mul_stage(op: Mul, inputs: Sequence[Tensor], y: Tensor, vector: Vector, to: 
         "IG_FORM_": form,
         "IG_PACK": f"ig_pack_clamped_{y.short}",
     }
-    return Stage(
-        run=name,
-        sources=(vector.source, Source("rows/mul_rows.h", tuple((k, str(v)) for k, v in defines.items()))),
-        params=Struct("struct ig_mul_rows", fields),
-        parts=1,
-        stride=1,
-        before=0,
-        taps=1,
-        x_height=height,
-        source=Layout(width),
-        fill=0,
-        out_height=height,
-        weight_bytes=0,
-        skips=True,
-    )
+    sources = (vector.source, Source("rows/mul_rows.h", tuple((k, str(v)) for k, v in defines.items())))
+    return row_stage(name, sources, Struct("struct ig_mul_rows", fields), height, width, skips=True)
 
 
 def _is_pixel(t: Tensor, y: Tensor) -> bool:

@@ -54,7 +54,6 @@ class Stage:
         source: the layout in which it reads its input; a strip's, or the tensor's own.
         fill: code of the border.
         out_height: rows of its output.
-        weight_bytes: read for every strip.
         work: bytes of working memory.
         checks: it looks for the edges of the image itself and reads no padding.
         skips: reads the pipeline's second input as well, row by row of its output.
@@ -71,19 +70,19 @@ class Stage:
     source: Layout
     fill: int
     out_height: int
-    weight_bytes: int
     skips: bool = False
     work: int = 0
     checks: bool = False
 
 
-def copy_stage(height: int, nbytes: int, to: Layout) -> Stage:
-    """Rows of a tensor, of so many bytes each, into a bordered strip."""
-    fields = {"x_row": nbytes, "y_row": to.pitch, "nbytes": nbytes}
+def row_stage(
+    run: str, sources: tuple[Source, ...], params: Struct, height: int, nbytes: int, *, skips: bool = False
+) -> Stage:
+    """A stage that makes each row from the same row of its input, of so many bytes."""
     return Stage(
-        run="ig_copy_rows",
-        sources=(Source("rows/rows.h"),),
-        params=Struct("struct ig_copy_rows", fields),
+        run=run,
+        sources=sources,
+        params=params,
         parts=1,
         stride=1,
         before=0,
@@ -92,8 +91,15 @@ def copy_stage(height: int, nbytes: int, to: Layout) -> Stage:
         source=Layout(nbytes),
         fill=0,
         out_height=height,
-        weight_bytes=0,
+        skips=skips,
     )
+
+
+def copy_stage(height: int, nbytes: int, to: Layout) -> Stage:
+    """Rows of a tensor, of so many bytes each, into a bordered strip."""
+    fields = {"x_row": nbytes, "y_row": to.pitch, "nbytes": nbytes}
+    sources = (Source("rows/rows.h"),)
+    return row_stage("ig_copy_rows", sources, Struct("struct ig_copy_rows", fields), height, nbytes)
 
 
 def widen_stage(op: Conv2d, x: Tensor, to: Layout) -> Stage:
@@ -102,20 +108,8 @@ def widen_stage(op: Conv2d, x: Tensor, to: Layout) -> Stage:
     name = f"ig_widen_rows_{x.short}"
     count = width * channels
     fields = {"x_row": count, "y_row": to.pitch, "count": count, "zero_point": op.x_zero_point}
-    return Stage(
-        run=name,
-        sources=(Source("rows/widen_rows.h", (("IG_NAME", name), ("IG_X", x.c_type))),),
-        params=Struct("struct ig_widen_rows", fields),
-        parts=1,
-        stride=1,
-        before=0,
-        taps=1,
-        x_height=height,
-        source=Layout(count),
-        fill=0,
-        out_height=height,
-        weight_bytes=0,
-    )
+    sources = (Source("rows/widen_rows.h", (("IG_NAME", name), ("IG_X", x.c_type))),)
+    return row_stage(name, sources, Struct("struct ig_widen_rows", fields), height, count)
 
 
 def rows_call(stages: Sequence[Stage], strip: int, *, split_parts: bool, bare: bool = False) -> Call:

@@ -1,0 +1,129 @@
+"""The text of `<prefix>.h`: how to call a model, and what its integers stand for."""
+
+from __future__ import annotations
+
+from intaglio.codegen.model import WRITTEN_BY, Model
+from intaglio.codegen.steps import tensor
+from intaglio.codegen.text import comment
+from intaglio.program import TensorInfo
+
+
+def header(model: Model) -> str:
+    """`<prefix>.h`: how to call the model, and what its integers stand for."""
+    p, m = model.prefix, model.macro
+    program = model.program
+    inputs = [program.tensors[name] for name in program.inputs]
+    outputs = [program.tensors[name] for name in program.outputs]
+    described = "\n".join(
+        [f" *   {n}: {_describe(t)}" for t, n in zip(inputs, argument_names(inputs, "input"), strict=True)]
+        + [f" *   {n}: {_describe(t)}" for t, n in zip(outputs, argument_names(outputs, "output"), strict=True)]
+    )
+    hosted = f"""
+/* A host with threads and clocks; see {p}_run_on. */
+typedef void (*{p}_task)(const void *frame, int32_t task, int32_t tasks);
+struct {p}_host {{
+    void *user;
+    int32_t threads; /* as many parts as a step is divided into at most */
+    /* calls task(frame, i, tasks) for every i below tasks, on any threads, and returns when all have returned */
+    void (*parallel)(void *user, {p}_task task, const void *frame, int32_t tasks);
+    void (*after_step)(void *user, int32_t step); /* or NULL */
+}};
+
+/* The same on several threads (the integers do not change), with arrays of pointers in the order above. host: NULL is
+ * the caller's thread alone. */
+int {p}_run_on(const struct {p}_host *host, const void *const *inputs, void *const *outputs, void *arena,
+    size_t arena_bytes);
+"""
+    return f"""/* {WRITTEN_BY}
+ *
+ * Target {comment(program.target)}, rounding rule {program.rule.value}, machine {model.machine.name}.
+ * A real value is scale * (code - zero_point). One call runs one sample; shapes are (height, width, channels) and the
+ * like, dense, last axis fastest:
+ *
+{described}
+ *
+ * Working memory: {m}_ARENA_BYTES bytes aligned to {m}_ALIGNMENT, which the caller passes. The code keeps no state:
+ * calls with different arenas may run at the same time.
+ */
+#ifndef {m}_H
+#define {m}_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
+#define {m}_ARENA_BYTES {max(1, *(v.arena.nbytes for v in model.all))}
+#define {m}_ALIGNMENT {model.machine.alignment}
+#define {m}_INPUTS {len(inputs)}
+#define {m}_OUTPUTS {len(outputs)}
+#define {m}_STEPS {max(len(v.steps) for v in model.all)}
+{_places(model)}
+enum {p}_status {{
+    {m}_OK = 0,
+    {m}_NULL_POINTER = 1,     /* an input, an output or the arena is NULL */
+    {m}_MISALIGNED_ARENA = 2, /* the arena is not aligned to {m}_ALIGNMENT */
+    {m}_SMALL_ARENA = 3,      /* arena_bytes is below {m}_ARENA_BYTES */
+    {m}_WRONG_PROCESSOR = 4   /* the processor lacks an instruction set that this code was generated for */
+}};
+
+/* Bytes of each input and output, in order. */
+extern const size_t {p}_input_bytes[{m}_INPUTS];
+extern const size_t {p}_output_bytes[{m}_OUTPUTS];
+
+/* Run one sample. Returns {m}_OK, or another status, and then has written nothing. */
+int {p}_run({parameters(model)});
+{hosted if model.machine.threads else ""}
+#ifdef __cplusplus
+}}
+#endif
+
+#endif
+"""
+
+
+def parameters(model: Model) -> str:
+    """The parameters of `<prefix>_run`, in C."""
+    program = model.program
+    kinds = (("const ", "input", program.inputs), ("", "output", program.outputs))
+    typed = [
+        f"{const}{tensor(program, name).c_type} *{argument}"
+        for const, kind, names in kinds
+        for name, argument in zip(names, argument_names([program.tensors[n] for n in names], kind), strict=True)
+    ]
+    return ", ".join([*typed, "void *arena", "size_t arena_bytes"])
+
+
+def argument_names(tensors: list[TensorInfo], kind: str) -> list[str]:
+    """Names of the parameters for these inputs or outputs."""
+    return [kind] if len(tensors) == 1 else [f"{kind}{i}" for i in range(len(tensors))]
+
+
+def _places(model: Model) -> str:
+    """Where inputs and outputs may lie in the arena, if the plan has places for them."""
+    program, m = model.program, model.macro
+    kinds = (("input", program.inputs), ("output", program.outputs))
+    lines = [
+        f"#define {m}_{argument.upper()}_OFFSET {model.arena.bases[name]}\n"
+        for kind, names in kinds
+        for argument, name in zip(argument_names([program.tensors[n] for n in names], kind), names, strict=True)
+        if name in model.arena.bases
+    ]
+    if not lines:
+        return ""
+    return f"""
+/* The arena has room for inputs and outputs, this many bytes behind its beginning: an input may be written there (the
+ * run overwrites it) and an output be left there. Any other memory outside the arena does as well. */
+{"".join(lines)}"""
+
+
+def _describe(info: TensorInfo) -> str:
+    text = f"{comment(info.name)}, {info.type.name}, shape {info.shape}"
+    if info.params is None:
+        return text + ", plain integers"
+    scale, zero = info.params.scale.reshape(-1), info.params.zero_point.reshape(-1)
+    if scale.size > 1:
+        return text + f", {scale.size} scales from {scale.min():.9g} to {scale.max():.9g}"
+    return text + f", scale {scale[0]:.9g}, zero point {zero[0]}"
