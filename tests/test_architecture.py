@@ -15,6 +15,7 @@ MAY_IMPORT = {  # room: the rooms it may import; what those may import is allowe
     "errors": "",
     "number": "errors",
     "progress": "errors",
+    "files": "",
     "program": "number",
     "codegen": "program kernels",
     "kernels": "program",
@@ -27,8 +28,8 @@ MAY_IMPORT = {  # room: the rooms it may import; what those may import is allowe
     "simulate": "plan",
     "calibrate": "simulate",
     "recover": "calibrate lower",
-    "train": "calibrate lower",
-    "search": "recover",
+    "train": "calibrate frontends lower",
+    "search": "recover measure",
     "export": "lower codegen",
     "measure": "simulate program data codegen",
     "bench": "codegen frontends simulate report",
@@ -44,8 +45,8 @@ MAY_IMPORT = {  # room: the rooms it may import; what those may import is allowe
     "__main__": "cli",
     "__init__": "api codegen",
 }
-COMMON = {"errors", "number", "progress"}  # open to every room that does not lie beneath them
-INTEGER_SIDE = {"errors", "number", "program", "codegen", "kernels"}
+COMMON = {"errors", "number", "progress", "files"}  # open to every room that does not lie beneath them
+INTEGER_SIDE = {"errors", "files", "number", "program", "codegen", "kernels"}
 FILES = sorted(ROOT.rglob("*.py"))
 
 

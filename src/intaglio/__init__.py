@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from intaglio.api import Quantized, evaluate, load, load_quantized, quantize
+    from intaglio.api import Quantized, evaluate, freeze, load, load_quantized, prepare_qat, quantize
     from intaglio.codegen.native import NativeProgram, compile
     from intaglio.errors import IntaglioError
     from intaglio.graph import Graph
@@ -28,9 +28,11 @@ _HOMES = {
     "Quantized": "intaglio.api",
     "compile": "intaglio.codegen.native",
     "evaluate": "intaglio.measure.run",
+    "freeze": "intaglio.api",
     "load": "intaglio.api",
     "load_program": "intaglio.program",
     "load_quantized": "intaglio.api",
+    "prepare_qat": "intaglio.api",
     "quantize": "intaglio.api",
 }
 
@@ -43,9 +45,11 @@ __all__ = [
     "Quantized",
     "compile",
     "evaluate",
+    "freeze",
     "load",
     "load_program",
     "load_quantized",
+    "prepare_qat",
     "quantize",
 ]
 

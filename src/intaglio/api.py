@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
-from intaglio.calibrate import calibrate
+from intaglio.calibrate.input_moments import InputRange
+from intaglio.calibrate.synthesize import Synthesized
 from intaglio.data import DataLike, Dataset
+from intaglio.errors import UsageError
 from intaglio.frontends import load
 from intaglio.graph import Graph
-from intaglio.graph.access import shape
 from intaglio.measure.run import data_for
 from intaglio.measure.run import score as evaluate
-from intaglio.measure.stage import inputs_of
-from intaglio.plan import place
+from intaglio.plan import Step
 from intaglio.quantized import Quantized
-from intaglio.recover import ArraySamples, Recovery, correct_biases, settle_channel_ranges
-from intaglio.recover.adaround import adaround as learn_rounding
-from intaglio.recover.rounding import Settings
+from intaglio.recover.pipeline import Data, NoData, Outcome, quantize_graph
+from intaglio.recover.recipe import Recipe
+from intaglio.search.ladder import Told, climb
 from intaglio.targets import Target, load_target
+from intaglio.train.freeze import freeze_graph
+from intaglio.train.module import QuantizedModule
+from intaglio.train.prepare import prepare_qat
 
-__all__ = ["Quantized", "evaluate", "load", "load_quantized", "quantize"]
+__all__ = ["Quantized", "evaluate", "freeze", "load", "load_quantized", "prepare_qat", "quantize"]
 
 DEFAULT_SAMPLES = 512
-RECOVERY_SAMPLES = 48
-ADAROUND_SAMPLES = 512
-ADAROUND_BYTES = 256 << 20  # of inputs, which are kept in memory: every layer reads them again
+SYNTHESIZED_SAMPLES = 128
+NONE, SYNTHESIZE = "none", "synthesize"
+"""Data that are not there: ranges without data, and inputs made from the network."""
 
 
 def quantize(
@@ -42,80 +42,162 @@ def quantize(
     weight_calibrator: str | None = None,
     layers: Mapping[str, str] | None = None,
     equalize: bool = True,
+    smooth: bool = False,
+    clamp_weights: bool = False,
+    rounding: str = "nearest",
+    iterations: int | None = None,
     bias_correction: bool = True,
-    adaround: bool = False,
-    adaround_iterations: int = 1000,
-    adaround_checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    input_range: InputRange = None,
+    max_drop: float | None = None,
+    eval_data: DataLike | None = None,
+    metric: str = "top1",
+    work: str | os.PathLike[str] | None = None,
 ) -> Quantized:
     """Quantize a trained float network after training.
 
     Args:
         model: from `intaglio.load`, or a path that it takes.
-        data: calibration inputs: an iterable of arrays or (x, y), an array, or a path (see `intaglio.data.open_data`).
+        data: calibration inputs: an iterable of arrays or (x, y), an array, or a path (see `intaglio.data.open_data`);
+            "none": ranges from what batch norm recorded, or from the weights and `input_range`; "synthesize": inputs
+            made from the network.
         target: a built-in name, a TOML file, or a Target.
-        samples: calibrate on at most this many; None for all.
+        samples: calibrate on at most this many; None for all. Of synthesized inputs no more than 128 are made.
         calibrator: how activation ranges are found: max, moving-average, percentile-99.99, entropy, mse, sigma-3, or
             auto, which measures them on held-back calibration data; None for the target's own.
         weight_calibrator: the same for weights; None for the target's own, or chosen by auto.
         layers: other formats for some layers, e.g. `{"first": "a16", "features.1*": "w8a16"}`.
         equalize: cut channels that are constant, and scale channels across layers so that one scale per tensor suits
-            all of them; kept only where it lowers the output error on held-back calibration data.
-        bias_correction: take what the rounding of weights adds to mean outputs out of the biases; kept only where it
-            lowers the output error on held-back calibration data.
-        adaround: learn which weights are rounded down and which up, before the bias correction; takes minutes, and is
-            kept only where it lowers the output error.
-        adaround_iterations: steps per layer.
-        adaround_checkpoint: a file that is written after each layer and from which an interrupted run goes on.
+            all of them; kept only where it lowers the output error on held-back calibration data, as is all of the
+            following.
+        smooth: move the spread of activations' channels into the weights behind them.
+        clamp_weights: try narrower ranges of weights.
+        rounding: of weights: nearest; gptq; adaround (learned layer by layer) or blocks (learned block by block), which
+            take minutes.
+        iterations: steps per layer of learned rounding; None for the algorithm's own number.
+        bias_correction: take what the rounding of weights adds to mean outputs out of the biases.
+        checkpoint: a file that learned rounding writes as it goes, and from which an interrupted run goes on.
+        input_range: (low, high) of the inputs after preprocessing, or by input name, for data "none" and "synthesize".
+        max_drop: climb a ladder of recipes until the integer program loses no more than so many points of `metric` on
+            `eval_data`; the best that was found is returned in any case (see `intaglio.search.ladder`).
+        eval_data: labelled data for that.
+        metric: top1, top5 or mse (whose growth is counted in percent).
+        work: a folder in which an interrupted climb keeps what it has measured, to go on from.
     Raises:
         TargetError, UnsupportedOperatorError: the request cannot be met; said before any calibration.
         DataError, CalibrationError: the data do not fit or carry no range.
-        UsageError: no iterations, or a checkpoint of other settings.
+        UsageError: no such calibrator or rounding, no iterations, `max_drop` without `eval_data`, or a checkpoint or
+            folder of other settings.
     """
-    settings = Settings(iterations=adaround_iterations)
+    recipe = Recipe(
+        calibrator=calibrator,
+        weight_calibrator=weight_calibrator,
+        layers=dict(layers or {}),
+        equalize=equalize,
+        smooth=smooth,
+        clamp_weights=clamp_weights,
+        rounding=rounding,
+        iterations=iterations,
+        bias_correction=bias_correction,
+    )
     graph = model if isinstance(model, Graph) else load(model)
     described = load_target(target)
-    plan = place(graph, described, layers=layers, weight_calibrator=weight_calibrator)
+    again = recipe.recovers or max_drop is not None
+    dataset = calibration_data(graph, data, samples, input_range=input_range, again=again)
+    if max_drop is None:
+        return quantize_as(graph, dataset, described, recipe, checkpoint=checkpoint)
+    scored = scored_data(graph, eval_data, metric=metric)
+    folder = None if work is None else Path(work)
+    return climb_as(graph, dataset, described, recipe, scored, max_drop=max_drop, metric=metric, folder=folder)
+
+
+def quantize_as(
+    graph: Graph,
+    dataset: Data | NoData,
+    target: Target,
+    recipe: Recipe,
+    *,
+    checkpoint: str | os.PathLike[str] | None = None,
+) -> Quantized:
+    """`quantize` with its choices as objects."""
+    outcome = quantize_graph(graph, target, dataset, recipe, checkpoint=checkpoint)
+    if isinstance(dataset, Synthesized):
+        outcome.steps.insert(len(graph.history), dataset.step())
+    return of_outcome(outcome)
+
+
+def climb_as(
+    graph: Graph,
+    dataset: Data | NoData,
+    target: Target,
+    recipe: Recipe,
+    scored: Dataset,
+    *,
+    max_drop: float,
+    metric: str = "top1",
+    folder: Path | None = None,
+    tell: Told | None = None,
+) -> Quantized:
+    """`quantize` with an allowed loss (see `search.ladder.climb`)."""
+    climbed = climb(
+        graph, target, dataset, scored, max_drop=max_drop, metric=metric, recipe=recipe, folder=folder, tell=tell
+    )
+    return of_outcome(climbed.outcome)
+
+
+def scored_data(graph: Graph, data: DataLike | None, limit: int | None = None, metric: str = "top1") -> Dataset:
+    """Labelled data that an allowed loss is measured on; read many times.
+
+    Raises:
+        UsageError: there are none.
+        DataError: they do not fit, or have no labels.
+    """
+    if data is None:
+        raise UsageError("max-drop: expected labelled data to measure the loss on, got none; give --eval (eval_data)")
+    scored = data_for(graph, data, limit, labels=True, metric=metric)
+    return scored.cached() if scored.once else scored
+
+
+def calibration_data(
+    graph: Graph, data: DataLike, samples: int | None, *, input_range: InputRange = None, again: bool = True
+) -> Data | NoData:
+    """Calibration inputs as the pipeline takes them.
+
+    Args:
+        graph: whose inputs they are.
+        data, samples, input_range: see `quantize`.
+        again: they are read more than once: an iterator is then kept in memory.
+    Raises:
+        DataError, UsageError: they do not fit, or a range is stated beside data.
+        CalibrationError: nothing is known of the inputs.
+    """
+    if isinstance(data, str) and data == NONE:
+        return NoData(input_range)
+    if isinstance(data, str) and data == SYNTHESIZE:
+        return Synthesized(graph, min(samples or SYNTHESIZED_SAMPLES, SYNTHESIZED_SAMPLES), input_range=input_range)
+    if input_range is not None:
+        raise UsageError("input-range: expected data none or synthesize, got data of their own, which have ranges")
     dataset = data_for(graph, data, samples)
-    if dataset.once and (equalize or bias_correction or adaround):
-        dataset = dataset.cached()  # an iterator is read again: for ranges, for inputs of layers, and for means
-    told: list[str] = []
-    history = graph.history
-    if equalize:
-        graph, told = settle_channel_ranges(
-            graph,
-            lambda g: place(g, described, layers=layers, weight_calibrator=weight_calibrator),
-            dataset,
-            *_some(dataset, RECOVERY_SAMPLES),
-            calibrator=calibrator,
-            weight_calibrator=weight_calibrator,
-            carry_caps=not layers,  # a format asked for a layer holds for the clamp behind it, not for two of them
-        )
-        plan = place(graph, described, layers=layers, weight_calibrator=weight_calibrator)
-    result = calibrate(graph, plan, dataset, calibrator=calibrator, weight_calibrator=weight_calibrator)
-    quantized = Quantized(graph, result.plan, [*history, *told, *result.history])
-    if adaround:
-        nbytes = sum(4 * math.prod(shape(value)) for value in graph.inputs)
-        some = _some(dataset, max(1, min(ADAROUND_SAMPLES, ADAROUND_BYTES // max(nbytes, 1))), 32)
-        _take(quantized, learn_rounding(graph, result.plan, *some, settings=settings, checkpoint=adaround_checkpoint))
-    if bias_correction:
-        some = _some(dataset, RECOVERY_SAMPLES)
-        _take(quantized, correct_biases(quantized.graph, quantized.plan, *some, reference=graph))
-    return quantized
+    return dataset.cached() if dataset.once and again else dataset
 
 
-def _take(quantized: Quantized, recovery: Recovery) -> None:
-    quantized.graph, quantized.plan = recovery.graph, recovery.plan
-    quantized.note(recovery.history)
+def of_outcome(outcome: Outcome) -> Quantized:
+    """What users get of a result of the rooms below."""
+    o = outcome
+    return Quantized(o.graph, o.plan, o.steps, o.prepared, o.statistics, o.reference)
 
 
-def _some(dataset: Dataset, count: int, batch: int = 8) -> tuple[ArraySamples, ArraySamples]:
-    """A few samples for an algorithm, and every fourth of them held back; a single one is both."""
-    batches = [inputs_of(x) for x, _ in dataset.limit(count).batches(8)]
-    arrays = [np.concatenate(parts) for parts in zip(*batches, strict=True)]
-    held = np.arange(len(arrays[0])) % 4 == 3
-    if not held.any():
-        return ArraySamples(arrays, batch), ArraySamples(arrays, batch)
-    return ArraySamples([a[~held] for a in arrays], batch), ArraySamples([a[held] for a in arrays], batch)
+def freeze(module: QuantizedModule) -> Quantized:
+    """What a network trained with `prepare_qat` computes in evaluation, as Graph and Plan.
+
+    Args:
+        module: from `prepare_qat`.
+    Raises:
+        UsageError: a scale has collapsed, or the module has never seen a tensor.
+        CalibrationError: scales without a defined answer.
+    """
+    graph, plan = freeze_graph(module)
+    return Quantized(graph, plan, [Step("training", "trained with quantization in the forward path")], module.graph)
 
 
 def load_quantized(path: str | os.PathLike[str]) -> Quantized:
@@ -127,4 +209,4 @@ def load_quantized(path: str | os.PathLike[str]) -> Quantized:
     from intaglio.imports import load_quantized_graph
 
     graph, plan, history = load_quantized_graph(path)
-    return Quantized(graph, plan, history)
+    return Quantized(graph, plan, [Step("import", sentence) for sentence in history])

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from intaglio.errors import IntaglioError
 from intaglio.graph import Graph
-from intaglio.plan import Plan
+from intaglio.plan import Plan, Step
 from intaglio.program import Program
+
+if TYPE_CHECKING:
+    from intaglio.calibrate import Statistics
 
 
 @dataclass
@@ -23,12 +26,24 @@ class Quantized:
     Args:
         graph: the prepared float network.
         plan: how each value is represented.
-        history: one sentence per step.
+        steps: what was done, and what it gained.
+        prepared: the float network before algorithms changed it; None where none did.
+        statistics: what calibration observed; None where nothing was calibrated.
+        reference: the float network whose values have the same names as those of `graph`, before weights were rounded:
+            what layers are compared with.
     """
 
     graph: Graph
     plan: Plan
-    history: list[str] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    prepared: Graph | None = None
+    statistics: Statistics | None = None
+    reference: Graph | None = None
+
+    @property
+    def history(self) -> list[str]:
+        """What was done, one sentence per step."""
+        return [str(step) for step in self.steps]
 
     def simulate(self, *x: NDArray[Any]) -> Any:
         """Run the float network with every value rounded as the Plan says.
@@ -66,11 +81,20 @@ class Quantized:
         export_qdq(self.graph, self.plan, path)
 
     def report(self, path: str | os.PathLike[str], **facts: Any) -> None:
-        """Write the Plan as one self-contained HTML page; `facts` are those of `intaglio.report.Facts`."""
-        from intaglio.report import Facts, write_report
+        """Write one self-contained HTML page; `facts` are what was measured, as in `intaglio.report.Facts`."""
+        from intaglio.report import known_facts, write_report
 
-        write_report(Path(path), self.graph, self.plan, Facts(history=tuple(self.history), **facts))
-
-    def note(self, sentences: Sequence[str]) -> None:
-        """Add to the history."""
-        self.history.extend(sentences)
+        try:
+            program = self.lower()
+        except IntaglioError:  # without its costs and its memory the page still tells of the Plan, and why
+            program = None
+        known = known_facts(
+            self.graph,
+            self.plan,
+            steps=self.steps,
+            prepared=self.prepared,
+            reference=self.reference,
+            statistics=self.statistics,
+            program=program,
+        )
+        write_report(Path(path), self.graph, self.plan, replace(known, **facts))

@@ -99,7 +99,7 @@ def test_the_report_lists_every_candidate_and_the_choice(small_net, placed, rows
     assert best.samples == 10  # a quarter
     assert all(math.isfinite(c.sqnr) for c in done.candidates)
     assert best.sqnr == max(c.sqnr for c in done.candidates if c.samples == best.samples)
-    text = " ".join(done.history)
+    text = " ".join(map(str, done.steps))
     assert f"activations by {best.calibrator} and weights by {best.weight_calibrator}" in text
     assert "on 10 held-back samples" in text
     assert all(c.calibrator in text for c in done.candidates)

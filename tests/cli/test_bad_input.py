@@ -199,6 +199,54 @@ def test_ctrl_c_in_the_middle_leaves_nothing(made, tmp_path):
     assert leftovers(out) == []
 
 
+def test_an_allowed_loss_needs_labelled_data(fails, made, tmp_path):
+    assert "--eval" in quantize(fails, made, tmp_path, None, None, "--max-drop", "1")
+    np.save(tmp_path / "x.npy", np.load(made.data)["x"])
+    text = quantize(fails, made, tmp_path, None, None, "--max-drop", "1", "--eval", tmp_path / "x.npy")
+    assert "labels are needed" in text
+    text = quantize(fails, made, tmp_path, None, None, "--max-drop", "-1", "--eval", made.data)
+    assert "max-drop: expected points of top1, 0 or more, got -1" in text
+
+
+def test_without_data_something_has_to_be_known_of_the_input(fails, made, tmp_path):
+    assert "--input-range LOW,HIGH" in quantize(fails, made, tmp_path, None, "none")  # no batch norm in this network
+    for text in ("1,0", "nan,1", "0", "a,b"):
+        assert "range" in quantize(fails, made, tmp_path, None, "none", f"--input-range={text}")
+    assert "input-range" in quantize(fails, made, tmp_path, None, None, "--input-range=-1,1")
+    for option in ("--smooth", "--clamp-weights", "--rounding=adaround"):
+        text = quantize(fails, made, tmp_path, None, "none", "--input-range=-3,3", option)
+        assert "expected data" in text
+
+
+def test_two_runs_in_one_folder(fails, made, tmp_path):
+    from intaglio.cli.output import whole_folder
+
+    with whole_folder(tmp_path / "out"):
+        text = fails("quantize", made.model, "--data", made.data, "-o", tmp_path / "out")
+    assert "another run is at work" in text
+    assert leftovers(tmp_path / "out") == []
+
+
+def test_an_interrupted_search_of_other_settings_is_refused(fails, made, tmp_path, monkeypatch, capsys):
+    from intaglio.search import ladder
+
+    argv = ["quantize", made.model, "--data", made.data, "--eval", made.data, "--max-drop", "0", "-o", tmp_path / "out"]
+    real = ladder._Search._measured
+
+    def interrupted(self, rung, name, recipe):
+        if rung == "recovery":
+            raise KeyboardInterrupt
+        return real(self, rung, name, recipe)
+
+    monkeypatch.setattr(ladder._Search, "_measured", interrupted)
+    monkeypatch.setattr(ladder._Search, "_holds", lambda self, attempt: False)
+    assert main([str(a) for a in argv]) == 130
+    assert "goes on where it was" in capsys.readouterr().err
+    assert leftovers(tmp_path / "out") == [".search", "attempts.json"]
+    text = fails(*argv, "--target", "int8-per-tensor")
+    assert "other settings: target was cpu-int8, now int8-per-tensor" in text
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
 def test_a_folder_without_write_permission(fails, made, tmp_path):
     (tmp_path / "out").mkdir(mode=0o500)

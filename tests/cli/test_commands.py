@@ -25,10 +25,12 @@ def test_quantize_writes_everything_and_measures_the_integer_program(made, tmp_p
         capsys, "quantize", made.model, "--data", made.data, "--eval", made.data, "-o", out, "--samples", 16, "--json"
     )
     names = {p.name for p in out.iterdir()}
-    assert names == {"model.intaglio", "model.qdq.onnx", "plan.json", "report.html", "summary.json"}
+    assert names == {
+        "model.intaglio", "model.qdq.onnx", "model_explorer.json", "plan.json", "report.html", "summary.json",
+    }  # fmt: skip
     assert json.loads((out / "summary.json").read_text()) == summary
     assert summary["float"] == {"metric": "top1", "value": 100.0, "samples": 48, "engine": "float"}
-    assert summary["integer"]["engine"] == "reference"
+    assert summary["integer"]["engine"] == "native"
     assert summary["integer"]["value"] > 80
     assert summary["agreement"]["simulated and integer"] > 90
     assert summary["bytes"]["integer"] < summary["bytes"]["float"]
@@ -175,3 +177,14 @@ def test_help_of_every_command(command, capsys):
         main([command, "--help"])
     assert stop.value.code == 0
     assert "usage: intaglio" in capsys.readouterr().out
+
+
+def test_an_error_is_measured_against_real_targets(capsys, made, tmp_path):
+    x = np.load(made.data)["x"]
+    y = ig.load_program(made.program).run(x) + 0.5
+    np.savez(tmp_path / "targets.npz", x=x, y=y)
+    score = run_json(capsys, "evaluate", made.program, "--data", tmp_path / "targets.npz", "--metric", "mse", "--json")
+    assert score["value"] == pytest.approx(0.25, rel=1e-4)
+    np.savez(tmp_path / "nan.npz", x=x, y=np.full_like(y, np.nan))
+    assert main(["evaluate", str(made.program), "--data", str(tmp_path / "nan.npz"), "--metric", "mse"]) == 1
+    assert "targets must be finite" in capsys.readouterr().err

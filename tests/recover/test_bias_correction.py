@@ -6,10 +6,15 @@ import torch
 from torch import nn
 
 import intaglio as ig
+from intaglio.calibrate.moments import propagate
+from intaglio.calibrate.normals import Normals
 from intaglio.graph.access import constant
 from intaglio.ops import Role
 from intaglio.plan import Source
-from intaglio.recover import ArraySamples, correct_biases
+from intaglio.recover import ArraySamples, correct_biases, frontier
+from intaglio.recover.bias_correction import correct_biases_without_data
+from intaglio.recover.biases import bias_layers
+from intaglio.recover.sequential_bias import corrected_in_order
 from intaglio.simulate import Simulator
 
 
@@ -47,7 +52,7 @@ def layer_mean(graph, plan, name, x):
 def test_the_first_layers_mean_becomes_that_of_float(x):
     graph = network()
     plan = coarse(graph, x)
-    result = correct_biases(graph, plan, ArraySamples([x]), ArraySamples([x]))
+    result = correct_biases(graph, plan, ArraySamples([x]), ArraySamples([x]), sequential=False)
     assert result.gain > 0
     first = graph.nodes[0].outputs[0].name
     want, before = layer_mean(graph, None, first, x), layer_mean(graph, plan, first, x)
@@ -63,7 +68,7 @@ def test_the_output_error_falls_and_the_given_network_stays(x):
     text, biases = plan.to_json(), {v.name: constant(v).copy() for v in graph.initializers}
     result = correct_biases(graph, plan, ArraySamples([x[:48]]), ArraySamples([x[48:]]))
     assert result.gain > 1.0
-    assert "kept" in result.history[0]
+    assert "kept" in str(result.steps[0])
     assert plan.to_json() == text
     for value in graph.initializers:
         np.testing.assert_array_equal(constant(value), biases[value.name])
@@ -93,4 +98,94 @@ def test_it_is_reverted_where_it_does_harm(x):
     assert result.gain < 0
     assert result.graph is graph
     assert result.plan is plan
-    assert "reverted" in result.history[0]
+    assert "reverted" in str(result.steps[0])
+
+
+# Layer after layer
+
+
+def mean_outputs(graph, plan, x):
+    """Mean per output channel of every layer with a bias, in the whole network."""
+    found = {}
+    simulator = Simulator(graph, plan)
+    for node in bias_layers(graph):
+        simulator.round.pop(node.outputs[0].name, None)  # before it is rounded; what follows is not looked at
+        simulator.run(x, observe=lambda n, v: found.setdefault(n, v.double()))
+        name = node.outputs[0].name
+        y = found[name]
+        yield name, y.mean(dim=[i for i in range(y.ndim) if i != (1 if y.ndim > 2 else y.ndim - 1)]).numpy()
+        found.clear()
+        simulator = Simulator(graph, plan)
+
+
+def test_one_after_the_other_every_layers_mean_becomes_that_of_float(x):
+    graph = network()
+    plan = coarse(graph, x)
+    made, new_plan, count = corrected_in_order(graph, plan, ArraySamples([x], 64), graph)
+    assert count == 4
+    want, before = dict(mean_outputs(graph, None, x)), dict(mean_outputs(graph, plan, x))
+    for name, mean in mean_outputs(made, new_plan, x):
+        assert np.abs(mean - want[name]).max() < 1e-3 + 0.01 * np.abs(before[name] - want[name]).max(), name
+
+
+def test_the_order_does_not_depend_on_batches_or_on_where_values_are_kept(x, monkeypatch):
+    graph = network()
+    plan = coarse(graph, x)
+    whole = corrected_in_order(graph, plan, ArraySamples([x], 64), graph)[0]
+    monkeypatch.setattr(frontier, "KEPT_BYTES", 0)  # everything in a file
+    parts = corrected_in_order(graph, plan, ArraySamples([x], 7), graph)[0]
+    for a, b in zip(whole.initializers, parts.initializers, strict=True):
+        np.testing.assert_allclose(constant(a), constant(b), rtol=1e-4, atol=1e-5)
+
+
+def test_the_better_way_is_taken_and_both_are_told(x):
+    graph = network()
+    plan = coarse(graph, x)
+    some = ArraySamples([x[:48]]), ArraySamples([x[48:]])
+    alone, ordered = (correct_biases(graph, plan, *some, sequential=way) for way in (False, True))
+    both = correct_biases(graph, plan, *some)
+    assert both.gain == pytest.approx(max(alone.gain, ordered.gain))
+    assert "each by itself" in str(both.steps[0])
+    assert "one after the other" in str(both.steps[0])
+
+
+def test_one_image_is_enough(x):
+    graph = network()
+    plan = coarse(graph, x[:1])
+    one = ArraySamples([x[:1]])
+    result = correct_biases(graph, plan, one, one)
+    assert result.gain > 0
+    assert result.steps[0].samples == 1
+
+
+# Without data
+
+
+def expected(x):
+    mean, std = (torch.as_tensor(f(0, keepdims=True)).double() for f in (x.mean, x.std))
+    return Normals.uncut(mean, std)
+
+
+def test_expected_means_correct_the_first_layer_as_samples_do(x):
+    graph = network()
+    plan = coarse(graph, x)
+    predicted = propagate(graph, {graph.inputs[0].name: expected(x)})
+    made = correct_biases_without_data(graph, plan, predicted)
+    first = graph.nodes[0].outputs[0].name
+    np.testing.assert_allclose(
+        layer_mean(made.graph, made.plan, first, x), layer_mean(graph, None, first, x), atol=1e-4
+    )
+    assert "not measured" in str(made.steps[0])
+    assert made.steps[0].after is None
+    measured = correct_biases_without_data(graph, plan, predicted, ArraySamples([x]))
+    assert measured.gain > 0
+    assert "kept" in str(measured.steps[0])
+
+
+def test_expected_means_that_mislead_are_reverted(x):
+    graph = network()
+    plan = coarse(graph, x)
+    predicted = propagate(graph, {graph.inputs[0].name: expected(-50 * x)})
+    result = correct_biases_without_data(graph, plan, predicted, ArraySamples([x]))
+    assert result.graph is graph
+    assert "reverted" in str(result.steps[0])

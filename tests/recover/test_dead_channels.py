@@ -58,7 +58,7 @@ def test_a_channel_that_is_always_zero_on_the_data_loses_huge_weights(x):
     assert constant(made.graph.value(b))[3] == 0
     assert weight(graph, w)[3].any()
     same(graph, made.graph, x)
-    assert "never varied" in made.history[0]
+    assert "never varied" in str(made.steps[0])
 
 
 def test_an_ordinary_channel_that_happens_to_be_constant_is_kept(x):
@@ -81,7 +81,7 @@ def test_what_the_held_back_samples_contradict_is_reverted(x):
     change(graph, names(graph, 1)[0], 3, 0.0, 0.1)  # so that it reaches the output
     made = free_constant_channels(graph, ArraySamples([x]), ArraySamples([-x]))
     assert made.graph is graph
-    assert "reverted" in made.history[0]
+    assert "reverted" in str(made.steps[0])
 
 
 def test_zero_weights_are_proof_without_data(x):
@@ -112,4 +112,4 @@ def test_a_network_without_constant_channels_is_returned(x):
     graph = network()
     made = free_constant_channels(graph, ArraySamples([x]), ArraySamples([x]))
     assert made.graph is graph
-    assert made.history == []
+    assert made.steps == []

@@ -58,9 +58,13 @@ def test_with_everything_known_everything_is_shown(quantized: ig.Quantized, full
     for text in (
         "88.19 %", "−0.10 points against float", "10,000 samples", "99.91 %", "1.07 KiB", "3.7 times", "75 s",
         "512 MiB", "cpu-int8: for tests", "calibrated with max", "nothing is left in float", "no signal",
+        "5 predictions of 40 are others on integers", "Only float right: 4.", "prepared in 1 step",
+        "multiply-accumulates",
     ):  # fmt: skip
         assert text in full.text, text
-    assert full.count("svg") == 1
+    assert full.count("svg") == 2  # the noise, and the memory
+    assert full.count("img") == 1
+    assert full.count("div", **{"class": "canvas"}) == 8
     assert full.count("tr", id="v1") == 1
     assert sum(str(a.get("id")).startswith("v") and t == "tr" for t, a in full.tags) == len(quantized.plan.values)
     assert all(value.why in full.text for value in quantized.plan.values.values())
@@ -95,28 +99,32 @@ def test_a_failed_gate_is_the_first_thing_said(quantized: ig.Quantized, full_fac
     assert "All gates passed: finite." in passed.text
 
 
-def test_names_from_a_model_are_only_text(hostile: ig.Quantized, full_facts: Facts) -> None:
-    facts = dataclasses.replace(full_facts, history=["folded </li><script>alert(3)</script>"], target="<b>t</b>")
+def test_names_from_a_model_are_only_text(hostile: ig.Quantized, hostile_facts: Facts) -> None:
+    facts = dataclasses.replace(hostile_facts, target="<b>t</b>")
     text = render_report(hostile.graph, hostile.plan, facts)
     read = Page(text)
-    assert read.count("script") == 1
-    assert read.count("img") == 0
+    assert read.count("script") == 4
+    assert read.count("script", type="application/json") == read.count("script", type="text/plain") == 1
+    assert read.count("img") == 1
+    assert read.count("b") == text.count("<b>") == len(facts.gates)
     assert not any("onerror" in attributes for _, attributes in read.tags)
     assert "</script><script>alert(1)</script>" in read.text  # as text, to be read
     assert "\x1b" not in text
-    assert text.count("alert(1)") == text.count("&gt;alert(1)&lt;")
+    escaped = text.count("&gt;alert(1)&lt;") + text.count("\\u003ealert(1)\\u003c")  # in the page, and in its data
+    assert text.count("alert(1)") == escaped
 
 
 def test_nothing_is_loaded_from_anywhere(quantized: ig.Quantized, full_facts: Facts) -> None:
     full = page(quantized, full_facts)
     for tag, attributes in full.tags:
-        assert tag not in ("link", "img", "iframe", "object", "base", "form"), tag
-        assert "src" not in attributes
+        assert tag not in ("link", "iframe", "object", "base", "form"), tag
+        assert str(attributes.get("src", "data:image/png;base64,")).startswith("data:image/"), attributes
         assert str(attributes.get("href", "#")).startswith("#")
     assert "url(" not in render_report(quantized.graph, quantized.plan, full_facts)
     policy = next(a["content"] for t, a in full.tags if a.get("http-equiv") == "Content-Security-Policy")
     assert policy is not None
     assert policy.startswith("default-src 'none'; ")
+    assert "unsafe" not in policy.partition("script-src")[2]
 
 
 def test_links_lead_to_rows(quantized: ig.Quantized, full_facts: Facts) -> None:
@@ -138,6 +146,16 @@ def test_every_cell_that_sorts_has_a_heading(quantized: ig.Quantized, full_facts
 
 def test_a_weak_layer_is_marked_not_only_coloured(quantized: ig.Quantized, full_facts: Facts) -> None:
     assert "▼ 4.2" in page(quantized, full_facts).text
+
+
+def test_without_the_plotting_library_the_page_says_so(
+    quantized: ig.Quantized, full_facts: Facts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("intaglio.report.page.plotting_library", lambda: None)
+    bare = page(quantized, full_facts)
+    assert "Drawn where the Python package plotly is installed" in bare.text
+    assert bare.count("script") == 1
+    assert bare.count("svg") == 2  # what needs no library is drawn
 
 
 def test_what_stayed_float_is_listed_with_its_reason(quantized: ig.Quantized) -> None:

@@ -8,22 +8,38 @@ import logging
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from intaglio.bench.engine import Array, Unavailable
 from intaglio.bench.peers import need
 
 
-def quantize_onnxruntime(model: Path, data: Sequence[dict[str, Array]], path: Path) -> None:
-    """ONNX Runtime's `quantize_static`: QDQ, weights s8 per channel, activations u8, min-max.
+def quantize_onnxruntime(
+    model: Path,
+    data: Sequence[dict[str, Array]],
+    path: Path,
+    *,
+    per_channel: bool = True,
+    method: Literal["MinMax", "Percentile"] = "MinMax",
+) -> None:
+    """ONNX Runtime's `quantize_static`: QDQ, weights s8, activations u8, after its own `quant_pre_process`.
 
     Args:
         model: float ONNX.
         data: calibration inputs by name, a batch of 1 in front.
         path: where to.
+        per_channel: one scale per output channel of weights; else one per tensor.
+        method: how ranges of activations are found; the percentile is ONNX Runtime's own, 99.999.
     """
     need("onnxruntime", "onnxruntime")
     need("onnx", "onnx")
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        CalibrationMethod,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -41,9 +57,10 @@ def quantize_onnxruntime(model: Path, data: Sequence[dict[str, Array]], path: Pa
             str(path),
             Reader(),
             quant_format=QuantFormat.QDQ,
-            per_channel=True,
+            per_channel=per_channel,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod[method],
         )
 
 
@@ -70,8 +87,13 @@ def strip_ends(model: Path, path: Path) -> None:
     onnx.save(proto, path)
 
 
-def quantize_openvino(model: Path, data: Sequence[dict[str, Array]], path: Path) -> None:
-    """NNCF's post-training quantization with its default preset, as OpenVINO IR."""
+def quantize_openvino(model: Path, data: Sequence[dict[str, Array]], path: Path, *, per_channel: bool = True) -> None:
+    """NNCF's post-training quantization with its default preset, as OpenVINO IR.
+
+    Args:
+        model, data, path: as for `quantize_onnxruntime`.
+        per_channel: NNCF's own choice, which is per channel; else one scale per weight tensor.
+    """
     need("openvino", "openvino")
     need("nncf", "nncf")
     logging.getLogger("nncf").setLevel(logging.ERROR)
@@ -79,5 +101,9 @@ def quantize_openvino(model: Path, data: Sequence[dict[str, Array]], path: Path)
         import nncf
         import openvino as ov
 
-        quantized = nncf.quantize(ov.convert_model(model), nncf.Dataset(list(data)), subset_size=len(data))
+        weights = nncf.quantization.advanced_parameters.QuantizationParameters(per_channel=False)
+        advanced = None if per_channel else nncf.AdvancedQuantizationParameters(weights_quantization_params=weights)
+        quantized = nncf.quantize(
+            ov.convert_model(model), nncf.Dataset(list(data)), subset_size=len(data), advanced_parameters=advanced
+        )
         ov.save_model(quantized, path, compress_to_fp16=False)

@@ -17,8 +17,10 @@ from intaglio.calibrate.statistics import Statistics
 from intaglio.calibrate.trial import Candidate
 from intaglio.graph import Graph
 from intaglio.ops import Role
-from intaglio.plan import Plan
+from intaglio.plan import Plan, Step
+from intaglio.plan.step import SQNR
 
+ALGORITHM = "calibration"
 AUTO = "auto"
 
 
@@ -28,14 +30,14 @@ class Calibration:
 
     Args:
         plan: with every parameter known.
-        history: what was done, one sentence each.
+        steps: what was done.
         candidates: what `auto` tried, best first; empty otherwise.
         statistics: what was observed.
     """
 
     plan: Plan
     statistics: Statistics
-    history: list[str] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
     candidates: Sequence[Candidate] = ()
 
 
@@ -88,7 +90,7 @@ def calibrate(
     names = " and ".join(sorted({c.name for c in chosen})) or "nothing"
     weights_by = " and ".join(sorted({v.calibrator or "" for v in made.calibrated(Role.WEIGHT)})) or "nothing"
     told = f"calibrated on {statistics.samples} samples: activations by {names}, weights by {weights_by}"
-    return Calibration(made, statistics, [told])
+    return Calibration(made, statistics, [Step(ALGORITHM, told)])
 
 
 def _checked(calibrator: Named) -> Named:
@@ -96,17 +98,18 @@ def _checked(calibrator: Named) -> Named:
     return None if calibrator is None else parse_calibrator(calibrator)
 
 
-def _told(candidates: Sequence[Candidate], statistics: Statistics) -> list[str]:
-    """What `auto` did, in words."""
+def _told(candidates: Sequence[Candidate], statistics: Statistics) -> list[Step]:
+    """What `auto` did: one step for what it took, one for what else it tried."""
     best = candidates[0]
     others = "; ".join(
         f"{c.calibrator} with {c.weight_calibrator} {c.sqnr:.2f}"
         + (f" (on {c.samples})" if c.samples != best.samples else "")
         for c in candidates[1:]
     )
-    return [
+    taken = (
         f"calibrated on {statistics.samples} samples: of {len(candidates)} candidates, activations by "
         f"{best.calibrator} and weights by {best.weight_calibrator} gave the smallest output error, "
-        f"{best.sqnr:.2f} dB SQNR on {best.samples} held-back samples",
-        f"others (dB SQNR): {others}" if others else "there were no other candidates",
-    ]
+        f"{best.sqnr:.2f} dB SQNR on {best.samples} held-back samples"
+    )
+    tried = f"others (dB SQNR): {others}" if others else "there were no other candidates"
+    return [Step(ALGORITHM, taken, SQNR, after=best.sqnr, samples=best.samples), Step(ALGORITHM, tried)]

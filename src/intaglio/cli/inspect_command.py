@@ -16,6 +16,7 @@ from intaglio.codegen.picture import describe_arena, summary, text_picture
 from intaglio.codegen.svg import svg_picture
 from intaglio.errors import ExportError
 from intaglio.program import Program
+from intaglio.report.costs import operator_costs
 from intaglio.report.tables import print_table
 
 if TYPE_CHECKING:
@@ -66,26 +67,7 @@ def _write(path: Path, text: str) -> None:
 
 def describe_program(program: Program) -> dict[str, Any]:
     """Operators with their cost: multiply-accumulates, and what each zero point adds to them at run time."""
-    operators = []
-    for node in program.nodes:
-        shapes = [program.tensors[name].shape for name in node.inputs]
-        op = node.operator
-        macs = op.accumulators(*shapes)
-        weight, weight_zero_point = getattr(op, "weight", None), getattr(op, "weight_zero_point", None)
-        asymmetric = weight is not None and weight_zero_point is not None and bool(weight_zero_point.any())
-        out = program.tensors[node.output]
-        operators.append(
-            {
-                "name": node.name,
-                "operator": op.kind,
-                "output": list(out.shape),
-                "type": out.type.name,
-                "macs": macs,
-                # z_w * sum(x): one sum of the window per output position, shared by all output channels
-                "input_sums": macs // len(weight) if weight is not None and asymmetric else 0,
-                "offline_terms": "z_x * sum(w), K * z_x * z_w" if macs and getattr(op, "x_zero_point", 0) else "",
-            }
-        )
+    operators = [cost.to_json() for cost in operator_costs(program)]
     return {
         "kind": "program",
         "target": program.target,

@@ -17,6 +17,8 @@ COMMANDS = {
     "run": "run a program on inputs",
     "evaluate": "measure the accuracy of a model or program on data",
     "compare": "compare two stages layer by layer",
+    "sensitivity": "find the layers that quantization harms most",
+    "survey": "measure every type of quantization with every method",
     "inspect": "show operators, coverage and reasons, and the cost of each term",
     "bench": "time a program beside other engines, and its steps",
     "targets": "list the hardware descriptions",
@@ -67,8 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; say nothing more
         return 0
-    except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"interrupted; {str(stop) or 'nothing was written'}", file=sys.stderr)
         return 130
 
 

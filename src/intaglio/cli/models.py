@@ -102,3 +102,14 @@ def parse_layers(texts: list[str]) -> dict[str, str]:
             raise UsageError(f"--layer: expected PATTERN=FORMAT such as first=a16 or 'features.*=w8a16', got {text!r}")
         layers[pattern] = fmt
     return layers
+
+
+def parse_range(text: str | None) -> tuple[float, float] | None:
+    """`LOW,HIGH`."""
+    if text is None:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--input-range: expected LOW,HIGH such as 0,1 or -2.2,2.7, got {text!r}") from None
+    return low, high

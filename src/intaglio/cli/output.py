@@ -1,15 +1,19 @@
-"""Output folders that appear whole or not at all."""
+"""Output folders that appear whole or not at all, and belong to one run at a time."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from intaglio.errors import ExportError
+
+LOCK = ".lock"
 
 
 @contextmanager
@@ -17,20 +21,39 @@ def whole_folder(target: Path) -> Iterator[Path]:
     """Files written into the folder that is yielded are moved to `target` when all of them are there.
 
     Raises:
-        ExportError: the folder cannot be made or written. Said before any work is done.
+        ExportError: the folder cannot be made or written, or another run is at work in it; said before any work.
     """
     try:
         target.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".intaglio-", dir=target))
+        with open(target / LOCK, "a", encoding="ascii") as lock:
+            _take(lock, target)
+            temporary = Path(tempfile.mkdtemp(prefix=".intaglio-", dir=target))
+            try:
+                yield temporary
+                for file in sorted(temporary.iterdir()):
+                    os.replace(file, target / file.name)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+                (target / LOCK).unlink(missing_ok=True)
     except OSError as error:
         raise ExportError(
             f"{target}: expected a folder that can be written, got: {error.strerror or error}; choose another with -o"
         ) from error
+
+
+def _take(lock: IO[str], target: Path) -> None:
+    """Lock a file for as long as it is open; the system lets go of it when a process dies."""
     try:
-        yield temporary
-        for file in sorted(temporary.iterdir()):
-            os.replace(file, target / file.name)
-    except OSError as error:
-        raise ExportError(f"{target}: cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise ExportError(
+            f"{target}: expected an output folder of our own, got one in which another run is at work; wait for it, or "
+            "choose another with -o"
+        ) from None

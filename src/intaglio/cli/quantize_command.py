@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from intaglio.cli.models import MODEL, add_model_options, load_graph, parse_layers
+from intaglio.cli.models import MODEL, add_model_options, load_graph, parse_layers, parse_range
 from intaglio.cli.output import whole_folder
+
+WORK = ".search"
+"""Folder in the output folder for what an interrupted search has measured."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     parser.add_argument("model", help=MODEL)
     parser.add_argument(
-        "--data", required=True, help="calibration data: .toml descriptor, folder of images or .npy, .parquet, .npz"
+        "--data",
+        required=True,
+        help="calibration data: .toml descriptor, folder of images or .npy, .parquet, .npz; or none, or synthesize",
+    )
+    parser.add_argument(
+        "--input-range",
+        metavar="LOW,HIGH",
+        help="range of the inputs after preprocessing, for --data none and --data synthesize",
     )
     parser.add_argument(
         "--target", default="cpu-int8", help="built-in name or TOML file (default: %(default)s); see `intaglio targets`"
@@ -26,6 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--eval", metavar="DATA", help="labelled data: measure float, simulated and integer accuracy on it"
+    )
+    parser.add_argument(
+        "--max-drop",
+        type=float,
+        metavar="POINTS",
+        help="try ever dearer recipes until the integer program loses no more than this on --eval",
     )
     parser.add_argument("--eval-limit", type=int, metavar="N", help="evaluate on at most this many samples")
     parser.add_argument("--metric", default="top1", help="top1, top5 or mse (default: %(default)s)")
@@ -48,17 +67,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=True,
         help="cut constant channels and scale channels across layers where that measures better (default: on)",
     )
-    parser.add_argument("--no-bias-correction", action="store_true", help="leave the biases as they are")
     parser.add_argument(
-        "--adaround", action="store_true", help="learn which weights to round down and which up; takes minutes"
+        "--smooth",
+        action="store_true",
+        help="move the spread of activations' channels into the weights behind them where that measures better",
     )
     parser.add_argument(
-        "--adaround-iterations", type=int, default=1000, metavar="N", help="steps per layer (default: %(default)s)"
+        "--clamp-weights", action="store_true", help="try narrower ranges of weights, kept where that measures better"
     )
     parser.add_argument(
-        "--adaround-checkpoint",
+        "--rounding",
+        default="nearest",
+        metavar="NAME",
+        help="of weights: nearest (default), gptq, adaround (learned, takes minutes) or blocks (learned by blocks)",
+    )
+    parser.add_argument(
+        "--iterations",
+        type=int,
+        metavar="N",
+        help="learning steps per layer (default: adaround 1000, blocks 200)",
+    )
+    parser.add_argument(
+        "--checkpoint",
         metavar="FILE",
-        help="written after each layer; an interrupted run started again with it goes on there",
+        help="written as rounding is learned; an interrupted run started again with it goes on there",
+    )
+    parser.add_argument(
+        "--bias-correction",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="take what the rounding of weights adds to mean outputs out of the biases (default: on)",
     )
     parser.add_argument("--json", action="store_true", help="print summary.json instead of tables")
     add_model_options(parser)
@@ -67,31 +105,53 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Quantize, lower, measure, write."""
     from intaglio.job import quantize_job
+    from intaglio.recover.recipe import Recipe
 
-    with whole_folder(Path(args.output)) as folder:
+    recipe = Recipe(
+        calibrator=args.calibrator,
+        weight_calibrator=args.weight_calibrator,
+        layers=parse_layers(args.layer),
+        equalize=args.equalize,
+        smooth=args.smooth,
+        clamp_weights=args.clamp_weights,
+        rounding=args.rounding,
+        iterations=args.iterations,
+        bias_correction=args.bias_correction,
+    )
+    work = Path(args.output) / WORK
+    with whole_folder(Path(args.output)) as folder, _resumable(work):
         summary = quantize_job(
             lambda: load_graph(args, args.model),
             args.data,
             folder,
             target=args.target,
             samples=args.samples,
+            input_range=parse_range(args.input_range),
             eval_data=args.eval,
             eval_limit=args.eval_limit,
             metric=args.metric,
-            calibrator=args.calibrator,
-            weight_calibrator=args.weight_calibrator,
-            layers=parse_layers(args.layer),
-            equalize=args.equalize,
-            bias_correction=not args.no_bias_correction,
-            adaround=args.adaround,
-            adaround_iterations=args.adaround_iterations,
-            adaround_checkpoint=Path(args.adaround_checkpoint) if args.adaround_checkpoint else None,
+            recipe=recipe,
+            checkpoint=Path(args.checkpoint) if args.checkpoint else None,
+            max_drop=args.max_drop,
+            work=work,
             source=Path(args.model) if Path(args.model).exists() else None,
             show=None if args.json else sys.stdout,
         )
+    shutil.rmtree(work, ignore_errors=True)  # nothing is left to go on with
     if args.json:
         print(json.dumps(summary))
     else:
         names = sorted(p.name for p in Path(args.output).iterdir() if not p.name.startswith("."))
         print(f"written to {args.output}: {', '.join(names)}")
     return 0
+
+
+@contextmanager
+def _resumable(work: Path) -> Iterator[None]:
+    """Say so where an interrupted search has left something to go on with."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if work.exists():
+            raise KeyboardInterrupt("the same command goes on where it was") from None
+        raise

@@ -132,8 +132,8 @@ def _size(n: int) -> str:
 _STYLE = """
 svg { --page: #ffffff; --ink: #1d2733; --soft: #5b6875; --grid: #e3e8ed; --tensor: #3d7ab8; --outer: #2b8a6e;
   --work: #8d97a3; --bound: #b3452c; --on: #0f2740; }
-@media (prefers-color-scheme: dark) { svg { --page: #12171d; --ink: #e6ebf0; --soft: #9aa7b4; --grid: #2a323b;
-  --tensor: #5a97d6; --outer: #45b08f; --work: #77828f; --bound: #f0805f; --on: #f3f7fb; } }
+@media screen and (prefers-color-scheme: dark) { svg { --page: #12171d; --ink: #e6ebf0; --soft: #9aa7b4;
+  --grid: #2a323b; --tensor: #5a97d6; --outer: #45b08f; --work: #77828f; --bound: #f0805f; --on: #f3f7fb; } }
 .page { fill: var(--page); }
 text { font: 12px system-ui, sans-serif; fill: var(--ink); }
 .head { font-size: 18px; font-weight: 600; }

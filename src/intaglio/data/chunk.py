@@ -82,6 +82,17 @@ def as_labels(y: Array, where: str) -> npt.NDArray[np.int64]:
     return labels
 
 
+def as_targets(y: Array, where: str) -> npt.NDArray[np.float32]:
+    """Real numbers that outputs are compared with, float32 (n, ...).
+
+    Raises:
+        DataError: they are not finite numbers.
+    """
+    if y.dtype.kind not in NUMBERS or not np.isfinite(y).all():
+        raise DataError(f"{where}: targets must be finite numbers, got NaN, infinite ones or dtype {y.dtype}")
+    return y.astype(np.float32)
+
+
 def window(chunks: Iterable[Chunk], start: int, stop: int | None) -> Iterator[Chunk]:
     """Only the samples from `start` up to `stop`; nothing is read behind `stop`."""
     if stop is not None and start >= stop:

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from intaglio.data.check import Float, arrange, check_labels, check_shape, check_uniform, sample_shapes, to_float
-from intaglio.data.chunk import Chunk, as_labels, join, rebatch
+from intaglio.data.chunk import Chunk, as_labels, as_targets, join, rebatch
 from intaglio.data.items import IterableSource
 from intaglio.data.source import ArraySource, Source
 from intaglio.errors import DataError, UsageError
 
 Inputs = Float | tuple[Float, ...] | dict[str, Float]
-Labels = npt.NDArray[np.int64]
+Labels = npt.NDArray[np.int64] | npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Dataset:
         batch_size: of `batches()` without a number.
         shapes: sample shape by name of the model's input; None before `match`.
         classes: number of the model's classes; labels are held against it where it is known.
+        targets: y holds real numbers that outputs are compared with, no class indices.
     """
 
     source: Source
@@ -39,6 +40,7 @@ class Dataset:
     batch_size: int = 32
     shapes: Mapping[str, tuple[int, ...]] | None = None
     classes: int | None = None
+    targets: bool = False
 
     @property
     def name(self) -> str:
@@ -127,7 +129,7 @@ class Dataset:
 
         Yields:
             (x, y): x float32 (n, ...), a dict by input name where there are several inputs (a tuple where their names
-            are not known yet); y int64 (n,), or None without labels.
+            are not known yet); y int64 (n,), float32 (n, ...) of targets, or None without labels.
 
         Raises:
             DataError: no samples, one that does not fit the others or the model, or a second pass over an iterator.
@@ -168,10 +170,17 @@ class Dataset:
                 several = f" input '{name}'" if len(self.shapes) > 1 else ""
                 check_shape(array.shape[1:], shape, f"{self.name} sample {at}{several}")
         check_uniform(chunk, first if self.shapes is None else arrange(first, self.shapes, self.name), at, self.name)
-        y = None if chunk.y is None else as_labels(chunk.y, self.name)
-        if y is not None and self.classes is not None:
-            check_labels(y, self.classes, at, self.name)
-        return chunk._replace(x=tuple(to_float(a, at, self.name) for a in chunk.x), y=y)
+        return chunk._replace(x=tuple(to_float(a, at, self.name) for a in chunk.x), y=self._checked_y(chunk, at))
+
+    def _checked_y(self, chunk: Chunk, at: int) -> Labels | None:
+        if chunk.y is None:
+            return None
+        if self.targets:
+            return as_targets(chunk.y, self.name)
+        labels = as_labels(chunk.y, self.name)
+        if self.classes is not None:
+            check_labels(labels, self.classes, at, self.name)
+        return labels
 
     def _first(self) -> Chunk:
         if isinstance(self.source, IterableSource) and self.start == 0:
@@ -190,6 +199,7 @@ def match(
     batched: bool = True,
     classes: int | None = None,
     need_labels: bool = False,
+    targets: bool = False,
 ) -> Dataset:
     """Hold a dataset against a model: its first sample now, every other one as it is read.
 
@@ -199,6 +209,7 @@ def match(
         batched: axis 0 of the inputs is the batch. Otherwise it is one only if it is 1 (see `check.sample_shapes`).
         classes: number of classes, if labels are to be held against it.
         need_labels: labels are asked for.
+        targets: they are real numbers that outputs are compared with.
 
     Returns:
         The dataset, which gives a dict by input name where the model has several inputs.
@@ -207,7 +218,7 @@ def match(
         DataError: it does not fit; the text says where, what was expected and what to do.
     """
     shapes = sample_shapes(inputs if isinstance(inputs, Mapping) else {"x": inputs}, batched=batched)
-    matched = replace(dataset, shapes=shapes, classes=classes)
+    matched = replace(dataset, shapes=shapes, classes=classes, targets=targets)
     first = matched._first()
     matched._checked(first, first, dataset.start)
     if need_labels and first.y is None:

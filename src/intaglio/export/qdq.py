@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 
 import numpy as np
 import onnx
@@ -37,7 +38,9 @@ PARAMS_KEY = "intaglio.params"
 """Key of the model's metadata under which parameters of values without a pair are kept, as JSON by name."""
 
 
-def export_qdq(graph: Graph, plan: Plan, path: str | os.PathLike[str]) -> None:
+def export_qdq(
+    graph: Graph, plan: Plan, path: str | os.PathLike[str], *, notes: Mapping[str, Mapping[str, str]] | None = None
+) -> None:
     """Write a QDQ ONNX file.
 
     It is checked by ONNX's checker, and loaded by ONNX Runtime where that is installed, before it appears under its
@@ -47,10 +50,13 @@ def export_qdq(graph: Graph, plan: Plan, path: str | os.PathLike[str]) -> None:
         graph: in normal form.
         plan: with every parameter known.
         path: of the file.
+        notes: by value name, what viewers such as Netron shall show as metadata of the value and of its node.
     Raises:
         ExportError: the Plan is not calibrated or has a format that ONNX has not, or the file cannot be written.
     """
-    write_checked(qdq_model(graph, plan), path)
+    model = qdq_model(graph, plan)
+    _annotate(model, notes or {})
+    write_checked(model, path)
 
 
 def qdq_model(graph: Graph, plan: Plan) -> ir.Model:
@@ -60,6 +66,17 @@ def qdq_model(graph: Graph, plan: Plan) -> ir.Model:
         ExportError: the Plan is not calibrated or has a format that ONNX has not.
     """
     return _Export(graph, plan).run()
+
+
+def _annotate(model: ir.Model, notes: Mapping[str, Mapping[str, str]]) -> None:
+    """Metadata on the values of these names and on the nodes that compute them; a file of any opset may have it."""
+    for value in model.graph.inputs:
+        value.metadata_props.update(notes.get(str(value.name), {}))
+    for node in model.graph:
+        for value in node.outputs:
+            note = notes.get(str(value.name), {})
+            value.metadata_props.update(note)
+            node.metadata_props.update(note)
 
 
 _ENDS = ("Flatten", "LogSoftmax", "Reshape", "Softmax", "Squeeze")

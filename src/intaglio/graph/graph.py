@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import onnx
@@ -13,6 +13,7 @@ import onnx_ir as ir
 
 from intaglio.errors import ExportError, ModelError
 from intaglio.graph.batch import first_batch_mixer
+from intaglio.graph.moments import Moments
 from intaglio.graph.verify import verify
 
 NORMAL_OPSET = 24
@@ -32,11 +33,15 @@ class Graph:
     Attributes:
         model: the `onnx_ir.Model` behind it.
         history: one sentence per change that a pass made, in order.
+        moments: what batch norm told about values before it was folded, by value name.
     """
 
-    def __init__(self, model: ir.Model, history: Iterable[str] = ()) -> None:
+    def __init__(
+        self, model: ir.Model, history: Iterable[str] = (), moments: Mapping[str, Moments] | None = None
+    ) -> None:
         self.model = model
         self.history: list[str] = list(history)
+        self.moments: dict[str, Moments] = dict(moments or {})
 
     @property
     def name(self) -> str:
@@ -103,7 +108,7 @@ class Graph:
 
     def copy(self) -> Graph:
         """A graph of its own; only the arrays of its constants are shared, and nobody writes into those."""
-        return Graph(self.model.clone(), self.history)
+        return Graph(self.model.clone(), self.history, self.moments)
 
     def verify(self) -> None:
         """Check the normal form.

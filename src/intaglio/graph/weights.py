@@ -39,6 +39,18 @@ class Product:
         return array
 
     @property
+    def rows(self) -> Array:
+        """The weights of each output channel, (outputs, weights of one)."""
+        weight, kind = self.weight, self.node.op_type
+        if kind == "Conv" or (kind == "Gemm" and attribute(self.node, "transB", 0)):
+            return weight.reshape(len(weight), -1)
+        if kind == "ConvTranspose":  # (C, M / group, ...)
+            group = int(attribute(self.node, "group", 1))
+            each = weight.reshape(group, -1, *weight.shape[1:])
+            return np.moveaxis(each, 2, 1).reshape(self.outputs, -1)
+        return np.ascontiguousarray(weight.T)
+
+    @property
     def bias(self) -> Array | None:
         """The bias, float64, shape (outputs,); None where there is none."""
         array = constant(input_value(self.node, 2))
@@ -55,10 +67,10 @@ class Product:
     def _scale(self, factors: Array, out: bool) -> None:
         value = self.node.inputs[1]
         assert value is not None
-        spread = self._spread(factors, out)
+        spread = self.spread(factors, out)
         set_constant(value, (self.weight.astype(np.float64) * spread).astype(np.float32))
 
-    def _spread(self, factors: Array, out: bool) -> Array:
+    def spread(self, factors: Array, out: bool) -> Array:
         """Factors per channel, in a shape that broadcasts against the weight."""
         weight = self.weight
         tail = (1,) * (weight.ndim - 2)
@@ -84,7 +96,7 @@ class Product:
         """What a constant input of one number per channel adds to each output. vector: (inputs,) -> (outputs,)."""
         weight = self.weight.astype(np.float64)
         if self.node.op_type == "Conv":
-            return np.asarray((weight * self._spread(vector, out=False)).reshape(self.outputs, -1).sum(axis=1))
+            return np.asarray((weight * self.spread(vector, out=False)).reshape(self.outputs, -1).sum(axis=1))
         assert self.node.op_type == "Gemm"
         return np.asarray(weight @ vector if attribute(self.node, "transB", 0) else vector @ weight)
 

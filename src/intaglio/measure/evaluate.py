@@ -38,8 +38,13 @@ def _squared_error(y: Array, target: Array) -> Array:
     return error
 
 
+KEPT_BYTES = 64 << 20
+"""Of samples that are kept to be shown."""
+
 METRICS: dict[str, Callable[[Array, Array], Array]] = {"top1": _top(1), "top5": _top(5), "mse": _squared_error}
 """Per-sample scores by metric name: percent for top1 and top5, squared error for mse."""
+TARGETED = ("mse",)
+"""Metrics that compare outputs with real numbers instead of class indices, and of which less is better."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,19 @@ class Score:
         return {**asdict(self), "value": round(self.value, 4)}
 
 
+@dataclass(frozen=True, eq=False)
+class Differing:
+    """A sample on which the first and the last stage have another largest output.
+
+    Args:
+        number: of the sample, from 0.
+        x: the first input, without the batch axis.
+    """
+
+    number: int
+    x: Array
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """Scores of several stages on the same samples, their agreement, and what they predicted.
@@ -72,16 +90,26 @@ class Evaluation:
         agreement: percent of samples on which stage i and stage j have the same largest output, [i][j].
         predictions: index of the largest output, (stages, samples).
         finite: for each stage, whether every output was finite.
+        labels: of the samples, (samples,); None where the data have targets instead.
+        differing: the first samples on which the first and the last stage differ, as many as were to be kept.
     """
 
     scores: tuple[Score, ...]
     agreement: NDArray[np.float64]
     predictions: NDArray[np.int64]
     finite: tuple[bool, ...]
+    labels: NDArray[np.int64] | None = None
+    differing: tuple[Differing, ...] = ()
 
 
 def evaluate(
-    stages: Sequence[Stage], data: Dataset, metric: str = "top1", *, batch: int = 64, label: str = "evaluate"
+    stages: Sequence[Stage],
+    data: Dataset,
+    metric: str = "top1",
+    *,
+    batch: int = 64,
+    label: str = "evaluate",
+    keep: int = 0,
 ) -> Evaluation:
     """Run every stage on the same samples.
 
@@ -91,6 +119,7 @@ def evaluate(
         metric: a name of `METRICS`.
         batch: samples at a time.
         label: for the progress bar.
+        keep: at most so many samples on which the first and the last stage differ; fewer where they are large.
     Raises:
         UsageError: no such metric.
         DataError: no samples, no labels, or labels that the model does not have.
@@ -100,6 +129,8 @@ def evaluate(
     hits: list[list[Array]] = [[] for _ in stages]
     best: list[list[Array]] = [[] for _ in stages]
     finite = [True] * len(stages)
+    labels: list[Array] = []
+    differing: list[Differing] = []
     total = None if (size := data.length) is None else -(-size // batch)
     for x, y in progress(data.batches(batch), total, label):
         if y is None:
@@ -109,10 +140,17 @@ def evaluate(
             finite[i] &= bool(np.isfinite(out).all())
             hits[i].append(METRICS[metric](out, y))
             best[i].append(out.reshape(len(out), -1).argmax(axis=1))
+        first, seen = inputs_of(x)[0], sum(map(len, best[0][:-1]))
+        if metric.startswith("top"):
+            labels.append(y.reshape(len(y)))
+        room = min(keep, KEPT_BYTES // max(first[0].nbytes, 1)) - len(differing)
+        rows = np.flatnonzero(best[0][-1] != best[-1][-1])[: max(room, 0)]
+        differing += [Differing(seen + int(row), first[row].copy()) for row in rows]
     if not hits[0]:
         raise DataError(f"{data.name}: expected samples to evaluate, got none")
     values = [np.concatenate(h) for h in hits]
     predictions = np.stack([np.concatenate(b) for b in best])
     scores = tuple(Score(metric, float(v.mean()), len(v), s.engine) for v, s in zip(values, stages, strict=True))
     agreement = (predictions[:, None] == predictions[None]).mean(axis=2) * 100.0
-    return Evaluation(scores, agreement, predictions, tuple(finite))
+    told = np.concatenate(labels).astype(np.int64) if labels else None
+    return Evaluation(scores, agreement, predictions, tuple(finite), told, tuple(differing))

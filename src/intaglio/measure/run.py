@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from intaglio.data import DataLike, Dataset, match, open_data
-from intaglio.errors import UsageError
-from intaglio.measure.evaluate import Score, evaluate
+from intaglio.errors import CompileError, UsageError
+from intaglio.measure.evaluate import TARGETED, Score, evaluate
 from intaglio.measure.stage import FloatStage, NativeStage, ProgramStage, SimulatedStage, Stage
 from intaglio.program import Program
 
@@ -31,7 +31,9 @@ class Planned(Protocol):
 Model: TypeAlias = "Graph | Planned | Program"
 
 
-def data_for(model: Model, data: DataLike, samples: int | None = None, *, labels: bool = False) -> Dataset:
+def data_for(
+    model: Model, data: DataLike, samples: int | None = None, *, labels: bool = False, metric: str = ""
+) -> Dataset:
     """Data held against a model's inputs.
 
     Args:
@@ -39,6 +41,7 @@ def data_for(model: Model, data: DataLike, samples: int | None = None, *, labels
         data: see `intaglio.data.open_data`.
         samples: at most so many.
         labels: whether labels are needed.
+        metric: what they are for: some compare outputs with real numbers.
     Raises:
         DataError: the data do not fit.
     """
@@ -52,7 +55,8 @@ def data_for(model: Model, data: DataLike, samples: int | None = None, *, labels
 
         graph = model if isinstance(model, Graph) else model.graph
         shapes, batched = {str(v.name): shape(v) for v in graph.inputs}, graph.batched
-    return match(open_data(data, limit=samples, labels=labels), shapes, batched=batched, need_labels=labels)
+    opened = open_data(data, limit=samples, labels=labels)
+    return match(opened, shapes, batched=batched, need_labels=labels, targets=metric in TARGETED)
 
 
 def stage_of(model: Model, engine: str | None = None) -> Stage:
@@ -80,6 +84,14 @@ def stage_of(model: Model, engine: str | None = None) -> Stage:
     return FloatStage(model.graph) if engine == "float" else SimulatedStage(model.graph, model.plan)
 
 
+def integer_stage(program: Program) -> Stage:
+    """The fastest that runs a Program here: native where it can be compiled, else the reference; the integers agree."""
+    try:
+        return NativeStage(program)
+    except CompileError:
+        return ProgramStage(program)
+
+
 def _require(engine: str | None, what: str, engines: tuple[str, ...]) -> None:
     if engine is not None and engine not in engines:
         raise UsageError(f"engine: {what} is run by {' or '.join(engines)}, got {engine!r}")
@@ -104,7 +116,7 @@ def score(
     Raises:
         UsageError, DataError: as said in the text.
     """
-    dataset = data_for(model, data, limit, labels=True)
+    dataset = data_for(model, data, limit, labels=True, metric=metric)
     return evaluate([stage_of(model, engine)], dataset, metric).scores[0]
 
 

@@ -2,5 +2,6 @@
 
 from intaglio.plan.place import place
 from intaglio.plan.plan import Format, OperatorPlan, Plan, Source, ValuePlan
+from intaglio.plan.step import Step
 
-__all__ = ["Format", "OperatorPlan", "Plan", "Source", "ValuePlan", "place"]
+__all__ = ["Format", "OperatorPlan", "Plan", "Source", "Step", "ValuePlan", "place"]

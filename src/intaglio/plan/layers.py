@@ -61,11 +61,16 @@ class LayerFormats:
             self.activation_format(node)
             if Role.WEIGHT in contracts[str(node.name)].roles:
                 self.weight_format(node)
-            # A fused activation is where the layer's result is written.
+            # An activation is where the layer's result is written.
             if (str(node.name), "activations") in self.bits and len(node.outputs) == 1:
                 users = consumers(node.outputs[0])
-                if len(users) == 1 and contracts[str(users[0].name)].clamp is not None:
+                if len(users) == 1 and (contracts[str(users[0].name)].clamp is not None or _has_caps(users[0])):
                     self.bits.setdefault((str(users[0].name), "activations"), self.bits[str(node.name), "activations"])
+        for node in reversed(graph.nodes):  # what is capped is written in the format of the capped result
+            source = next((v for v in node.inputs if v is not None and v.producer() is not None), None)
+            if _has_caps(node) and self.asked(node) and source is not None and consumers(source) == [node]:
+                producer = str(source.producer().name)  # type: ignore[union-attr]
+                self.bits.setdefault((producer, "activations"), self.bits[str(node.name), "activations"])
 
     def input_format(self, value: ir.Value) -> TensorFormat:
         """Format of an input of the network."""
@@ -98,3 +103,8 @@ class LayerFormats:
             f"{where}: target {self.target.name} has {have}, got a request for {bits} bits; "
             "choose one of these or another target"
         )
+
+
+def _has_caps(node: ir.Node) -> bool:
+    """A clamp between constants, per channel where equalization made it; it needs its input in its own format."""
+    return node.op_type in ("Max", "Min")

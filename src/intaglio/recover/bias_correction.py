@@ -1,55 +1,49 @@
 """Bias correction: what the rounding of weights adds to a layer's mean output is taken out of its bias.
 
+Each layer by itself:
+
     b'[o] = b[o] + mean over positions of ( conv(m, W) - conv(m, Q(W)) )[o],      m = E[x], the mean input image
 
 Convolution is linear, so the mean image is all that has to be known of the data; it is exact at the borders too, where
-padding makes per-channel means wrong. The float network runs once over a few samples.
+padding makes per-channel means wrong. It comes from a run of the float network over a few samples, or, without data,
+from moments (`calibrate.moments`).
 
-Source: Nagel et al. 2019, arXiv:1906.04721, section 4.2 (empirical means, layers independent of each other).
+Layer after layer, on samples only (see `sequential_bias`): what the layers before have shifted is taken out too.
+
+Source: Nagel et al. 2019, arXiv:1906.04721, section 4.2.1 (from batch norm) and appendix D (from samples).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
 
-import numpy as np
 import onnx_ir as ir
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from intaglio.calibrate.derive import derive
+from intaglio.calibrate.normals import Normals
 from intaglio.graph import Graph
-from intaglio.graph.access import attribute, constant
-from intaglio.graph.edit import add_constant, set_constant
-from intaglio.ops import Role, float_operator
-from intaglio.plan import Plan, Source, ValuePlan
+from intaglio.graph.access import attribute
+from intaglio.ops import float_operator
+from intaglio.plan import Plan, Step
+from intaglio.recover.biases import CHANNEL_AXIS, add_to_bias, bias_layers
+from intaglio.recover.recovery import Recovery, better_of
+from intaglio.recover.sequential_bias import corrected_in_order
 from intaglio.recover.trial import Samples, Trial
 from intaglio.simulate import Simulator
 
-CHANNEL_AXIS = {"Conv": 1, "ConvTranspose": 1, "Gemm": -1}
-"""Axis of the output channels, for the operators that have a bias."""
-
-
-@dataclass(frozen=True)
-class Recovery:
-    """What an algorithm made of a network.
-
-    Args:
-        graph, plan: the better ones of before and after.
-        history: one sentence on what it gained.
-        gain: dB of output SQNR that it gained on held-back samples; negative where it was reverted.
-    """
-
-    graph: Graph
-    plan: Plan
-    history: list[str] = field(default_factory=list)
-    gain: float = 0.0
+ALGORITHM = "bias correction"
 
 
 def correct_biases(
-    graph: Graph, plan: Plan, samples: Samples, held_back: Samples, *, reference: Graph | None = None
+    graph: Graph,
+    plan: Plan,
+    samples: Samples,
+    held_back: Samples,
+    *,
+    reference: Graph | None = None,
+    sequential: bool | None = None,
 ) -> Recovery:
     """Correct the bias of every layer whose weights are rounded.
 
@@ -59,33 +53,55 @@ def correct_biases(
         samples: inputs for the means; some tens are enough.
         held_back: other inputs, on which the outputs are compared with float before and after.
         reference: the float network with its real weights, where those of `graph` are rounded already (by AdaRound).
+        sequential: layer after layer, or each by itself; None: whichever gives the better outputs.
     Returns:
         The corrected network, or the given one where the correction made the outputs worse.
     """
     reference = graph if reference is None else reference
+    ways: dict[str, tuple[Graph, Plan, int]] = {}
+    if sequential is not True:
+        ways["each by itself"] = _corrected(graph, plan, reference, _mean_inputs(reference, samples))
+    if sequential is not False:
+        ways["one after the other"] = corrected_in_order(graph, plan, samples, reference)
     trial = Trial(reference, held_back)
-    before = trial.sqnr(graph, plan)
-    corrected, new_plan, layers = _corrected(graph, plan, reference, _mean_inputs(reference, samples))
-    after = trial.sqnr(corrected, new_plan)
-    words = f"bias correction of {layers} layers: output SQNR {before:.2f} -> {after:.2f} dB"
-    words += f" on {trial.samples} held-back samples"
-    if not after > before:
-        return Recovery(graph, plan, [f"{words}; reverted"], after - before)
-    return Recovery(corrected, new_plan, [f"{words}; kept"], after - before)
+    reached = {way: trial.sqnr(*made[:2]) for way, made in ways.items()}
+    best, *others = sorted(ways, key=lambda way: -reached[way])
+    text = f"{ALGORITHM} of {ways[best][2]} layers, {best}"
+    text += "".join(f" ({other}: {reached[other]:.2f} dB)" for other in others)
+    return better_of(trial, ALGORITHM, text, (graph, plan), ways[best][:2])
 
 
-def _layers(graph: Graph) -> list[ir.Node]:
-    """Nodes with a weight and a place for a bias."""
-    return [
-        node
-        for node in graph.nodes
-        if node.op_type in CHANNEL_AXIS and float_operator(node).contract(node).roles[1] is Role.WEIGHT
-    ]
+def correct_biases_without_data(
+    graph: Graph,
+    plan: Plan,
+    predicted: Mapping[str, Normals],
+    held_back: Samples | None = None,
+    *,
+    reference: Graph | None = None,
+) -> Recovery:
+    """Correct the bias of every layer whose weights are rounded, from expected means.
+
+    Args:
+        graph, plan: see `correct_biases`.
+        predicted: moments of all values of the float network (`calibrate.no_data.predict`).
+        held_back: inputs on which the outputs are compared with float; None: nothing is measured, and the correction is
+            kept.
+        reference: see `correct_biases`.
+    """
+    reference = graph if reference is None else reference
+    names = {str(node.inputs[0].name) for node in bias_layers(reference) if node.inputs[0] is not None}
+    means = {name: predicted[name].moments()[0] for name in names}
+    made = _corrected(graph, plan, reference, means)
+    text = f"{ALGORITHM} of {made[2]} layers, from expected means"
+    if held_back is not None:
+        return better_of(Trial(reference, held_back), ALGORITHM, text, (graph, plan), made[:2])
+    unmeasured = Step(ALGORITHM, f"{text}; not measured, as there are no data", kept=True)
+    return Recovery(made[0], made[1], [unmeasured])
 
 
 def _mean_inputs(graph: Graph, samples: Samples) -> dict[str, Tensor]:
     """The mean over samples of every value that a layer reads, (1, ...) float64."""
-    wanted = {str(node.inputs[0].name) for node in _layers(graph) if node.inputs[0] is not None}
+    wanted = {str(node.inputs[0].name) for node in bias_layers(graph) if node.inputs[0] is not None}
     sums: dict[str, Tensor] = {}
     counts: dict[str, int] = {}
 
@@ -105,7 +121,7 @@ def _mean_inputs(graph: Graph, samples: Samples) -> dict[str, Tensor]:
 def _corrected(graph: Graph, plan: Plan, reference: Graph, means: dict[str, Tensor]) -> tuple[Graph, Plan, int]:
     graph, plan = graph.copy(), plan.copy()
     real, rounded = Simulator(reference).constants, Simulator(graph, plan).constants
-    layers = _layers(graph)
+    layers = bias_layers(graph)
     for node in layers:
         data, weight = str(node.inputs[0].name), str(node.inputs[1].name)  # type: ignore[union-attr]
         difference = _output(node, means[data], real[weight]) - _output(node, means[data], rounded[weight])
@@ -122,28 +138,3 @@ def _output(node: ir.Node, x: Tensor, weight: Tensor) -> Tensor:
         y = float_operator(node).real(node, x, weight.double())
     assert isinstance(y, Tensor)
     return y
-
-
-def add_to_bias(graph: Graph, plan: Plan, node: ir.Node, shift: NDArray[Any]) -> None:
-    """Move a layer's bias by (O,), in place; a layer that has none gets one. `derive` has to follow."""
-    bias = node.inputs[2] if len(node.inputs) > 2 else None
-    array = constant(bias)
-    if bias is not None and array is not None:
-        total = np.broadcast_to(array.reshape(-1), shift.shape) + shift
-        set_constant(bias, total.astype(np.float32).reshape(_shape(array, total)))
-        return
-    data, weight = node.inputs[0], node.inputs[1]
-    assert data is not None and weight is not None
-    bias = add_constant(graph.model.graph, f"{weight.name}_bias", shift.astype(np.float32))
-    node.resize_inputs(3)
-    node.replace_input_with(2, bias)
-    name, why = (
-        str(bias.name),
-        f"bias of {node.name}, which had none: what the rounding of its weights adds is taken out",
-    )
-    plan.values[name] = ValuePlan(name, Role.BIAS, Source.DERIVED, why, of=(str(data.name), str(weight.name)))
-
-
-def _shape(array: NDArray[Any], total: NDArray[Any]) -> tuple[int, ...]:
-    """The bias keeps its shape, unless it was one number for all channels."""
-    return array.shape if array.size == total.size else (*array.shape[:-1], total.size) if array.ndim else (total.size,)

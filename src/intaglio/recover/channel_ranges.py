@@ -1,12 +1,14 @@
-"""Dead channels and cross-layer equalization, in the variant that measures best.
+"""Dead channels, cross-layer equalization and high-bias absorption, in the variant that measures best.
 
 Candidates are the network without constant channels, the same with the chains equalized that need no cap per channel,
-and with all chains equalized. Each is placed, calibrated the same quick way, corrected in its biases and compared with
-float on held-back samples. What changes nothing for the better is not taken.
+and with all chains equalized; the best of these with high biases absorbed. Each is placed, calibrated the same quick
+way, corrected in its biases and compared with float on held-back samples. What changes nothing for the better is not
+taken.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 
 from torch import Tensor
@@ -16,7 +18,9 @@ from intaglio.calibrate.driver import AUTO
 from intaglio.calibrate.feeds import Batches, feeds
 from intaglio.errors import IntaglioError
 from intaglio.graph import Graph
-from intaglio.plan import Plan
+from intaglio.plan import Plan, Step
+from intaglio.plan.step import trial_step
+from intaglio.recover.absorption import absorb_high_biases
 from intaglio.recover.bias_correction import correct_biases
 from intaglio.recover.dead_channels import free_constant_channels
 from intaglio.recover.equalization import equalize
@@ -26,7 +30,7 @@ from intaglio.simulate import Simulator
 QUICK_CALIBRATOR = "percentile-99.99"
 LEAST_GAIN = 0.5
 """dB that an equalized network has to gain: less is chance."""
-LEAST_GAIN_CAPS = 2.0
+LEAST_GAIN_CAPS = 1.0
 """dB where caps per channel come with it: each is an operator more in the Program."""
 _BATCH, _FITTED = 8, 6
 
@@ -59,7 +63,7 @@ def settle_channel_ranges(
     calibrator: str | None = None,
     weight_calibrator: str | None = None,
     carry_caps: bool = True,
-) -> tuple[Graph, list[str]]:
+) -> tuple[Graph, list[Step]]:
     """The network whose channels suit its grids best, and what was tried.
 
     Args:
@@ -71,7 +75,7 @@ def settle_channel_ranges(
         calibrator, weight_calibrator: of the candidates; `auto` is replaced by a quick one.
         carry_caps: whether bounds per channel may be used.
     Returns:
-        (graph, history). The graph is the given one where nothing was better.
+        (graph, steps). The graph is the given one where nothing was better.
     Raises:
         CalibrationError, DataError: the data do not fit or hold no range.
     """
@@ -80,29 +84,39 @@ def settle_channel_ranges(
 
     def measured(candidate: Graph) -> float:
         found = calibrate(candidate, plan_for(candidate), dataset, calibrator=quick, weight_calibrator=quick_weights)
-        before = Trial(graph, held_back).sqnr(candidate, found.plan)
-        return before + max(0.0, correct_biases(candidate, found.plan, samples, held_back).gain)
+        before = trial.sqnr(candidate, found.plan)
+        return before + max(0.0, correct_biases(candidate, found.plan, samples, held_back, sequential=False).gain)
+
+    def tried(candidate: Graph, made_by: Step, before: float, needed: float) -> tuple[Step, float]:
+        try:
+            reached = measured(candidate)
+        except IntaglioError as error:
+            text = f"{made_by}; it cannot be quantized so ({error}); reverted"
+            return Step(made_by.algorithm, text, kept=False), -math.inf
+        text, kept = f"{made_by} (quick trial with {quick})", reached >= needed
+        return trial_step(made_by.algorithm, text, before, reached, trial.samples, kept=kept), reached
 
     freed = free_constant_channels(graph, Split(dataset, held=False), Split(dataset, held=True))
-    history, base = list(freed.history), freed.graph
+    steps, base = list(freed.steps), freed.graph
+    trial = Trial(graph, held_back)
     plain = equalize(base, samples, carry_caps=False)
     capped = equalize(base, samples) if carry_caps else plain
     candidates = [(plain, LEAST_GAIN)] if plain.changed else []
     if capped.changed and capped.caps:
         candidates.append((capped, LEAST_GAIN_CAPS))
+    chosen, unequal = base, measured(base) if candidates else -math.inf
+    best = unequal
     if not candidates:
-        return base, [*history, *capped.history]
-    unequal = best = measured(base)
-    chosen = base
+        steps += capped.steps
     for made, least in candidates:
-        try:
-            reached = measured(made.graph)
-        except IntaglioError as error:
-            history += [*made.history, f"it cannot be quantized so ({error}); reverted"]
-            continue
-        better = reached >= best + least
-        words = f"{made.history[0]}: output SQNR {unequal:.2f} -> {reached:.2f} dB on held-back samples, {quick}"
-        history.append(f"{words}; {'kept' if better else 'reverted'}")
-        if better:
+        step, reached = tried(made.graph, made.steps[0], unequal, best + least)
+        steps.append(step)
+        if step.kept:
             chosen, best = made.graph, reached
-    return chosen, history
+    absorbed = absorb_high_biases(chosen, held_back, samples=samples, carry_caps=carry_caps)
+    if not absorbed.changed:
+        return chosen, [*steps, *(absorbed.steps if absorbed.tried else [])]
+    best = best if candidates else measured(base)
+    least = LEAST_GAIN_CAPS if absorbed.caps else LEAST_GAIN
+    step, _ = tried(absorbed.graph, absorbed.steps[0], best, best + least)
+    return absorbed.graph if step.kept else chosen, [*steps, step]

@@ -36,9 +36,9 @@ class Checkpoint:
         if self.path is not None and self.path.exists():
             self._load(self.path)
 
-    def add(self, name: str, array: NDArray[Any]) -> None:
-        """Keep what was found for a layer."""
-        self.arrays[name] = array
+    def add(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Keep what was found for some layers; all of it or nothing is in the file."""
+        self.arrays.update(arrays)
         if self.path is None:
             return
         header = np.frombuffer(json.dumps({"settings": self.settings, "names": list(self.arrays)}).encode(), np.uint8)

@@ -7,7 +7,8 @@ Batch norm folded into a channel that never varied multiplies its weights by `1 
 of their tensor and mean nothing. One scale per tensor is lost on them, and equalization carries them on.
 
 Two sources of knowledge: interval arithmetic on the weights and the known range of the input, which proves; and
-calibration data, which are believed only where there are enough of them, and only for weights that stand out.
+calibration data, or, without them, the spreads that batch norm recorded in training. The latter are believed only for
+weights that stand out, and data only where there are enough of them.
 """
 
 from __future__ import annotations
@@ -21,22 +22,28 @@ import onnx_ir as ir
 import torch
 from torch import Tensor
 
+from intaglio.calibrate.moments import channel_moments
+from intaglio.calibrate.normals import Normals
 from intaglio.graph import Graph
 from intaglio.graph.access import Array, attribute, input_value, shape, single_consumer
 from intaglio.graph.bounds import bounds
 from intaglio.graph.edit import add_constant, set_constant
 from intaglio.graph.weights import Product, product
 from intaglio.ops.clamp import clamp_bounds
+from intaglio.plan import Step
 from intaglio.recover.channels import magnitudes
 from intaglio.recover.trial import Samples
 from intaglio.simulate import Simulator
 
+ALGORITHM = "constant channels"
 FEWEST_SAMPLES = 32
 """With fewer, a channel that was never seen to vary may well do so."""
 NEGLIGIBLE = 2.0**-24
 """A channel that cannot move by more than this share of what its layer reaches is constant."""
 TOLERANCE = 1e-3
 """Largest difference of the outputs on held-back samples, as a share of the largest output."""
+STILL = 1e-3
+"""A channel that varied by less than this share of the median one in training did not vary."""
 STANDS_OUT = 2.0
 """A channel that was only seen to be constant is cut where its weights are so many times the median channel's."""
 
@@ -47,36 +54,44 @@ class Freed:
 
     Args:
         graph: a new one, or the given one where nothing was found.
-        history: one sentence, or none.
+        steps: one, or none.
         channels: how many channels lost their weights.
     """
 
     graph: Graph
-    history: list[str] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
     channels: int = 0
 
 
-def free_constant_channels(graph: Graph, samples: Samples | None = None, held_back: Samples | None = None) -> Freed:
+def free_constant_channels(
+    graph: Graph,
+    samples: Samples | None = None,
+    held_back: Samples | None = None,
+    *,
+    predicted: Mapping[str, Normals] | None = None,
+) -> Freed:
     """Set the weights of constant channels to zero.
 
     Args:
         graph: in normal form, batch norm folded; it is left as it is.
-        samples: calibration inputs; None: only what the weights prove.
+        samples: calibration inputs; None: what the weights prove, and what batch norm recorded.
         held_back: others, on which the outputs must stay what they were; where they do not, only proofs count.
+        predicted: the moments of all values (`calibrate.no_data.predict`), where there are no samples.
     Returns:
         The network without them. On the samples it computes what it did, to rounding.
     """
-    freed = _freed(graph, samples)
+    freed = _freed(graph, samples, predicted or {})
     if held_back is None or not freed.channels:
         return freed
     difference = _difference(graph, freed.graph, held_back)
     if difference <= TOLERANCE:
         return freed
-    words = f"{freed.history[0]}; on held-back samples the outputs moved by {difference:.2g} of the largest: reverted"
+    words = f"{freed.steps[0]}; on held-back samples the outputs moved by {difference:.2g} of the largest: reverted"
+    reverted = Step(ALGORITHM, words, kept=False)
     if samples is None:
-        return Freed(graph, [words])
+        return Freed(graph, [reverted])
     proved = free_constant_channels(graph, None, held_back)
-    return Freed(proved.graph, [words, *proved.history], proved.channels)
+    return Freed(proved.graph, [reverted, *proved.steps], proved.channels)
 
 
 def _difference(graph: Graph, other: Graph, samples: Samples) -> float:
@@ -92,7 +107,7 @@ def _difference(graph: Graph, other: Graph, samples: Samples) -> float:
     return error / max(largest, 1e-30)
 
 
-def _freed(graph: Graph, samples: Samples | None) -> Freed:
+def _freed(graph: Graph, samples: Samples | None, predicted: Mapping[str, Normals]) -> Freed:
     made = graph.copy()
     layers = [found for node in made.nodes if (found := product(node)) is not None and found.takes_bias]
     seen = {} if samples is None else _seen(made, samples, layers)
@@ -105,9 +120,11 @@ def _freed(graph: Graph, samples: Samples | None) -> Freed:
             low, high = extremes
             still = (high - low <= 1e-6 * np.maximum(np.abs(low), np.abs(high))) & ~fixed & _outstanding(found)
             outcome = np.where(still, low, outcome)
-            believed += int(still.sum())
         else:
-            still = np.zeros_like(fixed)
+            never, usual = _expected(made, found, predicted) if samples is None else (np.zeros_like(fixed), outcome)
+            still = never & ~fixed & _outstanding(found)
+            outcome = np.where(still, usual, outcome)
+        believed += int(still.sum())
         weighty = magnitudes(found).max(axis=2).reshape(-1) > 0
         cut = (fixed & weighty) | still
         proved += int((fixed & weighty).sum())
@@ -118,9 +135,10 @@ def _freed(graph: Graph, samples: Samples | None) -> Freed:
         return Freed(graph)
     made.verify()
     words = f"{proved + believed} constant channels have their value as bias and no weights"
-    words += f" ({proved} proved from the weights, {believed} never varied on the samples)"
+    seen_in = "on the samples" if samples is not None else "as far as batch norm tells"
+    words += f" ({proved} proved from the weights, {believed} never varied {seen_in})"
     words += f"; {columns} columns that read zeros are zero"
-    return Freed(made, [words], proved + believed)
+    return Freed(made, [Step(ALGORITHM, words, kept=True)], proved + believed)
 
 
 def _activated(found: Product) -> ir.Node:
@@ -154,6 +172,15 @@ def _proved(found: Product) -> tuple[Array, Array]:
     reach = float(np.maximum(np.abs(least), np.abs(most)).max()) if finite.all() else 0.0
     fixed = finite & (most - least <= NEGLIGIBLE * reach)
     return fixed, np.where(fixed, (least + most) / 2, 0.0)
+
+
+def _expected(graph: Graph, found: Product, predicted: Mapping[str, Normals]) -> tuple[Array, Array]:
+    """Channels that are not expected to vary, and what they are behind the activation."""
+    name = str(found.node.outputs[0].name)
+    moments = channel_moments(predicted[name], found.outputs) if name in predicted else graph.moments.get(name)
+    if moments is None or len(moments.mean) != found.outputs or np.isnan(moments.std).any():
+        return np.zeros(found.outputs, bool), np.zeros(found.outputs)
+    return moments.std <= STILL * np.median(moments.std), _clamp(found, moments.mean)
 
 
 def _per_output(found: Product, weight: Array) -> Array:

@@ -13,6 +13,7 @@ some networks do not survive.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,15 +21,19 @@ import onnx_ir as ir
 import torch
 from torch import Tensor
 
+from intaglio.calibrate.no_data import SIGMAS
+from intaglio.calibrate.normals import Normals
 from intaglio.graph import Graph
 from intaglio.graph.access import Array, constant, input_value, shape, single_consumer
 from intaglio.graph.edit import add_constant, insert, remove, replace, set_constant, unique_name, value_names
 from intaglio.graph.weights import Product
 from intaglio.ops.clamp import clamp_bounds
+from intaglio.plan import Step
 from intaglio.recover.channels import ChannelGroup, channel_groups, magnitudes
 from intaglio.recover.trial import Samples
 from intaglio.simulate import Simulator
 
+ALGORITHM = "cross-layer equalization"
 SWEEPS = 60
 SETTLED = 1e-3
 """Sweeps end when no factor moves by more than this share."""
@@ -47,53 +52,68 @@ class Equalized:
 
     Args:
         graph: the equalized one, or the given one where there was nothing to do or the function changed.
-        history: one sentence per fact.
+        steps: what was done.
         changed: whether the graph is another one.
         caps: how many clamps need a bound per channel now, each an operator more in the Program.
     """
 
     graph: Graph
-    history: list[str] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
     changed: bool = False
     caps: int = 0
 
 
-def equalize(graph: Graph, samples: Samples | None = None, *, carry_caps: bool = True) -> Equalized:
+def equalize(
+    graph: Graph,
+    samples: Samples | None = None,
+    *,
+    predicted: Mapping[str, Normals] | None = None,
+    carry_caps: bool = True,
+) -> Equalized:
     """Equalize the ranges of weights across layers.
 
     Args:
         graph: in normal form, batch norm folded; it is left as it is.
-        samples: inputs for the ranges of activations; None: the ranges of weights and biases decide alone.
+        samples: inputs for the ranges of activations.
+        predicted: the moments of all values instead of samples (`calibrate.no_data.predict`). Without both the ranges
+            of weights and biases decide alone.
         carry_caps: scale channels behind a Clip with a finite upper bound too, whose caps then differ.
     Returns:
-        The equalized network. Scaled values have new names, as a name stands for one real tensor.
+        The equalized network. Scaled values have new names, as a name stands for one real tensor; what batch norm
+        recorded of them is scaled with them.
     """
     made = graph.copy()
     groups = [g for g in channel_groups(made) if carry_caps or not g.caps]
     if not groups:
-        return Equalized(graph, ["cross-layer equalization: no chain of layers to equalize"])
+        return _left(graph, "no chain of layers to equalize")
     if not all(np.isfinite(p.weight).all() for g in groups for p in (*g.producers, *(r for r, _ in g.readers))):
-        return Equalized(graph, ["cross-layer equalization: some weights are not finite; left as they are"])
-    activations = _activations(made, groups, samples)
+        return _left(graph, "some weights are not finite; left as they are")
+    activations = _activations(made, groups, samples, predicted)
     if not all(np.isfinite(a).all() for reached in activations for a in reached):
-        return Equalized(graph, ["cross-layer equalization: some activations are not finite; nothing was done"])
+        return _left(graph, "some activations are not finite; nothing was done")
     factors, before, after = _factors(groups, activations)
     moved = [k for k, s in enumerate(factors) if np.abs(np.log(s)).max() > SETTLED]
     if not moved:
-        return Equalized(graph, [f"cross-layer equalization of {len(groups)} chains: equal already"])
-    caps = sum(_apply(made, groups[k], factors[k]) for k in moved)
+        return _left(graph, f"{len(groups)} chains are equal already")
+    caps = sum(scale_group(made, groups[k], factors[k]) for k in moved)
     made.model.graph.sort()
     made.verify()
     words = (
-        f"cross-layer equalization of {len(moved)} chains: the largest channel's weights were up to {before:.3g} times "
+        f"{ALGORITHM} of {len(moved)} chains: the largest channel's weights were up to {before:.3g} times "
         f"the median's in one tensor, and are {after:.3g} times now"
     )
     if caps:
         words += f"; {caps} caps are one per channel now"
-    difference = _difference(graph, made)
+    difference = output_difference(graph, made)
     if not difference <= TOLERANCE:
-        return Equalized(graph, [f"{words}; the outputs changed by {difference:.2g} of the largest: reverted"])
-    return Equalized(made, [words], True, caps)
+        words += f"; the outputs changed by {difference:.2g} of the largest: reverted"
+        return Equalized(graph, [Step(ALGORITHM, words, kept=False)])
+    return Equalized(made, [Step(ALGORITHM, words, kept=True)], True, caps)
+
+
+def _left(graph: Graph, why: str) -> Equalized:
+    """Nothing to do."""
+    return Equalized(graph, [Step(ALGORITHM, f"{ALGORITHM}: {why}")])
 
 
 def _factors(groups: list[ChannelGroup], activations: list[list[Array]]) -> tuple[list[Array], float, float]:
@@ -140,7 +160,9 @@ def _step(group: ChannelGroup, weights: dict[ir.Node, Array], factors: Array, ot
     return np.asarray(step / np.exp(np.log(step).mean()))
 
 
-def _activations(graph: Graph, groups: list[ChannelGroup], samples: Samples | None) -> list[list[Array]]:
+def _activations(
+    graph: Graph, groups: list[ChannelGroup], samples: Samples | None, predicted: Mapping[str, Normals] | None
+) -> list[list[Array]]:
     """Largest |x| per channel of every value of a group that gets a grid of its own; of each group a list of (C,)."""
     wanted: dict[str, tuple[int, int]] = {}
     for group in groups:
@@ -149,8 +171,6 @@ def _activations(graph: Graph, groups: list[ChannelGroup], samples: Samples | No
             if after is None or after.op_type not in ("Clip", "Relu"):
                 wanted[str(value.name)] = axis
     found: dict[str, Tensor] = {}
-    if samples is None:
-        return [[] for _ in groups]
 
     def observe(name: str, x: Tensor) -> None:
         if name in wanted:
@@ -158,10 +178,15 @@ def _activations(graph: Graph, groups: list[ChannelGroup], samples: Samples | No
             reach = x.abs().amax([k for k in range(x.ndim) if k != axis % x.ndim]).reshape(-1, repeat).amax(1)
             found[name] = torch.maximum(found[name], reach) if name in found else reach
 
-    simulator = Simulator(graph)
-    with torch.no_grad():
-        for feed in samples.feeds(simulator):
-            simulator(feed, observe)
+    if samples is not None:
+        simulator = Simulator(graph)
+        with torch.no_grad():
+            for feed in samples.feeds(simulator):
+                simulator(feed, observe)
+    elif predicted is not None:
+        for name in wanted.keys() & predicted.keys():
+            for end in predicted[name].reach(SIGMAS):
+                observe(name, end)
     return [[found[str(v.name)].double().cpu().numpy() for v in g.values if str(v.name) in found] for g in groups]
 
 
@@ -190,7 +215,7 @@ def _spread(weights: dict[ir.Node, Array]) -> float:
     return worst
 
 
-def _apply(graph: Graph, group: ChannelGroup, factors: Array) -> int:
+def scale_group(graph: Graph, group: ChannelGroup, factors: Array) -> int:
     """Scale a group; returns how many caps became one per channel."""
     for found in group.producers:
         found.scale_outputs(1 / factors)
@@ -207,12 +232,15 @@ def _apply(graph: Graph, group: ChannelGroup, factors: Array) -> int:
         spread = np.broadcast_to(array.astype(np.float64).reshape(-1), (group.channels,)) / factors
         set_constant(value, spread.astype(np.float32).reshape(size))
     names = value_names(graph.model.graph)
-    for value in group.values:
+    for value, (_, repeat) in group.values.items():
+        recorded = graph.moments.pop(str(value.name), None)
         value.name = unique_name(f"{value.name}.equalized", names)
         names.add(value.name)
+        if recorded is not None:
+            graph.moments[value.name] = recorded.divided(np.repeat(factors, repeat))
     for node in group.caps:
         axis, _ = group.values[node.outputs[0]]
-        _carry_caps(graph.model.graph, node, clamp_bounds(node)[1] / factors, axis)
+        carry_caps_per_channel(graph.model.graph, node, clamp_bounds(node)[1] / factors, axis)
     return len(group.caps)
 
 
@@ -222,7 +250,7 @@ def _scale_bias(found: Product, factors: Array) -> None:
         set_constant(value, (bias / factors).astype(np.float32))
 
 
-def _carry_caps(graph: ir.Graph, clip: ir.Node, caps: Array, axis: int) -> None:
+def carry_caps_per_channel(graph: ir.Graph, clip: ir.Node, caps: Array, axis: int) -> None:
     """Clip(x, 0, cap) -> Min(Relu(x), caps); the result keeps its name."""
     result = clip.outputs[0]
     size = [1] * len(shape(result))
@@ -238,7 +266,7 @@ def _carry_caps(graph: ir.Graph, clip: ir.Node, caps: Array, axis: int) -> None:
     last.name = name
 
 
-def _difference(graph: Graph, other: Graph) -> float:
+def output_difference(graph: Graph, other: Graph) -> float:
     """The largest difference of outputs on random inputs, as a share of the largest output."""
     simulators = Simulator(graph), Simulator(other)
     generator = torch.Generator().manual_seed(0)

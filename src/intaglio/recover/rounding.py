@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -67,7 +68,7 @@ class Problem:
         bias: (G, 1, O).
         steps: real weights in steps of their scale, W / s, (G, K, O).
         scale, low, high: of each weight; the codes minus zero point lie in low..high; (G, K, O).
-        clamp: the activation's bounds.
+        clamp: the activation's bounds, each (1, 1, 1) or (G, 1, O); None for none.
     """
 
     x: Tensor
@@ -77,7 +78,7 @@ class Problem:
     scale: Tensor
     low: Tensor
     high: Tensor
-    clamp: tuple[float, float] = (-math.inf, math.inf)
+    clamp: tuple[Tensor, Tensor] | None = None
 
     def nearest(self) -> Tensor:
         """Codes minus zero point by rounding to nearest, ties to even, (G, K, O)."""
@@ -85,13 +86,13 @@ class Problem:
 
     def limit(self, steps: Tensor) -> Tensor:
         """Saturate steps to the codes that there are."""
-        return torch.minimum(torch.maximum(steps, self.low), self.high)
+        return steps.clamp(self.low, self.high)
 
     def error(self, steps: Tensor, index: Tensor | None = None) -> Tensor:
         """Squared output error, summed over channels, mean over positions (those of `index`); () tensor."""
         x, y = (self.x, self.y) if index is None else (self.x.index_select(1, index), self.y.index_select(1, index))
         got = torch.baddbmm(self.bias, x, steps * self.scale)
-        if self.clamp != (-math.inf, math.inf):
+        if self.clamp is not None:
             got, y = got.clamp(*self.clamp), y.clamp(*self.clamp)
         return (got - y).square().sum() / x.shape[1]
 
@@ -116,7 +117,18 @@ def undecided(h: Tensor, beta: float) -> Tensor:
     return 1 - (2 * h - 1).abs().pow(beta)
 
 
-def annealed(step: int, settings: Settings) -> float | None:
+class Annealing(Protocol):
+    """What `annealed` needs of settings."""
+
+    @property
+    def iterations(self) -> int: ...
+    @property
+    def warm(self) -> float: ...
+    @property
+    def beta(self) -> tuple[float, float]: ...
+
+
+def annealed(step: int, settings: Annealing) -> float | None:
     """beta at a step; None in the first part, which has no cost for undecided weights."""
     warm = settings.warm * settings.iterations
     if step < warm:
@@ -124,6 +136,28 @@ def annealed(step: int, settings: Settings) -> float | None:
     done = (step - warm) / max(settings.iterations - warm, 1)
     first, last = settings.beta
     return last + (first - last) * (1 + math.cos(math.pi * done)) / 2
+
+
+class Undecided:
+    """The rounding of a tensor of weights while it is learned.
+
+    Args:
+        steps, low, high: see `Problem`; any shapes that broadcast.
+    """
+
+    def __init__(self, steps: Tensor, low: Tensor, high: Tensor) -> None:
+        self.floor, self.low, self.high = steps.floor(), low, high
+        self.v = inverse(steps - self.floor).requires_grad_()
+
+    def soft(self) -> tuple[Tensor, Tensor]:
+        """Steps between the codes, and h(V)."""
+        h = rectified_sigmoid(self.v)
+        return (self.floor + h).clamp(self.low, self.high), h
+
+    def decided(self) -> Tensor:
+        """Whole steps: codes minus zero point."""
+        with torch.no_grad():
+            return (self.floor + (rectified_sigmoid(self.v) >= 0.5)).clamp(self.low, self.high)
 
 
 def learn(problem: Problem, settings: Settings, generator: torch.Generator) -> Tensor:
@@ -142,21 +176,20 @@ def learn(problem: Problem, settings: Settings, generator: torch.Generator) -> T
     unit = float(added.square().sum()) / problem.x.shape[1]
     if not (unit > 0 and math.isfinite(unit)):
         return nearest
-    floor = problem.steps.floor()
-    v = inverse(problem.steps - floor).requires_grad_()
-    adam = torch.optim.Adam([v], lr=settings.rate)
+    rounding = Undecided(problem.steps, problem.low, problem.high)
+    adam = torch.optim.Adam([rounding.v], lr=settings.rate)
     count = problem.x.shape[1]
     batch = min(settings.batch, count)
     for step in range(settings.iterations):
-        index = torch.randint(count, (batch,), generator=generator).to(v.device)
-        h = rectified_sigmoid(v)
-        loss = problem.error(problem.limit(floor + h), index) / unit
+        index = torch.randint(count, (batch,), generator=generator).to(rounding.v.device)
+        steps, h = rounding.soft()
+        loss = problem.error(steps, index) / unit
         beta = annealed(step, settings)
         if beta is not None:
             loss = loss + settings.weight * undecided(h, beta).mean()
         adam.zero_grad()
         loss.backward()
         adam.step()
+    learned = rounding.decided()
     with torch.no_grad():
-        learned = problem.limit(floor + (rectified_sigmoid(v) >= 0.5))
         return learned if problem.error(learned) < problem.error(nearest) else nearest

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from intaglio.errors import ExportError
 from intaglio.report import words
+from intaglio.report.arena import arena_picture
+from intaglio.report.charts import PASSES, as_script, charts
+from intaglio.report.costs import cost_totals
 from intaglio.report.coverage import coverage
 from intaglio.report.facts import Facts
 from intaglio.report.headline import tiles, verdict
+from intaglio.report.library import plotting_library, script_hash
 from intaglio.report.plot import sqnr_plot
 from intaglio.report.values import value_rows
 
@@ -60,8 +62,12 @@ def render_report(graph: Graph, plan: Plan, facts: Facts) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style, script = (_asset(f"report.{kind}") for kind in ("css", "js"))
+    style, script, plots = (_asset(name) for name in ("report.css", "report.js", "plots.js"))
     rows = value_rows(graph, plan, facts)
+    drawn = charts(facts, rows)
+    library = plotting_library() if drawn else None
+    scripts = [script, *([plots] if library else [])]
+    allowed = [*map(script_hash, scripts), *([library.hash] if library else [])]
     return environment.get_template("report.html.j2").render(
         title=words.clean(f"{graph.name} on {plan.target}"),
         graph_name=words.clean(graph.name),
@@ -73,19 +79,28 @@ def render_report(graph: Graph, plan: Plan, facts: Facts) -> str:
         gates=facts.gates,
         rows=rows,
         measured=any(row.ratio is not None for row in rows),
+        sensed=any(row.sensitivity is not None for row in rows),
         plot=sqnr_plot(facts.layers, rows),
         coverage=coverage(plan),
-        history=[words.clean(sentence) for sentence in facts.history],
-        style=Markup(style),  # our own two files, the only text that is not escaped
-        script=Markup(script),
-        # The browser runs this one script and loads nothing at all, whatever a name in the page may try.
-        policy=f"default-src 'none'; style-src 'unsafe-inline'; script-src '{_hash(script)}'",
+        facts=facts,
+        made=[step for step in facts.steps if step.algorithm != PASSES],
+        passes=[step for step in facts.steps if step.algorithm == PASSES],
+        words=words,
+        totals=cost_totals(facts.costs),
+        charts=drawn,
+        # JSON without a single angle bracket, SVG of our own with escaped names, our own files, and the library: the
+        # only text that is not escaped.
+        data=Markup(as_script(drawn)),
+        arena=None if not facts.arena else Markup(arena_picture(facts.arena, graph.name)),
+        library=None if library is None else Markup(library.packed),
+        style=Markup(style),
+        scripts=[Markup(text) for text in scripts],
+        # The browser runs these scripts and loads nothing at all, whatever a name in the page may try; pictures are
+        # part of the page.
+        policy="default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src "
+        + " ".join(f"'{one}'" for one in allowed),
     )
 
 
 def _asset(name: str) -> str:
     return (TEMPLATES / name).read_text(encoding="utf-8")
-
-
-def _hash(script: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

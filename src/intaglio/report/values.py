@@ -45,6 +45,7 @@ class Row:
         bar: length of the ratio's bar in percent.
         weak: whether the ratio is below the floor.
         difference: the largest difference, in words.
+        alone, sensitivity: output SQNR with only this layer quantized, for people and in dB.
         why: the Plan's reason.
     """
 
@@ -70,6 +71,8 @@ class Row:
     bar: float
     weak: bool
     difference: str
+    alone: str
+    sensitivity: float | None
     why: str
 
 
@@ -80,10 +83,13 @@ def value_rows(graph: Graph, plan: Plan, facts: Facts) -> list[Row]:
     names = [*known, *(name for name in plan.values if name not in places)]
     numbers = {name: i for i, name in enumerate(names, start=1)}
     measured = {layer.name: layer for layer in facts.layers}
-    return [
-        _row(i, plan, plan.values[name], places.get(name, ("", "", "")), numbers, measured.get(name))
-        for name, i in numbers.items()
-    ]
+    rows = []
+    for name, i in numbers.items():
+        operator, node, shape = places.get(name, ("", "", ""))
+        value = plan.values[name]
+        alone = facts.sensitivities.get(name if value.role.value != "activation" else node or name)
+        rows.append(_row(i, plan, value, (operator, node, shape), numbers, measured.get(name), alone))
+    return rows
 
 
 def _walk(graph: Graph) -> Iterator[tuple[str, str, str, str]]:
@@ -108,9 +114,10 @@ def _row(
     place: tuple[str, str, str],
     numbers: dict[str, int],
     layer: LayerDifference | None,
+    alone: float | None,
 ) -> Row:
     params = plan.params(value.name)
-    low, high = _range(params) if params is not None and params.type.bits <= 16 else (None, None)
+    low, high = grid_range(params) if params is not None and params.type.bits <= 16 else (None, None)
     operator, node, shape = place
     ratio = None if layer is None else layer.sqnr
     return Row(
@@ -136,6 +143,8 @@ def _row(
         bar=0.0 if ratio is None or math.isnan(ratio) else 100 * max(0.0, min(ratio / FULL_BAR, 1.0)),
         weak=ratio is not None and not ratio >= SQNR_FLOOR,
         difference="" if layer is None else _difference(layer),
+        alone=words.NONE if alone is None else words.decibels(alone),
+        sensitivity=None if alone is None or math.isnan(alone) else max(-1e9, min(alone, 1e9)),
         why=words.clean(value.why),
     )
 
@@ -153,7 +162,7 @@ def _zero_point(params: QuantParams) -> str:
     return words.span(int(params.zero_point.min()), int(params.zero_point.max()))
 
 
-def _range(params: QuantParams) -> tuple[float, float]:
+def grid_range(params: QuantParams) -> tuple[float, float]:
     """The least and the greatest real number that any code stands for."""
     scale, zero_point = params.scale.astype(float), params.zero_point.astype(float)
     low, high = scale * (params.type.qmin - zero_point), scale * (params.type.qmax - zero_point)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -59,29 +60,16 @@ class Simulator:
             tensor = torch.as_tensor(np.array(array), device=self.device)
             params = self._params(str(value.name), only)
             self.constants[str(value.name)] = tensor if params is None else _rounded(tensor, params)
-        for value in (*graph.inputs, *(v for node in self.nodes for v in node.outputs if v.name)):
-            name = str(value.name)
+        for name, ties_up in ({} if plan is None else rounded_values(graph, plan)).items():
             params = self._params(name, only)
-            if params is None or plan is None:
-                continue
-            if plan[name].source is not Source.SHARED or self._computes(value.producer()):
-                ties_up = value.producer() is not None and plan.rule is not Rule.TFLITE
-                self.round[name] = FakeQuantize(params, shape(value), self.device, ties_up=ties_up)
+            if params is not None:
+                self.round[name] = FakeQuantize(params, shape(graph.value(name)), self.device, ties_up=ties_up)
         self.last_use = self._last_uses()
 
     def _params(self, name: str, only: Callable[[str], bool] | None) -> QuantParams | None:
         if self.plan is None or name not in self.plan.values or (only is not None and not only(name)):
             return None
         return self.plan.params(name)
-
-    @staticmethod
-    def _computes(node: Any) -> bool:
-        """Whether a value that shares parameters holds new numbers: a Concat's input, a pool on its input's grid, ...
-
-        Integers that are only moved need no rounding again.
-        """
-        output = float_operator(node).contract(node).output
-        return not isinstance(output, Same) or output.rounds
 
     def _last_uses(self) -> list[list[str]]:
         """For each node, the computed values that nobody reads after it."""
@@ -104,22 +92,55 @@ class Simulator:
         Returns:
             The outputs by name.
         """
-        values: dict[str, Tensor] = dict(self.constants)
-        for name in self.input_names:
-            values[name] = self._observed(name, inputs[name], observe)
-        for node, done in zip(self.nodes, self.last_use, strict=True):
-            arguments = [None if v is None else values[str(v.name)] for v in node.inputs]
+        given = self.rounded_inputs(inputs, observe)
+        return self.span(0, len(self.nodes), given, self.output_names, observe)
+
+    def rounded_inputs(self, inputs: Mapping[str, Tensor], observe: Observe | None = None) -> dict[str, Tensor]:
+        """The network's inputs as its first nodes read them, by name."""
+        return {name: self._observed(name, inputs[name], observe, self.round) for name in self.input_names}
+
+    def span(
+        self,
+        start: int,
+        stop: int,
+        values: Mapping[str, Tensor],
+        wanted: Collection[str],
+        observe: Observe | None = None,
+        *,
+        constants: Mapping[str, Tensor] | None = None,
+        rounding: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
+    ) -> dict[str, Tensor]:
+        """Run some of the nodes.
+
+        Args:
+            start, stop: the first node, and the one behind the last.
+            values: by name, what these nodes read of what is computed before them (inputs of the network rounded).
+            wanted: names of values that are returned: given, constant or computed here.
+            observe: see `__call__`.
+            constants: instead of the network's own, by name; already on their grids.
+            rounding: instead of `round`: what is done with each computed value, by name.
+        Returns:
+            The wanted values by name.
+        """
+        known: dict[str, Tensor] = {**self.constants, **(constants or {}), **values}
+        rounding = self.round if rounding is None else rounding
+        for node, done in zip(self.nodes[start:stop], self.last_use[start:stop], strict=True):
+            arguments = [None if v is None else known[str(v.name)] for v in node.inputs]
             results = float_operator(node).real(node, *arguments)
             results = results if isinstance(results, tuple) else (results,)
             for output, result in zip(node.outputs, results, strict=False):
                 if output.name:
-                    values[str(output.name)] = self._observed(str(output.name), result, observe)
+                    known[str(output.name)] = self._observed(str(output.name), result, observe, rounding)
             for name in done:
-                values.pop(name, None)
-        return {name: values[name] for name in self.output_names}
+                if name not in wanted:
+                    known.pop(name, None)
+        return {name: known[name] for name in wanted}
 
-    def _observed(self, name: str, x: Tensor, observe: Observe | None) -> Tensor:
-        quantizer = self.round.get(name)
+    @staticmethod
+    def _observed(
+        name: str, x: Tensor, observe: Observe | None, rounding: Mapping[str, Callable[[Tensor], Tensor]]
+    ) -> Tensor:
+        quantizer = rounding.get(name)
         if quantizer is not None:
             x = quantizer(x)
         if observe is not None:
@@ -159,6 +180,28 @@ class Simulator:
                 raise DataError(
                     f"input {name!r}: expected shape (N, {', '.join(map(str, want[1:]))}), got {array.shape}"
                 )
+
+
+def rounded_values(graph: Graph, plan: Plan) -> dict[str, bool]:
+    """The computed values that hold new numbers, which are rounded to a grid; and whether ties go up there.
+
+    Integers that are only moved need no rounding again.
+    """
+    found = {}
+    for value in (*graph.inputs, *(v for node in graph.nodes for v in node.outputs if v.name)):
+        planned, producer = plan.values.get(str(value.name)), value.producer()
+        if planned is None or planned.source in (Source.FUSED, Source.PLAIN):
+            continue
+        if planned.source is not Source.SHARED or _computes(producer):
+            found[str(value.name)] = producer is not None and plan.rule is not Rule.TFLITE
+    return found
+
+
+def _computes(node: ir.Node | None) -> bool:
+    """Whether a value that shares parameters holds new numbers: a Concat's input, a pool on its input's grid, ..."""
+    assert node is not None
+    output = float_operator(node).contract(node).output
+    return not isinstance(output, Same) or output.rounds
 
 
 def _rounded(x: Tensor, params: QuantParams) -> Tensor:

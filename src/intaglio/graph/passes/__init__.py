@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from intaglio.graph.edit import remove_unread
 from intaglio.graph.graph import Graph
+from intaglio.graph.moments import batch_norm_moments
 from intaglio.graph.passes.absorb_transposes import absorb_transposes
 from intaglio.graph.passes.canonicalize import canonicalize
 from intaglio.graph.passes.canonicalize_moves import canonicalize_moves
@@ -60,9 +61,11 @@ def prepare(graph: Graph) -> Graph:
     Args:
         graph: in normal form; it is left as it is.
     Returns:
-        A new graph, equal up to the rounding of float32, whose history tells every change.
+        A new graph, equal up to the rounding of float32, whose history tells every change, and whose moments are those
+        that its batch norms knew.
     """
     result = graph.copy()
+    result.moments = {**batch_norm_moments(graph.model.graph), **graph.moments}
     for _ in range(_MOST_ROUNDS):
         changes = [change for run in PASSES for change in _run(run, result)]
         if not changes:
@@ -70,6 +73,8 @@ def prepare(graph: Graph) -> Graph:
         result.history += changes
     else:
         result.history.append(f"the passes still found something to do after {_MOST_ROUNDS} rounds: left as it is")
+    names = result.values()
+    result.moments = {name: moments for name, moments in result.moments.items() if name in names}
     result.verify()
     return result
 

@@ -1,0 +1,119 @@
+"""`intaglio sensitivity`: which layers quantization harms most."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from intaglio.cli.models import MODEL, add_model_options, load_graph
+from intaglio.report.tables import print_table
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.add_argument("model", help=MODEL)
+    parser.add_argument(
+        "--data", required=True, help="inputs for calibration, and others on which outputs are compared"
+    )
+    parser.add_argument("--target", default="cpu-int8", help="built-in name or TOML file (default: %(default)s)")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE.json", help="results; written as they come, and "
+                        "taken up again where they are of the same network, Plan and data")  # fmt: skip
+    parser.add_argument(
+        "--samples", type=int, default=512, help="calibrate on at most this many samples (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--held-back",
+        type=int,
+        default=64,
+        metavar="N",
+        help="compare outputs on at most this many samples behind them (default: %(default)s)",
+    )
+    parser.add_argument("--eval", metavar="DATA", help="labelled data: measure the task metric too, and rank by it")
+    parser.add_argument(
+        "--limit", type=int, default=500, metavar="N", help="of these, at most N samples (default: %(default)s)"
+    )
+    parser.add_argument("--metric", default="top1", help="top1, top5 or mse (default: %(default)s)")
+    parser.add_argument("--calibrator", default="auto", help="as for quantize (default: %(default)s)")
+    parser.add_argument(
+        "--equalize", action=argparse.BooleanOptionalAction, default=True, help="as for quantize (default: on)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_model_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Quantize on rank 0, measure on every rank, print on rank 0."""
+    from intaglio.measure.run import data_for
+    from intaglio.recover import ArraySamples
+    from intaglio.search import check_writable, held_back, processes, sensitivity
+
+    check_writable(Path(args.output))
+    with processes() as ours:
+        graph = load_graph(args, args.model)
+        scored = None if args.eval is None else data_for(graph, args.eval, args.limit, labels=True, metric=args.metric)
+        data = data_for(graph, args.data)
+        fitted, held = held_back(data, args.samples, args.held_back)
+        told = ours.first(lambda: _quantized(args, graph, fitted))
+        found = sensitivity(
+            *_unpacked(told),
+            ArraySamples(held),
+            evaluation=scored,
+            metric=args.metric,
+            path=args.output,
+            processes=ours,
+        )
+    if ours.rank == 0:
+        _show(args, found)
+    return 0
+
+
+def _quantized(args: argparse.Namespace, graph: Any, data: Any) -> tuple[bytes, str]:
+    """The network and its Plan as one process tells it to others; the real weights and biases stay as they are."""
+    import onnx_ir as ir
+
+    from intaglio.api import quantize
+
+    made = quantize(
+        graph,
+        data,
+        args.target,
+        samples=None,
+        calibrator=args.calibrator,
+        equalize=args.equalize,
+        bias_correction=False,
+    )
+    return ir.to_proto(made.graph.model).SerializeToString(), made.plan.to_json()
+
+
+def _unpacked(told: tuple[bytes, str]) -> tuple[Any, Any]:
+    import onnx
+    import onnx_ir as ir
+
+    from intaglio.graph import Graph
+    from intaglio.plan import Plan
+
+    return Graph(ir.from_proto(onnx.ModelProto.FromString(told[0]))), Plan.from_json(told[1])
+
+
+def _show(args: argparse.Namespace, found: Any) -> None:
+    by = "score" if found.metric else "sqnr"
+    if args.json:
+        print(json.dumps({**found.to_json(), "notes": found.notes, "ranking": [o.name for o in found.ranking(by)]}))
+        return
+    for note in found.notes:
+        print(note, file=sys.stderr)
+    columns = ["layer", "operator", "alone dB", "without dB"]
+    columns += [f"alone {found.metric}", f"without {found.metric}"] if found.metric else []
+    rows = []
+    for layer in found.ranking(by):
+        row = [layer.name, layer.op_type, f"{layer.alone.sqnr:.2f}", f"{layer.without.sqnr:.2f}"]
+        rows.append(row + ([f"{layer.alone.score:.2f}", f"{layer.without.score:.2f}"] if found.metric else []))
+    print_table(f"{found.network} on {found.target}: sensitivity, worst first", columns, rows)
+    whole = f"all quantized: {found.quantized.sqnr:.2f} dB on {found.samples} samples"
+    if found.metric:
+        whole += f"; {found.metric} {found.quantized.score:.2f}, float {found.real:.2f} on {found.scored}"
+    print(whole)
+    print(f"written to {args.output}")

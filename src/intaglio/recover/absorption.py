@@ -1,0 +1,260 @@
+"""High-bias absorption: what a channel always carries moves into the bias of the layer behind it.
+
+    c = max(0, mean - 3 std)         b1' = b1 - c         b2' = b2 + W2 c         cap' = cap - c
+
+Behind a ReLU `relu(y - c) = relu(y) - c` holds wherever `y >= c`, which under a normal distribution all but 0.13 % of
+the numbers are; the values between the layers then begin at 0 again and their grid is not spent on what never changes.
+Equalization makes this worthwhile: it enlarges biases together with weights.
+
+Only layers that see no padding are given such a bias: at a padded border the taps that lie outside would have to
+miss their share of it. Where the outputs of the float network change by more than `LEAST_SQNR`, nothing is absorbed.
+
+Source: Nagel et al. 2019, arXiv:1906.04721, section 4.1.3.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+import torch
+
+from intaglio.calibrate.moments import channel_moments
+from intaglio.calibrate.normals import Normals
+from intaglio.graph import Graph
+from intaglio.graph.access import Array, constant, input_value, shape, single_consumer
+from intaglio.graph.edit import add_constant, set_constant, unique_name, value_names
+from intaglio.graph.moments import Moments
+from intaglio.graph.weights import Product, product
+from intaglio.ops.clamp import clamp_bounds
+from intaglio.plan import Step
+from intaglio.plan.step import SQNR
+from intaglio.recover.equalization import carry_caps_per_channel
+from intaglio.recover.trial import Samples
+from intaglio.simulate import Simulator
+
+ALGORITHM = "high-bias absorption"
+SIGMAS = 3.0
+LEAST_SQNR = 20.0
+"""dB between the float outputs before and after: whether the grids gain more than that is measured behind it."""
+
+
+@dataclass(frozen=True)
+class Absorbed:
+    """What absorption made of a network.
+
+    Args:
+        graph: a new one, or the given one where there was nothing to absorb or the function changed.
+        steps: what was done.
+        changed: whether the graph is another one.
+        caps: how many clamps need a bound per channel now that did not before.
+        tried: whether there was anything to absorb.
+    """
+
+    graph: Graph
+    steps: list[Step] = field(default_factory=list)
+    changed: bool = False
+    caps: int = 0
+    tried: bool = True
+
+
+@dataclass(frozen=True)
+class _Chain:
+    """A layer, the clamps behind it, and the layers that alone read the result."""
+
+    producer: Product
+    clamps: tuple[ir.Node, ...]
+    readers: tuple[Product, ...]
+
+    @property
+    def values(self) -> tuple[ir.Value, ...]:
+        """What is shifted: all that lies between the layers."""
+        return (self.producer.node.outputs[0], *(clamp.outputs[0] for clamp in self.clamps))
+
+    @property
+    def new_caps(self) -> bool:
+        """Whether one cap would have to become one per channel."""
+        return any(clamp.op_type == "Clip" and clamp_bounds(clamp)[1] < math.inf for clamp in self.clamps)
+
+    def caps(self) -> Array:
+        """The upper bound of every channel, (C,)."""
+        bound = np.full(self.producer.outputs, math.inf)
+        for clamp in self.clamps:
+            if clamp.op_type == "Min":
+                array = constant(clamp.inputs[1])
+                assert array is not None
+                bound = np.minimum(bound, array.astype(np.float64).reshape(-1))
+            else:
+                bound = np.minimum(bound, clamp_bounds(clamp)[1])
+        return bound
+
+
+def absorb_high_biases(
+    graph: Graph,
+    held_back: Samples,
+    *,
+    samples: Samples | None = None,
+    predicted: Mapping[str, Normals] | None = None,
+    carry_caps: bool = True,
+) -> Absorbed:
+    """Absorb high biases into the layers behind them.
+
+    Args:
+        graph: in normal form; it is left as it is.
+        held_back: inputs on which the outputs must stay what they were; noise, where there is nothing else.
+        samples: other inputs, for mean and standard deviation of channels.
+        predicted: the moments of all values instead of samples (`calibrate.no_data.predict`).
+        carry_caps: also behind a Clip with an upper bound, which then differs between channels.
+    Returns:
+        The changed network. Shifted values have new names, as a name stands for one real tensor.
+    """
+    made = graph.copy()
+    chains = [chain for chain in _chains(made) if carry_caps or not chain.new_caps]
+    known = _measured(made, chains, samples) if samples is not None else _expected(chains, predicted or {})
+    channels = caps = layers = 0
+    for chain in chains:
+        name = str(chain.values[0].name)
+        if name not in known:
+            continue
+        shift = np.maximum(known[name].mean - SIGMAS * known[name].std, 0.0)
+        shift = np.where(np.isfinite(shift) & (shift < chain.caps()), shift, 0.0)
+        if shift.any():
+            caps += chain.new_caps
+            _apply(made, chain, shift)
+            channels, layers = channels + int((shift > 0).sum()), layers + 1
+    if not channels:
+        return Absorbed(
+            graph, [Step(ALGORITHM, f"{ALGORITHM}: no channel has a bias that could be absorbed")], tried=False
+        )
+    made.model.graph.sort()
+    made.verify()
+    text = f"{ALGORITHM}: the biases of {channels} channels in {layers} layers moved into the layers behind them"
+    if caps:
+        text += f"; {caps} caps are one per channel now"
+    sqnr, count = _sqnr(graph, made, held_back)
+    text += f"; the float outputs stay what they were to {sqnr:.1f} dB on {count} held-back samples"
+    kept = sqnr >= LEAST_SQNR
+    if not kept:
+        return Absorbed(graph, [Step(ALGORITHM, f"{text}; reverted", SQNR, None, sqnr, count, kept)])
+    return Absorbed(made, [Step(ALGORITHM, text, SQNR, None, sqnr, count, kept)], True, caps)
+
+
+def _chains(graph: Graph) -> Iterator[_Chain]:
+    for node in graph.nodes:
+        found = product(node)
+        if found is None or not found.takes_bias or node.outputs[0].is_graph_output():
+            continue
+        clamps: list[ir.Node] = []
+        value = node.outputs[0]
+        while (following := single_consumer(value)) is not None and _is_clamp(following, found, first=not clamps):
+            clamps.append(following)
+            value = following.outputs[0]
+        if not clamps or value.is_graph_output():
+            continue
+        readers = [product(use.node) if use.idx == 0 else None for use in value.uses()]
+        legal = [
+            r
+            for r in readers
+            if r is not None and r.takes_bias and r.sees_no_padding and r.node.op_type != "ConvTranspose"
+        ]
+        if legal and len(legal) == len(readers) and all(shape(value)[r.input_axis] == found.outputs for r in legal):
+            yield _Chain(found, tuple(clamps), tuple(legal))
+
+
+def _is_clamp(node: ir.Node, found: Product, *, first: bool) -> bool:
+    """A clamp from 0, or, behind it, a cap per channel."""
+    if node.domain:
+        return False
+    if node.op_type in ("Relu", "Clip"):
+        return first and clamp_bounds(node)[0] == 0.0 and clamp_bounds(node)[1] > 0
+    bound = constant(input_value(node, 1))
+    return (
+        not first
+        and node.op_type == "Min"
+        and len(node.inputs) == 2
+        and bound is not None
+        and (bound.size == found.outputs)
+    )
+
+
+def _expected(chains: list[_Chain], predicted: Mapping[str, Normals]) -> dict[str, Moments]:
+    """What is expected of the layers' outputs, over positions."""
+    names = {str(chain.values[0].name): chain.producer.outputs for chain in chains}
+    found = {name: channel_moments(predicted[name], size) for name, size in names.items() if name in predicted}
+    return {name: moments for name, moments in found.items() if moments is not None}
+
+
+def _measured(graph: Graph, chains: list[_Chain], samples: Samples) -> dict[str, Moments]:
+    """Mean and standard deviation of the layers' output channels on samples."""
+    axes = {str(chain.values[0].name): chain.producer.output_axis for chain in chains}
+    sums: dict[str, tuple[torch.Tensor, torch.Tensor, float]] = {}
+
+    def observe(name: str, x: torch.Tensor) -> None:
+        if name in axes:
+            rest = [k for k in range(x.ndim) if k != axes[name] % x.ndim]
+            wide, count = x.double(), x.numel() / x.shape[axes[name]]
+            total, square, before = sums.get(name, (0.0, 0.0, 0.0))
+            sums[name] = wide.sum(rest) + total, wide.square().sum(rest) + square, before + count
+
+    simulator = Simulator(graph)
+    with torch.no_grad():
+        for feed in samples.feeds(simulator):
+            simulator(feed, observe)
+    found = {}
+    for name, (total, square, count) in sums.items():
+        mean = total / count
+        std = (square / count - mean.square()).clamp_min(0).sqrt()
+        found[name] = Moments(mean.cpu().numpy(), std.cpu().numpy())
+    return found
+
+
+def _apply(graph: Graph, chain: _Chain, shift: Array) -> None:
+    inner = graph.model.graph
+    _move_bias(inner, chain.producer, -shift)
+    for reader in chain.readers:
+        _move_bias(inner, reader, reader.apply(shift))
+    names = value_names(inner)
+    for value in chain.values:
+        recorded = graph.moments.pop(str(value.name), None)
+        value.name = unique_name(f"{value.name}.absorbed", names)
+        names.add(value.name)
+        if recorded is not None and value is chain.values[0]:
+            graph.moments[value.name] = Moments(recorded.mean - shift, recorded.std)
+    for clamp in chain.clamps:
+        if clamp.op_type == "Min":
+            bound = clamp.inputs[1]
+            array = constant(bound)
+            assert bound is not None and array is not None
+            set_constant(bound, (array.astype(np.float64) - shift.reshape(array.shape)).astype(np.float32))
+        elif clamp_bounds(clamp)[1] < math.inf:
+            carry_caps_per_channel(inner, clamp, clamp_bounds(clamp)[1] - shift, chain.producer.output_axis)
+
+
+def _move_bias(graph: ir.Graph, found: Product, shift: Array) -> None:
+    node, old = found.node, input_value(found.node, 2)
+    total = shift + (0.0 if found.bias is None else found.bias)
+    if old is not None:
+        set_constant(old, total.astype(np.float32))
+        return
+    node.resize_inputs(3)
+    node.replace_input_with(2, add_constant(graph, f"{node.name}.bias", total.astype(np.float32)))
+
+
+def _sqnr(graph: Graph, other: Graph, samples: Samples) -> tuple[float, int]:
+    """How near the outputs of two networks are, in dB, and on how many samples."""
+    simulators = Simulator(graph), Simulator(other)
+    signal = noise = 0.0
+    count = 0
+    with torch.no_grad():
+        for feed in samples.feeds(simulators[0]):
+            count += len(next(iter(feed.values()))) if simulators[0].batched else 1
+            want, got = (simulator(feed) for simulator in simulators)
+            for name, y in want.items():
+                signal += float(y.double().square().sum())
+                noise += float((y.double() - got[name]).square().sum())
+    if not math.isfinite(noise):
+        return -math.inf, count
+    return (10 * math.log10(max(signal, 1e-300) / noise) if noise else math.inf), count

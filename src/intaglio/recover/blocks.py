@@ -1,0 +1,127 @@
+"""Blocks of a network: runs of nodes that are reconstructed together, and between which few values live.
+
+A block ends where one value carries everything: behind a residual connection, behind a layer without an activation (the
+end of an inverted residual), or when it holds enough layers. Where no such place comes for long, it ends before a layer
+all the same. An activation is never parted from the layer before it.
+
+Source: Li et al. 2021, arXiv:2102.05426, section 3.2 (blocks as the unit of reconstruction).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from itertools import pairwise
+
+import onnx_ir as ir
+
+from intaglio.calibrate.trial import watched_values
+from intaglio.graph import Graph
+from intaglio.graph.access import consumers
+from intaglio.recover.columns import LAYERS
+
+MOST_LAYERS = 4
+"""A block that may end earlier ends here."""
+_AT_ANY_PLACE = 8
+"""With so many layers a block ends even where several values live."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Nodes `start` to `stop - 1` of a Graph.
+
+    Args:
+        start, stop: positions in the order of the nodes.
+        behind: values that live behind it: computed in it or before, read behind it.
+        outputs: values computed in it that are read behind it, or compared in the end.
+    """
+
+    start: int
+    stop: int
+    behind: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+def blocks(graph: Graph, layers: Collection[str], most_layers: int = MOST_LAYERS) -> list[Block]:
+    """Cut a network into blocks.
+
+    Args:
+        graph: in normal form.
+        layers: names of nodes with weights to learn.
+        most_layers: how many of them a block has at least before it ends without another reason.
+    Returns:
+        Blocks that follow on each other and cover all nodes.
+    """
+    nodes = graph.nodes
+    live = _live(graph)
+    edges = [0]
+    count = since_single = 0  # layers in the block, and of them those behind the last place where one value lives
+    begun = False
+    for i, node in enumerate(nodes):
+        if str(node.name) not in layers:
+            continue
+        single = len(live[i]) == 1
+        joined = since_single > 1 and single
+        if (
+            begun
+            and count
+            and (
+                (single and (joined or count >= most_layers or _is_linear(nodes, live[i][0]))) or count >= _AT_ANY_PLACE
+            )
+        ):
+            edges.append(i)
+            count = 0
+        if single:
+            since_single = 0
+        since_single += 1
+        count += 1
+        begun = True
+    edges.append(len(nodes))
+    watched = set(watched_values(graph))
+    found = []
+    for start, stop in pairwise(edges):
+        later = watched | set(live[stop])
+        made = [str(v.name) for node in nodes[start:stop] for v in node.outputs if v.name]
+        found.append(Block(start, stop, live[stop], tuple(name for name in made if name in later)))
+    return found
+
+
+def _live(graph: Graph) -> list[tuple[str, ...]]:
+    """For each position, the values computed before it that are read from there on."""
+    read: dict[str, int] = {}
+    for i, node in enumerate(graph.nodes):
+        for value in node.inputs:
+            if value is not None and not value.is_initializer():
+                read[str(value.name)] = i
+    values = [str(v.name) for v in graph.inputs]
+    result = [tuple(name for name in values if name in read)]
+    for i, node in enumerate(graph.nodes):
+        values = [name for name in (*values, *(str(v.name) for v in node.outputs)) if read.get(name, -1) > i]
+        result.append(tuple(values))
+    return result
+
+
+def _is_linear(nodes: list[ir.Node], name: str) -> bool:
+    """Whether a value comes from a layer or a sum without an activation behind it."""
+    for node in nodes:
+        if any(v.name == name for v in node.outputs):
+            return node.op_type in (*LAYERS, "Add")
+    return False
+
+
+def caps_behind(node: ir.Node, fused: Collection[str]) -> list[ir.Node]:
+    """The clamps that alone read a layer's result, one after another: those that are its saturation, and Min or Max.
+
+    Args:
+        node: a layer.
+        fused: names of the clamps that are its saturation.
+    """
+    found: list[ir.Node] = []
+    while True:
+        users = consumers(node.outputs[0])
+        if len(users) != 1 or node.outputs[0].is_graph_output():
+            return found
+        node = users[0]
+        if str(node.name) not in fused and node.op_type not in ("Min", "Max"):
+            return found
+        found.append(node)

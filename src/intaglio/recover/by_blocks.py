@@ -1,0 +1,147 @@
+"""A network rounded block by block: what GPTQ, AdaRound and block reconstruction share.
+
+Two networks walk side by side over the blocks of one Graph: the float one, which says what is wanted, and the quantized
+one, whose layers get their codes in the order of the Graph. The values in front of the block at hand are kept for all
+samples (see `frontier`), so that the cost is that of two runs through each block for each of its layers, whatever the
+network's depth, and memory is bounded by one block.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from intaglio.calibrate.observer import fingerprint
+from intaglio.graph import Graph
+from intaglio.plan import Plan
+from intaglio.progress import progress
+from intaglio.recover.blocks import Block, blocks
+from intaglio.recover.checkpoint import Checkpoint, Setting
+from intaglio.recover.frontier import Frontier
+from intaglio.recover.recovery import Recovery, better_of
+from intaglio.recover.rounded import Learned, Rounded
+from intaglio.recover.trial import Samples, Trial
+from intaglio.simulate import Simulator
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_SHIFT = "bias of "  # before a layer's name in a checkpoint: what its bias moved by
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A block, and the values around it.
+
+    Args:
+        network: as far as it has come.
+        real: the float network.
+        block: the nodes at hand.
+        given: what the quantized network feeds the block.
+        real_given: what the float network feeds it.
+        wanted: what the float network makes of that.
+    """
+
+    network: Rounded
+    real: Simulator
+    block: Block
+    given: Frontier
+    real_given: Frontier
+    wanted: Frontier
+
+    def seen(self, name: str) -> Iterator[tuple[Tensor, Tensor]]:
+        """What the quantized network feeds a layer of the block, and what the float one makes there, by batch."""
+        node = self.network.layers[name]
+        data, result = str(node.inputs[0].name), str(node.outputs[0].name)  # type: ignore[union-attr]
+        at = next(i for i, other in enumerate(self.network.quantized.nodes) if other is node)
+        device = self.real.device
+        with torch.no_grad():
+            pairs = zip(self.given.batches(device), self.real_given.batches(device), strict=True)
+            for (_, values), (_, real) in pairs:
+                x = self.network.quantized.span(self.block.start, at, values, [data])[data]
+                yield x, self.real.span(self.block.start, at + 1, real, [result])[result]
+
+
+Learn = Callable[[Stage, Sequence[str]], dict[str, Learned]]
+
+
+def round_by_blocks(
+    algorithm: str,
+    words: str,
+    learn: Learn,
+    graph: Graph,
+    plan: Plan,
+    samples: Samples,
+    held_back: Samples,
+    *,
+    reference: Graph | None,
+    settings: DataclassInstance,
+    checkpoint: str | os.PathLike[str] | None,
+    version: int,
+    whole_blocks: bool = False,
+) -> Recovery:
+    """Give every constant weight of a Conv, ConvTranspose, Gemm or MatMul its codes, layer by layer or block by block.
+
+    Args:
+        algorithm: its name, for people and the checkpoint.
+        words: more about it, for the history.
+        learn: finds the codes of some layers of a stage: of one, or, `whole_blocks`, of all that it has.
+        graph, plan, samples, held_back, reference, checkpoint: see `adaround`.
+        settings: all that `learn` depends on.
+        version: of the algorithm's results.
+        whole_blocks: learn the layers of a block together.
+    """
+    reference = graph if reference is None else reference
+    found = Checkpoint(checkpoint, _identity(f"{algorithm} {version}", graph, plan, reference, samples, settings))
+    network, real = Rounded(graph, plan, reference), Simulator(reference)
+    parts = blocks(network.graph, network.layers)
+    given, real_given = Frontier.at_inputs(network.quantized, samples), Frontier.at_inputs(real, samples)
+    changed = 0
+    for block in progress(parts, len(parts), algorithm):
+        names = [str(n.name) for n in network.graph.nodes[block.start : block.stop] if n.name in network.layers]
+        wanted = real_given.behind(real, block.start, block.stop, {*block.behind, *block.outputs})
+        stage = Stage(network, real, block, given, real_given, wanted)
+        for unit in [names] if whole_blocks else [[name] for name in names]:
+            if not all(name in found.arrays for name in unit):
+                learned = learn(stage, unit)
+                shifts = {f"{_SHIFT}{name}": each.shift for name, each in learned.items()}
+                found.add({**shifts, **{name: each.codes for name, each in learned.items()}})
+            changed += network.take(
+                {name: Learned(found.arrays[name], found.arrays[f"{_SHIFT}{name}"]) for name in unit}
+            )
+        given = given.behind(network.quantized, block.start, block.stop, block.behind)
+        real_given = wanted.only(block.behind)
+    for name in network.layers:  # biases that moved have left every scale with a code behind it as it was
+        assert np.array_equal(network.held(name), found.arrays[name]), name
+    total = sum(array.size for array in network.real_weights.values())
+    text = (
+        f"{algorithm} of {len(network.layers)} layers on {given.count} samples, {words}, "
+        f"{100 * changed / max(total, 1):.1f} % of the weights not to the nearest code"
+    )
+    return better_of(Trial(reference, held_back), algorithm, text, (graph, plan), (network.graph, network.plan))
+
+
+def _identity(
+    algorithm: str, graph: Graph, plan: Plan, reference: Graph, samples: Samples, settings: DataclassInstance
+) -> dict[str, Setting]:
+    """All that the result depends on."""
+    digest = hashlib.blake2b(digest_size=16)
+    for feed in samples.feeds(Simulator(graph)):
+        for name, x in feed.items():
+            digest.update(f"{name} {tuple(x.shape)}".encode())
+            digest.update(np.ascontiguousarray(x.cpu().numpy()).data.cast("B"))
+    return {
+        "algorithm": algorithm,
+        "graph": fingerprint(graph),
+        "reference": fingerprint(reference),
+        "plan": hashlib.blake2b(plan.to_json().encode(), digest_size=16).hexdigest(),
+        "samples": digest.hexdigest(),
+        **{name: list(v) if isinstance(v, tuple) else v for name, v in asdict(settings).items()},
+    }

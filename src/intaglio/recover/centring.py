@@ -1,0 +1,65 @@
+"""Biases of a block's layers moved so that the mean of each of their channels is that of the float network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from intaglio.recover.by_blocks import Stage
+from intaglio.recover.columns import weight_index
+from intaglio.recover.rounded import Rounded
+
+
+def centre(
+    stage: Stage, network: Rounded, names: Sequence[str], weights: Mapping[str, Tensor]
+) -> dict[str, NDArray[Any]]:
+    """Move the biases of layers, one after another, so that means stay those of the float network.
+
+    Args:
+        stage: the block.
+        network: whose biases move, in place.
+        names: of the layers, in order.
+        weights: instead of the network's own, by name.
+    Returns:
+        By how much, (O,) per layer.
+    """
+    want = _means(stage, None, names, {})
+    shifts = {}
+    for name in names:
+        node = network.layers[name]
+        index = weight_index(node)
+        got = _means(stage, network, [name], weights)[name]
+        groups, _, outer = index.shape
+        _, scale, _, _ = network.grid(name, index)
+        shift = (want[name] - got).float().reshape(groups, 1, outer)
+        shift = network.fitting(name, shift, network.bias(name, index), scale)
+        shifts[name] = shift.reshape(-1).double().cpu().numpy()
+        network.move_bias(name, shifts[name])
+    return shifts
+
+
+def _means(
+    stage: Stage, network: Rounded | None, names: Sequence[str], weights: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Mean per output channel of layers, of the float network (None) or a quantized one: (O,) float64 each."""
+    simulator = stage.real if network is None else network.quantized
+    given = stage.real_given if network is None else stage.given
+    layers = stage.network.layers
+    results = {str(layers[name].outputs[0].name): name for name in names}
+    nodes = stage.network.quantized.nodes
+    last = 1 + max(i for i in range(stage.block.start, stage.block.stop) if nodes[i].name in names)
+    sums: dict[str, Tensor] = {}
+    counts: dict[str, int] = {}
+    with torch.no_grad():
+        for _, values in given.batches(simulator.device):
+            found = simulator.span(stage.block.start, last, values, list(results), constants=weights)
+            for value, name in results.items():
+                axis = 1 if layers[name].op_type in ("Conv", "ConvTranspose") else -1
+                x = found[value].transpose(axis, -1).reshape(-1, found[value].shape[axis])
+                sums[name] = sums.get(name, 0) + x.sum(dim=0, dtype=torch.float64)
+                counts[name] = counts.get(name, 0) + len(x)
+    return {name: total / counts[name] for name, total in sums.items()}

@@ -1,0 +1,227 @@
+"""Post-training quantization as a recipe says, each algorithm kept only where it measures better.
+
+    constant channels -> equalization -> activation equalization -> calibration -> weight clamp -> rounding
+    -> bias correction
+
+What changes the Graph comes before the calibration that its values need anew; what changes codes comes after it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache, partial
+from itertools import islice
+from typing import Any, Protocol, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intaglio.calibrate import Statistics, calibrate
+from intaglio.calibrate.input_moments import InputRange
+from intaglio.errors import UsageError
+from intaglio.graph import Graph
+from intaglio.graph.access import shape
+from intaglio.plan import Plan, Step, place
+from intaglio.recover.adaround import adaround
+from intaglio.recover.bias_correction import correct_biases
+from intaglio.recover.channel_ranges import settle_channel_ranges
+from intaglio.recover.data_free import quantize_without_data
+from intaglio.recover.gptq import gptq
+from intaglio.recover.recipe import NEAREST, Recipe
+from intaglio.recover.reconstruction import BlockSettings, reconstruct_blocks
+from intaglio.recover.recovery import Recovery
+from intaglio.recover.rounding import Settings
+from intaglio.recover.smooth import smooth_activations
+from intaglio.recover.trial import ArraySamples
+from intaglio.recover.weight_clamp import clamp_weights
+from intaglio.targets import Target
+
+TRIAL_SAMPLES = 96
+LEARNING_SAMPLES = 512
+LEARNING_BYTES = 256 << 20
+"""Of inputs that are kept in memory while rounding is learned: every layer reads them again."""
+
+
+class Calibrators(TypedDict):
+    """How ranges are found, as several functions take it."""
+
+    calibrator: str | None
+    weight_calibrator: str | None
+
+
+@dataclass(frozen=True)
+class NoData:
+    """No calibration data: ranges come from the network itself (see `recover.data_free`).
+
+    Args:
+        input_range: (low, high) of the inputs after preprocessing, or by input name; None: from the first batch norms.
+    """
+
+    input_range: InputRange = None
+
+
+class Data(Protocol):
+    """What the pipeline needs of a data set that can be read more than once (`intaglio.data.Dataset` is one)."""
+
+    def batches(self, n: int) -> Iterator[tuple[Any, Any]]:
+        """(x, y) in batches of n samples."""
+
+
+@dataclass
+class Outcome:
+    """A quantized network, and how it came about.
+
+    Args:
+        graph: what is quantized: the prepared network after equalization and the like.
+        plan: calibrated.
+        steps: what was done.
+        prepared: the float network as it was given.
+        statistics: what calibration observed.
+        reference: the float network whose values have the same names as those of `graph`, before weights were rounded.
+    """
+
+    graph: Graph
+    plan: Plan
+    steps: list[Step] = field(default_factory=list)
+    prepared: Graph | None = None
+    statistics: Statistics | None = None
+    reference: Graph | None = None
+
+
+def quantize_graph(
+    graph: Graph,
+    target: Target,
+    dataset: Data | NoData,
+    recipe: Recipe,
+    *,
+    checkpoint: str | os.PathLike[str] | None = None,
+) -> Outcome:
+    """Quantize a float network.
+
+    Args:
+        graph: in normal form; it is left as it is.
+        target: what the hardware has.
+        dataset: calibration inputs, read several times where the recipe recovers anything; or none.
+        recipe: what to do.
+        checkpoint: a file that learned rounding writes after each layer, and from which an interrupted run goes on.
+    Raises:
+        TargetError, UnsupportedOperatorError: the request cannot be met; said before any calibration.
+        DataError, CalibrationError: the data do not fit or carry no range.
+        UsageError: a checkpoint of other settings; an algorithm that needs data, and there are none.
+    """
+
+    def placed(candidate: Graph) -> Plan:
+        return place(candidate, target, layers=recipe.layers, weight_calibrator=recipe.weight_calibrator)
+
+    placed(graph)
+    steps = [Step("graph", sentence) for sentence in graph.history]
+    prepared = graph
+    if isinstance(dataset, NoData):
+        return _without_data(graph, placed, dataset, recipe, steps)
+    some = cache(partial(split, dataset, graph, TRIAL_SAMPLES))  # read only where an algorithm wants them
+    carry_caps = not recipe.layers  # a format asked for a layer holds for the clamp behind it, not for two of them
+    by: Calibrators = {"calibrator": recipe.calibrator, "weight_calibrator": recipe.weight_calibrator}
+    if recipe.equalize:
+        graph, told = settle_channel_ranges(graph, placed, dataset, *some(), carry_caps=carry_caps, **by)
+        steps += told
+    if recipe.smooth:
+        smoothed = smooth_activations(graph, placed, dataset, *some(), carry_caps=carry_caps, **by)
+        graph = smoothed.graph
+        steps += smoothed.steps
+    found = calibrate(graph, placed(graph), dataset, **by)
+    outcome = Outcome(graph, found.plan, [*steps, *found.steps], prepared, found.statistics, graph)
+    if recipe.clamp_weights:
+        _take(outcome, clamp_weights(graph, outcome.plan, *some()))
+    if recipe.rounding != NEAREST:
+        _take(outcome, _rounded(outcome, dataset, recipe, checkpoint))
+    if recipe.bias_correction:
+        _take(outcome, correct_biases(outcome.graph, outcome.plan, *some(), reference=graph))
+    return outcome
+
+
+def _without_data(
+    graph: Graph, placed: Callable[[Graph], Plan], dataset: NoData, recipe: Recipe, steps: list[Step]
+) -> Outcome:
+    asked = {
+        "activation equalization (smooth)": recipe.smooth,
+        "the weight clamp": recipe.clamp_weights,
+        f"rounding by {recipe.rounding}": recipe.rounding != NEAREST,
+    }
+    for what, wanted in asked.items():
+        if wanted:
+            raise UsageError(f"{what}: expected data to measure on, got none; give data, or let them be synthesized")
+    made = quantize_without_data(
+        graph,
+        placed,
+        input_range=dataset.input_range,
+        calibrator=recipe.calibrator,
+        weight_calibrator=recipe.weight_calibrator,
+        equalize=recipe.equalize,
+        bias_correction=recipe.bias_correction,
+        carry_caps=not recipe.layers,
+    )
+    return Outcome(made.graph, made.plan, [*steps, *made.steps], graph, made.statistics, made.reference)
+
+
+def _take(outcome: Outcome, recovery: Recovery) -> None:
+    outcome.graph, outcome.plan = recovery.graph, recovery.plan
+    outcome.steps += recovery.steps
+
+
+def _rounded(outcome: Outcome, dataset: Data, recipe: Recipe, checkpoint: str | os.PathLike[str] | None) -> Recovery:
+    """Weights rounded as the recipe says."""
+    graph, plan = outcome.graph, outcome.plan
+    nbytes = sum(4 * math.prod(shape(value)) for value in graph.inputs)
+    some = split(dataset, graph, max(1, min(LEARNING_SAMPLES, LEARNING_BYTES // max(nbytes, 1))), 32)
+    match recipe.rounding:
+        case "gptq":
+            return gptq(graph, plan, *some, checkpoint=checkpoint)
+        case "adaround":
+            return adaround(
+                graph,
+                plan,
+                *some,
+                settings=Settings(iterations=recipe.iterations or Settings.iterations),
+                checkpoint=checkpoint,
+            )
+        case "blocks":
+            return reconstruct_blocks(
+                graph,
+                plan,
+                *some,
+                settings=BlockSettings(iterations=recipe.iterations or BlockSettings.iterations),
+                checkpoint=checkpoint,
+            )
+    raise AssertionError(recipe.rounding)
+
+
+def split(dataset: Data, graph: Graph, count: int, batch: int = 8) -> tuple[ArraySamples, ArraySamples]:
+    """The first samples for an algorithm, and every fourth of them held back; a single one is both.
+
+    Args:
+        dataset: what is read.
+        graph: whose inputs they are.
+        count: how many samples.
+        batch: how many the algorithm shall take at a time.
+    """
+    arrays = _first(dataset, [str(v.name) for v in graph.inputs], count)
+    held = np.arange(len(arrays[0])) % 4 == 3
+    if not held.any():
+        return ArraySamples(arrays, batch), ArraySamples(arrays, batch)
+    return ArraySamples([a[~held] for a in arrays], batch), ArraySamples([a[held] for a in arrays], batch)
+
+
+def _first(dataset: Data, names: list[str], count: int) -> list[NDArray[Any]]:
+    """Arrays of the first samples, one per input."""
+    size = min(8, count)
+    batches = [_in_order(x, names) for x, _ in islice(dataset.batches(size), -(-count // size))]
+    return [np.concatenate(parts)[:count] for parts in zip(*batches, strict=True)]
+
+
+def _in_order(x: Any, names: list[str]) -> list[NDArray[Any]]:
+    if isinstance(x, dict):
+        return [np.asarray(x[name]) for name in names]
+    return [np.asarray(a) for a in (x if isinstance(x, (tuple, list)) else (x,))]

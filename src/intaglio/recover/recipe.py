@@ -1,0 +1,68 @@
+"""A recipe: how ranges are found, and which algorithms then win back what rounding lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from intaglio.calibrate import parse_calibrator
+from intaglio.calibrate.driver import AUTO
+from intaglio.errors import UsageError
+
+NEAREST = "nearest"
+ROUNDINGS = (NEAREST, "gptq", "adaround", "blocks")
+"""How weights are rounded: to the nearest code; with the errors made so far (GPTQ); as learned layer by layer
+(AdaRound) or block by block (BRECQ)."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Choices of post-training quantization. Every algorithm is measured, and reverted where it does harm.
+
+    Args:
+        calibrator: of activations: a name that `parse_calibrator` reads, or auto; None for the target's own.
+        weight_calibrator: the same for weights; None for the target's own, or chosen by auto.
+        layers: other formats for some layers, e.g. `{"first": "a16", "features.1*": "w8a16"}`.
+        equalize: cut constant channels, equalize channels across layers, absorb high biases.
+        smooth: move the spread of activations' channels into the weights behind them.
+        clamp_weights: try narrower weight ranges.
+        rounding: a name of `ROUNDINGS`.
+        iterations: steps per layer where rounding is learned; None for the algorithm's own number.
+        bias_correction: take what the rounding of weights adds to mean outputs out of the biases.
+    Raises:
+        UsageError: no such calibrator or rounding; no iterations.
+    """
+
+    calibrator: str | None = AUTO
+    weight_calibrator: str | None = None
+    layers: Mapping[str, str] = field(default_factory=dict)
+    equalize: bool = True
+    smooth: bool = False
+    clamp_weights: bool = False
+    rounding: str = NEAREST
+    iterations: int | None = None
+    bias_correction: bool = True
+
+    def __post_init__(self) -> None:
+        for name in (self.calibrator, self.weight_calibrator):
+            if name not in (None, AUTO):
+                parse_calibrator(str(name))
+        if self.rounding not in ROUNDINGS:
+            raise UsageError(f"rounding: expected one of {', '.join(ROUNDINGS)}, got {self.rounding!r}")
+        if self.iterations is not None and self.iterations < 1:
+            raise UsageError(f"iterations: expected at least 1, got {self.iterations}")
+
+    @property
+    def recovers(self) -> bool:
+        """Whether any algorithm beyond calibration is asked for."""
+        cheap = self.equalize or self.smooth or self.clamp_weights or self.bias_correction
+        return cheap or self.rounding != NEAREST
+
+    def without_recovery(self) -> Recipe:
+        """Plain rounding to the nearest code in calibrated ranges."""
+        return replace(self, equalize=False, smooth=False, clamp_weights=False, rounding=NEAREST, bias_correction=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data."""
+        return {**asdict(self), "layers": dict(self.layers)}

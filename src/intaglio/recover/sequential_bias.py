@@ -1,0 +1,104 @@
+"""Bias correction layer after layer: each layer's mean output becomes that of the float network.
+
+    b'[o] = b[o] + mean( y[o] ) - mean( y_q[o] )
+
+y_q is the layer's output, before it is rounded, in the quantized network whose layers before are corrected already; so
+what the rounding of activations and clipping have shifted is taken out as well. The values in front of the layer at
+hand are kept for all samples (see `frontier`): each node runs once over them, and a layer once more.
+
+Source: Nagel et al. 2019, arXiv:1906.04721, appendix D.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from intaglio.calibrate.derive import derive
+from intaglio.graph import Graph
+from intaglio.graph.access import attribute
+from intaglio.plan import Plan
+from intaglio.progress import progress
+from intaglio.recover.biases import CHANNEL_AXIS, add_to_bias, bias_layers
+from intaglio.recover.frontier import Frontier
+from intaglio.recover.trial import Samples
+from intaglio.simulate import Simulator
+
+Means = NDArray[np.float64]
+
+
+def corrected_in_order(graph: Graph, plan: Plan, samples: Samples, reference: Graph) -> tuple[Graph, Plan, int]:
+    """Correct every layer that has a place for a bias.
+
+    Args:
+        graph, plan: calibrated; both are left as they are.
+        samples: inputs for the means.
+        reference: the float network.
+    Returns:
+        The corrected network, and how many layers that were.
+    """
+    graph, plan = graph.copy(), plan.copy()
+    layers = bias_layers(graph)
+    wanted = _mean_outputs(reference, samples)
+    quantized = Simulator(graph, plan)
+    given, at = Frontier.at_inputs(quantized, samples), 0
+    place = {node: index for index, node in enumerate(quantized.nodes)}
+    for node in progress(layers, len(layers), "bias correction"):
+        stop = place[node]
+        given, at = given.behind(quantized, at, stop, _read_from(quantized, stop)), stop
+        total = _Mean()
+        with torch.no_grad():
+            for _, values in given.batches(quantized.device):
+                total.add(node, quantized.span(stop, stop + 1, values, [_result(node)], rounding={})[_result(node)])
+        add_to_bias(graph, plan, node, (wanted[_result(node)] - total.mean) / attribute(node, "beta", 1.0))
+        derive(graph, plan)
+        quantized = Simulator(graph, plan)
+    return graph, plan, len(layers)
+
+
+class _Mean:
+    """The mean of a layer's output channels, over samples and positions."""
+
+    def __init__(self) -> None:
+        self.total: Tensor | float = 0.0
+        self.count = 0
+
+    def add(self, node: ir.Node, y: Tensor) -> None:
+        axis = CHANNEL_AXIS[node.op_type] % y.ndim
+        self.total = self.total + y.double().sum([k for k in range(y.ndim) if k != axis])
+        self.count += y.numel() // y.shape[axis]
+
+    @property
+    def mean(self) -> Means:
+        assert isinstance(self.total, Tensor)
+        return np.asarray((self.total / self.count).cpu().numpy())
+
+
+def _mean_outputs(graph: Graph, samples: Samples) -> dict[str, Means]:
+    """What the float network's layers write, by value name."""
+    nodes = {_result(node): node for node in bias_layers(graph)}
+    found = {name: _Mean() for name in nodes}
+    simulator = Simulator(graph)
+
+    def observe(name: str, x: Tensor) -> None:
+        if name in found:
+            found[name].add(nodes[name], x)
+
+    with torch.no_grad():
+        for feed in samples.feeds(simulator):
+            simulator(feed, observe)
+    return {name: total.mean for name, total in found.items()}
+
+
+def _result(node: ir.Node) -> str:
+    return str(node.outputs[0].name)
+
+
+def _read_from(simulator: Simulator, start: int) -> set[str]:
+    """The values from before a node that it or a later one reads."""
+    made = {str(v.name) for node in simulator.nodes[start:] for v in node.outputs}
+    read = {str(v.name) for node in simulator.nodes[start:] for v in node.inputs if v is not None}
+    return read - made - set(simulator.constants)

@@ -1,0 +1,219 @@
+"""Activation equalization: what a tensor's outlying channels make hard to quantize is moved into the weights behind it.
+
+    x'[j] = x[j] / s[j],   W'[j] = W[j] * s[j],   s[j] = max|x[j]|**alpha / max|W[j]|**(1 - alpha)
+
+computes the same. The division is folded into what makes x: the gain and bias of a layer normalization, or the weights
+and bias of a product, through activations between that are homogeneous (see `recover.channels`). Where that cannot be,
+x stays. s is divided by its geometric mean, so that a tensor's size stays.
+
+Each alpha of a grid makes a candidate; it is placed, calibrated and measured like those of cross-layer equalization.
+
+Source: Xiao et al. 2023, arXiv:2211.10438, eq. (4); for convolutions as there for linear layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from torch import Tensor
+
+from intaglio.calibrate import calibrate
+from intaglio.calibrate.driver import AUTO
+from intaglio.calibrate.feeds import Batches
+from intaglio.errors import IntaglioError
+from intaglio.graph import Graph
+from intaglio.graph.access import Array, constant, consumers, rank, shape
+from intaglio.graph.edit import set_constant, unique_name, value_names
+from intaglio.graph.weights import Product, product
+from intaglio.plan import Plan, Step
+from intaglio.plan.step import trial_step
+from intaglio.recover.bias_correction import correct_biases
+from intaglio.recover.channel_ranges import LEAST_GAIN, LEAST_GAIN_CAPS, QUICK_CALIBRATOR
+from intaglio.recover.channels import channel_groups, magnitudes
+from intaglio.recover.equalization import TOLERANCE, output_difference, scale_group
+from intaglio.recover.trial import Samples, Trial
+from intaglio.simulate import Simulator
+
+ALGORITHM = "activation equalization"
+ALPHAS = (0.25, 0.5, 0.75)
+LARGEST_FACTOR = 2.0**10
+"""Channels that are further apart are so for another reason: they are dead, or nearly."""
+
+
+@dataclass(frozen=True)
+class Smoothed:
+    """What activation equalization made of a network.
+
+    Args:
+        graph: the equalized one, or the given one where nothing was better.
+        steps: what was tried.
+        changed: whether the graph is another one.
+    """
+
+    graph: Graph
+    steps: list[Step] = field(default_factory=list)
+    changed: bool = False
+
+
+def smooth_activations(
+    graph: Graph,
+    plan_for: Callable[[Graph], Plan],
+    dataset: Batches,
+    samples: Samples,
+    held_back: Samples,
+    *,
+    calibrator: str | None = None,
+    weight_calibrator: str | None = None,
+    carry_caps: bool = True,
+    alphas: tuple[float, ...] = ALPHAS,
+) -> Smoothed:
+    """Equalize the channels of activations, with the alpha that measures best.
+
+    Args:
+        graph: in normal form, batch norm folded; it is left as it is.
+        plan_for: places a network.
+        dataset: calibration data, all of them; read once per candidate.
+        samples: some of them, for ranges and means.
+        held_back: others, on which candidates are compared.
+        calibrator, weight_calibrator: of the candidates; `auto` is replaced by a quick one.
+        carry_caps: scale channels behind a Clip with a finite upper bound too, whose caps then differ.
+        alphas: the grid; 0 looks at weights alone, 1 at activations alone.
+    Returns:
+        The network to place and calibrate. Scaled values have new names, as a name stands for one real tensor.
+    Raises:
+        CalibrationError, DataError: the data do not fit or hold no range.
+    """
+    found = [(alpha, smoothed(graph, samples, alpha, carry_caps=carry_caps)) for alpha in alphas]
+    candidates = [(alpha, *made) for alpha, made in found if made is not None]
+    if not candidates:
+        return Smoothed(graph, [Step(ALGORITHM, f"{ALGORITHM}: no activation whose channels can be scaled")])
+    quick = QUICK_CALIBRATOR if calibrator in (AUTO, None) else calibrator
+    quick_weights = None if weight_calibrator == AUTO else weight_calibrator
+    trial = Trial(graph, held_back)
+
+    def measured(candidate: Graph) -> float:
+        found = calibrate(candidate, plan_for(candidate), dataset, calibrator=quick, weight_calibrator=quick_weights)
+        before = trial.sqnr(candidate, found.plan)
+        return before + max(0.0, correct_biases(candidate, found.plan, samples, held_back).gain)
+
+    before = best = measured(graph)
+    chosen, steps = graph, []
+    tried: list[tuple[Graph, str, float]] = []
+    for alpha, made, groups, caps in candidates:
+        text = f"{ALGORITHM} of {groups} activations, alpha {alpha:g}"
+        difference = output_difference(graph, made)
+        if not difference <= TOLERANCE:
+            text += f"; the outputs changed by {difference:.2g} of the largest: reverted"
+            steps.append(Step(ALGORITHM, text, kept=False))
+            continue
+        try:
+            reached = measured(made)
+        except IntaglioError as error:
+            steps.append(Step(ALGORITHM, f"{text}; it cannot be quantized so ({error}); reverted", kept=False))
+            continue
+        if reached >= before + (LEAST_GAIN_CAPS if caps else LEAST_GAIN) and reached > best:
+            chosen, best = made, reached
+        tried.append((made, text, reached))
+    for made, text, reached in tried:
+        words = f"{text} (quick trial with {quick})"
+        steps.append(trial_step(ALGORITHM, words, before, reached, trial.samples, kept=made is chosen))
+    return Smoothed(chosen, steps, chosen is not graph)
+
+
+def smoothed(graph: Graph, samples: Samples, alpha: float, *, carry_caps: bool = True) -> tuple[Graph, int, int] | None:
+    """A network with its activations equalized at one alpha.
+
+    Args:
+        graph: in normal form; it is left as it is.
+        samples: inputs for the ranges of activations.
+        alpha: share of the activations' spread that moves.
+        carry_caps: see `smooth_activations`.
+    Returns:
+        (network, how many activations were scaled, how many caps are one per channel now); None where there is none.
+    """
+    made = graph.copy()
+    groups = [g for g in channel_groups(made) if carry_caps or not g.caps]
+    norms = [found for node in made.nodes if (found := _normalized(node)) is not None]
+    read: dict[str, tuple[int, int]] = {}
+    for group in groups:
+        read.update({str(p.node.inputs[0].name): group.values[p.node.inputs[0]] for p, _ in group.readers})  # type: ignore[union-attr,index]
+    for value, readers in norms:
+        read[str(value.name)] = readers[0].input_axis, 1
+    reached = _reach(made, read, samples)
+    scaled = caps = 0
+    for group in groups:
+        reads = [(p, repeat, str(p.node.inputs[0].name)) for p, repeat in group.readers]  # type: ignore[union-attr]
+        weights = [magnitudes(p).max(axis=1).reshape(-1, repeat).max(axis=1) for p, repeat, _ in reads]
+        factors = _factors(np.max([reached[name] for *_, name in reads], axis=0), np.max(weights, axis=0), alpha)
+        if factors is not None:
+            caps += scale_group(made, group, factors)
+            scaled += 1
+    for value, readers in norms:
+        weights = [magnitudes(p).max(axis=1).reshape(-1) for p in readers]
+        factors = _factors(reached[str(value.name)], np.max(weights, axis=0), alpha)
+        if factors is not None:
+            _scale_normalized(made, value, readers, factors)
+            scaled += 1
+    if not scaled:
+        return None
+    made.model.graph.sort()
+    made.verify()
+    return made, scaled, caps
+
+
+def _factors(activation: Array, weight: Array, alpha: float) -> Array | None:
+    """s of each channel, 1 for dead ones; None where they are all equal."""
+    alive = (activation > 0) & (weight > 0) & np.isfinite(activation) & np.isfinite(weight)
+    if not alive.any():
+        return None
+    log = alpha * np.log(np.where(alive, activation, 1.0)) - (1 - alpha) * np.log(np.where(alive, weight, 1.0))
+    log -= log[alive].mean()
+    limit = np.log(LARGEST_FACTOR)
+    factors = np.where(alive, np.exp(np.clip(log, -limit, limit)), 1.0)
+    return factors if np.abs(np.log(factors)).max() > 1e-3 else None
+
+
+def _normalized(node: ir.Node) -> tuple[ir.Value, list[Product]] | None:
+    """A layer normalization's result that only products read, each along the normalized axis, and those."""
+    if node.op_type != "LayerNormalization" or node.domain:
+        return None
+    value, last = node.outputs[0], rank(node.inputs[0]) - 1
+    sizes = [constant(v) for v in node.inputs[1:] if v is not None]
+    if value.is_graph_output() or any(a is None or a.shape != shape(value)[last:] for a in sizes):
+        return None
+    readers = [product(user) for user in consumers(value)]
+    found = [p for p in readers if p is not None and p.input_axis == last and p.node.inputs[0] is value]
+    return (value, found) if found and len(found) == len(readers) else None
+
+
+def _scale_normalized(graph: Graph, value: ir.Value, readers: list[Product], factors: Array) -> None:
+    node = value.producer()
+    assert node is not None
+    for parameter in node.inputs[1:]:
+        array = constant(parameter)
+        if parameter is not None and array is not None:
+            set_constant(parameter, (array.astype(np.float64) / factors).astype(np.float32))
+    for found in readers:
+        found.scale_inputs(factors)
+    value.name = unique_name(f"{value.name}.equalized", value_names(graph.model.graph))
+
+
+def _reach(graph: Graph, wanted: dict[str, tuple[int, int]], samples: Samples) -> dict[str, Array]:
+    """Largest |x| per channel of some values, (C,) each; wanted: channel axis, and how many neighbours are one."""
+    found: dict[str, Tensor] = {}
+
+    def observe(name: str, x: Tensor) -> None:
+        if name in wanted:
+            axis, repeat = wanted[name]
+            reach = x.abs().amax([k for k in range(x.ndim) if k != axis % x.ndim]).reshape(-1, repeat).amax(1)
+            found[name] = torch.maximum(found[name], reach) if name in found else reach
+
+    simulator = Simulator(graph)
+    with torch.no_grad():
+        for feed in samples.feeds(simulator):
+            simulator(feed, observe)
+    return {name: x.double().cpu().numpy() for name, x in found.items()}

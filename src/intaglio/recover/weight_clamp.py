@@ -1,0 +1,98 @@
+"""Weight range clamp: narrower ranges for weights, where clipping a few costs less than coarse steps for all.
+
+Candidates for each weight are its range as calibrated, 2 and 3 standard deviations, and the range with the smallest
+squared error of the weights themselves. The best of them for the whole network is where it starts; then each group of
+neighbouring layers tries the others, one group after another. What decides is the error of the outputs on the samples;
+whether the result is taken, that on held-back ones.
+
+The weights stay as they are: only their scales and zero points change, and with them those of the biases.
+
+Source: 2 and 3 standard deviations: Wu et al. 2020, arXiv:2004.09602, section 5 (of calibration), and common practice;
+squared error: Sung et al. 2015, arXiv:1511.06488.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from intaglio.calibrate.derive import derive
+from intaglio.calibrate.params import constant_params
+from intaglio.graph import Graph
+from intaglio.number import QuantParams
+from intaglio.ops import Role
+from intaglio.plan import Plan
+from intaglio.progress import progress
+from intaglio.recover.recovery import Recovery, better_of
+from intaglio.recover.trial import Samples, Trial
+
+CANDIDATES = ("sigma-2", "sigma-3", "mse")
+MOST_GROUPS = 24
+"""Groups of layers that are decided one after another: each costs a run over the samples for each candidate."""
+LEAST_GAIN = 0.02
+"""dB that another range has to gain: less is chance."""
+
+_Params = Mapping[str, QuantParams]
+
+
+def clamp_weights(
+    graph: Graph, plan: Plan, samples: Samples, held_back: Samples, *, reference: Graph | None = None
+) -> Recovery:
+    """Try narrower ranges for weights.
+
+    Args:
+        graph: in normal form, its weights not rounded yet; it is left as it is.
+        plan: calibrated; it is left as it is.
+        samples: inputs on which ranges are chosen; some tens.
+        held_back: others, on which the outputs are compared with float before and after.
+        reference: the float network, where `graph` is another one.
+    Returns:
+        The same Graph with other parameters of weights and biases in the Plan, or the given Plan where it was better.
+    """
+    reference = graph if reference is None else reference
+    trial = Trial(reference, samples)
+    names = [value.name for value in plan.calibrated(Role.WEIGHT)]
+    options: dict[str, _Params] = {name: constant_params(graph, plan, name) for name in CANDIDATES}
+    best, level = plan, trial.sqnr(graph, plan)
+    chosen = dict.fromkeys(names, "")  # as calibrated
+    for option, params in options.items():
+        made = _with(graph, plan, names, option, params)
+        reached = trial.sqnr(graph, made)
+        if reached > level + LEAST_GAIN:
+            best, level, chosen = made, reached, dict.fromkeys(names, option)
+    groups = _groups(names)
+    for group in progress(groups, len(groups), "clamp weights"):
+        for option, params in {"": _params(plan), **options}.items():
+            if all(chosen[name] == option for name in group):
+                continue
+            made = _with(graph, best, group, option, params, as_before=plan)
+            reached = trial.sqnr(graph, made)
+            if reached > level + LEAST_GAIN:
+                best, level = made, reached
+                chosen.update(dict.fromkeys(group, option))
+    counts = {option: list(chosen.values()).count(option) for option in ("", *CANDIDATES)}
+    words = ", ".join(f"{count} by {option or 'what calibration found'}" for option, count in counts.items() if count)
+    text = f"ranges of {len(names)} weights tried narrower: {words}"
+    return better_of(Trial(reference, held_back), "weight range clamp", text, (graph, plan), (graph, best))
+
+
+def _groups(names: list[str]) -> list[list[str]]:
+    """Neighbouring layers, in at most `MOST_GROUPS` groups of about equal size."""
+    count = min(MOST_GROUPS, len(names))
+    return [names[i * len(names) // count : (i + 1) * len(names) // count] for i in range(count)]
+
+
+def _params(plan: Plan) -> _Params:
+    return {v.name: v.params for v in plan.calibrated(Role.WEIGHT) if v.params is not None}
+
+
+def _with(
+    graph: Graph, plan: Plan, names: Collection[str], option: str, params: _Params, *, as_before: Plan | None = None
+) -> Plan:
+    """A Plan with other parameters of some weights."""
+    made = plan.copy()
+    for name in names:
+        value = made[name]
+        value.params = params[name]
+        value.calibrator = option or (as_before or plan)[name].calibrator
+    derive(graph, made)
+    return made

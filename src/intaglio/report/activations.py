@@ -1,0 +1,61 @@
+"""Histograms of activations, with the threshold that every calibrator would choose."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from intaglio.report.facts import ActivationHistogram
+from intaglio.report.values import grid_range
+
+if TYPE_CHECKING:  # PyTorch is behind these
+    from intaglio.calibrate import Statistics
+    from intaglio.plan import Plan
+
+SIDE = 80  # bins on each side of zero: finer than a phone can draw, and some 2 KB in the page
+MOST = 128  # values with a histogram: 5 seconds for thresholds and, with `SIDE`, a quarter of a megabyte at most
+
+
+def activation_histograms(plan: Plan, statistics: Statistics, ratios: dict[str, float]) -> list[ActivationHistogram]:
+    """What calibration saw, value by value.
+
+    Args:
+        plan: calibrated; it says which value has which format, and what was chosen.
+        statistics: what was observed; values without a histogram are left out.
+        ratios: SQNR by value; of very many values those with the lowest are taken.
+    Returns:
+        In the Plan's order.
+    """
+    from intaglio.calibrate import CALIBRATORS
+
+    values = [v for v in plan.calibrated() if v.format is not None and _seen(statistics, v.name)]
+    if len(values) > MOST:
+        kept = {v.name for v in sorted(values, key=lambda v: ratios.get(v.name, float("inf")))[:MOST]}
+        values = [v for v in values if v.name in kept]
+    found = []
+    for value in values:
+        record = statistics.records[value.name]
+        assert record.histogram is not None and value.format is not None
+        counts, edges = record.histogram.used(SIDE)
+        limits = {
+            name: calibrator.range(record, value.format)
+            for name, calibrator in CALIBRATORS.items()
+            if not calibrator.needs & ~record.needs
+        }
+        found.append(
+            ActivationHistogram(
+                value=value.name,
+                edges=edges,
+                counts=counts,
+                low=record.low,
+                high=record.high,
+                calibrator=value.calibrator or "",
+                grid=None if value.params is None else grid_range(value.params),
+                thresholds=limits,
+            )
+        )
+    return found
+
+
+def _seen(statistics: Statistics, name: str) -> bool:
+    record = statistics.records.get(name)
+    return record is not None and record.histogram is not None and record.count > 0

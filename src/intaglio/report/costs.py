@@ -1,0 +1,58 @@
+"""What a Program's operators cost, and what each zero point adds to that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from intaglio.report.facts import OperatorCost
+
+if TYPE_CHECKING:
+    from intaglio.program import Program
+
+
+def operator_costs(program: Program) -> list[OperatorCost]:
+    """Every operator with its multiply-accumulates, and what zero points add to them at run time."""
+    costs = []
+    for node in program.nodes:
+        op = node.operator
+        macs = op.accumulators(*(program.tensors[name].shape for name in node.inputs))
+        weight, weight_zero_point = getattr(op, "weight", None), getattr(op, "weight_zero_point", None)
+        asymmetric = weight is not None and weight_zero_point is not None and bool(weight_zero_point.any())
+        out = program.tensors[node.output]
+        costs.append(
+            OperatorCost(
+                name=node.name,
+                operator=op.kind,
+                output=tuple(out.shape),
+                type=out.type.name,
+                macs=macs,
+                # z_w * sum(x): one sum of the window per output position, shared by the output channels of a group
+                input_sums=macs * getattr(op, "groups", 1) // len(weight) if weight is not None and asymmetric else 0,
+                offline_terms="z_x * sum(w), K * z_x * z_w" if macs and getattr(op, "x_zero_point", 0) else "",
+            )
+        )
+    return costs
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over a Program.
+
+    Args:
+        macs: multiply-accumulates of one run.
+        input_sums: additions that zero points of weights cost on top.
+        folded: how many operators have the terms of their input's zero point in the bias.
+    """
+
+    macs: int
+    input_sums: int
+    folded: int
+
+
+def cost_totals(costs: Sequence[OperatorCost]) -> Totals:
+    """Sum up."""
+    return Totals(
+        sum(c.macs for c in costs), sum(c.input_sums for c in costs), sum(bool(c.offline_terms) for c in costs)
+    )

@@ -1,0 +1,79 @@
+"""Weights of each layer, output channel by output channel: five numbers for a box plot, before and after equalization.
+
+Source of the picture: Nagel et al. 2019, arXiv:1906.04721, figures 2 and 6.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intaglio.report.facts import ChannelRanges, Real
+
+if TYPE_CHECKING:  # ONNX is behind these
+    from intaglio.graph import Graph
+    from intaglio.graph.access import Array
+    from intaglio.graph.weights import Product
+
+BOXES = 6144  # in a page, before and after: some 300 KB of numbers
+MOST_LAYERS, FEWEST_CHANNELS, MOST_CHANNELS = 192, 16, 128
+_QUARTILES = (0, 25, 50, 75, 100)
+
+
+def channel_ranges(graph: Graph, prepared: Graph | None = None) -> list[ChannelRanges]:
+    """How the weights of every layer lie.
+
+    Args:
+        graph: the float network whose weights were then rounded.
+        prepared: the same before its channels were equalized; layers are matched by node name.
+    Returns:
+        One entry per layer with a constant weight, in the network's order; of very many layers those with the
+        largest spread.
+    """
+    after = _layers(graph)
+    before = {} if prepared is None or prepared is graph else _layers(prepared)
+    before = {name: made for name, made in before.items() if name in after and made.outputs == after[name].outputs}
+    if all(np.array_equal(made.weight, after[name].weight) for name, made in before.items()):
+        before = {}  # nothing was kept of what was tried
+    if len(after) > MOST_LAYERS:
+        worst = sorted(after, key=lambda name: -_spread(before.get(name, after[name]).rows))[:MOST_LAYERS]
+        after = {name: after[name] for name in after if name in set(worst)}
+    room = max(FEWEST_CHANNELS, min(MOST_CHANNELS, BOXES // (2 * max(len(after), 1))))
+    return [_ranges(name, made, before.get(name), room) for name, made in after.items()]
+
+
+def _layers(graph: Graph) -> dict[str, Product]:
+    """Layers by node name. Their weights are looked at one by one, as all together may be as large as the network."""
+    from intaglio.graph.weights import product
+
+    return {str(node.name): made for node in graph.nodes if (made := product(node)) is not None}
+
+
+def _ranges(name: str, layer: Product, earlier: Product | None, room: int) -> ChannelRanges:
+    after, was = layer.rows, None if earlier is None else earlier.rows
+    widths = np.ptp(after if was is None else was, axis=1)
+    order = np.argsort(-widths, kind="stable")
+    shown = order[np.unique(np.linspace(0, len(order) - 1, min(room, len(order))).round().astype(int))]
+    return ChannelRanges(
+        layer=name,
+        operator=layer.node.op_type,
+        channels=len(after),
+        shown=shown,
+        before=None if was is None else _boxes(was, shown),
+        after=_boxes(after, shown),
+        spread_before=None if was is None else _spread(was),
+        spread_after=_spread(after),
+    )
+
+
+def _boxes(weights: Array, shown: NDArray[np.int64]) -> Real:
+    return np.asarray(np.percentile(weights[shown].astype(np.float64), _QUARTILES, axis=1))
+
+
+def _spread(weights: Array) -> float:
+    """The widest channel's range over the median channel's; largest |w| stands for the range, as zero is in each."""
+    sizes = np.abs(weights).max(axis=1)
+    middle = float(np.median(sizes[sizes > 0])) if (sizes > 0).any() else 0.0
+    return float(sizes.max() / middle) if middle else 1.0

@@ -1,0 +1,82 @@
+"""A network run many times over, each time with one layer the other way, without running what is the same twice.
+
+One run with every layer on one side (all real, or all rounded) passes by every layer; at each a branch leaves, which
+takes that layer from the other side and everything behind it from the first. What lies before the layer is computed
+once. Memory: the values alive at one place in the network, twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from intaglio.errors import UsageError
+from intaglio.ops import float_operator
+from intaglio.search.layers import Layer
+from intaglio.simulate import Simulator
+
+Values = dict[str, Tensor]
+
+
+class Branches:
+    """Runs of two simulators of the same network, mixed layer by layer.
+
+    Args:
+        base: what every layer but one is taken from.
+        other: what that one is taken from.
+        wanted: names of the values that each run returns.
+    Raises:
+        UsageError: the two are not the same network.
+    """
+
+    def __init__(self, base: Simulator, other: Simulator, wanted: Collection[str]) -> None:
+        self.base, self.other, self.wanted = base, other, set(wanted)
+        ours, theirs = ([str(node.name) for node in side.nodes] for side in (base, other))
+        if ours != theirs or base.input_names != other.input_names:
+            different = next((f"{a!r} and {b!r}" for a, b in zip(ours, theirs, strict=False) if a != b), "their number")
+            raise UsageError(
+                f"reference: expected the nodes of the quantized network, got others ({different}); give the network "
+                "from which the Plan was made"
+            )
+
+    @torch.no_grad()
+    def run(self, feed: Mapping[str, Tensor], layers: Sequence[Layer]) -> Iterator[tuple[Layer | None, Values]]:
+        """One batch; the wanted values of the base alone (None), and with each of the layers from the other side."""
+        base = self.base
+        values = {name: _rounded(base, name, feed[name]) for name in base.input_names}
+        for layer in layers:
+            if not layer.nodes:
+                changed = {**values, layer.value: _rounded(self.other, layer.value, feed[layer.value])}
+                yield layer, self._finish(changed, 0, layer)
+        for at in range(len(base.nodes)):
+            for layer in layers:
+                if layer.nodes and layer.first == at:
+                    yield layer, self._finish(dict(values), at, layer)
+            self._step(base, at, values)
+        yield None, {name: values[name] for name in self.wanted}
+
+    def _finish(self, values: Values, start: int, layer: Layer) -> Values:
+        """From a node to the end, one layer from the other side."""
+        for at in range(start, len(self.base.nodes)):
+            self._step(self.other if at in layer.nodes else self.base, at, values)
+        return {name: values[name] for name in self.wanted}
+
+    def _step(self, side: Simulator, at: int, values: Values) -> None:
+        """One node, with the constants and the rounding of a side."""
+        node = side.nodes[at]
+        names = [None if v is None else str(v.name) for v in node.inputs]
+        arguments = [None if n is None else side.constants[n] if n in side.constants else values[n] for n in names]
+        results = float_operator(node).real(node, *arguments)
+        for output, result in zip(node.outputs, results if isinstance(results, tuple) else (results,), strict=False):
+            if output.name:
+                values[str(output.name)] = _rounded(side, str(output.name), result)
+        for name in self.base.last_use[at]:
+            if name not in self.wanted:
+                values.pop(name, None)
+
+
+def _rounded(side: Simulator, name: str, x: Tensor) -> Tensor:
+    quantizer = side.round.get(name)
+    return x if quantizer is None else quantizer(x)

@@ -1,0 +1,287 @@
+"""The recommended workflow: from the cheapest recipe to the dearest, until the loss of accuracy is small enough.
+
+    1. calibrators     plain rounding; several ways to find ranges
+    2. recovery        constant channels, equalization, bias correction, activation equalization, weight clamp
+    3. rounding        GPTQ, AdaRound, reconstruction of blocks
+    4. partial         the most sensitive layers in wider formats
+
+Each attempt is lowered, and its integer program measured on the evaluation data. The first that holds ends the search;
+where none does, the best of all is the result. What was measured is kept in a file, so that an interrupted search goes
+on; learned rounding and sensitivities have files of their own.
+
+Source: Wu et al. 2020, arXiv:2004.09602, section 6; the rungs beyond calibration are ours. A rung of training would
+follow the last.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from intaglio.calibrate.driver import AUTO
+from intaglio.data import Dataset
+from intaglio.errors import CalibrationError, DataError, IntaglioError, LoweringError, TargetError, UsageError
+from intaglio.graph import Graph
+from intaglio.lower import lower
+from intaglio.measure import FloatStage
+from intaglio.measure.evaluate import TARGETED, evaluate
+from intaglio.measure.run import integer_stage
+from intaglio.plan import Step
+from intaglio.recover.pipeline import TRIAL_SAMPLES, Data, NoData, Outcome, quantize_graph, split
+from intaglio.recover.recipe import NEAREST, Recipe
+from intaglio.search import fingerprint
+from intaglio.search.attempts import Attempt, AttemptFile
+from intaglio.search.partial import partial, wider_formats, wider_values
+from intaglio.search.sensitivity import sensitivity
+from intaglio.targets import Target
+
+CALIBRATORS = (AUTO, "max", "percentile-99.99", "mse", "entropy")
+LEARNED = ("gptq", "adaround", "blocks")
+ALGORITHM = "ladder"
+Told = Callable[[Attempt, float], None]
+
+
+@dataclass(frozen=True)
+class Climbed:
+    """What `climb` returns.
+
+    Args:
+        outcome: the best network that was found.
+        attempts: all of them, in order.
+        holds: whether the best one's loss is small enough.
+        reference: the score of the float network.
+    """
+
+    outcome: Outcome
+    attempts: tuple[Attempt, ...]
+    holds: bool
+    reference: float
+
+
+def loss(metric: str, score: float, reference: float) -> float:
+    """What was lost against float: points of top1 and top5; of an error its growth in percent. NaN counts as all."""
+    if not math.isfinite(score):
+        return math.inf
+    if metric in TARGETED:
+        return 100.0 * (score - reference) / max(abs(reference), 1e-30)
+    return reference - score
+
+
+def climb(
+    graph: Graph,
+    target: Target,
+    dataset: Data | NoData,
+    scored: Dataset,
+    *,
+    max_drop: float,
+    metric: str = "top1",
+    recipe: Recipe | None = None,
+    folder: Path | None = None,
+    tell: Told | None = None,
+) -> Climbed:
+    """Quantize a network with as little effort as an allowed loss permits.
+
+    Args:
+        graph: in normal form.
+        target: what the hardware has.
+        dataset: calibration inputs, read many times; or none.
+        scored: labelled data, on which every attempt is measured; not the calibration data.
+        max_drop: the loss that is allowed, in points (of mse: in percent of growth).
+        metric: a name of `measure.METRICS`.
+        recipe: what the attempts start from; a calibrator or a rounding that it names is the only one of its rung.
+        folder: where the state of an interrupted search lies, or will; None: nowhere.
+        tell: called after each attempt with it and its loss.
+    Returns:
+        The first that holds, or the best.
+    Raises:
+        UsageError: an allowed loss that is none; a folder of a search with other settings.
+        DataError: the float network's score is no number; or data that do not fit.
+        LoweringError, TargetError, CalibrationError: no attempt gave a program; the first one's reason.
+    """
+    if not (max_drop >= 0 and math.isfinite(max_drop)):
+        raise UsageError(f"max-drop: expected points of {metric}, 0 or more, got {max_drop:g}")
+    return _Search(graph, target, dataset, scored, metric, max_drop, recipe or Recipe(), folder, tell).run()
+
+
+class _Search:
+    """The state of a climb: what was measured, and the best of it."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        target: Target,
+        dataset: Data | NoData,
+        scored: Dataset,
+        metric: str,
+        max_drop: float,
+        recipe: Recipe,
+        folder: Path | None,
+        tell: Told | None,
+    ) -> None:
+        self.graph, self.target, self.dataset, self.scored = graph, target, dataset, scored
+        self.metric, self.max_drop, self.base, self.folder, self.tell = metric, max_drop, recipe, folder, tell
+        self.file = AttemptFile(self._path("attempts.json"), self._settings())
+        real = evaluate([FloatStage(graph)], scored, metric, label="evaluate float")
+        self.reference, self.predictions = real.scores[0].value, real.predictions[0]
+        if not math.isfinite(self.reference):
+            raise DataError(f"{scored.name}: {metric} of the float network is {self.reference}; expected a number")
+        self.tried: dict[str, tuple[Attempt, Recipe]] = {}
+        self.made: tuple[str, Outcome] | None = None  # of the best attempt, unless an earlier run measured it
+        self.errors: list[IntaglioError] = []
+
+    def run(self) -> Climbed:
+        """Climb."""
+        if not any(self._holds(self._attempt(*step)) for step in self._recipes()):
+            self._partial()
+        best = self._best()
+        if best is None:
+            raise self.errors[0] if self.errors else LoweringError(next(iter(self.tried.values()))[0].error)
+        outcome = self._outcome(best)
+        outcome.steps += self._steps(best)
+        return Climbed(outcome, tuple(a for a, _ in self.tried.values()), self._holds(best), self.reference)
+
+    def _recipes(self) -> Iterator[tuple[str, str, Recipe]]:
+        """The first three rungs: each begins with the best recipe so far."""
+        plain = self.base.without_recovery()
+        blind = isinstance(self.dataset, NoData)
+        names = tuple(c for c in CALIBRATORS if not (blind and c == AUTO))  # auto compares on data
+        for name in names if self.base.calibrator == AUTO else (self.base.calibrator,):
+            yield "calibrators", f"calibrator {name or 'of the target'}", replace(plain, calibrator=name)
+        changes: list[tuple[str, dict[str, Any]]] = [
+            ("bias correction", {"bias_correction": self.base.bias_correction}),
+            ("equalization", {"equalize": self.base.equalize}),
+            ("activation equalization", {"smooth": True}),
+            ("weight clamp", {"clamp_weights": True}),
+        ]
+        for name, change in [("recovery", {"bias_correction": True, "equalize": True})] if blind else changes:
+            best = self._best_recipe(plain)
+            longer = replace(best, **change)
+            if longer != best:
+                yield "recovery", name, longer
+        if blind:
+            return
+        best = self._best_recipe(plain)
+        for rounding in LEARNED if self.base.rounding == NEAREST else (self.base.rounding,):
+            yield "rounding", rounding, replace(best, rounding=rounding, iterations=self.base.iterations)
+
+    def _partial(self) -> None:
+        """Wider formats for the most sensitive layers, on top of the best recipe that learns nothing."""
+        best = self._best(lambda recipe: recipe.rounding == NEAREST)
+        if best is None:
+            return
+        recipe, first = self.tried[best.name][1], self._outcome(best)
+        seen = self.scored if isinstance(self.dataset, NoData) else self.dataset
+        held_back = split(seen, self.graph, TRIAL_SAMPLES)[1]
+        values = wider_values(first.graph, first.plan, self.target)
+        path = self._path("sensitivity.json")
+        found = sensitivity(first.graph, first.plan, held_back, reference=first.reference, values=values, path=path)
+        try:
+            wider = wider_formats(first.graph, first.plan, self.target, [layer.name for layer in found.ranking()])
+        except TargetError as error:
+            self._tell(Attempt("partial", "wider formats", error=str(error)), recipe)
+            return
+
+        def make(layers: Mapping[str, str]) -> Attempt:
+            words = f"{len(layers)} of {len(wider)} layers wider"
+            return self._attempt("partial", words, replace(recipe, layers={**recipe.layers, **layers}))
+
+        partial(best, wider, make, lambda attempt: -self._loss(attempt), -self.max_drop, metric=self.metric)
+
+    def _attempt(self, rung: str, name: str, recipe: Recipe) -> Attempt:
+        """Measure a recipe, unless an earlier run has."""
+        known = self.file.attempts.get(name)
+        attempt = self._measured(rung, name, recipe) if known is None else known
+        self._tell(attempt, recipe)
+        return attempt
+
+    def _measured(self, rung: str, name: str, recipe: Recipe) -> Attempt:
+        begin = time.perf_counter()
+        try:
+            outcome = self._quantized(name, recipe)
+            stage = integer_stage(lower(outcome.graph, outcome.plan, {"name": self.graph.name}))
+        except (LoweringError, CalibrationError, TargetError) as error:
+            self.errors.append(error)
+            attempt = Attempt(rung, name, seconds=time.perf_counter() - begin, error=str(error))
+        else:
+            found = evaluate([stage], self.scored, self.metric)
+            score, same = found.scores[0].value, found.predictions[0] == self.predictions
+            attempt = Attempt(
+                rung,
+                name,
+                score if math.isfinite(score) else None,
+                100.0 * float(same.mean()) if self.metric not in TARGETED else None,
+                time.perf_counter() - begin,
+                "" if math.isfinite(score) else f"{self.metric} is {score}",
+            )
+            best = self._best()
+            if best is None or self._loss(attempt) < self._loss(best):
+                self.made = name, outcome
+        self.file.add(attempt)
+        return attempt
+
+    def _outcome(self, attempt: Attempt) -> Outcome:
+        """The network of an attempt: at hand, or made again."""
+        if self.made is None or self.made[0] != attempt.name:
+            self.made = attempt.name, self._quantized(attempt.name, self.tried[attempt.name][1])
+        return self.made[1]
+
+    def _quantized(self, name: str, recipe: Recipe) -> Outcome:
+        learned = recipe.rounding != NEAREST
+        checkpoint = self._path(f"{name}.npz") if learned else None
+        return quantize_graph(self.graph, self.target, self.dataset, recipe, checkpoint=checkpoint)
+
+    def _best(self, among: Callable[[Recipe], bool] = lambda recipe: True) -> Attempt | None:
+        """The attempt with the smallest loss; of equals the first, which is the simplest."""
+        scored = [a for a, recipe in self.tried.values() if a.score is not None and among(recipe)]
+        return min(scored, key=self._loss, default=None)
+
+    def _best_recipe(self, otherwise: Recipe) -> Recipe:
+        best = self._best()
+        return otherwise if best is None else self.tried[best.name][1]
+
+    def _loss(self, attempt: Attempt) -> float:
+        return math.inf if attempt.score is None else loss(self.metric, attempt.score, self.reference)
+
+    def _holds(self, attempt: Attempt) -> bool:
+        return self._loss(attempt) <= self.max_drop
+
+    def _tell(self, attempt: Attempt, recipe: Recipe) -> None:
+        self.tried[attempt.name] = attempt, recipe
+        if self.tell is not None:
+            self.tell(attempt, self._loss(attempt))
+
+    def _steps(self, best: Attempt) -> list[Step]:
+        """Every attempt, and the decision."""
+        samples = len(self.predictions)
+        steps = []
+        for attempt, _ in self.tried.values():
+            text = f"{attempt.rung}, {attempt.name}: "
+            if attempt.score is None:
+                steps.append(Step(ALGORITHM, text + f"no result ({attempt.error})", kept=False))
+                continue
+            text += f"{self.metric} {attempt.score:.2f}, loss {self._loss(attempt):.2f}"
+            steps.append(
+                Step(ALGORITHM, text, self.metric, self.reference, attempt.score, samples, attempt.name == best.name)
+            )
+        words = "holds" if self._holds(best) else "does not hold; it is the best that was found"
+        text = f"an allowed loss of {self.max_drop:g}: {best.name} with {self._loss(best):.2f} {words}"
+        return [*steps, Step(ALGORITHM, text, self.metric, self.reference, best.score, samples)]
+
+    def _path(self, name: str) -> Path | None:
+        return None if self.folder is None else self.folder / name
+
+    def _settings(self) -> dict[str, Any]:
+        """All that an attempt's score depends on, besides its own recipe."""
+        return {
+            "graph": fingerprint.of_graph(self.graph),
+            "target": self.target.name,
+            "target's text": fingerprint.of_text(repr(self.target)),
+            "calibration data": fingerprint.of_data(self.dataset),
+            "evaluation data": fingerprint.of_data(self.scored),
+            "metric": self.metric,
+            **{name.replace("_", " "): value for name, value in self.base.to_json().items()},
+        }

@@ -1,0 +1,69 @@
+"""What counts as one layer: an operator that computes, with the clamps that are its saturation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from intaglio.graph import Graph
+from intaglio.ops import Joined, Plain, Same, float_operator
+from intaglio.plan import Plan, Source
+
+INPUT = "Input"
+"""`op_type` of an input of the network, whose rounding is a layer of its own."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer.
+
+    Args:
+        name: of the node, or of the value for an input of the network.
+        op_type: of the node; `INPUT` for an input.
+        nodes: positions in `graph.nodes` of the node and of the clamps behind it; empty for an input.
+        value: the input's name; empty for a node.
+    """
+
+    name: str
+    op_type: str
+    nodes: frozenset[int] = frozenset()
+    value: str = ""
+
+    @property
+    def first(self) -> int:
+        """Position of its first node."""
+        return min(self.nodes, default=0)
+
+
+def layers_of(graph: Graph, plan: Plan) -> list[Layer]:
+    """The layers of a network in its order, inputs first.
+
+    Operators that only move integers are none: they round nothing.
+    """
+    nodes = graph.nodes
+    position = {str(node.name): i for i, node in enumerate(nodes)}
+    inputs = [str(value.name) for value in graph.inputs]
+    layers = [Layer(f"{n} (input)" if n in position else n, INPUT, value=n) for n in inputs]
+    taken: set[int] = set()
+    for i, node in enumerate(nodes):
+        output = float_operator(node).contract(node).output
+        if i in taken or isinstance(output, Plain) or (isinstance(output, Same) and not output.rounds):
+            continue
+        members = [i, *(position[name] for name in plan.operators[str(node.name)].fused)]
+        caps = _caps_behind(nodes[members[-1]], plan)
+        if caps is not None:
+            members.append(position[caps])
+        taken.update(members)
+        layers.append(Layer(str(node.name), node.op_type, frozenset(members)))
+    return layers
+
+
+def _caps_behind(node: ir.Node, plan: Plan) -> str | None:
+    """A clamp with bounds per channel on whose grid a node's result is written: the rest of its activation."""
+    value = plan.values.get(str(node.outputs[0].name))
+    users = [use.node for use in node.outputs[0].uses()]
+    if value is None or value.source is not Source.SHARED or len(users) != 1 or users[0].op_type not in ("Max", "Min"):
+        return None
+    joined = isinstance(float_operator(users[0]).contract(users[0]).output, Joined)
+    return str(users[0].name) if joined else None

@@ -1,0 +1,38 @@
+"""Samples on which outputs are compared, apart from those on which ranges were found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intaglio.data import Dataset
+from intaglio.errors import UsageError
+from intaglio.measure.stage import inputs_of
+
+
+def held_back(dataset: Dataset, samples: int, held: int) -> tuple[Dataset, list[NDArray[Any]]]:
+    """Samples for calibration, and arrays of those behind them, one array per input of the network.
+
+    Args:
+        dataset: matched with the network.
+        samples: for calibration, at most; fewer where the data would not leave others.
+        held: behind them, at most. Of a single sample there is nothing to hold back: it is both.
+    Raises:
+        UsageError: a number below 1.
+    """
+    if samples < 1 or held < 1:
+        raise UsageError(f"samples: expected at least 1 for calibration and 1 held back, got {samples} and {held}")
+    if dataset.once or dataset.length is None:
+        dataset = dataset.limit(samples + held).cached()
+    length = len(dataset)
+    if length == 1:
+        return dataset, _arrays(dataset)
+    fitted, rest = dataset.split(min(samples, max(1, length - held, length * 3 // 4)), held)
+    return fitted, _arrays(rest)
+
+
+def _arrays(dataset: Dataset) -> list[NDArray[Any]]:
+    parts = [inputs_of(x) for x, _ in dataset.batches()]
+    return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]

@@ -1,0 +1,85 @@
+"""Batch norms that live while a network trains: behind which product each stood before it was folded.
+
+    y = gamma * (conv(x, W) + b - mean) / sqrt(var + eps) + beta
+
+In training the product runs with the weights that the frozen network will have, W gamma / sigma with the running sigma,
+quantized; dividing by gamma / sigma gives back what batch norm normalizes with the statistics of the batch. Frozen, the
+running statistics are folded into weights and bias.
+
+Source: Jacob et al. 2018, arXiv:1712.05877, section 3.2; Krishnamoorthi 2018, arXiv:1806.08342, section 3.2.2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from intaglio.graph import Graph
+from intaglio.graph.access import attribute, constant, input_value
+from intaglio.graph.weights import product
+
+
+@dataclass(frozen=True)
+class BatchNorm:
+    """A batch norm behind a product.
+
+    Args:
+        weight, bias: names of the product's own constants; the bias empty where it has none.
+        gamma, beta, mean, variance: names of the batch norm's.
+        epsilon: what is added to the variance.
+        output: the value that it computes, and the product once it is folded.
+    """
+
+    weight: str
+    bias: str
+    gamma: str
+    beta: str
+    mean: str
+    variance: str
+    epsilon: float
+    output: str
+
+
+def batch_norms(graph: Graph) -> dict[str, BatchNorm]:
+    """The batch norms of a network before any pass, by the name of what they compute."""
+    found = {}
+    for node in graph.nodes:
+        norm = _behind_a_product(node)
+        if norm is not None:
+            found[norm.output] = norm
+    return found
+
+
+def _behind_a_product(node: ir.Node) -> BatchNorm | None:
+    if node.op_type != "BatchNormalization":
+        return None
+    source = node.inputs[0]
+    before = None if source is None else source.producer()
+    if source is None or before is None or len(source.uses()) != 1:
+        return None
+    weight, bias = input_value(before, 1), input_value(before, 2)
+    constants = [v for v in node.inputs[1:5] if v is not None and constant(v) is not None]
+    if before.op_type not in ("Conv", "Gemm") or product(before) is None or weight is None or len(constants) != 4:
+        return None
+    gamma, beta, mean, variance = (str(v.name) for v in constants)
+    name = "" if bias is None else str(bias.name)
+    epsilon = float(attribute(node, "epsilon", 1e-5))
+    return BatchNorm(str(weight.name), name, gamma, beta, mean, variance, epsilon, str(node.outputs[0].name))
+
+
+def folds_to(raw: Graph, norm: BatchNorm, prepared: Graph) -> bool:
+    """Whether a product of the prepared network is this one with its batch norm folded, and nothing else."""
+    value = prepared.values().get(norm.output)
+    node = None if value is None else value.producer()
+    found = None if node is None else product(node)
+    if found is None or found.node.inputs[1] is None or found.node.inputs[1].name != norm.weight:
+        return False
+    weight, gamma, variance = (
+        np.asarray(constant(raw.value(name)), np.float64) for name in (norm.weight, norm.gamma, norm.variance)
+    )
+    if weight.shape != found.weight.shape:
+        return False
+    want = weight * found.spread(gamma / np.sqrt(variance + norm.epsilon), out=True)
+    return bool(np.allclose(found.weight, want, rtol=1e-4, atol=1e-6 * float(np.abs(want).max(initial=1e-30))))

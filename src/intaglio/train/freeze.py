@@ -1,0 +1,58 @@
+"""From a trained module to Graph and Plan: what it computes in evaluation, as data."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from intaglio.calibrate.derive import derive
+from intaglio.graph import Graph
+from intaglio.graph.access import input_value
+from intaglio.graph.edit import add_constant, set_constant
+from intaglio.plan import Plan
+from intaglio.train.module import QuantizedModule, quantizer_key
+
+
+def freeze_graph(module: QuantizedModule) -> tuple[Graph, Plan]:
+    """The trained network with batch norm folded, and its grids.
+
+    Args:
+        module: from `prepare_qat`, trained or not.
+    Returns:
+        (graph, plan) of their own.
+    Raises:
+        UsageError: a scale has collapsed, or no tensor has been seen yet.
+        CalibrationError: scales without a defined answer.
+    """
+    graph = module.graph.copy()
+    values = {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
+    for node in graph.nodes:
+        norm = module.norms.get(str(node.outputs[0].name))
+        if norm is None:
+            continue
+        factor = values[norm.gamma] / torch.sqrt(values[norm.variance] + norm.epsilon)
+        weight = values[norm.weight]
+        values[norm.weight] = weight * factor.reshape(-1, *(1,) * (weight.ndim - 1))
+        offset = values[norm.bias] if norm.bias else torch.zeros_like(factor)
+        bias = (values[norm.beta] + (offset - values[norm.mean]) * factor).numpy()
+        old = input_value(node, 2)
+        if old is None:
+            node.resize_inputs(3)
+            node.replace_input_with(2, add_constant(graph.model.graph, f"{norm.weight}_bias", bias))
+        else:
+            values[str(old.name)] = torch.as_tensor(bias)
+    for value in graph.initializers:
+        if str(value.name) in values:
+            set_constant(value, np.asarray(values[str(value.name)], np.float32))
+    plan = module.placed(graph)
+    for name, planned in plan.values.items():
+        if quantizer_key(name) in module.quantizers:
+            quantizer = module.quantizer(name)
+            if name in values:
+                with torch.no_grad():
+                    quantizer(torch.as_tensor(values[name]))  # an observed range is that of the weight as it is now
+            planned.params = quantizer.params()
+            planned.calibrator = None
+            planned.why += "; its grid was learned in training"
+    derive(graph, plan)
+    return graph, plan

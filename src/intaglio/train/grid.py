@@ -1,0 +1,82 @@
+"""Quantization grids in PyTorch: ranges to scale and zero point, and parameters spread over the shape of a tensor.
+
+The torch twin of `number.choose_params`, differentiable where mathematics is.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from intaglio.number import Granularity, IntType, PerChannel, PerGroup, PerTensor, Scheme
+from intaglio.number.params import SMALLEST_SCALE
+
+
+def spread(parameter: Tensor, granularity: Granularity, shape: torch.Size | tuple[int, ...]) -> Tensor:
+    """Parameters in a shape that broadcasts against a tensor.
+
+    Args:
+        parameter: shape `granularity.param_shape(shape)`.
+        granularity: which elements share one.
+        shape: of the tensor.
+    """
+    match granularity:
+        case PerTensor():
+            return parameter
+        case PerChannel(axis):
+            return parameter.reshape([-1 if k == axis % len(shape) else 1 for k in range(len(shape))])
+        case PerGroup(axis=axis, size=size):
+            return parameter.repeat_interleave(size, dim=axis).narrow(axis, 0, shape[axis])
+    raise AssertionError(granularity)
+
+
+def shares(x: Tensor, granularity: Granularity) -> Tensor:
+    """The elements that have one parameter, along a last axis behind the parameters' shape.
+
+    A short last group is filled with its own last element.
+    """
+    match granularity:
+        case PerTensor():
+            return x.reshape(-1)
+        case PerChannel(axis):
+            return x.movedim(axis, 0).flatten(1)
+        case PerGroup(axis=axis, size=size):
+            groups = -(-x.shape[axis] // size)
+            index = torch.arange(groups * size, device=x.device).clamp(max=x.shape[axis] - 1)
+            full: Tensor = x.movedim(axis, -1)[..., index].unflatten(-1, (groups, size))
+            return full.movedim(-2, axis)
+    raise AssertionError(granularity)
+
+
+def grid_of(low: Tensor, high: Tensor, kind: IntType, scheme: Scheme) -> tuple[Tensor, Tensor]:
+    """Scale and zero point for ranges, as `number.choose_params` chooses them.
+
+    Args:
+        low, high: the ranges.
+        kind: the integers' type.
+        scheme: how a range becomes parameters.
+    Returns:
+        (scale, zero_point), both of the ranges' shape and type; the zero point holds whole numbers.
+    """
+    if scheme is Scheme.ASYMMETRIC:
+        low, high = low.clamp(max=0), high.clamp(min=0)
+        scale = ((high - low) / (kind.qmax - kind.qmin)).clamp(min=SMALLEST_SCALE)
+        zero_point = (kind.qmin - low / scale).round().clamp(kind.qmin, kind.qmax)
+        return scale, zero_point.detach()
+    bound = torch.maximum(low.abs(), high.abs())
+    scale = (bound / positive_steps(kind)).clamp(min=SMALLEST_SCALE)
+    if scheme is Scheme.POWER_OF_TWO:
+        scale = torch.exp2(scale.log2().ceil())
+    return scale, torch.full_like(scale, middle(kind))
+
+
+def positive_steps(kind: IntType) -> int:
+    """Codes above the zero point of a symmetric grid."""
+    if kind.signed:
+        return max(kind.qmax, 1)
+    return (kind.qmax - 1) // 2 if kind.bits > 1 else 1
+
+
+def middle(kind: IntType) -> int:
+    """The zero point of a symmetric grid: 0, or the middle code of an unsigned type."""
+    return 0 if kind.signed else 1 << (kind.bits - 1)

@@ -1,0 +1,66 @@
+"""A recipe does what it says: every rounding, with and without recovery, and refuses what cannot be meant."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import intaglio as ig
+from intaglio.errors import UsageError
+from intaglio.recover.recipe import ROUNDINGS, Recipe
+
+
+@pytest.fixture(scope="module")
+def graph() -> ig.Graph:
+    torch.manual_seed(11)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(2, 8, 3, padding=1), torch.nn.ReLU6(), torch.nn.Conv2d(8, 8, 3, groups=8), torch.nn.ReLU(),
+        torch.nn.Flatten(), torch.nn.Linear(8 * 16, 5),
+    )  # fmt: skip
+    return ig.load(net.eval(), torch.zeros(1, 2, 6, 6))
+
+
+@pytest.fixture(scope="module")
+def x() -> np.ndarray:
+    return np.random.default_rng(2).normal(size=(48, 2, 6, 6)).astype(np.float32)
+
+
+def algorithms(q: ig.Quantized) -> set[str]:
+    return {step.algorithm for step in q.steps} - {"graph"}
+
+
+@pytest.mark.parametrize("rounding", ROUNDINGS)
+def test_every_rounding_lowers_to_what_was_simulated(graph, x, rounding) -> None:
+    q = ig.quantize(graph, x, "w4a8", calibrator="max", rounding=rounding, iterations=8)
+    assert np.abs(q.lower().run(x) - q.simulate(x)).max() <= 0.05 * np.abs(q.simulate(x)).max()
+
+
+def test_nothing_but_calibration_where_nothing_else_is_asked_for(graph, x) -> None:
+    q = ig.quantize(graph, x, calibrator="max", equalize=False, bias_correction=False)
+    assert algorithms(q) == {"calibration"}
+    assert q.prepared is graph
+    assert q.statistics is not None and q.statistics.samples == 48
+
+
+def test_a_generator_is_read_once_and_kept_where_algorithms_read_again(graph, x) -> None:
+    once = ig.quantize(graph, (a[None] for a in x), calibrator="max")
+    assert once.plan.to_json() == ig.quantize(graph, x, calibrator="max").plan.to_json()
+
+
+def test_one_calibration_sample_is_enough_for_everything(graph, x) -> None:
+    q = ig.quantize(graph, x[:1], "w4a8", smooth=True, clamp_weights=True, rounding="gptq")
+    assert np.isfinite(q.lower().run(x)).all()
+
+
+@pytest.mark.parametrize(
+    ("choice", "text"),
+    [
+        ({"calibrator": "maximum"}, "calibrator: expected"),
+        ({"rounding": "down"}, "rounding: expected one of nearest, gptq, adaround, blocks, got 'down'"),
+        ({"iterations": 0}, "iterations: expected at least 1, got 0"),
+    ],
+)
+def test_choices_that_are_none_are_refused(choice, text) -> None:
+    with pytest.raises(UsageError, match=text):
+        Recipe(**choice)

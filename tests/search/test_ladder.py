@@ -1,0 +1,123 @@
+"""The ladder stops at the first recipe that holds, returns the best in any case, and measures nothing twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import intaglio as ig
+from intaglio.data import open_data
+from intaglio.errors import DataError, UsageError
+from intaglio.measure import FloatStage, ProgramStage
+from intaglio.measure.evaluate import METRICS
+from intaglio.measure.run import data_for
+from intaglio.search import ladder
+from intaglio.search.attempts import Attempt
+from intaglio.search.ladder import climb, loss
+from intaglio.targets import load_target
+
+
+@pytest.fixture(autouse=True)
+def interpreted(monkeypatch) -> None:
+    """The integers are the same, and nothing has to be compiled."""
+    monkeypatch.setattr(ladder, "integer_stage", ProgramStage)
+
+
+@pytest.fixture(scope="module")
+def graph() -> ig.Graph:
+    torch.manual_seed(3)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 8, 3), torch.nn.ReLU(), torch.nn.Conv2d(8, 8, 3, groups=8), torch.nn.ReLU6(),
+        torch.nn.Flatten(), torch.nn.Linear(8 * 16, 6),
+    )  # fmt: skip
+    return ig.load(net.eval(), torch.zeros(1, 1, 8, 8))
+
+
+@pytest.fixture(scope="module")
+def arrays(graph: ig.Graph) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs, and the float network's own predictions as labels."""
+    x = np.random.default_rng(5).normal(size=(96, 1, 8, 8)).astype(np.float32)
+    return x, FloatStage(graph).run(x)[0].argmax(1)
+
+
+def climbed(graph, arrays, max_drop, target="int8-per-tensor", folder=None, told=None, **more):
+    x, y = arrays
+    return climb(
+        graph, load_target(target), data_for(graph, x[:64]), data_for(graph, open_data((x, y)), labels=True),
+        max_drop=max_drop, folder=folder, tell=None if told is None else lambda a, _: told.append(a), **more,
+    )  # fmt: skip
+
+
+def test_the_first_that_holds_ends_the_climb(graph, arrays) -> None:
+    found = climbed(graph, arrays, 100.0)
+    assert found.holds
+    assert [a.rung for a in found.attempts] == ["calibrators"]
+    assert "holds" in str(found.outcome.steps[-1])
+
+
+def test_the_best_is_returned_where_none_holds(graph, arrays, monkeypatch) -> None:
+    monkeypatch.setattr(ladder, "LEARNED", ())
+    monkeypatch.setattr(ladder._Search, "_holds", lambda self, attempt: False)
+    found = climbed(graph, arrays, 0.0, target="w4a8")
+    best = max(a.score for a in found.attempts if a.score is not None)
+    last = found.outcome.steps[-1]
+    assert last.after == best
+    assert "best that was found" in str(last)
+
+
+def test_an_interrupted_climb_measures_nothing_twice(graph, arrays, tmp_path: Path, monkeypatch) -> None:
+    class KilledError(Exception):
+        pass
+
+    def kill(attempt: Attempt, _: float) -> None:
+        seen.append(attempt)
+        if len(seen) == 2:
+            raise KilledError
+
+    seen: list[Attempt] = []
+    x, y = arrays
+    monkeypatch.setattr(ladder, "LEARNED", ())
+    monkeypatch.setattr(ladder._Search, "_holds", lambda self, attempt: False)
+    given = (graph, load_target("int8-per-tensor"), data_for(graph, x[:64]), data_for(graph, (x, y), labels=True))
+    with pytest.raises(KilledError):
+        climb(*given, max_drop=0.0, folder=tmp_path, tell=kill)
+    measured: list[str] = []
+    real = ladder._Search._measured
+    monkeypatch.setattr(
+        ladder._Search, "_measured", lambda self, r, n, recipe: measured.append(n) or real(self, r, n, recipe)
+    )
+    resumed = climb(*given, max_drop=0.0, folder=tmp_path)
+    assert [a.name for a in resumed.attempts][:2] == [a.name for a in seen]
+    assert not {a.name for a in seen} & set(measured)
+    assert measured
+    whole = climb(*given, max_drop=0.0)
+    assert [(a.name, a.score) for a in whole.attempts] == [(a.name, a.score) for a in resumed.attempts]
+    assert resumed.outcome.plan.to_json() == whole.outcome.plan.to_json()
+
+
+def test_other_settings_are_refused_with_what_differs(graph, arrays, tmp_path: Path) -> None:
+    climbed(graph, arrays, 100.0, folder=tmp_path)
+    with pytest.raises(UsageError, match="target was int8-per-tensor, now cpu-int8"):
+        climbed(graph, arrays, 100.0, target="cpu-int8", folder=tmp_path)
+    climbed(graph, arrays, 50.0, folder=tmp_path)  # another allowed loss is no other measurement
+
+
+def test_a_score_that_is_no_number_is_refused(graph, arrays, monkeypatch) -> None:
+    monkeypatch.setitem(METRICS, "odd", lambda y, label: np.full(len(y), np.nan))
+    with pytest.raises(DataError, match="float network is nan"):
+        climbed(graph, arrays, 1.0, metric="odd")
+
+
+@pytest.mark.parametrize("drop", [-1.0, float("nan"), float("inf")])
+def test_an_allowed_loss_is_a_number_from_zero(graph, arrays, drop) -> None:
+    with pytest.raises(UsageError, match="max-drop"):
+        climbed(graph, arrays, drop)
+
+
+def test_loss_counts_points_or_growth() -> None:
+    assert loss("top1", 83.5, 84.0) == pytest.approx(0.5)
+    assert loss("mse", 0.11, 0.10) == pytest.approx(10.0)
+    assert loss("top1", float("nan"), 84.0) == float("inf")

@@ -1,0 +1,163 @@
+"""A network in training has its original's parameters, computes what it freezes to, and learns."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+import intaglio as ig
+from intaglio.errors import DataError, UsageError
+from intaglio.train.freeze import freeze_graph
+from intaglio.train.prepare import METHODS, prepare_qat
+
+TARGETS = ("cpu-int8", "int8-per-tensor", "power2-int8", "uint8-asymmetric", "w4a8", "tflite-int8")
+
+
+class Residual(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, padding=1, bias=False), torch.nn.BatchNorm2d(8))
+        self.depthwise = torch.nn.Conv2d(8, 8, 3, padding=1, groups=8)
+        self.bn = torch.nn.BatchNorm2d(8)
+        self.fc = torch.nn.Linear(8, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.nn.functional.relu6(self.stem(x))
+        x = x + torch.relu(self.bn(self.depthwise(x)))
+        return self.fc(x.mean((2, 3)))
+
+
+@pytest.fixture
+def net() -> Residual:
+    torch.manual_seed(1)
+    net = Residual()
+    for norm in (net.stem[1], net.bn):
+        norm.running_mean.normal_(0, 0.3)
+        norm.running_var.uniform_(0.5, 2)
+        norm.weight.data.uniform_(0.5, 1.5)
+    return net.eval()
+
+
+def batch(n: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
+    """Four classes that a linear function of the channel means tells apart."""
+    generator = torch.Generator().manual_seed(4)
+    y = torch.randint(0, 4, (n,), generator=generator)
+    x = torch.randn((n, 3, 8, 8), generator=generator)
+    x[torch.arange(n), y.clamp(max=2)] += 1.5
+    return x, y
+
+
+def test_parameters_keep_their_names(net) -> None:
+    qat = prepare_qat(net, torch.zeros(1, 3, 8, 8))
+    own = {name for name, _ in qat.named_parameters() if not name.startswith("quantizers.")}
+    assert own == {name for name, _ in net.named_parameters()}
+    missing = qat.load_state_dict(net.state_dict(), strict=False)
+    assert not [key for key in missing.missing_keys if not key.startswith("quantizers.")]
+    assert all("num_batches_tracked" in key for key in missing.unexpected_keys)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("target", TARGETS)
+def test_it_computes_what_it_freezes_to(net, target, method) -> None:
+    qat = prepare_qat(net, torch.zeros(1, 3, 8, 8), target, method=method)
+    x, y = batch()
+    optimizer = torch.optim.SGD(qat.parameters(), lr=0.01)
+    for _ in range(3):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(qat(x), y).backward()
+        optimizer.step()
+    qat.eval()
+    graph, plan = freeze_graph(qat)
+    frozen = ig.Quantized(graph, plan)
+    with torch.no_grad():
+        want = qat(x).numpy()
+    step = float(plan.params(str(graph.outputs[0].name)).scale)
+    assert np.abs(frozen.simulate(x.numpy()) - want).max() <= 1.01 * step  # a tie may go the other way in float32
+    assert np.abs(frozen.lower().run(x.numpy()) - want).max() <= 0.05 * np.abs(want).max()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_it_learns_and_its_ranges_move(net, method) -> None:
+    qat = prepare_qat(net, torch.zeros(1, 3, 8, 8), "w4a8", method=method)
+    x, y = batch(64)
+    optimizer = torch.optim.Adam(qat.parameters(), lr=0.01)
+    losses = []
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(qat(x), y)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        if len(losses) == 1:
+            before = {name: q.scale_now().clone() for name, q in qat.quantizers.items()}
+    assert losses[-1] < 0.7 * losses[0]
+    still = {name for name, q in qat.quantizers.items() if bool((q.scale_now() == before[name]).all())}
+    assert still <= {"x"}, "the input is the same in every step, everything else moves"
+
+
+def test_the_gradient_of_a_learned_step_is_that_of_the_paper(net) -> None:
+    """Esser et al. 2020, eq. (3): round(v/s) - v/s inside, -Qn below, Qp above; times 1 / sqrt(N Qp)."""
+    from intaglio.number import IntType, Scheme
+    from intaglio.plan import Format
+    from intaglio.train.quantizer import Lsq
+
+    made = Lsq(Format(IntType(4), Scheme.SYMMETRIC), ())
+    with torch.no_grad():
+        made.scale.fill_(0.3)
+        made.begun.fill_(True)
+    v = torch.tensor([-5.0, -0.7, -0.1, 0.0, 0.22, 0.4, 1.9, 4.0])
+    weight = torch.linspace(-1, 1, len(v))
+    (made(v) * weight).sum().backward()
+    ratio = v / 0.3
+    want = torch.where(ratio <= -8, -8.0, torch.where(ratio >= 7, 7.0, ratio.round() - ratio))
+    want = (want * weight).sum() / (len(v) * 7) ** 0.5
+    torch.testing.assert_close(made.scale.grad, want)
+
+
+def test_batch_norm_lives_in_training_and_can_be_frozen(net) -> None:
+    qat = prepare_qat(net, torch.zeros(1, 3, 8, 8))
+    x, _ = batch()
+    before = qat.get_buffer("bn.running_mean").clone()
+    qat(x)
+    moved = qat.get_buffer("bn.running_mean").clone()
+    assert not torch.equal(moved, before)
+    qat.freeze_batch_norm()
+    qat(x)
+    assert torch.equal(qat.get_buffer("bn.running_mean"), moved)
+
+
+def test_a_batch_of_one_value_is_refused_where_batch_norm_lives() -> None:
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3)).eval()
+    qat = prepare_qat(net, torch.zeros(2, 4))
+    if not qat.norms:
+        pytest.skip("batch norm behind a dense layer was folded for good")
+    with pytest.raises(DataError, match="larger batches"):
+        qat(torch.zeros(1, 4))
+
+
+def test_it_begins_with_calibrated_grids(net) -> None:
+    x, _ = batch(32)
+    q = ig.quantize(ig.load(net, x[:1]), x.numpy(), equalize=False, bias_correction=False)
+    qat = prepare_qat(net, x[:1], plan=q.plan).eval()
+    with torch.no_grad():
+        np.testing.assert_allclose(qat(x).numpy(), q.simulate(x.numpy()), atol=1e-3)
+
+
+def test_a_copy_trains_by_itself(net) -> None:
+    qat = prepare_qat(net, torch.zeros(1, 3, 8, 8))
+    x, y = batch()
+    qat(x)
+    twin = copy.deepcopy(qat)
+    torch.nn.functional.cross_entropy(twin(x), y).backward()
+    assert all(p.grad is None for p in qat.parameters())
+    assert any(p.grad is not None for p in twin.parameters())
+
+
+def test_what_cannot_be_meant_is_refused(net) -> None:
+    with pytest.raises(UsageError, match="method: expected one of"):
+        prepare_qat(net, torch.zeros(1, 3, 8, 8), method="magic")
+    with pytest.raises(UsageError, match="example_inputs"):
+        prepare_qat(net)
