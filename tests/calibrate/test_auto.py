@@ -180,12 +180,14 @@ def test_all_zero_data_are_defined(small_net, placed, rows) -> None:
 def test_the_plans_own_calibrators_are_used_unasked(small_net, placed, rows, rng) -> None:
     plan = placed(small_net)
     x = rng.normal(size=(6, 3, 8, 8)).astype(np.float32)
-    assert calibrate(small_net, plan, rows(x)).history == [
+    assert [str(step) for step in calibrate(small_net, plan, rows(x)).steps] == [
         "calibrated on 6 samples: activations by max, weights by max"
     ]
     plan["x"].calibrator = "mse"
     mixed = calibrate(small_net, plan, rows(x), weight_calibrator="mse")
-    assert mixed.history == ["calibrated on 6 samples: activations by max and mse, weights by mse"]
+    assert [str(step) for step in mixed.steps] == [
+        "calibrated on 6 samples: activations by max and mse, weights by mse"
+    ]
     assert mixed.plan["x"].calibrator == "mse"
     plan["x"].calibrator = "auto"
     assert calibrate(small_net, plan, rows(x)).candidates

@@ -1,13 +1,11 @@
 """Accuracy won back without labels or training; each algorithm is measured, and reverted when it does harm."""
 
 from intaglio.recover.absorption import absorb_high_biases
-from intaglio.recover.adaround import adaround
 from intaglio.recover.bias_correction import correct_biases
 from intaglio.recover.channel_ranges import settle_channel_ranges
 from intaglio.recover.data_free import quantize_without_data
 from intaglio.recover.dead_channels import Freed, free_constant_channels
 from intaglio.recover.equalization import Equalized, equalize
-from intaglio.recover.gptq import gptq
 from intaglio.recover.recipe import Recipe
 from intaglio.recover.reconstruction import reconstruct_blocks
 from intaglio.recover.recovery import Recovery
@@ -24,12 +22,10 @@ __all__ = [
     "Samples",
     "Trial",
     "absorb_high_biases",
-    "adaround",
     "clamp_weights",
     "correct_biases",
     "equalize",
     "free_constant_channels",
-    "gptq",
     "quantize_without_data",
     "reconstruct_blocks",
     "settle_channel_ranges",
