@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from intaglio.calibrate.histogram import SIDE, Histogram
 from intaglio.calibrate.record import Needs, Record
 from intaglio.errors import CalibrationError
+from intaglio.files import whole_file
 
 FORMAT_VERSION = 1
 
@@ -131,10 +131,8 @@ class Statistics:
         """
         target = Path(path)
         try:
-            with tempfile.TemporaryDirectory(prefix=".intaglio-", dir=target.parent) as folder:
-                written = Path(folder) / "statistics.npz"
-                np.savez_compressed(written, **self.state())  # type: ignore[arg-type]
-                os.replace(written, target)
+            with whole_file(target) as written, written.open("wb") as file:
+                np.savez_compressed(file, **self.state())  # type: ignore[arg-type]
         except OSError as error:
             reason = error.strerror or error
             raise CalibrationError(f"{target}: expected to write the statistics here, got: {reason}") from None

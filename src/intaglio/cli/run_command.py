@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from intaglio.errors import DataError, ExportError
+from intaglio.files import whole_file
 from intaglio.program import Program, load_program
 
 if TYPE_CHECKING:
@@ -77,15 +76,11 @@ def read_inputs(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _write(path: Path, outputs: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with whole_file(path) as written, written.open("wb") as file:
             if len(outputs) == 1 and path.suffix != ".npz":
                 np.save(file, next(iter(outputs.values())))
             else:
                 np.savez(file, **outputs)
-        os.replace(temporary, path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         raise ExportError(f"{path}: cannot be written: {error.strerror or error}") from None

@@ -11,12 +11,10 @@ the bytes that they claim have been found, and the Program is verified before it
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import re
-import secrets
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +24,7 @@ from safetensors.numpy import load as read_tensors
 from safetensors.numpy import save as write_tensors
 
 from intaglio.errors import IntaglioError, ProgramError
+from intaglio.files import whole_file
 from intaglio.program.codec import program_from_data, program_to_data
 from intaglio.program.verify import verify
 
@@ -49,16 +48,11 @@ def save(program: Program, path: str | os.PathLike[str]) -> None:
     verify(program)
     path = Path(path)
     data = to_bytes(program)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-        os.replace(temporary, path)
+        with whole_file(path) as written:
+            written.write_bytes(data)
     except OSError as error:
         raise ProgramError(f"{path}: cannot be written ({error.strerror or error}); choose another folder") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def load_program(path: str | os.PathLike[str]) -> Program:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intaglio.errors import UsageError
+from intaglio.files import whole_file
 
 Setting = str | int | float | list[float]
 
@@ -45,10 +45,8 @@ class Checkpoint:
         numbered = {f"array{i}": a for i, a in enumerate(self.arrays.values())}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".intaglio-", dir=self.path.parent) as folder:
-                written = Path(folder) / "checkpoint.npz"
-                np.savez_compressed(written, header=header, **numbered)  # type: ignore[arg-type]
-                os.replace(written, self.path)
+            with whole_file(self.path) as written, written.open("wb") as file:
+                np.savez_compressed(file, header=header, **numbered)  # type: ignore[arg-type]
         except OSError as error:
             raise UsageError(
                 f"{self.path}: expected to write a checkpoint here, got: {error.strerror or error}"

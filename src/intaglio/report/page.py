@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from intaglio.errors import ExportError
+from intaglio.files import whole_file
 from intaglio.report import words
 from intaglio.report.arena import arena_picture
 from intaglio.report.charts import PASSES, as_script, charts
@@ -38,15 +38,11 @@ def write_report(path: Path, graph: Graph, plan: Plan, facts: Facts) -> None:
         PlanError: the Plan refers to values that it does not have.
     """
     text = render_report(graph, plan, facts)
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        temporary.write_bytes(text.encode("utf-8", "replace"))
-        os.replace(temporary, path)
+        with whole_file(path) as written:
+            written.write_bytes(text.encode("utf-8", "replace"))
     except OSError as error:
         raise ExportError(f"{path}: expected to write the report here, got: {error.strerror or error}") from error
-    finally:
-        if temporary.parent.is_dir():
-            temporary.unlink(missing_ok=True)
 
 
 def render_report(graph: Graph, plan: Plan, facts: Facts) -> str:
