@@ -1,12 +1,13 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and settings under which they were written."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -25,3 +26,12 @@ def whole_file(target: str | os.PathLike[str]) -> Iterator[Path]:
         written = Path(folder) / target.name
         yield written
         os.replace(written, target)
+
+
+def differing_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What differs between the settings of an interrupted run and of this one, in words; empty where nothing does."""
+    return "; ".join(
+        f"{name} was {before.get(name, 'absent')}, now {now.get(name, 'absent')}"
+        for name in {**now, **before}
+        if before.get(name) != now.get(name)
+    )

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intaglio.errors import UsageError
-from intaglio.files import whole_file
+from intaglio.files import differing_settings, whole_file
 
 Setting = str | int | float | list[float]
 
@@ -61,14 +61,9 @@ class Checkpoint:
         except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
             reason = getattr(error, "strerror", None) or error
             raise UsageError(f"{path}: expected a checkpoint, got: {reason}; give another file") from None
-        names = [*self.settings, *(name for name in found if name not in self.settings)]
-        other = [
-            f"{name} was {found.get(name, 'absent')}, now {self.settings.get(name, 'absent')}"
-            for name in names
-            if found.get(name) != self.settings.get(name)
-        ]
+        other = differing_settings(found, self.settings)
         if other:
             raise UsageError(
-                f"{path}: this checkpoint was made under other settings: {'; '.join(other)}. Go on with the same ones, "
+                f"{path}: this checkpoint was made under other settings: {other}. Go on with the same ones, "
                 "or give another file"
             )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from intaglio.errors import UsageError
-from intaglio.files import whole_file
+from intaglio.files import differing_settings, whole_file
 
 FORMAT, VERSION = "intaglio-attempts", 1
 
@@ -85,13 +85,9 @@ class AttemptFile:
                 f"{path}: expected what an interrupted search left, got something else ({reason}); delete it, or "
                 "choose another folder"
             ) from None
-        other = [
-            f"{name} was {found.get(name, 'absent')}, now {self.settings.get(name, 'absent')}"
-            for name in {**self.settings, **found}
-            if found.get(name) != self.settings.get(name)
-        ]
+        other = differing_settings(found, self.settings)
         if other:
             raise UsageError(
-                f"{path}: the interrupted search had other settings: {'; '.join(other)}. Go on with the same ones, "
+                f"{path}: the interrupted search had other settings: {other}. Go on with the same ones, "
                 "delete the file to begin anew, or choose another folder"
             )
