@@ -29,7 +29,7 @@ class Table:
         return (np.eye(10)[self.classes[x[0][:, 0].astype(int)]],)
 
     def trace(self, show: Show, *x: Any) -> None:
-        raise NotImplementedError
+        raise AssertionError("evaluation looks at outputs only")
 
 
 def made(count: int = 50) -> tuple[Table, Table, Dataset, np.ndarray]:

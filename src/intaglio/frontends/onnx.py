@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 
 import onnx
@@ -76,13 +77,11 @@ def _with_static_batch(model: ir.Model, shapes: static.Shapes, version: int) -> 
     no-op; at 2 both mean what they mean for every other number.
     """
     if static.open_batch(model, shapes):
-        try:
+        with contextlib.suppress(ModelError):  # a batch of 1 may still do, and its error is the one to tell
             pair = _normal(model.clone(), shapes, 2, version)
             if first_batch_mixer(pair.graph) is None:
                 static.set_batch(pair, 1)
                 return pair
-        except ModelError:
-            pass  # a batch of 1 may still do, and its error is the one to tell
         return _normal(model, shapes, 1, version)
     result = _normal(model, shapes, 1, version)
     first = {shape(value)[:1] for value in result.graph.inputs}

@@ -44,6 +44,7 @@ def correct_biases(
     *,
     reference: Graph | None = None,
     sequential: bool | None = None,
+    trial: Trial | None = None,
 ) -> Recovery:
     """Correct the bias of every layer whose weights are rounded.
 
@@ -54,6 +55,7 @@ def correct_biases(
         held_back: other inputs, on which the outputs are compared with float before and after.
         reference: the float network with its real weights, where those of `graph` are rounded already (by AdaRound).
         sequential: layer after layer, or each by itself; None: whichever gives the better outputs.
+        trial: float outputs on the held-back samples, where they are at hand.
     Returns:
         The corrected network, or the given one where the correction made the outputs worse.
     """
@@ -63,12 +65,12 @@ def correct_biases(
         ways["each by itself"] = _corrected(graph, plan, reference, _mean_inputs(reference, samples))
     if sequential is not False:
         ways["one after the other"] = corrected_in_order(graph, plan, samples, reference)
-    trial = Trial(reference, held_back)
+    trial = Trial(reference, held_back) if trial is None else trial
     reached = {way: trial.sqnr(*made[:2]) for way, made in ways.items()}
     best, *others = sorted(ways, key=lambda way: -reached[way])
     text = f"{ALGORITHM} of {ways[best][2]} layers, {best}"
     text += "".join(f" ({other}: {reached[other]:.2f} dB)" for other in others)
-    return better_of(trial, ALGORITHM, text, (graph, plan), ways[best][:2])
+    return better_of(trial, ALGORITHM, text, (graph, plan), ways[best][:2], reached[best])
 
 
 def correct_biases_without_data(

@@ -13,25 +13,18 @@ from collections.abc import Callable, Iterator, Mapping
 
 from torch import Tensor
 
-from intaglio.calibrate import calibrate
-from intaglio.calibrate.driver import AUTO
 from intaglio.calibrate.feeds import Batches, feeds
 from intaglio.errors import IntaglioError
 from intaglio.graph import Graph
 from intaglio.plan import Plan, Step
 from intaglio.plan.step import trial_step
 from intaglio.recover.absorption import absorb_high_biases
-from intaglio.recover.bias_correction import correct_biases
 from intaglio.recover.dead_channels import free_constant_channels
 from intaglio.recover.equalization import equalize
-from intaglio.recover.trial import Samples, Trial
+from intaglio.recover.quick import LEAST_GAIN, LEAST_GAIN_CAPS, QuickTrial
+from intaglio.recover.trial import Samples
 from intaglio.simulate import Simulator
 
-QUICK_CALIBRATOR = "percentile-99.99"
-LEAST_GAIN = 0.5
-"""dB that an equalized network has to gain: less is chance."""
-LEAST_GAIN_CAPS = 1.0
-"""dB where caps per channel come with it: each is an operator more in the Program."""
 _BATCH, _FITTED = 8, 6
 
 
@@ -62,7 +55,6 @@ def settle_channel_ranges(
     *,
     calibrator: str | None = None,
     weight_calibrator: str | None = None,
-    carry_caps: bool = True,
 ) -> tuple[Graph, list[Step]]:
     """The network whose channels suit its grids best, and what was tried.
 
@@ -73,38 +65,29 @@ def settle_channel_ranges(
         samples: some of them, for ranges and means.
         held_back: others, on which candidates are compared.
         calibrator, weight_calibrator: of the candidates; `auto` is replaced by a quick one.
-        carry_caps: whether bounds per channel may be used.
     Returns:
         (graph, steps). The graph is the given one where nothing was better.
     Raises:
         CalibrationError, DataError: the data do not fit or hold no range.
     """
-    quick = QUICK_CALIBRATOR if calibrator in (AUTO, None) else calibrator
-    quick_weights = None if weight_calibrator == AUTO else weight_calibrator
-
-    def measured(candidate: Graph) -> float:
-        found = calibrate(candidate, plan_for(candidate), dataset, calibrator=quick, weight_calibrator=quick_weights)
-        before = trial.sqnr(candidate, found.plan)
-        return before + max(0.0, correct_biases(candidate, found.plan, samples, held_back, sequential=False).gain)
+    trial = QuickTrial(graph, plan_for, dataset, samples, held_back, calibrator, weight_calibrator)
 
     def tried(candidate: Graph, made_by: Step, before: float, needed: float) -> tuple[Step, float]:
         try:
-            reached = measured(candidate)
+            reached = trial.sqnr(candidate)
         except IntaglioError as error:
             text = f"{made_by}; it cannot be quantized so ({error}); reverted"
             return Step(made_by.algorithm, text, kept=False), -math.inf
-        text, kept = f"{made_by} (quick trial with {quick})", reached >= needed
-        return trial_step(made_by.algorithm, text, before, reached, trial.samples, kept=kept), reached
+        text, kept = f"{made_by} (quick trial with {trial.calibrator})", reached >= needed
+        return trial_step(made_by.algorithm, text, before, reached, trial.samples_seen, kept=kept), reached
 
     freed = free_constant_channels(graph, Split(dataset, held=False), Split(dataset, held=True))
     steps, base = list(freed.steps), freed.graph
-    trial = Trial(graph, held_back)
-    plain = equalize(base, samples, carry_caps=False)
-    capped = equalize(base, samples) if carry_caps else plain
+    plain, capped = equalize(base, samples, carry_caps=False), equalize(base, samples)
     candidates = [(plain, LEAST_GAIN)] if plain.changed else []
     if capped.changed and capped.caps:
         candidates.append((capped, LEAST_GAIN_CAPS))
-    chosen, unequal = base, measured(base) if candidates else -math.inf
+    chosen, unequal = base, trial.sqnr(base) if candidates else -math.inf
     best = unequal
     if not candidates:
         steps += capped.steps
@@ -113,10 +96,10 @@ def settle_channel_ranges(
         steps.append(step)
         if step.kept:
             chosen, best = made.graph, reached
-    absorbed = absorb_high_biases(chosen, held_back, samples=samples, carry_caps=carry_caps)
+    absorbed = absorb_high_biases(chosen, held_back, samples=samples)
     if not absorbed.changed:
         return chosen, [*steps, *(absorbed.steps if absorbed.tried else [])]
-    best = best if candidates else measured(base)
+    best = best if candidates else trial.sqnr(base)
     least = LEAST_GAIN_CAPS if absorbed.caps else LEAST_GAIN
     step, _ = tried(absorbed.graph, absorbed.steps[0], best, best + least)
     return absorbed.graph if step.kept else chosen, [*steps, step]

@@ -24,9 +24,9 @@ from intaglio.plan import Plan, Step
 from intaglio.plan.step import SQNR
 from intaglio.recover.absorption import absorb_high_biases
 from intaglio.recover.bias_correction import correct_biases_without_data
-from intaglio.recover.channel_ranges import LEAST_GAIN, LEAST_GAIN_CAPS
 from intaglio.recover.dead_channels import free_constant_channels
 from intaglio.recover.equalization import equalize as equalize_layers
+from intaglio.recover.quick import LEAST_GAIN, LEAST_GAIN_CAPS
 from intaglio.recover.trial import Trial
 
 ALGORITHM = "calibration"
@@ -73,7 +73,6 @@ def quantize_without_data(
     weight_calibrator: str | None = None,
     equalize: bool = True,
     bias_correction: bool = True,
-    carry_caps: bool = True,
 ) -> DataFree:
     """Quantize a float network after training, without data.
 
@@ -85,7 +84,6 @@ def quantize_without_data(
         weight_calibrator: see `calibrate_without_data`.
         equalize: cut constant channels, equalize, absorb high biases.
         bias_correction: correct biases from expected means.
-        carry_caps: whether bounds per channel may be used.
     Raises:
         CalibrationError: neither batch norm nor a range, or a range that is none.
     """
@@ -115,7 +113,7 @@ def quantize_without_data(
         return trial.sqnr(made.graph, made.plan), made
 
     plain = _Variant(graph, 0.0, ())
-    base, *others = _variants(graph, noise, prediction, carry_caps=carry_caps) if equalize else [plain]
+    base, *others = _variants(graph, noise, prediction) if equalize else [plain]
     assert base.graph is not None
     told, chosen = list(base.steps), base.graph
     best, made = tried(chosen, calibrator)
@@ -147,13 +145,13 @@ def _on_noise(step: Step) -> Step:
     return replace(step, text=step.text.replace("held-back samples", "inputs of noise"))
 
 
-def _variants(graph: Graph, noise: Noise, prediction: Prediction, *, carry_caps: bool) -> Iterator[_Variant]:
+def _variants(graph: Graph, noise: Noise, prediction: Prediction) -> Iterator[_Variant]:
     """The network without constant channels; equalized, without and with caps per channel; and biases absorbed."""
     freed = free_constant_channels(graph, predicted=prediction.values)
     yield _Variant(freed.graph, 0.0, tuple(freed.steps))
     expected = prediction.of(freed.graph).values
     networks: list[tuple[Graph, bool]] = []
-    for caps in (False, True) if carry_caps else (False,):
+    for caps in (False, True):
         made = equalize_layers(freed.graph, predicted=expected, carry_caps=caps)
         if made.changed and (made.caps or not caps):
             networks.append((made.graph, caps))

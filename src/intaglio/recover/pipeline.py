@@ -122,13 +122,12 @@ def quantize_graph(
     if isinstance(dataset, NoData):
         return _without_data(graph, placed, dataset, recipe, steps)
     some = cache(partial(split, dataset, graph, TRIAL_SAMPLES))  # read only where an algorithm wants them
-    carry_caps = not recipe.layers  # a format asked for a layer holds for the clamp behind it, not for two of them
     by: Calibrators = {"calibrator": recipe.calibrator, "weight_calibrator": recipe.weight_calibrator}
     if recipe.equalize:
-        graph, told = settle_channel_ranges(graph, placed, dataset, *some(), carry_caps=carry_caps, **by)
+        graph, told = settle_channel_ranges(graph, placed, dataset, *some(), **by)
         steps += told
     if recipe.smooth:
-        smoothed = smooth_activations(graph, placed, dataset, *some(), carry_caps=carry_caps, **by)
+        smoothed = smooth_activations(graph, placed, dataset, *some(), **by)
         graph = smoothed.graph
         steps += smoothed.steps
     found = calibrate(graph, placed(graph), dataset, **by)
@@ -161,7 +160,6 @@ def _without_data(
         weight_calibrator=recipe.weight_calibrator,
         equalize=recipe.equalize,
         bias_correction=recipe.bias_correction,
-        carry_caps=not recipe.layers,
     )
     return Outcome(made.graph, made.plan, [*steps, *made.steps], graph, made.statistics, made.reference)
 

@@ -27,7 +27,12 @@ class Recovery:
 
 
 def better_of(
-    trial: Trial, algorithm: str, text: str, before: tuple[Graph, Plan], after: tuple[Graph, Plan]
+    trial: Trial,
+    algorithm: str,
+    text: str,
+    before: tuple[Graph, Plan],
+    after: tuple[Graph, Plan],
+    reached: float | None = None,
 ) -> Recovery:
     """Measure both on the trial's samples, and keep what is better; of equals what was there before.
 
@@ -36,8 +41,9 @@ def better_of(
         algorithm: for the history.
         text: what was done, without the numbers of the measurement.
         before, after: (graph, plan).
+        reached: by `after`, in dB, where it is known.
     """
-    was, became = trial.sqnr(*before), trial.sqnr(*after)
+    was, became = trial.sqnr(*before), trial.sqnr(*after) if reached is None else reached
     kept = became > was
     step = trial_step(algorithm, text, was, became, trial.samples, kept=kept)
     return Recovery(*(after if kept else before), [step], became - was)

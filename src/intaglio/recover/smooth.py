@@ -21,8 +21,6 @@ import onnx_ir as ir
 import torch
 from torch import Tensor
 
-from intaglio.calibrate import calibrate
-from intaglio.calibrate.driver import AUTO
 from intaglio.calibrate.feeds import Batches
 from intaglio.errors import IntaglioError
 from intaglio.graph import Graph
@@ -31,11 +29,10 @@ from intaglio.graph.edit import set_constant, unique_name, value_names
 from intaglio.graph.weights import Product, product
 from intaglio.plan import Plan, Step
 from intaglio.plan.step import trial_step
-from intaglio.recover.bias_correction import correct_biases
-from intaglio.recover.channel_ranges import LEAST_GAIN, LEAST_GAIN_CAPS, QUICK_CALIBRATOR
 from intaglio.recover.channels import channel_groups, magnitudes
 from intaglio.recover.equalization import TOLERANCE, output_difference, scale_group
-from intaglio.recover.trial import Samples, Trial
+from intaglio.recover.quick import LEAST_GAIN, LEAST_GAIN_CAPS, QuickTrial
+from intaglio.recover.trial import Samples
 from intaglio.simulate import Simulator
 
 ALGORITHM = "activation equalization"
@@ -68,7 +65,6 @@ def smooth_activations(
     *,
     calibrator: str | None = None,
     weight_calibrator: str | None = None,
-    carry_caps: bool = True,
     alphas: tuple[float, ...] = ALPHAS,
 ) -> Smoothed:
     """Equalize the channels of activations, with the alpha that measures best.
@@ -80,27 +76,18 @@ def smooth_activations(
         samples: some of them, for ranges and means.
         held_back: others, on which candidates are compared.
         calibrator, weight_calibrator: of the candidates; `auto` is replaced by a quick one.
-        carry_caps: scale channels behind a Clip with a finite upper bound too, whose caps then differ.
         alphas: the grid; 0 looks at weights alone, 1 at activations alone.
     Returns:
         The network to place and calibrate. Scaled values have new names, as a name stands for one real tensor.
     Raises:
         CalibrationError, DataError: the data do not fit or hold no range.
     """
-    found = [(alpha, smoothed(graph, samples, alpha, carry_caps=carry_caps)) for alpha in alphas]
+    found = [(alpha, smoothed(graph, samples, alpha)) for alpha in alphas]
     candidates = [(alpha, *made) for alpha, made in found if made is not None]
     if not candidates:
         return Smoothed(graph, [Step(ALGORITHM, f"{ALGORITHM}: no activation whose channels can be scaled")])
-    quick = QUICK_CALIBRATOR if calibrator in (AUTO, None) else calibrator
-    quick_weights = None if weight_calibrator == AUTO else weight_calibrator
-    trial = Trial(graph, held_back)
-
-    def measured(candidate: Graph) -> float:
-        found = calibrate(candidate, plan_for(candidate), dataset, calibrator=quick, weight_calibrator=quick_weights)
-        before = trial.sqnr(candidate, found.plan)
-        return before + max(0.0, correct_biases(candidate, found.plan, samples, held_back).gain)
-
-    before = best = measured(graph)
+    trial = QuickTrial(graph, plan_for, dataset, samples, held_back, calibrator, weight_calibrator)
+    before = best = trial.sqnr(graph)
     chosen, steps = graph, []
     tried: list[tuple[Graph, str, float]] = []
     for alpha, made, groups, caps in candidates:
@@ -111,7 +98,7 @@ def smooth_activations(
             steps.append(Step(ALGORITHM, text, kept=False))
             continue
         try:
-            reached = measured(made)
+            reached = trial.sqnr(made)
         except IntaglioError as error:
             steps.append(Step(ALGORITHM, f"{text}; it cannot be quantized so ({error}); reverted", kept=False))
             continue
@@ -119,8 +106,8 @@ def smooth_activations(
             chosen, best = made, reached
         tried.append((made, text, reached))
     for made, text, reached in tried:
-        words = f"{text} (quick trial with {quick})"
-        steps.append(trial_step(ALGORITHM, words, before, reached, trial.samples, kept=made is chosen))
+        words = f"{text} (quick trial with {trial.calibrator})"
+        steps.append(trial_step(ALGORITHM, words, before, reached, trial.samples_seen, kept=made is chosen))
     return Smoothed(chosen, steps, chosen is not graph)
 
 
@@ -131,7 +118,7 @@ def smoothed(graph: Graph, samples: Samples, alpha: float, *, carry_caps: bool =
         graph: in normal form; it is left as it is.
         samples: inputs for the ranges of activations.
         alpha: share of the activations' spread that moves.
-        carry_caps: see `smooth_activations`.
+        carry_caps: scale channels behind a Clip with a finite upper bound too, whose caps then differ.
     Returns:
         (network, how many activations were scaled, how many caps are one per channel now); None where there is none.
     """

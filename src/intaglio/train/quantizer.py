@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from intaglio.train.estimators import Estimator, straight_through
 from intaglio.train.grid import grid_of, middle, positive_steps, shares, spread
 
 
-class Quantizer(nn.Module):
+class Quantizer(nn.Module, ABC):
     """`scale * (clamp(round(x / scale) + z, qmin, qmax) - z)` with a grid of its own.
 
     Args:
@@ -39,17 +40,17 @@ class Quantizer(nn.Module):
         self.format, self.shape, self.ties_up, self.estimator = format, shape, ties_up, estimator
         self.register_buffer("begun", torch.zeros((), dtype=torch.bool))
 
+    @abstractmethod
     def grid(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Scale and zero point for a tensor, in the parameters' shape; the zero point holds whole numbers."""
-        raise NotImplementedError
 
+    @abstractmethod
     def begin(self, x: Tensor) -> None:
         """Find a first grid for a tensor."""
-        raise NotImplementedError
 
+    @abstractmethod
     def begin_at(self, params: QuantParams) -> None:
         """Begin with a grid that calibration found."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         """Rounded x; in training the first tensor also begins the grid where calibration did not."""

@@ -1,0 +1,67 @@
+"""A quick trial of a network before it is quantized for good: placed, calibrated one way, biases corrected, measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from intaglio.calibrate import calibrate
+from intaglio.calibrate.driver import AUTO
+from intaglio.calibrate.feeds import Batches
+from intaglio.graph import Graph
+from intaglio.plan import Plan
+from intaglio.recover.bias_correction import correct_biases
+from intaglio.recover.trial import Samples, Trial
+
+QUICK_CALIBRATOR = "percentile-99.99"
+LEAST_GAIN = 0.5
+"""dB that a changed network has to gain: less is chance."""
+LEAST_GAIN_CAPS = 1.0
+"""dB where caps per channel come with it: each is an operator more in the Program."""
+
+
+class QuickTrial:
+    """Compares networks that compute the same, before any of them is quantized for good.
+
+    Args:
+        graph: the float network, whose outputs count.
+        plan_for: places a network.
+        dataset: calibration data, all of them; read once for each network.
+        samples: some of them, for means.
+        held_back: others, on which outputs are compared.
+        calibrator, weight_calibrator: of activations and weights; `auto` is replaced by a quick one.
+    Attributes:
+        calibrator: the one that is used.
+        samples_seen: how many samples outputs are compared on.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        plan_for: Callable[[Graph], Plan],
+        dataset: Batches,
+        samples: Samples,
+        held_back: Samples,
+        calibrator: str | None,
+        weight_calibrator: str | None,
+    ) -> None:
+        self.plan_for, self.dataset, self.samples, self.held_back = plan_for, dataset, samples, held_back
+        self.calibrator = QUICK_CALIBRATOR if calibrator in (AUTO, None) else calibrator
+        self.weight_calibrator = None if weight_calibrator == AUTO else weight_calibrator
+        self.trial = Trial(graph, held_back)
+        self.samples_seen = self.trial.samples
+
+    def sqnr(self, candidate: Graph) -> float:
+        """The outputs' SQNR in dB, with biases corrected where that helps.
+
+        Raises:
+            CalibrationError, PlanError: it cannot be quantized.
+        """
+        plan = self.plan_for(candidate)
+        found = calibrate(
+            candidate, plan, self.dataset, calibrator=self.calibrator, weight_calibrator=self.weight_calibrator
+        )
+        (step,) = correct_biases(
+            candidate, found.plan, self.samples, self.held_back, sequential=False, trial=self.trial
+        ).steps
+        assert step.before is not None and step.after is not None
+        return max(step.before, step.after)
