@@ -1,4 +1,4 @@
-"""A quick trial of a network before it is quantized for good: placed, calibrated one way, biases corrected, measured."""
+"""A quick trial of a network before it is quantized for good: placed, calibrated, biases corrected, measured."""
 
 from __future__ import annotations
 
