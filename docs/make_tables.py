@@ -116,6 +116,8 @@ def targets() -> str:
         special += [f"{op}: weights {_format(r.weights[0])}" for op, r in t.operators.items() if r.weights]
         special += [f"{op}: {_format(r.activations[0])}" for op, r in t.operators.items() if r.activations]
         special += [f"{which} layer {text}" for which, text in t.layers.items()]
+        if t.products is not None:
+            special.append(f"data of products {_format(t.products)}")
         if t.final is not None:
             special.append(f"final scores {_format(t.final)}")
         rows.append(

@@ -18,7 +18,7 @@ from intaglio.calibrate.entropy import divergence
 from intaglio.calibrate.mse import _integral
 from intaglio.calibrate.record import Record
 from intaglio.errors import UsageError
-from intaglio.number import INT8, INT8_NARROW, INT16, UINT8, IntType, PerChannel, Scheme, choose_params
+from intaglio.number import BIPOLAR, INT8, INT8_NARROW, INT16, UINT8, IntType, PerChannel, Scheme, choose_params
 from intaglio.plan import Format
 
 SYMMETRIC = Format(INT8, Scheme.SYMMETRIC)
@@ -309,3 +309,31 @@ def test_an_unknown_name_says_what_there_is(name: str) -> None:
 def test_a_slip_of_the_pen_is_recognised() -> None:
     with pytest.raises(UsageError, match=r"got 'entropie'; did you mean entropy\?"):
         parse_calibrator("entropie")
+
+
+@pytest.mark.parametrize("scheme", [Scheme.SYMMETRIC, Scheme.POWER_OF_TWO])
+def test_the_best_scale_of_signs_is_the_mean_magnitude(scheme, rng) -> None:
+    """XNOR-Net, eq. (6); of powers of two the one with the smallest error."""
+    rows = rng.normal(0.1, rng.uniform(0.01, 30, (40, 1)), (40, 27)).astype(np.float32)
+    fmt = Format(BIPOLAR, scheme, PerChannel(0))
+    low, high = CALIBRATORS["mse"].ranges(rows, fmt)
+    scale = choose_params(low, high, BIPOLAR, scheme, PerChannel(0)).scale.astype(np.float64)
+    tried = np.exp2(np.arange(-12, 8)) if scheme is Scheme.POWER_OF_TWO else np.geomspace(0.003, 60, 4000)
+    for row, found in zip(rows.astype(np.float64), scale, strict=True):
+        errors = [np.square(row - s * np.where(row >= 0, 1, -1)).sum() for s in tried]
+        assert np.square(row - found * np.where(row >= 0, 1, -1)).sum() <= min(errors) * (1 + 1e-5)
+    if scheme is Scheme.SYMMETRIC:
+        np.testing.assert_allclose(scale, np.abs(rows).mean(1), rtol=1e-6)
+
+
+def test_ternary_scales_are_no_worse_than_those_of_ternary_weight_networks(rng) -> None:
+    """Li et al., eq. (5)-(6): threshold 0.7 mean |w|, scale the mean of |w| above it; ours is half the scale."""
+    rows = rng.normal(0, 1, (64, 144)).astype(np.float32)
+    fmt = Format(IntType(2, narrow=True), Scheme.SYMMETRIC, PerChannel(0))
+    found = choose_params(*CALIBRATORS["mse"].ranges(rows, fmt), fmt.type, fmt.scheme, PerChannel(0))
+    ours = np.square(found.fake_quantize(rows) - rows).sum(1)
+    large = np.abs(rows) > 0.7 * np.abs(rows).mean(1, keepdims=True)
+    alpha = (np.abs(rows) * large).sum(1, keepdims=True) / large.sum(1, keepdims=True)
+    theirs = np.square(alpha * np.sign(rows) * large - rows).sum(1)
+    assert (ours <= 1.02 * theirs).all()
+    assert ours.mean() <= theirs.mean()

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intaglio.errors import UsageError
-from intaglio.number import INT8, INT32, IntType
+from intaglio.number import BIPOLAR, INT8, INT32, IntType
 from intaglio.number.packing import pack, packed_size, unpack
 
 TYPES = [IntType(b, s, n) for b in range(1, 17) for s in (True, False) for n in (False, True) if not n or (s and b > 1)]
@@ -32,6 +32,21 @@ def test_the_lowest_bits_come_first() -> None:
     assert pack(np.array([1, -2, 7], np.int8), IntType(4)).tolist() == [0xE1, 0x07]
     assert pack(np.array([1, 0, 0, 1, 1], np.uint8), IntType(1, signed=False)).tolist() == [0b11001]
     assert pack(np.array([0x0ABC], np.int16), IntType(16)).tolist() == [0xBC, 0x0A]
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 101])
+def test_signs_are_one_bit_each(count: int, rng: np.random.Generator) -> None:
+    codes = rng.choice([-1, 1], count).astype(np.int8)
+    stream = pack(codes, BIPOLAR)
+    assert stream.size == (count + 7) // 8
+    back = unpack(stream, BIPOLAR, (count,))
+    assert back.dtype == np.int8 and np.array_equal(back, codes)
+
+
+def test_the_bit_of_minus_one_is_zero() -> None:
+    assert pack(np.array([1, -1, -1, 1, 1], np.int8), BIPOLAR).tolist() == [0b11001]
+    with pytest.raises(UsageError, match="expected codes of bipolar, got 0 to 1"):
+        pack(np.array([1, 0], np.int8), BIPOLAR)
 
 
 def test_what_does_not_fit_is_refused() -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from intaglio.errors import UsageError
 from intaglio.number import (
+    BIPOLAR,
     INT8,
     INT8_NARROW,
     INT32,
@@ -199,3 +200,27 @@ def test_json_keeps_every_bit(scale: float, type: IntType) -> None:
 def test_other_json_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         QuantParams.from_json(scalar(INT8, 0.1).to_json() | change)
+
+
+@pytest.mark.parametrize("scheme", [Scheme.SYMMETRIC, Scheme.POWER_OF_TWO])
+def test_a_bipolar_code_is_the_sign_and_that_of_zero_is_one(scheme) -> None:
+    params = choose_params(-0.7, 0.7, BIPOLAR, scheme)
+    assert float(params.scale) == (np.float32(0.7) if scheme is Scheme.SYMMETRIC else 1.0)
+    x = np.array([-np.inf, -3.0, -1e-38, -0.0, 0.0, 1e-38, 0.1, np.inf], np.float32)
+    q = params.quantize(x)
+    assert q.dtype == np.int8 and q.tolist() == [-1, -1, -1, 1, 1, 1, 1, 1]
+    assert np.array_equal(params.dequantize(q), q * params.scale)
+    assert QuantParams.from_json(params.to_json()) == params
+    assert [float(v) for v in params.range] == [-float(params.scale), float(params.scale)]
+
+
+def test_a_bipolar_zero_point_is_zero_and_its_scheme_symmetric() -> None:
+    with pytest.raises(UsageError, match="zero point: expected 0 for bipolar, got 1 to 1"):
+        QuantParams(BIPOLAR, np.float32(1), np.int32(1))
+    with pytest.raises(UsageError, match="expected symmetric or power_of_two for bipolar, got asymmetric"):
+        choose_params(-1, 1, BIPOLAR, Scheme.ASYMMETRIC)
+
+
+def test_a_bipolar_range_of_zeros_is_as_good_as_zero() -> None:
+    params = choose_params(0, 0, BIPOLAR, Scheme.SYMMETRIC)
+    assert np.abs(params.fake_quantize(np.zeros(3))).max() <= 1.2e-38

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from intaglio.errors import UsageError
-from intaglio.number import INT8, INT8_NARROW, INT32, UINT8, IntType
+from intaglio.number import BIPOLAR, INT8, INT8_NARROW, INT32, UINT8, IntType
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,7 @@ from intaglio.number import INT8, INT8_NARROW, INT32, UINT8, IntType
         (IntType(2, narrow=True), -1, 1, "int8", "int2n"),
         (IntType(1, signed=False), 0, 1, "uint8", "uint1"),
         (IntType(1), -1, 0, "int8", "int1"),
+        (BIPOLAR, -1, 1, "int8", "bipolar"),
         (IntType(9), -256, 255, "int16", "int9"),
         (IntType(16, signed=False), 0, 65535, "uint16", "uint16"),
         (INT32, -(1 << 31), (1 << 31) - 1, "int32", "int32"),
@@ -47,6 +48,15 @@ def test_narrow_needs_sign_and_two_bits() -> None:
         IntType(8, signed=False, narrow=True)
     with pytest.raises(UsageError, match="got 1 bits, signed"):
         IntType(1, narrow=True)
+
+
+def test_bipolar_codes_are_two_signs_without_a_zero() -> None:
+    assert BIPOLAR.holds(np.array([-1, 1, 1], np.int8)) and not BIPOLAR.holds(np.array([1, 0], np.int8))
+    assert BIPOLAR.holds(np.array([], np.int8)) and BIPOLAR.reach() == 1
+    assert IntType(1) != BIPOLAR and IntType.parse("bipolar") == BIPOLAR
+    for bits, signed in ((2, True), (1, False)):
+        with pytest.raises(UsageError, match=rf"need a signed type of 1 bit, got {bits} bits"):
+            IntType(bits, signed=signed, bipolar=True)
 
 
 @pytest.mark.parametrize("name", ["", "int", "float32", "int8x", "INT8", "int8 ", "-int8", "int٨٨", "uint8n"])

@@ -20,6 +20,7 @@ from intaglio.plan import Step
 from intaglio.report import Facts, known_facts
 from intaglio.report.confusion import thumbnail
 from intaglio.report.facts import Confusion, DifferingSample
+from intaglio.train.loop import Point
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&\x1b[31m"
 
@@ -147,4 +148,5 @@ def made_up(q: ig.Quantized, name: str = "ship") -> Facts:
             differing=[DifferingSample(7, 1, 0, 1, *thumbnail(picture)), DifferingSample(9, 0, 2, 0)],
         ),
         target="cpu-int8: for tests",
+        training=[Point(7, 0.5, 1.4, 0.01), Point(14, 1.0, 1.1, 0.005, 81.5), Point(28, 2.0, math.nan, 1e-4, 83.0)],
     )

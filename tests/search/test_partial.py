@@ -86,8 +86,8 @@ def test_nothing_is_raised_where_nothing_is_needed_or_can_be():
 
 @pytest.mark.parametrize(
     ("target", "conv", "add"),
-    [("cpu-int8", "a16", "a16"), ("w4a8", "w8", None), (W16, "w16a16", "a16")],
-    ids=["cpu-int8", "w4a8", "w16"],
+    [("cpu-int8", "a16", "a16"), ("w4a8", "w8", None), ("w4a4", "w8a8", None), (W16, "w16a16", "a16")],
+    ids=["cpu-int8", "w4a8", "w4a4", "w16"],
 )
 def test_each_layer_gets_the_widest_format_that_the_target_has(graph, x, target, conv, add):
     described = load_target(target)

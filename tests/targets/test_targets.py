@@ -16,6 +16,12 @@ EXPECTED = {
     "mcu-int8": ("int8", Scheme.ASYMMETRIC, "int8n", Scheme.SYMMETRIC, "channel", Rule.HALF_UP),
     "int16x8": ("int16", Scheme.SYMMETRIC, "int8n", Scheme.SYMMETRIC, "channel", Rule.HALF_UP),
     "w4a8": ("uint8", Scheme.ASYMMETRIC, "int4n", Scheme.SYMMETRIC, "channel", Rule.HALF_UP),
+    "w2a8": ("uint8", Scheme.ASYMMETRIC, "int2", Scheme.SYMMETRIC, "channel", Rule.HALF_UP),
+    "ternary": ("uint8", Scheme.ASYMMETRIC, "int2n", Scheme.SYMMETRIC, "channel", Rule.HALF_UP),
+    "binary": ("uint8", Scheme.ASYMMETRIC, "bipolar", Scheme.SYMMETRIC, "channel", Rule.HALF_UP),
+    "w4a4": ("uint8", Scheme.ASYMMETRIC, "int4n", Scheme.SYMMETRIC, "channel", Rule.HALF_UP),
+    "w2a2": ("uint8", Scheme.ASYMMETRIC, "int2", Scheme.SYMMETRIC, "channel", Rule.HALF_UP),
+    "xnor": ("uint8", Scheme.ASYMMETRIC, "bipolar", Scheme.SYMMETRIC, "channel", Rule.HALF_UP),
     "tflite-int8": ("int8", Scheme.ASYMMETRIC, "int8n", Scheme.SYMMETRIC, "channel", Rule.TFLITE),
 }
 

@@ -136,7 +136,9 @@ def _fit_weight(layer: Layer) -> None:
     """Raise scales until biases fit; give dead channels one that keeps their bias precise."""
     params = _params(layer.weight)
     blocks = params.granularity.blocks(layer.array)
-    dead = ~blocks.any(axis=-1).reshape(-1)
+    silent = ~blocks.any(axis=-1).reshape(-1)
+    # Bipolar codes are never 0: with the smallest scale that the bias allows they are next to nothing.
+    dead = silent & (not params.type.bipolar)
     scale = params.scale.astype(np.float64).reshape(-1)
     before = scale.copy()
     if dead.any() and not dead.all():
@@ -147,7 +149,7 @@ def _fit_weight(layer: Layer) -> None:
         scale = np.where(dead, _power_of_two(np.minimum(scale, precise), layer.weight, up=False), scale)
     least = np.maximum(bias / LARGEST_BIAS, 2 * SMALLEST_SCALE) / unit
     raised = _power_of_two(np.maximum(scale, least), layer.weight, up=True)
-    changed = (raised > scale) & ~dead
+    changed = (raised > scale) & ~silent
     if changed.any():
         which = np.flatnonzero(changed)
         channels = "" if scale.size == 1 else f" of {_listed(which)}"

@@ -6,9 +6,15 @@ n = round(t / s) and r = t - n s, the rounding error's integral is known in clos
     integral from 0 to t of (x - s round(x / s))**2 dx = n s**3 / 12 + r**3 / 3
 
 and beyond the last code T it is (t - T)**3 / 3. So a step may be wider than a bin (2 bits) or narrower (16 bits).
-For a constant it is the error of its elements themselves.
+For a constant it is the error of its elements themselves. Of bipolar codes the best scale is known:
 
-Source: Sung et al. 2015, arXiv:1511.06488; Choukroun et al. 2019, arXiv:1902.06822.
+    sum (x - s sign(x))**2 is smallest at s = mean |x|
+
+and of ternary ones (int2n) the search finds what ternary weight networks approximate: threshold and scale that belong
+together, half a step and the mean of the magnitudes above it.
+
+Source: Sung et al. 2015, arXiv:1511.06488; Choukroun et al. 2019, arXiv:1902.06822; Rastegari et al. 2016,
+arXiv:1603.05279, eq. (6) (bipolar); Li et al. 2016, arXiv:1605.04711, eq. (4)-(5) (ternary).
 """
 
 from __future__ import annotations
@@ -19,6 +25,7 @@ from numpy.typing import NDArray
 from intaglio.calibrate.record import Record
 from intaglio.calibrate.search import Bounds, candidates, clipped, octaves, params_for, smallest_cost
 from intaglio.number import Scheme
+from intaglio.number.params import SMALLEST_SCALE
 from intaglio.plan import Format
 
 _SIDE = 512  # bins on each side in the search: 2 to 4 a step of int8, whose error is integrated exactly anyway
@@ -56,6 +63,12 @@ def best_ranges(blocks: NDArray[np.float32], fmt: Format) -> tuple[Bounds, Bound
     """The ranges of a constant's blocks (..., K) with the smallest error of their own elements."""
     rows = np.ascontiguousarray(blocks.reshape(-1, blocks.shape[-1]), np.float32)
     low, high = rows.min(axis=1).astype(np.float64), rows.max(axis=1).astype(np.float64)
+    if fmt.type.bipolar:
+        best = np.abs(rows).mean(axis=1, dtype=np.float64).reshape(blocks.shape[:-1])
+        if fmt.scheme is Scheme.POWER_OF_TWO:  # the error is quadratic in the scale: of the two around it, the nearer
+            below = np.exp2(np.floor(np.log2(np.maximum(best, SMALLEST_SCALE))))
+            best = np.where(best > 1.5 * below, 2 * below, below)
+        return -best, best
     best_low, best_high = np.empty_like(low), np.empty_like(high)
     step = max(1, _ROWS // max(rows.shape[1], 1))
     for start in range(0, len(rows), step):

@@ -85,7 +85,7 @@ def describe_graph(graph: Graph, target: str) -> dict[str, Any]:
     """Operators, their coverage under a target, and how each value would be represented and why."""
     from intaglio.errors import UnsupportedOperatorError
     from intaglio.ops import float_operator
-    from intaglio.plan import place
+    from intaglio.plan import place, separate_operands
     from intaglio.targets import load_target
 
     blockers = []
@@ -94,7 +94,8 @@ def describe_graph(graph: Graph, target: str) -> dict[str, Any]:
             float_operator(node).contract(node)
         except UnsupportedOperatorError as error:
             blockers.append(str(error))
-    plan = None if blockers else place(graph, load_target(target))
+    described = load_target(target)
+    plan = None if blockers else place(separate_operands(graph, described), described)
     return {
         "kind": "graph",
         "target": target,
@@ -128,13 +129,16 @@ def _show_program(name: str, facts: dict[str, Any]) -> None:
             o["operator"],
             "x".join(map(str, o["output"])),
             o["type"],
+            o["weights"],
             f"{o['macs']:,}",
             f"{o['input_sums']:,}",
             o["offline_terms"],
         )
         for o in facts["operators"]
     ]
-    print_table("operators", ("node", "operator", "output", "type", "MAC", "z_w input sums", "in the bias"), rows)
+    print_table(
+        "operators", ("node", "operator", "output", "type", "weights", "MAC", "z_w input sums", "in the bias"), rows
+    )
     print(summary(facts["arena"]))
     print(text_picture(facts["arena"], width=min(shutil.get_terminal_size().columns, 120)))
 

@@ -22,14 +22,15 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps([_describe(t) for t in targets]))
         return 0
-    rows = [(d["name"], d["activations"], d["weights"], d["rule"], d["accumulator"]) for d in map(_describe, targets)]
-    print_table("targets", ("name", "activations", "weights", "rule", "accumulator"), rows)
+    keys = ("name", "activations", "products", "weights", "rule", "accumulator")
+    rows = [tuple(d[key] for key in keys) for d in map(_describe, targets)]
+    print_table("targets", ("name", "activations", "data of products", *keys[3:]), rows)
     for target in targets:
         print(f"{target.name}: {target.description}")
         if args.target:
             for op_type, row in target.operators.items():
-                facts = {k: v for k, v in row.model_dump(exclude_defaults=True).items() if v is not None}
-                print(f"  {op_type}: {', '.join(f'{k} = {v}' for k, v in facts.items())}")
+                facts = {k: v for k in row.model_fields_set if (v := getattr(row, k)) is not None}
+                print(f"  {op_type}: {', '.join(f'{k} = {_fact(v)}' for k, v in sorted(facts.items()))}")
     return 0
 
 
@@ -38,10 +39,15 @@ def _describe(target: Target) -> dict[str, Any]:
         "name": target.name,
         "description": target.description,
         "activations": "; ".join(map(_format, target.activations)),
+        "products": "" if target.products is None else _format(target.products),
         "weights": "; ".join(map(_format, target.weights)),
         "rule": target.rule.value,
         "accumulator": target.accumulator,
     }
+
+
+def _fact(value: Any) -> str:
+    return "; ".join(map(_format, value)) if isinstance(value, tuple) else str(value)
 
 
 def _format(fmt: TensorFormat) -> str:

@@ -33,6 +33,7 @@ from intaglio.graph.access import where
 from intaglio.number import INT32, PerTensor, QuantParams
 from intaglio.ops import Role, float_operator
 from intaglio.plan import Plan, Source
+from intaglio.plan.sums import signed_sums
 
 PARAMS_KEY = "intaglio.params"
 """Key of the model's metadata under which parameters of values without a pair are kept, as JSON by name."""
@@ -79,6 +80,7 @@ def _annotate(model: ir.Model, notes: Mapping[str, Mapping[str, str]]) -> None:
             node.metadata_props.update(note)
 
 
+LEAST = 1e-30  # added to a normal number it changes nothing, and 0 becomes positive
 _ENDS = ("Flatten", "LogSoftmax", "Reshape", "Softmax", "Squeeze")
 
 
@@ -91,6 +93,7 @@ class _Export:
         self.build = Builder(graph.copy())
         self.model, self.graph = self.build.model, self.build.graph
         self.opset = OLDEST
+        self.sums = signed_sums(graph, plan)
 
     def run(self) -> ir.Model:
         nodes = list(self.graph)
@@ -105,6 +108,9 @@ class _Export:
             if node.op_type == "Swish":
                 self.build.sigmoid_and_product(node)
         quantized = {value: params for value in values if (params := self._params(str(value.name))) is not None}
+        for node in nodes:
+            if contracts[node].sign and (params := quantized.get(node.outputs[0])) is not None and params.type.bipolar:
+                self._sign_of_zero(node)
         scores = self._scores(values, quantized)
         for value, params in quantized.items():
             if value not in scores:
@@ -144,7 +150,7 @@ class _Export:
 
     def _pair(self, value: ir.Value, params: QuantParams) -> None:
         name, size = str(value.name), shape(value)
-        kind = self._storage(name, params)
+        kind = self._storage(value, params)
         scale, zero_point = self._parameters(name, params, kind)
         attributes, since = placement(params, size)
         self.opset = max(self.opset, kind.opset, since)
@@ -184,10 +190,12 @@ class _Export:
         return self.build.node("Clip", [codes, *bounds], {}, f"{name}_saturated", kind.dtype, size)
 
     @staticmethod
-    def _storage(name: str, params: QuantParams) -> Storage:
+    def _storage(value: ir.Value, params: QuantParams) -> Storage:
         """Where the codes of a computed value are held; those that need a Clip must have a type that Clip takes."""
+        name, producer = value.name, value.producer()
         kind = storage(params.type)
-        if kind.exact:
+        # ONNX Runtime refuses to load a clamp in front of 4-bit integers.
+        if kind.exact and not (kind.bits < 8 and producer is not None and producer.op_type in ("Clip", "Relu")):
             return kind
         kind = storage(params.type, least_bits=8)  # ONNX clips no 4-bit integers
         if kind.bits > 8:  # and ONNX Runtime none of 16 bits
@@ -196,6 +204,25 @@ class _Export:
                 "no such type and ONNX Runtime cannot clamp a wider one; use 8 or 16 bits for it"
             )
         return kind
+
+    def _sign_of_zero(self, node: ir.Node) -> None:
+        """Let the sign of 0 be +1: ONNX's Sign gives 0 there.
+
+        Half a step is added before it, which changes no other sign of a value that is a whole number of steps, even
+        where the sum of a product is a rounding error away from it.
+        """
+        value = node.inputs[0]
+        assert value is not None
+        name, sums = str(value.name), self.sums.get(str(value.name))
+        if sums is not None:
+            half = np.asarray(sums.granularity.expand(sums.scale, shape(value)) / 2, np.float32)
+        else:
+            own = self._params(name) if self.plan.root(name).source is not Source.FUSED else None
+            half = np.asarray(LEAST if own is None else own.scale / 2, np.float32)
+        added = self.build.initializer(f"{name}_half_step", ir.Tensor(half))
+        shifted = self.build.node("Add", [value, added], {}, f"{name}_shifted", ir.DataType.FLOAT, shape(value))
+        self.graph.insert_before(node, shifted)
+        node.replace_input_with(0, shifted.outputs[0])
 
     # Constants
 

@@ -10,7 +10,7 @@ from intaglio.graph import shape
 from intaglio.graph.edit import add_constant, insert
 from intaglio.imports.pairs import SATURATION_KEY
 from intaglio.imports.parameters import narrowed
-from intaglio.number import INT16, IntType, QuantParams, Scheme, choose_params
+from intaglio.number import BIPOLAR, INT16, IntType, QuantParams, Scheme, choose_params
 
 
 def common_grid(asked: list[QuantParams]) -> QuantParams:
@@ -28,11 +28,19 @@ def saturated(node: ir.Node, params: QuantParams) -> QuantParams | None:
 
 
 def tight(params: QuantParams, codes: NDArray[np.int32]) -> QuantParams:
-    """The type without its most negative code where no element has it (the narrow range that most tools use)."""
+    """The type without its most negative code where no element has it (the narrow range that most tools use).
+
+    Of four bits, the fewest that hold the codes: what has two bits or one is written in four, for ONNX has no narrower
+    integers before opset 25.
+    """
     kind = params.type
-    if not kind.signed or kind.bits == 32 or params.zero_point.any() or not codes.size or int(codes.min()) == kind.qmin:
+    if not kind.signed or kind.bits == 32 or params.zero_point.any() or not codes.size:
         return params
-    return QuantParams(IntType(kind.bits, narrow=True), params.scale, params.zero_point, params.granularity)
+    kinds = [IntType(kind.bits, narrow=True)]
+    if kind.bits == 4:
+        kinds = [BIPOLAR, IntType(2, narrow=True), IntType(2), *kinds]
+    found = next((one for one in kinds if one.holds(codes)), kind)
+    return QuantParams(found, params.scale, params.zero_point, params.granularity)
 
 
 def real_numbers(params: QuantParams, codes: NDArray[np.int32]) -> NDArray[np.float32]:

@@ -211,12 +211,15 @@ class _Driver:
             if bounds is not None:
                 codes = params.quantize(np.array([max(bounds[0], -3e38), min(bounds[1], 3e38)], np.float32))
                 low, high = max(low, int(codes[0])), min(high, int(codes[1]))
-        return Result(value, params, low, high)
+        return Result(value, params, low, high, 1 if params.type.bipolar else int(params.zero_point))
 
     def requantizer(self, node: ir.Node, factor: ArrayLike, bound: int, *, rule: Rule | None = None) -> Requantize:
         wide = prove_accumulator(bound, self.plan.accumulator)
         rule = self.rule if rule is None else rule
-        return Requantize.from_real(factor, rule, wide=wide)
+        found = Requantize.from_real(factor, rule, wide=wide)
+        params = self.plan.params(str(self.last(node).name))
+        signs = params is not None and params.type.bipolar
+        return Requantize.from_real(np.full(np.shape(factor), 2.0), rule, wide=wide) if signs else found
 
     def emit(self, node: ir.Node, operator: Operator, inputs: Sequence[Placed], value: ir.Value, axes: Axes) -> None:
         params = self.plan.params(str(value.name))

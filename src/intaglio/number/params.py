@@ -1,6 +1,7 @@
 """Quantization parameters, and the map between real numbers and integers.
 
     x = scale * (q - zero_point)            q = clamp(round_half_even(x / scale) + zero_point, qmin, qmax)
+    x = scale * q                           q = 1 where x >= 0, else -1                                     (bipolar)
 
 The scale is the size of one step, in real units per step (ONNX, PyTorch and TFLite's convention; Wu et al. 2020,
 arXiv:2004.09602, write s for its reciprocal). It is a float32, as in every exchange format.
@@ -42,7 +43,7 @@ class QuantParams:
     """Scale and zero point of one tensor.
 
     Args:
-        type: the integers' type.
+        type: the integers' type; bipolar ones have zero point 0.
         scale: float32, shape `granularity.param_shape(tensor shape)`; positive and finite.
         zero_point: int32, the scale's shape; in the type's range.
         granularity: which elements share a parameter.
@@ -69,6 +70,9 @@ class QuantParams:
                 f"scale: expected a finite value of at least {SMALLEST_SCALE:.3g}, got {scale.reshape(-1)[first]!r} "
                 f"(index {first}); the range it comes from is empty, not finite or too small for {self.type}"
             )
+        if self.type.bipolar and zero_point.any():
+            least, most = int(zero_point.min()), int(zero_point.max())
+            raise UsageError(f"zero point: expected 0 for {self.type}, got {least} to {most}")
         if ((zero_point < self.type.qmin) | (zero_point > self.type.qmax)).any():
             raise UsageError(
                 f"zero point: expected {self.type.qmin} to {self.type.qmax} for {self.type}, "
@@ -99,7 +103,7 @@ class QuantParams:
     def quantize(self, x: ArrayLike) -> NDArray[Any]:
         """Map real numbers to codes: divide in float32, round half to even, add the zero point, saturate.
 
-        (Codes of more than 16 bits, biases, are divided in float64.)
+        (Codes of more than 16 bits, biases, are divided in float64. A bipolar code is the sign, that of 0 is +1.)
 
         Args:
             x: real, any shape that fits the granularity.
@@ -109,6 +113,8 @@ class QuantParams:
         # Of up to 16 bits, codes are exact in float32 wherever they do not saturate; those of a bias are not.
         x = np.asarray(x, np.float32).astype(np.float32 if self.type.bits <= 16 else np.float64)
         scale, zero_point = self._expanded(x.shape)
+        if self.type.bipolar:
+            return np.where(x >= 0, 1, -1).astype(self.type.dtype)
         with np.errstate(over="ignore"):  # x / scale beyond float32 is infinite and saturates below
             q = np.rint(x / scale) + zero_point.astype(x.dtype)
         return np.asarray(np.clip(q, self.type.qmin, self.type.qmax).astype(self.type.dtype))
@@ -168,6 +174,8 @@ def choose_params(
     - asymmetric: the range is widened to contain 0, scale = (high - low) / (qmax - qmin), and the zero point is
       rounded to an integer, so real 0 is exact.
     - power of two: symmetric, and the scale is rounded up to 2**k, so nothing in the range saturates.
+    - bipolar types: the bound itself is the scale, or the smallest there is where the bound is 0; asymmetric makes no
+      sense for them.
 
     A constant c (low = high) is represented exactly: scale |c| / qmax, or 1 when c is 0; so is an all-zero range.
 
@@ -175,7 +183,7 @@ def choose_params(
         low, high: real, the shape of the parameters; low <= high.
         type, scheme, granularity: what to make of them.
     Raises:
-        UsageError: a bound is NaN or infinite, or low > high.
+        UsageError: a bound is NaN or infinite, or low > high; or the type is bipolar and the scheme asymmetric.
     Source: Krishnamoorthi 2018, arXiv:1806.08342, section 2; Jain et al. 2020, arXiv:1903.08066 (power of two).
     """
     low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
@@ -183,6 +191,8 @@ def choose_params(
         raise UsageError(f"range: expected finite bounds, got [{low.min()}, {high.max()}]")
     if (low > high).any():
         raise UsageError(f"range: expected low <= high, got [{low}, {high}]")
+    if type.bipolar and scheme is Scheme.ASYMMETRIC:
+        raise UsageError(f"scheme: expected symmetric or power_of_two for {type}, got asymmetric")
     constant = (low == high) & (low != 0)
     if scheme is Scheme.ASYMMETRIC:
         return _asymmetric(low, high, constant, type, granularity)
@@ -193,7 +203,8 @@ def choose_params(
         zero_point, steps = 0, type.qmax
     else:
         zero_point, steps = 1 << (type.bits - 1), (type.qmax - 1) // 2 if type.bits > 1 else 1
-    scale = np.where(bound > 0, bound / steps, 1.0)
+    # No bipolar code stands for 0, so a range of zeros gets the smallest scale, not any.
+    scale = np.where(bound > 0, bound / steps, SMALLEST_SCALE if type.bipolar else 1.0)
     if scheme is Scheme.POWER_OF_TWO:
         scale = np.exp2(np.ceil(np.log2(scale)))
     return QuantParams(type, _at_least_smallest(scale), np.full(scale.shape, zero_point), granularity)

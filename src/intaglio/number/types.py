@@ -1,4 +1,4 @@
-"""Integer types: how many bits, signed or not, and whether the most negative code is left out."""
+"""Integer types: how many bits, signed or not, whether the most negative code is left out; and the signs -1 and +1."""
 
 from __future__ import annotations
 
@@ -22,11 +22,15 @@ class IntType:
         bits: 1 to 16, or 32.
         signed: two's complement when true.
         narrow: leave out the most negative code, so int8 is [-127, 127]; signed types of 2 bits and more only.
+        bipolar: one signed bit that stands for -1 or +1, with no code for 0. What is not negative becomes +1. Its zero
+            point is 0, which no code stands for.
+    Source: Rastegari et al. 2016, arXiv:1603.05279, section 3.1 (bipolar).
     """
 
     bits: int
     signed: bool = True
     narrow: bool = False
+    bipolar: bool = False
 
     def __post_init__(self) -> None:
         if not (1 <= self.bits <= 16 or self.bits == 32):
@@ -34,6 +38,11 @@ class IntType:
         if self.narrow and (not self.signed or self.bits < 2):
             raise UsageError(
                 f"IntType: a narrow range needs a signed type of at least 2 bits, got {self.bits} bits, "
+                f"{'signed' if self.signed else 'unsigned'}"
+            )
+        if self.bipolar and (self.bits != 1 or not self.signed):
+            raise UsageError(
+                f"IntType: bipolar codes -1 and +1 need a signed type of 1 bit, got {self.bits} bits, "
                 f"{'signed' if self.signed else 'unsigned'}"
             )
 
@@ -45,7 +54,7 @@ class IntType:
     @property
     def qmax(self) -> int:
         """Largest code."""
-        return (1 << (self.bits - self.signed)) - 1
+        return 1 if self.bipolar else (1 << (self.bits - self.signed)) - 1
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -55,7 +64,9 @@ class IntType:
 
     @property
     def name(self) -> str:
-        """`int8`, `uint4`, `int8n` (narrow), ...; `IntType.parse` reads it back."""
+        """`int8`, `uint4`, `int8n` (narrow), ..., `bipolar`; `IntType.parse` reads it back."""
+        if self.bipolar:
+            return "bipolar"
         return f"{'' if self.signed else 'u'}int{self.bits}{'n' if self.narrow else ''}"
 
     def __str__(self) -> str:
@@ -67,6 +78,8 @@ class IntType:
 
     def holds(self, q: NDArray[Any]) -> bool:
         """Whether every element is a code of this type."""
+        if self.bipolar:
+            return bool((np.abs(q) == 1).all())
         return not q.size or (self.qmin <= int(q.min()) and int(q.max()) <= self.qmax)
 
     @classmethod
@@ -83,14 +96,18 @@ class IntType:
 
     @classmethod
     def parse(cls, name: str) -> IntType:
-        """Read `int8`, `uint8`, `int4n`.
+        """Read `int8`, `uint8`, `int4n`, `bipolar`.
 
         Raises:
             UsageError: the name is none of these.
         """
+        if name == "bipolar":
+            return BIPOLAR
         match = _NAME.fullmatch(name)
         if match is None:
-            raise UsageError(f"integer type: expected a name such as int8, uint4 or int8n (narrow range), got {name!r}")
+            raise UsageError(
+                f"integer type: expected a name such as int8, uint4, int8n (narrow range) or bipolar, got {name!r}"
+            )
         return cls(int(match[2]), signed=not match[1], narrow=bool(match[3]))
 
 
@@ -99,3 +116,4 @@ INT8_NARROW = IntType(8, narrow=True)
 UINT8 = IntType(8, signed=False)
 INT16 = IntType(16)
 INT32 = IntType(32)
+BIPOLAR = IntType(1, bipolar=True)

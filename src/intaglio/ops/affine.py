@@ -46,7 +46,7 @@ def lower_affine(node: ir.Node, to: Lowering, axis: int | None, gain: Vector, of
         weight_zero_point=np.zeros((), np.int32),
         bias=bias,
         x_zero_point=int(x.quant.zero_point),
-        y_zero_point=int(result.params.zero_point),
+        y_zero_point=result.zero_point,
         requantize=to.requantizer(node, factor, product_bound(weight.reshape(-1, 1), x.quant, bias)),
         low=result.low,
         high=result.high,

@@ -61,7 +61,9 @@ class Contract:
         roles: one for each input of the node (a missing optional input counts as OFFLINE).
         output: how the output's parameters come about (every output of the node follows it).
         clamp: real bounds, when all that the operator does is to clamp its input.
+        sign: whether all that the operator does is to take the sign of its input.
         fuses_clamp: whether a clamp that follows can be this operator's saturation.
+        fuses_sign: whether a sign that follows can be, since the result is requantized from one accumulator.
         weight_axis: the weight's output-channel axis, None when it has one scale only.
         why: a note for people, where the choice is not plain.
     """
@@ -69,6 +71,8 @@ class Contract:
     roles: tuple[Role, ...]
     output: Output = Own()
     clamp: tuple[float, float] | None = None
+    sign: bool = False
     fuses_clamp: bool = False
+    fuses_sign: bool = False
     weight_axis: int | None = None
     why: str = ""

@@ -37,7 +37,7 @@ class Conv(FloatOperator):
         window = Window.of(node)
         window.require_at_most_two_axes(node)
         roles = (Role.ACTIVATION, Role.WEIGHT, Role.BIAS)
-        return Contract(roles, fuses_clamp=True, weight_axis=0)
+        return Contract(roles, fuses_clamp=True, fuses_sign=True, weight_axis=0)
 
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:
@@ -55,7 +55,7 @@ class Conv(FloatOperator):
             weight_zero_point=weight.zero_point,
             bias=bias,
             x_zero_point=int(x.quant.zero_point),
-            y_zero_point=int(result.params.zero_point),
+            y_zero_point=result.zero_point,
             strides=window.strides,
             dilations=window.dilations,
             pads=window.pads,

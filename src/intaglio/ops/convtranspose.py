@@ -40,7 +40,9 @@ class ConvTranspose(FloatOperator):
         Window.of(node).require_at_most_two_axes(node)
         group, per_group = attribute(node, "group", 1), shape(node.inputs[1])[1]
         weight_axis = 1 if group == 1 else 0 if per_group == 1 else None
-        return Contract((Role.ACTIVATION, Role.WEIGHT, Role.BIAS), fuses_clamp=True, weight_axis=weight_axis)
+        return Contract(
+            (Role.ACTIVATION, Role.WEIGHT, Role.BIAS), fuses_clamp=True, fuses_sign=True, weight_axis=weight_axis
+        )
 
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:
@@ -61,7 +63,7 @@ class ConvTranspose(FloatOperator):
             weight_zero_point=weight.zero_point,
             bias=bias,
             x_zero_point=int(x.quant.zero_point),
-            y_zero_point=int(result.params.zero_point),
+            y_zero_point=result.zero_point,
             strides=window.strides,
             dilations=window.dilations,
             pads=window.pads,

@@ -62,7 +62,6 @@ FUNCTIONS: dict[str, Function] = {
     "Selu": _selu,
     "Shrink": _shrink,
     "Sigmoid": lambda node, x: x.sigmoid(),
-    "Sign": lambda node, x: x.sign(),
     "Sin": lambda node, x: x.sin(),
     "Softplus": lambda node, x: F.softplus(x),
     "Softsign": lambda node, x: F.softsign(x),

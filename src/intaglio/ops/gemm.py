@@ -44,7 +44,9 @@ class Gemm(FloatOperator):
                 f"[Gemm {node.name!r}] expected a constant right side, got the computed value "
                 f"{node.inputs[1] and node.inputs[1].name!r}; intaglio.load writes such a product as MatMul"
             )
-        return Contract((Role.ACTIVATION, Role.WEIGHT, Role.BIAS), fuses_clamp=True, weight_axis=weight_axis)
+        return Contract(
+            (Role.ACTIVATION, Role.WEIGHT, Role.BIAS), fuses_clamp=True, fuses_sign=True, weight_axis=weight_axis
+        )
 
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:
@@ -73,9 +75,9 @@ class MatMul(FloatOperator):
         """A constant right side of rank 2 is a weight; every other constant an operand like a computed one."""
         left, right = node.inputs
         if constant(right) is not None and rank(right) == 2:
-            return Contract((Role.ACTIVATION, Role.WEIGHT), fuses_clamp=True, weight_axis=1)
+            return Contract((Role.ACTIVATION, Role.WEIGHT), fuses_clamp=True, fuses_sign=True, weight_axis=1)
         roles = tuple(Role.ACTIVATION if constant(v) is None else Role.SIDE for v in (left, right))
-        return Contract(roles, fuses_clamp=True)
+        return Contract(roles, fuses_clamp=True, fuses_sign=True)
 
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:
@@ -92,7 +94,7 @@ class MatMul(FloatOperator):
         operator = IntegerMatMul(
             a_zero_point=int(a.quant.zero_point),
             b_zero_point=int(b.quant.zero_point),
-            y_zero_point=int(result.params.zero_point),
+            y_zero_point=result.zero_point,
             requantize=to.requantizer(node, factor, bound),
             low=result.low,
             high=result.high,
@@ -122,7 +124,7 @@ def lower_dense(
         weight_zero_point=params.zero_point,
         bias=bias_codes,
         x_zero_point=int(x.quant.zero_point),
-        y_zero_point=int(result.params.zero_point),
+        y_zero_point=result.zero_point,
         requantize=to.requantizer(node, factor, product_bound(centred, x.quant, bias_codes)),
         low=result.low,
         high=result.high,

@@ -56,12 +56,15 @@ class Result:
         value: the Graph value that is written.
         params: its parameters.
         low, high: clamp in output codes; a fused activation's bounds, or the type's own.
+        zero_point: added to what is requantized: that of the parameters, or 1 where the sign of the accumulator is
+            written: `clamp(1 + 2 * acc, -1, 1)` is +1 for 0 too.
     """
 
     value: ir.Value
     params: QuantParams
     low: int
     high: int
+    zero_point: int
 
 
 class Lowering(Protocol):
@@ -95,7 +98,10 @@ class Lowering(Protocol):
         """Where a quantized output of the node goes."""
 
     def requantizer(self, node: ir.Node, factor: ArrayLike, bound: int, *, rule: Rule | None = None) -> Requantize:
-        """Integers for a real factor, after the proof that accumulators up to `bound` fit; LoweringError if not."""
+        """Integers for a real factor, after the proof that accumulators up to `bound` fit; LoweringError if not.
+
+        Where the sign of the accumulator is written, the factor is 2 whatever the scales (see `Result`).
+        """
 
     def emit(self, node: ir.Node, operator: Operator, inputs: Sequence[Placed], value: ir.Value, axes: Axes) -> None:
         """Append an operator whose output stands for a Graph value stored with these axes."""

@@ -27,7 +27,8 @@ class LayerFormats:
         target: what the hardware has.
         layers: pattern -> format, e.g. `{"first": "a16", "features.1*": "w8a16"}`. `first` and `last` mean the first
             and last layer with weights; `first` covers the network's input too. A later entry wins, and each of them
-            before the target's own.
+            before the target's own. `a16` is the format of a layer's result; where the target has a format for the
+            data of products, it is that of the data that a layer with weights reads.
     Raises:
         TargetError: a format that is none or that the target does not have, or a pattern that names no layer.
     """
@@ -57,12 +58,14 @@ class LayerFormats:
                     if bits is not None:
                         self.bits[name, kind] = int(bits)  # type: ignore[index]
         self.first = weighted[0] if "first" in layers and weighted else None
+        self._reads = frozenset() if target.products is None else frozenset(weighted)
         for node in graph.nodes:  # refuse before any work is done
             self.activation_format(node)
+            self.operand_format(node)
             if Role.WEIGHT in contracts[str(node.name)].roles:
                 self.weight_format(node)
             # An activation is where the layer's result is written.
-            if (str(node.name), "activations") in self.bits and len(node.outputs) == 1:
+            if self.asked(node) and len(node.outputs) == 1:
                 users = consumers(node.outputs[0])
                 if len(users) == 1 and (contracts[str(users[0].name)].clamp is not None or _has_caps(users[0])):
                     self.bits.setdefault((str(users[0].name), "activations"), self.bits[str(node.name), "activations"])
@@ -70,10 +73,15 @@ class LayerFormats:
             source = next((v for v in node.inputs if v is not None and v.producer() is not None), None)
             if _has_caps(node) and self.asked(node) and source is not None and consumers(source) == [node]:
                 producer = str(source.producer().name)  # type: ignore[union-attr]
+                if producer in self._reads:
+                    continue  # what it was asked is how it reads its data
                 self.bits.setdefault((producer, "activations"), self.bits[str(node.name), "activations"])
 
     def input_format(self, value: ir.Value) -> TensorFormat:
-        """Format of an input of the network."""
+        """Format of an input of the network; where products read it in fewer bits, it has them behind a Clip."""
+        products = self.target.products
+        if products is not None and self.bits.get((str(self.first), "activations")) == products.type.bits:
+            return self.target.activations[0]
         if any(str(user.name) == self.first for user in consumers(value)) and (self.first, "activations") in self.bits:
             return self._find("the input", self.target.activations, self.bits[str(self.first), "activations"])
         return self.target.activations[0]
@@ -81,12 +89,23 @@ class LayerFormats:
     def activation_format(self, node: ir.Node) -> TensorFormat:
         """Format of what a node computes."""
         formats = self.target.row(node.op_type).activations or self.target.activations
-        bits = self.bits.get((str(node.name), "activations"))
-        return formats[0] if bits is None else self._find(f"[{node.op_type} {node.name!r}] activations", formats, bits)
+        if not self.asked(node):
+            return formats[0]
+        bits = self.bits[str(node.name), "activations"]
+        return self._find(f"[{node.op_type} {node.name!r}] activations", formats, bits)
 
     def asked(self, node: ir.Node) -> bool:
         """Whether the user asked for a format of what a node computes."""
-        return (str(node.name), "activations") in self.bits
+        return (str(node.name), "activations") in self.bits and str(node.name) not in self._reads
+
+    def operand_format(self, node: ir.Node) -> TensorFormat | None:
+        """Format in which a layer with weights reads its data; None where it takes what comes."""
+        products = self.target.products
+        if products is None or str(node.name) not in self._reads:
+            return None
+        bits = self.bits.get((str(node.name), "activations"))
+        formats = (products, *(self.target.row(node.op_type).activations or self.target.activations))
+        return products if bits is None else self._find(f"[{node.op_type} {node.name!r}] data", formats, bits)
 
     def weight_format(self, node: ir.Node) -> TensorFormat:
         """Format of a node's weight."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import onnx_ir as ir
 
-from intaglio.errors import UnsupportedOperatorError
 from intaglio.graph import Graph
 from intaglio.graph.access import consumers, is_output, shape
 from intaglio.number import PerTensor, QuantParams, Scheme
-from intaglio.ops import Contract, Fixed, Joined, Own, Plain, Role, Same, float_operator
+from intaglio.ops import Contract, Fixed, Joined, Own, Plain, Role, Same
+from intaglio.plan.contracts import contracts_of
 from intaglio.plan.layers import LayerFormats
+from intaglio.plan.operands import Operands
 from intaglio.plan.plan import Format, OperatorPlan, Plan, Source, ValuePlan
 from intaglio.targets import Target, TensorFormat
 
@@ -40,24 +43,10 @@ def place(
         UnsupportedOperatorError: an operator that Intaglio or the target does not have; every one is listed.
         TargetError: a format that the target does not have, or a pattern that names no layer.
     """
-    contracts = _contracts(graph, target)
-    return _Placement(
-        graph, target, contracts, LayerFormats(graph, contracts, target, layers or {}), calibrator, weight_calibrator
-    ).run()
-
-
-def _contracts(graph: Graph, target: Target) -> dict[str, Contract]:
-    contracts, problems = {}, []
-    for node in graph.nodes:
-        try:
-            contracts[str(node.name)] = float_operator(node).contract(node)
-        except UnsupportedOperatorError as error:
-            problems.append(str(error))
-        if not target.row(node.op_type).supported:
-            problems.append(f"[{node.op_type} {node.name!r}] target {target.name} has no {node.op_type}")
-    if problems:
-        raise UnsupportedOperatorError("\n".join(problems))
-    return contracts
+    contracts = contracts_of(graph, target)
+    formats = LayerFormats(graph, contracts, target, layers or {})
+    operands = Operands(contracts, formats)
+    return _Placement(graph, target, contracts, formats, operands, calibrator, weight_calibrator).run()
 
 
 @dataclass
@@ -66,6 +55,7 @@ class _Placement:
     target: Target
     contracts: dict[str, Contract]
     layers: LayerFormats
+    operands: Operands
     calibrator: str | None
     weight_calibrator: str | None
 
@@ -95,17 +85,25 @@ class _Placement:
         self.plan.operators[str(node.name)] = OperatorPlan(str(node.name), node.op_type, True, why, tuple(fused))
 
     def _fused_clamp(self, node: ir.Node) -> ir.Node | None:
-        """The clamp behind a node that can be its saturation."""
+        """The clamp, or the sign in one bit, behind a node that can be its saturation."""
         contract = self.contracts[str(node.name)]
-        if not (contract.fuses_clamp or contract.clamp) or len(node.outputs) != 1:
+        if not (contract.fuses_clamp or contract.clamp or contract.fuses_sign) or len(node.outputs) != 1:
+            return None
+        if self._in_one_bit(node):
             return None
         if contract.clamp and not self._is_fused(node):
             return None  # a clamp that stands alone swallows no further one: the passes merge such pairs
         value = node.outputs[0]
         users = consumers(value)
-        if len(users) != 1 or is_output(value) or self.contracts[str(users[0].name)].clamp is None:
+        if len(users) != 1 or is_output(value):
             return None
-        return users[0]
+        if contract.fuses_sign and self._in_one_bit(users[0]):
+            return users[0]
+        return users[0] if self.contracts[str(users[0].name)].clamp is not None else None
+
+    def _in_one_bit(self, node: ir.Node) -> bool:
+        """Whether a node is a sign that the target has in one bit."""
+        return self.contracts[str(node.name)].sign and self.layers.activation_format(node).type.bipolar
 
     def _is_fused(self, node: ir.Node) -> bool:
         producer = node.inputs[0].producer() if node.inputs[0] is not None else None
@@ -122,6 +120,11 @@ class _Placement:
         if self.target.row(node.op_type).output == "same":
             rule = Same(0)
         fmt, note = self._format(node, value)
+        if self._in_one_bit(node):
+            params = QuantParams(fmt.type, np.ones((), np.float32))
+            why = f"{node.op_type} is -1 or +1: one bit, and 0 becomes +1"
+            self._add(ValuePlan(name, Role.ACTIVATION, Source.FIXED, why, Format(fmt.type, fmt.scheme), params=params))
+            return
         match rule:
             case Same(index):
                 source = node.inputs[index]
@@ -140,12 +143,12 @@ class _Placement:
             case Fixed():
                 self._fixed(node, value, fmt, note, rule)
             case Own() | Joined():
-                fused = self._is_fused(node)
-                why = (
-                    f"range after {node.op_type}, the saturation of the operator before: no quantizer in between"
-                    if fused
-                    else f"{node.op_type} computes new values; their range is measured"
-                )
+                if self._is_fused(node):
+                    why = f"range after {node.op_type}, the saturation of the operator before: no quantizer in between"
+                elif self.contracts[str(node.name)].clamp == (-math.inf, math.inf):
+                    why = "a grid of its own for what others read on another one; its range is measured"
+                else:
+                    why = f"{node.op_type} computes new values; their range is measured"
                 self._own(value, fmt, why + note)
 
     def _own(self, value: ir.Value, fmt: TensorFormat, why: str) -> None:
@@ -170,8 +173,10 @@ class _Placement:
     def _format(self, node: ir.Node, value: ir.Value) -> tuple[TensorFormat, str]:
         """Format of what a node computes, and what to add to the reason."""
         final = self.target.final
-        if final is None or self.layers.asked(node) or not self._is_final(value):
-            return self.layers.activation_format(node), ""
+        if final is None or self.layers.asked(node) or self._in_one_bit(node) or not self._is_final(value):
+            fmt = self.operands.written(value)
+            narrow = fmt != self.layers.activation_format(node)
+            return fmt, f"; {fmt.type}, as only products read it" if narrow else ""
         return final, f"; {final.type}, as no product reads these scores and small steps keep close classes apart"
 
     def _is_final(self, value: ir.Value) -> bool:

@@ -24,12 +24,13 @@ def exp_tables(scale: float, type: IntType) -> tuple[Ints, Ints]:
 
 
 def check_tables(operator: Operator, low: Ints, high: Ints, type: IntType) -> None:
-    """Refuse tables of a wrong size, or that do not start with 1 or grow.
+    """Refuse tables of a wrong size, or that do not start with 1 or grow; and bipolar codes, which differ by 2.
 
     Raises:
         ProgramError: named after the operator.
     """
     for name, table, size in (("low", low, 1 << min(type.bits, 8)), ("high", high, 1 << max(type.bits - 8, 0))):
+        operator.expect(not type.bipolar, f"expected a type with consecutive codes, got {type}")
         operator.expect(
             type.bits <= 16 and table.dtype == np.int32 and table.shape == (size,) and table[0] == ONE
             and bool((table >= 0).all() and (table <= ONE).all()),

@@ -171,8 +171,9 @@ def _verify_zero_points(kind: str, fields: dict[str, Any], types: tuple[IntType,
     for prefix, owner in owners.items():
         value = fields.get(f"{prefix}_zero_point")
         if value is not None:
+            codes = np.asarray(value)  # 0 between the bipolar codes is allowed
             _expect(
-                owner.holds(np.asarray(value)),
+                bool((codes >= owner.qmin).all() and (codes <= owner.qmax).all()),
                 f"{kind}: {prefix}_zero_point {value} is no code of {owner} ({owner.qmin} to {owner.qmax})",
             )
 

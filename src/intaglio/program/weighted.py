@@ -121,7 +121,8 @@ def weighted_fields(
     """The fields of `Weighted` from quantization parameters.
 
     Args:
-        x, y: parameters of input and output, one scale each.
+        x, y: parameters of input and output, one scale each. A bipolar output is the sign of the accumulator,
+            `clamp(1 + 2 * acc, -1, 1)`, whatever the scales.
         w: parameters of the weight, 1 or O scales in the order of the output channels (the axis is not looked at).
         weight: codes of w.type, output channel first.
         bias: (O,), real numbers (rounded half to even onto s_x * s_w), integers already on that grid, or None.
@@ -146,13 +147,16 @@ def weighted_fields(
         wide = x.type.bits > 8 and bound >= 1 << 31 and rule is not Rule.TFLITE
     check_bound(bound, wide=wide)
     low, high = clamp_of(y, low, high)
+    factor = (grid / scale_of(y)).reshape(() if per_tensor else (o,))
+    if y.type.bipolar:
+        factor = np.full(factor.shape, 2.0)
     return {
         "weight": weight.astype(w.type.dtype),
         "weight_zero_point": z_w.astype(np.int32),
         "bias": bias_q.astype(np.int64 if wide else np.int32),
         "x_zero_point": zero_point_of(x),
-        "y_zero_point": zero_point_of(y),
-        "requantize": Requantize.from_real((grid / scale_of(y)).reshape(() if per_tensor else (o,)), rule, wide=wide),
+        "y_zero_point": 1 if y.type.bipolar else zero_point_of(y),
+        "requantize": Requantize.from_real(factor, rule, wide=wide),
         "low": low,
         "high": high,
         "out": y.type,

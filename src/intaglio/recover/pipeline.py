@@ -24,7 +24,7 @@ from intaglio.calibrate.input_moments import InputRange
 from intaglio.errors import UsageError
 from intaglio.graph import Graph
 from intaglio.graph.access import shape
-from intaglio.plan import Plan, Step, place
+from intaglio.plan import Plan, Step, place, separate_operands
 from intaglio.recover.adaround import adaround
 from intaglio.recover.bias_correction import correct_biases
 from intaglio.recover.channel_ranges import settle_channel_ranges
@@ -116,9 +116,10 @@ def quantize_graph(
     def placed(candidate: Graph) -> Plan:
         return place(candidate, target, layers=recipe.layers, weight_calibrator=recipe.weight_calibrator)
 
+    prepared = graph
+    graph = separate_operands(graph, target, recipe.layers)
     placed(graph)
     steps = [Step("graph", sentence) for sentence in graph.history]
-    prepared = graph
     if isinstance(dataset, NoData):
         return _without_data(graph, placed, dataset, recipe, steps)
     some = cache(partial(split, dataset, graph, TRIAL_SAMPLES))  # read only where an algorithm wants them

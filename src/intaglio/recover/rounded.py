@@ -75,7 +75,9 @@ class Rounded:
         if node.op_type not in LAYERS or float_operator(node).contract(node).roles[1] is not Role.WEIGHT:
             return False
         array, params = constant(node.inputs[1]), self.plan.params(str(node.inputs[1].name))  # type: ignore[union-attr]
-        return array is not None and array.size > 0 and params is not None and params.type.bits <= _WIDEST
+        if array is None or not array.size or params is None or params.type.bipolar:
+            return False  # a sign is not rounded: between -1 and +1 is no code
+        return params.type.bits <= _WIDEST
 
     def params(self, name: str) -> QuantParams:
         """The grid of a layer's weight."""

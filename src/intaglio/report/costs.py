@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from intaglio.program.weighted import Weighted
 from intaglio.report.facts import OperatorCost
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def operator_costs(program: Program) -> list[OperatorCost]:
                 # z_w * sum(x): one sum of the window per output position, shared by the output channels of a group
                 input_sums=macs * getattr(op, "groups", 1) // len(weight) if weight is not None and asymmetric else 0,
                 offline_terms="z_x * sum(w), K * z_x * z_w" if macs and getattr(op, "x_zero_point", 0) else "",
+                weights=op.weight_type.name if isinstance(op, Weighted) else "",
             )
         )
     return costs

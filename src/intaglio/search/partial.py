@@ -158,7 +158,9 @@ def wider_values(graph: Graph, plan: Plan, target: Target) -> set[str]:
         text = _wider(graph, plan, target, layer)
         if "w" in text:
             found.add(weight)
-        if "a" in text:
+        if "a" in text and weight and target.products is not None:
+            found.add(_data(graph, layer))
+        elif "a" in text:
             inside = [str(v.name) for i in layer.nodes for v in graph.nodes[i].outputs if v.name]
             found.update([result, *inside])
     return found
@@ -171,7 +173,14 @@ def _wider(graph: Graph, plan: Plan, target: Target, layer: Layer) -> str:
     row = target.row(layer.op_type)
     weight, result = _ends(graph, layer)
     text = _raised("w", plan, weight, row.weights or target.weights) if weight else ""
-    return text + _raised("a", plan, result, row.activations or target.activations)
+    activations = row.activations or target.activations
+    if target.products is None:
+        return text + _raised("a", plan, result, activations)
+    if weight:  # here `a` is how a layer with weights reads its data
+        return text + _raised("a", plan, _data(graph, layer), activations)
+    own = plan.root(result).format
+    written_for_products = own is not None and own.type == target.products.type
+    return "" if written_for_products else _raised("a", plan, result, activations)
 
 
 def _ends(graph: Graph, layer: Layer) -> tuple[str, str]:
@@ -183,6 +192,13 @@ def _ends(graph: Graph, layer: Layer) -> tuple[str, str]:
     roles = zip(node.inputs, float_operator(node).contract(node).roles, strict=False)
     weight = next((str(v.name) for v, role in roles if role is Role.WEIGHT and v is not None), "")
     return weight, str(nodes[max(layer.nodes)].outputs[0].name)
+
+
+def _data(graph: Graph, layer: Layer) -> str:
+    """Name of what a layer with weights reads."""
+    data = graph.nodes[layer.first].inputs[0]
+    assert data is not None
+    return str(data.name)
 
 
 def _raised(letter: str, plan: Plan, value: str, formats: Sequence[TensorFormat]) -> str:

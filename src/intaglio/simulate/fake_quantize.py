@@ -11,6 +11,8 @@ from intaglio.number import QuantParams
 class FakeQuantize:
     """`scale * clamp(round(x / scale), qmin - z, qmax - z)`, the straight-through estimator behind it.
 
+    Bipolar: `scale` where x >= 0, else `-scale`; the gradient passes where |x| <= scale.
+
     It divides, as the integer program's input does (torch's own fake quantization multiplies by a reciprocal, which
     differs in ties). The gradient passes inside the range and is zero outside it.
 
@@ -20,13 +22,14 @@ class FakeQuantize:
         device: where the tensors live.
         ties_up: round ties up, as requantization does, instead of to even, as quantization of inputs and weights does.
             With power-of-two scales ties are frequent.
-    Source: Jacob et al. 2018, arXiv:1712.05877, section 3; Bengio et al. 2013, arXiv:1308.3432 (straight-through).
+    Source: Jacob et al. 2018, arXiv:1712.05877, section 3; Bengio et al. 2013, arXiv:1308.3432 (straight-through);
+        Courbariaux et al. 2016, arXiv:1602.02830, eq. (4) (bipolar).
     """
 
     def __init__(
         self, params: QuantParams, shape: tuple[int, ...], device: torch.device, *, ties_up: bool = False
     ) -> None:
-        self.ties_up = ties_up
+        self.ties_up, self.bipolar = ties_up, params.type.bipolar
         expand = params.granularity.expand
         zero_point = expand(params.zero_point, shape)
         self.scale = torch.as_tensor(expand(params.scale, shape).copy(), device=device)
@@ -39,6 +42,8 @@ class FakeQuantize:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Shape and device of x."""
+        if self.bipolar:
+            return self._sign(x)
         steps = x / self.scale
         if steps.requires_grad:
             steps = steps + ((steps + 0.5).floor() - steps if self.ties_up else steps.round() - steps).detach()
@@ -51,3 +56,10 @@ class FakeQuantize:
                 else steps.clamp_(*self.bounds).mul_(self.scale)
             )
         return torch.minimum(torch.maximum(steps, self.low), self.high) * self.scale
+
+    def _sign(self, x: Tensor) -> Tensor:
+        rounded = torch.where(x >= 0, self.scale, -self.scale).to(x.dtype)
+        if not x.requires_grad:
+            return rounded
+        passes = torch.minimum(torch.maximum(x, -self.scale), self.scale)
+        return passes + (rounded - passes).detach()

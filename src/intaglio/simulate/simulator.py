@@ -17,6 +17,7 @@ from intaglio.graph.access import constant, shape
 from intaglio.number import INT32, QuantParams, Rule
 from intaglio.ops import Same, float_operator
 from intaglio.plan import Plan, Source
+from intaglio.plan.sums import signed_sums
 from intaglio.simulate.fake_quantize import FakeQuantize
 
 Observe = Callable[[str, Tensor], None]
@@ -64,6 +65,9 @@ class Simulator:
             params = self._params(name, only)
             if params is not None:
                 self.round[name] = FakeQuantize(params, shape(graph.value(name)), self.device, ties_up=ties_up)
+        for name, params in ({} if plan is None else signed_sums(graph, plan)).items():
+            if only is None or only(name):
+                self.round[name] = FakeQuantize(params, shape(graph.value(name)), self.device)
         self.last_use = self._last_uses()
 
     def _params(self, name: str, only: Callable[[str], bool] | None) -> QuantParams | None:

@@ -53,6 +53,12 @@ class TensorFormat(_Strict):
     calibrator: str = "max"
 
     @model_validator(mode="after")
+    def _bipolar_is_symmetric(self) -> TensorFormat:
+        if self.type.bipolar and self.scheme is Scheme.ASYMMETRIC:
+            raise ValueError("type bipolar: expected scheme symmetric or power_of_two, got asymmetric")
+        return self
+
+    @model_validator(mode="after")
     def _group_has_a_size(self) -> TensorFormat:
         if (self.per == "group") != (self.group is not None):
             raise ValueError('`group` (elements that share a scale) belongs to per = "group", and only there')
@@ -104,6 +110,8 @@ class Target(_Strict):
             where a layer is given another format.
         final: format of the scores that a network returns (one vector per sample) and of what its last softmax reads;
             no product reads them again, so small steps cost nothing and keep close classes apart.
+        products: format in which products with weights (convolutions, fully connected layers) read their data, where it
+            is another than `activations`; what others read too stays in `activations` (see `plan.operands`).
         layers: other formats for some layers, as `intaglio.quantize` takes them (`first = "w8"`); what the user asks
             for goes before.
         operators: rows by ONNX operator name.
@@ -117,6 +125,7 @@ class Target(_Strict):
     activations: Formats
     weights: Formats
     final: TensorFormat | None = None
+    products: TensorFormat | None = None
     layers: dict[Literal["first", "last"], str] = {}
     operators: dict[str, OperatorRow] = {}
 
@@ -125,8 +134,16 @@ class Target(_Strict):
         return self.operators.get(op_type, _PLAIN)
 
     @model_validator(mode="after")
+    def _only_signs_are_bipolar(self) -> Target:
+        computed = [*self.activations, *(f for f in (self.final, self.products) if f is not None)]
+        computed += [f for op_type, row in self.operators.items() if op_type != "Sign" for f in row.activations or ()]
+        if any(f.type.bipolar for f in computed):
+            raise ValueError("type bipolar: expected for weights, or in operators.Sign.activations, got other values")
+        return self
+
+    @model_validator(mode="after")
     def _rule_fits_schemes(self) -> Target:
-        schemes = {f.scheme for f in (*self.activations, *self.weights)}
+        schemes = {f.scheme for f in (*self.activations, *self.weights, *([self.products] if self.products else []))}
         if self.rule is Rule.SHIFT and schemes != {Scheme.POWER_OF_TWO}:
             raise ValueError('rule = "shift" needs scheme = "power_of_two" for activations and weights')
         return self

@@ -9,7 +9,7 @@ from intaglio.kernels.kernel import Bind, Call, Kernel, Tensor
 from intaglio.kernels.layout import in_place, template
 from intaglio.kernels.rows.chain import Link, chain_call
 from intaglio.kernels.rows.vector import VECTORS, Vector
-from intaglio.program.operators.lut import Lut
+from intaglio.program.operators.lut import Lut, entries, first_entry
 
 
 def scalar(op: Lut, inputs: Sequence[Tensor], y: Tensor) -> Call:
@@ -19,8 +19,8 @@ def scalar(op: Lut, inputs: Sequence[Tensor], y: Tensor) -> Call:
     name = f"ig_lut_{x.short}_{y.short}__scalar"
     fields = {
         "table": op.table,
-        "first": op.in_type.qmin - int(op.in_type.narrow),
-        "mask": (1 << bits) - 1,
+        "first": first_entry(op.in_type),
+        "mask": (entries(op.in_type) if bits <= 8 else 1 << bits) - 1,
         "shift": max(bits - 9, 0),
         "entries": op.table.shape[-1],
         "channels": op.table.shape[0] if op.table.ndim > 1 else 1,

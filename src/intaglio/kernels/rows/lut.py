@@ -8,7 +8,7 @@ from intaglio.kernels.kernel import Source, Struct, Tensor
 from intaglio.kernels.rows.add import rows_of
 from intaglio.kernels.rows.stage import Layout, Stage, row_stage
 from intaglio.kernels.rows.vector import Vector
-from intaglio.program.operators.lut import Lut
+from intaglio.program.operators.lut import Lut, first_entry
 from intaglio.program.operators.requantize import Requantize
 
 Unary = Lut | Requantize
@@ -25,7 +25,7 @@ def lut_stage(op: Unary, x: Tensor, y: Tensor, vector: Vector, to: Layout) -> St
     name = f"ig_lut_rows__{vector.isa}"
     # Every byte, also those that a type of fewer bits does not have: they never occur, and 0 is as good as any.
     codes = np.arange(256).astype(np.uint8).view(x.type.dtype)
-    real = (codes >= x.type.qmin - int(x.type.narrow)) & (codes <= x.type.qmax)
+    real = (codes >= first_entry(x.type)) & (codes <= x.type.qmax)
     table = np.zeros(256, y.type.dtype)
     table[real] = op.integer(codes[real])
     fields = {"table": table.view(np.uint8), "x_row": width, "y_row": to.pitch, "nbytes": width}

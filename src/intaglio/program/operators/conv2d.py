@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams, Rule, exact_matmul
+from intaglio.number import BIPOLAR, INT8, INT16, UINT8, IntType, QuantParams, Rule, exact_matmul
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes, grid, params
 from intaglio.program.weighted import Weighted, products, weighted_fields
@@ -137,7 +137,7 @@ class Conv2d(Weighted):
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
-        """Kernels of 1 to 3, strides, dilations, groups (depthwise too), padding, zero points; extremes."""
+        """Kernels of 1 to 3, strides, dilations, groups (depthwise too), padding, zero points; extremes; signs."""
         cases = [(1, 3, 5, 3, 0), (1, 8, 16, 1, 0), (4, 4, 4, 3, 0), (3, 3, 6, 2, 0), (2, 6, 4, 2, 0), (1, 16, 3, 3, 1)]
         for groups, channels, outputs, size, extreme in cases:
             for rule, type in ((Rule.HALF_UP, UINT8), (Rule.TFLITE, INT8), (Rule.SHIFT, INT8), (Rule.HALF_UP, INT16)):
@@ -161,3 +161,11 @@ class Conv2d(Weighted):
                     ),
                     (codes(rng, type, (2, 7, 6, channels), extreme=bool(extreme)),),
                 )
+        for groups, channels, outputs, size in [(1, 16, 8, 3), (8, 8, 8, 3), (1, 33, 5, 1)]:
+            for rule in Rule:
+                weight = codes(rng, BIPOLAR, (outputs, size, size, channels // groups))
+                pads = (size // 2,) * 4  # padding reads 0, between the codes
+                x, w = grid(BIPOLAR, 1.0), grid(BIPOLAR, 0.5)
+                for y in (grid(UINT8, 0.5), grid(BIPOLAR, 1.0)):
+                    operator = cls.from_real(x, w, y, weight, None, rule, pads=pads, groups=groups)
+                    yield operator, (codes(rng, BIPOLAR, (2, 7, 6, channels)),)

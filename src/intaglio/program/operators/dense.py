@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams, Rule, exact_matmul
+from intaglio.number import BIPOLAR, INT8, INT16, UINT8, IntType, QuantParams, Rule, exact_matmul
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes, grid, params
 from intaglio.program.weighted import Weighted, products, weighted_fields
@@ -76,7 +76,7 @@ class Dense(Weighted):
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
-        """Vectors, matrices and sequences; 8-, 4- and 16-bit; all extremes, where the sum is largest."""
+        """Vectors, matrices and sequences; 8-, 4- and 16-bit; all extremes, where the sum is largest; signs."""
         for shape, outputs, extreme in [((5,), 3, 0), ((2, 64), 10, 0), ((2, 3, 17), 8, 0), ((4, 300), 2, 1)]:
             for rule, type in ((Rule.HALF_UP, UINT8), (Rule.TFLITE, INT8), (Rule.SHIFT, INT8), (Rule.HALF_UP, INT16)):
                 x, y = params(rng, type, rule, symmetric=type is INT16), params(rng, INT8, rule, 0.5)
@@ -86,3 +86,8 @@ class Dense(Weighted):
                 weight = codes(rng, w.type, (outputs, shape[-1]), extreme=bool(extreme))
                 operator = cls.from_real(x, w, y, weight, rng.uniform(-1, 1, outputs), rule, low=-100, high=100)
                 yield operator, (codes(rng, type, shape, extreme=bool(extreme)),)
+        for k in (16, 65):
+            weight = codes(rng, BIPOLAR, (9, k))
+            for y in (grid(UINT8, 0.5), grid(BIPOLAR, 1.0)):
+                operator = cls.from_real(grid(BIPOLAR, 1.0), grid(BIPOLAR, 0.5), y, weight, None, Rule.HALF_UP)
+                yield operator, (codes(rng, BIPOLAR, (4, k)),)

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intaglio.errors import LoweringError
-from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams
+from intaglio.number import BIPOLAR, INT8, INT16, UINT8, IntType, QuantParams
 from intaglio.program.factors import clamp_of, scale_of, zero_point_of
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import UINT16, codes, grid, params
@@ -31,13 +31,23 @@ from intaglio.program.sampling import UINT16, codes, grid, params
 Function = Callable[[NDArray[np.float64]], NDArray[Any]]
 
 
+def first_entry(type: IntType) -> int:
+    """The code that the first entry of a table is for; it may be one that the type leaves out."""
+    return type.qmin - int(type.narrow or type.bipolar)
+
+
+def entries(type: IntType) -> int:
+    """How many codes a table for a type of up to 8 bits covers: a power of two, for bipolar those of two bits."""
+    return 4 if type.bipolar else 1 << type.bits
+
+
 @dataclass(frozen=True, eq=False)
 class Lut(Operator):
     """See the module's equation.
 
     Args:
-        table: codes of `out`, (2**bits,) for up to 8 bits, otherwise (513,); with a leading axis (C, ...) where each
-            channel, the last axis of x, has a table of its own.
+        table: codes of `out`, (2**bits,) for up to 8 bits (4 for bipolar), otherwise (513,); with a leading axis
+            (C, ...) where each channel, the last axis of x, has a table of its own.
         in_type: type of the input.
         out: type of the output, up to 16 bits.
     """
@@ -75,7 +85,7 @@ class Lut(Operator):
                 # Beyond 2**20 steps everything saturates; this keeps infinities out of the arithmetic below.
                 return np.clip(real / scale_of(y), -(2.0**20), 2.0**20)
 
-        first, size = x.type.qmin - int(x.type.narrow), 1 << x.type.bits
+        first, size = first_entry(x.type), entries(x.type)
         if x.type.bits <= 8:
             table = np.rint(steps(np.arange(size, dtype=np.float64) + first))
         else:
@@ -101,7 +111,7 @@ class Lut(Operator):
     def check_types(self, *inputs: IntType) -> None:
         """The table has an entry for every code, and its entries are codes."""
         bits = self.in_type.bits
-        want = 513 if bits > 8 else 1 << bits
+        want = 513 if bits > 8 else entries(self.in_type)
         self.expect(inputs[0] == self.in_type and bits <= 16, f"expected an input of {self.in_type}, got {inputs[0]}")
         self.expect(
             self.table.ndim in (1, 2) and self.table.shape[-1] == want,
@@ -114,7 +124,7 @@ class Lut(Operator):
 
     def integer(self, *inputs: Ints) -> Ints:
         """Codes of the output."""
-        offset = inputs[0].astype(np.int32) - np.int32(self.in_type.qmin - int(self.in_type.narrow))
+        offset = inputs[0].astype(np.int32) - np.int32(first_entry(self.in_type))
         if self.in_type.bits <= 8:
             return self._entry(offset)
         s = self.in_type.bits - 9
@@ -141,6 +151,7 @@ class Lut(Operator):
             IntType(8, narrow=True),
             IntType(4),
             IntType(1, signed=False),
+            BIPOLAR,
             IntType(9),
             IntType(12),
         )
@@ -151,9 +162,8 @@ class Lut(Operator):
                 x = params(rng, type, scale=scale)
                 n = min(1 << type.bits, 600)
                 data = codes(rng, type, (2, n, 3))
-                data[0, : min(n, 256), 0] = (type.qmin + np.arange(min(n, 256)) % (type.qmax - type.qmin + 1)).astype(
-                    type.dtype
-                )
+                every = np.array([-1, 1]) if type.bipolar else np.arange(type.qmin, type.qmax + 1)
+                data[0, : min(n, 256), 0] = every[np.arange(min(n, 256)) % every.size].astype(type.dtype)
                 yield cls.from_real(x, y, lambda v: 1 / (1 + np.exp(-v))), (data,)
                 yield cls.from_real(x, y, np.exp, high=out.qmax - 1), (data,)
                 yield cls.from_real(x, y, lambda v: np.maximum(v, v * np.array([[0.1], [0.0], [-2.0]]))), (data,)

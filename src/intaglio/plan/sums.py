@@ -1,0 +1,38 @@
+"""Sums of products whose sign is all that is kept of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from intaglio.graph import Graph
+from intaglio.graph.access import shape
+from intaglio.number import INT32, PerChannel, PerTensor, QuantParams
+from intaglio.ops import Role, float_operator
+from intaglio.plan.plan import Plan
+
+
+def signed_sums(graph: Graph, plan: Plan) -> dict[str, QuantParams]:
+    """The grids of the sums whose sign is the operator's result, by value name: whole accumulators.
+
+    A sum of integers is often exactly 0, whose sign is +1; as a sum of floats it may be a rounding error below.
+    """
+    found = {}
+    nodes = {str(node.name): node for node in graph.nodes}
+    for node in graph.nodes:
+        fused = plan.operators[str(node.name)].fused
+        if not fused or not float_operator(nodes[fused[0]]).contract(nodes[fused[0]]).sign:
+            continue
+        if float_operator(node).contract(node).roles[:2] != (Role.ACTIVATION, Role.WEIGHT):
+            continue  # only sums of products have a grid of their own
+        data, weight = (plan.params(str(v.name)) for v in node.inputs[:2] if v is not None)
+        if data is None or weight is None:
+            continue
+        if isinstance(weight.granularity, (PerTensor, PerChannel)):
+            y = node.outputs[0]
+            scale = np.asarray(data.scale * weight.scale, np.float32)
+            axis = 1 if node.op_type.startswith("Conv") else len(shape(y)) - 1
+            channels = shape(y)[axis]
+            if scale.ndim:  # a transposed convolution of groups repeats its scales
+                scale = np.tile(scale, channels // scale.size)
+            found[str(y.name)] = QuantParams(INT32, scale, granularity=PerChannel(axis) if scale.ndim else PerTensor())
+    return found
