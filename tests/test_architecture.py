@@ -16,6 +16,7 @@ MAY_IMPORT = {  # room: the rooms it may import; what those may import is allowe
     "number": "errors",
     "progress": "errors",
     "files": "",
+    "processes": "errors",
     "program": "number",
     "codegen": "program kernels",
     "kernels": "program",
@@ -28,8 +29,8 @@ MAY_IMPORT = {  # room: the rooms it may import; what those may import is allowe
     "simulate": "plan",
     "calibrate": "simulate",
     "recover": "calibrate lower",
-    "train": "calibrate frontends lower",
-    "search": "recover measure",
+    "train": "calibrate frontends lower measure recover",
+    "search": "recover measure train",
     "export": "lower codegen",
     "measure": "simulate program data codegen",
     "bench": "codegen frontends simulate report",
@@ -45,7 +46,7 @@ MAY_IMPORT = {  # room: the rooms it may import; what those may import is allowe
     "__main__": "cli",
     "__init__": "api codegen",
 }
-COMMON = {"errors", "number", "progress", "files"}  # open to every room that does not lie beneath them
+COMMON = {"errors", "number", "progress", "files", "processes"}  # open to every room that does not lie beneath them
 INTEGER_SIDE = {"errors", "files", "number", "program", "codegen", "kernels"}
 FILES = sorted(ROOT.rglob("*.py"))
 

@@ -54,7 +54,13 @@ __all__ = [
 ]
 
 
+_ROOMS = ("train",)
+"""Folders whose own names are public: `intaglio.train.nn`."""
+
+
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f"intaglio.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'intaglio' has no attribute {name!r}; it has {', '.join(__all__)}")
     return getattr(import_module(_HOMES[name]), "score" if name == "evaluate" else name)

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+from torch import nn
 
 from intaglio.calibrate.input_moments import InputRange
+from intaglio.calibrate.shared import SharedData
 from intaglio.calibrate.synthesize import Synthesized
 from intaglio.data import DataLike, Dataset
 from intaglio.errors import UsageError
-from intaglio.frontends import load
+from intaglio.frontends import load, load_onnx
 from intaglio.graph import Graph
 from intaglio.measure.run import data_for
 from intaglio.measure.run import score as evaluate
 from intaglio.plan import Step
+from intaglio.processes import Processes
 from intaglio.quantized import Quantized
 from intaglio.recover.pipeline import Data, NoData, Outcome, quantize_graph
 from intaglio.recover.recipe import Recipe
 from intaglio.search.ladder import Told, climb
+from intaglio.search.training import Training, ladder_settings
 from intaglio.targets import Target, load_target
 from intaglio.train.freeze import freeze_graph
+from intaglio.train.loop import TrainSettings
 from intaglio.train.module import QuantizedModule
+from intaglio.train.nn.freeze import freeze_layers
 from intaglio.train.prepare import prepare_qat
 
 __all__ = ["Quantized", "evaluate", "freeze", "load", "load_quantized", "prepare_qat", "quantize"]
@@ -53,6 +62,9 @@ def quantize(
     eval_data: DataLike | None = None,
     metric: str = "top1",
     work: str | os.PathLike[str] | None = None,
+    train_data: DataLike | None = None,
+    train_epochs: float | None = None,
+    train_steps: int | None = None,
 ) -> Quantized:
     """Quantize a trained float network after training.
 
@@ -83,6 +95,8 @@ def quantize(
         eval_data: labelled data for that.
         metric: top1, top5 or mse (whose growth is counted in percent).
         work: a folder in which an interrupted climb keeps what it has measured, to go on from.
+        train_data: labelled data for a last rung of `max_drop`: training with quantization in the forward path.
+        train_epochs, train_steps: for how long; two passes over the data by default.
     Raises:
         TargetError, UnsupportedOperatorError: the request cannot be met; said before any calibration.
         DataError, CalibrationError: the data do not fit or carry no range.
@@ -103,12 +117,20 @@ def quantize(
     graph = model if isinstance(model, Graph) else load(model)
     described = load_target(target)
     again = recipe.recovers or max_drop is not None
+    if train_data is not None and max_drop is None:
+        raise UsageError("train: expected an allowed loss beside it (max_drop), whose last rung it is, got none")
     dataset = calibration_data(graph, data, samples, input_range=input_range, again=again)
     if max_drop is None:
         return quantize_as(graph, dataset, described, recipe, checkpoint=checkpoint)
     scored = scored_data(graph, eval_data, metric=metric)
     folder = None if work is None else Path(work)
-    return climb_as(graph, dataset, described, recipe, scored, max_drop=max_drop, metric=metric, folder=folder)
+    training = None
+    if train_data is not None:
+        raw = graph if isinstance(model, Graph) else load_onnx(model)
+        training = ladder_training(raw, graph, train_data, ladder_settings(train_epochs, train_steps))
+    return climb_as(
+        graph, dataset, described, recipe, scored, max_drop=max_drop, metric=metric, folder=folder, training=training
+    )
 
 
 def quantize_as(
@@ -137,12 +159,37 @@ def climb_as(
     metric: str = "top1",
     folder: Path | None = None,
     tell: Told | None = None,
+    training: Training | None = None,
 ) -> Quantized:
     """`quantize` with an allowed loss (see `search.ladder.climb`)."""
     climbed = climb(
-        graph, target, dataset, scored, max_drop=max_drop, metric=metric, recipe=recipe, folder=folder, tell=tell
+        graph,
+        target,
+        dataset,
+        scored,
+        max_drop=max_drop,
+        metric=metric,
+        recipe=recipe,
+        folder=folder,
+        tell=tell,
+        training=training,
     )
     return of_outcome(climbed.outcome)
+
+
+def ladder_training(raw: Graph, graph: Graph, data: DataLike, settings: TrainSettings) -> Training:
+    """The last rung of `quantize` with an allowed loss.
+
+    Args:
+        raw: the network as the front end read it.
+        graph: the same, prepared.
+        data: labelled samples.
+        settings: see `search.training.ladder_settings`.
+    Raises:
+        DataError, UsageError: the data do not fit, have no labels, or the network tells no classes apart.
+    """
+    dataset = data_for(graph, data, labels=True)
+    return Training(raw, dataset.cached() if dataset.once else dataset, settings)
 
 
 def scored_data(graph: Graph, data: DataLike | None, limit: int | None = None, metric: str = "top1") -> Dataset:
@@ -181,23 +228,51 @@ def calibration_data(
     return dataset.cached() if dataset.once and again else dataset
 
 
+def shared_data(dataset: Data | NoData, processes: Processes) -> Data | NoData:
+    """Calibration inputs of which each process observes a part; as they are where there is one process or no data.
+
+    Args:
+        dataset: from `calibration_data`, the same on every process.
+        processes: that share it.
+    """
+    if processes.world == 1 or not isinstance(dataset, Dataset) or dataset.length is None:
+        return dataset
+
+    def some(first: int, stop: int) -> Dataset:
+        return replace(dataset, start=dataset.start + first, stop=dataset.start + stop)
+
+    return SharedData(dataset, dataset.length, some, processes)
+
+
 def of_outcome(outcome: Outcome) -> Quantized:
     """What users get of a result of the rooms below."""
     o = outcome
     return Quantized(o.graph, o.plan, o.steps, o.prepared, o.statistics, o.reference)
 
 
-def freeze(module: QuantizedModule) -> Quantized:
-    """What a network trained with `prepare_qat` computes in evaluation, as Graph and Plan.
+def freeze(module: nn.Module, example_inputs: Any = None) -> Quantized:
+    """What a network trained with quantization computes in evaluation, as Graph and Plan.
 
     Args:
-        module: from `prepare_qat`.
+        module: from `prepare_qat`, or a network made of layers of `intaglio.train.nn`.
+        example_inputs: what such a network can be called with, as `intaglio.load` takes it; a module from `prepare_qat`
+            needs none.
     Raises:
-        UsageError: a scale has collapsed, or the module has never seen a tensor.
+        UsageError: a scale has collapsed, the module has never seen a tensor, or example inputs are missing.
+        ModelError: values without a format; all are listed.
         CalibrationError: scales without a defined answer.
     """
-    graph, plan = freeze_graph(module)
-    return Quantized(graph, plan, [Step("training", "trained with quantization in the forward path")], module.graph)
+    steps = [Step("training", "trained with quantization in the forward path")]
+    if isinstance(module, QuantizedModule):
+        graph, plan = freeze_graph(module)
+        return Quantized(graph, plan, steps, module.graph)
+    if example_inputs is None:
+        raise UsageError(
+            f"{type(module).__name__}: expected example_inputs beside a network of intaglio.train.nn, got none; "
+            "call freeze(network, torch.zeros(1, 3, 32, 32))"
+        )
+    graph, plan = freeze_layers(module, example_inputs)
+    return Quantized(graph, plan, steps)
 
 
 def load_quantized(path: str | os.PathLike[str]) -> Quantized:

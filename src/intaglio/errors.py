@@ -10,6 +10,7 @@
     ├── PlanError                  a Plan that does not fit its Graph
     ├── LoweringError              a Graph and Plan that cannot become integers only
     ├── ProgramError               a Program or `.intaglio` file that is damaged or inconsistent
+    ├── TrainingError              training that cannot go on
     ├── CompileError               C that cannot be generated, compiled or loaded
     └── ExportError                a result that cannot be written in the asked-for form
 
@@ -63,6 +64,10 @@ class LoweringError(IntaglioError):
 
 class ProgramError(IntaglioError):
     """A Program or `.intaglio` file that is damaged or inconsistent."""
+
+
+class TrainingError(IntaglioError):
+    """Training that cannot go on: a loss that is no number, a scale that has collapsed, a process that has died."""
 
 
 class CompileError(IntaglioError):

@@ -32,7 +32,7 @@ for (let i = 0; i < 600 && document.documentElement.dataset.plots !== "drawn"; i
     await new Promise((done) => setTimeout(done, 50));
 return document.documentElement.dataset.plots;
 """
-PLOTS = {"confusion", "steps", "sensitivity", "spread", "weights", "activations", "costs"}
+PLOTS = {"confusion", "training", "steps", "sensitivity", "spread", "weights", "activations", "costs"}
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ import pytest
 
 import intaglio as ig
 from intaglio.report import Facts
-from intaglio.report.charts import MOST_BARS, MOST_CLASSES, as_script, charts
+from intaglio.report.charts import MOST_BARS, MOST_CLASSES, MOST_POINTS, as_script, charts
 from intaglio.report.facts import Confusion, OperatorCost
 from intaglio.report.values import value_rows
+from intaglio.train.loop import Point
 
 
 def drawn(q: ig.Quantized, facts: Facts) -> dict[str, object]:
@@ -24,7 +25,7 @@ def test_nothing_known_draws_nothing(quantized: ig.Quantized) -> None:
 
 def test_every_plot_has_finite_numbers(quantized: ig.Quantized, full_facts: Facts) -> None:
     found = drawn(quantized, full_facts)
-    assert set(found) == {"steps", "sensitivity", "weights", "activations", "costs", "confusion"}
+    assert set(found) == {"training", "steps", "sensitivity", "weights", "activations", "costs", "confusion"}
     text = as_script(found)
     assert json.loads(text) == found
     assert "NaN" not in text
@@ -48,6 +49,13 @@ def test_steps_of_one_metric_share_a_plot(quantized: ig.Quantized, full_facts: F
     ]
     assert [point[0] for point in parts[1]["points"]] == ["5. partial quantization"]  # as the page's list numbers them
     assert [point[3] for point in parts[0]["points"]] == [True, None, False]
+
+
+def test_a_long_training_keeps_its_evaluations() -> None:
+    points = [Point(i, i / 100, 1.0, 0.1, 50.0 if i % 100 == 99 else None) for i in range(5000)]
+    shown = charts(Facts(training=points), [])["training"]
+    assert len(shown) < 2 * MOST_POINTS
+    assert [p for p in shown if p[4] is not None] == [[i, i / 100, 1.0, 0.1, 50.0] for i in range(99, 5000, 100)]
 
 
 def test_a_matrix_of_many_classes_shows_those_that_change() -> None:

@@ -64,7 +64,7 @@ def test_with_everything_known_everything_is_shown(quantized: ig.Quantized, full
         assert text in full.text, text
     assert full.count("svg") == 2  # the noise, and the memory
     assert full.count("img") == 1
-    assert full.count("div", **{"class": "canvas"}) == 8
+    assert full.count("div", **{"class": "canvas"}) == 9
     assert full.count("tr", id="v1") == 1
     assert sum(str(a.get("id")).startswith("v") and t == "tr" for t, a in full.tags) == len(quantized.plan.values)
     assert all(value.why in full.text for value in quantized.plan.values.values())

@@ -20,9 +20,10 @@ import torch
 from numpy.typing import NDArray
 
 from intaglio.calibrate.feeds import Batches, Feed, feeds
-from intaglio.calibrate.observer import Observer
+from intaglio.calibrate.observer import Observer, merged
 from intaglio.calibrate.params import Named, assign, constant_params
 from intaglio.calibrate.record import Needs
+from intaglio.calibrate.shared import SharedData
 from intaglio.calibrate.statistics import Statistics
 from intaglio.calibrate.trial import Candidate, Pair, Trial, watched_values
 from intaglio.errors import CalibrationError
@@ -68,7 +69,7 @@ def automatic(
         CalibrationError: no samples, or what `choose` raises.
     """
     observer = Observer(graph, plan, Needs.HISTOGRAM | Needs.MOVING, device)
-    held, shared = _observe_and_hold(observer, dataset, batch_size)
+    held, shared = _observe_and_hold_parts(observer, dataset, batch_size)
     trial = Trial(graph, observer, held)
     everything = observer.statistics if shared else observer.statistics.merge(trial.statistics)
     constants: dict[Named, dict[str, QuantParams]] = {}
@@ -98,18 +99,48 @@ def _best(results: Mapping[Pair, Candidate]) -> Pair:
     return max((pair for pair, c in results.items() if c.samples == most), key=lambda pair: results[pair].sqnr)
 
 
-def _observe_and_hold(
+def _observe_and_hold_parts(
     observer: Observer, dataset: Batches, batch_size: int | None
 ) -> tuple[list[tuple[int, Feed]], bool]:
-    """Observe three samples in four and keep the others; of fewer than four, the last one is both (True)."""
+    """`_observe_and_hold`, by several processes where they share the data."""
+    part = dataset.part(batch_size or observer.batch_size) if isinstance(dataset, SharedData) else None
+    if part is None or not isinstance(dataset, SharedData):
+        return _observe_and_hold(observer, dataset, batch_size)
+    mine, first = part
+
+    def observed() -> tuple[Statistics, list[tuple[int, Feed]]]:
+        held, _ = _observe_and_hold(observer, mine, batch_size, first)
+        return observer.statistics, held
+
+    found = dataset.processes.every(observed)
+    observer.statistics = merged([statistics for statistics, _ in found])
+    device = observer.simulator.device
+    return [(n, {k: x.to(device) for k, x in feed.items()}) for _, held in found for n, feed in held], False
+
+
+def _observe_and_hold(
+    observer: Observer, dataset: Batches, batch_size: int | None, first: int = 0
+) -> tuple[list[tuple[int, Feed]], bool]:
+    """Observe three samples in four and keep the others; of fewer than four, the last one is both (True).
+
+    Args:
+        observer: keeps the statistics.
+        dataset: what is observed.
+        batch_size: see `observe`.
+        first: number of its first sample, where it is a part of more data.
+    """
     held: list[tuple[int, Feed]] = []
     simulator = observer.simulator
-    read = seen = kept = 0
+    read, kept = first, 0
     last: Feed | None = None
     of_outputs = sum(4 * math.prod(shape(simulator.graph.value(name))) for name in watched_values(simulator.graph))
     for size, feed in feeds(dataset, simulator, batch_size or observer.batch_size, "calibrate"):
         most = HELD_BYTES // (of_outputs + sum(x.nbytes for x in feed.values()) // size)
-        which = np.flatnonzero(np.arange(read, read + size) % 4 == 3)[: max(min(HELD_SAMPLES, max(most, 1)) - kept, 0)]
+        limit = min(HELD_SAMPLES, max(most, 1))
+        if read == first:
+            kept = min(first // 4, limit)  # by whoever reads what is before
+        which = np.flatnonzero(np.arange(read, read + size) % 4 == 3)[: max(limit - kept, 0)]
+        seen = read - kept
         if len(which):
             held.append((len(which), _rows(feed, which, size)))
             kept += len(which)
@@ -118,10 +149,10 @@ def _observe_and_hold(
         others = np.setdiff1d(np.arange(size), which)
         if len(others):
             observer.step(feed if len(others) == size else _rows(feed, others, size), seen, len(others))
-        read, seen = read + size, seen + len(others)
-    if last is None and not held:
+        read += size
+    if read == first:
         raise CalibrationError("calibration data: expected at least one sample, got none")
-    return (held, False) if last is None or held else ([(1, last)], True)
+    return ([(1, last)], True) if last is not None and not held else (held, False)
 
 
 def _rows(feed: Feed, which: NDArray[np.int64], size: int) -> Feed:

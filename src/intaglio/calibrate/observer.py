@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from intaglio.calibrate.feeds import Batches, Feed, feeds
 from intaglio.calibrate.record import Needs, Record
+from intaglio.calibrate.shared import SharedData
 from intaglio.calibrate.statistics import Statistics, joined_parts
 from intaglio.errors import CalibrationError
 from intaglio.graph import Graph
@@ -49,7 +51,7 @@ def observe(
     Args:
         graph: in normal form; run with real numbers.
         plan: which values need a range.
-        dataset: calibration inputs.
+        dataset: calibration inputs; of `SharedData` each process observes a part, and all of them get the whole.
         needs: what to keep besides extremes; the default suits every calibrator.
         first_sample: number of the dataset's first sample where it is a part of more data.
         batch_size: samples at a time; by default as many as the largest value allows.
@@ -61,12 +63,25 @@ def observe(
             Graph or of other samples.
         DataError: the data do not fit the Graph.
     """
+    shared = dataset.part(batch_size or default_batch_size(graph)) if isinstance(dataset, SharedData) else None
+    if shared is not None and isinstance(dataset, SharedData):
+        part, first = shared
+
+        def observed() -> Statistics:
+            return observe(graph, plan, part, needs=needs, first_sample=first, batch_size=batch_size, device=device)
+
+        return merged(dataset.processes.every(observed))
     observer = Observer(graph, plan, needs, device)
     path = None if checkpoint is None else Path(checkpoint)
     if path is not None and path.exists():
         observer.resume(Statistics.load(path), first_sample)
     observer.run(dataset, batch_size, first_sample, path)
     return observer.statistics
+
+
+def merged(parts: Sequence[Statistics]) -> Statistics:
+    """Statistics of all parts together."""
+    return reduce(Statistics.merge, parts)
 
 
 class Observer:

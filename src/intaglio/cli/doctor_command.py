@@ -35,6 +35,7 @@ PACKAGES = {
     "onnxruntime": "peers",
     "openvino": "peers",
     "ai-edge-litert": "peers",
+    "tensorboard": "train",
     "ziglang": "compiler",
 }
 COMPILERS = ("gcc", "clang", "aarch64-linux-gnu-gcc", "arm-none-eabi-gcc")

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
 from intaglio.cli.models import MODEL, add_model_options, load_any_or_quantized
 from intaglio.measure import METRICS
+
+if TYPE_CHECKING:
+    from intaglio.processes import Processes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,12 +32,29 @@ def run(args: argparse.Namespace) -> int:
     """Load, measure, print."""
     from intaglio.measure.run import score
 
-    result = score(
-        load_any_or_quantized(args, args.model), args.data, args.metric, engine=args.engine, limit=args.limit
-    )
+    with _processes() as ours:
+        result = score(
+            load_any_or_quantized(args, args.model),
+            args.data,
+            args.metric,
+            engine=args.engine,
+            limit=args.limit,
+            processes=ours,
+        )
+    if ours is not None and ours.rank != 0:
+        return 0
     if args.json:
         print(json.dumps(result.to_json()))
     else:
         unit = " %" if result.metric.startswith("top") else ""
         print(f"{result.metric} {result.value:.2f}{unit} on {result.samples} samples ({result.engine})")
     return 0
+
+
+def _processes() -> AbstractContextManager[Processes | None]:
+    """Those that torchrun started; a core install has no PyTorch and runs alone."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return nullcontext()
+    from intaglio.processes import processes
+
+    return processes()

@@ -13,6 +13,7 @@ from intaglio.errors import IntaglioError
 
 COMMANDS = {
     "quantize": "quantize a trained float network and measure the integer program",
+    "train": "train on with quantization in the forward path, and measure the integer program",
     "compile": "write a program as C for a machine, build it and test it",
     "run": "run a program on inputs",
     "evaluate": "measure the accuracy of a model or program on data",

@@ -37,13 +37,39 @@ def load_graph(args: argparse.Namespace, name: str) -> Graph:
     """
     from intaglio.frontends import load
 
-    if ":" in name and not os.path.exists(name):
-        if args.example_shape is None:
-            raise UsageError(f"{name}: a PyTorch factory needs --example-shape, for example 1,3,224,224")
-        from intaglio.frontends.factory import load_module
-
-        return load(load_module(name, args.weights), _example(parse_shape(args.example_shape, "--example-shape")))
+    if _names_a_factory(name):
+        return load(*_made(args, name))
     return load(name, shapes=parse_shapes(args.shape))
+
+
+def load_raw_graph(args: argparse.Namespace, name: str) -> Graph:
+    """A float network before any pass: batch norms are where they were.
+
+    Raises:
+        ModelError, UsageError: it cannot be read.
+    """
+    if _names_a_factory(name):
+        from intaglio.frontends.torch import load_torch
+
+        return load_torch(*_made(args, name))
+    from intaglio.frontends import load_onnx
+
+    if Path(name).suffix.lower() != ".onnx":
+        raise UsageError(f"{name}: expected a float network, an .onnx file or package.module:factory")
+    return load_onnx(name, parse_shapes(args.shape))
+
+
+def _names_a_factory(name: str) -> bool:
+    return ":" in name and not os.path.exists(name)
+
+
+def _made(args: argparse.Namespace, name: str) -> tuple[Any, Any]:
+    """The module of a factory, and example inputs."""
+    if args.example_shape is None:
+        raise UsageError(f"{name}: a PyTorch factory needs --example-shape, for example 1,3,224,224")
+    from intaglio.frontends.factory import load_module
+
+    return load_module(name, args.weights), _example(parse_shape(args.example_shape, "--example-shape"))
 
 
 def load_any(args: argparse.Namespace, name: str) -> Graph | Program:

@@ -14,20 +14,30 @@ from typing import IO
 from intaglio.errors import ExportError
 
 LOCK = ".lock"
+PREFIX = ".intaglio-"
+"""Of temporary folders, those of `files.whole_file` too."""
 
 
 @contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
+def whole_folder(target: Path, rank: int = 0) -> Iterator[Path]:
     """Files written into the folder that is yielded are moved to `target` when all of them are there.
 
+    Args:
+        target: made where it is not there.
+        rank: of several processes only 0 owns the folder; the others get `target` itself, and write nothing.
     Raises:
         ExportError: the folder cannot be made or written, or another run is at work in it; said before any work.
     """
+    if rank != 0:
+        yield target
+        return
     try:
         target.mkdir(parents=True, exist_ok=True)
         with open(target / LOCK, "a", encoding="ascii") as lock:
             _take(lock, target)
-            temporary = Path(tempfile.mkdtemp(prefix=".intaglio-", dir=target))
+            for left in target.glob(f"{PREFIX}*"):  # by a run that was killed
+                shutil.rmtree(left, ignore_errors=True)
+            temporary = Path(tempfile.mkdtemp(prefix=PREFIX, dir=target))
             try:
                 yield temporary
                 for file in sorted(temporary.iterdir()):

@@ -9,9 +9,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from intaglio.cli.models import MODEL, add_model_options, load_graph, parse_layers, parse_range
+from intaglio.cli.models import MODEL, add_model_options, load_graph, load_raw_graph, parse_layers, parse_range
 from intaglio.cli.output import whole_folder
+
+if TYPE_CHECKING:
+    from intaglio.job.quantize import TrainingRung
 
 WORK = ".search"
 """Folder in the output folder for what an interrupted search has measured."""
@@ -46,6 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="POINTS",
         help="try ever dearer recipes until the integer program loses no more than this on --eval",
     )
+    parser.add_argument(
+        "--train", metavar="DATA", help="labelled data: train with quantization as the last of these recipes"
+    )
+    parser.add_argument("--train-epochs", type=float, metavar="N", help="passes over these data (default: 2)")
+    parser.add_argument("--train-steps", type=int, metavar="N", help="optimizer steps instead")
     parser.add_argument("--eval-limit", type=int, metavar="N", help="evaluate on at most this many samples")
     parser.add_argument("--metric", default="top1", help="top1, top5 or mse (default: %(default)s)")
     parser.add_argument(
@@ -105,6 +114,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Quantize, lower, measure, write."""
     from intaglio.job import quantize_job
+    from intaglio.processes import processes
     from intaglio.recover.recipe import Recipe
 
     recipe = Recipe(
@@ -119,7 +129,7 @@ def run(args: argparse.Namespace) -> int:
         bias_correction=args.bias_correction,
     )
     work = Path(args.output) / WORK
-    with whole_folder(Path(args.output)) as folder, _resumable(work):
+    with processes() as ours, whole_folder(Path(args.output), ours.rank) as folder, _resumable(work):
         summary = quantize_job(
             lambda: load_graph(args, args.model),
             args.data,
@@ -135,8 +145,12 @@ def run(args: argparse.Namespace) -> int:
             max_drop=args.max_drop,
             work=work,
             source=Path(args.model) if Path(args.model).exists() else None,
-            show=None if args.json else sys.stdout,
+            show=None if args.json or ours.rank != 0 else sys.stdout,
+            rung=_rung(args),
+            processes=ours,
         )
+    if ours.rank != 0:
+        return 0
     shutil.rmtree(work, ignore_errors=True)  # nothing is left to go on with
     if args.json:
         print(json.dumps(summary))
@@ -144,6 +158,17 @@ def run(args: argparse.Namespace) -> int:
         names = sorted(p.name for p in Path(args.output).iterdir() if not p.name.startswith("."))
         print(f"written to {args.output}: {', '.join(names)}")
     return 0
+
+
+def _rung(args: argparse.Namespace) -> TrainingRung | None:
+    """Training as the last rung of the ladder, where there are data for it."""
+    from intaglio.job.quantize import TrainingRung
+    from intaglio.search.training import ladder_settings
+
+    if args.train is None:
+        return None
+    settings = ladder_settings(args.train_epochs, args.train_steps)
+    return TrainingRung(lambda: load_raw_graph(args, args.model), args.train, settings)
 
 
 @contextmanager

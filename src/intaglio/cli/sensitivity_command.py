@@ -47,8 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Quantize on rank 0, measure on every rank, print on rank 0."""
     from intaglio.measure.run import data_for
+    from intaglio.processes import processes
     from intaglio.recover import ArraySamples
-    from intaglio.search import check_writable, held_back, processes, sensitivity
+    from intaglio.search import check_writable, held_back, sensitivity
 
     check_writable(Path(args.output))
     with processes() as ours:

@@ -18,7 +18,9 @@ from intaglio.graph.access import constant, input_value
 from intaglio.graph.graph import Graph
 
 
-def load_torch(module: torch.nn.Module, example_inputs: Any, dynamic_batch: bool = True) -> Graph:
+def load_torch(
+    module: torch.nn.Module, example_inputs: Any, dynamic_batch: bool = True, *, keep_quantized: bool = False
+) -> Graph:
     """A module as a Graph; parameters keep their names: `conv1.weight` is a constant called `conv1.weight`.
 
     The module is exported in eval mode and left as it was found.
@@ -28,6 +30,7 @@ def load_torch(module: torch.nn.Module, example_inputs: Any, dynamic_batch: bool
         example_inputs: a tensor or array, a tuple or list of them, or a dict of keyword arguments. Only shapes and
             types matter, and that the call works.
         dynamic_batch: take axis 0 for the batch, so that the Graph is `batched` where no operator mixes samples.
+        keep_quantized: leave QuantizeLinear and DequantizeLinear in place, where the module writes them.
     Returns:
         The Graph, before any pass of `graph.passes`, with a batch of 1 where samples are kept apart.
     Raises:
@@ -39,10 +42,10 @@ def load_torch(module: torch.nn.Module, example_inputs: Any, dynamic_batch: bool
     if dynamic_batch and _batch_sizes(args, kwargs) - {None}:
         # With two samples everything that depends on their number shows: torch.export takes 1 for a constant.
         with contextlib.suppress(ModelError):
-            graph = _export(module, _with_batch(args, 2), _with_batch(kwargs, 2), names)
+            graph = _export(module, _with_batch(args, 2), _with_batch(kwargs, 2), names, keep_quantized)
             if graph.batched:
                 return graph
-    return _export(module, args, kwargs, names)
+    return _export(module, args, kwargs, names, keep_quantized)
 
 
 def _arguments(example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -80,7 +83,9 @@ def _with_batch(values: Any, batch: int) -> Any:
     )
 
 
-def _export(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], names: set[str]) -> Graph:
+def _export(
+    module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], names: set[str], keep_quantized: bool
+) -> Graph:
     name = type(module).__name__
     with _inference(module), _quiet():
         try:
@@ -95,7 +100,7 @@ def _export(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, An
     assert program is not None
     model = program.model
     _drop_invented_biases(model, names)
-    return load_onnx(model)
+    return load_onnx(model, keep_quantized=keep_quantized)
 
 
 def _drop_invented_biases(model: ir.Model, names: set[str]) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from intaglio.data import Dataset
 from intaglio.errors import DataError, UsageError
 from intaglio.measure.stage import Stage, inputs_of
 from intaglio.progress import progress
+
+if TYPE_CHECKING:  # PyTorch is behind it
+    from intaglio.processes import Processes
 
 Array = NDArray[Any]
 
@@ -102,6 +105,17 @@ class Evaluation:
     differing: tuple[Differing, ...] = ()
 
 
+@dataclass
+class _Seen:
+    """What some samples gave: for each stage hits, predictions and whether all was finite; labels; samples to show."""
+
+    hits: list[Array]
+    best: list[Array]
+    finite: list[bool]
+    labels: Array | None
+    differing: list[Differing]
+
+
 def evaluate(
     stages: Sequence[Stage],
     data: Dataset,
@@ -110,6 +124,7 @@ def evaluate(
     batch: int = 64,
     label: str = "evaluate",
     keep: int = 0,
+    processes: Processes | None = None,
 ) -> Evaluation:
     """Run every stage on the same samples.
 
@@ -120,12 +135,38 @@ def evaluate(
         batch: samples at a time.
         label: for the progress bar.
         keep: at most so many samples on which the first and the last stage differ; fewer where they are large.
+        processes: that share the samples, each of which calls this; every one gets the whole result.
     Raises:
         UsageError: no such metric.
         DataError: no samples, no labels, or labels that the model does not have.
     """
     if metric not in METRICS:
         raise UsageError(f"metric: expected one of {', '.join(METRICS)}, got {metric!r}")
+    mine = None if processes is None or data.length is None else processes.part(data.length, batch)
+    if mine is None or processes is None:
+        parts = [_see(stages, data, metric, batch, label, keep, 0)]
+    else:
+        some = replace(data, start=data.start + mine.start, stop=data.start + mine.stop)
+        parts = processes.every(lambda: _see(stages, some, metric, batch, label, keep, mine.start))
+    values = [np.concatenate([p.hits[i] for p in parts]) for i in range(len(stages))]
+    predictions = np.stack([np.concatenate([p.best[i] for p in parts]) for i in range(len(stages))])
+    scores = tuple(Score(metric, float(v.mean()), len(v), s.engine) for v, s in zip(values, stages, strict=True))
+    agreement = (predictions[:, None] == predictions[None]).mean(axis=2) * 100.0
+    labels = [p.labels for p in parts if p.labels is not None]
+    differing = [sample for p in parts for sample in p.differing]
+    room = min(keep, KEPT_BYTES // max(differing[0].x.nbytes, 1)) if differing else 0
+    return Evaluation(
+        scores,
+        agreement,
+        predictions,
+        tuple(all(p.finite[i] for p in parts) for i in range(len(stages))),
+        np.concatenate(labels).astype(np.int64) if labels else None,
+        tuple(differing[:room]),
+    )
+
+
+def _see(stages: Sequence[Stage], data: Dataset, metric: str, batch: int, label: str, keep: int, number: int) -> _Seen:
+    """Run every stage; `number` is that of the first sample where these are a part of more."""
     hits: list[list[Array]] = [[] for _ in stages]
     best: list[list[Array]] = [[] for _ in stages]
     finite = [True] * len(stages)
@@ -140,7 +181,7 @@ def evaluate(
             finite[i] &= bool(np.isfinite(out).all())
             hits[i].append(METRICS[metric](out, y))
             best[i].append(out.reshape(len(out), -1).argmax(axis=1))
-        first, seen = inputs_of(x)[0], sum(map(len, best[0][:-1]))
+        first, seen = inputs_of(x)[0], number + sum(map(len, best[0][:-1]))
         if metric.startswith("top"):
             labels.append(y.reshape(len(y)))
         room = min(keep, KEPT_BYTES // max(first[0].nbytes, 1)) - len(differing)
@@ -148,9 +189,5 @@ def evaluate(
         differing += [Differing(seen + int(row), first[row].copy()) for row in rows]
     if not hits[0]:
         raise DataError(f"{data.name}: expected samples to evaluate, got none")
-    values = [np.concatenate(h) for h in hits]
-    predictions = np.stack([np.concatenate(b) for b in best])
-    scores = tuple(Score(metric, float(v.mean()), len(v), s.engine) for v, s in zip(values, stages, strict=True))
-    agreement = (predictions[:, None] == predictions[None]).mean(axis=2) * 100.0
-    told = np.concatenate(labels).astype(np.int64) if labels else None
-    return Evaluation(scores, agreement, predictions, tuple(finite), told, tuple(differing))
+    told = np.concatenate(labels) if labels else None
+    return _Seen([np.concatenate(h) for h in hits], [np.concatenate(b) for b in best], finite, told, differing)

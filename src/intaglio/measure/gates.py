@@ -29,24 +29,16 @@ class Gate:
 
 
 def check_gates(
-    evaluation: Evaluation | None, layers: Sequence[LayerDifference], classes: int | None = None
+    evaluation: Evaluation | None, layers: Sequence[LayerDifference] | None, classes: int | None = None
 ) -> list[Gate]:
     """Check the last stage of an evaluation, and the layers of a comparison with float.
 
     Args:
         evaluation: with the integer program as its last stage; None where there was no labelled data.
-        layers: float against integer.
+        layers: float against integer; None where there is no float network of these weights.
         classes: number of outputs, for the level of chance.
     """
-    gates = []
-    weak = [layer for layer in layers if layer.sqnr < SQNR_FLOOR]
-    worst = min(layers, key=lambda layer: layer.sqnr, default=None)
-    detail = (
-        "no layer was compared"
-        if worst is None
-        else f"worst layer {worst.name}: {worst.sqnr:.1f} dB (floor {SQNR_FLOOR:.0f} dB)"
-    )
-    gates.append(Gate("layer SQNR", not weak, detail))
+    gates = [] if layers is None else [_layer_gate(layers)]
     if evaluation is None:
         return gates
     gates.append(
@@ -66,3 +58,14 @@ def check_gates(
             chance, value = 100.0 / classes, evaluation.scores[-1].value
             gates.append(Gate("above chance", value > chance, f"{value:.2f} % against {chance:.2f} % by chance"))
     return gates
+
+
+def _layer_gate(layers: Sequence[LayerDifference]) -> Gate:
+    weak = [layer for layer in layers if layer.sqnr < SQNR_FLOOR]
+    worst = min(layers, key=lambda layer: layer.sqnr, default=None)
+    detail = (
+        "no layer was compared"
+        if worst is None
+        else f"worst layer {worst.name}: {worst.sqnr:.1f} dB (floor {SQNR_FLOOR:.0f} dB)"
+    )
+    return Gate("layer SQNR", not weak, detail)

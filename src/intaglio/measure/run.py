@@ -16,6 +16,7 @@ from intaglio.program import Program
 if TYPE_CHECKING:
     from intaglio.graph import Graph
     from intaglio.plan import Plan
+    from intaglio.processes import Processes
 
 
 class Planned(Protocol):
@@ -104,6 +105,7 @@ def score(
     *,
     engine: str | None = None,
     limit: int | None = None,
+    processes: Processes | None = None,
 ) -> Score:
     """Accuracy on labelled data.
 
@@ -113,11 +115,12 @@ def score(
         metric: top1, top5 (percent) or mse.
         engine: float, simulate, reference or native, where another than the model's own is wanted.
         limit: at most so many samples.
+        processes: that share the samples, each of which calls this.
     Raises:
         UsageError, DataError: as said in the text.
     """
     dataset = data_for(model, data, limit, labels=True, metric=metric)
-    return evaluate([stage_of(model, engine)], dataset, metric).scores[0]
+    return evaluate([stage_of(model, engine)], dataset, metric, processes=processes).scores[0]
 
 
 def steps_of(model: Model) -> dict[str, float]:

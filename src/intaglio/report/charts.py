@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # PyTorch is behind it
 
 MOST_CLASSES = 24  # of a confusion matrix that can be read
 MOST_BARS = 400
+MOST_POINTS = 600
 LABEL = 40  # letters of a label beside a plot
 PASSES = "graph"
 """What steps are called that prepare the float network."""
@@ -24,6 +25,7 @@ def charts(facts: Facts, rows: Sequence[Row]) -> dict[str, Any]:
     """One entry per plot; a plot without data has none."""
     numbers = {row.name: row.number for row in rows}
     all_charts = {
+        "training": _training(facts),
         "steps": _steps(facts),
         "sensitivity": _sensitivities(facts),
         "weights": [_weights(layer) for layer in facts.channels],
@@ -40,6 +42,13 @@ def as_script(data: dict[str, Any]) -> str:
     """JSON that can stand in a page: no tag can begin or end in it, whatever is in its names."""
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _training(facts: Facts) -> list[list[Any]]:
+    """Step, passes, loss, learning rate and score of each point; of very many every so many-th, and the scored ones."""
+    every = -(-len(facts.training) // MOST_POINTS) if facts.training else 1
+    shown = [p for i, p in enumerate(facts.training) if i % every == 0 or p.score is not None]
+    return [[p.step, plain(p.epoch), plain(p.loss), plain(p.lr), plain(p.score)] for p in shown]
 
 
 def _steps(facts: Facts) -> list[dict[str, Any]]:

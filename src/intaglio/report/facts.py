@@ -14,6 +14,7 @@ from intaglio.measure import Gate, LayerDifference, Score
 
 if TYPE_CHECKING:  # PyTorch and ONNX are behind it
     from intaglio.plan import Step
+    from intaglio.train.loop import Point
 
 Real = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -105,6 +106,7 @@ class OperatorCost:
         macs: multiply-accumulates of `sum x w`.
         input_sums: additions of `z_w sum x`; 0 where weights are symmetric.
         offline_terms: the terms that are in the bias and cost nothing at run time.
+        weights: type of its weights; empty where it has none.
     """
 
     name: str
@@ -114,6 +116,7 @@ class OperatorCost:
     macs: int
     input_sums: int
     offline_terms: str
+    weights: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -203,6 +206,7 @@ class Facts:
         arena: the Program's memory over time, from `codegen.picture.describe_arena`.
         confusion: predictions of the float network against those of the Program.
         target: description of the target.
+        training: the course of the training, where there was one.
     """
 
     scores: Mapping[str, Score] = field(default_factory=dict)
@@ -220,6 +224,7 @@ class Facts:
     arena: Mapping[str, Any] | None = None
     confusion: Confusion | None = None
     target: str = ""
+    training: Sequence[Point] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The facts as summary.json holds them: plain data, finite numbers, no images."""
@@ -240,6 +245,7 @@ class Facts:
             "costs": [cost.to_json() for cost in self.costs],
             "arena": None if self.arena is None else dict(self.arena),
             "confusion": None if self.confusion is None else self.confusion.to_json(),
+            "training": [{name: plain(x) for name, x in point.to_json().items()} for point in self.training],
         }
 
 

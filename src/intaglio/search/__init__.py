@@ -3,7 +3,6 @@
 from intaglio.search.effect import Effect
 from intaglio.search.layers import Layer, layers_of
 from intaglio.search.partial import Partial, Tried, partial, wider_formats, wider_values
-from intaglio.search.processes import Processes, processes
 from intaglio.search.samples import held_back
 from intaglio.search.sensitivity import sensitivity
 from intaglio.search.table import LayerSensitivity, Sensitivities, check_writable
@@ -13,14 +12,12 @@ __all__ = [
     "Layer",
     "LayerSensitivity",
     "Partial",
-    "Processes",
     "Sensitivities",
     "Tried",
     "check_writable",
     "held_back",
     "layers_of",
     "partial",
-    "processes",
     "sensitivity",
     "wider_formats",
     "wider_values",

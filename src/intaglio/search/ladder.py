@@ -4,13 +4,13 @@
     2. recovery        constant channels, equalization, bias correction, activation equalization, weight clamp
     3. rounding        GPTQ, AdaRound, reconstruction of blocks
     4. partial         the most sensitive layers in wider formats
+    5. training        with quantization in the forward path, where there are labelled data for it
 
 Each attempt is lowered, and its integer program measured on the evaluation data. The first that holds ends the search;
 where none does, the best of all is the result. What was measured is kept in a file, so that an interrupted search goes
 on; learned rounding and sensitivities have files of their own.
 
-Source: Wu et al. 2020, arXiv:2004.09602, section 6; the rungs beyond calibration are ours. A rung of training would
-follow the last.
+Source: Wu et al. 2020, arXiv:2004.09602, section 6; the rungs between calibration and training are ours.
 """
 
 from __future__ import annotations
@@ -24,19 +24,28 @@ from typing import Any
 
 from intaglio.calibrate.driver import AUTO
 from intaglio.data import Dataset
-from intaglio.errors import CalibrationError, DataError, IntaglioError, LoweringError, TargetError, UsageError
+from intaglio.errors import (
+    CalibrationError,
+    DataError,
+    IntaglioError,
+    LoweringError,
+    TargetError,
+    TrainingError,
+    UsageError,
+)
 from intaglio.graph import Graph
 from intaglio.lower import lower
 from intaglio.measure import FloatStage
 from intaglio.measure.evaluate import TARGETED, evaluate
 from intaglio.measure.run import integer_stage
 from intaglio.plan import Step
+from intaglio.recover import fingerprint
 from intaglio.recover.pipeline import TRIAL_SAMPLES, Data, NoData, Outcome, quantize_graph, split
 from intaglio.recover.recipe import NEAREST, Recipe
-from intaglio.search import fingerprint
 from intaglio.search.attempts import Attempt, AttemptFile
 from intaglio.search.partial import partial, wider_formats, wider_values
 from intaglio.search.sensitivity import sensitivity
+from intaglio.search.training import RUNG, Training
 from intaglio.targets import Target
 
 CALIBRATORS = (AUTO, "max", "percentile-99.99", "mse", "entropy")
@@ -82,6 +91,7 @@ def climb(
     recipe: Recipe | None = None,
     folder: Path | None = None,
     tell: Told | None = None,
+    training: Training | None = None,
 ) -> Climbed:
     """Quantize a network with as little effort as an allowed loss permits.
 
@@ -95,6 +105,7 @@ def climb(
         recipe: what the attempts start from; a calibrator or a rounding that it names is the only one of its rung.
         folder: where the state of an interrupted search lies, or will; None: nowhere.
         tell: called after each attempt with it and its loss.
+        training: the last rung; None: there is none.
     Returns:
         The first that holds, or the best.
     Raises:
@@ -104,7 +115,7 @@ def climb(
     """
     if not (max_drop >= 0 and math.isfinite(max_drop)):
         raise UsageError(f"max-drop: expected points of {metric}, 0 or more, got {max_drop:g}")
-    return _Search(graph, target, dataset, scored, metric, max_drop, recipe or Recipe(), folder, tell).run()
+    return _Search(graph, target, dataset, scored, metric, max_drop, recipe or Recipe(), folder, tell, training).run()
 
 
 class _Search:
@@ -121,9 +132,13 @@ class _Search:
         recipe: Recipe,
         folder: Path | None,
         tell: Told | None,
+        training: Training | None,
     ) -> None:
         self.graph, self.target, self.dataset, self.scored = graph, target, dataset, scored
         self.metric, self.max_drop, self.base, self.folder, self.tell = metric, max_drop, recipe, folder, tell
+        self.training = training
+        if training is not None and metric in TARGETED:
+            raise UsageError(f"train: expected a metric of classes such as top1, got {metric}; leave it out")
         self.file = AttemptFile(self._path("attempts.json"), self._settings())
         real = evaluate([FloatStage(graph)], scored, metric, label="evaluate float")
         self.reference, self.predictions = real.scores[0].value, real.predictions[0]
@@ -137,6 +152,7 @@ class _Search:
         """Climb."""
         if not any(self._holds(self._attempt(*step)) for step in self._recipes()):
             self._partial()
+            self._train()
         best = self._best()
         if best is None:
             raise self.errors[0] if self.errors else LoweringError(next(iter(self.tried.values()))[0].error)
@@ -191,6 +207,15 @@ class _Search:
 
         partial(best, wider, make, lambda attempt: -self._loss(attempt), -self.max_drop, metric=self.metric)
 
+    def _train(self) -> None:
+        """Training, where no wider formats were enough; it begins with the plain rounding that measured best."""
+        best = self._best()
+        if self.training is None or (best is not None and self._holds(best)):
+            return
+        plain = self.base.without_recovery()
+        begin = self._best(lambda recipe: recipe == replace(plain, calibrator=recipe.calibrator))
+        self._attempt(RUNG, self.training.name, plain if begin is None else self.tried[begin.name][1])
+
     def _attempt(self, rung: str, name: str, recipe: Recipe) -> Attempt:
         """Measure a recipe, unless an earlier run has."""
         known = self.file.attempts.get(name)
@@ -201,9 +226,9 @@ class _Search:
     def _measured(self, rung: str, name: str, recipe: Recipe) -> Attempt:
         begin = time.perf_counter()
         try:
-            outcome = self._quantized(name, recipe)
+            outcome = self._made(rung, name, recipe)
             stage = integer_stage(lower(outcome.graph, outcome.plan, {"name": self.graph.name}))
-        except (LoweringError, CalibrationError, TargetError) as error:
+        except (LoweringError, CalibrationError, TargetError, TrainingError) as error:
             self.errors.append(error)
             attempt = Attempt(rung, name, seconds=time.perf_counter() - begin, error=str(error))
         else:
@@ -226,10 +251,13 @@ class _Search:
     def _outcome(self, attempt: Attempt) -> Outcome:
         """The network of an attempt: at hand, or made again."""
         if self.made is None or self.made[0] != attempt.name:
-            self.made = attempt.name, self._quantized(attempt.name, self.tried[attempt.name][1])
+            self.made = attempt.name, self._made(attempt.rung, attempt.name, self.tried[attempt.name][1])
         return self.made[1]
 
-    def _quantized(self, name: str, recipe: Recipe) -> Outcome:
+    def _made(self, rung: str, name: str, recipe: Recipe) -> Outcome:
+        if rung == RUNG and self.training is not None:
+            began = quantize_graph(self.graph, self.target, self.dataset, recipe)
+            return self.training.outcome(self.target, began.plan, recipe.layers, self.folder)
         learned = recipe.rounding != NEAREST
         checkpoint = self._path(f"{name}.npz") if learned else None
         return quantize_graph(self.graph, self.target, self.dataset, recipe, checkpoint=checkpoint)

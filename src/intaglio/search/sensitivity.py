@@ -28,13 +28,13 @@ from intaglio.graph import Graph
 from intaglio.measure.evaluate import METRICS
 from intaglio.measure.stage import inputs_of
 from intaglio.plan import Plan
+from intaglio.processes import Processes
 from intaglio.progress import progress
+from intaglio.recover import fingerprint
 from intaglio.recover.trial import ArraySamples, Samples
-from intaglio.search import fingerprint
 from intaglio.search.branches import Branches, Values
 from intaglio.search.effect import Effect, Error, Scores
 from intaglio.search.layers import Layer, layers_of
-from intaglio.search.processes import Processes
 from intaglio.search.table import LayerSensitivity, Sensitivities, SensitivityFile
 from intaglio.simulate import Simulator
 

@@ -28,7 +28,7 @@ from intaglio.measure.run import integer_stage
 from intaglio.number import Scheme
 from intaglio.plan import Plan
 from intaglio.progress import progress
-from intaglio.search import fingerprint
+from intaglio.recover import fingerprint
 from intaglio.search.attempts import Attempt, AttemptFile
 from intaglio.targets import Target
 

@@ -15,10 +15,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
+import torch
+from torch import Tensor
 
 from intaglio.graph import Graph
 from intaglio.graph.access import attribute, constant, input_value
 from intaglio.graph.weights import product
+from intaglio.number.params import SMALLEST_SCALE
+from intaglio.train.quantizers.quantizer import Quantizer
 
 
 @dataclass(frozen=True)
@@ -83,3 +87,30 @@ def folds_to(raw: Graph, norm: BatchNorm, prepared: Graph) -> bool:
         return False
     want = weight * found.spread(gamma / np.sqrt(variance + norm.epsilon), out=True)
     return bool(np.allclose(found.weight, want, rtol=1e-4, atol=1e-6 * float(np.abs(want).max(initial=1e-30))))
+
+
+def folded_weight(quantizer: Quantizer, weight: Tensor, factor: Tensor) -> Tensor:
+    """The weight that the frozen network has, W gamma / sigma, rounded.
+
+    Args:
+        quantizer: of the folded weight.
+        weight: (O, ...).
+        factor: gamma / sigma with the running sigma, (O,).
+    """
+    quantizer.measured_in(factor.detach().abs())
+    rounded: Tensor = quantizer(weight * _along(factor, weight))
+    return rounded
+
+
+def unfolded_weight(quantizer: Quantizer, weight: Tensor, factor: Tensor) -> Tensor:
+    """The same without its factor: what the product in front of a living batch norm runs with.
+
+    The factor is a number here: gamma learns in the batch norm, not from rounding errors divided by it.
+    """
+    factor = factor.detach()
+    whole = torch.where(factor.abs() < SMALLEST_SCALE, torch.ones_like(factor), factor)
+    return folded_weight(quantizer, weight, factor) / _along(whole, weight)
+
+
+def _along(factor: Tensor, weight: Tensor) -> Tensor:
+    return factor.reshape(-1, *(1,) * (weight.ndim - 1))

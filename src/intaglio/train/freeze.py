@@ -31,6 +31,7 @@ def freeze_graph(module: QuantizedModule) -> tuple[Graph, Plan]:
         if norm is None:
             continue
         factor = values[norm.gamma] / torch.sqrt(values[norm.variance] + norm.epsilon)
+        module.quantizer(norm.weight).measured_in(factor.abs().to(module.quantizer(norm.weight).begun.device))
         weight = values[norm.weight]
         values[norm.weight] = weight * factor.reshape(-1, *(1,) * (weight.ndim - 1))
         offset = values[norm.bias] if norm.bias else torch.zeros_like(factor)
@@ -41,6 +42,9 @@ def freeze_graph(module: QuantizedModule) -> tuple[Graph, Plan]:
             node.replace_input_with(2, add_constant(graph.model.graph, f"{norm.weight}_bias", bias))
         else:
             values[str(old.name)] = torch.as_tensor(bias)
+    for name in module.weight_names():
+        quantizer = module.quantizer(name)
+        values[name] = quantizer.frozen(values[name].to(quantizer.begun.device)).cpu()
     for value in graph.initializers:
         if str(value.name) in values:
             set_constant(value, np.asarray(values[str(value.name)], np.float32))
@@ -48,9 +52,6 @@ def freeze_graph(module: QuantizedModule) -> tuple[Graph, Plan]:
     for name, planned in plan.values.items():
         if quantizer_key(name) in module.quantizers:
             quantizer = module.quantizer(name)
-            if name in values:
-                with torch.no_grad():
-                    quantizer(torch.as_tensor(values[name]))  # an observed range is that of the weight as it is now
             planned.params = quantizer.params()
             planned.calibrator = None
             planned.why += "; its grid was learned in training"

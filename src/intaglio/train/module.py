@@ -7,7 +7,7 @@ quantizers stand beside them under `quantizers.`, one for each weight and each a
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import onnx_ir as ir
@@ -21,10 +21,12 @@ from intaglio.number.params import SMALLEST_SCALE
 from intaglio.ops import Role, float_operator
 from intaglio.plan import Plan, Source
 from intaglio.simulate import FakeQuantize, Simulator
-from intaglio.simulate.simulator import rounded_values
-from intaglio.train.batch_norm import BatchNorm
-from intaglio.train.estimators import straight_through
-from intaglio.train.quantizer import MovingRange, Quantizer
+from intaglio.simulate.simulator import Observe, rounded_values
+from intaglio.train.batch_norm import BatchNorm, folded_weight, unfolded_weight
+from intaglio.train.estimators.grid import rounded_through
+from intaglio.train.estimators.proxquant import ProxQuant
+from intaglio.train.quantizers.observed import MovingRange
+from intaglio.train.quantizers.quantizer import Quantizer
 
 Maker = Callable[..., Quantizer]
 """(format, shape of the parameters, ties_up=...) -> Quantizer."""
@@ -59,7 +61,8 @@ class QuantizedModule(nn.Module):
         momentum: float = 0.1,
     ) -> None:
         super().__init__()
-        self._graph, self._plan, self.norms, self._momentum = graph, plan, dict(norms), momentum
+        self._graph, self._plan, self.norms, self.momentum = graph, plan, dict(norms), momentum
+        self.observe: Observe | None = None  # called with name and tensor of every computed value
         self.placed = placed
         self._simulator = Simulator(graph, None, "cpu")
         for name, tensor in parameters.items():
@@ -87,6 +90,8 @@ class QuantizedModule(nn.Module):
                     self._add_quantizer(root.name, (), activations, ties_up=ties_up)
             elif root.params is not None:
                 self._known[name] = FakeQuantize(root.params, (), torch.device("cpu"), ties_up=ties_up)
+        self._signs = {str(node.name) for node in graph.nodes if node.op_type == "Sign" and _one_bit(node, plan)}
+        self._sums = {name for name, operator in plan.operators.items() if self._signs & set(operator.fused)}
         self.batch_norm_frozen = False
 
     def _add_quantizer(self, name: str, size: tuple[int, ...], make: Maker, *, ties_up: bool = False) -> None:
@@ -136,10 +141,32 @@ class QuantizedModule(nn.Module):
 
     def _rounded(self, name: str, x: Tensor) -> Tensor:
         if name in self._grid_of:
-            return self.quantizers[self._grid_of[name]](x)  # type: ignore[no-any-return]
-        return self._known[name](x) if name in self._known else x
+            x = self.quantizers[self._grid_of[name]](x)
+        elif name in self._known:
+            x = self._known[name](x)
+        if self.observe is not None:
+            self.observe(name, x)
+        return x
 
     def _run(self, node: ir.Node, values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        if str(node.name) in self._signs:  # rounding to one bit takes the sign, and has a gradient
+            return (values[str(node.inputs[0].name)],)  # type: ignore[union-attr]
+        results = self._computed(node, values)
+        if str(node.name) in self._sums and not self.training:
+            results = (self._whole_sums(node, results[0]), *results[1:])
+        return results
+
+    def _whole_sums(self, node: ir.Node, y: Tensor) -> Tensor:
+        """Sums whose sign is taken, as whole accumulators: 0 as a sum of floats may be a rounding error below it."""
+        data, weight = (self._scale(str(v.name)) for v in node.inputs[:2] if v is not None)
+        if data is None or weight is None:
+            return y
+        step = data * weight
+        if step.ndim:
+            step = step.reshape(-1, *(1,) * (y.ndim - 2)) if node.op_type.startswith("Conv") else step
+        return (y / step).round() * step
+
+    def _computed(self, node: ir.Node, values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         norm = self.norms.get(str(node.outputs[0].name))
         if norm is not None:
             return (self._normalized(node, norm, values),)
@@ -155,7 +182,7 @@ class QuantizedModule(nn.Module):
         if data is None or weight is None:
             return bias
         step = data * weight
-        return straight_through(bias / step) * step
+        return rounded_through(bias / step) * step
 
     def _scale(self, name: str) -> Tensor | None:
         """The scale of a value as it is now, () or (channels,), without a gradient; None where it has no one scale."""
@@ -172,23 +199,19 @@ class QuantizedModule(nn.Module):
         mean, variance = values[norm.mean], values[norm.variance]
         factor = gamma / torch.sqrt(variance + norm.epsilon)
         offset = values[norm.bias] if norm.bias else torch.zeros_like(beta)
-        along = (-1, *(1,) * (weight.ndim - 1))  # output channels are the weight's axis 0
-        rounded = self.quantizer(norm.weight)(weight * factor.reshape(along))
+        quantizer, real = self.quantizer(norm.weight), float_operator(node).real
         if not self.training or self.batch_norm_frozen:
-            bias = self._rounded_bias(node, beta + (offset - mean) * factor)
-            return _one(float_operator(node).real(node, x, rounded, bias))
-        y = _one(float_operator(node).real(node, x, rounded, None))
+            rounded = folded_weight(quantizer, weight, factor)
+            return _one(real(node, x, rounded, self._rounded_bias(node, beta + (offset - mean) * factor)))
+        y = _one(real(node, x, unfolded_weight(quantizer, weight, factor), offset if norm.bias else None))
         if y.numel() // y.shape[1] < 2:
             raise DataError(
                 f"[{node.op_type} {node.name!r}] batch norm in training: expected more than 1 value per channel, got "
                 f"shape {tuple(y.shape)}; give larger batches, or freeze batch norm (freeze_batch_norm())"
             )
-        shape = (1, -1, *(1,) * (y.ndim - 2))
-        whole = torch.where(factor.abs() < SMALLEST_SCALE, torch.ones_like(factor), factor)
-        y = y / whole.reshape(shape) + offset.reshape(shape)
         mean, variance = mean.clone(), variance.clone()  # the backward pass still needs what `factor` was made of
         y = torch.nn.functional.batch_norm(
-            y, mean, variance, gamma, beta, training=True, momentum=self._momentum, eps=norm.epsilon
+            y, mean, variance, gamma, beta, training=True, momentum=self.momentum, eps=norm.epsilon
         )
         for name, buffer in ((norm.mean, mean), (norm.variance, variance)):
             setattr(_holder(self, name), _last(name), buffer)
@@ -208,6 +231,61 @@ class QuantizedModule(nn.Module):
         assert isinstance(found, Quantizer)
         return found
 
+    def weight_names(self) -> tuple[str, ...]:
+        """The constants that are rounded by quantizers of their own, in the order of the Graph."""
+        return tuple(self._weights)
+
+    def seen_weight(self, name: str) -> tuple[Tensor, Tensor]:
+        """A weight as its quantizer sees it, and the factor in that: a live batch norm's by channel, else 1.
+
+        Neither has a gradient.
+        """
+        weight = self.get_parameter(name).detach()
+        norm = next((norm for norm in self.norms.values() if norm.weight == name), None)
+        if norm is None:
+            return weight, weight.new_ones(())
+        gamma, variance = self.get_parameter(norm.gamma).detach(), self.get_buffer(norm.variance)
+        factor = gamma / torch.sqrt(variance + norm.epsilon)
+        self.quantizer(name).measured_in(factor.abs())
+        factor = factor.reshape(-1, *(1,) * (weight.ndim - 1))
+        return weight * factor, factor
+
+    def after_step(self, progress: float) -> None:
+        """What an estimator does to weights behind each step of the optimizer (see `ProxQuant`); nothing with others.
+
+        Args:
+            progress: how much of the training is done, 0 to 1.
+        """
+        for name in self._weights:
+            quantizer = self.quantizer(name)
+            if isinstance(quantizer.estimator, ProxQuant) and bool(quantizer.begun):
+                with torch.no_grad():
+                    weight, factor = self.seen_weight(name)
+                    pulled = quantizer.estimator.pulled(weight, quantizer.spread_grid(weight), progress)
+                    dead = factor.abs() < SMALLEST_SCALE
+                    self.get_parameter(name).copy_(torch.where(dead, self.get_parameter(name), pulled / factor))
+
+    def penalty(self) -> Tensor:
+        """What methods add to the loss (see `Pact`), a scalar; 0 where none does."""
+        parts = [part for q in self._quantizers() if (part := q.penalty()) is not None]
+        return torch.stack(parts).sum() if parts else torch.zeros((), device=next(self.parameters()).device)
+
+    def check_scales(self) -> list[str]:
+        """The values whose scale is no finite number, or was learned down to zero or beyond.
+
+        One look at the device, cheap enough for every few steps.
+        """
+        if not self.quantizers:
+            return []
+        bad = torch.stack([quantizer.collapsed() for quantizer in self._quantizers()]).tolist()
+        names = {quantizer_key(name): name for name in self.plan.values}
+        return [names[key] for key, has in zip(self.quantizers, bad, strict=True) if has]
+
+    def _quantizers(self) -> Iterator[Quantizer]:
+        for quantizer in self.quantizers.values():
+            assert isinstance(quantizer, Quantizer)
+            yield quantizer
+
     def freeze_batch_norm(self) -> None:
         """From now on batch norms use their running statistics, in training too."""
         self.batch_norm_frozen = True
@@ -217,6 +295,11 @@ class QuantizedModule(nn.Module):
         for quantizer in self.quantizers.modules():
             if isinstance(quantizer, MovingRange):
                 quantizer.observes = False
+
+
+def _one_bit(node: ir.Node, plan: Plan) -> bool:
+    params = plan.params(str(node.outputs[0].name))
+    return params is not None and params.type.bipolar
 
 
 def _adds_bias(node: ir.Node) -> bool:

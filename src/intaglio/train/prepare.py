@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,16 @@ from intaglio.frontends.torch import load_torch
 from intaglio.graph import Graph
 from intaglio.graph.access import constant
 from intaglio.ops import Role
-from intaglio.plan import Plan, place
+from intaglio.plan import Format, Plan, place, separate_operands
 from intaglio.targets import Target, load_target
 from intaglio.train.batch_norm import BatchNorm, batch_norms, folds_to
+from intaglio.train.estimators.proxquant import ProxQuant
+from intaglio.train.estimators.registry import EstimatorMaker, estimator_makers
 from intaglio.train.module import QuantizedModule
-from intaglio.train.quantizer import Lsq, MovingRange, Quantizer, Range
+from intaglio.train.quantizers.quantizer import Quantizer
+from intaglio.train.quantizers.registry import METHODS, QuantizerMaker, Weights, quantizer_makers
 
-METHODS: dict[str, tuple[type[Quantizer], type[Quantizer]]] = {"range": (Range, MovingRange), "lsq": (Lsq, Lsq)}
-"""Quantizers of weights and of activations by name."""
+__all__ = ["METHODS", "prepare_qat"]
 
 
 def prepare_qat(
@@ -33,6 +36,10 @@ def prepare_qat(
     target: str | Path | Target = "cpu-int8",
     *,
     method: str = "lsq",
+    weight_method: str | None = None,
+    estimator: str = "clipped",
+    weight_estimator: str | None = None,
+    seed: int = 0,
     plan: Plan | None = None,
     layers: Mapping[str, str] | None = None,
 ) -> QuantizedModule:
@@ -43,24 +50,78 @@ def prepare_qat(
         example_inputs: for a module: what it can be called with.
         target: a built-in name, a TOML file, or a Target.
         method: of finding grids: a name of `METHODS`.
+        weight_method: that of weights, where it is another one.
+        estimator: how training rounds, and the gradient of it: a name of `ESTIMATORS`.
+        weight_estimator: that of weights, where it is another one.
+        seed: of the draws of `stochastic` and `gumbel`.
         plan: from `quantize` on the same network: begin with its grids; None: with what is seen first.
         layers: other formats for some layers (see `intaglio.quantize`).
     Raises:
         ModelError, UnsupportedOperatorError, TargetError: the network or the request cannot be met.
-        UsageError: no such method, or a module without example inputs.
+        UsageError: no such method or estimator, none that fits the target's weights, or a module without example
+        inputs.
     """
-    if method not in METHODS:
-        raise UsageError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
+    by_weights, by_activations = quantizer_makers(weight_method or method)[0], quantizer_makers(method)[1]
+    rounds_weights, rounds_activations = (
+        estimator_makers(weight_estimator or estimator)[0],
+        estimator_makers(estimator)[1],
+    )
     raw = _raw(model, example_inputs)
-    graph = prepare(raw)
+    described = load_target(target)
+    graph = separate_operands(prepare(raw), described, layers)
     norms = {name: norm for name, norm in batch_norms(raw).items() if folds_to(raw, norm, graph)}
-    planned = place(graph, load_target(target), layers=layers)
+    planned = place(graph, described, layers=layers)
     if plan is not None:
         _take_params(planned, plan)
-    weights, activations = METHODS[method]
+    _check_formats(planned, by_weights, weight_method or method)
     parameters, buffers = _arrays(raw, graph, planned, norms)
-    placed = partial(place, target=load_target(target), layers=layers)
-    return QuantizedModule(graph, planned, placed, parameters, buffers, norms, weights, activations).train()
+    placed = partial(place, target=described, layers=layers)
+    seeds = count(seed * _STREAMS)
+    made = QuantizedModule(
+        graph,
+        planned,
+        placed,
+        parameters,
+        buffers,
+        norms,
+        _with_estimator(by_weights, rounds_weights, seeds),
+        _with_estimator(by_activations, rounds_activations, seeds),
+    )
+    _check_estimators(made)
+    return made.train()
+
+
+_STREAMS = 1 << 20  # seeds apart: a network has fewer quantizers
+
+
+def _with_estimator(make: QuantizerMaker, rounds: EstimatorMaker, seeds: Iterator[int]) -> QuantizerMaker:
+    """A maker of quantizers, each with an estimator of its own."""
+
+    def made(format: Format, shape: tuple[int, ...], **options: Any) -> Quantizer:
+        return make(format, shape, estimator=rounds(next(seeds)), **options)
+
+    return made
+
+
+def _check_formats(plan: Plan, weights: Weights, method: str) -> None:
+    """Refuse a method that is made for other formats than any weight has."""
+    formats = [v.format for v in plan.values.values() if v.role is Role.WEIGHT and v.format is not None]
+    if formats and not any(map(weights.wanted.takes, formats)):
+        got = ", ".join(sorted({str(format) for format in formats}))
+        raise UsageError(
+            f"method {method!r}: expected {weights.wanted.needs}, got {got} of target {plan.target}; "
+            "choose another method, or a target whose weights have such a format"
+        )
+
+
+def _check_estimators(module: QuantizedModule) -> None:
+    for name, quantizer in module.quantizers.items():
+        assert isinstance(quantizer, Quantizer)
+        if isinstance(quantizer.estimator, ProxQuant) and quantizer.transforms:
+            raise UsageError(
+                f"[value {name!r}] estimator 'proxquant': expected a method that rounds weights as they are (range, "
+                f"lsq, tqt, pact), got {type(quantizer).__name__}, which transforms them; choose another of both"
+            )
 
 
 def _raw(model: nn.Module | Graph | str | Path, example_inputs: Any) -> Graph:

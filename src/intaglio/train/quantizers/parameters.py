@@ -1,9 +1,11 @@
-"""Quantization grids in PyTorch: ranges to scale and zero point, and parameters spread over the shape of a tensor.
+"""Parameters of grids in PyTorch: ranges to scale and zero point, and parameters spread over the shape of a tensor.
 
 The torch twin of `number.choose_params`, differentiable where mathematics is.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
@@ -68,6 +70,63 @@ def grid_of(low: Tensor, high: Tensor, kind: IntType, scheme: Scheme) -> tuple[T
     if scheme is Scheme.POWER_OF_TWO:
         scale = torch.exp2(scale.log2().ceil())
     return scale, torch.full_like(scale, middle(kind))
+
+
+def first_scale(x: Tensor, kind: IntType, scheme: Scheme, granularity: Granularity) -> tuple[Tensor, Tensor]:
+    """Scale and zero point that a learned grid begins with.
+
+    Of up to 4 bits those with the least squared error among parts of the range; of more the range itself. A
+    power-of-two scheme gets the scale before it is rounded up. Bipolar: mean |x|, which has the least error.
+
+    Args:
+        x: a tensor; of large ones that share one grid a part is looked at.
+        kind, scheme, granularity: of the grid.
+    """
+    parts = shares(x.float(), granularity)
+    if parts.ndim == 1 and parts.numel() > _ENOUGH:
+        parts = parts[:: parts.numel() // _ENOUGH]
+    if kind.bipolar:
+        scale = parts.abs().mean(-1).clamp(min=SMALLEST_SCALE)
+        return scale, torch.zeros_like(scale)
+    scheme = Scheme.SYMMETRIC if scheme is Scheme.POWER_OF_TWO else scheme
+    low, high = parts.amin(-1), parts.amax(-1)
+    best = grid_of(low, high, kind, scheme)
+    if kind.bits > 4:
+        return best
+    least = torch.full_like(low, math.inf)
+    for part in torch.linspace(1, 1 / 32, 48).tolist():
+        scale, zero_point = grid_of(low * part, high * part, kind, scheme)
+        step, middle = scale.unsqueeze(-1), zero_point.unsqueeze(-1)
+        rounded = (parts / step).round_().clamp_(kind.qmin - middle, kind.qmax - middle).mul_(step)
+        error = (rounded - parts).square_().sum(-1)
+        better = error < least
+        least = torch.where(better, error, least)
+        best = torch.where(better, scale, best[0]), torch.where(better, zero_point, best[1])
+    return best
+
+
+_ENOUGH = 1 << 16  # elements that tell where a grid should begin
+
+
+def power_of_two(scale: Tensor, scheme: Scheme) -> Tensor:
+    """The nearest power of two on a logarithmic scale where the scheme asks for one, with the gradient of the scale."""
+    if scheme is not Scheme.POWER_OF_TWO:
+        return scale
+    with torch.no_grad():
+        power = torch.exp2(scale.log2().round())
+    gradient = scale * (power / scale).detach()
+    return power + (gradient - gradient.detach())
+
+
+def slowed(x: Tensor, factor: float | Tensor) -> Tensor:
+    """x, its gradient times a factor."""
+    slow = x * factor
+    return x.detach() + (slow - slow.detach())
+
+
+def at_least(x: Tensor, bound: Tensor | float) -> Tensor:
+    """x, or the bound where x is below; the gradient passes there too, so that x can come back."""
+    return x.clamp(min=bound).detach() + (x - x.detach())
 
 
 def positive_steps(kind: IntType) -> int:

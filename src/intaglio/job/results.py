@@ -1,4 +1,4 @@
-"""The main job, step by step and timed: load, quantize, lower, measure, write."""
+"""What becomes of a quantized network: lowered, measured, and written as every file that a user gets."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 
-from intaglio.api import DEFAULT_SAMPLES, calibration_data, climb_as, quantize_as, scored_data
-from intaglio.calibrate.input_moments import InputRange
-from intaglio.data import DataLike, Dataset
+from intaglio.data import Dataset
+from intaglio.errors import ExportError
 from intaglio.export import export_qdq
 from intaglio.graph import Graph
 from intaglio.graph.access import constant, shape
@@ -24,97 +23,87 @@ from intaglio.measure import FloatStage, ProgramStage, SimulatedStage, check_gat
 from intaglio.measure.evaluate import Evaluation, evaluate
 from intaglio.measure.run import data_for, integer_stage, steps_of
 from intaglio.measure.stage import inputs_of
+from intaglio.plan import Step
+from intaglio.processes import Processes
 from intaglio.program import Program
 from intaglio.quantized import Quantized
 from intaglio.recover.pipeline import Data, NoData
-from intaglio.recover.recipe import Recipe
 from intaglio.report import Facts, known_facts, print_table, report_json, write_report
 from intaglio.report.confusion import KEPT, confusion
 from intaglio.report.overlay import model_explorer_overlay, value_notes
 from intaglio.report.record import as_lines
 from intaglio.report.sensitivities import quick_sensitivities
-from intaglio.search.attempts import Attempt
-from intaglio.targets import Target, load_target
+from intaglio.targets import Target
+from intaglio.train.loop import Point
 
 STAGES = ("float", "simulated", "integer")
 COMPARED_SAMPLES = 16
-DEFAULT_RECIPE = Recipe()
+ALONE = Processes()
 
 
-def quantize_job(
-    load: Callable[[], Graph],
-    data: DataLike,
-    folder: Path,
-    *,
-    target: str | Path | Target = "cpu-int8",
-    samples: int | None = DEFAULT_SAMPLES,
-    input_range: InputRange = None,
-    eval_data: DataLike | None = None,
-    eval_limit: int | None = None,
-    metric: str = "top1",
-    recipe: Recipe = DEFAULT_RECIPE,
-    checkpoint: Path | None = None,
-    max_drop: float | None = None,
-    work: Path | None = None,
-    source: Path | None = None,
-    show: TextIO | None = None,
-) -> dict[str, Any]:
-    """Quantize a network, lower it, measure it and write every result.
+@dataclass(frozen=True)
+class Delivery:
+    """Where a result goes, and what it is measured on.
 
     Args:
-        load: gives the Graph.
-        data: for calibration.
-        folder: gets model.intaglio, model.qdq.onnx, plan.json, report.html, model_explorer.json and summary.json.
-        target, samples, input_range, checkpoint: as for `intaglio.quantize`.
-        recipe: its other choices.
-        max_drop: the loss that is allowed on `eval_data`: climb the ladder of recipes (see `search.ladder`).
-        work: a folder for what an interrupted climb has measured.
-        eval_data, eval_limit, metric: what to measure on, if anything.
-        source: the model's file, for its size.
+        folder: gets model.intaglio, model.qdq.onnx where the formats exist in ONNX, plan.json, report.html,
+            model_explorer.json and summary.json.
+        target: what the hardware has.
+        scored: labelled data to measure on; None: nothing is measured.
+        metric: of these.
+        source: the float model's file, for its size.
         show: where tables are printed; None for nowhere.
+        seconds: by step, what was done before.
+        processes: that share the evaluation, each of which delivers the same network; rank 0 writes.
+    """
+
+    folder: Path
+    target: Target
+    scored: Dataset | None = None
+    metric: str = "top1"
+    source: Path | None = None
+    show: TextIO | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    processes: Processes = ALONE
+
+
+def deliver(
+    graph: Graph, quantized: Quantized, dataset: Data | NoData, delivery: Delivery, curve: tuple[Point, ...] = ()
+) -> dict[str, Any]:
+    """Lower a quantized network, measure it and write every result.
+
+    Args:
+        graph: the float network that it came from.
+        quantized: the result.
+        dataset: that it was calibrated on.
+        delivery: where to, and what with.
+        curve: of the training, if there was one.
     Returns:
-        What summary.json holds.
+        What summary.json holds; nothing on other ranks than 0.
     Raises:
         IntaglioError: whatever step fails; the caller owns the folder.
     """
-    seconds: dict[str, float] = {}
-    with _timed(seconds, "load"):
-        described = load_target(target)
-        graph = load()
-        dataset = calibration_data(graph, data, samples, input_range=input_range)
-        measured = eval_data is not None or max_drop is not None
-        scored = scored_data(graph, eval_data, eval_limit, metric) if measured else None
-    with _timed(seconds, "calibrate"):
-        if max_drop is None or scored is None:
-            quantized = quantize_as(graph, dataset, described, recipe, checkpoint=checkpoint)
-        else:
-            quantized = climb_as(
-                graph,
-                dataset,
-                described,
-                recipe,
-                scored,
-                max_drop=max_drop,
-                metric=metric,
-                folder=work,
-                tell=None if show is None else _teller(show, metric),
-            )
-    with _timed(seconds, "lower"):
+    folder, scored, seconds, show = delivery.folder, delivery.scored, delivery.seconds, delivery.show
+    with timed(seconds, "lower"):
         program = quantized.lower()
-    with _timed(seconds, "write"):
+    # Compiling pays where many samples follow; the integers are the same.
+    integer = ProgramStage(program) if scored is None else integer_stage(program)
+    stages = (FloatStage(graph), SimulatedStage(quantized.graph, quantized.plan), integer)
+    if delivery.processes.rank != 0:
+        if scored is not None:
+            evaluate(stages, scored, delivery.metric, keep=KEPT, processes=delivery.processes)
+        return {}
+    with timed(seconds, "write"):
         program.save(folder / "model.intaglio")
         (folder / "plan.json").write_text(quantized.plan.to_json(), encoding="utf-8")
     evaluation = None
-    with _timed(seconds, "evaluate"):
-        # Compiling pays where many samples follow; the integers are the same.
-        integer = ProgramStage(program) if scored is None else integer_stage(program)
-        stages = (FloatStage(graph), SimulatedStage(quantized.graph, quantized.plan), integer)
+    with timed(seconds, "evaluate"):
         compared = _some_inputs(graph, dataset, scored)
         float_stage = FloatStage(quantized.reference or graph)
         differences = [] if compared is None else compare(float_stage, stages[2], compared, steps_of(quantized))
         if scored is not None:
-            evaluation = evaluate(stages, scored, metric, keep=KEPT)
-    with _timed(seconds, "report"):
+            evaluation = evaluate(stages, scored, delivery.metric, keep=KEPT, processes=delivery.processes)
+    with timed(seconds, "report"):
         known = known_facts(
             quantized.graph,
             quantized.plan,
@@ -132,10 +121,16 @@ def quantize_job(
             known = replace(known, sensitivities=alone)
         if evaluation is not None and scored is not None:
             known = replace(known, confusion=confusion(evaluation, scored))
-    facts = _facts(known, quantized, program, evaluation, seconds, described, source)
+    known = replace(known, training=curve)
+    facts = _facts(known, quantized, program, evaluation, delivery)
+    try:
+        notes = value_notes(quantized.plan, facts)
+        export_qdq(quantized.graph, quantized.plan, folder / "model.qdq.onnx", notes=notes)
+    except ExportError as error:
+        told = Step("export", f"model.qdq.onnx was not written: {error}")
+        quantized.steps.append(told)
+        facts = replace(facts, steps=(*facts.steps, told))
     write_report(folder / "report.html", quantized.graph, quantized.plan, facts)
-    notes = value_notes(quantized.plan, facts)
-    export_qdq(quantized.graph, quantized.plan, folder / "model.qdq.onnx", notes=notes)
     overlay = model_explorer_overlay(quantized.graph, differences)
     (folder / "model_explorer.json").write_text(json.dumps(overlay, indent=1), encoding="utf-8")
     summary = report_json(quantized.graph, quantized.plan, facts)
@@ -156,28 +151,14 @@ def _some_inputs(graph: Graph, dataset: Data | NoData, scored: Dataset | None) -
     return data_for(graph, dict(zip([str(v.name) for v in graph.inputs], x, strict=True)))
 
 
-def _teller(show: TextIO, metric: str) -> Callable[[Attempt, float], None]:
-    """Prints a line for each attempt as it comes."""
-
-    def tell(attempt: Attempt, loss: float) -> None:
-        if attempt.score is None:
-            result = f"no result: {attempt.error}"
-        else:
-            result = f"{metric} {attempt.score:.2f}, loss {loss:.2f}, {attempt.seconds:.1f} s"
-        print(f"{attempt.rung:12} {attempt.name:28} {result}", file=show, flush=True)
-
-    return tell
-
-
 def _facts(
     known: Facts,
     quantized: Quantized,
     program: Program,
     evaluation: Evaluation | None,
-    seconds: dict[str, float],
-    target: Target,
-    source: Path | None,
+    delivery: Delivery,
 ) -> Facts:
+    source = delivery.source
     classes = int(np.prod(shape(quantized.graph.outputs[0])[1:]))
     floats = sum(
         a.nbytes for v in quantized.graph.initializers if (a := constant(v)) is not None and a.dtype == np.float32
@@ -192,14 +173,15 @@ def _facts(
         known,
         scores={} if evaluation is None else dict(zip(STAGES, evaluation.scores, strict=True)),
         agreement=agreement,
-        gates=check_gates(evaluation, known.layers, classes),
+        # Weights that were trained to be rounded mean nothing in between: only their results are held against float.
+        gates=check_gates(evaluation, None if known.training else known.layers, classes),
         nbytes={
             "float": source.stat().st_size if source is not None and source.suffix == ".onnx" else floats,
             "integer": program.nbytes,
         },
-        seconds=seconds,
+        seconds=delivery.seconds,
         peak_memory_bytes=peak_memory(),
-        target=f"{target.name}: {target.description}",
+        target=f"{delivery.target.name}: {delivery.target.description}",
     )
 
 
@@ -238,7 +220,8 @@ def show_facts(facts: Facts, file: TextIO) -> None:
 
 
 @contextmanager
-def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
+def timed(seconds: dict[str, float], step: str) -> Iterator[None]:
+    """Add what a step takes to its seconds."""
     begin = time.perf_counter()
     yield
     seconds[step] = seconds.get(step, 0.0) + time.perf_counter() - begin

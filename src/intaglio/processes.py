@@ -6,8 +6,10 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
+import torch
 import torch.distributed as dist
 
 from intaglio.errors import IntaglioError
@@ -58,16 +60,56 @@ class Processes:
         dist.all_gather_object(found, value)
         return found
 
+    def every(self, make: Callable[[], T]) -> list[T]:
+        """What a function returns on each rank, in their order, on every rank.
+
+        Raises:
+            IntaglioError: where it fails on any rank, what it raised on the first of them, on every rank.
+        """
+        if self.world == 1:
+            return [make()]
+        mine: T | None = None
+        failed: IntaglioError | None = None
+        try:
+            mine = make()
+        except IntaglioError as error:
+            failed = error
+        found = self.gather((mine, failed))
+        for _, raised in found:
+            if raised is not None:
+                raise raised
+        return [value for value, _ in found]  # type: ignore[misc]
+
+    def part(self, count: int, multiple: int) -> range | None:
+        """This rank's part of so many samples, in one piece; None where they are too few to share.
+
+        Args:
+            count: of the samples.
+            multiple: where parts begin: a batch is not cut.
+        """
+        batches = -(-count // multiple)
+        if self.world == 1 or batches < self.world or count < 8 * self.world:
+            return None
+        begin, end = (multiple * (batches * rank // self.world) for rank in (self.rank, self.rank + 1))
+        return range(begin, min(end, count))
+
 
 @contextmanager
-def processes() -> Iterator[Processes]:
-    """The processes of this run, connected by gloo where torchrun started several."""
+def processes(patience: float | None = None) -> Iterator[Processes]:
+    """The processes of this run, connected where torchrun started several: by gloo, tensors on GPUs by nccl.
+
+    Args:
+        patience: seconds that one waits for another before it takes it for dead; None: PyTorch's own, half an hour.
+    """
     if dist.is_available() and dist.is_initialized():
         yield Processes(dist.get_rank(), dist.get_world_size())
     elif int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Processes()
     else:
-        dist.init_process_group("gloo")
+        timeout = None if patience is None else timedelta(seconds=patience)
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=timeout)
         try:
             yield Processes(dist.get_rank(), dist.get_world_size())
         finally:

@@ -1,0 +1,167 @@
+"""What training gains below eight bits, and what each method does in one short training: rows of `intaglio train`.
+
+Usage: python benchmarks/training_figures.py [--rows formats,methods] [--data $INTAGLIO_DATA] [-o OUT]
+
+Writes OUT/NAME for each row (a row that is there is not trained again) and prints the page for benchmarks/results.
+CIFAR-10 from the float networks of the data folder; top-1 of the integer program on the 10,000 test images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+COMMON = "--precision bf16 --augment crop,flip"
+TEACHER = "--teacher float --temperature 2 --distill-features"
+SHORT = "--steps 60 --lr 0.01 --eval-limit 4000"
+DESCRIPTORS = {"resnet20_bn": "-resnet20", "mobilenetv2": ""}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One training.
+
+    Args:
+        name: of its folder.
+        title: for people.
+        network: file of the data folder.
+        target: of the quantization.
+        options: of `intaglio train`.
+        allowed: the drop in points that it may cost, where one is asked for.
+    """
+
+    name: str
+    title: str
+    network: str
+    target: str
+    options: str
+    allowed: float | None = None
+
+
+FORMATS = (
+    Row("power2", "ResNet-20 int8, powers of two per tensor", "resnet20_bn", "power2-int8",
+        f"--steps 150 --lr 0.002 {TEACHER} 5", 0.0),
+    Row("mobilenetv2", "MobileNetV2 int8 per tensor", "mobilenetv2", "int8-per-tensor",
+        f"--steps 60 --lr 0.0005 --freeze-batch-norm 0 {TEACHER} 5", 0.3),
+    Row("w4a4", "ResNet-20 w4a4", "resnet20_bn", "w4a4", f"--steps 300 --lr 0.01 {TEACHER} 5", 0.8),
+    Row("w2a8", "ResNet-20 w2a8", "resnet20_bn", "w2a8", f"--steps 500 --lr 0.02 {TEACHER} 5", 1.5),
+    Row("ternary", "ResNet-20 ternary weights, 8-bit activations", "resnet20_bn", "ternary",
+        f"--steps 600 --lr 0.02 {TEACHER} 5", 1.5),
+    Row("w2a2", "ResNet-20 w2a2", "resnet20_bn", "w2a2",
+        f"--steps 1000 --lr 0.03 --reestimate-batch-norm 50 {TEACHER} 10", 3.0),
+    Row("binary", "ResNet-20 binary weights, 8-bit activations", "resnet20_bn", "binary",
+        f"--steps 800 --lr 0.02 --reestimate-batch-norm 50 {TEACHER} 10", 4.0),
+    Row("xnor", "ResNet-20 binary weights, 1-bit data of products", "resnet20_bn", "xnor",
+        f"--steps 300 --lr 0.02 --reestimate-batch-norm 50 {TEACHER} 10"),
+)  # fmt: skip
+
+
+def _method(name: str, title: str, target: str, options: str) -> Row:
+    return Row(f"method-{name}", title, "resnet20_bn", target, f"{SHORT} {options}")
+
+
+METHODS = (
+    Row(
+        "method-none",
+        "no training: the calibrated start",
+        "resnet20_bn",
+        "w4a4",
+        "--steps 1 --lr 1e-9 --eval-limit 4000",
+    ),
+    _method("lsq", "`lsq`", "w4a4", "--method lsq"),
+    _method("range", "`range`", "w4a4", "--method range"),
+    _method("tqt", "`tqt`", "w4a4", "--method tqt"),
+    _method("pact", "`pact`", "w4a4", "--method pact"),
+    _method("dorefa", "`dorefa`", "w4a4", "--method dorefa"),
+    _method("straight-through", "`lsq`, `--estimator straight-through`", "w4a4", "--estimator straight-through"),
+    _method("dsq", "`lsq`, `--estimator dsq`", "w4a4", "--estimator dsq"),
+    _method("stochastic", "`lsq`, `--estimator stochastic`", "w4a4", "--estimator stochastic"),
+    _method("proxquant", "`lsq`, `--estimator proxquant`", "w4a4", "--estimator proxquant"),
+    _method("teacher", "`lsq`, `--teacher float`", "w4a4", "--teacher float --temperature 2"),
+    _method("features", "`lsq`, `--teacher float --distill-features 5`", "w4a4", f"{TEACHER} 5"),
+    _method("ternary-lsq", "`lsq`, target ternary", "ternary", "--method lsq"),
+    _method("ternary-twn", "`twn`, target ternary", "ternary", "--method twn"),
+    _method("binary-lsq", "`lsq`, target binary", "binary", "--method lsq"),
+    _method("binary-xnor", "`xnor`, target binary", "binary", "--method xnor"),
+)
+GROUPS = {"formats": FORMATS, "methods": METHODS}
+
+
+def train(row: Row, data: Path, out: Path) -> dict[str, Any]:
+    """The summary of a row, trained unless it is there."""
+    folder, suffix = out / row.name, DESCRIPTORS[row.network]
+    if not (folder / "summary.json").exists():
+        command = [sys.executable, "-m", "intaglio", "train", data / f"{row.network}.onnx", "-o", folder]
+        command += ["--data", data / f"train{suffix}.toml", "--eval", data / f"test{suffix}.toml"]
+        command += ["--target", row.target, *COMMON.split(), *row.options.split()]
+        subprocess.run(list(map(str, command)), check=True, stdout=sys.stderr)
+    found: dict[str, Any] = json.loads((folder / "summary.json").read_text())
+    return found
+
+
+def line(row: Row, found: dict[str, Any]) -> str:
+    """A row of the page."""
+    drop = found["float"]["value"] - found["integer"]["value"]
+    cells = [
+        row.title,
+        f"{found['float']['value']:.2f}",
+        f"**{found['integer']['value']:.2f}**",
+        f"{drop:.2f}",
+        "" if row.allowed is None else f"{row.allowed:.1f}",
+        f"{found['agreement']['simulated and integer']:.2f}",
+        f"{found['seconds']['train']:.0f}",
+        f"{found['peak_memory_bytes'] / 2**20:.0f}",
+        f"`{row.options}`",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def page(groups: Sequence[str], data: Path, out: Path) -> str:
+    """Markdown."""
+    heads = (
+        "row",
+        "float",
+        "integer",
+        "drop",
+        "at most",
+        "simulated = integer, %",
+        "training, s",
+        "peak MiB",
+        "options",
+    )
+    lines = [
+        f"# What training gains, {date.today().isoformat()}",
+        "",
+        f"`python benchmarks/training_figures.py`: `intaglio train` with `{COMMON}` and the options of each row,",
+        "batches of 128 from a calibrated start. Top-1 in percent of the integer program on the 10,000 test images of",
+        f"CIFAR-10; the machine was busy (`OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}`).",
+        "",
+    ]
+    for group in groups:
+        lines += [f"## {group.capitalize()}", "", f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
+        lines += [line(row, train(row, data, out)) for row in GROUPS[group]]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", default="formats,methods", help="comma-separated: formats, methods")
+    parser.add_argument("--data", default=os.environ.get("INTAGLIO_DATA", "../shared/data"))
+    parser.add_argument("-o", "--output", type=Path, default=Path("build/training-figures"))
+    args = parser.parse_args()
+    args.output.mkdir(parents=True, exist_ok=True)
+    print(page(args.rows.split(","), Path(args.data) / "cifar10", args.output))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""`intaglio quantize`, step by step: load, quantize, measure, write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from intaglio.api import (
+    DEFAULT_SAMPLES,
+    calibration_data,
+    climb_as,
+    ladder_training,
+    quantize_as,
+    scored_data,
+    shared_data,
+)
+from intaglio.calibrate.input_moments import InputRange
+from intaglio.data import DataLike
+from intaglio.errors import UsageError
+from intaglio.graph import Graph
+from intaglio.job.results import ALONE, Delivery, deliver, timed
+from intaglio.processes import Processes
+from intaglio.recover.recipe import Recipe
+from intaglio.search.attempts import Attempt
+from intaglio.targets import Target, load_target
+from intaglio.train.loop import TrainSettings
+
+DEFAULT_RECIPE = Recipe()
+
+
+@dataclass(frozen=True)
+class TrainingRung:
+    """Training as the last rung of the ladder.
+
+    Args:
+        load: gives the Graph as the front end reads it, batch norms and all.
+        data: labelled samples.
+        settings: of the training.
+    """
+
+    load: Callable[[], Graph]
+    data: DataLike
+    settings: TrainSettings
+
+
+def quantize_job(
+    load: Callable[[], Graph],
+    data: DataLike,
+    folder: Path,
+    *,
+    target: str | Path | Target = "cpu-int8",
+    samples: int | None = DEFAULT_SAMPLES,
+    input_range: InputRange = None,
+    eval_data: DataLike | None = None,
+    eval_limit: int | None = None,
+    metric: str = "top1",
+    recipe: Recipe = DEFAULT_RECIPE,
+    checkpoint: Path | None = None,
+    max_drop: float | None = None,
+    work: Path | None = None,
+    source: Path | None = None,
+    show: TextIO | None = None,
+    rung: TrainingRung | None = None,
+    processes: Processes = ALONE,
+) -> dict[str, Any]:
+    """Quantize a network, lower it, measure it and write every result.
+
+    Args:
+        load: gives the Graph.
+        data: for calibration.
+        folder: gets model.intaglio, model.qdq.onnx, plan.json, report.html, model_explorer.json and summary.json.
+        target, samples, input_range, checkpoint: as for `intaglio.quantize`.
+        recipe: its other choices.
+        max_drop: the loss that is allowed on `eval_data`: climb the ladder of recipes (see `search.ladder`).
+        work: a folder for what an interrupted climb has measured.
+        eval_data, eval_limit, metric: what to measure on, if anything.
+        source: the model's file, for its size.
+        show: where tables are printed; None for nowhere.
+        rung: training as the last rung of the ladder; None: there is none.
+        processes: that share calibration and evaluation, each of which calls this; rank 0 writes.
+    Returns:
+        What summary.json holds.
+    Raises:
+        IntaglioError: whatever step fails; the caller owns the folder.
+    """
+    seconds: dict[str, float] = {}
+    with timed(seconds, "load"):
+        described = load_target(target)
+        graph = load()
+        dataset = shared_data(calibration_data(graph, data, samples, input_range=input_range), processes)
+        if max_drop is not None and processes.world > 1:
+            raise UsageError(
+                f"max-drop: expected one process, which tries one recipe after another, got {processes.world}"
+            )
+        measured = eval_data is not None or max_drop is not None
+        scored = scored_data(graph, eval_data, eval_limit, metric) if measured else None
+        if rung is not None and max_drop is None:
+            raise UsageError("train: expected an allowed loss beside it (--max-drop), whose last rung it is, got none")
+        training = None if rung is None else ladder_training(rung.load(), graph, rung.data, rung.settings)
+    with timed(seconds, "calibrate"):
+        if max_drop is None or scored is None:
+            quantized = quantize_as(
+                graph, dataset, described, recipe, checkpoint=checkpoint if processes.rank == 0 else None
+            )
+        else:
+            quantized = climb_as(
+                graph,
+                dataset,
+                described,
+                recipe,
+                scored,
+                max_drop=max_drop,
+                metric=metric,
+                folder=work,
+                tell=None if show is None else _teller(show, metric),
+                training=training,
+            )
+    delivery = Delivery(folder, described, scored, metric, source, show, seconds, processes)
+    return deliver(graph, quantized, dataset, delivery)
+
+
+def _teller(show: TextIO, metric: str) -> Callable[[Attempt, float], None]:
+    """Prints a line for each attempt as it comes."""
+
+    def tell(attempt: Attempt, loss: float) -> None:
+        if attempt.score is None:
+            result = f"no result: {attempt.error}"
+        else:
+            result = f"{metric} {attempt.score:.2f}, loss {loss:.2f}, {attempt.seconds:.1f} s"
+        print(f"{attempt.rung:12} {attempt.name:28} {result}", file=show, flush=True)
+
+    return tell

@@ -1,0 +1,94 @@
+"""The last rung of the ladder: training with quantization in the forward path, for a bounded number of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from intaglio.data import Dataset
+from intaglio.errors import UsageError
+from intaglio.graph import Graph
+from intaglio.plan import Plan, Step
+from intaglio.recover.pipeline import Outcome
+from intaglio.targets import Target
+from intaglio.train.distill import block_ends
+from intaglio.train.freeze import freeze_graph
+from intaglio.train.loop import Keeping, TrainSettings, train
+from intaglio.train.loop.losses import classes_of
+from intaglio.train.loop.samples import hold_back
+from intaglio.train.prepare import prepare_qat
+from intaglio.train.teacher import FloatModule
+
+RUNG = "training"
+EPOCHS = 2.0
+CHECKPOINT = "training.pt"
+FEATURES = 5.0
+"""Weight of the teacher's features in networks of images; measured in docs/which-method.md."""
+
+
+def ladder_settings(epochs: float | None = None, steps: int | None = None) -> TrainSettings:
+    """How the rung trains: the recommended start, and the float network as a teacher (its features too, of images)."""
+    return TrainSettings(epochs=epochs or EPOCHS, steps=steps, distill=0.5)
+
+
+@dataclass(frozen=True)
+class Training:
+    """What the rung needs.
+
+    Args:
+        raw: the network as the front end read it, so that batch norms live; or as it was given.
+        data: labelled samples, matched to the network.
+        settings: of the training.
+        method: of finding grids.
+    Raises:
+        UsageError: the network tells no classes apart, or there are too few samples.
+    """
+
+    raw: Graph
+    data: Dataset
+    settings: TrainSettings
+    method: str = "lsq"
+
+    def __post_init__(self) -> None:
+        classes_of(self.raw)
+        if self.data.once:
+            raise UsageError(f"{self.data.name}: training reads samples in any order, an iterator gives one; cache it")
+
+    @property
+    def name(self) -> str:
+        """Of the attempt."""
+        learned, _ = hold_back(self.data)
+        return f"{self.method}, {self.settings.total_steps(len(learned))} steps on {Path(self.data.name).name}"
+
+    def outcome(self, target: Target, plan: Plan, layers: Mapping[str, str], folder: Path | None) -> Outcome:
+        """Train, and freeze.
+
+        Args:
+            target: what the hardware has.
+            plan: whose grids the training begins with.
+            layers: other formats for some layers.
+            folder: where the checkpoint lies, or will: an interrupted training goes on, a finished one is only read.
+        Raises:
+            TrainingError: it cannot go on.
+            DataError, UsageError: the data, or the checkpoint, do not fit.
+        """
+        module = prepare_qat(self.raw, target=target, method=self.method, plan=plan, layers=layers)
+        settings = self.settings
+        if settings.distill and block_ends(module.graph):
+            settings = replace(settings, distill_features=FEATURES)
+        path = None if folder is None else folder / CHECKPOINT
+        learned, held = hold_back(self.data)
+        result = train(
+            module,
+            learned,
+            settings,
+            held_back=held,
+            teacher=FloatModule(module.graph) if settings.distill else None,
+            keeping=Keeping(path, resume=path is not None and path.exists()),
+            described={"method": self.method},
+        )
+        graph, frozen = freeze_graph(module.cpu())
+        told = [Step("graph", sentence) for sentence in self.raw.history]
+        told.append(Step(RUNG, f"{result.sentence()}; method {self.method}"))
+        return Outcome(graph, frozen, told, module.graph, reference=graph)

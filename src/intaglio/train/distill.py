@@ -1,0 +1,217 @@
+"""Distillation: a float teacher's scores and features as losses that any training loop can call.
+
+teacher = FloatModule(qat.graph)
+names = stage_ends(qat.graph)
+with capture(qat, names) as mine, capture(teacher, names) as theirs:
+    loss = distillation(qat(x), teacher(x)) + feature_loss(mine, theirs)
+
+Sources: Hinton et al. 2015, arXiv:1503.02531; Romero et al. 2014, arXiv:1412.6550; Zagoruyko & Komodakis 2016,
+arXiv:1612.03928.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from intaglio.errors import DataError, UsageError
+from intaglio.graph import Graph
+from intaglio.graph.access import consumers, is_output, shape
+from intaglio.train.module import QuantizedModule
+from intaglio.train.teacher import FloatModule
+
+
+def distillation(student_logits: Tensor, teacher_logits: Tensor, temperature: float = 4.0) -> Tensor:
+    """How far a student's classes lie from its teacher's.
+
+        L = T^2 * mean over samples of KL(softmax(teacher / T) || softmax(student / T))
+
+    T^2 keeps the gradients as large as those of a loss on labels, whatever T is.
+
+    Args:
+        student_logits, teacher_logits: scores before softmax, (N, classes) or with further axes behind; the teacher's
+            get no gradient.
+        temperature: T; the larger, the more the small scores count.
+    Returns:
+        A scalar, 0 where both agree.
+    Raises:
+        DataError: the shapes differ.
+        UsageError: a temperature that is not positive.
+    Source: Hinton et al. 2015, arXiv:1503.02531, section 2.
+    """
+    _check_shapes("distillation", student_logits, teacher_logits)
+    if not temperature > 0:
+        raise UsageError(f"distillation: expected a temperature above 0, got {temperature}")
+    mine = F.log_softmax(student_logits / temperature, dim=1)
+    theirs = F.log_softmax(teacher_logits.detach() / temperature, dim=1)
+    samples = student_logits.numel() // student_logits.shape[1]
+    return F.kl_div(mine, theirs, reduction="sum", log_target=True) * (temperature**2 / samples)
+
+
+def feature_loss(
+    student: Mapping[str, Tensor],
+    teacher: Mapping[str, Tensor],
+    measure: Callable[[Tensor, Tensor], Tensor] | None = None,
+) -> Tensor:
+    """The mean distance of named features.
+
+    Args:
+        student, teacher: features of the same names, as `capture` gives them.
+        measure: the distance of two features; `feature_distance` unasked.
+    Returns:
+        A scalar.
+    Raises:
+        DataError: there are none, or names or shapes differ.
+    """
+    if not student or student.keys() != teacher.keys():
+        raise DataError(
+            f"features: expected the same names of student and teacher, got {sorted(student)} and {sorted(teacher)}; "
+            "run both inside `capture`, with the same names"
+        )
+    distance = measure or feature_distance
+    total = sum(distance(student[name], teacher[name]) for name in student)
+    assert isinstance(total, Tensor)
+    return total / len(student)
+
+
+def feature_distance(student: Tensor, teacher: Tensor) -> Tensor:
+    """The squared error of a feature, in parts of the teacher's power.
+
+        L = sum (s - t)^2 / sum t^2
+
+    The regressor that the paper puts between is not needed: a quantized network has its teacher's shapes.
+
+    Args:
+        student, teacher: of one shape; the teacher's gets no gradient.
+    Raises:
+        DataError: the shapes differ.
+    Source: Romero et al. 2014, arXiv:1412.6550 (FitNets), eq. (3).
+    """
+    _check_shapes("features", student, teacher)
+    teacher = teacher.detach()
+    return (student - teacher).square().sum() / teacher.square().sum().clamp(min=_LEAST)
+
+
+def attention_distance(student: Tensor, teacher: Tensor) -> Tensor:
+    """The squared distance of two attention maps: where a feature is large, whatever its channels.
+
+        Q = sum over channels of F^2, as a vector of length 1         L = mean over samples of ||Q_s - Q_t||^2
+
+    Args:
+        student, teacher: (N, C, positions ...); channels may differ; the teacher's gets no gradient.
+    Raises:
+        DataError: no axes of positions, or they differ.
+    Source: Zagoruyko & Komodakis 2016, arXiv:1612.03928, eq. (2).
+    """
+    if student.ndim < 3 or student.shape[:1] + student.shape[2:] != teacher.shape[:1] + teacher.shape[2:]:
+        raise DataError(
+            f"attention: expected features (N, C, positions ...) of the same samples and positions, got "
+            f"{tuple(student.shape)} and {tuple(teacher.shape)}"
+        )
+    mine, theirs = (F.normalize(f.square().sum(1).flatten(1), eps=_LEAST) for f in (student, teacher.detach()))
+    return (mine - theirs).square().sum(1).mean()
+
+
+_LEAST = 1e-12
+
+
+def _check_shapes(where: str, student: Tensor, teacher: Tensor) -> None:
+    if student.shape != teacher.shape:
+        raise DataError(
+            f"{where}: expected student and teacher of one shape, got {tuple(student.shape)} and "
+            f"{tuple(teacher.shape)}; give both the same batch of the same task"
+        )
+
+
+@contextmanager
+def capture(module: nn.Module, names: Collection[str]) -> Iterator[dict[str, Tensor]]:
+    """The features of named values, filled in at each forward pass inside the `with`.
+
+    Args:
+        module: a `QuantizedModule` or `FloatModule`, whose names are those of the Graph's values (after rounding); of
+            any other module the names are those of its submodules, whose outputs are meant. Wrapped ones (DDP,
+            torch.compile) are looked into.
+        names: of the features.
+    Raises:
+        UsageError: a name that the module has not.
+    """
+    inner = _unwrapped(module)
+    features: dict[str, Tensor] = {}
+    with ExitStack() as stack:
+        if isinstance(inner, (QuantizedModule, FloatModule)):
+            _refuse_unknown(names, {str(v.name) for n in inner.graph.nodes for v in n.outputs}, "values")
+            before, wanted = inner.observe, frozenset(names)
+
+            def observe(name: str, x: Tensor) -> None:
+                if name in wanted:
+                    features[name] = x
+                if before is not None:
+                    before(name, x)
+
+            inner.observe = observe
+            stack.callback(setattr, inner, "observe", before)
+        else:
+            parts = dict(inner.named_modules())
+            _refuse_unknown(names, parts.keys(), "submodules")
+            for name in names:
+                stack.enter_context(parts[name].register_forward_hook(_keeping(features, name)))
+        yield features
+
+
+def _keeping(features: dict[str, Tensor], name: str) -> Callable[[nn.Module, Any, Any], None]:
+    def hook(module: nn.Module, arguments: Any, result: Any) -> None:
+        features[name] = result
+
+    return hook
+
+
+def _refuse_unknown(names: Collection[str], known: Collection[str], what: str) -> None:
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UsageError(f"capture: expected names of {what}, got {', '.join(unknown)}; there are {', '.join(known)}")
+
+
+def _unwrapped(module: nn.Module) -> nn.Module:
+    """The module inside DDP's or torch.compile's."""
+    while not isinstance(module, (QuantizedModule, FloatModule)):
+        inner = getattr(module, "_orig_mod", None)
+        if inner is None and isinstance(module, (nn.parallel.DistributedDataParallel, nn.DataParallel)):
+            inner = module.module
+        if not isinstance(inner, nn.Module):
+            break
+        module = inner
+    return module
+
+
+def stage_ends(graph: Graph) -> list[str]:
+    """The values at which features are usually compared: the last one of each resolution, in order.
+
+    Args:
+        graph: of an image network; values (N, C, positions ...) with more than one position count.
+    """
+    found: dict[tuple[int, ...], str] = {}
+    for node in graph.nodes:
+        value = node.outputs[0]
+        size = shape(value)[2:]
+        if max(size, default=1) > 1 and not is_output(value):
+            found[size] = str(value.name)
+    return list(found.values())
+
+
+def block_ends(graph: Graph) -> list[str]:
+    """The values in which a network's blocks end, in order: residual sums behind their activation, and `stage_ends`.
+
+    Args:
+        graph: of an image network.
+    """
+    found = set(stage_ends(graph))
+    for node in graph.nodes:
+        if node.op_type == "Add" and all(v is not None and v.producer() is not None for v in node.inputs):
+            users = consumers(node.outputs[0])
+            activated = len(users) == 1 and users[0].op_type in ("Relu", "Clip")
+            found.add(str((users[0] if activated else node).outputs[0].name))
+    return [str(v.name) for n in graph.nodes for v in n.outputs if v.name in found and not is_output(v)]

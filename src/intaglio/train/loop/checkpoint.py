@@ -1,0 +1,121 @@
+"""The state of a training in a file: written whole, read without running code, refused where it does not belong."""
+
+from __future__ import annotations
+
+import pickle
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from intaglio.errors import UsageError
+from intaglio.files import differing_settings, whole_file
+from intaglio.train.loop.schedule import GLOBAL, seed_of
+
+FORMAT, VERSION = "intaglio-training", 1
+
+
+@dataclass
+class State:
+    """What a training needs to go on.
+
+    Args:
+        step: the next one, from 0.
+        module, optimizer: their `state_dict`s.
+        random: of PyTorch, NumPy and Python (see `random_state`).
+        running: sums since the last point of the curve, and seconds so far.
+        curve: points so far, as plain data.
+        best: the best of the evaluations: {"score", "step", "module"}; empty before the first.
+    """
+
+    step: int
+    module: dict[str, Any]
+    optimizer: dict[str, Any]
+    random: dict[str, Any]
+    running: dict[str, Any]
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, Any] = field(default_factory=dict)
+
+
+def save(path: Path, settings: Mapping[str, Any], state: State) -> None:
+    """Write a checkpoint; the one before stays until the new one is whole.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    data = {"format": FORMAT, "version": VERSION, "settings": dict(settings), "state": dict(vars(state))}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as written:
+            torch.save(data, written)
+    except (OSError, RuntimeError) as error:  # torch.save reports a full disk as a RuntimeError
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"{path}: expected to write a checkpoint here, got: {reason}; choose another folder") from None
+
+
+def load(path: Path, settings: Mapping[str, Any]) -> State:
+    """Read a checkpoint of a training with these settings.
+
+    Raises:
+        UsageError: there is none, it is damaged or of another version, or was made under other settings (which ones is
+            said).
+    """
+    if not path.exists():
+        raise UsageError(
+            f"{path}: expected the checkpoint of an interrupted training, got nothing there; leave out resume"
+        )
+    try:
+        data = torch.load(path, map_location="cpu", weights_only=True)
+        found = data["format"], data["version"]
+        if found[0] != FORMAT:
+            raise ValueError(f"its format is {found[0]}")
+        before, state = dict(data["settings"]), data["state"]
+    except (pickle.UnpicklingError, OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
+        reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+        raise UsageError(f"{path}: expected the checkpoint of a training, got something else ({reason})") from None
+    if found[1] != VERSION:
+        raise UsageError(
+            f"{path}: expected a checkpoint of version {VERSION}, got version {found[1]}; "
+            "go on with the release that wrote it, or begin anew"
+        )
+    other = differing_settings(before, settings)
+    if other:
+        raise UsageError(
+            f"{path}: the interrupted training differs: {other}. Go on with the same network, target, data and "
+            "settings, or begin anew in another folder"
+        )
+    return State(**state)
+
+
+def begin_random(seed: int, *numbers: int) -> None:
+    """Seed PyTorch, NumPy and Python: quantizers may draw from any of them."""
+    torch.manual_seed(seed_of(seed, GLOBAL, *numbers))
+    np.random.seed(seed_of(seed, GLOBAL, *numbers) % (1 << 32))  # noqa: NPY002  what other code may draw from
+    random.seed(seed_of(seed, GLOBAL, *numbers))
+
+
+def random_state() -> dict[str, Any]:
+    """The random numbers to come, of PyTorch, NumPy and Python, as tensors and plain numbers."""
+    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002  what other code draws from
+    version, numbers, next_gauss = random.getstate()
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "numpy": [kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, gauss],
+        "python": [version, list(numbers), next_gauss],
+    }
+
+
+def restore_random_state(state: Mapping[str, Any]) -> None:
+    """Go on with the random numbers of a checkpoint."""
+    torch.set_rng_state(state["torch"])
+    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+    kind, keys, *rest = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    version, numbers, next_gauss = state["python"]
+    random.setstate((version, tuple(numbers), next_gauss))

@@ -1,0 +1,345 @@
+"""The training loop: steps, evaluations, checkpoints, and the best network in the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from intaglio.data import Dataset
+from intaglio.processes import Processes
+from intaglio.progress import progress
+from intaglio.recover import fingerprint
+from intaglio.train.gradual import Schedule
+from intaglio.train.loop import checkpoint
+from intaglio.train.loop.augment import Augmentation
+from intaglio.train.loop.checkpoint import State, begin_random
+from intaglio.train.loop.curve import Point
+from intaglio.train.loop.health import check_loss, check_scales
+from intaglio.train.loop.keeping import Keeping, TrainResult
+from intaglio.train.loop.losses import Loss, Teacher, classes_of
+from intaglio.train.loop.optimizer import make_optimizer, set_learning_rate
+from intaglio.train.loop.samples import Batch, Samples, ShuffledOrder
+from intaglio.train.loop.schedule import annealed
+from intaglio.train.loop.settings import TrainSettings
+from intaglio.train.loop.tell import TensorBoard, line
+from intaglio.train.loop.world import World, together
+from intaglio.train.module import QuantizedModule
+from intaglio.train.quantizers.quantizer import Quantizer
+from intaglio.train.reestimate import reestimate_batch_norm
+
+SCALES_EVERY = 50  # steps between two looks at all scales
+_EVALUATED = 256  # samples at a time
+
+
+def train(
+    module: QuantizedModule,
+    data: Dataset,
+    settings: TrainSettings | None = None,
+    *,
+    held_back: Dataset | None = None,
+    teacher: nn.Module | Teacher | None = None,
+    keeping: Keeping | None = None,
+    processes: Processes | None = None,
+    described: Mapping[str, Any] | None = None,
+) -> TrainResult:
+    """Train a network with quantization in its forward path, on labels.
+
+    Equal arguments give equal networks, bit for bit, on one process of one machine; so do an interrupted training and
+    its continuation. The random numbers of PyTorch, NumPy and Python are seeded.
+
+    Args:
+        module: from `prepare_qat`. In the end it has the parameters of the best evaluation, and is in evaluation mode.
+        data: labelled, matched to the network (see `intaglio.data.match`).
+        settings: how to train.
+        held_back: labelled samples on which the network is evaluated after each epoch; None: the last step counts.
+        teacher: what `distill` learns from: inputs to scores.
+        keeping: checkpoints, progress, logs.
+        processes: of which each calls this with the same arguments; one by default.
+        described: what else a checkpoint has to agree in, by name.
+    Raises:
+        DataError: labels out of range, samples that do not fit, a batch of one with live batch norm.
+        UsageError: settings that cannot be meant, or a checkpoint that does not belong here.
+        TrainingError: a loss that is no number, a scale that has collapsed, a process that has died; the last
+            checkpoint stays.
+    """
+    settings, keeping = settings or TrainSettings(), keeping or Keeping()
+    kept = "Nothing was kept." if keeping.path is None else f"The last checkpoint stays: {keeping.path} (--resume)."
+    with together(kept):
+        return _Training(
+            module, data, settings, held_back, teacher, keeping, processes or Processes(), described or {}, kept
+        ).run()
+
+
+class _Training:
+    """The state of a training."""
+
+    def __init__(
+        self,
+        module: QuantizedModule,
+        data: Dataset,
+        settings: TrainSettings,
+        held_back: Dataset | None,
+        teacher: nn.Module | Teacher | None,
+        keeping: Keeping,
+        processes: Processes,
+        described: Mapping[str, Any],
+        kept: str,
+    ) -> None:
+        self.module, self.settings, self.keeping, self.kept = module, settings, keeping, kept
+        self.processes, self.world = processes, World(processes, settings.batch)
+        self.device = keeping.found_device()
+        classes = classes_of(module.graph)
+        data = data.cached() if data.once else data
+        self.loss = Loss(settings, module, teacher)
+        self.samples = Samples(data, classes, cache=keeping.cache)
+        self.held = None if held_back is None else Samples(held_back, classes, cache=keeping.cache)
+        self.per_epoch = settings.steps_per_epoch(len(self.samples))
+        self.total = settings.total_steps(len(self.samples))
+        self.augment = Augmentation(settings.augment, self._shape(), pad=settings.pad, seed=settings.seed)
+        self.agreed = self._agreed(data, described)
+        module.to(self.device)
+        if settings.channels_last:
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = make_optimizer(module, settings)
+        self.schedule, self.gradual = Schedule(settings.freeze_ranges, settings.freeze_batch_norm), settings.gradually()
+        self.lr = settings.learning_rate(_narrowest(module))
+        self.step, self.seconds, self.pending, self.count = 0, 0.0, 0.0, 0
+        self.curve: list[Point] = []
+        self.best: dict[str, Any] = {}
+
+    def _shape(self) -> tuple[int, ...]:
+        return tuple(self.samples[[0]][0][0].shape[1:])
+
+    def _agreed(self, data: Dataset, described: Mapping[str, Any]) -> dict[str, Any]:
+        """All that the result depends on, by name, as a checkpoint says it."""
+        module = self.module
+        kinds = sorted({type(q).__name__ for q in module.quantizers.values()})
+        return {
+            "target": module.plan.target,
+            **described,
+            "network": fingerprint.of_graph(module.graph),
+            "plan": fingerprint.of_plan(module.plan),
+            "quantizers": ", ".join(kinds),
+            "data": fingerprint.of_data(data),
+            "samples held back": 0 if self.held is None else len(self.held),
+            **self.settings.to_json(),
+        }
+
+    def run(self) -> TrainResult:
+        """Train."""
+        begin_random(self.settings.seed, self.world.rank)
+        if self.keeping.resume:
+            self._restore()
+        else:
+            self._begin()
+        called = self.world.wrapped(self.module, self.device)
+        board = self._board()
+        started, first = time.monotonic(), self.step
+        self.saved, self.before = started, self.seconds
+        with nullcontext() if board is None else closing(board), self.loss.watching():
+            batches = progress(self._batches(), self.total - first, "train")
+            for self.step, batch in enumerate(batches, start=first + 1):
+                self._one_step(called, batch)
+                self.seconds = self.before + time.monotonic() - started
+                self._after_step(board, (self.step - first) / max(time.monotonic() - started, 1e-9))
+        return self._finished()
+
+    def _one_step(self, called: nn.Module, batch: Batch) -> None:
+        """Forwards, backwards, and a step of the optimizer. `self.step` counts this one already."""
+        number = self.step - 1
+        self._apply_schedule(number)
+        self.module.train()
+        inputs, labels = self._given(batch, number)
+        lr = annealed(number, self.total, self.lr, final=self.settings.final_lr, warmup=self.settings.warmup)
+        set_learning_rate(self.optimizer, lr)
+        self.optimizer.zero_grad(set_to_none=True)
+        with self._autocast():
+            y = called(*inputs)
+            loss = self.loss(y[0] if isinstance(y, tuple) else y, labels, inputs) + self.module.penalty()
+        value = self.world.summed(loss.detach())[0] / self.world.world
+        check_loss(value, self.step, self.module, inputs, self.kept)
+        loss.backward()
+        self.optimizer.step()
+        self.module.after_step(self.step / self.total)
+        self.world.average_buffers(self.module)
+        self.pending, self.count = self.pending + value, self.count + 1
+        self.last_lr = lr
+
+    def _given(self, batch: Batch, step: int) -> tuple[tuple[Tensor, ...], Tensor]:
+        """A batch as the network takes it: augmented, on the device, in the memory layout of the settings."""
+        (first, *others), labels = batch
+        inputs = (self.augment(first, step, self.world.share), *others)
+        return tuple(map(self._placed, inputs)), labels.to(self.device)
+
+    def _placed(self, x: Tensor) -> Tensor:
+        if self.settings.channels_last and x.ndim == 4:
+            return x.to(self.device, memory_format=torch.channels_last)
+        return x.to(self.device).contiguous()
+
+    def _autocast(self) -> Any:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16")
+
+    def _batches(self) -> DataLoader[Batch]:
+        order = ShuffledOrder(
+            len(self.samples),
+            self.settings.batch,
+            self.settings.seed,
+            self.step,
+            self.total,
+            rank=self.world.rank,
+            world=self.world.world,
+        )
+        generator = torch.Generator()  # the loader's own: it draws a number at each start, a resumed one too
+        return DataLoader(
+            self.samples, batch_size=None, sampler=order, generator=generator, num_workers=self.keeping.workers
+        )
+
+    def _apply_schedule(self, number: int) -> None:
+        """What changes at a step; done again at each, so that a resumed training needs no memory of it."""
+        progress = number / self.total
+        self.schedule.apply(self.module, progress)
+        if self.gradual is not None:
+            self.gradual.apply(self.module, progress)
+
+    def _after_step(self, board: TensorBoard | None, rate: float) -> None:
+        """Evaluate, say, check and keep where it is time."""
+        ends = self.step == self.total
+        evaluates = ends or self.step % self.per_epoch == 0
+        speaks = self.step % self.keeping.lines == 0
+        if evaluates or self.step % SCALES_EVERY == 0:
+            check_scales(self.module, self.step, self.kept)
+        if evaluates or speaks:
+            self._add_point(self._score() if evaluates and self.held is not None else None, board, rate)
+        if evaluates:
+            self._keep_best(self.curve[-1])
+        if evaluates or self._time_to_save():
+            self._save()
+
+    def _add_point(self, score: float | None, board: TensorBoard | None, rate: float) -> None:
+        loss = self.pending / max(self.count, 1)
+        self.pending, self.count = 0.0, 0
+        point = Point(self.step, self.step / self.per_epoch, loss, self.last_lr, score, self.seconds)
+        self.curve.append(point)
+        if board is not None:
+            board.add(point)
+        if self.keeping.tell is not None and self.world.leads:
+            self.keeping.tell(line(point, self.total, self.total / self.per_epoch, rate))
+
+    def _score(self) -> float:
+        """Simulated top-1 in percent on the samples held back, in float32."""
+        assert self.held is not None
+        self.module.eval()
+        hits = 0
+        with torch.no_grad():
+            for x, labels in self.held.batches(_EVALUATED, self.world.share):
+                y = self.module(*map(self._placed, x))
+                best = (y[0] if isinstance(y, tuple) else y).argmax(1).cpu()
+                hits += int((best == labels).sum())
+        self.module.train()
+        return 100.0 * self.world.summed(hits)[0] / len(self.held)
+
+    def _keep_best(self, point: Point) -> None:
+        """Of equal ones the later: it has learned at a smaller rate."""
+        if point.score is None or not self.best or point.score >= self.best["score"]:
+            state = {name: tensor.detach().cpu().clone() for name, tensor in self.module.state_dict().items()}
+            self.best = {"score": point.score, "step": point.step, "module": state}
+
+    def _time_to_save(self) -> bool:
+        if self.keeping.path is None:
+            return False
+        if self.keeping.steps is not None and self.step % self.keeping.steps == 0:
+            return True
+        return self.world.leads and time.monotonic() - self.saved > 60 * self.keeping.minutes
+
+    def _save(self) -> None:
+        if self.keeping.path is None or not self.world.leads:
+            return
+        check_scales(self.module, self.step, self.kept)
+        state = State(
+            self.step,
+            self.module.state_dict(),
+            self.optimizer.state_dict(),
+            checkpoint.random_state(),
+            {"seconds": self.seconds, "loss": self.pending, "count": self.count, "lr": self.last_lr},
+            [point.to_json() for point in self.curve],
+            self.best,
+        )
+        checkpoint.save(self.keeping.path, self.agreed, state)
+        self.saved = time.monotonic()
+
+    def _restore(self) -> None:
+        assert self.keeping.path is not None
+        path = self.keeping.path
+        state = self.processes.first(lambda: checkpoint.load(path, self.agreed))  # other machines do not have the file
+        self.module.load_state_dict(state.module)
+        self.optimizer.load_state_dict(state.optimizer)
+        self.step, self.best = state.step, state.best
+        self.curve = [Point(**point) for point in state.curve]
+        self.seconds, self.last_lr = state.running["seconds"], state.running["lr"]
+        self.pending, self.count = state.running["loss"], state.running["count"]
+        self._apply_schedule(max(self.step - 1, 0))
+        if self.world.leads:
+            checkpoint.restore_random_state(state.random)
+        else:
+            begin_random(self.settings.seed, self.world.rank, self.step)
+
+    def _begin(self) -> None:
+        """Grids that calibration did not find begin with the first batch, whole on every process, and alike."""
+        if not all(bool(q.begun) for q in self.module.quantizers.values() if isinstance(q, Quantizer)):
+            order = ShuffledOrder(len(self.samples), self.settings.batch, self.settings.seed, 0, 1)
+            x, _ = self.samples[next(iter(order))]
+            x = (self.augment(x[0], 0), *x[1:])
+            state = {
+                name: t.clone() for name, t in self.module.state_dict().items() if not name.startswith("quantizers.")
+            }
+            with torch.no_grad(), self._autocast():
+                self.module.train()(*map(self._placed, x))
+            self.module.load_state_dict(state, strict=False)
+        self.world.begin_alike(self.module)
+
+    def _board(self) -> TensorBoard | None:
+        folder = self.keeping.tensorboard
+        return None if folder is None or not self.world.leads else TensorBoard(folder, self.step)
+
+    def _finished(self) -> TrainResult:
+        """The best network in the module, its statistics taken anew where that is asked for and measures better."""
+        self.module.load_state_dict(self.best["module"])
+        best = next(point for point in self.curve if point.step == self.best["step"])
+        again = self._reestimated() if self.settings.reestimate else None
+        self.module.eval()
+        return TrainResult(tuple(self.curve), best, self.total, len(self.samples), self.seconds, again)
+
+    def _reestimated(self) -> tuple[float, float] | None:
+        before = None if self.held is None else self._score()
+        state = {name: tensor.clone() for name, tensor in self.module.state_dict().items()}
+        if reestimate_batch_norm(self.module, self._plain_batches(self.settings.reestimate)) == 0 or before is None:
+            return None
+        after = self._score()
+        if after < before:
+            self.module.load_state_dict(state)
+        return before, after
+
+    def _plain_batches(self, count: int) -> Iterator[tuple[tuple[Tensor, ...]]]:
+        """Inputs of the first steps, without augmentation, as evaluation sees them."""
+        order = ShuffledOrder(
+            len(self.samples),
+            self.settings.batch,
+            self.settings.seed,
+            0,
+            count,
+            rank=self.world.rank,
+            world=self.world.world,
+        )
+        for numbers in order:
+            yield (tuple(map(self._placed, self.samples[numbers][0])),)
+
+
+def _narrowest(module: QuantizedModule) -> int:
+    """Bits of the narrowest format of any weight or activation."""
+    return min((q.format.type.bits for q in module.quantizers.values() if isinstance(q, Quantizer)), default=8)

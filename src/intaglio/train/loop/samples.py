@@ -1,0 +1,151 @@
+"""Labelled samples in any order: a data set read once, held in memory as far as it may, and its shuffled epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data import Sampler
+
+from intaglio.data import Dataset
+from intaglio.errors import DataError
+from intaglio.progress import progress
+from intaglio.train.loop.schedule import ORDER, seed_of
+
+CACHE_BYTES = 2 << 30
+"""Of decoded samples held in memory; 50,000 CIFAR images take 0.6 GiB. Those beyond are read again whenever wanted."""
+_READ = 256
+
+HELD_BACK, HELD_BACK_PART = 2000, 10
+
+Batch = tuple[tuple[Tensor, ...], Tensor]
+"""One float32 tensor per input of the network, (N, ...), and int64 labels (N,)."""
+
+
+def hold_back(data: Dataset, count: int | None = None) -> tuple[Dataset, Dataset | None]:
+    """What is learned from, and the last samples, on which the best evaluation is chosen.
+
+    Args:
+        data: read more than once.
+        count: samples to hold back; None: 2,000, or a tenth where that is less; 0: none.
+    Raises:
+        DataError: there are no more.
+    """
+    data = data if data.length is not None and not data.once else data.cached()
+    total = len(data)
+    held = min(HELD_BACK, total // HELD_BACK_PART) if count is None else count
+    if not 0 <= held < total:
+        raise DataError(f"{data.name}: cannot hold back {held} of {total} samples; hold back fewer")
+    return data.split(total - held) if held else (data, None)
+
+
+class Samples(TorchDataset[Batch]):
+    """A map-style view of a data set: a list of numbers in, a batch out.
+
+    Args:
+        data: matched to the network (see `intaglio.data.match`), with labels; read more than once.
+        classes: of the network; every label is held against it.
+        cache: bytes of decoded samples that are held in memory.
+    Raises:
+        DataError: no labels, one out of range, or samples that do not fit.
+    """
+
+    def __init__(self, data: Dataset, classes: int, *, cache: int = CACHE_BYTES) -> None:
+        self.data = replace(data, classes=classes)
+        self.labels, self._held = self._read(cache)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def held(self) -> int:
+        """How many samples are in memory: the first ones."""
+        return len(self._held[0])
+
+    def __getitem__(self, numbers: Sequence[int]) -> Batch:
+        """The samples of these numbers, in this order."""
+        index = torch.as_tensor(numbers)
+        if self.held == len(self) or bool((index < self.held).all()):
+            return tuple(x[index] for x in self._held), self.labels[index]
+        rows = [tuple(x[i] for x in self._held) if i < self.held else self._again(i) for i in index.tolist()]
+        return tuple(torch.stack(parts) for parts in zip(*rows, strict=True)), self.labels[index]
+
+    def batches(self, size: int, share: tuple[int, int] = (0, 1)) -> Iterator[Batch]:
+        """All samples in order; of several processes, the part of this one.
+
+        Args:
+            size: samples at a time.
+            share: (rank, world).
+        """
+        rank, world = share
+        mine = range(rank, len(self), world)
+        for at in range(0, len(mine), size):
+            yield self[mine[at : at + size]]
+
+    def _read(self, cache: int) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Labels of all samples, and as many samples as the cache takes."""
+        labels: list[np.ndarray] = []
+        held: list[Tensor] = []
+        kept = 0
+        total = None if self.data.length is None else -(-self.data.length // _READ)
+        for x, y in progress(self.data.batches(_READ), total, "read samples"):
+            if y is None:
+                raise DataError(
+                    f"{self.data.name}: training needs labels, got none. Give pairs (x, y), or an array 'y'."
+                )
+            labels.append(y)
+            arrays = tuple(x.values()) if isinstance(x, dict) else x if isinstance(x, tuple) else (x,)
+            if not held:
+                known = self.data.length
+                each = sum(a[0].nbytes for a in arrays)
+                room = max(cache // max(each, 1), 1)
+                most = room if known is None else min(room, known)
+                held = [torch.empty((most, *a.shape[1:])) for a in arrays]  # pages are taken as they are written
+            take = min(len(arrays[0]), len(held[0]) - kept)
+            for whole, array in zip(held, arrays, strict=True):
+                whole[kept : kept + take] = torch.from_numpy(array[:take])
+            kept += take
+        return torch.from_numpy(np.concatenate(labels).astype(np.int64)), tuple(x[:kept] for x in held)
+
+    def _again(self, number: int) -> tuple[Tensor, ...]:
+        start = self.data.start + number
+        x, _ = next(replace(self.data, start=start, stop=start + 1).batches(1))
+        arrays = tuple(x.values()) if isinstance(x, dict) else x if isinstance(x, tuple) else (x,)
+        return tuple(torch.from_numpy(a[0]) for a in arrays)
+
+
+class ShuffledOrder(Sampler[list[int]]):
+    """The numbers of each step's samples, epoch after epoch in another order; only whole batches.
+
+    Args:
+        samples: how many there are.
+        batch: per step, over all processes.
+        seed: of the orders.
+        first, stop: steps.
+        rank, world: of several processes: each takes its part of every batch.
+    """
+
+    def __init__(
+        self, samples: int, batch: int, seed: int, first: int, stop: int, *, rank: int = 0, world: int = 1
+    ) -> None:
+        self.samples, self.batch, self.seed, self.first, self.stop = samples, batch, seed, first, stop
+        self.rank, self.world = rank, world
+
+    def __iter__(self) -> Iterator[list[int]]:
+        per_epoch = self.samples // self.batch
+        part = self.batch // self.world
+        known, order = -1, torch.empty(0, dtype=torch.int64)
+        for step in range(self.first, self.stop):
+            epoch, at = divmod(step, per_epoch)
+            if epoch != known:
+                generator = torch.Generator().manual_seed(seed_of(self.seed, ORDER, epoch))
+                known, order = epoch, torch.randperm(self.samples, generator=generator)
+            begin = at * self.batch + self.rank * part
+            yield order[begin : begin + part].tolist()
+
+    def __len__(self) -> int:
+        return self.stop - self.first

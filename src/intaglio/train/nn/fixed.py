@@ -1,0 +1,49 @@
+"""Grids that are known beforehand: a function's results lie in [low, high) whatever the data."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from intaglio.number import QuantParams, Scheme
+from intaglio.ops import Fixed
+from intaglio.plan import Format
+from intaglio.plan.place import fixed_params
+from intaglio.targets import TensorFormat
+from intaglio.train.estimators.clipped import clipped
+from intaglio.train.estimators.grid import Estimator
+from intaglio.train.quantizers.quantizer import Quantizer
+
+
+class FixedQuantizer(Quantizer):
+    """Rounding to a grid that stays.
+
+    Args:
+        params: the grid, one scale.
+        estimator: the gradient of rounding.
+    """
+
+    scale: Tensor
+    zero_point: Tensor
+
+    def __init__(self, params: QuantParams, estimator: Estimator = clipped) -> None:
+        scheme = Scheme.SYMMETRIC if params.symmetric and params.type.signed else Scheme.ASYMMETRIC
+        super().__init__(Format(params.type, scheme), (), ties_up=True, estimator=estimator)
+        self.register_buffer("scale", torch.as_tensor(params.scale.copy()))
+        self.register_buffer("zero_point", torch.as_tensor(params.zero_point.copy(), dtype=torch.float32))
+        self.begun.fill_(True)
+
+    def grid(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Quantizer.grid`."""
+        return self.scale, self.zero_point
+
+    def begin(self, x: Tensor) -> None:
+        """Nothing is to find."""
+
+    def begin_at(self, params: QuantParams) -> None:
+        """Nothing is to find."""
+
+
+def over(format: Format, low: float, high: float) -> FixedQuantizer:
+    """A whole number of steps over [low, high): of 8 bits 1/256 for a sigmoid, 1/128 for a tanh."""
+    return FixedQuantizer(fixed_params(Fixed(low, high), TensorFormat(type=format.type, scheme=format.scheme)))

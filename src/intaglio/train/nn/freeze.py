@@ -1,0 +1,81 @@
+"""From a network of quantized layers to Graph and Plan."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._pytree import tree_map
+
+from intaglio.calibrate.derive import derive
+from intaglio.errors import UsageError
+from intaglio.frontends import prepare
+from intaglio.frontends.torch import load_torch
+from intaglio.graph import Graph
+from intaglio.plan import Plan
+from intaglio.train.nn.exporting import exporting
+from intaglio.train.nn.layer import Layer
+from intaglio.train.nn.represent import represent, strip_marks
+from intaglio.train.quantizers.quantizer import Quantizer
+
+
+def freeze_layers(module: nn.Module, example_inputs: Any) -> tuple[Graph, Plan]:
+    """What a network of quantized layers computes in evaluation, as data.
+
+    Args:
+        module: made of layers of `train.nn`, and of torch's own that only move numbers; left as it is.
+        example_inputs: what it can be called with.
+    Returns:
+        (graph, plan) of their own.
+    Raises:
+        UsageError: no layer of `train.nn` in it, one that has not been trained, or a scale that has collapsed.
+        ModelError: values without a format; all are listed.
+        UnsupportedOperatorError: operators that Intaglio does not have.
+        CalibrationError: scales without a defined answer.
+    """
+    if not any(isinstance(part, Layer) for part in module.modules()):
+        raise UsageError(
+            f"{type(module).__name__}: expected layers of intaglio.train.nn, got none; quantize a float network with "
+            "intaglio.quantize, or train it with intaglio.prepare_qat"
+        )
+    _check_begun(module)
+    settled = copy.deepcopy(module).cpu().eval()
+    example_inputs = tree_map(lambda x: torch.as_tensor(x).cpu(), example_inputs)
+    _run(settled, example_inputs)
+    parts = {name: part for name, part in settled.named_modules() if isinstance(part, Layer)}
+    for part in parts.values():
+        part.settle()
+    with exporting() as marked:
+        graph = prepare(load_torch(settled, example_inputs, keep_quantized=True))
+    marks = strip_marks(graph)
+    weights = {
+        f"{name}.{inner}" if name else inner: (quantizer.format, quantizer.params())
+        for name, part in parts.items()
+        for inner, quantizer in part.weights()
+    }
+    plan = represent(graph, marks, [(quantizer.format, quantizer.params()) for quantizer in marked], weights)
+    graph.verify()
+    derive(graph, plan)
+    return graph, plan
+
+
+def _run(module: nn.Module, example_inputs: Any) -> None:
+    """Once as it is: values without a format are told by the layer that reads them."""
+    with torch.no_grad():
+        if isinstance(example_inputs, dict):
+            module(**example_inputs)
+        elif isinstance(example_inputs, (tuple, list)):
+            module(*example_inputs)
+        else:
+            module(example_inputs)
+
+
+def _check_begun(module: nn.Module) -> None:
+    for name, part in module.named_modules():
+        if isinstance(part, Quantizer) and not bool(part.begun):
+            raise UsageError(
+                f"{name}: expected a grid, got a quantizer that has seen no tensor in training; "
+                "train the network before it is frozen"
+            )

@@ -1,0 +1,196 @@
+"""Quantized LSTM.
+
+    i, f, g, o = parts of x W_ih + b_ih + h W_hh + b_hh
+    c' = sigmoid(f) c + sigmoid(i) tanh(g)          h' = sigmoid(o) tanh(c')
+
+The cell state lies in [-8, 8), and so do the sums in front of the gates: a sigmoid and a tanh are flat at the ends, and
+over a wider range a table of 16 bits, which interpolates, would be less exact. What sigmoid and tanh give has the grid
+that mathematics knows, in as many bits as what they read: tables of 8 bits are exact then. Only the weights and the
+hidden state have grids to learn.
+
+Source: Hochreiter & Schmidhuber 1997; Gers et al. 2000 (forget gate).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from intaglio.errors import UsageError
+from intaglio.plan import Format
+from intaglio.train.nn.exporting import is_exporting
+from intaglio.train.nn.fixed import over
+from intaglio.train.nn.formats import value_format
+from intaglio.train.nn.layer import WEIGHT, Layer, given, rounded_bias, value_quantizer, weight_quantizer, written
+from intaglio.train.nn.values import OnGrid, on_grid, plain
+from intaglio.train.quantizers.quantizer import Quantizer
+
+REACH = 8.0
+"""Sums and cell states lie in [-REACH, REACH)."""
+
+State = tuple[Tensor, Tensor]
+
+
+class LSTMCell(Layer, nn.LSTMCell):
+    """`torch.nn.LSTMCell` in integers.
+
+    Args:
+        input_size, hidden_size, bias: see torch's.
+        weight: the format of both weights.
+        output: the format of the hidden state.
+        gates: the format of the sums in front of the gates, and of the gates.
+        cell: the format of the cell state.
+        method, estimator: see `Conv2d`.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        *,
+        weight: Format | str = WEIGHT,
+        output: Format | str = "int8 symmetric",
+        gates: Format | str = "int16 symmetric",
+        cell: Format | str = "int16 symmetric",
+        method: str = "lsq",
+        estimator: str = "clipped",
+    ) -> None:
+        nn.LSTMCell.__init__(self, input_size, hidden_size, bias)
+        self.weight_ih_quantizer = weight_quantizer(weight, self.weight_ih, method, estimator)
+        self.weight_hh_quantizer = weight_quantizer(weight, self.weight_hh, method, estimator)
+        self.output_quantizer = value_quantizer(output, method, estimator)
+        self.sums_quantizer = over(value_format(gates), -REACH, REACH)
+        self.cell_quantizer = over(value_format(cell), -REACH, REACH)
+        self.sigmoid_quantizer = over(value_format(gates), 0.0, 1.0)
+        self.tanh_quantizer = over(value_format(gates), -1.0, 1.0)
+        self.squashed_quantizer = over(value_format(cell), -1.0, 1.0)
+
+    def forward(self, x: Tensor, state: State | None = None) -> State:
+        """One step.
+
+        Args:
+            x: (N, input_size), on a grid.
+            state: hidden and cell state, (N, hidden_size) each: what the last step returned, or real numbers, which
+                are rounded to their grids; None: zeros.
+        Returns:
+            The hidden and the cell state.
+        """
+        if state is not None:
+            state = _rounded(state[0], self.output_quantizer), _rounded(state[1], self.cell_quantizer)
+        return self.step(x, state)
+
+    def step(self, x: Tensor, state: State | None) -> State:
+        """One step from a state that lies on its grids."""
+        data, grid = given(x, self)
+        weight = self._weight("weight_ih", self.weight_ih_quantizer)
+        if state is None:
+            both = None if self.bias_ih is None else self.bias_ih + self.bias_hh
+            sums = self._sums(data, grid, weight, self.weight_ih_quantizer, both)
+        else:
+            from_input = self._sums(data, grid, weight, self.weight_ih_quantizer, self.bias_ih)
+            weight = self._weight("weight_hh", self.weight_hh_quantizer)
+            hidden, grid = given(state[0], self, 1)
+            from_state = self._sums(hidden, grid, weight, self.weight_hh_quantizer, self.bias_hh)
+            sums = written(plain(from_input) + plain(from_state), self.sums_quantizer)
+        i, f, g, o = plain(sums).chunk(4, 1)
+        i, o = self._sigmoid(i), self._sigmoid(o)
+        new = i * plain(written(torch.tanh(g), self.tanh_quantizer))
+        if state is not None:
+            kept = self._sigmoid(f) * given(state[1], self, 2)[0]
+            new = plain(written(new, self.cell_quantizer)) + plain(written(kept, self.cell_quantizer))
+        cell = written(new, self.cell_quantizer)
+        hidden = o * plain(written(torch.tanh(plain(cell)), self.squashed_quantizer))
+        return written(hidden, self.output_quantizer), cell
+
+    def _sums(
+        self, x: Tensor, grid: Quantizer | None, weight: Tensor, quantizer: Quantizer, bias: Tensor | None
+    ) -> Tensor:
+        if bias is not None:
+            bias = rounded_bias(bias, grid, quantizer)
+        return written(F.linear(x, weight, bias), self.sums_quantizer)
+
+    def _sigmoid(self, x: Tensor) -> Tensor:
+        return plain(written(torch.sigmoid(x), self.sigmoid_quantizer))
+
+    def _weight(self, name: str, quantizer: Quantizer) -> Tensor:
+        weight: Tensor = getattr(self, name)
+        return weight if is_exporting() else quantizer(weight)
+
+    def weights(self) -> Iterator[tuple[str, Quantizer]]:
+        """See `Layer.weights`."""
+        yield "weight_ih", self.weight_ih_quantizer
+        yield "weight_hh", self.weight_hh_quantizer
+
+    def settle(self) -> None:
+        """See `Layer.settle`."""
+        with torch.no_grad():
+            for name, quantizer in self.weights():
+                weight = getattr(self, name)
+                quantizer(weight)
+                weight.copy_(quantizer.frozen(weight))
+
+
+class LSTM(nn.Module):
+    """An `LSTMCell` over a sequence of fixed length, which the integer program has step by step.
+
+    Args:
+        as for `LSTMCell`.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        *,
+        weight: Format | str = WEIGHT,
+        output: Format | str = "int8 symmetric",
+        gates: Format | str = "int16 symmetric",
+        cell: Format | str = "int16 symmetric",
+        method: str = "lsq",
+        estimator: str = "clipped",
+    ) -> None:
+        super().__init__()
+        self.cell = LSTMCell(
+            input_size,
+            hidden_size,
+            bias,
+            weight=weight,
+            output=output,
+            gates=gates,
+            cell=cell,
+            method=method,
+            estimator=estimator,
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, State]:
+        """The hidden states of all steps, and the last state; the first one is zero.
+
+        Args:
+            x: (N, steps, input_size), on a grid.
+        Returns:
+            (N, steps, hidden_size), and hidden and cell state.
+        Raises:
+            UsageError: no sequence.
+        """
+        if x.ndim != 3 or not x.shape[1]:
+            raise UsageError(f"[LSTM] expected (N, steps, features), got {tuple(x.shape)}")
+        state: State | None = None
+        hidden = []
+        for part in x.unbind(1):
+            state = self.cell.step(part, state)
+            hidden.append(plain(state[0]))
+        assert state is not None
+        every = torch.stack(hidden, 1)
+        return every if is_exporting() else on_grid(every, self.cell.output_quantizer), state
+
+
+def _rounded(x: Tensor, quantizer: Quantizer) -> Tensor:
+    """A state on its grid; left alone where it lies there already."""
+    if isinstance(x, OnGrid) and x.quantizer is quantizer:
+        return x
+    return written(plain(x), quantizer)

@@ -1,0 +1,94 @@
+"""Quantized pools. A maximum keeps the grid of what it is taken of; a mean has one of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from intaglio.plan import Format
+from intaglio.train.nn.layer import VALUE, Layer, given, value_quantizer, written
+from intaglio.train.nn.values import on_grid
+
+
+class _MaxPool(Layer):
+    pool: Any
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A value on a grid to a smaller one on the same."""
+        data, grid = given(x, self)
+        y: Tensor = self.pool(data)
+        return y if grid is None else on_grid(y, grid)
+
+
+class MaxPool1d(_MaxPool):
+    """`torch.nn.MaxPool1d` on integers."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__()
+        self.pool = nn.MaxPool1d(*args, **options)
+
+
+class MaxPool2d(_MaxPool):
+    """`torch.nn.MaxPool2d` on integers."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__()
+        self.pool = nn.MaxPool2d(*args, **options)
+
+
+class GlobalMaxPool(_MaxPool):
+    """The maximum over all positions: (N, C, ...) to (N, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A value on a grid to a smaller one on the same."""
+        data, grid = given(x, self)
+        y = data.amax(tuple(range(2, data.ndim)))
+        return y if grid is None else on_grid(y, grid)
+
+
+class _Mean(Layer):
+    """A mean.
+
+    Args (behind those of torch's layer, by keyword):
+        output: the format of the result.
+        method, estimator: see `Conv2d`.
+    """
+
+    def _quantize(self, output: Format | str, method: str, estimator: str) -> None:
+        self.output_quantizer = value_quantizer(output, method, estimator)
+
+
+class AvgPool2d(_Mean):
+    """`torch.nn.AvgPool2d` in integers; see `_Mean` for the format."""
+
+    def __init__(
+        self,
+        *args: Any,
+        output: Format | str = VALUE,
+        method: str = "lsq",
+        estimator: str = "clipped",
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        self.pool = nn.AvgPool2d(*args, **options)
+        self._quantize(output, method, estimator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A value on a grid to a smaller one on the output's."""
+        return written(self.pool(given(x, self)[0]), self.output_quantizer)
+
+
+class GlobalAvgPool(_Mean):
+    """The mean over all positions: (N, C, ...) to (N, C)."""
+
+    def __init__(self, *, output: Format | str = VALUE, method: str = "lsq", estimator: str = "clipped") -> None:
+        super().__init__()
+        self._quantize(output, method, estimator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A value on a grid to a smaller one on the output's."""
+        data = given(x, self)[0]
+        pool = F.adaptive_avg_pool1d if data.ndim == 3 else F.adaptive_avg_pool2d
+        return written(pool(data, 1).flatten(1), self.output_quantizer)

@@ -1,0 +1,97 @@
+"""Trained ternary quantization."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from intaglio.number import QuantParams, Scheme
+from intaglio.number.params import SMALLEST_SCALE
+from intaglio.plan import Format
+from intaglio.train.estimators.grid import rounded_through
+from intaglio.train.quantizers.learned import SMALLEST_PART
+from intaglio.train.quantizers.parameters import at_least, positive_steps, shares, spread
+from intaglio.train.quantizers.quantizer import Quantizer
+
+THRESHOLD = 0.05
+
+
+class Ttq(Quantizer):
+    """Weights of three values, each of the outer two learned.
+
+        m = max |w|        y = m p where w > 0.05 m,  -m n where w < -0.05 m,  else 0
+        dL/dp = m sum of dL/dy where w > 0.05 m        dL/dn = -m sum of dL/dy where w < -0.05 m
+        dL/dw = p dL/dy,  n dL/dy,  dL/dy
+
+    The paper divides weights by m; here they keep their size. Integers have one scale, s = m max(p, n) / qmax, and the
+    smaller of p and n is rounded to whole steps of it. So the codes are as wide as the type: 3 or 4 bits, of which
+    three codes are used. The Graph is frozen with the rounded weights.
+
+    Source: Zhu et al. 2017, arXiv:1612.01064, eq. (6) to (9).
+    """
+
+    needs: ClassVar[str] = "symmetric weights of 3 or 4 bits, as its two scales are whole numbers of one step"
+    transforms: ClassVar[bool] = True
+
+    size: Tensor
+
+    def __init__(self, format: Format, shape: tuple[int, ...], **options: Any) -> None:
+        super().__init__(format, shape, **options)
+        self.positive, self.negative = nn.Parameter(torch.ones(shape)), nn.Parameter(torch.ones(shape))
+        self.register_buffer("size", torch.ones(shape))
+
+    @classmethod
+    def takes(cls, format: Format) -> bool:
+        """See `Quantizer.takes`."""
+        return 3 <= format.type.bits <= 4 and format.type.signed and format.scheme is not Scheme.ASYMMETRIC
+
+    def shaped(self, x: Tensor) -> Tensor:
+        """The ternary weight."""
+        granularity = self.format.granularity
+        with torch.no_grad():
+            self.size.copy_(shares(x, granularity).abs().amax(-1).clamp(min=SMALLEST_SCALE))
+            above = (x > THRESHOLD * spread(self.size, granularity, x.shape)).to(x.dtype)
+            below = (x < -THRESHOLD * spread(self.size, granularity, x.shape)).to(x.dtype)
+        positive, negative = (spread(p, granularity, x.shape) for p in self._outer())
+        ternary = above * positive - below * negative
+        with torch.no_grad():  # of x: dL/dy times p, n or 1
+            size = spread(self.size, granularity, x.shape)
+            slope = (above * positive + below * negative) / size + (1 - above - below)
+        return ternary + (x - x.detach()) * slope
+
+    def _outer(self) -> tuple[Tensor, Tensor]:
+        """The sizes of both outer values, whole numbers of steps."""
+        step, size = self._step(), self.size.clone()
+        positive, negative = (at_least(p, SMALLEST_PART) * size for p in (self.positive, self.negative))
+        return rounded_through(positive / step) * step, rounded_through(negative / step) * step
+
+    def _step(self) -> Tensor:
+        with torch.no_grad():
+            largest = torch.maximum(self.positive, self.negative).clamp(min=SMALLEST_PART) * self.size
+            step = largest / positive_steps(self.format.type)
+            if self.format.scheme is Scheme.POWER_OF_TWO:  # up, so that the larger one has a code
+                step = torch.exp2(step.log2().ceil())
+            return step.clamp(min=SMALLEST_SCALE)
+
+    def grid(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Quantizer.grid`."""
+        scale = self._step()
+        return scale, torch.zeros_like(scale)
+
+    def begin(self, x: Tensor) -> None:
+        """See `Quantizer.begin`: both begin at the mean of |w| beyond the threshold, each on its side."""
+        parts = shares(x, self.format.granularity)
+        size = parts.abs().amax(-1, keepdim=True).clamp(min=SMALLEST_SCALE)
+        for scale, beyond in ((self.positive, parts > THRESHOLD * size), (self.negative, parts < -THRESHOLD * size)):
+            mean = (parts.abs() * beyond).sum(-1) / beyond.sum(-1).clamp(min=1) / size.squeeze(-1)
+            scale.copy_(mean.clamp(min=THRESHOLD))
+
+    def begin_at(self, params: QuantParams) -> None:
+        """See `Quantizer.begin_at`: a common scale says nothing of either; they begin at the first weight."""
+
+    def collapsed(self) -> Tensor:
+        """See `Quantizer.collapsed`."""
+        largest = torch.maximum(self.positive, self.negative)
+        return ~largest.isfinite().all() | (largest <= SMALLEST_PART).all()

@@ -1,0 +1,100 @@
+"""Training is the last rung of the ladder: tried where nothing holds, measured like the rest, never done twice."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import intaglio as ig
+from intaglio.errors import UsageError
+from intaglio.frontends.torch import load_torch
+from intaglio.measure import FloatStage, ProgramStage
+from intaglio.measure.run import data_for
+from intaglio.recover.recipe import Recipe
+from intaglio.search import ladder
+from intaglio.search.ladder import climb
+from intaglio.search.training import CHECKPOINT, RUNG, Training, ladder_settings
+from intaglio.targets import load_target
+
+
+@pytest.fixture(autouse=True)
+def interpreted(monkeypatch) -> None:
+    monkeypatch.setattr(ladder, "integer_stage", ProgramStage)
+
+
+@pytest.fixture(scope="module")
+def raw() -> ig.Graph:
+    torch.manual_seed(3)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 8, 3, bias=False), torch.nn.BatchNorm2d(8), torch.nn.ReLU(),
+        torch.nn.Conv2d(8, 8, 3, bias=False), torch.nn.BatchNorm2d(8), torch.nn.ReLU(),
+        torch.nn.Flatten(), torch.nn.Linear(8 * 16, 4),
+    )  # fmt: skip
+    return load_torch(net.eval(), torch.zeros(1, 1, 8, 8))
+
+
+def climbed(raw, folder, max_drop, *, settings=None, told=None):
+    graph = ig.load(raw.copy())
+    x = np.random.default_rng(5).normal(size=(320, 1, 8, 8)).astype(np.float32)
+    y = FloatStage(graph).run(x)[0].argmax(1)
+    settings = settings or replace(ladder_settings(steps=30), batch=32, lr=0.01, seed=1)
+    return climb(
+        graph,
+        load_target("w2a8"),
+        data_for(graph, x[:32]),
+        data_for(graph, (x[:96], y[:96]), labels=True),
+        max_drop=max_drop,
+        recipe=Recipe(calibrator="max", rounding="gptq", equalize=False),
+        folder=folder,
+        tell=None if told is None else lambda attempt, _: told.append(attempt),
+        training=Training(raw.copy(), data_for(graph, (x[96:], y[96:]), labels=True), settings),
+    )
+
+
+def test_it_is_tried_last_and_not_done_twice(raw, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(ladder._Search, "_partial", lambda self: None)  # every layer of so small a network can be wider
+    told = []
+    found = climbed(raw, tmp_path, 0.0, told=told)
+    assert [a.rung for a in told].index(RUNG) == len(told) - 1
+    trained = told[-1]
+    assert trained.score > 40  # four classes
+    best = max(told, key=lambda a: a.score)
+    assert found.outcome.steps[-1].after == best.score
+    if best is trained:
+        assert any(step.algorithm == RUNG for step in found.outcome.steps)
+    # An earlier run's attempt is taken as it is; its network comes out of the checkpoint.
+    rows = json.loads((tmp_path / "attempts.json").read_text())
+    rows["attempts"] = [{**row, "score": 100.0 if row["rung"] == RUNG else row["score"]} for row in rows["attempts"]]
+    (tmp_path / "attempts.json").write_text(json.dumps(rows))
+    written = (tmp_path / CHECKPOINT).read_bytes()
+    again = climbed(raw, tmp_path, 0.0)
+    assert again.holds
+    assert any(step.algorithm == RUNG and "trained 30 steps" in step.text for step in again.outcome.steps)
+    assert (tmp_path / CHECKPOINT).read_bytes() == written
+
+
+def test_it_is_left_out_where_something_before_holds(raw) -> None:
+    told = []
+    climbed(raw, None, 100.0, told=told)
+    assert RUNG not in [a.rung for a in told]
+
+
+def test_it_needs_classes_and_an_allowed_loss(raw) -> None:
+    graph = ig.load(raw.copy())
+    x, y = np.zeros((8, 1, 8, 8), np.float32), np.zeros(8, np.int64)
+    with pytest.raises(UsageError, match="expected an allowed loss"):
+        ig.quantize(graph, x, train_data=(x, y))
+    with pytest.raises(UsageError, match="expected a metric of classes"):
+        climb(
+            graph,
+            load_target("w2a8"),
+            data_for(graph, x),
+            data_for(graph, (x, y), labels=True),
+            max_drop=1.0,
+            metric="mse",
+            training=Training(raw.copy(), data_for(graph, (x, y), labels=True), ladder_settings(steps=1)),
+        )

@@ -1,0 +1,21 @@
+"""What the tests of training share."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+
+def _load(file: str) -> None:
+    name = f"intaglio_tests_{file}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f"{file}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+
+
+_load("loop_net")  # test files import from intaglio_tests_loop_net
+_load("nn_nets")
