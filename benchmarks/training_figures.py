@@ -56,9 +56,9 @@ FORMATS = (
     Row("ternary", "ResNet-20 ternary weights, 8-bit activations", "resnet20_bn", "ternary",
         f"--steps 600 --lr 0.02 {TEACHER} 5", 1.5),
     Row("w2a2", "ResNet-20 w2a2", "resnet20_bn", "w2a2",
-        f"--steps 1000 --lr 0.03 --reestimate-batch-norm 50 {TEACHER} 10", 3.0),
+        f"--steps 700 --lr 0.03 --reestimate-batch-norm 50 {TEACHER} 10", 3.0),
     Row("binary", "ResNet-20 binary weights, 8-bit activations", "resnet20_bn", "binary",
-        f"--steps 800 --lr 0.02 --reestimate-batch-norm 50 {TEACHER} 10", 4.0),
+        f"--steps 700 --lr 0.02 --reestimate-batch-norm 50 {TEACHER} 10", 4.0),
     Row("xnor", "ResNet-20 binary weights, 1-bit data of products", "resnet20_bn", "xnor",
         f"--steps 300 --lr 0.02 --reestimate-batch-norm 50 {TEACHER} 10"),
 )  # fmt: skip

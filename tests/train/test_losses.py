@@ -49,6 +49,12 @@ def test_blocks_end_behind_residual_sums_and_before_another_resolution(qat) -> N
     assert [node.inputs[0].producer().op_type for node in producers] == ["Add", "Conv"]
 
 
+def test_narrow_copies_end_no_block(qat) -> None:
+    narrow = prepare_qat(Blocks(), torch.zeros(1, 3, 8, 8), "w2a2")
+    assert any(node.op_type == "Clip" for node in narrow.graph.nodes)
+    assert block_ends(narrow.graph) == block_ends(qat.graph)
+
+
 def test_the_loss_is_the_sum_of_its_parts(qat) -> None:
     (x, labels), teacher = batch(), FloatModule(qat.graph)
     loss = Loss(TrainSettings(distill=0.3, temperature=2.0, distill_features=7.0), qat, teacher)

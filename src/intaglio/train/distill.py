@@ -11,16 +11,19 @@ arXiv:1612.03928.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import onnx_ir as ir
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from intaglio.errors import DataError, UsageError
 from intaglio.graph import Graph
 from intaglio.graph.access import consumers, is_output, shape
+from intaglio.ops.clamp import clamp_bounds
 from intaglio.train.module import QuantizedModule
 from intaglio.train.teacher import FloatModule
 
@@ -197,9 +200,14 @@ def stage_ends(graph: Graph) -> list[str]:
     for node in graph.nodes:
         value = node.outputs[0]
         size = shape(value)[2:]
-        if max(size, default=1) > 1 and not is_output(value):
+        if max(size, default=1) > 1 and not is_output(value) and not _is_copy(node):
             found[size] = str(value.name)
     return list(found.values())
+
+
+def _is_copy(node: ir.Node) -> bool:
+    """Whether a node computes nothing: what products read in a format of their own (see `plan.operands`)."""
+    return node.op_type == "Clip" and clamp_bounds(node) == (-math.inf, math.inf)
 
 
 def block_ends(graph: Graph) -> list[str]:

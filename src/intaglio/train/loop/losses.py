@@ -53,7 +53,9 @@ class Loss:
         graph, weights = module.graph, (settings.distill, settings.distill_features)
         if (teacher is None) != (not any(weights)):
             got = "a teacher and no weight" if teacher else f"weights of {weights[0]} and {weights[1]} and no teacher"
-            raise UsageError(f"distill: expected a teacher and the weight of its loss, got {got}")
+            raise UsageError(
+                f"distill: expected a teacher and the weight of its loss, got {got}; give both (--teacher), or neither"
+            )
         self.settings, self.module, self.teacher = settings, module, teacher
         node = graph.outputs[0].producer()
         self.probabilities = node is not None and node.op_type == "Softmax"
