@@ -1,6 +1,6 @@
 """What training gains below eight bits, and what each method does in one short training: rows of `intaglio train`.
 
-Usage: python benchmarks/training_figures.py [--rows formats,methods] [--data $INTAGLIO_DATA] [-o OUT]
+Usage: python benchmarks/training_figures.py [--rows formats,methods] [--data $INTAGLIO_DATA] [-o OUT] [--measured]
 
 Writes OUT/NAME for each row (a row that is there is not trained again) and prints the page for benchmarks/results.
 CIFAR-10 from the float networks of the data folder; top-1 of the integer program on the 10,000 test images.
@@ -124,8 +124,8 @@ def line(row: Row, found: dict[str, Any]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def page(groups: Sequence[str], data: Path, out: Path) -> str:
-    """Markdown."""
+def page(groups: Sequence[str], data: Path, out: Path, *, measured: bool = False) -> str:
+    """Markdown; `measured`: of the rows that are there."""
     heads = (
         "row",
         "float",
@@ -147,7 +147,8 @@ def page(groups: Sequence[str], data: Path, out: Path) -> str:
     ]
     for group in groups:
         lines += [f"## {group.capitalize()}", "", f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
-        lines += [line(row, train(row, data, out)) for row in GROUPS[group]]
+        rows = [row for row in GROUPS[group] if not measured or (out / row.name / "summary.json").exists()]
+        lines += [line(row, train(row, data, out)) for row in rows]
         lines.append("")
     return "\n".join(lines)
 
@@ -158,9 +159,10 @@ def main() -> None:
     parser.add_argument("--rows", default="formats,methods", help="comma-separated: formats, methods")
     parser.add_argument("--data", default=os.environ.get("INTAGLIO_DATA", "../shared/data"))
     parser.add_argument("-o", "--output", type=Path, default=Path("build/training-figures"))
+    parser.add_argument("--measured", action="store_true", help="train nothing: the rows that are there")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
-    print(page(args.rows.split(","), Path(args.data) / "cifar10", args.output))
+    print(page(args.rows.split(","), Path(args.data) / "cifar10", args.output, measured=args.measured))
 
 
 if __name__ == "__main__":

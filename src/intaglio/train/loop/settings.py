@@ -43,7 +43,7 @@ class TrainSettings:
         distill: weight of the teacher's loss, the labels' is one minus it.
         temperature: of the teacher's scores.
         distill_features: weight of the distance from the teacher's features in which blocks end, added to the loss; it
-            makes short trainings below eight bits many times shorter.
+            makes trainings at two bits and fewer many times shorter.
         seed: of everything random.
     Raises:
         UsageError: a value that cannot be meant.
