@@ -142,7 +142,8 @@ def page(groups: Sequence[str], data: Path, out: Path, *, measured: bool = False
         "",
         f"`python benchmarks/training_figures.py`: `intaglio train` with `{COMMON}` and the options of each row,",
         "batches of 128 from a calibrated start. Top-1 in percent of the integer program on 10,000 test images of",
-        f"CIFAR-10 (methods: 4,000); the machine was busy (`OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}`).",
+        "CIFAR-10 (methods: 4,000); the machine was busy, "
+        f"`OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}`.",
         "",
     ]
     for group in groups:
