@@ -16,6 +16,7 @@ from intaglio.train.distill import block_ends
 from intaglio.train.freeze import freeze_graph
 from intaglio.train.loop import Keeping, TrainSettings, train
 from intaglio.train.loop.losses import classes_of
+from intaglio.train.loop.run import narrowest
 from intaglio.train.loop.samples import hold_back
 from intaglio.train.prepare import prepare_qat
 from intaglio.train.teacher import FloatModule
@@ -77,6 +78,8 @@ class Training:
         settings = self.settings
         if settings.distill and block_ends(module.graph):
             settings = replace(settings, distill_features=FEATURES)
+        if narrowest(module) >= 8:  # nearly nothing has to be learned again, least of all the statistics
+            settings = replace(settings, freeze_batch_norm=0.0)
         path = None if folder is None else folder / CHECKPOINT
         learned, held = hold_back(self.data)
         result = train(

@@ -108,7 +108,7 @@ class _Training:
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = make_optimizer(module, settings)
         self.schedule, self.gradual = Schedule(settings.freeze_ranges, settings.freeze_batch_norm), settings.gradually()
-        self.lr = settings.learning_rate(_narrowest(module))
+        self.lr = settings.learning_rate(narrowest(module))
         self.step, self.seconds, self.pending, self.count = 0, 0.0, 0.0, 0
         self.curve: list[Point] = []
         self.best: dict[str, Any] = {}
@@ -340,6 +340,6 @@ class _Training:
             yield (tuple(map(self._placed, self.samples[numbers][0])),)
 
 
-def _narrowest(module: QuantizedModule) -> int:
+def narrowest(module: QuantizedModule) -> int:
     """Bits of the narrowest format of any weight or activation."""
     return min((q.format.type.bits for q in module.quantizers.values() if isinstance(q, Quantizer)), default=8)
