@@ -130,7 +130,7 @@ def test_the_gradient_of_a_learned_step_is_that_of_the_paper(net) -> None:
     ratio = v / 0.3
     want = torch.where(ratio <= -8, -8.0, torch.where(ratio >= 7, 7.0, ratio.round() - ratio))
     want = (want * weight).sum() / (len(v) * 7) ** 0.5
-    torch.testing.assert_close(made.scale.grad, want)
+    torch.testing.assert_close(made.scale.grad, want)  # `first` is 1
 
 
 def test_batch_norm_lives_in_training_and_can_be_frozen(net) -> None:

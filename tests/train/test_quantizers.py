@@ -106,7 +106,7 @@ def test_a_scale_stays_positive_and_says_that_it_collapsed() -> None:
     assert float(quantizer.scale_now()) == first
     assert not bool(quantizer.collapsed())
     with torch.no_grad():
-        quantizer.scale.fill_(first * 1e-4)
+        quantizer.scale.fill_(1e-4)
     assert float(quantizer.scale_now()) == pytest.approx(first / 1024)
     assert bool(quantizer.collapsed())
     backward(quantizer, numbers(6, 100), -numbers(6, 100))  # everything is clipped: the scale should grow
@@ -114,6 +114,42 @@ def test_a_scale_stays_positive_and_says_that_it_collapsed() -> None:
     with torch.no_grad():
         quantizer.scale.fill_(float("nan"))
     assert bool(quantizer.collapsed())
+
+
+@pytest.mark.parametrize("kind", [Lsq, Tqt, Pact])
+@pytest.mark.parametrize("size", [1e-5, 1.0, 1e4])
+def test_a_step_of_an_optimizer_changes_scales_of_any_size_alike(kind: type[Quantizer], size: float) -> None:
+    """Scales of 16 bits are far smaller than a step of Adam; in parts of what they began with, none is."""
+    type = IntType(8, signed=False)
+    quantizer = kind(form(type, ASYMMETRIC), ())
+    quantizer.begin_at(QuantParams(type, np.float32(size / 255), np.int32(0)))
+    optimizer = torch.optim.Adam(quantizer.parameters(), lr=1e-2)
+    before = quantizer.scale_now()
+    for _ in range(3):
+        optimizer.zero_grad()
+        y = quantizer(2 * size * numbers(38, 200).abs())
+        (y.sum() / -size).backward()  # more is better: the range has to grow
+        optimizer.step()
+    assert 1.01 < float(quantizer.scale_now() / before) < 1.05
+
+
+@pytest.mark.parametrize("kind", [Lsq, Pact])
+def test_a_step_of_sgd_changes_a_scale_as_the_paper_says(kind: type[Quantizer]) -> None:
+    """However the parameter counts: d(size) = -lr * (the paper's gradient of the size)."""
+    for size in (0.02, 3.0):
+        type = IntType(4, signed=False)
+        quantizer = kind(form(type, ASYMMETRIC), ())
+        quantizer.begin_at(QuantParams(type, np.float32(size / 15), np.int32(0)))
+        optimizer = torch.optim.SGD(quantizer.parameters(), lr=1e-3 * size)
+        x, given = size * numbers(39, 100).abs() * 1.5, numbers(40, 100)
+        backward(quantizer, x, given)
+        optimizer.step()
+        if kind is Lsq:
+            paper = lsq_sum(x, size / 15, 0, 15, given) / math.sqrt(100 * 15)
+            want = size / 15 - 1e-3 * size * paper
+        else:
+            want = (size - 1e-3 * size * float(given[x >= size].sum())) / 15
+        assert float(quantizer.scale_now()) == pytest.approx(want, rel=1e-5)
 
 
 def test_one_dead_channel_is_no_collapse() -> None:
@@ -178,7 +214,7 @@ def test_the_gradient_of_a_threshold_is_that_of_the_paper(scheme: Scheme) -> Non
     quantizer = Tqt(form(IntType(4), scheme), ())
     quantizer.begin(numbers(8, 10))
     with torch.no_grad():
-        quantizer.log_threshold.fill_(math.log2(1.5))
+        quantizer.log_threshold.add_(torch.log2(1.5 / quantizer.first))
         quantizer.begun.fill_(True)
     s = (2.0 if scheme is POWER_OF_TWO else 1.5) / 8
     assert float(quantizer.scale_now()) == pytest.approx(s)
@@ -199,19 +235,19 @@ def test_the_gradient_of_a_clipping_level_is_that_of_the_paper() -> None:
     x, given = numbers(11, 300), numbers(12, 300)
     quantizer = begun(Pact(form(IntType(4, signed=False), ASYMMETRIC), ()), x.relu())
     with torch.no_grad():
-        quantizer.alpha.fill_(1.2)
+        quantizer.alpha.copy_(1.2 / quantizer.first)
     y, by_x = backward(quantizer, x, given)
     torch.testing.assert_close(y, (x.clamp(0, 1.2) * 15 / 1.2).round() * 1.2 / 15)
     torch.testing.assert_close(by_x, given * ((x > 0) & (x < 1.2)))
-    torch.testing.assert_close(quantizer.alpha.grad, given[x >= 1.2].sum(), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(quantizer.alpha.grad * quantizer.first, given[x >= 1.2].sum(), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(quantizer.penalty().detach(), torch.tensor(2e-4 * 1.44))
 
     signed = begun(Pact(form(IntType(4, narrow=True)), ()), x)
     with torch.no_grad():
-        signed.alpha.fill_(0.9)
+        signed.alpha.copy_(0.9 / signed.first)
     backward(signed, x, given)
     want = given[x >= 0.9].sum() - given[x <= -0.9].sum()
-    torch.testing.assert_close(signed.alpha.grad, want, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(signed.alpha.grad * signed.first, want, rtol=1e-4, atol=1e-4)
 
 
 def test_pact_tells_data_below_zero_from_what_it_sees_first() -> None:
@@ -302,7 +338,7 @@ def test_a_learned_binary_scale_has_the_gradient_of_its_sign() -> None:
     size = w.abs().mean(1)
     torch.testing.assert_close(y, size[:, None] * torch.where(w >= 0, 1.0, -1.0))
     by_scale = (given * torch.where(w >= 0, 1.0, -1.0)).sum(1)
-    torch.testing.assert_close(quantizer.scale.grad, by_scale / math.sqrt(30), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(quantizer.scale.grad * quantizer.first, by_scale / math.sqrt(30), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(by_w, given * (w.abs() <= size[:, None]))
 
 

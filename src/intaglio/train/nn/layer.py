@@ -15,7 +15,6 @@ from intaglio.train.estimators.registry import estimator_makers
 from intaglio.train.nn.exporting import is_exporting, mark
 from intaglio.train.nn.formats import value_format, weight_format
 from intaglio.train.nn.values import Sums, on_grid, read
-from intaglio.train.quantizers.observed import MovingRange
 from intaglio.train.quantizers.quantizer import Quantizer
 from intaglio.train.quantizers.registry import quantizer_makers
 
@@ -66,16 +65,11 @@ def weight_quantizer(format: Format | str, weight: Tensor, method: str, estimato
 def value_quantizer(format: Format | str, method: str, estimator: str, *, ties_up: bool = True) -> Quantizer:
     """A quantizer for a computed value, whose ties go up as requantization rounds; to even for what is given.
 
-    Ranges of more than 8 bits are observed whatever the method: a step so small leaves nothing to gain by learning it,
-    and one update of an optimizer can be larger.
-
     Raises:
         UsageError: no such method, estimator or format.
     """
     make, rounds = quantizer_makers(method)[1], estimator_makers(estimator)[1]
     found = value_format(format)
-    if found.type.bits > 8:
-        make = MovingRange
     return make(found, (), ties_up=ties_up, estimator=rounds(_seed(estimator)))
 
 

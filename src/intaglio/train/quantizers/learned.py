@@ -15,49 +15,49 @@ from intaglio.train.quantizers.quantizer import Quantizer
 
 SMALLEST_PART = 2.0**-10
 SMALLEST_UNIT = 2.0**-40
+_LOG_SMALLEST_PART = -10.0
 
 
 class Learned(Quantizer):
-    """A quantizer whose scale follows from a learned parameter, itself or its logarithm to base 2.
+    """A quantizer with a scale or a range that is learned.
 
-    A step of the optimizer may take the parameter beyond zero: its size counts, so the scale comes out on the other
-    side and goes on learning. It stays at 2**-10 of the scale that it began with where it is less, and the gradient
-    still passes there, so that it can come back; `collapsed` tells.
+        size = unit * first * |p|,  p begins at 1        or unit * first * 2**p,  p begins at 0
 
-    Of a weight with a live batch norm behind it, the parameter counts in units of the batch norm's factor (see
-    `Quantizer.measured_in`): the grid moves with the weights when the statistics do, and what is learned has the
-    gradient that it would have, were the weight rounded before the factor.
+    Scales are of any size: 16-bit ones are smaller than the steps that Adam takes. So the parameter p counts in parts
+    of what it began with. Of a weight with a live batch norm behind it the unit is the batch norm's factor (see
+    `Quantizer.measured_in`): the grid moves with the weights when the statistics do, and learns as it would, were the
+    weight rounded before the factor.
+
+    A step of the optimizer may take p beyond zero: its size counts, so the scale comes out on the other side and goes
+    on learning. It stays at 2**-10 where it is less, and the gradient still passes there, so that it can come back;
+    `collapsed` tells.
 
     Args:
-        log_scale: whether the parameter is the logarithm.
+        log_scale: whether p is a logarithm.
     """
 
-    least: Tensor
+    first: Tensor
     unit: Tensor
     in_units: Tensor
 
     def __init__(self, format: Format, shape: tuple[int, ...], *, log_scale: bool = False, **options: Any) -> None:
         super().__init__(format, shape, **options)
         self.log_scale = log_scale
-        self.register_buffer("least", torch.full(shape, -126.0 if log_scale else SMALLEST_SCALE))
+        self.register_buffer("first", torch.ones(shape))  # what it began with, in units
         self.register_buffer("unit", torch.ones(shape))
         self.register_buffer("in_units", torch.zeros((), dtype=torch.bool))
-        self._in_units = False  # `in_units` without asking the device
+        self._in_units = False  # `in_units`, once true, without asking the device
 
     @property
     @abstractmethod
     def learned(self) -> Tensor:
         """The parameter."""
 
-    def set_learned(self, value: Tensor) -> None:
-        """Begin with a value of what is learned (not of its logarithm), in no units yet."""
+    def begin_with(self, size: Tensor) -> None:
+        """Begin with a size of what is learned, in no units yet."""
         with torch.no_grad():
-            value = value.clamp(min=SMALLEST_SCALE)
-            self.least.copy_(value * SMALLEST_PART).clamp_(min=SMALLEST_SCALE)
-            self.learned.copy_(value)
-            if self.log_scale:
-                self.least.log2_()
-                self.learned.log2_()
+            self.first.copy_(size.clamp(min=SMALLEST_SCALE))
+            self.learned.fill_(0.0 if self.log_scale else 1.0)
             self._in_units = False
             self.in_units.fill_(False)
             self.unit.fill_(1.0)
@@ -68,27 +68,34 @@ class Learned(Quantizer):
             if unit.shape != self.unit.shape:
                 unit = unit.square().mean().sqrt().expand(self.unit.shape)
             unit = unit.clamp(min=SMALLEST_UNIT)
-            if not self._in_units and not self._goes_over(unit):
+            if self._in_units:
+                self.unit.copy_(unit)
                 return
-            self.unit.copy_(unit)
+            # What was begun without units counts in them from now on; nothing asks the device whether there is any.
+            goes_over = self.begun & ~self.in_units
+            self.first.copy_(torch.where(goes_over, self.first / unit, self.first))
+            self.in_units.logical_or_(self.begun)
+            self.unit.copy_(torch.where(self.in_units, unit, self.unit))
+            self._in_units = self._has_begun
 
-    def _goes_over(self, unit: Tensor) -> bool:
-        """Count what was begun without units in them from now on; whether there is anything yet."""
-        if not bool(self.in_units) and bool(self.begun):
-            for part in (self.learned, self.least):
-                part.copy_(part - unit.log2() if self.log_scale else part / unit)
-            self.in_units.fill_(True)
-        self._in_units = bool(self.in_units)
-        return self._in_units
+    def kept(self, balance: float = 1.0) -> Tensor:
+        """What is learned, in units, as it is now; its logarithm to base 2 where `log_scale`.
 
-    def kept(self) -> Tensor:
-        """The size of the learned parameter, or its logarithm, where it is not below its bound; there the bound."""
-        return at_least(self.learned if self.log_scale else self.learned.abs(), self.least)
+        Its gradient is `dL/dp = balance / first * dL/dkept`: with it a step of SGD takes what is learned as far as if
+        it were the parameter itself. A logarithm has that of p.
+
+        Args:
+            balance: see there.
+        """
+        if self.log_scale:
+            return at_least(self.learned, _LOG_SMALLEST_PART) + self.first.log2()
+        p = at_least(self.learned.abs(), SMALLEST_PART)
+        return (p * self.first).detach() + (p - p.detach()) * (balance / self.first)
 
     def collapsed(self) -> Tensor:
         """See `Quantizer.collapsed`: all of a value's scales, as a channel whose weights die out does no harm."""
-        size = self.learned if self.log_scale else self.learned.abs()
-        return ~self.learned.isfinite().all() | (size <= self.least).all()
+        small = self.learned <= _LOG_SMALLEST_PART if self.log_scale else self.learned.abs() <= SMALLEST_PART
+        return ~self.learned.isfinite().all() | small.all()
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *arguments)

@@ -29,7 +29,7 @@ class Lsq(Learned):
 
     def __init__(self, format: Format, shape: tuple[int, ...], **options: Any) -> None:
         super().__init__(format, shape, log_scale=format.scheme is Scheme.POWER_OF_TWO, **options)
-        self.scale = nn.Parameter(torch.zeros(shape) if self.log_scale else torch.ones(shape))
+        self.scale = nn.Parameter(torch.zeros(shape) if self.log_scale else torch.ones(shape))  # see `Learned`
         self.zero_point = nn.Parameter(
             torch.full(shape, float(middle(format.type))), requires_grad=format.scheme is Scheme.ASYMMETRIC
         )
@@ -44,7 +44,7 @@ class Lsq(Learned):
         kind, balance = self.format.type, self.balance(x)
         zero_point = rounded_through(slowed(self.zero_point, balance)).clamp(kind.qmin, kind.qmax)
         if not self.log_scale:
-            return slowed(self.kept(), balance) * self.unit, zero_point
+            return self.kept(balance) * self.unit, zero_point
         exponent = slow_logarithm(self.kept(), balance) + self.unit.log2()
         return torch.exp2(exponent + (exponent.ceil() - exponent).detach()), zero_point
 
@@ -59,10 +59,10 @@ class Lsq(Learned):
         kind, scheme = self.format.type, self.format.scheme
         if scheme is not Scheme.ASYMMETRIC and kind.bits > 4:
             parts = shares(x, self.format.granularity)
-            self.set_learned(2 * parts.abs().mean(-1) / math.sqrt(positive_steps(kind)))
+            self.begin_with(2 * parts.abs().mean(-1) / math.sqrt(positive_steps(kind)))
             return
         scale, zero_point = first_scale(x, kind, scheme, self.format.granularity)
-        self.set_learned(scale)
+        self.begin_with(scale)
         self.zero_point.copy_(zero_point)
 
     def begin_at(self, params: QuantParams) -> None:
@@ -71,7 +71,7 @@ class Lsq(Learned):
             scale = torch.as_tensor(params.scale.copy())
             # A power of two begins in the middle of what is rounded up to it, not at the end, where any step doubles
             # it.
-            self.set_learned(scale * math.sqrt(0.5) if self.log_scale else scale)
+            self.begin_with(scale * math.sqrt(0.5) if self.log_scale else scale)
             self.zero_point.copy_(torch.as_tensor(params.zero_point.copy(), dtype=torch.float32))
             self.begun.fill_(True)
 

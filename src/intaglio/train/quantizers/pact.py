@@ -34,7 +34,7 @@ class Pact(Learned):
     def __init__(self, format: Format, shape: tuple[int, ...], *, decay: float = 2e-4, **options: Any) -> None:
         super().__init__(format, shape, **options)
         self.decay = decay
-        self.alpha = nn.Parameter(torch.ones(shape))
+        self.alpha = nn.Parameter(torch.ones(shape))  # in parts of what it began with
         self.register_buffer("zero_point", torch.full(shape, float(middle(format.type))))
 
     @property
@@ -63,7 +63,7 @@ class Pact(Learned):
 
     def penalty(self) -> Tensor:
         """See `Quantizer.penalty`."""
-        return self.decay * self.alpha.square().sum()
+        return self.decay * self.kept().square().sum()
 
     def begin(self, x: Tensor) -> None:
         """See `Quantizer.begin`."""
@@ -82,4 +82,4 @@ class Pact(Learned):
 
     def _set(self, scale: Tensor, zero_point: Tensor) -> None:
         self.zero_point.copy_(zero_point)
-        self.set_learned(scale * self.steps())
+        self.begin_with(scale * self.steps())

@@ -58,7 +58,7 @@ class Tqt(Learned):
         """See `Quantizer.begin`."""
         scale, zero_point = first_scale(x, self.format.type, self.format.scheme, self.format.granularity)
         self.zero_point.copy_(zero_point)
-        self.set_learned(scale * self.reach())
+        self.begin_with(scale * self.reach())
 
     def begin_at(self, params: QuantParams) -> None:
         """See `Quantizer.begin_at`."""
@@ -67,5 +67,5 @@ class Tqt(Learned):
             self.zero_point.copy_(torch.as_tensor(params.zero_point.copy(), dtype=torch.float32))
             # A power of two begins in the middle of what is rounded up to it.
             power = self.format.scheme is Scheme.POWER_OF_TWO
-            self.set_learned((scale * math.sqrt(0.5) if power else scale) * self.reach())
+            self.begin_with((scale * math.sqrt(0.5) if power else scale) * self.reach())
             self.begun.fill_(True)
