@@ -49,7 +49,7 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("start").add_argument
     add("--samples", type=int, default=512, help="calibrate the first grids on so many samples (default: %(default)s)")
     add("--from-nothing", action="store_true", help="begin with grids of what is seen first instead")
-    add("--calibrator", default="auto", help="of the first grids, as for quantize (default: %(default)s)")
+    add("--calibrator", metavar="NAME", help="of the first grids, as for quantize (default: the target's own)")
     add("--weight-calibrator", metavar="NAME", help="the same for weights")
     add("--layer", action="append", default=[], metavar="PATTERN=FORMAT", help="another format for some layers")
 

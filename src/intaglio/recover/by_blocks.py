@@ -60,7 +60,7 @@ class Stage:
         """What the quantized network feeds a layer of the block, and what the float one makes there, by batch."""
         node = self.network.layers[name]
         data, result = str(node.inputs[0].name), str(node.outputs[0].name)  # type: ignore[union-attr]
-        at = next(i for i, other in enumerate(self.network.quantized.nodes) if other is node)
+        at = next(i for i, call in enumerate(self.network.quantized.calls) if call.node is node)
         device = self.real.device
         with torch.no_grad():
             pairs = zip(self.given.batches(device), self.real_given.batches(device), strict=True)

@@ -50,8 +50,8 @@ def _means(
     given = stage.real_given if network is None else stage.given
     layers = stage.network.layers
     results = {str(layers[name].outputs[0].name): name for name in names}
-    nodes = stage.network.quantized.nodes
-    last = 1 + max(i for i in range(stage.block.start, stage.block.stop) if nodes[i].name in names)
+    calls = stage.network.quantized.calls
+    last = 1 + max(i for i in range(stage.block.start, stage.block.stop) if calls[i].node.name in names)
     sums: dict[str, Tensor] = {}
     counts: dict[str, int] = {}
     with torch.no_grad():

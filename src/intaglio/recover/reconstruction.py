@@ -164,9 +164,7 @@ class _Block:
 
     def __init__(self, stage: Stage, network: Rounded) -> None:
         self.stage, self.simulator = stage, network.quantized
-        names = {
-            str(v.name) for node in self.simulator.nodes[stage.block.start : stage.block.stop] for v in node.outputs
-        }
+        names = {name for call in self.simulator.calls[stage.block.start : stage.block.stop] for name in call.outputs}
         self.round = {name: f for name, f in self.simulator.round.items() if name in names}
 
     def run(

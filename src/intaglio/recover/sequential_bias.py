@@ -45,7 +45,7 @@ def corrected_in_order(graph: Graph, plan: Plan, samples: Samples, reference: Gr
     wanted = _mean_outputs(reference, samples)
     quantized = Simulator(graph, plan)
     given, at = Frontier.at_inputs(quantized, samples), 0
-    place = {node: index for index, node in enumerate(quantized.nodes)}
+    place = {call.node: index for index, call in enumerate(quantized.calls)}
     for node in progress(layers, len(layers), "bias correction"):
         stop = place[node]
         given, at = given.behind(quantized, at, stop, _read_from(quantized, stop)), stop
@@ -99,6 +99,6 @@ def _result(node: ir.Node) -> str:
 
 def _read_from(simulator: Simulator, start: int) -> set[str]:
     """The values from before a node that it or a later one reads."""
-    made = {str(v.name) for node in simulator.nodes[start:] for v in node.outputs}
-    read = {str(v.name) for node in simulator.nodes[start:] for v in node.inputs if v is not None}
-    return read - made - set(simulator.constants)
+    later = simulator.calls[start:]
+    read = {name for call in later for name in call.inputs if name is not None}
+    return read - {name for call in later for name in call.outputs} - set(simulator.constants)

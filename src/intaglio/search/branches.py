@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from intaglio.errors import UsageError
-from intaglio.ops import float_operator
 from intaglio.search.layers import Layer
 from intaglio.simulate import Simulator
 
@@ -33,7 +32,7 @@ class Branches:
 
     def __init__(self, base: Simulator, other: Simulator, wanted: Collection[str]) -> None:
         self.base, self.other, self.wanted = base, other, set(wanted)
-        ours, theirs = ([str(node.name) for node in side.nodes] for side in (base, other))
+        ours, theirs = ([str(call.node.name) for call in side.calls] for side in (base, other))
         if ours != theirs or base.input_names != other.input_names:
             different = next((f"{a!r} and {b!r}" for a, b in zip(ours, theirs, strict=False) if a != b), "their number")
             raise UsageError(
@@ -50,7 +49,7 @@ class Branches:
             if not layer.nodes:
                 changed = {**values, layer.value: _rounded(self.other, layer.value, feed[layer.value])}
                 yield layer, self._finish(changed, 0, layer)
-        for at in range(len(base.nodes)):
+        for at in range(len(base.calls)):
             for layer in layers:
                 if layer.nodes and layer.first == at:
                     yield layer, self._finish(dict(values), at, layer)
@@ -59,20 +58,19 @@ class Branches:
 
     def _finish(self, values: Values, start: int, layer: Layer) -> Values:
         """From a node to the end, one layer from the other side."""
-        for at in range(start, len(self.base.nodes)):
+        for at in range(start, len(self.base.calls)):
             self._step(self.other if at in layer.nodes else self.base, at, values)
         return {name: values[name] for name in self.wanted}
 
     def _step(self, side: Simulator, at: int, values: Values) -> None:
         """One node, with the constants and the rounding of a side."""
-        node = side.nodes[at]
-        names = [None if v is None else str(v.name) for v in node.inputs]
-        arguments = [None if n is None else side.constants[n] if n in side.constants else values[n] for n in names]
-        results = float_operator(node).real(node, *arguments)
-        for output, result in zip(node.outputs, results if isinstance(results, tuple) else (results,), strict=False):
-            if output.name:
-                values[str(output.name)] = _rounded(side, str(output.name), result)
-        for name in self.base.last_use[at]:
+        call = side.calls[at]
+        arguments = [
+            None if n is None else side.constants[n] if n in side.constants else values[n] for n in call.inputs
+        ]
+        for name, result in call.named(call.real(*arguments)):
+            values[name] = _rounded(side, name, result)
+        for name in self.base.calls[at].done:
             if name not in self.wanted:
                 values.pop(name, None)
 

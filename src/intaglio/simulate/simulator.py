@@ -18,6 +18,7 @@ from intaglio.number import INT32, QuantParams, Rule
 from intaglio.ops import Same, float_operator
 from intaglio.plan import Plan, Source
 from intaglio.plan.sums import signed_sums
+from intaglio.simulate.calls import calls
 from intaglio.simulate.fake_quantize import FakeQuantize
 
 Observe = Callable[[str, Tensor], None]
@@ -52,7 +53,7 @@ class Simulator:
         self.input_names = [str(v.name) for v in graph.inputs]
         self.output_names = [str(v.name) for v in graph.outputs]
         self.input_shapes = {str(v.name): shape(v) for v in graph.inputs}
-        self.nodes = graph.nodes
+        self.calls = calls(graph)
         self.round: dict[str, FakeQuantize] = {}
         self.constants: dict[str, Tensor] = {}
         for value in graph.initializers:
@@ -68,23 +69,11 @@ class Simulator:
         for name, params in ({} if plan is None else signed_sums(graph, plan)).items():
             if only is None or only(name):
                 self.round[name] = FakeQuantize(params, shape(graph.value(name)), self.device)
-        self.last_use = self._last_uses()
 
     def _params(self, name: str, only: Callable[[str], bool] | None) -> QuantParams | None:
         if self.plan is None or name not in self.plan.values or (only is not None and not only(name)):
             return None
         return self.plan.params(name)
-
-    def _last_uses(self) -> list[list[str]]:
-        """For each node, the computed values that nobody reads after it."""
-        kept = set(self.output_names)
-        seen: set[str] = set()
-        result = []
-        for node in reversed(self.nodes):
-            names = {str(v.name) for v in (*node.inputs, *node.outputs) if v is not None} - set(self.constants) - kept
-            result.append(sorted(names - seen))
-            seen |= names
-        return result[::-1]
 
     def __call__(self, inputs: Mapping[str, Tensor], observe: Observe | None = None) -> dict[str, Tensor]:
         """Run one batch.
@@ -97,7 +86,7 @@ class Simulator:
             The outputs by name.
         """
         given = self.rounded_inputs(inputs, observe)
-        return self.span(0, len(self.nodes), given, self.output_names, observe)
+        return self.span(0, len(self.calls), given, self.output_names, observe)
 
     def rounded_inputs(self, inputs: Mapping[str, Tensor], observe: Observe | None = None) -> dict[str, Tensor]:
         """The network's inputs as its first nodes read them, by name."""
@@ -128,14 +117,10 @@ class Simulator:
         """
         known: dict[str, Tensor] = {**self.constants, **(constants or {}), **values}
         rounding = self.round if rounding is None else rounding
-        for node, done in zip(self.nodes[start:stop], self.last_use[start:stop], strict=True):
-            arguments = [None if v is None else known[str(v.name)] for v in node.inputs]
-            results = float_operator(node).real(node, *arguments)
-            results = results if isinstance(results, tuple) else (results,)
-            for output, result in zip(node.outputs, results, strict=False):
-                if output.name:
-                    known[str(output.name)] = self._observed(str(output.name), result, observe, rounding)
-            for name in done:
+        for call in self.calls[start:stop]:
+            for name, result in call.named(call.real(*call.operands(known))):
+                known[name] = self._observed(name, result, observe, rounding)
+            for name in call.done:
                 if name not in wanted:
                     known.pop(name, None)
         return {name: known[name] for name in wanted}

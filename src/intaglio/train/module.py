@@ -10,15 +10,14 @@ import copy
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 
 from intaglio.errors import DataError
 from intaglio.graph import Graph
-from intaglio.graph.access import attribute, shape
+from intaglio.graph.access import shape
 from intaglio.number.params import SMALLEST_SCALE
-from intaglio.ops import Role, float_operator
+from intaglio.ops import Role
 from intaglio.plan import Plan, Source
 from intaglio.simulate import FakeQuantize, Simulator
 from intaglio.simulate.simulator import Observe, rounded_values
@@ -27,6 +26,7 @@ from intaglio.train.estimators.grid import rounded_through
 from intaglio.train.estimators.proxquant import ProxQuant
 from intaglio.train.quantizers.observed import MovingRange
 from intaglio.train.quantizers.quantizer import Quantizer
+from intaglio.train.steps import Step, steps
 
 Maker = Callable[..., Quantizer]
 """(format, shape of the parameters, ties_up=...) -> Quantizer."""
@@ -79,19 +79,20 @@ class QuantizedModule(nn.Module):
         self._scaled = {norm.weight for norm in self.norms.values()}
         for name in self._weights:
             self._add_quantizer(name, shape(graph.value(name)), weights)
-        self._biased = {str(node.name) for node in graph.nodes if _adds_bias(node)}
-        self._grid_of: dict[str, str] = {}  # rounded value -> key of its quantizer
-        self._known: dict[str, FakeQuantize] = {}  # rounded values whose grid is fixed
+        self._key = {name: quantizer_key(plan.root(name).name) for name in plan.values}  # of a value's grid
+        self._known: dict[str, FakeQuantize] = {}  # grids that are fixed, by the same keys
+        self._rounds: dict[str, str] = {}  # rounded value -> key of its grid
         for name, ties_up in rounded_values(graph, plan).items():
-            root = plan.root(name)
+            root, key = plan.root(name), self._key[name]
             if root.source is Source.OWN:
-                self._grid_of[name] = quantizer_key(root.name)
-                if quantizer_key(root.name) not in self.quantizers:
+                if key not in self.quantizers:
                     self._add_quantizer(root.name, (), activations, ties_up=ties_up)
             elif root.params is not None:
-                self._known[name] = FakeQuantize(root.params, (), torch.device("cpu"), ties_up=ties_up)
-        self._signs = {str(node.name) for node in graph.nodes if node.op_type == "Sign" and _one_bit(node, plan)}
-        self._sums = {name for name, operator in plan.operators.items() if self._signs & set(operator.fused)}
+                self._known[key] = FakeQuantize(root.params, (), torch.device("cpu"), ties_up=ties_up)
+            else:
+                continue
+            self._rounds[name] = key
+        self._steps = steps(self._simulator.calls, plan, self.norms)
         self.batch_norm_frozen = False
 
     def _add_quantizer(self, name: str, size: tuple[int, ...], make: Maker, *, ties_up: bool = False) -> None:
@@ -119,12 +120,10 @@ class QuantizedModule(nn.Module):
         values = self._given(inputs[0].device)
         for name, x in zip(simulator.input_names, inputs, strict=True):
             values[name] = self._rounded(name, x)
-        for node, done in zip(simulator.nodes, simulator.last_use, strict=True):
-            results = self._run(node, values)
-            for output, result in zip(node.outputs, results, strict=False):
-                if output.name:
-                    values[str(output.name)] = self._rounded(str(output.name), result)
-            for name in done:
+        for step in self._steps:
+            for name, result in step.call.named(self._run(step, values)):
+                values[name] = self._rounded(name, result)
+            for name in step.call.done:
                 values.pop(name, None)
         outputs = tuple(values[name] for name in simulator.output_names)
         return outputs[0] if len(outputs) == 1 else outputs
@@ -140,74 +139,71 @@ class QuantizedModule(nn.Module):
         return values
 
     def _rounded(self, name: str, x: Tensor) -> Tensor:
-        if name in self._grid_of:
-            x = self.quantizers[self._grid_of[name]](x)
-        elif name in self._known:
-            x = self._known[name](x)
+        key = self._rounds.get(name)
+        if key is not None:
+            x = self._known[key](x) if key in self._known else self.quantizers[key](x)
         if self.observe is not None:
             self.observe(name, x)
         return x
 
-    def _run(self, node: ir.Node, values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        if str(node.name) in self._signs:  # rounding to one bit takes the sign, and has a gradient
-            return (values[str(node.inputs[0].name)],)  # type: ignore[union-attr]
-        results = self._computed(node, values)
-        if str(node.name) in self._sums and not self.training:
-            results = (self._whole_sums(node, results[0]), *results[1:])
-        return results
+    def _run(self, step: Step, values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        arguments = step.call.operands(values)
+        if step.sign:  # rounding to one bit takes the sign, and has a gradient
+            assert arguments[0] is not None
+            return (arguments[0],)
+        if step.norm is not None:
+            y, *others = (self._normalized(step, step.norm, values),)
+        else:
+            if step.biased and arguments[2] is not None:
+                arguments[2] = self._rounded_bias(step, arguments[2])
+            y, *others = step.call.real(*arguments)
+        if step.summed and not self.training:
+            y = self._whole_sums(step, y)
+        return (y, *others)
 
-    def _whole_sums(self, node: ir.Node, y: Tensor) -> Tensor:
-        """Sums whose sign is taken, as whole accumulators: 0 as a sum of floats may be a rounding error below it."""
-        data, weight = (self._scale(str(v.name)) for v in node.inputs[:2] if v is not None)
-        if data is None or weight is None:
-            return y
-        step = data * weight
-        if step.ndim:
-            step = step.reshape(-1, *(1,) * (y.ndim - 2)) if node.op_type.startswith("Conv") else step
-        return (y / step).round() * step
-
-    def _computed(self, node: ir.Node, values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        norm = self.norms.get(str(node.outputs[0].name))
-        if norm is not None:
-            return (self._normalized(node, norm, values),)
-        arguments = [None if v is None else values[str(v.name)] for v in node.inputs]
-        if str(node.name) in self._biased and arguments[2] is not None:
-            arguments[2] = self._rounded_bias(node, arguments[2])
-        results = float_operator(node).real(node, *arguments)
-        return results if isinstance(results, tuple) else (results,)
-
-    def _rounded_bias(self, node: ir.Node, bias: Tensor) -> Tensor:
-        """A bias on the accumulator's grid, scale_x * scale_w."""
-        data, weight = (self._scale(str(v.name)) for v in node.inputs[:2] if v is not None)
-        if data is None or weight is None:
-            return bias
-        step = data * weight
-        return rounded_through(bias / step) * step
+    def _step_size(self, step: Step) -> Tensor | None:
+        """The scale of products as it is now, () or (channels,), without a gradient; None where they have no one."""
+        data, weight = map(self._scale, step.factors)
+        return None if data is None or weight is None else data * weight
 
     def _scale(self, name: str) -> Tensor | None:
-        """The scale of a value as it is now, () or (channels,), without a gradient; None where it has no one scale."""
-        planned = self.plan.root(name)
-        key = quantizer_key(planned.name)
-        if key in self.quantizers:
-            scale = self.quantizer(planned.name).scale_now()
-            return scale if scale.ndim <= 1 else None
-        return None if planned.params is None else torch.as_tensor(planned.params.scale.copy())
+        key = self._key.get(name, "")
+        if key in self._known:
+            return self._known[key].scale
+        if key not in self.quantizers:
+            return None
+        scale = self.quantizers[key].scale_now()  # type: ignore[operator]
+        return scale if scale.ndim <= 1 else None
 
-    def _normalized(self, node: ir.Node, norm: BatchNorm, values: Mapping[str, Tensor]) -> Tensor:
+    def _whole_sums(self, step: Step, y: Tensor) -> Tensor:
+        """Sums whose sign is taken, as whole accumulators: 0 as a sum of floats may be a rounding error below it."""
+        size = self._step_size(step)
+        if size is None:
+            return y
+        if size.ndim:
+            size = size.reshape([-1 if axis == step.channels % y.ndim else 1 for axis in range(y.ndim)])
+        return (y / size).round() * size
+
+    def _rounded_bias(self, step: Step, bias: Tensor) -> Tensor:
+        """A bias on the accumulator's grid, scale_x * scale_w."""
+        size = self._step_size(step)
+        return bias if size is None else rounded_through(bias / size) * size
+
+    def _normalized(self, step: Step, norm: BatchNorm, values: Mapping[str, Tensor]) -> Tensor:
         """A product and the batch norm behind it (see `batch_norm`)."""
-        x, weight, gamma, beta = (values[n] for n in (str(node.inputs[0].name), norm.weight, norm.gamma, norm.beta))  # type: ignore[union-attr]
+        x, weight, gamma, beta = (values[name] for name in (step.factors[0], norm.weight, norm.gamma, norm.beta))
         mean, variance = values[norm.mean], values[norm.variance]
         factor = gamma / torch.sqrt(variance + norm.epsilon)
         offset = values[norm.bias] if norm.bias else torch.zeros_like(beta)
-        quantizer, real = self.quantizer(norm.weight), float_operator(node).real
+        quantizer = self.quantizer(norm.weight)
         if not self.training or self.batch_norm_frozen:
             rounded = folded_weight(quantizer, weight, factor)
-            return _one(real(node, x, rounded, self._rounded_bias(node, beta + (offset - mean) * factor)))
-        y = _one(real(node, x, unfolded_weight(quantizer, weight, factor), offset if norm.bias else None))
+            return step.call.real(x, rounded, self._rounded_bias(step, beta + (offset - mean) * factor))[0]
+        y = step.call.real(x, unfolded_weight(quantizer, weight, factor), offset if norm.bias else None)[0]
         if y.numel() // y.shape[1] < 2:
             raise DataError(
-                f"[{node.op_type} {node.name!r}] batch norm in training: expected more than 1 value per channel, got "
-                f"shape {tuple(y.shape)}; give larger batches, or freeze batch norm (freeze_batch_norm())"
+                f"{step.title} batch norm in training: expected more than 1 value per channel, got shape "
+                f"{tuple(y.shape)}; give larger batches, or freeze batch norm (freeze_batch_norm())"
             )
         mean, variance = mean.clone(), variance.clone()  # the backward pass still needs what `factor` was made of
         y = torch.nn.functional.batch_norm(
@@ -219,7 +215,7 @@ class QuantizedModule(nn.Module):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> QuantizedModule:
         """Parameters and quantizers of its own; the Graph and the Plan, which nobody changes, are shared."""
-        memo.update({id(shared): shared for shared in (self._graph, self._plan, self._simulator)})
+        memo.update({id(shared): shared for shared in (self._graph, self._plan, self._simulator, self._steps)})
         made = self.__class__.__new__(self.__class__)
         memo[id(self)] = made
         made.__dict__.update({name: copy.deepcopy(value, memo) for name, value in self.__dict__.items()})
@@ -295,23 +291,6 @@ class QuantizedModule(nn.Module):
         for quantizer in self.quantizers.modules():
             if isinstance(quantizer, MovingRange):
                 quantizer.observes = False
-
-
-def _one_bit(node: ir.Node, plan: Plan) -> bool:
-    params = plan.params(str(node.outputs[0].name))
-    return params is not None and params.type.bipolar
-
-
-def _adds_bias(node: ir.Node) -> bool:
-    """Whether a node adds a constant bias to its products as it is, without a factor."""
-    contract = float_operator(node).contract(node)
-    plain = attribute(node, "alpha", 1.0) == attribute(node, "beta", 1.0) == 1.0
-    return plain and len(contract.roles) > 2 and contract.roles[2] is Role.BIAS
-
-
-def _one(result: Tensor | tuple[Tensor, ...]) -> Tensor:
-    assert isinstance(result, Tensor)
-    return result
 
 
 def quantizer_key(name: str) -> str:

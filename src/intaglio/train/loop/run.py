@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch import nn
 
 from intaglio.data import Dataset
 from intaglio.processes import Processes
@@ -17,14 +16,14 @@ from intaglio.progress import progress
 from intaglio.recover import fingerprint
 from intaglio.train.gradual import Schedule
 from intaglio.train.loop import checkpoint
-from intaglio.train.loop.augment import Augmentation
 from intaglio.train.loop.checkpoint import State, begin_random
 from intaglio.train.loop.curve import Point
+from intaglio.train.loop.feed import Feed
 from intaglio.train.loop.health import check_loss, check_scales
 from intaglio.train.loop.keeping import Keeping, TrainResult
 from intaglio.train.loop.losses import Loss, Teacher, classes_of
 from intaglio.train.loop.optimizer import make_optimizer, set_learning_rate
-from intaglio.train.loop.samples import Batch, Samples, ShuffledOrder
+from intaglio.train.loop.samples import Batch, Samples
 from intaglio.train.loop.schedule import annealed
 from intaglio.train.loop.settings import TrainSettings
 from intaglio.train.loop.tell import TensorBoard, line
@@ -101,7 +100,7 @@ class _Training:
         self.held = None if held_back is None else Samples(held_back, classes, cache=keeping.cache)
         self.per_epoch = settings.steps_per_epoch(len(self.samples))
         self.total = settings.total_steps(len(self.samples))
-        self.augment = Augmentation(settings.augment, self._shape(), pad=settings.pad, seed=settings.seed)
+        self.feed = Feed(self.samples, settings, self.device, self.world.share, workers=keeping.workers)
         self.agreed = self._agreed(data, described)
         module.to(self.device)
         if settings.channels_last:
@@ -112,9 +111,6 @@ class _Training:
         self.step, self.seconds, self.pending, self.count = 0, 0.0, 0.0, 0
         self.curve: list[Point] = []
         self.best: dict[str, Any] = {}
-
-    def _shape(self) -> tuple[int, ...]:
-        return tuple(self.samples[[0]][0][0].shape[1:])
 
     def _agreed(self, data: Dataset, described: Mapping[str, Any]) -> dict[str, Any]:
         """All that the result depends on, by name, as a checkpoint says it."""
@@ -143,7 +139,7 @@ class _Training:
         started, first = time.monotonic(), self.step
         self.saved, self.before = started, self.seconds
         with nullcontext() if board is None else closing(board), self.loss.watching():
-            batches = progress(self._batches(), self.total - first, "train")
+            batches = progress(self.feed.batches(self.step, self.total), self.total - first, "train")
             for self.step, batch in enumerate(batches, start=first + 1):
                 self._one_step(called, batch)
                 self.seconds = self.before + time.monotonic() - started
@@ -155,7 +151,7 @@ class _Training:
         number = self.step - 1
         self._apply_schedule(number)
         self.module.train()
-        inputs, labels = self._given(batch, number)
+        inputs, labels = self.feed.given(batch, number)
         lr = annealed(number, self.total, self.lr, final=self.settings.final_lr, warmup=self.settings.warmup)
         set_learning_rate(self.optimizer, lr)
         self.optimizer.zero_grad(set_to_none=True)
@@ -171,34 +167,8 @@ class _Training:
         self.pending, self.count = self.pending + value, self.count + 1
         self.last_lr = lr
 
-    def _given(self, batch: Batch, step: int) -> tuple[tuple[Tensor, ...], Tensor]:
-        """A batch as the network takes it: augmented, on the device, in the memory layout of the settings."""
-        (first, *others), labels = batch
-        inputs = (self.augment(first, step, self.world.share), *others)
-        return tuple(map(self._placed, inputs)), labels.to(self.device)
-
-    def _placed(self, x: Tensor) -> Tensor:
-        if self.settings.channels_last and x.ndim == 4:
-            return x.to(self.device, memory_format=torch.channels_last)
-        return x.to(self.device).contiguous()
-
     def _autocast(self) -> Any:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16")
-
-    def _batches(self) -> DataLoader[Batch]:
-        order = ShuffledOrder(
-            len(self.samples),
-            self.settings.batch,
-            self.settings.seed,
-            self.step,
-            self.total,
-            rank=self.world.rank,
-            world=self.world.world,
-        )
-        generator = torch.Generator()  # the loader's own: it draws a number at each start, a resumed one too
-        return DataLoader(
-            self.samples, batch_size=None, sampler=order, generator=generator, num_workers=self.keeping.workers
-        )
 
     def _apply_schedule(self, number: int) -> None:
         """What changes at a step; done again at each, so that a resumed training needs no memory of it."""
@@ -238,7 +208,7 @@ class _Training:
         hits = 0
         with torch.no_grad():
             for x, labels in self.held.batches(_EVALUATED, self.world.share):
-                y = self.module(*map(self._placed, x))
+                y = self.module(*self.feed.placed(x))
                 best = (y[0] if isinstance(y, tuple) else y).argmax(1).cpu()
                 hits += int((best == labels).sum())
         self.module.train()
@@ -292,14 +262,11 @@ class _Training:
     def _begin(self) -> None:
         """Grids that calibration did not find begin with the first batch, whole on every process, and alike."""
         if not all(bool(q.begun) for q in self.module.quantizers.values() if isinstance(q, Quantizer)):
-            order = ShuffledOrder(len(self.samples), self.settings.batch, self.settings.seed, 0, 1)
-            x, _ = self.samples[next(iter(order))]
-            x = (self.augment(x[0], 0), *x[1:])
             state = {
                 name: t.clone() for name, t in self.module.state_dict().items() if not name.startswith("quantizers.")
             }
             with torch.no_grad(), self._autocast():
-                self.module.train()(*map(self._placed, x))
+                self.module.train()(*self.feed.first())
             self.module.load_state_dict(state, strict=False)
         self.world.begin_alike(self.module)
 
@@ -318,26 +285,12 @@ class _Training:
     def _reestimated(self) -> tuple[float, float] | None:
         before = None if self.held is None else self._score()
         state = {name: tensor.clone() for name, tensor in self.module.state_dict().items()}
-        if reestimate_batch_norm(self.module, self._plain_batches(self.settings.reestimate)) == 0 or before is None:
+        if reestimate_batch_norm(self.module, self.feed.plain(self.settings.reestimate)) == 0 or before is None:
             return None
         after = self._score()
         if after < before:
             self.module.load_state_dict(state)
         return before, after
-
-    def _plain_batches(self, count: int) -> Iterator[tuple[tuple[Tensor, ...]]]:
-        """Inputs of the first steps, without augmentation, as evaluation sees them."""
-        order = ShuffledOrder(
-            len(self.samples),
-            self.settings.batch,
-            self.settings.seed,
-            0,
-            count,
-            rank=self.world.rank,
-            world=self.world.world,
-        )
-        for numbers in order:
-            yield (tuple(map(self._placed, self.samples[numbers][0])),)
 
 
 def narrowest(module: QuantizedModule) -> int:

@@ -1,0 +1,69 @@
+"""A Graph as a list of PyTorch calls: what each node reads, makes and computes, looked up once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import onnx_ir as ir
+import torch
+from torch import Tensor
+
+from intaglio.graph import Graph
+from intaglio.ops import float_operator
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A node.
+
+    Args:
+        node: of the Graph.
+        inputs: names of the values that it reads, in its order; None where one is left out.
+        outputs: names of those that it makes; empty where nobody reads one.
+        done: the computed values that nobody reads behind it.
+    """
+
+    node: ir.Node
+    inputs: tuple[str | None, ...]
+    outputs: tuple[str, ...]
+    done: tuple[str, ...]
+
+    def real(self, *operands: Tensor | None) -> tuple[Tensor, ...]:
+        """What the node computes of its operands: one tensor per output."""
+        return self._opaque(tuple(x is not None for x in operands), *(x for x in operands if x is not None))
+
+    @cached_property
+    def _opaque(self) -> Callable[..., tuple[Tensor, ...]]:
+        """`torch.compile` takes it as one call and sees the tensors in it, not the Graph that describes it."""
+        node, compute = self.node, float_operator(self.node).real
+
+        def results(given: tuple[bool, ...], *operands: Tensor) -> tuple[Tensor, ...]:
+            rest = iter(operands)
+            found = compute(node, *(next(rest) if has else None for has in given))
+            return found if isinstance(found, tuple) else (found,)
+
+        opaque: Callable[..., tuple[Tensor, ...]] = torch._dynamo.nonstrict_trace(results)
+        return opaque
+
+    def operands(self, values: Mapping[str, Tensor]) -> list[Tensor | None]:
+        """What it reads, of values by name."""
+        return [None if name is None else values[name] for name in self.inputs]
+
+    def named(self, results: tuple[Tensor, ...]) -> list[tuple[str, Tensor]]:
+        """Its results, with their names, that somebody reads."""
+        return [(name, result) for name, result in zip(self.outputs, results, strict=False) if name]
+
+
+def calls(graph: Graph) -> list[Call]:
+    """The nodes of a Graph in its order."""
+    kept = {str(v.name) for v in graph.outputs} | {str(v.name) for v in graph.initializers}
+    found: list[Call] = []
+    for node in reversed(graph.nodes):
+        inputs = tuple(None if v is None else str(v.name) for v in node.inputs)
+        outputs = tuple(str(v.name or "") for v in node.outputs)
+        new = {name for name in (*inputs, *outputs) if name} - kept
+        found.append(Call(node, inputs, outputs, tuple(sorted(new))))
+        kept |= new
+    return found[::-1]

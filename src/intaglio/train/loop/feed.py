@@ -1,0 +1,77 @@
+"""What the network of a training is fed with: batches in order, augmented, on its device, in its memory layout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from intaglio.train.loop.augment import Augmentation
+from intaglio.train.loop.samples import Batch, Samples, ShuffledOrder
+from intaglio.train.loop.settings import TrainSettings
+
+Inputs = tuple[Tensor, ...]
+
+
+class Feed:
+    """The batches of a training, the same for the same settings.
+
+    Args:
+        samples: to learn from.
+        settings: batch, seed, augmentation, memory layout.
+        device: of the network.
+        share: (rank, world): the part of each batch that is ours.
+        workers: processes that read ahead.
+    Raises:
+        UsageError: crops and flips of samples that are no images.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        settings: TrainSettings,
+        device: torch.device,
+        share: tuple[int, int] = (0, 1),
+        *,
+        workers: int = 0,
+    ) -> None:
+        self.samples, self.settings, self.device, self.share, self.workers = samples, settings, device, share, workers
+        shape = tuple(samples[[0]][0][0].shape[1:])
+        self.augment = Augmentation(settings.augment, shape, pad=settings.pad, seed=settings.seed)
+
+    def batches(self, first: int, stop: int) -> DataLoader[Batch]:
+        """Our parts of the batches of steps `first` to `stop`, as they are read."""
+        generator = torch.Generator()  # the loader's own: it draws a number at each start, a resumed one too
+        order = self._order(first, stop, self.share)
+        return DataLoader(self.samples, batch_size=None, sampler=order, generator=generator, num_workers=self.workers)
+
+    def given(self, batch: Batch, step: int) -> tuple[Inputs, Tensor]:
+        """A batch of a step as the network takes it: augmented inputs, labels."""
+        (x, *others), labels = batch
+        return self.placed((self.augment(x, step, self.share), *others)), labels.to(self.device)
+
+    def first(self) -> Inputs:
+        """The whole first batch, whatever our part of it is."""
+        x, *others = self.samples[next(iter(self._order(0, 1, (0, 1))))][0]
+        return self.placed((self.augment(x, 0), *others))
+
+    def plain(self, count: int) -> Iterator[tuple[Inputs]]:
+        """Inputs of the first steps without augmentation, as evaluation sees them."""
+        for numbers in self._order(0, count, self.share):
+            yield (self.placed(self.samples[numbers][0]),)
+
+    def placed(self, inputs: Inputs) -> Inputs:
+        """Inputs on the device, in the memory layout of the settings."""
+        return tuple(
+            x.to(self.device, memory_format=torch.channels_last)
+            if self.settings.channels_last and x.ndim == 4
+            else x.to(self.device).contiguous()
+            for x in inputs
+        )
+
+    def _order(self, first: int, stop: int, share: tuple[int, int]) -> ShuffledOrder:
+        rank, world = share
+        settings = self.settings
+        return ShuffledOrder(len(self.samples), settings.batch, settings.seed, first, stop, rank=rank, world=world)
