@@ -134,7 +134,7 @@ MUTATIONS = [  # operator, file, what it says, what it says instead
     ("add", "add/scalar.h", "p->sign *", "1 *"),
     ("add", "common/walk.h", "index /= size[k]", "index /= size[0]"),
     ("mul", "mul/scalar.h", "+ first * b_step", ""),
-    ("lut", "lut/scalar.h", "1 << (p->shift - 1)", "1 << (p->shift - 2 + (p->shift < 2))"),
+    ("lut", "lut/scalar.h", "1 << (shift - 1)", "1 << (shift - 2 + (shift < 2))"),
     ("prelu", "prelu/scalar.h", "steps >= 0", "steps > 8"),
     ("max_pool2d", "common/window.h", "-first + step - 1", "-first + step"),
     ("average_pool2d", "average_pool2d/scalar.h", "(uint32_t)count / 2", "(uint32_t)count / 3"),

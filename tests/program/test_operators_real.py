@@ -267,7 +267,8 @@ CURVED = {  # name: function, largest second derivative, largest result
 def lut(rng: np.random.Generator) -> Iterator[Case]:
     """8 bits: the table is the rounded function.
 
-    16: h**2 / 16 max|f''| / s_y and a tenth, by which f'' changes over these intervals, and a step for the knots.
+    16: h**2 / 16 max|f''| / s_y and a tenth, by which f'' changes over these intervals; and for the knots a step, or
+    2**-7 of one where they have 7 bits behind the point.
     """
     types = (INT8, UINT8, IntType(4), INT16, UINT16, IntType(12))
     for (function, curvature, largest), type, span in itertools.product(CURVED.values(), types, (8.0, 40.0)):
@@ -283,7 +284,7 @@ def lut(rng: np.random.Generator) -> Iterator[Case]:
             slack = 0.0
             if type.bits > 8:
                 h = float(x.scale) * 2.0 ** (type.bits - 9)
-                slack = 1.1 * h * h / 16 * curvature / float(y.scale) + 1.0
+                slack = 1.1 * h * h / 16 * curvature / float(y.scale) + (2.0**-7 if out.bits == 8 else 1.0)
             yield Lut.from_real(x, y, function), (x_q,), np.stack(channels, axis=-1), y, slack
 
 

@@ -9,7 +9,7 @@ from intaglio.kernels.kernel import Bind, Call, Kernel, Tensor
 from intaglio.kernels.layout import in_place, template
 from intaglio.kernels.rows.chain import Link, chain_call
 from intaglio.kernels.rows.vector import VECTORS, Vector
-from intaglio.program.operators.lut import Lut, entries, first_entry
+from intaglio.program.operators.lut import Lut, entries, first_entry, fraction
 
 
 def scalar(op: Lut, inputs: Sequence[Tensor], y: Tensor) -> Call:
@@ -22,10 +22,12 @@ def scalar(op: Lut, inputs: Sequence[Tensor], y: Tensor) -> Call:
         "first": first_entry(op.in_type),
         "mask": (entries(op.in_type) if bits <= 8 else 1 << bits) - 1,
         "shift": max(bits - 9, 0),
+        "fraction": fraction(op.in_type, op.out),
         "entries": op.table.shape[-1],
         "channels": op.table.shape[0] if op.table.ndim > 1 else 1,
     }
-    source = template("lut/scalar.h", name, x=x.c_type, y=y.c_type)
+    knots = "int16_t" if fields["fraction"] else y.c_type
+    source = template("lut/scalar.h", name, x=x.c_type, y=y.c_type, t=knots)
     return Call(name, (source,), "struct ig_lut", fields, units=y.size, may_alias=in_place(inputs, y))
 
 

@@ -1,21 +1,23 @@
-/* The specification in C. Units are elements. Macros: IG_NAME, IG_X, IG_Y (element types, IG_Y also the table's). */
+/* The specification in C. Units are elements. Macros: IG_NAME, IG_X, IG_Y, IG_T (element types, IG_T of the table). */
 #include "lut/lut.h"
 
 static void IG_NAME(const struct ig_lut *p, const IG_X *x, IG_Y *y, void *scratch, int32_t begin, int32_t end)
 {
-    const IG_Y *tables = (const IG_Y *)p->table;
+    const IG_T *tables = (const IG_T *)p->table;
+    const int32_t shift = p->shift + p->fraction;
     int32_t channel = begin % p->channels;
     (void)scratch;
     for (int32_t i = begin; i < end; i++) {
-        const IG_Y *table = tables + (size_t)channel * p->entries;
+        const IG_T *table = tables + (size_t)channel * p->entries;
         const int32_t offset = (x[i] - p->first) & p->mask;
         channel = channel + 1 < p->channels ? channel + 1 : 0;
-        if (p->shift) {
+        if (shift) {
             const int32_t at = offset >> p->shift, rest = offset - at * (1 << p->shift);
-            const int32_t rise = table[at + 1] - table[at]; /* 65535 * 127 + 64 < 2^31 */
-            y[i] = (IG_Y)(table[at] + ((rise * rest + (1 << (p->shift - 1))) >> p->shift));
+            const int32_t rise = table[at + 1] - table[at];
+            const int32_t sum = table[at] * (1 << p->shift) + rise * rest; /* 65535 * 255 + 2^13 < 2^31 */
+            y[i] = (IG_Y)((sum + (1 << (shift - 1))) >> shift);
         } else {
-            y[i] = table[offset];
+            y[i] = (IG_Y)table[offset];
         }
     }
 }

@@ -2,11 +2,12 @@
 
 Up to 8 bits:       y = table[x - qmin]
 9 to 16 bits:       i, r = divmod(x - qmin, 2**s),   s = bits - 9,   513 knots
-                    y = table[i] + (((table[i + 1] - table[i]) * r + 2**(s - 1)) >> s)
+                    y = (table[i] * 2**s + (table[i + 1] - table[i]) * r + 2**(s + f - 1)) >> (s + f)
 
-A table of 513 knots is interpolated between; each knot is moved by half the error in the middle of its interval. For a
-function with second derivative f'' the error is at most h**2 / 8 * max |f''| / s_y, and half of that where f'' hardly
-changes from one interval to the next, plus 1.5 steps (roundings of knots and interpolation); h = 2**s * s_x.
+A table of 513 knots is interpolated between; each knot is moved by half the error in the middle of its interval. Knots
+of results of up to 8 bits have f = 7 bits behind the point, so that the result is rounded once; of wider ones f = 0.
+For a function with second derivative f'' the error is at most h**2 / 8 * max |f''| / s_y, and half of that where f''
+hardly changes from one interval to the next, plus 0.51 steps for the roundings, 1.5 where f = 0; h = 2**s * s_x.
 Where the result begins to saturate within an interval the corner is cut, by at most |f'| h / (4 s_y) steps. A function
 that jumps within an interval is wrong there by up to the jump: give it 8-bit inputs.
 
@@ -41,13 +42,18 @@ def entries(type: IntType) -> int:
     return 4 if type.bipolar else 1 << type.bits
 
 
+def fraction(type: IntType, out: IntType) -> int:
+    """Bits behind the point of a table's knots: f of the module's equation."""
+    return 7 if type.bits > 8 and out.bits <= 8 else 0
+
+
 @dataclass(frozen=True, eq=False)
 class Lut(Operator):
     """See the module's equation.
 
     Args:
-        table: codes of `out`, (2**bits,) for up to 8 bits (4 for bipolar), otherwise (513,); with a leading axis
-            (C, ...) where each channel, the last axis of x, has a table of its own.
+        table: codes of `out`, (2**bits,) for up to 8 bits (4 for bipolar), otherwise (513,) knots with `fraction`
+            bits more; with a leading axis (C, ...) where each channel, the last axis of x, has a table of its own.
         in_type: type of the input.
         out: type of the output, up to 16 bits.
     """
@@ -85,12 +91,13 @@ class Lut(Operator):
                 # Beyond 2**20 steps everything saturates; this keeps infinities out of the arithmetic below.
                 return np.clip(real / scale_of(y), -(2.0**20), 2.0**20)
 
-        first, size = first_entry(x.type), entries(x.type)
+        first, size, finer = first_entry(x.type), entries(x.type), 1 << fraction(x.type, y.type)
         if x.type.bits <= 8:
             table = np.rint(steps(np.arange(size, dtype=np.float64) + first))
         else:
-            table = _knots(steps, first, size)
-        return cls(np.clip(table + zero_point_of(y), low, high).astype(y.type.dtype), x.type, y.type)
+            table = _knots(lambda codes: steps(codes) * finer, first, size)
+        table = np.clip(table + zero_point_of(y) * finer, low * finer, high * finer)
+        return cls(table.astype(np.int16 if finer > 1 else y.type.dtype), x.type, y.type)
 
     def shape(self, *inputs: Shape) -> Shape:
         """The input's."""
@@ -117,8 +124,12 @@ class Lut(Operator):
             self.table.ndim in (1, 2) and self.table.shape[-1] == want,
             f"expected tables of {want} entries for {self.in_type}, got shape {self.table.shape}",
         )
+        finer = 1 << fraction(self.in_type, self.out)
         self.expect(
-            self.table.dtype == self.out.dtype and self.out.bits <= 16 and self.out.holds(self.table),
+            self.table.dtype == (self.out.dtype if finer == 1 else np.int16)
+            and self.out.bits <= 16
+            and self.out.holds(self.table // finer)
+            and self.out.holds(-(-self.table.astype(np.int32) // finer)),
             f"the table holds values that are no codes of {self.out}",
         )
 
@@ -130,10 +141,11 @@ class Lut(Operator):
         s = self.in_type.bits - 9
         index, rest = offset >> s, offset & ((1 << s) - 1)
         base, after = self._entry(index).astype(np.int32), self._entry(index + 1).astype(np.int32)
-        if s == 0:
+        shift = s + fraction(self.in_type, self.out)
+        if shift == 0:
             return base.astype(self.out.dtype)
-        # 65535 * 127 + 64 < 2**31
-        return (base + (((after - base) * rest + (1 << (s - 1))) >> s)).astype(self.out.dtype)
+        # 65535 * 2**7 + 65535 * 127 + 2**13 < 2**31
+        return ((base * (1 << s) + (after - base) * rest + (1 << (shift - 1))) >> shift).astype(self.out.dtype)
 
     def _entry(self, index: Ints) -> Ints:
         if self.table.ndim == 1:
