@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing, nullcontext
 from typing import Any
 
@@ -17,6 +17,7 @@ from intaglio.recover import fingerprint
 from intaglio.train.gradual import Schedule
 from intaglio.train.loop import checkpoint
 from intaglio.train.loop.checkpoint import State, begin_random
+from intaglio.train.loop.compiled import compiled
 from intaglio.train.loop.curve import Point
 from intaglio.train.loop.feed import Feed
 from intaglio.train.loop.health import check_loss, check_scales
@@ -134,7 +135,8 @@ class _Training:
             self._restore()
         else:
             self._begin()
-        called = self.world.wrapped(self.module, self.device)
+        wrapped = self.world.wrapped(self.module, self.device)
+        called = compiled(wrapped) if self.settings.compile else wrapped
         board = self._board()
         started, first = time.monotonic(), self.step
         self.saved, self.before = started, self.seconds
@@ -146,7 +148,7 @@ class _Training:
                 self._after_step(board, (self.step - first) / max(time.monotonic() - started, 1e-9))
         return self._finished()
 
-    def _one_step(self, called: nn.Module, batch: Batch) -> None:
+    def _one_step(self, called: Callable[..., Any], batch: Batch) -> None:
         """Forwards, backwards, and a step of the optimizer. `self.step` counts this one already."""
         number = self.step - 1
         self._apply_schedule(number)

@@ -35,6 +35,8 @@ class TrainSettings:
         pad: pixels around an image that crops may reach into; 0 there is what the network sees as 0.
         precision: of products and activations: a name of `PRECISIONS`.
         channels_last: keep images with the channels innermost in memory, which convolutions on CPUs run fastest on.
+        compile: let torch.compile fuse forward and backward pass; a minute or more before the first step, faster
+            steps from then on. It needs a C++ compiler; results differ as those of other machines do.
         freeze_batch_norm: part of the training after which batch norms use running statistics; None: never.
         freeze_ranges: part after which observed ranges stay as they are; None: never.
         gradual: how quantization comes little by little: a kind of `train.gradual.Gradual`; None: all at once.
@@ -66,6 +68,7 @@ class TrainSettings:
     pad: int = 4
     precision: str = "float32"
     channels_last: bool = True
+    compile: bool = False
     freeze_batch_norm: float | None = None
     freeze_ranges: float | None = None
     gradual: str | None = None
@@ -82,6 +85,10 @@ class TrainSettings:
         for name in self.augment:
             _among("augment", name, AUGMENTATIONS)
         self.gradually()
+        if self.compile and self.gradual is not None:
+            raise UsageError(
+                f"compile: expected no gradual quantization, which makes code anew at each change, got {self.gradual!r}; leave one of them out"
+            )
         for name in ("epochs", "lr", "quantizer_lr", "temperature"):
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):
