@@ -19,3 +19,4 @@ def _load(file: str) -> None:
 
 _load("loop_net")  # test files import from intaglio_tests_loop_net
 _load("nn_nets")
+_load("qat_nets")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from intaglio.api import DEFAULT_SAMPLES, freeze, scored_data
+from intaglio.api import DEFAULT_SAMPLES, freeze, scored_data, shared_data
 from intaglio.data import DataLike, Dataset
 from intaglio.errors import UsageError
 from intaglio.frontends import load_onnx, prepare
@@ -151,19 +151,14 @@ def train_job(
 def _start(
     graph: Graph, target: Target, beginning: Beginning, learned: Dataset, processes: Processes
 ) -> tuple[Plan | None, list[Step]]:
-    """The calibrated Plan, the same on every process."""
+    """The calibrated Plan, the same on every process, each of which observes its part of the samples."""
     if beginning.samples is None:
         return None, []
     recipe = Recipe(
         calibrator=beginning.calibrator, weight_calibrator=beginning.weight_calibrator, layers=beginning.layers
     ).without_recovery()
-
-    def calibrated() -> tuple[str, list[Step]]:
-        outcome = quantize_graph(graph, target, learned.limit(beginning.samples), recipe)
-        return outcome.plan.to_json(), outcome.steps[len(graph.history) :]
-
-    text, told = processes.first(calibrated)
-    return Plan.from_json(text), told
+    outcome = quantize_graph(graph, target, shared_data(learned.limit(beginning.samples), processes), recipe)
+    return outcome.plan, outcome.steps[len(graph.history) :]
 
 
 def _teacher(name: str | None, module: QuantizedModule) -> FloatModule | None:

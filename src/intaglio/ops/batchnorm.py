@@ -37,7 +37,7 @@ class BatchNormalization(FloatOperator):
                 f"[BatchNormalization {node.name!r}] expected constant statistics, got training mode or computed ones; "
                 "export the model with module.eval()"
             )
-        return Contract((Role.ACTIVATION, *(Role.OFFLINE,) * 4), fuses_clamp=True, fuses_sign=True)
+        return Contract((Role.ACTIVATION, *(Role.OFFLINE,) * 4), fuses_clamp=True, fuses_sign=True, learns=(1, 2))
 
     @classmethod
     def affine(cls, node: ir.Node) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -65,6 +65,7 @@ class Contract:
         fuses_clamp: whether a clamp that follows can be this operator's saturation.
         fuses_sign: whether a sign that follows can be, since the result is requantized from one accumulator.
         weight_axis: the weight's output-channel axis, None when it has one scale only.
+        learns: inputs that are offline and that training changes all the same: gains, slopes.
         why: a note for people, where the choice is not plain.
     """
 
@@ -75,4 +76,5 @@ class Contract:
     fuses_clamp: bool = False
     fuses_sign: bool = False
     weight_axis: int | None = None
+    learns: tuple[int, ...] = ()
     why: str = ""

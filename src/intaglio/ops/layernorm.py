@@ -65,7 +65,7 @@ class LayerNormalization(FloatOperator):
                 f"[LayerNormalization {node.name!r}] expected one output, got a reader of mean or deviation; "
                 "compute these with ReduceMean"
             )
-        return Contract((Role.ACTIVATION, Role.OFFLINE, Role.OFFLINE), fuses_clamp=True)
+        return Contract((Role.ACTIVATION, Role.OFFLINE, Role.OFFLINE), fuses_clamp=True, learns=(1, 2))
 
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:

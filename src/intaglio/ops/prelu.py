@@ -59,7 +59,7 @@ class Leaky(FloatOperator):
     def contract(cls, node: ir.Node) -> Contract:
         """Slopes become integer parameters."""
         cls.slopes(node)
-        return Contract((Role.ACTIVATION, Role.OFFLINE), fuses_clamp=True)
+        return Contract((Role.ACTIVATION, Role.OFFLINE), fuses_clamp=True, learns=(1,))
 
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:

@@ -70,6 +70,11 @@ class Simulator:
             if only is None or only(name):
                 self.round[name] = FakeQuantize(params, shape(graph.value(name)), self.device)
 
+    @property
+    def sample_sizes(self) -> list[int] | None:
+        """Axis 0 of each input of one sample, where the Graph takes them one at a time; None where it is batched."""
+        return None if self.batched else [max(1, self.input_shapes[name][0]) for name in self.input_names]
+
     def _params(self, name: str, only: Callable[[str], bool] | None) -> QuantParams | None:
         if self.plan is None or name not in self.plan.values or (only is not None and not only(name)):
             return None
@@ -148,7 +153,7 @@ class Simulator:
         """
         self._check(x)
         # Where the Graph is not batched, a sample is what its own shapes say, axis 0 included.
-        steps = [chunk if self.batched else max(1, self.input_shapes[name][0]) for name in self.input_names]
+        steps = self.sample_sizes or [chunk] * len(self.input_names)
         parts: list[dict[str, Tensor]] = []
         with torch.no_grad():
             for i in range(-(-len(x[0]) // steps[0])):

@@ -1,17 +1,17 @@
-"""Batch norms that live while a network trains: behind which product each stood before it was folded.
+"""Batch norms that live while a network trains: behind which product each stood before it was folded, or alone.
 
     y = gamma * (conv(x, W) + b - mean) / sqrt(var + eps) + beta
 
 In training the product runs with the weights that the frozen network will have, W gamma / sigma with the running sigma,
 quantized; dividing by gamma / sigma gives back what batch norm normalizes with the statistics of the batch. Frozen, the
-running statistics are folded into weights and bias.
+running statistics are folded into weights and bias. One that no product could take stays an operator, with constants.
 
 Source: Jacob et al. 2018, arXiv:1712.05877, section 3.2; Krishnamoorthi 2018, arXiv:1806.08342, section 3.2.2.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
@@ -27,10 +27,11 @@ from intaglio.train.quantizers.quantizer import Quantizer
 
 @dataclass(frozen=True)
 class BatchNorm:
-    """A batch norm behind a product.
+    """A batch norm.
 
     Args:
-        weight, bias: names of the product's own constants; the bias empty where it has none.
+        weight, bias: names of the constants of the product before it; the bias empty where that has none, both where
+            the batch norm stands alone.
         gamma, beta, mean, variance: names of the batch norm's.
         epsilon: what is added to the variance.
         output: the value that it computes, and the product once it is folded.
@@ -46,31 +47,40 @@ class BatchNorm:
     output: str
 
 
-def batch_norms(graph: Graph) -> dict[str, BatchNorm]:
-    """The batch norms of a network before any pass, by the name of what they compute."""
-    found = {}
-    for node in graph.nodes:
-        norm = _behind_a_product(node)
-        if norm is not None:
-            found[norm.output] = norm
-    return found
+def batch_norms(raw: Graph, prepared: Graph) -> dict[str, BatchNorm]:
+    """The batch norms that can live while a network trains, by the name of what they compute.
+
+    Args:
+        raw: the network before any pass.
+        prepared: the same with batch norms folded where that goes.
+    """
+    behind = {str(node.outputs[0].name): norm for node in raw.nodes if (norm := _behind_a_product(node)) is not None}
+    alone = {str(node.outputs[0].name): norm for node in prepared.nodes if (norm := _batch_norm(node)) is not None}
+    return {name: norm for name, norm in behind.items() if folds_to(raw, norm, prepared)} | alone
 
 
 def _behind_a_product(node: ir.Node) -> BatchNorm | None:
-    if node.op_type != "BatchNormalization":
-        return None
-    source = node.inputs[0]
+    norm = _batch_norm(node)
+    source = node.inputs[0] if norm is not None else None
     before = None if source is None else source.producer()
-    if source is None or before is None or len(source.uses()) != 1:
+    if norm is None or source is None or before is None or len(source.uses()) != 1:
         return None
     weight, bias = input_value(before, 1), input_value(before, 2)
+    if before.op_type not in ("Conv", "Gemm") or product(before) is None or weight is None:
+        return None
+    return replace(norm, weight=str(weight.name), bias="" if bias is None else str(bias.name))
+
+
+def _batch_norm(node: ir.Node) -> BatchNorm | None:
+    """A node as a batch norm that stands alone; None where it is none, or its constants are computed."""
+    if node.op_type != "BatchNormalization":
+        return None
     constants = [v for v in node.inputs[1:5] if v is not None and constant(v) is not None]
-    if before.op_type not in ("Conv", "Gemm") or product(before) is None or weight is None or len(constants) != 4:
+    if len(constants) != 4:
         return None
     gamma, beta, mean, variance = (str(v.name) for v in constants)
-    name = "" if bias is None else str(bias.name)
     epsilon = float(attribute(node, "epsilon", 1e-5))
-    return BatchNorm(str(weight.name), name, gamma, beta, mean, variance, epsilon, str(node.outputs[0].name))
+    return BatchNorm("", "", gamma, beta, mean, variance, epsilon, str(node.outputs[0].name))
 
 
 def folds_to(raw: Graph, norm: BatchNorm, prepared: Graph) -> bool:

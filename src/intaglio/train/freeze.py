@@ -28,7 +28,7 @@ def freeze_graph(module: QuantizedModule) -> tuple[Graph, Plan]:
     values = {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
     for node in graph.nodes:
         norm = module.norms.get(str(node.outputs[0].name))
-        if norm is None:
+        if norm is None or not norm.weight:
             continue
         factor = values[norm.gamma] / torch.sqrt(values[norm.variance] + norm.epsilon)
         module.quantizer(norm.weight).measured_in(factor.abs().to(module.quantizer(norm.weight).begun.device))

@@ -20,6 +20,7 @@ from intaglio.number.params import SMALLEST_SCALE
 from intaglio.ops import Role
 from intaglio.plan import Plan, Source
 from intaglio.simulate import FakeQuantize, Simulator
+from intaglio.simulate.by_sample import by_sample
 from intaglio.simulate.simulator import Observe, rounded_values
 from intaglio.train.batch_norm import BatchNorm, folded_weight, unfolded_weight
 from intaglio.train.estimators.grid import rounded_through
@@ -76,12 +77,12 @@ class QuantizedModule(nn.Module):
             for value in graph.initializers
             if str(value.name) in plan.values and plan[str(value.name)].role in (Role.WEIGHT, Role.SIDE)
         ]
-        self._scaled = {norm.weight for norm in self.norms.values()}
+        self._scaled = {norm.weight for norm in self.norms.values() if norm.weight}
         for name in self._weights:
             self._add_quantizer(name, shape(graph.value(name)), weights)
         self._key = {name: quantizer_key(plan.root(name).name) for name in plan.values}  # of a value's grid
         self._known: dict[str, FakeQuantize] = {}  # grids that are fixed, by the same keys
-        self._rounds: dict[str, str] = {}  # rounded value -> key of its grid
+        self._rounds: dict[str, tuple[str, bool]] = {}  # rounded value -> key of its grid, whether ties go up
         for name, ties_up in rounded_values(graph, plan).items():
             root, key = plan.root(name), self._key[name]
             if root.source is Source.OWN:
@@ -91,7 +92,8 @@ class QuantizedModule(nn.Module):
                 self._known[key] = FakeQuantize(root.params, (), torch.device("cpu"), ties_up=ties_up)
             else:
                 continue
-            self._rounds[name] = key
+            self._rounds[name] = key, ties_up
+        self._sizes = self._simulator.sample_sizes
         self._steps = steps(self._simulator.calls, plan, self.norms)
         self.batch_norm_frozen = False
 
@@ -116,6 +118,10 @@ class QuantizedModule(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Any:
         """Real inputs in the Graph's order to one output, or a tuple of them."""
+        outputs = self._forward(*inputs) if self._sizes is None else by_sample(self._forward, self._sizes, inputs)
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def _forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         simulator = self._simulator
         values = self._given(inputs[0].device)
         for name, x in zip(simulator.input_names, inputs, strict=True):
@@ -125,8 +131,7 @@ class QuantizedModule(nn.Module):
                 values[name] = self._rounded(name, result)
             for name in step.call.done:
                 values.pop(name, None)
-        outputs = tuple(values[name] for name in simulator.output_names)
-        return outputs[0] if len(outputs) == 1 else outputs
+        return tuple(values[name] for name in simulator.output_names)
 
     def _given(self, device: torch.device) -> dict[str, Tensor]:
         """Every constant, parameter and buffer by name; weights rounded, unless a batch norm scales them first."""
@@ -139,9 +144,9 @@ class QuantizedModule(nn.Module):
         return values
 
     def _rounded(self, name: str, x: Tensor) -> Tensor:
-        key = self._rounds.get(name)
-        if key is not None:
-            x = self._known[key](x) if key in self._known else self.quantizers[key](x)
+        if name in self._rounds:
+            key, ties_up = self._rounds[name]
+            x = self._known[key](x) if key in self._known else self.quantizers[key](x, ties_up)
         if self.observe is not None:
             self.observe(name, x)
         return x
@@ -190,7 +195,12 @@ class QuantizedModule(nn.Module):
         return bias if size is None else rounded_through(bias / size) * size
 
     def _normalized(self, step: Step, norm: BatchNorm, values: Mapping[str, Tensor]) -> Tensor:
-        """A product and the batch norm behind it (see `batch_norm`)."""
+        """A batch norm, and the product before it where there is one (see `batch_norm`)."""
+        if not norm.weight:
+            x, *constants = step.call.operands(values)
+            assert x is not None
+            frozen = not self.training or self.batch_norm_frozen
+            return step.call.real(x, *constants)[0] if frozen else self._by_batch(step, norm, x, values)
         x, weight, gamma, beta = (values[name] for name in (step.factors[0], norm.weight, norm.gamma, norm.beta))
         mean, variance = values[norm.mean], values[norm.variance]
         factor = gamma / torch.sqrt(variance + norm.epsilon)
@@ -200,6 +210,11 @@ class QuantizedModule(nn.Module):
             rounded = folded_weight(quantizer, weight, factor)
             return step.call.real(x, rounded, self._rounded_bias(step, beta + (offset - mean) * factor))[0]
         y = step.call.real(x, unfolded_weight(quantizer, weight, factor), offset if norm.bias else None)[0]
+        return self._by_batch(step, norm, y, values)
+
+    def _by_batch(self, step: Step, norm: BatchNorm, y: Tensor, values: Mapping[str, Tensor]) -> Tensor:
+        """Normalized with the statistics of the batch, of which the running ones take note."""
+        gamma, beta, mean, variance = (values[name] for name in (norm.gamma, norm.beta, norm.mean, norm.variance))
         if y.numel() // y.shape[1] < 2:
             raise DataError(
                 f"{step.title} batch norm in training: expected more than 1 value per channel, got shape "

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 import torch
 from torch import nn
 
@@ -16,11 +17,11 @@ from intaglio.errors import UsageError
 from intaglio.frontends import load_onnx, prepare
 from intaglio.frontends.torch import load_torch
 from intaglio.graph import Graph
-from intaglio.graph.access import constant
-from intaglio.ops import Role
+from intaglio.graph.access import constant, input_value
+from intaglio.ops import Role, float_operator
 from intaglio.plan import Format, Plan, place, separate_operands
 from intaglio.targets import Target, load_target
-from intaglio.train.batch_norm import BatchNorm, batch_norms, folds_to
+from intaglio.train.batch_norm import BatchNorm, batch_norms
 from intaglio.train.estimators.proxquant import ProxQuant
 from intaglio.train.estimators.registry import EstimatorMaker, estimator_makers
 from intaglio.train.module import QuantizedModule
@@ -69,7 +70,7 @@ def prepare_qat(
     raw = _raw(model, example_inputs)
     described = load_target(target)
     graph = separate_operands(prepare(raw), described, layers)
-    norms = {name: norm for name, norm in batch_norms(raw).items() if folds_to(raw, norm, graph)}
+    norms = batch_norms(raw, graph) if graph.batched else {}
     planned = place(graph, described, layers=layers)
     if plan is not None:
         _take_params(planned, plan)
@@ -139,20 +140,32 @@ def _arrays(
 ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """Parameters and buffers by name: those of live batch norms from the raw network, the rest as prepared."""
     parameters = {}
-    folded = {str(v.name) for name in norms for v in graph.value(name).producer().inputs[2:] if v is not None}  # type: ignore[union-attr]
+    behind = [name for name, norm in norms.items() if norm.weight]
+    folded = {str(v.name) for name in behind for v in graph.value(name).producer().inputs[2:] if v is not None}  # type: ignore[union-attr]
+    learned = {str(v.name) for v in _offline_learned(graph)}
     for value in graph.initializers:
         planned, array = plan.values.get(str(value.name)), constant(value)
         trains = planned is not None and planned.role in (Role.WEIGHT, Role.BIAS, Role.SIDE)
-        if trains and array is not None and str(value.name) not in folded:
+        if (trains or value.name in learned) and array is not None and str(value.name) not in folded:
             parameters[str(value.name)] = torch.tensor(array)
     buffers = {}
     for norm in norms.values():
+        source = raw if norm.weight else graph
         for name in (norm.weight, norm.bias, norm.gamma, norm.beta):
             if name:
-                parameters[name] = torch.tensor(np.asarray(constant(raw.value(name))))
+                parameters[name] = torch.tensor(np.asarray(constant(source.value(name))))
         for name in (norm.mean, norm.variance):
-            buffers[name] = torch.tensor(np.asarray(constant(raw.value(name))))
+            buffers[name] = torch.tensor(np.asarray(constant(source.value(name))))
     return parameters, buffers
+
+
+def _offline_learned(graph: Graph) -> Iterator[ir.Value]:
+    """Constants that lowering turns into integer parameters and that training changes: gains, slopes."""
+    for node in graph.nodes:
+        for index in float_operator(node).contract(node).learns:
+            value = input_value(node, index)
+            if value is not None:
+                yield value
 
 
 def _take_params(plan: Plan, known: Plan) -> None:

@@ -20,7 +20,7 @@ class Step:
 
     Args:
         call: what it reads, makes and computes.
-        norm: the batch norm that lives behind it.
+        norm: the batch norm that lives behind it, or that it is.
         biased: its constant bias lies on the grid of its products.
         sign: it takes signs of one bit, which is how its result is rounded.
         summed: the sign of its sums is taken in its place.
@@ -81,5 +81,6 @@ def _is_one_bit(name: str, plan: Plan) -> bool:
 def _adds_bias(node: ir.Node) -> bool:
     """Whether a node adds a constant bias to its products as it is, without a factor."""
     contract = float_operator(node).contract(node)
+    has = len(node.inputs) > 2 and node.inputs[2] is not None
     plain = attribute(node, "alpha", 1.0) == attribute(node, "beta", 1.0) == 1.0
-    return plain and len(contract.roles) > 2 and contract.roles[2] is Role.BIAS
+    return has and plain and contract.roles[2] is Role.BIAS

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from intaglio.graph import Graph
 from intaglio.simulate import Simulator
+from intaglio.simulate.by_sample import by_sample
 from intaglio.simulate.simulator import Observe
 
 
@@ -35,6 +36,11 @@ class FloatModule(nn.Module):
         if device not in self._simulators:
             self._simulators[device] = Simulator(self.graph, None, device)
         simulator = self._simulators[device]
-        found = simulator(dict(zip(simulator.input_names, inputs, strict=True)), self.observe)
-        outputs = tuple(found[name] for name in simulator.output_names)
+
+        def run(*x: Tensor) -> tuple[Tensor, ...]:
+            found = simulator(dict(zip(simulator.input_names, x, strict=True)), self.observe)
+            return tuple(found[name] for name in simulator.output_names)
+
+        sizes = simulator.sample_sizes
+        outputs = run(*inputs) if sizes is None else by_sample(run, sizes, inputs)
         return outputs[0] if len(outputs) == 1 else outputs

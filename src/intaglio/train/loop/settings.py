@@ -87,7 +87,8 @@ class TrainSettings:
         self.gradually()
         if self.compile and self.gradual is not None:
             raise UsageError(
-                f"compile: expected no gradual quantization, which makes code anew at each change, got {self.gradual!r}; leave one of them out"
+                f"compile: expected no gradual quantization, which needs other code at each change, got "
+                f"{self.gradual!r}; leave one of them out"
             )
         for name in ("epochs", "lr", "quantizer_lr", "temperature"):
             value = getattr(self, name)

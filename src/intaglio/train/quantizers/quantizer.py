@@ -80,12 +80,17 @@ class Quantizer(nn.Module, ABC):
         """What is rounded: x, unless a method transforms weights first."""
         return x
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Rounded x; in training the first tensor also begins the grid where calibration did not."""
+    def forward(self, x: Tensor, ties_up: bool | None = None) -> Tensor:
+        """Rounded x; in training the first tensor also begins the grid where calibration did not.
+
+        Args:
+            x: a tensor.
+            ties_up: instead of the quantizer's own, where values that are rounded otherwise share a grid.
+        """
         if self.training and not self._has_begun:
             self._begin_once(x)
         shaped = self.shaped(x)
-        grid = self.spread_grid(shaped)
+        grid = self.spread_grid(shaped, ties_up)
         kept = self._with_held(shaped, grid)
         if not self.training:
             return clipped(kept, grid)
@@ -101,10 +106,10 @@ class Quantizer(nn.Module, ABC):
                 self.begun.fill_(True)
         self._has_begun = True
 
-    def spread_grid(self, x: Tensor) -> Grid:
-        """The grid in shapes that broadcast against x."""
+    def spread_grid(self, x: Tensor, ties_up: bool | None = None) -> Grid:
+        """The grid in shapes that broadcast against x; `ties_up` as for `forward`."""
         scale, zero_point = (spread(p, self.format.granularity, x.shape) for p in self.grid(x))
-        return Grid(scale, zero_point, self.format.type, self.ties_up)
+        return Grid(scale, zero_point, self.format.type, self.ties_up if ties_up is None else ties_up)
 
     def hold(self, x: Tensor, fraction: float) -> None:
         """Let the codes of the largest weights stay as they are now; those that stay already do so.

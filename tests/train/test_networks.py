@@ -1,0 +1,98 @@
+"""Networks of many shapes train, every parameter of theirs learns, and they freeze to what was trained."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from intaglio_tests_qat_nets import NETS, Attention, Preactivated
+
+import intaglio as ig
+from intaglio.errors import DataError
+from intaglio.train.reestimate import reestimate_batch_norm
+from intaglio.train.teacher import FloatModule
+
+GONE = {"attention.in_proj_bias", "prelu.weight"}  # what the exporter cuts or reshapes gets another name
+
+
+def made(name: str) -> tuple[torch.nn.Module, torch.Tensor]:
+    """A network whose batch norms have seen data, and a batch."""
+    torch.manual_seed(3)
+    make, shape = NETS[name]
+    net, x = make(), torch.randn(12, *shape)
+    with torch.no_grad():
+        net.train()(x)
+    return net.eval(), x
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_every_parameter_learns_and_the_frozen_network_is_the_trained_one(name: str) -> None:
+    net, x = made(name)
+    with torch.no_grad():
+        want = 1.1 * net(x) + 0.05
+    qat = ig.prepare_qat(net, x[:1], target="w4a8")
+    before = {key: p.detach().clone() for key, p in qat.named_parameters()}
+    assert set(dict(net.named_parameters())) <= set(before) | GONE
+    optimizer = torch.optim.Adam(qat.parameters(), lr=2e-3)
+    losses = []
+    for _ in range(8):
+        optimizer.zero_grad()
+        loss = (qat(x) - want).square().mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert min(losses[4:]) < losses[0]
+    same = {key for key, p in qat.named_parameters() if p.requires_grad and torch.equal(p, before[key])}
+    assert not {key for key in same if not key.startswith("quantizers.")}
+
+    qat.eval()
+    with torch.no_grad():
+        trained = qat(x).numpy()
+    q = ig.freeze(qat)
+    output = q.plan.params(str(q.graph.outputs[0].name))
+    assert output is not None
+    steps = np.abs(trained - q.simulate(x.numpy())) / output.scale
+    assert (steps > 0.5).mean() < 0.01, "ties that float32 rounds the other way"
+    integer = np.abs(trained - q.lower().run(x.numpy())) / output.scale
+    assert integer.max() < 2.5
+
+
+def test_a_batch_norm_that_stands_alone_lives() -> None:
+    net, x = made("preactivated")
+    qat = ig.prepare_qat(net, x[:1])
+    mean = qat.get_buffer("before.running_mean").clone()
+    qat(3 * x)
+    assert not torch.equal(qat.get_buffer("before.running_mean"), mean)
+    moved = qat.get_buffer("before.running_mean").clone()
+    assert reestimate_batch_norm(qat, [x]) == 2
+    assert not torch.equal(qat.get_buffer("before.running_mean"), moved)
+    qat.freeze_batch_norm()
+    still = qat.get_buffer("behind.running_var").clone()
+    with torch.no_grad():
+        assert torch.equal(qat.train()(x), qat.eval()(x))
+    assert torch.equal(qat.get_buffer("behind.running_var"), still)
+    with pytest.raises(DataError, match=r"\[BatchNormalization .* expected more than 1 value per channel"):
+        alone = ig.prepare_qat(
+            torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.ReLU(), torch.nn.BatchNorm1d(2)), x[:1, :, 0, 0]
+        )
+        alone(torch.randn(1, 3))
+
+
+def test_a_network_of_single_samples_takes_batches() -> None:
+    net, x = made("attention")
+    qat = ig.prepare_qat(net, x[:1])
+    assert not qat.graph.batched
+    qat(x)
+    qat.eval()
+    with torch.no_grad():
+        one_by_one = torch.cat([qat(x[i : i + 1]) for i in range(len(x))])
+        torch.testing.assert_close(qat(x), one_by_one)
+        torch.testing.assert_close(FloatModule(qat.graph)(x), net(x), atol=1e-5, rtol=0)
+    with pytest.raises(DataError, match="batch: expected whole samples, axis 0 a multiple of 1"):
+        qat(x[:0])
+
+
+def test_the_networks_are_what_they_say() -> None:
+    assert not ig.prepare_qat(Attention(), torch.zeros(1, 6, 8)).graph.batched
+    operators = {node.op_type for node in ig.prepare_qat(Preactivated(), torch.zeros(1, 3, 8, 8)).graph.nodes}
+    assert "BatchNormalization" in operators
