@@ -49,7 +49,7 @@ def test_it_writes_what_quantize_writes_and_the_course_of_the_training(made, lab
     program = ig.load_program(out / "model.intaglio")
     assert summary["integer"]["value"] == ig.evaluate(program, made.data).value
     assert "step 12 of 12" in printed.err
-    assert "top1 held back" in printed.err
+    assert "top-1 held back, %" in printed.err
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_steps_of_one_metric_share_a_plot(quantized: ig.Quantized, full_facts: F
 
 def test_a_long_training_keeps_its_evaluations() -> None:
     points = [Point(i, i / 100, 1.0, 0.1, 50.0 if i % 100 == 99 else None) for i in range(5000)]
-    shown = charts(Facts(training=points), [])["training"]
+    shown = charts(Facts(training=points), [])["training"]["points"]
     assert len(shown) < 2 * MOST_POINTS
     assert [p for p in shown if p[4] is not None] == [[i, i / 100, 1.0, 0.1, 50.0] for i in range(99, 5000, 100)]
 

@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("model", help=MODEL)
     add("--data", required=True, metavar="TRAIN", help="labelled samples to learn from")
     add("--eval", metavar="TEST", help="labelled data: measure float, simulated and integer accuracy on it in the end")
+    add("--metric", default="top1", help="of --eval: top1, top5 or mse (default: %(default)s)")
     add("--eval-limit", type=int, metavar="N", help="evaluate on at most this many samples")
     add("--target", default="cpu-int8", help="built-in name or TOML file (default: %(default)s)")
     add("--method", default="lsq", metavar="NAME", help="how grids are found (default: %(default)s)")
@@ -114,7 +115,12 @@ def _add_schedule(parser: argparse.ArgumentParser) -> None:
         help="take batch-norm statistics anew over N batches in the end; kept where that measures better",
     )
     add("--teacher", metavar="float|MODEL.onnx", help="learn from this network's scores too")
-    add("--distill", type=float, metavar="PART", help="weight of the teacher's loss (default with a teacher: 0.5)")
+    add(
+        "--distill",
+        type=float,
+        metavar="PART",
+        help="weight of the teacher's loss (default with a teacher: 0.5); 1: no labels are needed",
+    )
     add(
         "--distill-features",
         type=float,
@@ -208,6 +214,7 @@ def run(args: argparse.Namespace) -> int:
             held_back=args.held_back,
             eval_data=args.eval,
             eval_limit=args.eval_limit,
+            metric=args.metric,
             source=Path(args.model) if Path(args.model).exists() else None,
             show=None if args.json else sys.stdout,
         )

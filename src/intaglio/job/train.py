@@ -21,6 +21,7 @@ from intaglio.recover.pipeline import quantize_graph
 from intaglio.recover.recipe import Recipe
 from intaglio.targets import Target, load_target
 from intaglio.train.loop import Keeping, TrainResult, TrainSettings, train
+from intaglio.train.loop.curve import METRICS
 from intaglio.train.loop.losses import classes_of
 from intaglio.train.loop.samples import hold_back
 from intaglio.train.module import QuantizedModule
@@ -81,6 +82,7 @@ def train_job(
     held_back: int | None = None,
     eval_data: DataLike | None = None,
     eval_limit: int | None = None,
+    metric: str = "top1",
     source: Path | None = None,
     show: TextIO | None = None,
 ) -> dict[str, Any]:
@@ -88,7 +90,7 @@ def train_job(
 
     Args:
         load: gives the Graph as the front end reads it, batch norms and all.
-        data: labelled samples.
+        data: samples, labelled unless the teacher alone is learned from.
         folder: gets what `quantize_job` writes; only rank 0 writes.
         beginning: target, method, start.
         settings: of the training.
@@ -96,7 +98,7 @@ def train_job(
         processes: that share the training; each of them calls this.
         held_back: of the data, to choose the best evaluation on; None: 2,000, or a tenth where that is less; 0: the
             last step is kept.
-        eval_data, eval_limit: what to measure float, simulated and integer accuracy on, if anything.
+        eval_data, eval_limit, metric: what to measure float, simulated and integer accuracy on, if anything.
         source: the model's file, for its size.
         show: where tables are printed; None for nowhere.
     Returns:
@@ -110,9 +112,9 @@ def train_job(
         target = load_target(beginning.target)
         raw = load()
         graph = prepare(raw)
-        classes_of(graph)
-        dataset = data_for(graph, data, labels=True)
-        scored = None if eval_data is None else scored_data(graph, eval_data, eval_limit)
+        classes_of(graph, settings)
+        dataset = data_for(graph, data, labels=not settings.imitates)
+        scored = None if eval_data is None else scored_data(graph, eval_data, eval_limit, metric)
         learned, held = hold_back(dataset, held_back)
     with timed(seconds, "calibrate"):
         plan, told = _start(graph, target, beginning, learned, processes)
@@ -144,7 +146,7 @@ def train_job(
     quantized.steps = [*steps, *told, _step(result, beginning, settings)]
     # The weights are trained to be rounded: what the layers are compared with is the network as it would be without.
     quantized.reference = quantized.graph
-    delivery = Delivery(folder, target, scored, source=source, show=show, seconds=seconds, processes=processes)
+    delivery = Delivery(folder, target, scored, metric, source=source, show=show, seconds=seconds, processes=processes)
     return deliver(graph, quantized, learned, delivery, result.curve)
 
 
@@ -178,4 +180,4 @@ def _step(result: TrainResult, beginning: Beginning, settings: TrainSettings) ->
     first = next((p.score for p in result.curve if p.score is not None), None)
     if result.best.score is None:
         return Step("training", text)
-    return Step("training", text, "top1 held back", first, result.best.score, kept=True)
+    return Step("training", text, METRICS[result.best.metric], first, result.best.score, kept=True)

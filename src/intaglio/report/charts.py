@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from intaglio.report import words
 from intaglio.report.facts import ActivationHistogram, ChannelRanges, Confusion, Facts, plain, rounded
 from intaglio.report.values import Row
+from intaglio.train.loop.curve import METRICS
 
 if TYPE_CHECKING:  # PyTorch is behind it
     from intaglio.plan import Step
@@ -44,11 +45,14 @@ def as_script(data: dict[str, Any]) -> str:
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def _training(facts: Facts) -> list[list[Any]]:
+def _training(facts: Facts) -> dict[str, Any] | None:
     """Step, passes, loss, learning rate and score of each point; of very many every so many-th, and the scored ones."""
-    every = -(-len(facts.training) // MOST_POINTS) if facts.training else 1
+    if not facts.training:
+        return None
+    every = -(-len(facts.training) // MOST_POINTS)
     shown = [p for i, p in enumerate(facts.training) if i % every == 0 or p.score is not None]
-    return [[p.step, plain(p.epoch), plain(p.loss), plain(p.lr), plain(p.score)] for p in shown]
+    points = [[p.step, plain(p.epoch), plain(p.loss), plain(p.lr), plain(p.score)] for p in shown]
+    return {"score": METRICS[facts.training[-1].metric], "points": points}
 
 
 def _steps(facts: Facts) -> list[dict[str, Any]]:

@@ -52,7 +52,7 @@ class Training:
     method: str = "lsq"
 
     def __post_init__(self) -> None:
-        classes_of(self.raw)
+        classes_of(self.raw, self.settings)
         if self.data.once:
             raise UsageError(f"{self.data.name}: training reads samples in any order, an iterator gives one; cache it")
 

@@ -81,7 +81,7 @@
     },
 
     training: (c) => {
-      const points = data.training;
+      const { score, points } = data.training;
       const scored = points.filter((p) => p[4] !== null);
       const line = (name, some, y, color, more) => ({
         name, type: "scatter", mode: "lines+markers", x: some.map((p) => p[1]), y: some.map(y), line: { color, width: 1.5 },
@@ -91,12 +91,12 @@
       return {
         traces: [
           line("loss", points, (p) => p[2], c("soft")),
-          ...(scored.length ? [line("top-1 held back, %", scored, (p) => p[4], c("accent"), { yaxis: "y2" })] : []),
+          ...(scored.length ? [line(score, scored, (p) => p[4], c("accent"), { yaxis: "y2" })] : []),
         ],
         layout: frame(c, 320, {
           xaxis: axis(c, "passes over the data", { zeroline: false }),
           yaxis: axis(c, "loss", { zeroline: false, rangemode: "tozero" }),
-          yaxis2: axis(c, "top-1 held back, %", { zeroline: false, overlaying: "y", side: "right", showgrid: false }),
+          yaxis2: axis(c, score, { zeroline: false, overlaying: "y", side: "right", showgrid: false }),
         }),
       };
     },

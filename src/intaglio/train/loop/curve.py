@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+METRICS = {"top1": "top-1 held back, %", "sqnr": "SQNR held back, dB"}
+"""Scores on the samples held back, more is better: right classes; or how little outputs differ from the teacher's."""
+
 
 @dataclass(frozen=True)
 class Point:
@@ -15,7 +18,9 @@ class Point:
         epoch: passes over the data done.
         loss: mean over the steps since the point before.
         lr: learning rate of the last of them.
-        score: simulated top-1 in percent on the samples held back; None where nothing was evaluated.
+        score: what the simulated network reaches on the samples held back, see `METRICS`; None where nothing was
+            evaluated.
+        metric: of the score.
         seconds: of training so far.
     """
 
@@ -25,6 +30,7 @@ class Point:
     lr: float
     score: float | None = None
     seconds: float = 0.0
+    metric: str = "top1"
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""

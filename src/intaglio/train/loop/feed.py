@@ -47,10 +47,11 @@ class Feed:
         order = self._order(first, stop, self.share)
         return DataLoader(self.samples, batch_size=None, sampler=order, generator=generator, num_workers=self.workers)
 
-    def given(self, batch: Batch, step: int) -> tuple[Inputs, Tensor]:
+    def given(self, batch: Batch, step: int) -> Batch:
         """A batch of a step as the network takes it: augmented inputs, labels."""
         (x, *others), labels = batch
-        return self.placed((self.augment(x, step, self.share), *others)), labels.to(self.device)
+        inputs = self.placed((self.augment(x, step, self.share), *others))
+        return inputs, None if labels is None else labels.to(self.device)
 
     def first(self) -> Inputs:
         """The whole first batch, whatever our part of it is."""

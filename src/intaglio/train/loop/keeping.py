@@ -9,7 +9,7 @@ import torch
 
 from intaglio.errors import UsageError
 from intaglio.simulate.simulator import default_device
-from intaglio.train.loop.curve import Point
+from intaglio.train.loop.curve import METRICS, Point
 from intaglio.train.loop.samples import CACHE_BYTES
 from intaglio.train.loop.tell import Tell
 
@@ -67,7 +67,7 @@ class TrainResult:
         steps: optimizer steps of the whole training.
         samples: that it learned from.
         seconds: of training, all runs together.
-        reestimated: top-1 before and after batch-norm statistics were taken anew; None where they were not.
+        reestimated: score before and after batch-norm statistics were taken anew; None where they were not.
     """
 
     curve: tuple[Point, ...]
@@ -79,10 +79,10 @@ class TrainResult:
 
     def sentence(self) -> str:
         """What was done, in one sentence."""
-        score = "" if self.best.score is None else f", {self.best.score:.2f} % top-1 on the samples held back"
+        score = "" if self.best.score is None else f", {METRICS[self.best.metric]} {self.best.score:.2f}"
         text = f"trained {self.steps} steps on {self.samples} samples; kept the network of step {self.best.step}{score}"
         if self.reestimated is not None:
             before, after = self.reestimated
             kept = "kept" if after >= before else "not kept"
-            text += f"; batch-norm statistics taken anew: {before:.2f} to {after:.2f} %, {kept}"
+            text += f"; batch-norm statistics taken anew: {before:.2f} to {after:.2f}, {kept}"
         return text

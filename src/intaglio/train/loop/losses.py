@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -16,24 +18,26 @@ from intaglio.train.loop.settings import TrainSettings
 from intaglio.train.module import QuantizedModule
 from intaglio.train.teacher import FloatModule
 
-Teacher = Callable[..., Tensor]
-"""Inputs of the network to scores of its classes, (N, classes)."""
+Teacher = Callable[..., Any]
+"""Inputs of the network to its outputs: scores of classes, (N, classes), or what else it gives."""
 _LEAST = 1 / 512  # half a step of the grid on which targets fix probabilities
 
 
-def classes_of(graph: Graph) -> int:
-    """How many classes a network tells apart.
+def classes_of(graph: Graph, settings: TrainSettings) -> int | None:
+    """How many classes a network tells apart; None where it tells none, and its teacher is imitated.
 
     Raises:
-        UsageError: its first output is not one score per class.
+        UsageError: its first output is not one score per class, and labels are to be learned.
     """
     size = shape(graph.outputs[0])
-    if len(size) != 2 or size[1] < 2:
-        raise UsageError(
-            f"output '{graph.outputs[0].name}': expected scores of classes, shape (N, classes), got {size}; "
-            "for other tasks call prepare_qat and write the loop"
-        )
-    return size[1]
+    if len(size) == 2 and size[1] > 1 and (len(graph.outputs) == 1 or not settings.imitates):
+        return size[1]
+    if settings.imitates:
+        return None
+    raise UsageError(
+        f"output '{graph.outputs[0].name}': expected scores of classes, shape (N, classes), got {size}; let the network "
+        "imitate the float one instead (--teacher float --distill 1), or call prepare_qat and write the loop"
+    )
 
 
 class Loss:
@@ -41,12 +45,16 @@ class Loss:
 
         L = (1 - d) * cross-entropy + d * distillation + f * distance of the features in which blocks end
 
+    Of a network without classes, which only imitates (d = 1), the distance of all outputs in parts of their variance
+    takes the place of distillation.
+
     Args:
         settings: `label_smoothing`, `distill` (d), `temperature`, `distill_features` (f).
         module: whose outputs these are: those of a Softmax or LogSoftmax are read as such.
         teacher: needed where d or f is not 0; for features a `FloatModule` with the module's own values.
     Raises:
-        UsageError: distillation without a teacher, or a teacher without distillation; features of another network.
+        UsageError: distillation without a teacher, or a teacher without distillation; features of another network; a
+            network without classes that has labels to learn.
     """
 
     def __init__(self, settings: TrainSettings, module: QuantizedModule, teacher: Teacher | None = None) -> None:
@@ -57,6 +65,7 @@ class Loss:
                 f"distill: expected a teacher and the weight of its loss, got {got}; give both (--teacher), or neither"
             )
         self.settings, self.module, self.teacher = settings, module, teacher
+        self.classes = classes_of(graph, settings)
         node = graph.outputs[0].producer()
         self.probabilities = node is not None and node.op_type == "Softmax"
         self.blocks = block_ends(graph) if settings.distill_features else []
@@ -71,27 +80,41 @@ class Loss:
                 "(N, C, positions ...); distill scores only"
             )
 
-    def scores(self, y: Tensor) -> Tensor:
-        """Outputs as scores before softmax, float32."""
-        y = y.float()
+    def scores(self, outputs: Any) -> Tensor:
+        """The first output as scores before softmax, float32."""
+        y: Tensor = as_tuple(outputs)[0].float()
         return (y + _LEAST).log() if self.probabilities else y
 
-    def __call__(self, y: Tensor, labels: Tensor, inputs: tuple[Tensor, ...]) -> Tensor:
-        """The loss of a batch: y the network's output (N, classes), labels (N,). Call it inside `watching`."""
-        scores = self.scores(y)
-        share = self.settings.distill
-        loss = F.cross_entropy(scores, labels, label_smoothing=self.settings.label_smoothing)
-        if self.teacher is None:
-            return loss
-        theirs = self.scores(self.teacher(*inputs))
-        if share:
-            loss = (1 - share) * loss + share * distillation(scores, theirs, self.settings.temperature)
-        if self.blocks:
-            mine, wanted = ({n: x.float() for n, x in seen.items()} for seen in self.features)
-            loss = loss + self.settings.distill_features * feature_loss(mine, wanted)
-            for seen in self.features:
-                seen.clear()  # the loss keeps what it needs; nothing else of the batch has to stay
-        return loss
+    def __call__(self, outputs: Any, labels: Tensor | None, inputs: tuple[Tensor, ...]) -> Tensor:
+        """The loss of a batch. Call it inside `watching`.
+
+        Args:
+            outputs: the network's, one or a tuple.
+            labels: (N,); not needed where the teacher alone is learned from.
+            inputs: of the batch, for the teacher.
+        """
+        settings, parts = self.settings, []
+        if not settings.imitates:
+            assert labels is not None
+            loss = F.cross_entropy(self.scores(outputs), labels, label_smoothing=settings.label_smoothing)
+            parts.append((1 - settings.distill) * loss)
+        if self.teacher is not None:
+            wanted = self.teacher(*inputs)
+            if settings.distill:
+                parts.append(settings.distill * self._distance(outputs, wanted))
+            if self.blocks:
+                mine, theirs = ({n: x.float() for n, x in seen.items()} for seen in self.features)
+                parts.append(settings.distill_features * feature_loss(mine, theirs))
+                for seen in self.features:
+                    seen.clear()  # the loss keeps what it needs; nothing else of the batch has to stay
+        return torch.stack(parts).sum()
+
+    def _distance(self, outputs: Any, wanted: Any) -> Tensor:
+        if self.classes is not None:
+            return distillation(self.scores(outputs), self.scores(wanted), self.settings.temperature)
+        mine, theirs = as_tuple(outputs), as_tuple(wanted)
+        errors = [(a.float() - b.float()).square().mean() / spread(b) for a, b in zip(mine, theirs, strict=True)]
+        return torch.stack(errors).mean()
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -101,3 +124,13 @@ class Loss:
                 assert isinstance(self.teacher, FloatModule)
                 self.features = tuple(stack.enter_context(capture(m, self.blocks)) for m in (self.module, self.teacher))
             yield
+
+
+def as_tuple(outputs: Any) -> tuple[Tensor, ...]:
+    """All outputs of a network that may return one tensor for one."""
+    return outputs if isinstance(outputs, tuple) else (outputs,)
+
+
+def spread(x: Tensor) -> Tensor:
+    """The variance over all elements, a scalar; never 0."""
+    return x.detach().float().var(correction=0).clamp(min=1e-12)

@@ -22,10 +22,11 @@ from intaglio.train.loop.curve import Point
 from intaglio.train.loop.feed import Feed
 from intaglio.train.loop.health import check_loss, check_scales
 from intaglio.train.loop.keeping import Keeping, TrainResult
-from intaglio.train.loop.losses import Loss, Teacher, classes_of
+from intaglio.train.loop.losses import Loss, Teacher
 from intaglio.train.loop.optimizer import make_optimizer, set_learning_rate
 from intaglio.train.loop.samples import Batch, Samples
 from intaglio.train.loop.schedule import annealed
+from intaglio.train.loop.score import Score
 from intaglio.train.loop.settings import TrainSettings
 from intaglio.train.loop.tell import TensorBoard, line
 from intaglio.train.loop.world import World, together
@@ -34,7 +35,6 @@ from intaglio.train.quantizers.quantizer import Quantizer
 from intaglio.train.reestimate import reestimate_batch_norm
 
 SCALES_EVERY = 50  # steps between two looks at all scales
-_EVALUATED = 256  # samples at a time
 
 
 def train(
@@ -94,14 +94,14 @@ class _Training:
         self.module, self.settings, self.keeping, self.kept = module, settings, keeping, kept
         self.processes, self.world = processes, World(processes, settings.batch)
         self.device = keeping.found_device()
-        classes = classes_of(module.graph)
         data = data.cached() if data.once else data
         self.loss = Loss(settings, module, teacher)
-        self.samples = Samples(data, classes, cache=keeping.cache)
-        self.held = None if held_back is None else Samples(held_back, classes, cache=keeping.cache)
+        self.samples = self._read(data)
+        held = None if held_back is None else self._read(held_back)
         self.per_epoch = settings.steps_per_epoch(len(self.samples))
         self.total = settings.total_steps(len(self.samples))
         self.feed = Feed(self.samples, settings, self.device, self.world.share, workers=keeping.workers)
+        self.score = None if held is None else Score(held, self.feed, self.world, teacher)
         self.agreed = self._agreed(data, described)
         module.to(self.device)
         if settings.channels_last:
@@ -112,6 +112,9 @@ class _Training:
         self.step, self.seconds, self.pending, self.count = 0, 0.0, 0.0, 0
         self.curve: list[Point] = []
         self.best: dict[str, Any] = {}
+
+    def _read(self, data: Dataset) -> Samples:
+        return Samples(data, self.loss.classes, cache=self.keeping.cache, need_labels=not self.settings.imitates)
 
     def _agreed(self, data: Dataset, described: Mapping[str, Any]) -> dict[str, Any]:
         """All that the result depends on, by name, as a checkpoint says it."""
@@ -124,7 +127,7 @@ class _Training:
             "plan": fingerprint.of_plan(module.plan),
             "quantizers": ", ".join(kinds),
             "data": fingerprint.of_data(data),
-            "samples held back": 0 if self.held is None else len(self.held),
+            "samples held back": 0 if self.score is None else len(self.score.samples),
             **self.settings.to_json(),
         }
 
@@ -158,8 +161,7 @@ class _Training:
         set_learning_rate(self.optimizer, lr)
         self.optimizer.zero_grad(set_to_none=True)
         with self._autocast():
-            y = called(*inputs)
-            loss = self.loss(y[0] if isinstance(y, tuple) else y, labels, inputs) + self.module.penalty()
+            loss = self.loss(called(*inputs), labels, inputs) + self.module.penalty()
         value = self.world.summed(loss.detach())[0] / self.world.world
         check_loss(value, self.step, self.module, inputs, self.kept)
         loss.backward()
@@ -187,7 +189,7 @@ class _Training:
         if evaluates or self.step % SCALES_EVERY == 0:
             check_scales(self.module, self.step, self.kept)
         if evaluates or speaks:
-            self._add_point(self._score() if evaluates and self.held is not None else None, board, rate)
+            self._add_point(self.score(self.module) if evaluates and self.score is not None else None, board, rate)
         if evaluates:
             self._keep_best(self.curve[-1])
         if evaluates or self._time_to_save():
@@ -196,25 +198,13 @@ class _Training:
     def _add_point(self, score: float | None, board: TensorBoard | None, rate: float) -> None:
         loss = self.pending / max(self.count, 1)
         self.pending, self.count = 0.0, 0
-        point = Point(self.step, self.step / self.per_epoch, loss, self.last_lr, score, self.seconds)
+        metric = "top1" if self.score is None else self.score.metric
+        point = Point(self.step, self.step / self.per_epoch, loss, self.last_lr, score, self.seconds, metric)
         self.curve.append(point)
         if board is not None:
             board.add(point)
         if self.keeping.tell is not None and self.world.leads:
             self.keeping.tell(line(point, self.total, self.total / self.per_epoch, rate))
-
-    def _score(self) -> float:
-        """Simulated top-1 in percent on the samples held back, in float32."""
-        assert self.held is not None
-        self.module.eval()
-        hits = 0
-        with torch.no_grad():
-            for x, labels in self.held.batches(_EVALUATED, self.world.share):
-                y = self.module(*self.feed.placed(x))
-                best = (y[0] if isinstance(y, tuple) else y).argmax(1).cpu()
-                hits += int((best == labels).sum())
-        self.module.train()
-        return 100.0 * self.world.summed(hits)[0] / len(self.held)
 
     def _keep_best(self, point: Point) -> None:
         """Of equal ones the later: it has learned at a smaller rate."""
@@ -285,11 +275,12 @@ class _Training:
         return TrainResult(tuple(self.curve), best, self.total, len(self.samples), self.seconds, again)
 
     def _reestimated(self) -> tuple[float, float] | None:
-        before = None if self.held is None else self._score()
+        before = None if self.score is None else self.score(self.module)
         state = {name: tensor.clone() for name, tensor in self.module.state_dict().items()}
-        if reestimate_batch_norm(self.module, self.feed.plain(self.settings.reestimate)) == 0 or before is None:
+        changed = reestimate_batch_norm(self.module, self.feed.plain(self.settings.reestimate))
+        if changed == 0 or before is None or self.score is None:
             return None
-        after = self._score()
+        after = self.score(self.module)
         if after < before:
             self.module.load_state_dict(state)
         return before, after

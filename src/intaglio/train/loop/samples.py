@@ -22,8 +22,8 @@ _READ = 256
 
 HELD_BACK, HELD_BACK_PART = 2000, 10
 
-Batch = tuple[tuple[Tensor, ...], Tensor]
-"""One float32 tensor per input of the network, (N, ...), and int64 labels (N,)."""
+Batch = tuple[tuple[Tensor, ...], Tensor | None]
+"""One float32 tensor per input of the network, (N, ...), and int64 labels (N,) where there are any."""
 
 
 def hold_back(data: Dataset, count: int | None = None) -> tuple[Dataset, Dataset | None]:
@@ -47,19 +47,22 @@ class Samples(TorchDataset[Batch]):
     """A map-style view of a data set: a list of numbers in, a batch out.
 
     Args:
-        data: matched to the network (see `intaglio.data.match`), with labels; read more than once.
-        classes: of the network; every label is held against it.
+        data: matched to the network (see `intaglio.data.match`); read more than once.
+        classes: of the network; every label is held against it. None: labels are of no use.
         cache: bytes of decoded samples that are held in memory.
+        need_labels: whether all samples have to have them.
     Raises:
         DataError: no labels, one out of range, or samples that do not fit.
     """
 
-    def __init__(self, data: Dataset, classes: int, *, cache: int = CACHE_BYTES) -> None:
+    def __init__(
+        self, data: Dataset, classes: int | None, *, cache: int = CACHE_BYTES, need_labels: bool = True
+    ) -> None:
         self.data = replace(data, classes=classes)
-        self.labels, self._held = self._read(cache)
+        self.labels, self._held, self._length = self._read(cache, need_labels)
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return self._length
 
     @property
     def held(self) -> int:
@@ -69,10 +72,11 @@ class Samples(TorchDataset[Batch]):
     def __getitem__(self, numbers: Sequence[int]) -> Batch:
         """The samples of these numbers, in this order."""
         index = torch.as_tensor(numbers)
+        labels = None if self.labels is None else self.labels[index]
         if self.held == len(self) or bool((index < self.held).all()):
-            return tuple(x[index] for x in self._held), self.labels[index]
+            return tuple(x[index] for x in self._held), labels
         rows = [tuple(x[i] for x in self._held) if i < self.held else self._again(i) for i in index.tolist()]
-        return tuple(torch.stack(parts) for parts in zip(*rows, strict=True)), self.labels[index]
+        return tuple(torch.stack(parts) for parts in zip(*rows, strict=True)), labels
 
     def batches(self, size: int, share: tuple[int, int] = (0, 1)) -> Iterator[Batch]:
         """All samples in order; of several processes, the part of this one.
@@ -86,18 +90,20 @@ class Samples(TorchDataset[Batch]):
         for at in range(0, len(mine), size):
             yield self[mine[at : at + size]]
 
-    def _read(self, cache: int) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Labels of all samples, and as many samples as the cache takes."""
+    def _read(self, cache: int, need_labels: bool) -> tuple[Tensor | None, tuple[Tensor, ...], int]:
+        """Labels of all samples, as many samples as the cache takes, and how many there are."""
         labels: list[np.ndarray] = []
+        count = 0
         held: list[Tensor] = []
         kept = 0
         total = None if self.data.length is None else -(-self.data.length // _READ)
         for x, y in progress(self.data.batches(_READ), total, "read samples"):
-            if y is None:
+            if y is None and need_labels:
                 raise DataError(
                     f"{self.data.name}: training needs labels, got none. Give pairs (x, y), or an array 'y'."
                 )
-            labels.append(y)
+            if y is not None and self.data.classes is not None:
+                labels.append(y)
             arrays = tuple(x.values()) if isinstance(x, dict) else x if isinstance(x, tuple) else (x,)
             if not held:
                 known = self.data.length
@@ -105,11 +111,15 @@ class Samples(TorchDataset[Batch]):
                 room = max(cache // max(each, 1), 1)
                 most = room if known is None else min(room, known)
                 held = [torch.empty((most, *a.shape[1:])) for a in arrays]  # pages are taken as they are written
+            count += len(arrays[0])
             take = min(len(arrays[0]), len(held[0]) - kept)
             for whole, array in zip(held, arrays, strict=True):
                 whole[kept : kept + take] = torch.from_numpy(array[:take])
             kept += take
-        return torch.from_numpy(np.concatenate(labels).astype(np.int64)), tuple(x[:kept] for x in held)
+        known_labels = torch.from_numpy(np.concatenate(labels).astype(np.int64)) if labels else None
+        if known_labels is not None and len(known_labels) < count:
+            known_labels = None
+        return known_labels, tuple(x[:kept] for x in held), count
 
     def _again(self, number: int) -> tuple[Tensor, ...]:
         start = self.data.start + number

@@ -42,7 +42,7 @@ class TrainSettings:
         gradual: how quantization comes little by little: a kind of `train.gradual.Gradual`; None: all at once.
         gradual_end: part of the training at whose end all of it is there.
         reestimate: batches on which batch-norm statistics are taken anew in the end; kept where that measures better.
-        distill: weight of the teacher's loss, the labels' is one minus it.
+        distill: weight of the teacher's loss, the labels' is one minus it; 1 needs no labels (see `imitates`).
         temperature: of the teacher's scores.
         distill_features: weight of the distance from the teacher's features in which blocks end, added to the loss; it
             makes trainings at two bits and fewer many times shorter.
@@ -105,6 +105,11 @@ class TrainSettings:
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
                 raise UsageError(f"{_option(name)}: expected a number from 0 to 1, got {value}")
+
+    @property
+    def imitates(self) -> bool:
+        """Whether the teacher alone is learned from: data without labels do, and networks without classes too."""
+        return self.distill == 1
 
     def gradually(self) -> Gradual | None:
         """How much is rounded over the training; None: everything from the beginning."""
