@@ -19,8 +19,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-COMMON = "--precision bf16 --augment crop,flip"
+COMMON = "--augment crop,flip --compile"
 TEACHER = "--teacher float --temperature 2 --distill-features"
+LONG = "--quantizer-lr 1 --reestimate-batch-norm 50"
 SHORT = "--steps 60 --lr 0.01 --eval-limit 4000"
 DESCRIPTORS = {"resnet20_bn": "-resnet20", "mobilenetv2": ""}
 
@@ -52,11 +53,11 @@ FORMATS = (
     Row("mobilenetv2", "MobileNetV2 int8 per tensor", "mobilenetv2", "int8-per-tensor",
         f"--steps 60 --lr 0.0005 --freeze-batch-norm 0 {TEACHER} 5", 0.3),
     Row("w4a4", "ResNet-20 w4a4", "resnet20_bn", "w4a4", f"--steps 300 --lr 0.01 {TEACHER} 5", 0.8),
-    Row("w2a8", "ResNet-20 w2a8", "resnet20_bn", "w2a8", f"--steps 500 --lr 0.02 {TEACHER} 5", 1.5),
+    Row("w2a8", "ResNet-20 w2a8", "resnet20_bn", "w2a8", f"--steps 2000 --lr 0.02 {LONG} {TEACHER} 5", 1.5),
     Row("ternary", "ResNet-20 ternary weights, 8-bit activations", "resnet20_bn", "ternary",
-        f"--steps 600 --lr 0.02 {TEACHER} 5", 1.5),
+        f"--steps 2000 --lr 0.02 {LONG} {TEACHER} 5", 1.5),
     Row("w2a2", "ResNet-20 w2a2", "resnet20_bn", "w2a2",
-        f"--steps 700 --lr 0.03 --reestimate-batch-norm 50 {TEACHER} 10", 3.0),
+        f"--steps 6000 --lr 0.04 {LONG} --weight-decay 2.5e-5 {TEACHER} 10", 3.0),
     Row("binary", "ResNet-20 binary weights, 8-bit activations", "resnet20_bn", "binary",
         f"--steps 700 --lr 0.02 --reestimate-batch-norm 50 {TEACHER} 10", 4.0),
     Row("xnor", "ResNet-20 binary weights, 1-bit data of products", "resnet20_bn", "xnor",

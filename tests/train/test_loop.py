@@ -111,34 +111,6 @@ def test_a_resumed_training_ends_bit_identical(tmp_path, options, estimator) -> 
     assert result.best.step == want.best.step
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:::torch", "ignore:The .grad attribute")  # PyTorch's compiler warns of itself
-def test_compiled_steps_learn_and_go_on_after_an_interruption(tmp_path) -> None:
-    settings = replace(FAST, epochs=1, compile=True, freeze_batch_norm=0.5, distill_features=1.0)
-    module = prepare_qat(raw_graph(), target="w4a8")
-    teacher = FloatModule(module.graph)
-    want, plain = (
-        trained(s, module=copy.deepcopy(module), teacher=teacher) for s in (settings, replace(settings, compile=False))
-    )
-    assert want[1].curve[-1].loss == pytest.approx(plain[1].curve[-1].loss, rel=0.02)
-
-    def stop(line: str) -> None:
-        if line.startswith("step 6 "):
-            raise Stopped
-
-    path, again = tmp_path / "checkpoint.pt", copy.deepcopy(module)
-    first = Keeping(path, steps=1, lines=1, tell=stop, device="cpu")
-    with pytest.raises(Stopped):
-        train(copy.deepcopy(module), dataset(), settings, teacher=teacher, keeping=first)
-    train(again, dataset(), settings, teacher=teacher, keeping=Keeping(path, resume=True, device="cpu"))
-    assert same(want[0].state_dict(), again.state_dict())
-
-
-def test_gradual_quantization_is_not_compiled() -> None:
-    with pytest.raises(UsageError, match="compile: expected no gradual quantization"):
-        TrainSettings(compile=True, gradual="noise")
-
-
 KILLED = """
 import sys, time
 from pathlib import Path

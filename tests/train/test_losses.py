@@ -89,3 +89,43 @@ def test_features_need_a_teacher_with_the_same_values(qat) -> None:
     flat = prepare_qat(torch.nn.Linear(4, 3), torch.zeros(1, 4), "w4a8")
     with pytest.raises(UsageError, match="network of images"):
         Loss(settings, flat, FloatModule(flat.graph))
+
+
+class Probabilities(Blocks):
+    """Scores behind a softmax, as networks for microcontrollers have them."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(8 * super().forward(x), 1)
+
+
+def test_scores_are_what_a_softmax_reads() -> None:
+    """Its rounded probabilities are 0 and 1 here: they have no gradient."""
+    torch.manual_seed(3)
+    (x, labels), qat = batch(), prepare_qat(Probabilities(), torch.zeros(1, 3, 8, 8), "cpu-int8")
+    teacher = FloatModule(qat.graph)
+    loss = Loss(TrainSettings(distill=0.5, temperature=2.0), qat, teacher)
+    with loss.watching():
+        got = loss(qat(x), labels, (x,))
+    logits: dict[str, torch.Tensor] = {}
+    (before,) = (str(node.inputs[0].name) for node in qat.graph.nodes if node.op_type == "Softmax")
+    for module in (qat, teacher):
+        module.observe = logits.__setitem__
+        module(x)
+        module.observe = None
+        logits[type(module).__name__] = logits[before]
+    mine, theirs = logits["QuantizedModule"], logits["FloatModule"]
+    want = 0.5 * F.cross_entropy(mine, labels) + 0.5 * distillation(mine, theirs, 2.0)
+    torch.testing.assert_close(got, want)
+
+
+def test_a_teacher_of_another_kind_gives_what_the_network_gives() -> None:
+    torch.manual_seed(3)
+    (x, labels), net = batch(), Probabilities().eval()
+    qat = prepare_qat(net, torch.zeros(1, 3, 8, 8), "cpu-int8")
+    settings = TrainSettings(distill=1.0, temperature=1.0)
+    losses = []
+    for teacher in (net, FloatModule(qat.graph)):
+        loss = Loss(settings, qat, teacher)
+        with loss.watching():
+            losses.append(loss(qat(x), labels, (x,)).item())
+    assert losses[0] == pytest.approx(losses[1], abs=1e-3)

@@ -162,6 +162,14 @@ def test_it_begins_with_calibrated_grids(net) -> None:
         np.testing.assert_allclose(qat(x).numpy(), q.simulate(x.numpy()), atol=1e-3)
 
 
+def test_the_plan_of_an_equalized_network_is_refused(net) -> None:
+    x, _ = batch(32)
+    q = ig.quantize(ig.load(net, x[:1]), x.numpy())
+    assert any("equalized" in name for name in q.plan.values)
+    with pytest.raises(UsageError, match=r"plan: expected a grid for every value .* equalize=False"):
+        prepare_qat(net, x[:1], plan=q.plan)
+
+
 def test_a_copy_trains_by_itself(net) -> None:
     qat = prepare_qat(net, torch.zeros(1, 3, 8, 8))
     x, y = batch()

@@ -93,6 +93,12 @@ def _add_schedule(parser: argparse.ArgumentParser) -> None:
         help="of each label, spread over all classes (default: %(default)s)",
     )
     add(
+        "--batch-norm",
+        default="auto",
+        metavar="auto|revive|as-is",
+        help="give a network whose batch norms were folded new ones to train with (default: below 8 bits)",
+    )
+    add(
         "--freeze-batch-norm",
         type=float,
         metavar="AT",
@@ -192,6 +198,7 @@ def run(args: argparse.Namespace) -> int:
         calibrator=args.calibrator,
         weight_calibrator=args.weight_calibrator,
         samples=None if args.from_nothing else args.samples,
+        batch_norm=args.batch_norm,
         teacher=args.teacher,
     )
     target = Path(args.output)

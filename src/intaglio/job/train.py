@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -21,12 +22,14 @@ from intaglio.recover.pipeline import quantize_graph
 from intaglio.recover.recipe import Recipe
 from intaglio.targets import Target, load_target
 from intaglio.train.loop import Keeping, TrainResult, TrainSettings, train
-from intaglio.train.loop.curve import METRICS
 from intaglio.train.loop.losses import classes_of
 from intaglio.train.loop.samples import hold_back
 from intaglio.train.module import QuantizedModule
 from intaglio.train.prepare import prepare_qat
+from intaglio.train.revive import misses_batch_norm, revive_batch_norm
 from intaglio.train.teacher import FloatModule
+
+BATCH_NORM = ("auto", "revive", "as-is")
 
 FLOAT = "float"
 """The teacher that is the float network itself."""
@@ -44,6 +47,8 @@ class Beginning:
             target's own, which suit each format: the least error of the outputs, by which `auto` chooses, is reached
             at two bits by rounding most values to 0, and nothing is learned from there.
         samples: to calibrate on; None: begin with what is seen first.
+        batch_norm: `revive`: a network without live batch norms gets them back (see `train.revive`); `as-is`: it does
+            not; `auto`: below 8 bits it does.
         teacher: of distillation: `float`, or an .onnx file of the same task; None: none.
     """
 
@@ -56,7 +61,12 @@ class Beginning:
     calibrator: str | None = None
     weight_calibrator: str | None = None
     samples: int | None = DEFAULT_SAMPLES
+    batch_norm: str = "auto"
     teacher: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch_norm not in BATCH_NORM:
+            raise UsageError(f"batch-norm: expected {', '.join(BATCH_NORM)}, got {self.batch_norm!r}")
 
     def described(self, target: Target) -> dict[str, Any]:
         """What a checkpoint has to agree in."""
@@ -65,6 +75,7 @@ class Beginning:
             "method": self.method,
             "weight method": self.weight_method,
             "estimator": self.estimator,
+            "batch norm": self.batch_norm,
             "weight estimator": self.weight_estimator,
             "teacher": self.teacher,
         }
@@ -118,8 +129,8 @@ def train_job(
         learned, held = hold_back(dataset, held_back)
     with timed(seconds, "calibrate"):
         plan, told = _start(graph, target, beginning, learned, processes)
-        module = prepare_qat(
-            raw,
+        begun = partial(
+            prepare_qat,
             target=target,
             method=beginning.method,
             weight_method=beginning.weight_method,
@@ -129,6 +140,11 @@ def train_job(
             plan=plan,
             layers=beginning.layers,
         )
+        module = begun(raw)
+        if beginning.batch_norm == "revive" or (beginning.batch_norm == "auto" and misses_batch_norm(module)):
+            revived = revive_batch_norm(graph, learned.limit(beginning.samples or DEFAULT_SAMPLES))
+            module = begun(revived)
+            told.append(Step("batch norm", f"{len(module.norms)} batch norms live again while the network trains"))
         teacher = _teacher(beginning.teacher, module)
     with timed(seconds, "train"):
         result = train(
@@ -180,4 +196,4 @@ def _step(result: TrainResult, beginning: Beginning, settings: TrainSettings) ->
     first = next((p.score for p in result.curve if p.score is not None), None)
     if result.best.score is None:
         return Step("training", text)
-    return Step("training", text, METRICS[result.best.metric], first, result.best.score, kept=True)
+    return Step("training", text, result.best.scored, first, result.best.score, kept=True)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from intaglio.report import words
 from intaglio.report.facts import ActivationHistogram, ChannelRanges, Confusion, Facts, plain, rounded
 from intaglio.report.values import Row
-from intaglio.train.loop.curve import METRICS
 
 if TYPE_CHECKING:  # PyTorch is behind it
     from intaglio.plan import Step
@@ -52,7 +51,7 @@ def _training(facts: Facts) -> dict[str, Any] | None:
     every = -(-len(facts.training) // MOST_POINTS)
     shown = [p for i, p in enumerate(facts.training) if i % every == 0 or p.score is not None]
     points = [[p.step, plain(p.epoch), plain(p.loss), plain(p.lr), plain(p.score)] for p in shown]
-    return {"score": METRICS[facts.training[-1].metric], "points": points}
+    return {"score": facts.training[-1].scored, "points": points}
 
 
 def _steps(facts: Facts) -> list[dict[str, Any]]:

@@ -245,7 +245,10 @@ class Facts:
             "costs": [cost.to_json() for cost in self.costs],
             "arena": None if self.arena is None else dict(self.arena),
             "confusion": None if self.confusion is None else self.confusion.to_json(),
-            "training": [{name: plain(x) for name, x in point.to_json().items()} for point in self.training],
+            "training": [
+                {name: x if isinstance(x, str) else plain(x) for name, x in point.to_json().items()}
+                for point in self.training
+            ],
         }
 
 

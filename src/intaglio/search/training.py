@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from intaglio.data import Dataset
@@ -16,12 +17,13 @@ from intaglio.train.distill import block_ends
 from intaglio.train.freeze import freeze_graph
 from intaglio.train.loop import Keeping, TrainSettings, train
 from intaglio.train.loop.losses import classes_of
-from intaglio.train.loop.run import narrowest
 from intaglio.train.loop.samples import hold_back
 from intaglio.train.prepare import prepare_qat
+from intaglio.train.revive import misses_batch_norm, revive_batch_norm
 from intaglio.train.teacher import FloatModule
 
 RUNG = "training"
+REVIVED_ON = 512  # samples that tell the statistics of new batch norms
 EPOCHS = 2.0
 CHECKPOINT = "training.pt"
 FEATURES = 5.0
@@ -74,11 +76,14 @@ class Training:
             TrainingError: it cannot go on.
             DataError, UsageError: the data, or the checkpoint, do not fit.
         """
-        module = prepare_qat(self.raw, target=target, method=self.method, plan=plan, layers=layers)
+        begun = partial(prepare_qat, target=target, method=self.method, plan=plan, layers=layers)
+        module = begun(self.raw)
+        if misses_batch_norm(module):
+            module = begun(revive_batch_norm(module.graph, self.data.limit(REVIVED_ON)))
         settings = self.settings
         if settings.distill and block_ends(module.graph):
             settings = replace(settings, distill_features=FEATURES)
-        if narrowest(module) >= 8:  # nearly nothing has to be learned again, least of all the statistics
+        if module.narrowest >= 8:  # nearly nothing has to be learned again, least of all the statistics
             settings = replace(settings, freeze_batch_norm=0.0)
         path = None if folder is None else folder / CHECKPOINT
         learned, held = hold_back(self.data)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 import torch
@@ -23,29 +22,22 @@ class Call:
         inputs: names of the values that it reads, in its order; None where one is left out.
         outputs: names of those that it makes; empty where nobody reads one.
         done: the computed values that nobody reads behind it.
+        compute: which operands are given, and these, to one tensor per output.
     """
 
     node: ir.Node
     inputs: tuple[str | None, ...]
     outputs: tuple[str, ...]
     done: tuple[str, ...]
+    compute: Callable[..., tuple[Tensor, ...]]
 
     def real(self, *operands: Tensor | None) -> tuple[Tensor, ...]:
         """What the node computes of its operands: one tensor per output."""
-        return self._opaque(tuple(x is not None for x in operands), *(x for x in operands if x is not None))
+        return self.compute(tuple(x is not None for x in operands), *(x for x in operands if x is not None))
 
-    @cached_property
-    def _opaque(self) -> Callable[..., tuple[Tensor, ...]]:
-        """`torch.compile` takes it as one call and sees the tensors in it, not the Graph that describes it."""
-        node, compute = self.node, float_operator(self.node).real
-
-        def results(given: tuple[bool, ...], *operands: Tensor) -> tuple[Tensor, ...]:
-            rest = iter(operands)
-            found = compute(node, *(next(rest) if has else None for has in given))
-            return found if isinstance(found, tuple) else (found,)
-
-        opaque: Callable[..., tuple[Tensor, ...]] = torch._dynamo.nonstrict_trace(results)
-        return opaque
+    def opaque(self) -> Call:
+        """The same for `torch.compile`, which sees the tensors in it and not the Graph that describes it."""
+        return replace(self, compute=torch._dynamo.nonstrict_trace(self.compute))
 
     def operands(self, values: Mapping[str, Tensor]) -> list[Tensor | None]:
         """What it reads, of values by name."""
@@ -64,6 +56,17 @@ def calls(graph: Graph) -> list[Call]:
         inputs = tuple(None if v is None else str(v.name) for v in node.inputs)
         outputs = tuple(str(v.name or "") for v in node.outputs)
         new = {name for name in (*inputs, *outputs) if name} - kept
-        found.append(Call(node, inputs, outputs, tuple(sorted(new))))
+        found.append(Call(node, inputs, outputs, tuple(sorted(new)), _compute(node)))
         kept |= new
     return found[::-1]
+
+
+def _compute(node: ir.Node) -> Callable[..., tuple[Tensor, ...]]:
+    real = float_operator(node).real
+
+    def compute(given: tuple[bool, ...], *operands: Tensor) -> tuple[Tensor, ...]:
+        rest = iter(operands)
+        found = real(node, *(next(rest) if has else None for has in given))
+        return found if isinstance(found, tuple) else (found,)
+
+    return compute

@@ -7,6 +7,7 @@ quantizers stand beside them under `quantizers.`, one for each weight and each a
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -25,6 +26,7 @@ from intaglio.simulate.simulator import Observe, rounded_values
 from intaglio.train.batch_norm import BatchNorm, folded_weight, unfolded_weight
 from intaglio.train.estimators.grid import rounded_through
 from intaglio.train.estimators.proxquant import ProxQuant
+from intaglio.train.quantizers.learned import Learned
 from intaglio.train.quantizers.observed import MovingRange
 from intaglio.train.quantizers.quantizer import Quantizer
 from intaglio.train.steps import Step, steps
@@ -70,7 +72,8 @@ class QuantizedModule(nn.Module):
             _holder(self, name).register_parameter(_last(name), nn.Parameter(tensor))
         for name, tensor in buffers.items():
             _holder(self, name).register_buffer(_last(name), tensor)
-        self._fixed_on: dict[torch.device, dict[str, Tensor]] = {}  # bounds, shapes and the like, by device
+        # Bounds, shapes and the like, by device; those of this one before compiled code looks.
+        self._fixed_on: dict[torch.device, dict[str, Tensor]] = {torch.device("cpu"): self._simulator.constants}
         self.quantizers = nn.ModuleDict()
         self._weights = [
             str(value.name)
@@ -96,6 +99,8 @@ class QuantizedModule(nn.Module):
         self._sizes = self._simulator.sample_sizes
         self._steps = steps(self._simulator.calls, plan, self.norms)
         self.batch_norm_frozen = False
+        for name in self._scaled:
+            self.seen_weight(name)  # its scales count in units of the batch norm before compiled code looks
 
     def _add_quantizer(self, name: str, size: tuple[int, ...], make: Maker, *, ties_up: bool = False) -> None:
         planned = self._plan[name]
@@ -135,13 +140,22 @@ class QuantizedModule(nn.Module):
 
     def _given(self, device: torch.device) -> dict[str, Tensor]:
         """Every constant, parameter and buffer by name; weights rounded, unless a batch norm scales them first."""
-        if device not in self._fixed_on:
-            self._fixed_on[device] = {name: x.to(device) for name, x in self._simulator.constants.items()}
-        values = {**self._fixed_on[device], **dict(self.named_parameters()), **dict(self.named_buffers())}
+        values = {**self._fixed(device), **dict(self.named_parameters()), **dict(self.named_buffers())}
         for name in self._weights:
             if name not in self._scaled:
                 values[name] = self.quantizer(name)(values[name])
         return values
+
+    def _fixed(self, device: torch.device) -> dict[str, Tensor]:
+        if device not in self._fixed_on:
+            self._fixed_on[device] = {name: x.to(device) for name, x in self._simulator.constants.items()}
+        return self._fixed_on[device]
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> QuantizedModule:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for parameter in itertools.islice(self.parameters(), 1):
+            self._fixed(parameter.device)
+        return self
 
     def _rounded(self, name: str, x: Tensor) -> Tensor:
         if name in self._rounds:
@@ -242,6 +256,11 @@ class QuantizedModule(nn.Module):
         assert isinstance(found, Quantizer)
         return found
 
+    @property
+    def narrowest(self) -> int:
+        """Bits of the narrowest format of any weight or activation; 8 where nothing has one."""
+        return min((quantizer.format.type.bits for quantizer in self._quantizers()), default=8)
+
     def weight_names(self) -> tuple[str, ...]:
         """The constants that are rounded by quantizers of their own, in the order of the Graph."""
         return tuple(self._weights)
@@ -296,6 +315,13 @@ class QuantizedModule(nn.Module):
         for quantizer in self.quantizers.values():
             assert isinstance(quantizer, Quantizer)
             yield quantizer
+
+    def pace(self, magnitudes: Mapping[str, float]) -> None:
+        """Tell learned grids how large their tensors are, by name; those that are left out are of size 1."""
+        sizes = {quantizer_key(name): size for name, size in magnitudes.items()}
+        for key, quantizer in self.quantizers.items():
+            if isinstance(quantizer, Learned):
+                quantizer.magnitude = sizes.get(key, 1.0)
 
     def freeze_batch_norm(self) -> None:
         """From now on batch norms use their running statistics, in training too."""

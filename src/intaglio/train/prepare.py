@@ -19,7 +19,7 @@ from intaglio.frontends.torch import load_torch
 from intaglio.graph import Graph
 from intaglio.graph.access import constant, input_value
 from intaglio.ops import Role, float_operator
-from intaglio.plan import Format, Plan, place, separate_operands
+from intaglio.plan import Format, Plan, Source, place, separate_operands
 from intaglio.targets import Target, load_target
 from intaglio.train.batch_norm import BatchNorm, batch_norms
 from intaglio.train.estimators.proxquant import ProxQuant
@@ -55,12 +55,12 @@ def prepare_qat(
         estimator: how training rounds, and the gradient of it: a name of `ESTIMATORS`.
         weight_estimator: that of weights, where it is another one.
         seed: of the draws of `stochastic` and `gumbel`.
-        plan: from `quantize` on the same network: begin with its grids; None: with what is seen first.
+        plan: from `quantize` on the same network, not equalized: begin with its grids; None: with what is seen first.
         layers: other formats for some layers (see `intaglio.quantize`).
     Raises:
         ModelError, UnsupportedOperatorError, TargetError: the network or the request cannot be met.
-        UsageError: no such method or estimator, none that fits the target's weights, or a module without example
-        inputs.
+        UsageError: no such method or estimator, none that fits the target's weights, a plan of another network, or a
+            module without example inputs.
     """
     by_weights, by_activations = quantizer_makers(weight_method or method)[0], quantizer_makers(method)[1]
     rounds_weights, rounds_activations = (
@@ -169,6 +169,12 @@ def _offline_learned(graph: Graph) -> Iterator[ir.Value]:
 
 
 def _take_params(plan: Plan, known: Plan) -> None:
+    strange = [name for name, value in plan.values.items() if value.source is Source.OWN and name not in known.values]
+    if strange:
+        raise UsageError(
+            f"plan: expected a grid for every value of this network, got none for {strange[0]!r} and "
+            f"{len(strange) - 1} others; take the plan of the network as it is (quantize with equalize=False)"
+        )
     for name, value in plan.values.items():
         if name in known.values and value.format == known[name].format:
             value.params = known[name].params

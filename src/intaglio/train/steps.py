@@ -62,7 +62,7 @@ def steps(calls: Sequence[Call], plan: Plan, norms: Mapping[str, BatchNorm]) -> 
     summed = {name for name, operator in plan.operators.items() if signs & set(operator.fused)}
     return [
         Step(
-            call,
+            call.opaque(),
             norms.get(call.outputs[0]),
             _adds_bias(call.node),
             str(call.node.name) in signs,

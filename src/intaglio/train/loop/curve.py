@@ -32,6 +32,11 @@ class Point:
     seconds: float = 0.0
     metric: str = "top1"
 
+    @property
+    def scored(self) -> str:
+        """The metric in words."""
+        return METRICS[self.metric]
+
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
         return asdict(self)

@@ -9,7 +9,7 @@ import torch
 
 from intaglio.errors import UsageError
 from intaglio.simulate.simulator import default_device
-from intaglio.train.loop.curve import METRICS, Point
+from intaglio.train.loop.curve import Point
 from intaglio.train.loop.samples import CACHE_BYTES
 from intaglio.train.loop.tell import Tell
 
@@ -79,7 +79,7 @@ class TrainResult:
 
     def sentence(self) -> str:
         """What was done, in one sentence."""
-        score = "" if self.best.score is None else f", {METRICS[self.best.metric]} {self.best.score:.2f}"
+        score = "" if self.best.score is None else f", {self.best.scored} {self.best.score:.2f}"
         text = f"trained {self.steps} steps on {self.samples} samples; kept the network of step {self.best.step}{score}"
         if self.reestimated is not None:
             before, after = self.reestimated

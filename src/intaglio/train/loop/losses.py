@@ -20,7 +20,7 @@ from intaglio.train.teacher import FloatModule
 
 Teacher = Callable[..., Any]
 """Inputs of the network to its outputs: scores of classes, (N, classes), or what else it gives."""
-_LEAST = 1 / 512  # half a step of the grid on which targets fix probabilities
+_LEAST = 1e-6  # keeps the logarithms of a teacher's probabilities finite
 
 
 def classes_of(graph: Graph, settings: TrainSettings) -> int | None:
@@ -35,8 +35,8 @@ def classes_of(graph: Graph, settings: TrainSettings) -> int | None:
     if settings.imitates:
         return None
     raise UsageError(
-        f"output '{graph.outputs[0].name}': expected scores of classes, shape (N, classes), got {size}; let the network "
-        "imitate the float one instead (--teacher float --distill 1), or call prepare_qat and write the loop"
+        f"output '{graph.outputs[0].name}': expected scores of classes, shape (N, classes), got {size}; let the "
+        "network imitate the float one instead (--teacher float --distill 1), or call prepare_qat and write the loop"
     )
 
 
@@ -48,9 +48,11 @@ class Loss:
     Of a network without classes, which only imitates (d = 1), the distance of all outputs in parts of their variance
     takes the place of distillation.
 
+    Scores are what a network's softmax reads: probabilities on a grid are often 0 or 1, and have hardly a gradient.
+
     Args:
         settings: `label_smoothing`, `distill` (d), `temperature`, `distill_features` (f).
-        module: whose outputs these are: those of a Softmax or LogSoftmax are read as such.
+        module: whose outputs these are.
         teacher: needed where d or f is not 0; for features a `FloatModule` with the module's own values.
     Raises:
         UsageError: distillation without a teacher, or a teacher without distillation; features of another network; a
@@ -66,8 +68,8 @@ class Loss:
             )
         self.settings, self.module, self.teacher = settings, module, teacher
         self.classes = classes_of(graph, settings)
-        node = graph.outputs[0].producer()
-        self.probabilities = node is not None and node.op_type == "Softmax"
+        self._logits = _before_softmax(module), _before_softmax(teacher)
+        self._seen: tuple[dict[str, Tensor], dict[str, Tensor]] = {}, {}
         self.blocks = block_ends(graph) if settings.distill_features else []
         if self.blocks and not (isinstance(teacher, FloatModule) and set(self.blocks) <= teacher.graph.values().keys()):
             raise UsageError(
@@ -80,11 +82,6 @@ class Loss:
                 "(N, C, positions ...); distill scores only"
             )
 
-    def scores(self, outputs: Any) -> Tensor:
-        """The first output as scores before softmax, float32."""
-        y: Tensor = as_tuple(outputs)[0].float()
-        return (y + _LEAST).log() if self.probabilities else y
-
     def __call__(self, outputs: Any, labels: Tensor | None, inputs: tuple[Tensor, ...]) -> Tensor:
         """The loss of a batch. Call it inside `watching`.
 
@@ -96,34 +93,54 @@ class Loss:
         settings, parts = self.settings, []
         if not settings.imitates:
             assert labels is not None
-            loss = F.cross_entropy(self.scores(outputs), labels, label_smoothing=settings.label_smoothing)
+            loss = F.cross_entropy(self._scores(0, outputs), labels, label_smoothing=settings.label_smoothing)
             parts.append((1 - settings.distill) * loss)
         if self.teacher is not None:
             wanted = self.teacher(*inputs)
             if settings.distill:
                 parts.append(settings.distill * self._distance(outputs, wanted))
             if self.blocks:
-                mine, theirs = ({n: x.float() for n, x in seen.items()} for seen in self.features)
+                mine, theirs = ({name: seen[name].float() for name in self.blocks} for seen in self._seen)
                 parts.append(settings.distill_features * feature_loss(mine, theirs))
-                for seen in self.features:
-                    seen.clear()  # the loss keeps what it needs; nothing else of the batch has to stay
+        for seen in self._seen:
+            seen.clear()  # the loss keeps what it needs; nothing else of the batch has to stay
         return torch.stack(parts).sum()
+
+    def _scores(self, who: int, outputs: Any) -> Tensor:
+        """Scores before softmax, float32: of the module (0) or its teacher (1)."""
+        name = self._logits[who]
+        if name:
+            return self._seen[who][name].float()
+        y: Tensor = as_tuple(outputs)[0].float()
+        # A teacher of another kind gives what the network gives.
+        return (y + _LEAST).log() if name is None and self._logits[0] else y
 
     def _distance(self, outputs: Any, wanted: Any) -> Tensor:
         if self.classes is not None:
-            return distillation(self.scores(outputs), self.scores(wanted), self.settings.temperature)
+            return distillation(self._scores(0, outputs), self._scores(1, wanted), self.settings.temperature)
         mine, theirs = as_tuple(outputs), as_tuple(wanted)
         errors = [(a.float() - b.float()).square().mean() / spread(b) for a, b in zip(mine, theirs, strict=True)]
         return torch.stack(errors).mean()
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Takes note of the features of both networks as they run, where they are compared."""
+        """Takes note of what the loss needs of both networks as they run."""
         with ExitStack() as stack:
-            if self.blocks:
-                assert isinstance(self.teacher, FloatModule)
-                self.features = tuple(stack.enter_context(capture(m, self.blocks)) for m in (self.module, self.teacher))
+            seen: list[dict[str, Tensor]] = []
+            for network, logits in zip((self.module, self.teacher), self._logits, strict=True):
+                names = [*self.blocks, *([logits] if logits else [])]
+                watched = bool(names) and isinstance(network, torch.nn.Module)
+                seen.append(stack.enter_context(capture(network, names)) if watched else {})  # type: ignore[arg-type]
+            self._seen = seen[0], seen[1]
             yield
+
+
+def _before_softmax(network: Any) -> str | None:
+    """The name of the value that a network's last softmax reads; empty where it has none. None of no Graph's module."""
+    if not isinstance(network, (QuantizedModule, FloatModule)):
+        return None
+    node = network.graph.outputs[0].producer()
+    return str(node.inputs[0].name) if node is not None and node.op_type == "Softmax" else ""  # type: ignore[union-attr]
 
 
 def as_tuple(outputs: Any) -> tuple[Tensor, ...]:

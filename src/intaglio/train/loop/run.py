@@ -28,6 +28,7 @@ from intaglio.train.loop.samples import Batch, Samples
 from intaglio.train.loop.schedule import annealed
 from intaglio.train.loop.score import Score
 from intaglio.train.loop.settings import TrainSettings
+from intaglio.train.loop.sizes import magnitudes
 from intaglio.train.loop.tell import TensorBoard, line
 from intaglio.train.loop.world import World, together
 from intaglio.train.module import QuantizedModule
@@ -106,9 +107,11 @@ class _Training:
         module.to(self.device)
         if settings.channels_last:
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimizer = make_optimizer(module, settings)
+        sizes = magnitudes(module, self.feed.first(), classes=self.loss.classes is not None)
+        module.pace(sizes)
+        self.optimizer = make_optimizer(module, settings, sizes)
         self.schedule, self.gradual = Schedule(settings.freeze_ranges, settings.freeze_batch_norm), settings.gradually()
-        self.lr = settings.learning_rate(narrowest(module))
+        self.lr = settings.learning_rate(module.narrowest)
         self.step, self.seconds, self.pending, self.count = 0, 0.0, 0.0, 0
         self.curve: list[Point] = []
         self.best: dict[str, Any] = {}
@@ -284,8 +287,3 @@ class _Training:
         if after < before:
             self.module.load_state_dict(state)
         return before, after
-
-
-def narrowest(module: QuantizedModule) -> int:
-    """Bits of the narrowest format of any weight or activation."""
-    return min((q.format.type.bits for q in module.quantizers.values() if isinstance(q, Quantizer)), default=8)

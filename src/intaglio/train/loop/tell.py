@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from intaglio.errors import UsageError
-from intaglio.train.loop.curve import METRICS, Point
+from intaglio.train.loop.curve import Point
 
 Tell = Callable[[str], None]
 
@@ -21,7 +21,7 @@ def line(point: Point, total: int, epochs: float, rate: float) -> str:
         epochs: of the training.
         rate: steps per second.
     """
-    score = "" if point.score is None else f", {METRICS[point.metric]} {point.score:.2f}"
+    score = "" if point.score is None else f", {point.scored} {point.score:.2f}"
     left = (total - point.step) / rate if rate > 0 else 0.0
     return (
         f"step {point.step} of {total} (epoch {point.epoch:.2f} of {epochs:.2f}): loss {point.loss:.4f}, "
@@ -62,7 +62,7 @@ class TensorBoard:
         self._writer.add_scalar("loss", point.loss, point.step)
         self._writer.add_scalar("learning rate", point.lr, point.step)
         if point.score is not None:
-            self._writer.add_scalar(METRICS[point.metric], point.score, point.step)
+            self._writer.add_scalar(point.scored, point.score, point.step)
 
     def close(self) -> None:
         """Write what is left."""

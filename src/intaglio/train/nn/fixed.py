@@ -31,7 +31,7 @@ class FixedQuantizer(Quantizer):
         super().__init__(Format(params.type, scheme), (), ties_up=True, estimator=estimator)
         self.register_buffer("scale", torch.as_tensor(params.scale.copy()))
         self.register_buffer("zero_point", torch.as_tensor(params.zero_point.copy(), dtype=torch.float32))
-        self.begun.fill_(True)
+        self.mark_begun()
 
     def grid(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """See `Quantizer.grid`."""

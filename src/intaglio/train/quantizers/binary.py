@@ -60,4 +60,4 @@ class Xnor(Quantizer):
 
     def begin_at(self, params: QuantParams) -> None:
         """See `Quantizer.begin_at`: the scale is that of the weight at each step."""
-        self.begun.fill_(True)
+        self.mark_begun()

@@ -57,7 +57,7 @@ class DorefaWeight(Quantizer):
 
     def begin_at(self, params: QuantParams) -> None:
         """See `Quantizer.begin_at`: the range is that of the weight at each step."""
-        self.begun.fill_(True)
+        self.mark_begun()
 
 
 class DorefaActivation(Quantizer):
@@ -92,4 +92,4 @@ class DorefaActivation(Quantizer):
         """See `Quantizer.begin_at`."""
         self.scale.copy_(torch.as_tensor(params.scale.copy()))
         self.zero_point.copy_(torch.as_tensor(params.zero_point.copy(), dtype=torch.float32))
-        self.begun.fill_(True)
+        self.mark_begun()

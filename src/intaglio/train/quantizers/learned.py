@@ -47,6 +47,7 @@ class Learned(Quantizer):
         self.register_buffer("unit", torch.ones(shape))
         self.register_buffer("in_units", torch.zeros((), dtype=torch.bool))
         self._in_units = False  # `in_units`, once true, without asking the device
+        self.magnitude = 1.0  # of the tensor, for which steps are made; see `paced`
 
     @property
     @abstractmethod
@@ -90,7 +91,14 @@ class Learned(Quantizer):
         if self.log_scale:
             return at_least(self.learned, _LOG_SMALLEST_PART) + self.first.log2()
         p = at_least(self.learned.abs(), SMALLEST_PART)
-        return (p * self.first).detach() + (p - p.detach()) * (balance / self.first)
+        return (p * self.first).detach() + (p - p.detach()) * (self.paced(balance) / self.first)
+
+    def paced(self, balance: float) -> float:
+        """A gradient's factor for data of size 1, for those of size `magnitude`: SGD's steps follow gradients.
+
+        Of s = m t with t the scale in other units, dL/dt = m dL/ds, and a step of t is m times as large in s.
+        """
+        return balance * self.magnitude**2
 
     def collapsed(self) -> Tensor:
         """See `Quantizer.collapsed`: all of a value's scales, as a channel whose weights die out does no harm."""
@@ -99,4 +107,4 @@ class Learned(Quantizer):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *arguments)
-        self._in_units = False
+        self._in_units = bool(self.in_units)

@@ -45,7 +45,7 @@ class Lsq(Learned):
         zero_point = rounded_through(slowed(self.zero_point, balance)).clamp(kind.qmin, kind.qmax)
         if not self.log_scale:
             return self.kept(balance) * self.unit, zero_point
-        exponent = slow_logarithm(self.kept(), balance) + self.unit.log2()
+        exponent = slow_logarithm(self.kept(), self.paced(balance)) + self.unit.log2()
         return torch.exp2(exponent + (exponent.ceil() - exponent).detach()), zero_point
 
     def balance(self, x: Tensor) -> float:
@@ -73,7 +73,7 @@ class Lsq(Learned):
             # it.
             self.begin_with(scale * math.sqrt(0.5) if self.log_scale else scale)
             self.zero_point.copy_(torch.as_tensor(params.zero_point.copy(), dtype=torch.float32))
-            self.begun.fill_(True)
+            self.mark_begun()
 
 
 def slow_logarithm(log_scale: Tensor, balance: float) -> Tensor:

@@ -57,7 +57,7 @@ class Range(Quantizer):
         low, high = params.range
         self.low.copy_(torch.as_tensor(low.copy()))
         self.high.copy_(torch.as_tensor(high.copy()))
-        self.begun.fill_(True)
+        self.mark_begun()
 
 
 class MovingRange(Range):

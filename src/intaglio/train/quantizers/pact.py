@@ -63,7 +63,7 @@ class Pact(Learned):
 
     def penalty(self) -> Tensor:
         """See `Quantizer.penalty`."""
-        return self.decay * self.kept().square().sum()
+        return self.decay * (self.kept() / self.magnitude).square().sum()
 
     def begin(self, x: Tensor) -> None:
         """See `Quantizer.begin`."""
@@ -78,7 +78,7 @@ class Pact(Learned):
         """See `Quantizer.begin_at`."""
         zero_point = torch.as_tensor(params.zero_point.copy(), dtype=torch.float32)
         self._set(torch.as_tensor(params.scale.copy()), zero_point)
-        self.begun.fill_(True)
+        self.mark_begun()
 
     def _set(self, scale: Tensor, zero_point: Tensor) -> None:
         self.zero_point.copy_(zero_point)

@@ -103,7 +103,11 @@ class Quantizer(nn.Module, ABC):
         with torch.no_grad():
             if not bool(self.begun):
                 self.begin(x.detach())
-                self.begun.fill_(True)
+        self.mark_begun()
+
+    def mark_begun(self) -> None:
+        """From now on there is a grid."""
+        self.begun.fill_(True)
         self._has_begun = True
 
     def spread_grid(self, x: Tensor, ties_up: bool | None = None) -> Grid:
@@ -174,4 +178,4 @@ class Quantizer(nn.Module, ABC):
         self.held = None if held is None else torch.empty_like(held, device=self.begun.device)
         self.held_part = 0.0 if held is None else float((~held.isnan()).float().mean())
         super()._load_from_state_dict(state_dict, prefix, *arguments)
-        self._has_begun = False
+        self._has_begun = bool(self.begun)  # here, as compiled code cannot ask

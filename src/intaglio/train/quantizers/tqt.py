@@ -44,7 +44,7 @@ class Tqt(Learned):
         """See `Quantizer.grid`."""
         elements = max(x.numel() // max(self.log_threshold.numel(), 1), 1)
         balance = 1.0 / math.sqrt(elements * positive_steps(self.format.type))
-        exponent = slow_logarithm(self.kept() - self.reach().log2(), balance) + self.unit.log2()
+        exponent = slow_logarithm(self.kept() - self.reach().log2(), self.paced(balance)) + self.unit.log2()
         if self.format.scheme is Scheme.POWER_OF_TWO:
             exponent = exponent + (exponent.ceil() - exponent).detach()
         return torch.exp2(exponent), self.zero_point
@@ -68,4 +68,4 @@ class Tqt(Learned):
             # A power of two begins in the middle of what is rounded up to it.
             power = self.format.scheme is Scheme.POWER_OF_TWO
             self.begin_with((scale * math.sqrt(0.5) if power else scale) * self.reach())
-            self.begun.fill_(True)
+            self.mark_begun()

@@ -1,0 +1,89 @@
+"""How large the numbers around each product are: learning rates are made for data of about 1.
+
+Of `y = w x + b` with x of size s_x and y of size s_y, the same network for data of size 1 has the weights
+`w s_x / s_y` and the biases `b / s_y`. A step that these would take is a step of w times s_y / s_x for an optimizer
+whose steps do not depend on the size of gradients, and times the square of it for SGD. Without that, first layers of
+networks that take bytes and layers that were equalized learn nothing, or forget everything. Scales of learned grids
+follow: that of a weight has the weight's factor, that of a value the value's size.
+
+Source: plain calculus; that layers work best on data of size 1 is what initial weights aim at (He et al. 2015,
+arXiv:1502.01852, section 2.2).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import onnx_ir as ir
+from torch import Tensor
+
+from intaglio.graph.access import consumers, is_output
+from intaglio.ops import Role, float_operator
+from intaglio.train.module import QuantizedModule
+from intaglio.train.teacher import FloatModule
+
+NEAR = 8.0
+"""Factors up to this, either way, are left alone: nobody knows learning rates better."""
+NEAR_NORM = 32.0
+"""The same for products with a live batch norm: the training before has found sizes that suit them."""
+_MOST = 20  # octaves
+_KEEPS = ("Softmax", "LogSoftmax", "Reshape", "Identity")
+
+
+def magnitudes(module: QuantizedModule, inputs: Sequence[Tensor], *, classes: bool) -> dict[str, float]:
+    """How large steps of parameters, and of the grids of values, have to be: powers of two; those of 1 are left out.
+
+    Args:
+        module: whose float network is run once.
+        inputs: a batch.
+        classes: whether the first output holds scores of classes, whose size is that of the loss.
+    Returns:
+        s_y / s_x by the name of a weight, s_y by that of a bias, s by that of a computed value or an input.
+    """
+    sizes: dict[str, float] = {}
+
+    def observe(name: str, x: Tensor) -> None:
+        if x.is_floating_point():
+            sizes[name] = float(x.float().square().mean().sqrt())
+
+    network = FloatModule(module.graph)
+    network.observe = observe
+    network(*inputs)
+    for value, x in zip(module.graph.inputs, inputs, strict=True):
+        observe(str(value.name), x)
+    norms = {norm.weight: norm for norm in module.norms.values() if norm.weight}
+    learned = {name for name, _ in module.named_parameters()}
+    found = {name: _power(_size(sizes, name), NEAR) for name in sizes}
+    for node in module.graph.nodes:
+        made = 1.0 if classes and _scores(node.outputs[0]) else _size(sizes, str(node.outputs[0].name))
+        read = next((_size(sizes, str(v.name)) for v in node.inputs if v is not None and str(v.name) in sizes), 1.0)
+        for operand, role in zip(node.inputs, float_operator(node).contract(node).roles, strict=False):
+            name = "" if operand is None else str(operand.name)
+            if name in norms:
+                sigma = float(module.get_buffer(norms[name].variance).mean().sqrt())
+                found[name] = _power(sigma / read, NEAR_NORM)
+            elif name not in learned:
+                continue
+            elif role is Role.WEIGHT or (role is Role.SIDE and node.op_type in ("Mul", "Div", "MatMul")):
+                found[name] = _power(made / read, NEAR)
+            elif role in (Role.BIAS, Role.SIDE):
+                found[name] = _power(made, NEAR)
+    return {name: factor for name, factor in found.items() if factor != 1}
+
+
+def _size(sizes: dict[str, float], name: str) -> float:
+    found = sizes.get(name, 1.0)
+    return found if found > 0 and math.isfinite(found) else 1.0
+
+
+def _scores(value: ir.Value) -> bool:
+    """Whether a value is the network's output but for a softmax."""
+    users = consumers(value)
+    return is_output(value) or (len(users) == 1 and users[0].op_type in _KEEPS and _scores(users[0].outputs[0]))
+
+
+def _power(factor: float, near: float) -> float:
+    if 1 / near <= factor <= near:
+        return 1.0
+    return 2.0 ** max(-_MOST, min(_MOST, round(math.log2(factor))))

@@ -1,0 +1,128 @@
+"""Batch norms for a network that has none: where they were folded away, they can live again while it trains.
+
+    y = conv(x, W) + b        becomes        gamma (conv(x, W) + b - m) / sqrt(v + eps) + beta
+    beta = m,  gamma = sqrt(v + eps),  m and v the mean and variance of y by channel over some samples
+
+which changes nothing, until the rounding of few bits moves mean and variance: then batch norm puts back what the next
+layer has learned to expect. Frozen, it is folded again, so the integer program has no more work than before.
+
+Source: Ioffe & Szegedy 2015, arXiv:1502.03167, algorithm 1 (the equation; how it lives here: `batch_norm`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from intaglio.calibrate.feeds import Batches, feeds
+from intaglio.graph import Graph
+from intaglio.graph.access import consumers, is_output
+from intaglio.graph.edit import add_constant, insert, unique_name, value_names
+from intaglio.graph.weights import product
+from intaglio.simulate import Simulator
+from intaglio.train.module import QuantizedModule
+
+EPSILON = 1e-5
+_AT_A_TIME = 64
+
+Moments = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def revive_batch_norm(graph: Graph, dataset: Batches, *, device: torch.device | str | None = None) -> Graph:
+    """The same network with a batch norm behind each convolution and dense layer but those that compute outputs.
+
+    Args:
+        graph: prepared, batched, without batch norms.
+        dataset: inputs, over which means and variances are taken.
+        device: default: the GPU when there is one.
+    Returns:
+        A Graph for `prepare_qat`, which computes what this one does, but for the rounding of float32; the same Graph
+        where there is nothing to stand behind.
+    Raises:
+        DataError: the data do not fit the network.
+    """
+    values = [node.outputs[0] for node in graph.nodes if _takes_norm(node)]
+    if not graph.batched or not values:
+        return graph
+    moments = _moments(graph, dataset, [str(v.name) for v in values], device)
+    made = graph.copy()
+    for node in list(made.nodes):
+        name = str(node.outputs[0].name)
+        if name in moments:
+            _stand_behind(made, node, *moments[name])
+    return made
+
+
+def misses_batch_norm(module: QuantizedModule) -> bool:
+    """Whether a network of convolutions trains at less than 8 bits and has no batch norm that lives."""
+    convolves = any(node.op_type == "Conv" and _takes_norm(node) for node in module.graph.nodes)
+    return convolves and module.graph.batched and not module.norms and module.narrowest < 8
+
+
+def _takes_norm(node: ir.Node) -> bool:
+    """Whether a node is a product whose result is not an output, or all but one."""
+    return node.op_type in ("Conv", "Gemm") and product(node) is not None and not _ends(node.outputs[0])
+
+
+def _ends(value: ir.Value) -> bool:
+    """Whether nothing but a softmax, a sigmoid or a change of shape lies between a value and an output."""
+    kinds = ("Softmax", "LogSoftmax", "Sigmoid", "Reshape", "Transpose")
+    return is_output(value) or any(node.op_type in kinds and _ends(node.outputs[0]) for node in consumers(value))
+
+
+def _moments(graph: Graph, dataset: Batches, names: list[str], device: torch.device | str | None) -> dict[str, Moments]:
+    """Mean and variance of values by channel, which lie along axis 1."""
+    simulator = Simulator(graph, None, device)
+    counts = dict.fromkeys(names, 0)
+    sums: dict[str, Tensor] = {}
+
+    def observe(name: str, x: Tensor) -> None:
+        if name in counts:
+            flat = x.movedim(1, 0).flatten(1).double()
+            counts[name] += flat.shape[1]
+            sums[name] = sums.get(name, 0.0) + torch.stack([flat.sum(1), flat.square().sum(1)])
+
+    with torch.no_grad():
+        for _, feed in feeds(dataset, simulator, _AT_A_TIME, "batch norm"):
+            simulator(feed, observe)
+    return dict(_means(sums, counts))
+
+
+def _means(sums: dict[str, Tensor], counts: dict[str, int]) -> Iterator[tuple[str, Moments]]:
+    for name, total in sums.items():
+        mean, square = (total / counts[name]).cpu().numpy()
+        yield name, (mean, np.maximum(square - mean**2, 0.0))
+
+
+def _stand_behind(graph: Graph, node: ir.Node, mean: NDArray[np.float64], variance: NDArray[np.float64]) -> None:
+    """Put a batch norm behind a node; its result gets the name, as it is the same tensor."""
+    inner, y = graph.model.graph, node.outputs[0]
+    name, users = str(y.name), consumers(y)
+    # A channel that never changes has no size to keep: 1 is as good as any.
+    variance = np.where(variance > 0, variance, 1.0)
+    parts = {"weight": np.sqrt(variance + EPSILON), "bias": mean, "running_mean": mean, "running_var": variance}
+    constants = [add_constant(inner, f"{name}.norm.{key}", part.astype(np.float32)) for key, part in parts.items()]
+    norm = insert(
+        inner,
+        _after(graph, node),
+        "BatchNormalization",
+        [y, *constants],
+        {"epsilon": EPSILON},
+        name=f"{node.name}.norm",
+    )
+    for user in users:
+        for index, value in enumerate(user.inputs):
+            if value is y:
+                user.replace_input_with(index, norm.outputs[0])
+    y.name = unique_name(f"{name}__product", value_names(inner))
+    norm.outputs[0].name = name
+
+
+def _after(graph: Graph, node: ir.Node) -> ir.Node:
+    nodes = graph.nodes
+    return nodes[nodes.index(node) + 1]
