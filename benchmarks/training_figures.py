@@ -19,10 +19,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-COMMON = "--augment crop,flip --compile"
+COMMON = "--augment crop,flip"
 TEACHER = "--teacher float --temperature 2 --distill-features"
-LONG = "--quantizer-lr 1 --reestimate-batch-norm 50"
-SHORT = "--steps 60 --lr 0.01 --eval-limit 4000"
+LONG = "--compile --quantizer-lr 1 --reestimate-batch-norm 50"
+SHORT = "--steps 150 --batch 64 --lr 0.03 --quantizer-lr 1 --eval-limit 4000"
 DESCRIPTORS = {"resnet20_bn": "-resnet20", "mobilenetv2": ""}
 
 
@@ -49,50 +49,55 @@ class Row:
 
 FORMATS = (
     Row("power2", "ResNet-20 int8, powers of two per tensor", "resnet20_bn", "power2-int8",
-        f"--steps 150 --lr 0.002 {TEACHER} 5", 0.0),
+        f"--steps 150 --lr 0.002 --compile {TEACHER} 5", 0.0),
     Row("mobilenetv2", "MobileNetV2 int8 per tensor", "mobilenetv2", "int8-per-tensor",
         f"--steps 60 --lr 0.0005 --freeze-batch-norm 0 {TEACHER} 5", 0.3),
-    Row("w4a4", "ResNet-20 w4a4", "resnet20_bn", "w4a4", f"--steps 300 --lr 0.01 {TEACHER} 5", 0.8),
+    Row("w4a4", "ResNet-20 w4a4", "resnet20_bn", "w4a4", f"--steps 400 --lr 0.01 {LONG} {TEACHER} 5", 0.8),
     Row("w2a8", "ResNet-20 w2a8", "resnet20_bn", "w2a8", f"--steps 2000 --lr 0.02 {LONG} {TEACHER} 5", 1.5),
     Row("ternary", "ResNet-20 ternary weights, 8-bit activations", "resnet20_bn", "ternary",
         f"--steps 2000 --lr 0.02 {LONG} {TEACHER} 5", 1.5),
     Row("w2a2", "ResNet-20 w2a2", "resnet20_bn", "w2a2",
-        f"--steps 6000 --lr 0.04 {LONG} --weight-decay 2.5e-5 {TEACHER} 10", 3.0),
+        f"--steps 4500 --lr 0.04 {LONG} --weight-decay 2.5e-5 {TEACHER} 10", 3.0),
     Row("binary", "ResNet-20 binary weights, 8-bit activations", "resnet20_bn", "binary",
-        f"--steps 700 --lr 0.02 --reestimate-batch-norm 50 {TEACHER} 10", 4.0),
+        f"--steps 1000 --lr 0.02 {LONG} {TEACHER} 10", 4.0),
     Row("xnor", "ResNet-20 binary weights, 1-bit data of products", "resnet20_bn", "xnor",
-        f"--steps 300 --lr 0.02 --reestimate-batch-norm 50 {TEACHER} 10"),
+        f"--steps 1500 --lr 0.003 --optimizer adamw {LONG} {TEACHER} 30"),
 )  # fmt: skip
 
 
-def _method(name: str, title: str, target: str, options: str) -> Row:
-    return Row(f"method-{name}", title, "resnet20_bn", target, f"{SHORT} {options}")
+def _method(name: str, options: str, target: str = "w2a2", teacher: str = f"{TEACHER} 10") -> Row:
+    """Beside the others of its target; the title is what it has of its own."""
+    title = f"`{options}`" + ("" if target == "w2a2" else f", target {target}")
+    return Row(f"method-{name}", title, "resnet20_bn", target, f"{SHORT} {teacher} {options}")
 
 
 METHODS = (
-    Row(
-        "method-none",
-        "no training: the calibrated start",
-        "resnet20_bn",
-        "w4a4",
-        "--steps 1 --lr 1e-9 --eval-limit 4000",
-    ),
-    _method("lsq", "`lsq`", "w4a4", "--method lsq"),
-    _method("range", "`range`", "w4a4", "--method range"),
-    _method("tqt", "`tqt`", "w4a4", "--method tqt"),
-    _method("pact", "`pact`", "w4a4", "--method pact"),
-    _method("dorefa", "`dorefa`", "w4a4", "--method dorefa"),
-    _method("straight-through", "`lsq`, `--estimator straight-through`", "w4a4", "--estimator straight-through"),
-    _method("dsq", "`lsq`, `--estimator dsq`", "w4a4", "--estimator dsq"),
-    _method("stochastic", "`lsq`, `--estimator stochastic`", "w4a4", "--estimator stochastic"),
-    _method("proxquant", "`lsq`, `--estimator proxquant`", "w4a4", "--estimator proxquant"),
-    _method("teacher", "`lsq`, `--teacher float`", "w4a4", "--teacher float --temperature 2"),
-    _method("features", "`lsq`, `--teacher float --distill-features 5`", "w4a4", f"{TEACHER} 5"),
-    _method("ternary-lsq", "`lsq`, target ternary", "ternary", "--method lsq"),
-    _method("ternary-twn", "`twn`, target ternary", "ternary", "--method twn"),
-    _method("binary-lsq", "`lsq`, target binary", "binary", "--method lsq"),
-    _method("binary-xnor", "`xnor`, target binary", "binary", "--method xnor"),
-)
+    Row("method-none", "no training: the calibrated start", "resnet20_bn", "w2a2",
+        "--steps 1 --lr 1e-9 --eval-limit 4000"),
+    _method("lsq", "--method lsq"),
+    _method("range", "--method range"),
+    _method("tqt", "--method tqt"),
+    _method("pact", "--method pact"),
+    _method("dorefa", "--method dorefa"),
+    _method("straight-through", "--estimator straight-through"),
+    _method("dsq", "--estimator dsq"),
+    _method("stochastic", "--estimator stochastic"),
+    _method("gumbel", "--estimator gumbel"),
+    _method("proxquant", "--estimator proxquant"),
+    _method("weights", "--gradual weights"),
+    _method("noise", "--gradual noise"),
+    _method("layers", "--gradual layers"),
+    _method("slow-scales", "--quantizer-lr 0.1"),
+    _method("labels", "--method lsq --label-smoothing 0", teacher=""),
+    _method("scores", "--method lsq --distill 0.5", teacher="--teacher float --temperature 2"),
+    _method("adamw", "--optimizer adamw --lr 0.003"),
+    _method("ternary-lsq", "--method lsq", "ternary"),
+    _method("ternary-twn", "--weight-method twn", "ternary"),
+    _method("binary-lsq", "--method lsq", "binary"),
+    _method("binary-xnor", "--weight-method xnor", "binary"),
+    _method("w4-lsq", "--method lsq", "w4a8"),
+    _method("w4-ttq", "--weight-method ttq", "w4a8"),
+)  # fmt: skip
 GROUPS = {"formats": FORMATS, "methods": METHODS}
 
 
