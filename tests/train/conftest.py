@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 
-def _load(file: str) -> None:
+def _load(file: str, folder: str = "train") -> None:
     name = f"intaglio_tests_{file}"
     if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f"{file}.py")
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / folder / f"{file}.py")
         assert spec is not None
         assert spec.loader is not None
         sys.modules[name] = importlib.util.module_from_spec(spec)
@@ -20,3 +20,4 @@ def _load(file: str) -> None:
 _load("loop_net")  # test files import from intaglio_tests_loop_net
 _load("nn_nets")
 _load("qat_nets")
+_load("onnx_net", "graph")

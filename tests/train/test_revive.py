@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 import torch
 from intaglio_tests_loop_net import CLASSES, arrays, dataset_for
+from intaglio_tests_onnx_net import Net
 
 import intaglio as ig
 from intaglio.cli import main
+from intaglio.data import Dataset
 from intaglio.errors import UsageError
 from intaglio.frontends import prepare
 from intaglio.frontends.torch import load_torch
 from intaglio.graph import Graph
 from intaglio.job.train import Beginning
+from intaglio.measure.run import data_for
 from intaglio.train.prepare import prepare_qat
 from intaglio.train.revive import misses_batch_norm, revive_batch_norm
 from intaglio.train.teacher import FloatModule
@@ -99,6 +102,36 @@ def test_the_frozen_network_has_no_batch_norm_and_is_the_trained_one(graph: Grap
     assert (got.argmax(1) == want.argmax(1)).mean() > 0.95
 
 
+def test_channels_may_lie_along_either_axis_of_a_dense_weight() -> None:
+    """Exporters write x W with W (inputs, outputs), PyTorch W transposed."""
+    rng = np.random.default_rng(3)
+    net = Net()
+    y = net.input("x", ("n", 6))
+    for number, (size, turned) in enumerate([((6, 8), 0), ((5, 8), 1), ((5, 4), 0)]):
+        w, b = rng.normal(size=size).astype(np.float32), rng.normal(size=size[1 - turned]).astype(np.float32)
+        y = net.op("Gemm", y, w, b, transB=turned)
+        y = net.op("Relu", y) if number < 2 else y
+    net.output(y)
+    graph = prepare(ig.load(net.model()))
+    data = data_for(graph, rng.normal(size=(64, 6)).astype(np.float32))
+    revived = revive_batch_norm(graph, data)
+    qat = prepare_qat(revived, target="w4a8")
+    assert sorted(norm.axis for norm in qat.norms.values()) == [0, 1]
+    x = torch.as_tensor(next(data.batches(64))[0])
+    torch.testing.assert_close(FloatModule(qat.graph)(x), FloatModule(graph)(x), rtol=1e-4, atol=1e-5)
+    optimizer = torch.optim.SGD(qat.parameters(), lr=0.01)
+    for _ in range(3):
+        optimizer.zero_grad()
+        qat(x).square().mean().backward()
+        optimizer.step()
+    q = ig.freeze(qat.eval())
+    with torch.no_grad():
+        want = qat(x).numpy()
+    output = q.plan.params(str(q.graph.outputs[0].name))
+    assert output is not None
+    assert np.abs(q.lower().run(x.numpy()) - want).max() < 2.5 * output.scale
+
+
 def test_networks_that_have_nothing_to_revive_stay() -> None:
     torch.manual_seed(0)
     alone = prepare(load_torch(torch.nn.Linear(4, 3), (torch.zeros(1, 4),)))
@@ -109,9 +142,7 @@ def test_networks_that_have_nothing_to_revive_stay() -> None:
     assert revive_batch_norm(sequences, None) is sequences  # type: ignore[arg-type]
 
 
-def dataset_of(graph: Graph):
-    from intaglio.measure.run import data_for
-
+def dataset_of(graph: Graph) -> Dataset:
     return data_for(graph, np.zeros((4, 4), np.float32))
 
 

@@ -35,6 +35,7 @@ class BatchNorm:
         gamma, beta, mean, variance: names of the batch norm's.
         epsilon: what is added to the variance.
         output: the value that it computes, and the product once it is folded.
+        axis: of the weight, along which its output channels lie.
     """
 
     weight: str
@@ -45,6 +46,7 @@ class BatchNorm:
     variance: str
     epsilon: float
     output: str
+    axis: int = 0
 
 
 def batch_norms(raw: Graph, prepared: Graph) -> dict[str, BatchNorm]:
@@ -68,7 +70,8 @@ def _behind_a_product(node: ir.Node) -> BatchNorm | None:
     weight, bias = input_value(before, 1), input_value(before, 2)
     if before.op_type not in ("Conv", "Gemm") or product(before) is None or weight is None:
         return None
-    return replace(norm, weight=str(weight.name), bias="" if bias is None else str(bias.name))
+    axis = 1 if before.op_type == "Gemm" and not attribute(before, "transB", 0) else 0
+    return replace(norm, weight=str(weight.name), bias="" if bias is None else str(bias.name), axis=axis)
 
 
 def _batch_norm(node: ir.Node) -> BatchNorm | None:
@@ -99,28 +102,30 @@ def folds_to(raw: Graph, norm: BatchNorm, prepared: Graph) -> bool:
     return bool(np.allclose(found.weight, want, rtol=1e-4, atol=1e-6 * float(np.abs(want).max(initial=1e-30))))
 
 
-def folded_weight(quantizer: Quantizer, weight: Tensor, factor: Tensor) -> Tensor:
+def folded_weight(quantizer: Quantizer, weight: Tensor, factor: Tensor, axis: int = 0) -> Tensor:
     """The weight that the frozen network has, W gamma / sigma, rounded.
 
     Args:
         quantizer: of the folded weight.
-        weight: (O, ...).
+        weight: of any shape, with O output channels along `axis`.
         factor: gamma / sigma with the running sigma, (O,).
+        axis: see there.
     """
     quantizer.measured_in(factor.detach().abs())
-    rounded: Tensor = quantizer(weight * _along(factor, weight))
+    rounded: Tensor = quantizer(weight * along(factor, weight, axis))
     return rounded
 
 
-def unfolded_weight(quantizer: Quantizer, weight: Tensor, factor: Tensor) -> Tensor:
+def unfolded_weight(quantizer: Quantizer, weight: Tensor, factor: Tensor, axis: int = 0) -> Tensor:
     """The same without its factor: what the product in front of a living batch norm runs with.
 
     The factor is a number here: gamma learns in the batch norm, not from rounding errors divided by it.
     """
     factor = factor.detach()
     whole = torch.where(factor.abs() < SMALLEST_SCALE, torch.ones_like(factor), factor)
-    return folded_weight(quantizer, weight, factor) / _along(whole, weight)
+    return folded_weight(quantizer, weight, factor, axis) / along(whole, weight, axis)
 
 
-def _along(factor: Tensor, weight: Tensor) -> Tensor:
-    return factor.reshape(-1, *(1,) * (weight.ndim - 1))
+def along(factor: Tensor, weight: Tensor, axis: int = 0) -> Tensor:
+    """A factor per channel, (O,), in a shape that broadcasts against a weight with its channels along an axis."""
+    return factor.reshape([-1 if i == axis else 1 for i in range(weight.ndim)])

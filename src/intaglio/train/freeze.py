@@ -10,6 +10,7 @@ from intaglio.graph import Graph
 from intaglio.graph.access import input_value
 from intaglio.graph.edit import add_constant, set_constant
 from intaglio.plan import Plan
+from intaglio.train.batch_norm import along
 from intaglio.train.module import QuantizedModule, quantizer_key
 
 
@@ -33,7 +34,7 @@ def freeze_graph(module: QuantizedModule) -> tuple[Graph, Plan]:
         factor = values[norm.gamma] / torch.sqrt(values[norm.variance] + norm.epsilon)
         module.quantizer(norm.weight).measured_in(factor.abs().to(module.quantizer(norm.weight).begun.device))
         weight = values[norm.weight]
-        values[norm.weight] = weight * factor.reshape(-1, *(1,) * (weight.ndim - 1))
+        values[norm.weight] = weight * along(factor, weight, norm.axis)
         offset = values[norm.bias] if norm.bias else torch.zeros_like(factor)
         bias = (values[norm.beta] + (offset - values[norm.mean]) * factor).numpy()
         old = input_value(node, 2)

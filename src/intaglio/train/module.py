@@ -23,7 +23,7 @@ from intaglio.plan import Plan, Source
 from intaglio.simulate import FakeQuantize, Simulator
 from intaglio.simulate.by_sample import by_sample
 from intaglio.simulate.simulator import Observe, rounded_values
-from intaglio.train.batch_norm import BatchNorm, folded_weight, unfolded_weight
+from intaglio.train.batch_norm import BatchNorm, along, folded_weight, unfolded_weight
 from intaglio.train.estimators.grid import rounded_through
 from intaglio.train.estimators.proxquant import ProxQuant
 from intaglio.train.quantizers.learned import Learned
@@ -221,9 +221,9 @@ class QuantizedModule(nn.Module):
         offset = values[norm.bias] if norm.bias else torch.zeros_like(beta)
         quantizer = self.quantizer(norm.weight)
         if not self.training or self.batch_norm_frozen:
-            rounded = folded_weight(quantizer, weight, factor)
+            rounded = folded_weight(quantizer, weight, factor, norm.axis)
             return step.call.real(x, rounded, self._rounded_bias(step, beta + (offset - mean) * factor))[0]
-        y = step.call.real(x, unfolded_weight(quantizer, weight, factor), offset if norm.bias else None)[0]
+        y = step.call.real(x, unfolded_weight(quantizer, weight, factor, norm.axis), offset if norm.bias else None)[0]
         return self._by_batch(step, norm, y, values)
 
     def _by_batch(self, step: Step, norm: BatchNorm, y: Tensor, values: Mapping[str, Tensor]) -> Tensor:
@@ -277,7 +277,7 @@ class QuantizedModule(nn.Module):
         gamma, variance = self.get_parameter(norm.gamma).detach(), self.get_buffer(norm.variance)
         factor = gamma / torch.sqrt(variance + norm.epsilon)
         self.quantizer(name).measured_in(factor.abs())
-        factor = factor.reshape(-1, *(1,) * (weight.ndim - 1))
+        factor = along(factor, weight, norm.axis)
         return weight * factor, factor
 
     def after_step(self, progress: float) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from intaglio.errors import DataError, UsageError
 from intaglio.plan import Format
-from intaglio.train.batch_norm import folded_weight, unfolded_weight
+from intaglio.train.batch_norm import along, folded_weight, unfolded_weight
 from intaglio.train.nn.exporting import is_exporting
 from intaglio.train.nn.layer import (
     VALUE,
@@ -244,7 +244,7 @@ class _ProductBn(Layer):
         """See `Layer.settle`."""
         with torch.no_grad():
             factor = self._factor()
-            folded = self.conv.weight * factor.reshape(-1, *(1,) * (self.conv.weight.ndim - 1))
+            folded = self.conv.weight * along(factor, self.conv.weight)
             folded_weight(self.weight_quantizer, self.conv.weight, factor)
             bias = self._folded_bias(factor)
             self.conv.weight.copy_(self.weight_quantizer.frozen(folded))
