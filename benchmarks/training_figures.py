@@ -19,6 +19,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from intaglio.bench.compare import processor
+
 COMMON = "--augment crop,flip"
 TEACHER = "--teacher float --temperature 2 --distill-features"
 LONG = "--compile --quantizer-lr 1 --reestimate-batch-norm 50"
@@ -147,9 +151,8 @@ def page(groups: Sequence[str], data: Path, out: Path, *, measured: bool = False
         f"# What training gains, {date.today().isoformat()}",
         "",
         f"`python benchmarks/training_figures.py`: `intaglio train` with `{COMMON}` and the options of each row,",
-        "batches of 128 from a calibrated start. Top-1 in percent of the integer program on 10,000 test images of",
-        "CIFAR-10 (methods: 4,000); the machine was busy, "
-        f"`OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}`.",
+        "from a calibrated start. Top-1 in percent of the integer program on the 10,000 test images of CIFAR-10",
+        f"(methods: the first 4,000). torch {torch.__version__}, {processor()}, {torch.get_num_threads()} threads.",
         "",
     ]
     for group in groups:

@@ -147,7 +147,7 @@ def machine_facts(native: NativeProgram) -> dict[str, Any]:
         except metadata.PackageNotFoundError:
             continue
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "processors": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "machine": native.machine.name,
@@ -155,7 +155,8 @@ def machine_facts(native: NativeProgram) -> dict[str, Any]:
     }
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The name of the processor, as the system tells it."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
