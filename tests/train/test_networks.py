@@ -9,6 +9,9 @@ from intaglio_tests_qat_nets import NETS, Attention, Preactivated
 
 import intaglio as ig
 from intaglio.errors import DataError
+from intaglio.train.distill import capture
+from intaglio.train.loop import TrainSettings
+from intaglio.train.loop.losses import Loss
 from intaglio.train.reestimate import reestimate_batch_norm
 from intaglio.train.teacher import FloatModule
 
@@ -90,6 +93,23 @@ def test_a_network_of_single_samples_takes_batches() -> None:
         torch.testing.assert_close(FloatModule(qat.graph)(x), net(x), atol=1e-5, rtol=0)
     with pytest.raises(DataError, match="batch: expected whole samples, axis 0 a multiple of 1"):
         qat(x[:0])
+
+
+def test_features_of_single_samples_are_put_together() -> None:
+    net, x = made("attention")
+    module = torch.nn.Sequential(net, torch.nn.Softmax(1)).eval()
+    qat = ig.prepare_qat(module, x[:1])
+    teacher = FloatModule(qat.graph)
+    (logits,) = (str(node.inputs[0].name) for node in qat.graph.nodes if node.outputs[0] is qat.graph.outputs[0])
+    with capture(teacher, [logits]) as features:
+        for batch in (x, x[:3]):
+            teacher(batch)
+            torch.testing.assert_close(features[logits], net(batch), atol=1e-5, rtol=0)
+    loss = Loss(TrainSettings(distill=0.5), qat, teacher)
+    with loss.watching():
+        loss(qat(x), torch.arange(len(x)) % 4, (x,)).backward()
+    assert qat.get_parameter("0.fc.weight").grad is not None
+    assert teacher.observe is None
 
 
 def test_the_networks_are_what_they_say() -> None:

@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import onnx_ir as ir
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -147,21 +148,32 @@ def capture(module: nn.Module, names: Collection[str]) -> Iterator[dict[str, Ten
     with ExitStack() as stack:
         if isinstance(inner, (QuantizedModule, FloatModule)):
             _refuse_unknown(names, {str(v.name) for n in inner.graph.nodes for v in n.outputs}, "values")
-            before, wanted = inner.observe, frozenset(names)
+            before, wanted, whole = inner.observe, frozenset(names), inner.graph.batched
+            parts: dict[str, list[Tensor]] = {name: [] for name in wanted}  # of a network that runs sample by sample
 
             def observe(name: str, x: Tensor) -> None:
                 if name in wanted:
-                    features[name] = x
+                    if whole:
+                        features[name] = x
+                    else:
+                        parts[name].append(x)
                 if before is not None:
                     before(name, x)
 
+            def put_together(*_: Any) -> None:
+                for name, pieces in parts.items():
+                    features[name] = torch.cat(pieces)
+                    pieces.clear()
+
             inner.observe = observe
             stack.callback(setattr, inner, "observe", before)
+            if not whole:
+                stack.callback(inner.register_forward_hook(put_together).remove)
         else:
-            parts = dict(inner.named_modules())
-            _refuse_unknown(names, parts.keys(), "submodules")
+            submodules = dict(inner.named_modules())
+            _refuse_unknown(names, submodules.keys(), "submodules")
             for name in names:
-                stack.enter_context(parts[name].register_forward_hook(_keeping(features, name)))
+                stack.enter_context(submodules[name].register_forward_hook(_keeping(features, name)))
         yield features
 
 
