@@ -26,7 +26,7 @@ from intaglio.bench.compare import processor
 COMMON = "--augment crop,flip"
 TEACHER = "--teacher float --temperature 2 --distill-features"
 LONG = "--compile --quantizer-lr 1 --reestimate-batch-norm 50"
-SHORT = "--steps 150 --batch 64 --lr 0.03 --quantizer-lr 1 --eval-limit 4000"
+SHORT = "--steps 80 --batch 64 --lr 0.03 --quantizer-lr 1 --eval-limit 4000"
 DESCRIPTORS = {"resnet20_bn": "-resnet20", "mobilenetv2": ""}
 
 
@@ -61,7 +61,7 @@ FORMATS = (
     Row("ternary", "ResNet-20 ternary weights, 8-bit activations", "resnet20_bn", "ternary",
         f"--steps 2000 --lr 0.02 {LONG} {TEACHER} 5", 1.5),
     Row("w2a2", "ResNet-20 w2a2", "resnet20_bn", "w2a2",
-        f"--steps 6000 --lr 0.03 {LONG} --weight-decay 2.5e-5 --freeze-batch-norm 0.75 {TEACHER} 3", 3.0),
+        f"--steps 8000 --lr 0.04 {LONG} --weight-decay 2.5e-5 {TEACHER} 10", 3.0),
     Row("binary", "ResNet-20 binary weights, 8-bit activations", "resnet20_bn", "binary",
         f"--steps 700 --lr 0.02 {LONG} {TEACHER} 10", 4.0),
     Row("xnor", "ResNet-20 binary weights, 1-bit data of products", "resnet20_bn", "xnor",
@@ -69,10 +69,12 @@ FORMATS = (
 )  # fmt: skip
 
 
-def _method(name: str, options: str, target: str = "w2a2", teacher: str = f"{TEACHER} 10") -> Row:
+def _method(
+    name: str, options: str, target: str = "w2a2", teacher: str = f"{TEACHER} 10", title: str | None = None
+) -> Row:
     """Beside the others of its target; the title is what it has of its own."""
-    title = f"`{options}`" + ("" if target == "w2a2" else f", target {target}")
-    return Row(f"method-{name}", title, "resnet20_bn", target, f"{SHORT} {teacher} {options}")
+    title = title or f"`{options}`" + ("" if target == "w2a2" else f", target {target}")
+    return Row(f"method-{name}", title, "resnet20_bn", target, " ".join(f"{SHORT} {teacher} {options}".split()))
 
 
 METHODS = (
@@ -92,8 +94,8 @@ METHODS = (
     _method("noise", "--gradual noise"),
     _method("layers", "--gradual layers"),
     _method("slow-scales", "--quantizer-lr 0.1"),
-    _method("labels", "--method lsq --label-smoothing 0", teacher=""),
-    _method("scores", "--method lsq --distill 0.5", teacher="--teacher float --temperature 2"),
+    _method("labels", "", teacher="", title="no teacher"),
+    _method("scores", "", teacher="--teacher float --temperature 2", title="the teacher's scores, not its features"),
     _method("adamw", "--optimizer adamw --lr 0.003"),
     _method("ternary-lsq", "--method lsq", "ternary"),
     _method("ternary-twn", "--weight-method twn", "ternary"),
