@@ -102,7 +102,8 @@ def test_data_that_hardly_differ_are_in_range(
     assert abs(max(-low, high) - c) <= 2 * width + (2 * step if name == "mse" else 1e-5 * c)
     low, high = (a[0] for a in CALIBRATORS[name].ranges(x[np.newaxis], fmt))
     assert low <= high
-    assert max(-low, high) == pytest.approx(c, rel=1e-5)
+    # Of powers of two the one with the smallest error may end a little below c: 127 * 8 for 1017.
+    assert abs(max(-low, high) - c) <= (step if name == "mse" else 1e-5 * c)
 
 
 def test_max_is_the_extremes(rng: np.random.Generator) -> None:
