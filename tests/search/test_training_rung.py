@@ -11,6 +11,7 @@ import torch
 
 import intaglio as ig
 from intaglio.errors import UsageError
+from intaglio.frontends import prepare
 from intaglio.frontends.torch import load_torch
 from intaglio.measure import FloatStage, ProgramStage
 from intaglio.measure.run import data_for
@@ -75,6 +76,19 @@ def test_it_is_tried_last_and_not_done_twice(raw, tmp_path, monkeypatch) -> None
     assert again.holds
     assert any(step.algorithm == RUNG and "trained 30 steps" in step.text for step in again.outcome.steps)
     assert (tmp_path / CHECKPOINT).read_bytes() == written
+
+
+def test_a_folded_network_trains_with_batch_norms_that_live_again(raw) -> None:
+    folded = prepare(raw.copy())
+    assert "BatchNormalization" not in {node.op_type for node in folded.nodes}
+    x = np.random.default_rng(5).normal(size=(160, 1, 8, 8)).astype(np.float32)
+    y = FloatStage(folded).run(x)[0].argmax(1)
+    data = data_for(folded, (x, y), labels=True)
+    target, settings = load_target("w2a8"), replace(ladder_settings(steps=2), batch=32)
+    plan = ig.quantize(folded, x, target, calibrator="max", equalize=False, bias_correction=False).plan
+    outcome = Training(folded, data, settings).outcome(target, plan, {}, None)
+    assert "2 batch norms live again while the network trains" in {step.text for step in outcome.steps}
+    assert "BatchNormalization" not in {node.op_type for node in outcome.graph.nodes}
 
 
 def test_it_is_left_out_where_something_before_holds(raw) -> None:

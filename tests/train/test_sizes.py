@@ -95,6 +95,13 @@ def test_a_live_batch_norm_takes_weights_of_usual_sizes_as_they_are() -> None:
     assert magnitudes(module, [1000 * x], classes=True)["stem.0.weight"] < 1 / 100
 
 
+def test_values_that_say_nothing_leave_steps_as_they_are() -> None:
+    """A channel that is 0 everywhere, and a batch norm that saw nothing vary."""
+    module = prepare_qat(raw_graph())
+    module.get_buffer("stem.1.running_var").zero_()
+    assert magnitudes(module, [torch.zeros(8, 3, 8, 8)], classes=True).get("stem.0.weight") is None
+
+
 def test_decay_takes_the_same_part_of_each_weight() -> None:
     x, _ = batch()
     module = prepare_qat(in_other_units(net()), x[:1])

@@ -26,10 +26,8 @@ from intaglio.train.loop.losses import classes_of
 from intaglio.train.loop.samples import hold_back
 from intaglio.train.module import QuantizedModule
 from intaglio.train.prepare import prepare_qat
-from intaglio.train.revive import misses_batch_norm, revive_batch_norm
+from intaglio.train.revive import BATCH_NORM, begin
 from intaglio.train.teacher import FloatModule
-
-BATCH_NORM = ("auto", "revive", "as-is")
 
 FLOAT = "float"
 """The teacher that is the float network itself."""
@@ -140,11 +138,9 @@ def train_job(
             plan=plan,
             layers=beginning.layers,
         )
-        module = begun(raw)
-        if beginning.batch_norm == "revive" or (beginning.batch_norm == "auto" and misses_batch_norm(module)):
-            revived = revive_batch_norm(graph, learned.limit(beginning.samples or DEFAULT_SAMPLES))
-            module = begun(revived)
-            told.append(Step("batch norm", f"{len(module.norms)} batch norms live again while the network trains"))
+        seen = learned.limit(beginning.samples or DEFAULT_SAMPLES)
+        module, revived = begin(begun, raw, seen, beginning.batch_norm)
+        told += revived
         teacher = _teacher(beginning.teacher, module)
     with timed(seconds, "train"):
         result = train(

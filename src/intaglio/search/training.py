@@ -19,7 +19,7 @@ from intaglio.train.loop import Keeping, TrainSettings, train
 from intaglio.train.loop.losses import classes_of
 from intaglio.train.loop.samples import hold_back
 from intaglio.train.prepare import prepare_qat
-from intaglio.train.revive import misses_batch_norm, revive_batch_norm
+from intaglio.train.revive import begin
 from intaglio.train.teacher import FloatModule
 
 RUNG = "training"
@@ -77,9 +77,7 @@ class Training:
             DataError, UsageError: the data, or the checkpoint, do not fit.
         """
         begun = partial(prepare_qat, target=target, method=self.method, plan=plan, layers=layers)
-        module = begun(self.raw)
-        if misses_batch_norm(module):
-            module = begun(revive_batch_norm(module.graph, self.data.limit(REVIVED_ON)))
+        module, revived = begin(begun, self.raw, self.data.limit(REVIVED_ON))
         settings = self.settings
         if settings.distill and block_ends(module.graph):
             settings = replace(settings, distill_features=FEATURES)
@@ -98,5 +96,6 @@ class Training:
         )
         graph, frozen = freeze_graph(module.cpu())
         told = [Step("graph", sentence) for sentence in self.raw.history]
+        told += revived
         told.append(Step(RUNG, f"{result.sentence()}; method {self.method}"))
         return Outcome(graph, frozen, told, module.graph, reference=graph)

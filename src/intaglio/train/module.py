@@ -7,7 +7,6 @@ quantizers stand beside them under `quantizers.`, one for each weight and each a
 from __future__ import annotations
 
 import copy
-import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -153,7 +152,8 @@ class QuantizedModule(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> QuantizedModule:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        for parameter in itertools.islice(self.parameters(), 1):
+        parameter = next(self.parameters(), None)
+        if parameter is not None:
             self._fixed(parameter.device)
         return self
 

@@ -11,7 +11,7 @@ Source: Ioffe & Szegedy 2015, arXiv:1502.03167, algorithm 1 (the equation; how i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import onnx_ir as ir
@@ -24,9 +24,12 @@ from intaglio.graph import Graph
 from intaglio.graph.access import consumers, is_output
 from intaglio.graph.edit import add_constant, insert, unique_name, value_names
 from intaglio.graph.weights import product
+from intaglio.plan import Step
 from intaglio.simulate import Simulator
 from intaglio.train.module import QuantizedModule
 
+BATCH_NORM = ("auto", "revive", "as-is")
+"""Who gets new ones: networks that train below 8 bits without any that lives; every network; none."""
 EPSILON = 1e-5
 _AT_A_TIME = 64
 
@@ -56,6 +59,24 @@ def revive_batch_norm(graph: Graph, dataset: Batches, *, device: torch.device | 
         if name in moments:
             _stand_behind(made, node, *moments[name])
     return made
+
+
+def begin(
+    prepare: Callable[[Graph], QuantizedModule], raw: Graph, dataset: Batches, asked: str = "auto"
+) -> tuple[QuantizedModule, list[Step]]:
+    """A network in training, with batch norms where it shall have them, and what was done for that.
+
+    Args:
+        prepare: `prepare_qat` with all but the network.
+        raw: the network before any pass.
+        dataset: as for `revive_batch_norm`.
+        asked: a name of `BATCH_NORM`.
+    """
+    module = prepare(raw)
+    if asked != "revive" and (asked != "auto" or not misses_batch_norm(module)):
+        return module, []
+    module = prepare(revive_batch_norm(module.graph, dataset))
+    return module, [Step("batch norm", f"{len(module.norms)} batch norms live again while the network trains")]
 
 
 def misses_batch_norm(module: QuantizedModule) -> bool:

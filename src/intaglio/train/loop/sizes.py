@@ -74,7 +74,7 @@ def magnitudes(module: QuantizedModule, inputs: Sequence[Tensor], *, classes: bo
 
 def _size(sizes: dict[str, float], name: str) -> float:
     found = sizes.get(name, 1.0)
-    return found if found > 0 and math.isfinite(found) else 1.0
+    return found if found > 0 and math.isfinite(found) else 1.0  # of a value that is 0 nothing is known
 
 
 def _scores(value: ir.Value) -> bool:
@@ -84,6 +84,6 @@ def _scores(value: ir.Value) -> bool:
 
 
 def _power(factor: float, near: float) -> float:
-    if 1 / near <= factor <= near:
+    if not (0 < factor < 1 / near or near < factor < math.inf):
         return 1.0
     return 2.0 ** max(-_MOST, min(_MOST, round(math.log2(factor))))
