@@ -5,6 +5,7 @@
 Layers are taken in the order of the Graph. Where a bias would not fit int32, the scale of its weight is raised until it
 does: the bias then dwarfs what the weight can add. The output's scale is raised where the requantization factor
 `scale_x * scale_w / scale_y` would leave the range of a multiplier: steps far below the accumulator's carry nothing.
+A weight's scale with which small sums tie but for a hair, as with the factor 7/8, is moved off it.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ _PRECISE_BIAS = 2.0**15  # codes that a bias alone has at least, where nothing e
 _LARGEST_FACTOR = 2.0**30
 _LARGEST_WIDE_FACTOR = 2.0**14  # accumulators of more than 32 bits have multipliers of 15
 _FINE_FACTOR = 2.0**-12  # an accumulator's step this much below the output's is as good as exact
+_TIE_SUMS = np.arange(1, 33)  # the smallest sum that ties is one of these: its odd multiples tie as well
+_TIE_WIDTH = 2.0**-19  # of a factor: what float32 loses on the way to a sum, with a margin
+_TIE_MOVE = 1 + 2.0**-14  # up to 1/64 of a step of 8 bits; more than float32 loses where terms cancel
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ def derive(graph: Graph, plan: Plan, silent: frozenset[str] = frozenset()) -> No
         if isinstance(_params(layer.weight).granularity, (PerTensor, PerChannel)):
             _fit_weight(layer)
             _fit_output(layer, plan)
+            _leave_ties(layer)
         if layer.bias is not None:
             layer.bias.params = _bias_params(layer)
 
@@ -181,6 +186,27 @@ def _fit_output(layer: Layer, plan: Plan) -> None:
     layer.output.params = _rescaled(y, scale, layer.where, layer.output.name)
     times = float(scale) / float(y.scale)
     note(layer.output, f"scale raised {times:.3g} times: the steps of its sums are far larger")
+
+
+def _leave_ties(layer: Layer) -> None:
+    """Move weight scales where float32 decides which way small sums are rounded, so that simulation and integers agree.
+
+    Powers of two compute exactly in either, ties included, and stay. So do those behind which results are finer than 8
+    bits: a step is next to nothing there, and the move would be several.
+    """
+    x, w, y = _params(layer.data), _params(layer.weight), _params(layer.output)
+    scale = w.scale.astype(np.float64)
+    factor = scale * float(x.scale) * abs(layer.gain) / float(y.scale)
+    exact = all(np.frexp(part)[0] == 0.5 for part in (x.scale, y.scale, abs(layer.gain))) & (np.frexp(scale)[0] == 0.5)
+    halves = 2 * factor[..., None] * _TIE_SUMS
+    near = np.rint(halves)
+    ties = ((np.abs(halves - near) <= near * _TIE_WIDTH) & (near % 2 == 1)).any(axis=-1) & ~exact
+    power_of_two = layer.weight.format is None or layer.weight.format.scheme is Scheme.POWER_OF_TWO
+    if power_of_two or y.type.bits > 8 or not ties.any():
+        return
+    layer.weight.params = _rescaled(w, np.where(ties, scale * _TIE_MOVE, scale), layer.where, layer.weight.name)
+    which = f" of {_listed(np.flatnonzero(ties))}" if scale.ndim else ""
+    note(layer.weight, f"scale{which} raised by 0.006 %: sums would lie half way between two codes of the output")
 
 
 def _settle_silent(layer: Layer) -> None:
