@@ -195,14 +195,15 @@ def _leave_ties(layer: Layer) -> None:
     bits: a step is next to nothing there, and the move would be several.
     """
     x, w, y = _params(layer.data), _params(layer.weight), _params(layer.output)
+    if y.type.bits > 8 or layer.weight.format is None or layer.weight.format.scheme is Scheme.POWER_OF_TWO:
+        return
     scale = w.scale.astype(np.float64)
     factor = scale * float(x.scale) * abs(layer.gain) / float(y.scale)
     exact = all(np.frexp(part)[0] == 0.5 for part in (x.scale, y.scale, abs(layer.gain))) & (np.frexp(scale)[0] == 0.5)
     halves = 2 * factor[..., None] * _TIE_SUMS
     near = np.rint(halves)
     ties = ((np.abs(halves - near) <= near * _TIE_WIDTH) & (near % 2 == 1)).any(axis=-1) & ~exact
-    power_of_two = layer.weight.format is None or layer.weight.format.scheme is Scheme.POWER_OF_TWO
-    if power_of_two or y.type.bits > 8 or not ties.any():
+    if not ties.any():
         return
     layer.weight.params = _rescaled(w, np.where(ties, scale * _TIE_MOVE, scale), layer.where, layer.weight.name)
     which = f" of {_listed(np.flatnonzero(ties))}" if scale.ndim else ""
