@@ -7,7 +7,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -23,7 +23,7 @@ def whole_folder(target: Path, rank: int = 0) -> Iterator[Path]:
     """Files written into the folder that is yielded are moved to `target` when all of them are there.
 
     Args:
-        target: made where it is not there.
+        target: made where it is not there, and gone again where nothing came to be in it.
         rank: of several processes only 0 owns the folder; the others get `target` itself, and write nothing.
     Raises:
         ExportError: the folder cannot be made or written, or another run is at work in it; said before any work.
@@ -31,6 +31,7 @@ def whole_folder(target: Path, rank: int = 0) -> Iterator[Path]:
     if rank != 0:
         yield target
         return
+    made = not target.exists()
     try:
         target.mkdir(parents=True, exist_ok=True)
         with open(target / LOCK, "a", encoding="ascii") as lock:
@@ -45,6 +46,9 @@ def whole_folder(target: Path, rank: int = 0) -> Iterator[Path]:
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
                 (target / LOCK).unlink(missing_ok=True)
+                if made:
+                    with suppress(OSError):  # something is in it
+                        target.rmdir()
     except OSError as error:
         raise ExportError(
             f"{target}: expected a folder that can be written, got: {error.strerror or error}; choose another with -o"
