@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -109,8 +110,21 @@ def processes(patience: float | None = None) -> Iterator[Processes]:
         timeout = None if patience is None else timedelta(seconds=patience)
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+        _bind_defaults()
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=timeout)
         try:
             yield Processes(dist.get_rank(), dist.get_world_size())
         finally:
             dist.destroy_process_group()
+            gc.collect()  # cycles hold the group too, such as those of DistributedDataParallel
+
+
+def _bind_defaults() -> None:
+    """Import now what would otherwise keep the group, and its threads, until the interpreter ends.
+
+    These modules, which PyTorch's exporter imports, make the group there is at that time a default argument. A thread
+    of gloo that lets go of a tensor while the interpreter ends aborts the process: "terminate called without an active
+    exception". Before there is a group the default is None, which means the same.
+    """
+    import torch.distributed.fsdp
+    import torch.distributed.nn  # noqa: F401

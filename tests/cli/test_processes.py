@@ -25,15 +25,43 @@ def more_data(made, tmp_path_factory):
 
 
 def intaglio(world: int, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return launched(world, "-m", "intaglio", *arguments)
+
+
+def launched(world: int, *arguments: object) -> subprocess.CompletedProcess[str]:
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(world)] if world > 1 else []
     return subprocess.run(
-        [sys.executable, *launcher, "-m", "intaglio", *map(str, arguments)],
+        [sys.executable, *launcher, *map(str, arguments)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
+
+
+LEAVING = """
+import sys
+from pathlib import Path
+from intaglio.cli import main
+status = main()
+left = {(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()}
+sys.exit(f"threads left: {left}" if any("gloo" in name for name in left) else status)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are listed by Linux")
+@pytest.mark.parametrize("command", ["sensitivity", "train"])
+def test_no_thread_of_the_transport_outlives_a_command(made, more_data, tmp_path, command) -> None:
+    """One that lets go of a tensor while the interpreter ends aborts the process."""
+    options = {
+        "sensitivity": ("--data", more_data, "--calibrator", "max", "--samples", 16, "--held-back", 8),
+        "train": ("--data", more_data, "--steps", 2, "--batch", 8),
+    }
+    script = tmp_path / "leaving.py"
+    script.write_text(LEAVING)
+    done = launched(2, script, command, made.model, *options[command], "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow
