@@ -5,12 +5,11 @@
 Layers are taken in the order of the Graph. Where a bias would not fit int32, the scale of its weight is raised until it
 does: the bias then dwarfs what the weight can add. The output's scale is raised where the requantization factor
 `scale_x * scale_w / scale_y` would leave the range of a multiplier: steps far below the accumulator's carry nothing.
-A weight's scale with which small sums tie but for a hair, as with the factor 7/8, is moved off it.
+A weight's scale with which small sums tie but for a hair is moved off it (`ties`).
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,6 +17,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from intaglio.calibrate.adjust import channels_of, note, rescaled
+from intaglio.calibrate.ties import leave_product_ties
 from intaglio.errors import CalibrationError, UsageError
 from intaglio.graph import Graph
 from intaglio.graph.access import attribute, constant
@@ -33,9 +34,6 @@ _PRECISE_BIAS = 2.0**15  # codes that a bias alone has at least, where nothing e
 _LARGEST_FACTOR = 2.0**30
 _LARGEST_WIDE_FACTOR = 2.0**14  # accumulators of more than 32 bits have multipliers of 15
 _FINE_FACTOR = 2.0**-12  # an accumulator's step this much below the output's is as good as exact
-_TIE_SUMS = np.arange(1, 33)  # the smallest sum that ties is one of these: its odd multiples tie as well
-_TIE_WIDTH = 2.0**-19  # of a factor: what float32 loses on the way to a sum, with a margin
-_TIE_MOVE = 1 + 2.0**-14  # up to 1/64 of a step of 8 bits; more than float32 loses where terms cancel
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ def derive(graph: Graph, plan: Plan, silent: frozenset[str] = frozenset()) -> No
         if isinstance(_params(layer.weight).granularity, (PerTensor, PerChannel)):
             _fit_weight(layer)
             _fit_output(layer, plan)
-            _leave_ties(layer)
+            leave_product_ties(layer.data, layer.weight, layer.output, layer.gain, layer.where)
         if layer.bias is not None:
             layer.bias.params = _bias_params(layer)
 
@@ -157,14 +155,14 @@ def _fit_weight(layer: Layer) -> None:
     changed = (raised > scale) & ~silent
     if changed.any():
         which = np.flatnonzero(changed)
-        channels = "" if scale.size == 1 else f" of {_listed(which)}"
+        channels = "" if scale.size == 1 else f" of {channels_of(which)}"
         times = np.max(raised[changed] / scale[changed])
         if times > 1.05:  # a corrected bias moves a raised scale once more, by nothing worth a word
             note(layer.weight, f"scale{channels} raised up to {times:.3g} times so that the bias fits int32")
     if dead.any() and scale.size > 1:
-        note(layer.weight, f"{_listed(np.flatnonzero(dead))} all zero, with a scale that suits the bias")
+        note(layer.weight, f"{channels_of(np.flatnonzero(dead))} all zero, with a scale that suits the bias")
     if (raised != before).any():
-        layer.weight.params = _rescaled(params, raised.reshape(params.scale.shape), layer.where, layer.weight.name)
+        layer.weight.params = rescaled(params, raised.reshape(params.scale.shape), layer.where, layer.weight.name)
 
 
 def _fit_output(layer: Layer, plan: Plan) -> None:
@@ -183,31 +181,9 @@ def _fit_output(layer: Layer, plan: Plan) -> None:
             f"{layer.output.name!r} is fixed; its weights or inputs are out of proportion"
         )
     scale = _power_of_two(np.asarray(unit / limit), layer.output, up=True)
-    layer.output.params = _rescaled(y, scale, layer.where, layer.output.name)
+    layer.output.params = rescaled(y, scale, layer.where, layer.output.name)
     times = float(scale) / float(y.scale)
     note(layer.output, f"scale raised {times:.3g} times: the steps of its sums are far larger")
-
-
-def _leave_ties(layer: Layer) -> None:
-    """Move weight scales where float32 decides which way small sums are rounded, so that simulation and integers agree.
-
-    Powers of two compute exactly in either, ties included, and stay. So do those behind which results are finer than 8
-    bits: a step is next to nothing there, and the move would be several.
-    """
-    x, w, y = _params(layer.data), _params(layer.weight), _params(layer.output)
-    if y.type.bits > 8 or layer.weight.format is None or layer.weight.format.scheme is Scheme.POWER_OF_TWO:
-        return
-    scale = w.scale.astype(np.float64)
-    factor = scale * float(x.scale) * abs(layer.gain) / float(y.scale)
-    exact = all(np.frexp(part)[0] == 0.5 for part in (x.scale, y.scale, abs(layer.gain))) & (np.frexp(scale)[0] == 0.5)
-    halves = 2 * factor[..., None] * _TIE_SUMS
-    near = np.rint(halves)
-    ties = ((np.abs(halves - near) <= near * _TIE_WIDTH) & (near % 2 == 1)).any(axis=-1) & ~exact
-    if not ties.any():
-        return
-    layer.weight.params = _rescaled(w, np.where(ties, scale * _TIE_MOVE, scale), layer.where, layer.weight.name)
-    which = f" of {_listed(np.flatnonzero(ties))}" if scale.ndim else ""
-    note(layer.weight, f"scale{which} raised by 0.006 %: sums would lie half way between two codes of the output")
 
 
 def _settle_silent(layer: Layer) -> None:
@@ -218,7 +194,7 @@ def _settle_silent(layer: Layer) -> None:
     unit = float(w.scale.max()) * abs(layer.gain)
     scale = max(float(np.abs(layer.offsets).max()) / _PRECISE_BIAS, float(y.scale) * _FINE_FACTOR) / unit
     if scale < float(x.scale):
-        layer.data.params = _rescaled(
+        layer.data.params = rescaled(
             x, _power_of_two(np.asarray(scale), layer.data, up=False), layer.where, layer.data.name
         )
         note(layer.data, "its scale is one that suits the biases behind it")
@@ -247,28 +223,9 @@ def _bias_params(layer: Layer) -> QuantParams:
         raise CalibrationError(f"{layer.where} bias {layer.bias.name!r}: {error}") from None
 
 
-def _rescaled(params: QuantParams, scale: Scales, where: str, name: str) -> QuantParams:
-    try:
-        return dataclasses.replace(params, scale=np.asarray(scale, np.float64).astype(np.float32))
-    except UsageError as error:
-        raise CalibrationError(f"{where} value {name!r}: {error}") from None
-
-
 def _power_of_two(scale: Scales, value: ValuePlan, *, up: bool) -> Scales:
     """The next power of two where the value's scheme asks for one."""
     if value.format is None or value.format.scheme is not Scheme.POWER_OF_TWO:
         return scale
     exponent = np.log2(scale)
     return np.asarray(np.exp2(np.ceil(exponent) if up else np.floor(exponent)))
-
-
-def note(value: ValuePlan, text: str) -> None:
-    """Add to why a value is represented as it is, once."""
-    if text not in value.why:
-        value.why += f"; {text}"
-
-
-def _listed(channels: NDArray[np.int64]) -> str:
-    text = ", ".join(map(str, channels[:5].tolist()))
-    more = f" and {len(channels) - 5} more" if len(channels) > 5 else ""
-    return f"channel{'s' if len(channels) > 1 else ''} {text}{more}"

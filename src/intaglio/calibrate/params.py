@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from intaglio.calibrate.adjust import note
 from intaglio.calibrate.calibrators import Calibrator, parse_calibrator
-from intaglio.calibrate.derive import derive, note
+from intaglio.calibrate.derive import derive
 from intaglio.calibrate.observer import fingerprint
 from intaglio.calibrate.record import Needs, Record
 from intaglio.calibrate.statistics import Statistics
