@@ -5,7 +5,7 @@
 Layers are taken in the order of the Graph. Where a bias would not fit int32, the scale of its weight is raised until it
 does: the bias then dwarfs what the weight can add. The output's scale is raised where the requantization factor
 `scale_x * scale_w / scale_y` would leave the range of a multiplier: steps far below the accumulator's carry nothing.
-A weight's scale with which small sums tie but for a hair is moved off it (`ties`).
+Scales with which results tie but for a hair are moved off it (`ties`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from intaglio.calibrate.adjust import channels_of, note, rescaled
-from intaglio.calibrate.ties import leave_product_ties
+from intaglio.calibrate.ties import leave_product_ties, leave_sum_ties
 from intaglio.errors import CalibrationError, UsageError
 from intaglio.graph import Graph
 from intaglio.graph.access import attribute, constant
@@ -79,6 +79,7 @@ def derive(graph: Graph, plan: Plan, silent: frozenset[str] = frozenset()) -> No
     for layer in layers:
         if layer.data.name in silent:
             _settle_silent(layer)
+    leave_sum_ties(graph, plan)
     for layer in layers:
         if isinstance(_params(layer.weight).granularity, (PerTensor, PerChannel)):
             _fit_weight(layer)
