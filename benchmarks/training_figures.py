@@ -61,7 +61,7 @@ FORMATS = (
     Row("ternary", "ResNet-20 ternary weights, 8-bit activations", "resnet20_bn", "ternary",
         f"--steps 2000 --lr 0.02 {LONG} {TEACHER} 5", 1.5),
     Row("w2a2", "ResNet-20 w2a2", "resnet20_bn", "w2a2",
-        f"--steps 10000 --lr 0.03 {LONG} --weight-decay 2.5e-5 {TEACHER} 3", 3.0),
+        f"--steps 12000 --lr 0.02 --final-lr 0.001 {LONG} --weight-decay 2.5e-5 {TEACHER} 3 --held-back 0", 3.0),
     Row("binary", "ResNet-20 binary weights, 8-bit activations", "resnet20_bn", "binary",
         f"--steps 700 --lr 0.02 {LONG} {TEACHER} 10", 4.0),
     Row("xnor", "ResNet-20 binary weights, 1-bit data of products", "resnet20_bn", "xnor",
