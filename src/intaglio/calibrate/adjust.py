@@ -1,15 +1,29 @@
-"""How parameters of a Plan are changed once they are found: a new scale, and a word on why."""
+"""Parameters of a Plan once they are found: whose they are, how a scale is changed, and a word on why."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 from intaglio.errors import CalibrationError, UsageError
 from intaglio.number import QuantParams
-from intaglio.plan import ValuePlan
+from intaglio.plan import Plan, ValuePlan
+
+
+def params_of(value: ValuePlan) -> QuantParams:
+    """The parameters of a value that has them."""
+    assert value.params is not None, value.name
+    return value.params
+
+
+def result_of(node: ir.Node, nodes: Mapping[str, ir.Node], plan: Plan) -> ValuePlan:
+    """Whose parameters a node's result has, behind what is fused into it; `nodes` are those of the Graph by name."""
+    fused = plan.operators[str(node.name)].fused
+    return plan.root(str((nodes[fused[-1]] if fused else node).outputs[0].name))
 
 
 def rescaled(params: QuantParams, scale: NDArray[np.float64], where: str, name: str) -> QuantParams:

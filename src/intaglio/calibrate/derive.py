@@ -17,7 +17,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from intaglio.calibrate.adjust import channels_of, note, rescaled
+from intaglio.calibrate.adjust import channels_of, note, params_of, rescaled, result_of
 from intaglio.calibrate.ties import leave_product_ties, leave_sum_ties
 from intaglio.errors import CalibrationError, UsageError
 from intaglio.graph import Graph
@@ -81,7 +81,7 @@ def derive(graph: Graph, plan: Plan, silent: frozenset[str] = frozenset()) -> No
             _settle_silent(layer)
     leave_sum_ties(graph, plan)
     for layer in layers:
-        if isinstance(_params(layer.weight).granularity, (PerTensor, PerChannel)):
+        if isinstance(params_of(layer.weight).granularity, (PerTensor, PerChannel)):
             _fit_weight(layer)
             _fit_output(layer, plan)
             leave_product_ties(layer.data, layer.weight, layer.output, layer.gain, layer.where)
@@ -99,10 +99,8 @@ def _layers(graph: Graph, plan: Plan) -> Iterator[Layer]:
         if weight is None or Role.ACTIVATION not in roles or plan.params(str(weight.name)) is None:
             continue
         data = node.inputs[roles.index(Role.ACTIVATION)]
-        fused = plan.operators[str(node.name)].fused
-        output = (nodes[fused[-1]] if fused else node).outputs[0]
         found = plan.root(str(data.name)) if data is not None else None
-        result = plan.root(str(output.name))
+        result = result_of(node, nodes, plan)
         if found is None or found.params is None or result.params is None:
             continue
         array, offsets = constant(weight), constant(bias)
@@ -120,11 +118,6 @@ def _layers(graph: Graph, plan: Plan) -> Iterator[Layer]:
         )
 
 
-def _params(value: ValuePlan) -> QuantParams:
-    assert value.params is not None, value.name
-    return value.params
-
-
 def _needed(layer: Layer, channels: int) -> Scales:
     """The largest |bias| of each of the weight's scales, (channels,); zeros without a bias."""
     if layer.offsets is None or not layer.offsets.size:
@@ -138,7 +131,7 @@ def _needed(layer: Layer, channels: int) -> Scales:
 
 def _fit_weight(layer: Layer) -> None:
     """Raise scales until biases fit; give dead channels one that keeps their bias precise."""
-    params = _params(layer.weight)
+    params = params_of(layer.weight)
     blocks = params.granularity.blocks(layer.array)
     silent = ~blocks.any(axis=-1).reshape(-1)
     # Bipolar codes are never 0: with the smallest scale that the bias allows they are next to nothing.
@@ -147,9 +140,9 @@ def _fit_weight(layer: Layer) -> None:
     before = scale.copy()
     if dead.any() and not dead.all():
         scale[dead] = scale[~dead].max()
-    bias, unit = _needed(layer, scale.size), float(_params(layer.data).scale) * abs(layer.gain)
+    bias, unit = _needed(layer, scale.size), float(params_of(layer.data).scale) * abs(layer.gain)
     if layer.offsets is not None:
-        precise = np.maximum(bias / _PRECISE_BIAS, float(_params(layer.output).scale) * _FINE_FACTOR) / unit
+        precise = np.maximum(bias / _PRECISE_BIAS, float(params_of(layer.output).scale) * _FINE_FACTOR) / unit
         scale = np.where(dead, _power_of_two(np.minimum(scale, precise), layer.weight, up=False), scale)
     least = np.maximum(bias / LARGEST_BIAS, 2 * SMALLEST_SCALE) / unit
     raised = _power_of_two(np.maximum(scale, least), layer.weight, up=True)
@@ -168,7 +161,7 @@ def _fit_weight(layer: Layer) -> None:
 
 def _fit_output(layer: Layer, plan: Plan) -> None:
     """Raise the output's scale until the requantization factor is one that a multiplier can hold."""
-    x, w, y = _params(layer.data), _params(layer.weight), _params(layer.output)
+    x, w, y = params_of(layer.data), params_of(layer.weight), params_of(layer.output)
     terms = layer.array.size // max(w.scale.size, 1)
     reach = x.type.reach(int(x.zero_point)) * int(max(w.type.reach(int(z)) for z in w.zero_point.reshape(-1)))
     wide = plan.accumulator > 32 and terms * reach + LARGEST_BIAS >= 2.0**31
@@ -191,7 +184,7 @@ def _settle_silent(layer: Layer) -> None:
     """Let the scale of an activation that is always 0 keep the bias behind it precise."""
     if layer.offsets is None or not layer.offsets.any():
         return
-    x, w, y = _params(layer.data), _params(layer.weight), _params(layer.output)
+    x, w, y = params_of(layer.data), params_of(layer.weight), params_of(layer.output)
     unit = float(w.scale.max()) * abs(layer.gain)
     scale = max(float(np.abs(layer.offsets).max()) / _PRECISE_BIAS, float(y.scale) * _FINE_FACTOR) / unit
     if scale < float(x.scale):
@@ -204,14 +197,14 @@ def _settle_silent(layer: Layer) -> None:
 def _bias_params(layer: Layer) -> QuantParams:
     """int32 on the grid of the accumulator."""
     assert layer.bias is not None and layer.offsets is not None
-    w = _params(layer.weight)
+    w = params_of(layer.weight)
     contract = float_operator(layer.node).contract(layer.node)
     scale = w.scale.astype(np.float64)
     if not isinstance(w.granularity, (PerTensor, PerChannel)):
         # Groups have accumulators of their own: the bias joins behind them, on the finest grid of its channel.
         axis = contract.weight_axis or 0
         scale = np.moveaxis(scale, axis, 0).reshape(scale.shape[axis], -1).min(axis=1)
-    scale = scale * float(_params(layer.data).scale) * layer.gain
+    scale = scale * float(params_of(layer.data).scale) * layer.gain
     count = layer.offsets.size
     if scale.ndim and count > scale.size:
         scale = np.tile(scale, count // scale.size)

@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import ArrayLike, NDArray
 
-from intaglio.calibrate.adjust import channels_of, note, rescaled
+from intaglio.calibrate.adjust import channels_of, note, params_of, rescaled, result_of
 from intaglio.graph import Graph
 from intaglio.number import QuantParams, Scheme
 from intaglio.ops import Role
@@ -39,7 +39,7 @@ def leave_product_ties(x: ValuePlan, w: ValuePlan, y: ValuePlan, gain: float, wh
         gain: what the operator multiplies its products with.
         where: it is, for errors.
     """
-    of_x, of_w, of_y = _params(x), _params(w), _params(y)
+    of_x, of_w, of_y = params_of(x), params_of(w), params_of(y)
     if of_y.type.bits > 8 or _is_power_of_two(w):
         return
     scale = of_w.scale.astype(np.float64)
@@ -71,9 +71,7 @@ def leave_sum_ties(graph: Graph, plan: Plan) -> None:
     nodes = {str(node.name): node for node in graph.nodes}
     for node in graph.nodes:
         if node.op_type in ("Add", "Sub") and (node.domain, len(node.inputs)) == ("", 2):
-            fused = plan.operators[str(node.name)].fused
-            output = (nodes[fused[-1]] if fused else node).outputs[0]
-            _leave_ties_of(node, plan.root(str(output.name)), plan)
+            _leave_ties_of(node, result_of(node, nodes, plan), plan)
 
 
 def _leave_ties_of(node: ir.Node, result: ValuePlan, plan: Plan) -> None:
@@ -141,8 +139,3 @@ def _exact(scale: ArrayLike) -> NDArray[np.bool_]:
 
 def _is_power_of_two(value: ValuePlan) -> bool:
     return value.format is None or value.format.scheme is Scheme.POWER_OF_TWO
-
-
-def _params(value: ValuePlan) -> QuantParams:
-    assert value.params is not None, value.name
-    return value.params
