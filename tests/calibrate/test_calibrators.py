@@ -239,8 +239,7 @@ def divergence_by_definition(mass: list[float], codes: list[int], first: int, la
     for i in inside:
         same = [j for j in inside if codes[j] == codes[i]]
         q[i] = sum(mass[j] for j in same) / len(same)
-    p_sum, q_sum = sum(p.values()), sum(q.values())
-    return sum(p[i] / p_sum * math.log((p[i] / p_sum) / (q[i] / q_sum)) for i in inside)
+    return sum(p[i] * math.log(p[i] / q[i]) - p[i] + q[i] for i in inside) / sum(mass)
 
 
 @given(st.lists(st.integers(1, 1000), min_size=1, max_size=12), st.data())
@@ -252,6 +251,29 @@ def test_divergence_follows_its_definition(mass: list[int], data) -> None:
     want = [divergence_by_definition(mass, row, *bound) for row, bound in zip(rows, bounds, strict=True)]
     np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-12)
     assert (got > -1e-12).all()
+
+
+@pytest.mark.parametrize("fmt", FORMATS[:3], ids=str)
+@pytest.mark.parametrize("name", list(CALIBRATORS))
+@pytest.mark.parametrize("kind", ["far from 0", "few", "spike at the near end", "spike", "two values", "negative"])
+def test_no_calibrator_clips_most_of_the_data(rng: np.random.Generator, name: str, fmt: Format, kind: str) -> None:
+    """Candidate ranges that hold next to nothing must not look free: data in which the bin next to 0 is a single one,
+    holds most of what is inside, or lies far from 0."""
+    x = {
+        "far from 0": rng.uniform(5, 10, 4000),
+        "few": rng.uniform(3, 6, 64),
+        "spike at the near end": 5 + np.maximum(rng.normal(size=4000), 0) * 2,
+        "spike": np.concatenate([np.full(1600, 4.0), rng.uniform(3.9, 4, 4), rng.uniform(4, 9, 2400)]),
+        "two values": rng.choice([3.0, 9.0], 500),
+        "negative": -rng.uniform(5, 10, 4000),
+    }[kind].astype(np.float32)
+    for low, high in (
+        CALIBRATORS[name].range(record_of(x), fmt),
+        [float(a[0]) for a in CALIBRATORS[name].ranges(x[np.newaxis], fmt)],
+    ):
+        clipped = np.clip(x, min(low, 0), max(high, 0)) != x
+        assert np.square(np.clip(x, min(low, 0), max(high, 0)) - x).mean() < 0.01 * np.square(x).mean(), (low, high)
+        assert clipped.mean() < 0.2, (low, high)
 
 
 @pytest.mark.parametrize("fmt", [SYMMETRIC, ASYMMETRIC], ids=str)

@@ -38,6 +38,14 @@ TAKEN: list[tuple[str, Build, list[str]]] = [
         lambda net, x: net.op("MaxPool", pad(net, x, -np.inf), kernel_shape=[3, 3]),
         ["MaxPool"],
     ),
+    *(
+        (
+            f"maximum, border {border:g}",
+            lambda net, x, border=border: net.op("MaxPool", pad(net, x, border), kernel_shape=[3, 3]),  # type: ignore[misc]
+            ["MaxPool"],
+        )
+        for border in (np.finfo(f).min, -1e9)
+    ),
     (
         "maximum, zeros around relu",
         lambda net, x: net.op("MaxPool", pad(net, net.op("Relu", x)), kernel_shape=[3, 3]),
@@ -76,6 +84,11 @@ KEPT: list[tuple[str, Build, list[str]]] = [
     (
         "maximum of signed numbers",
         lambda net, x: net.op("MaxPool", pad(net, x), kernel_shape=[3, 3]),
+        ["Pad", "MaxPool"],
+    ),
+    (
+        "maximum, border that data may reach",
+        lambda net, x: net.op("MaxPool", pad(net, x, -1e4), kernel_shape=[3, 3]),
         ["Pad", "MaxPool"],
     ),
     (

@@ -129,3 +129,31 @@ def test_the_comparison_sees_a_wrong_bias_and_a_missing_clamp(model: Model, lowe
     lower_zero_point = altered(case.program, y_zero_point=operator.y_zero_point + 4)
     with pytest.raises(AssertionError, match="steps off"):
         assert_program_follows(case.graph, case.plan, lower_zero_point, case.x)
+
+
+@pytest.mark.parametrize("border", [-np.inf, -1e9, -1e4, -0.5, 0.75])
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_a_border_that_only_max_pools_read_sets_no_range(
+    model: Model, lowered: Any, border: float, dilation: int
+) -> None:
+    """Pads that the pool cannot take in: its windows have gaps, or lie in the border alone."""
+    width = 3 if dilation == 2 else 1
+    nodes = [
+        node("Pad", ["x", "pads", "border"], ["padded"], "pad"),
+        node("MaxPool", ["padded"], ["pooled"], "pool", kernel_shape=[width, width], dilations=[dilation] * 2),
+        node("Relu", ["pooled"], ["y"], "relu"),
+    ]
+    constants = {"pads": np.array([0, 0, 1, 1, 0, 0, 1, 1]), "border": np.float32(border)}
+    graph = load_onnx(model(nodes, {"x": ("n", 3, 6, 6)}, constants))
+    case = lowered(graph, "cpu-int8", {"x": RNG.normal(size=(8, 3, 6, 6))})
+    x, got = case.plan.params("x").fake_quantize(case.x["x"]), case.program.run(case.x["x"])
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=np.float32(max(border, -1e9)))
+    step = 1 if dilation == 1 else 2
+    size = padded.shape[2] - step * (width - 1)
+    offsets = range(0, step * width, step)
+    want = np.max([padded[:, :, i : i + size, j : j + size] for i in offsets for j in offsets], axis=0)
+    assert np.abs(got - np.maximum(want, 0)).max() <= 1.001 * float(case.plan.params("y").scale)
+    assert float(case.plan.params("padded").scale) < 0.05, "the range is that of the data"
+    assert ("saturates" in case.plan["padded"].why) == (border < 0)
+    simulated = Simulator(case.graph, case.plan, device="cpu").run(case.x["x"])[0]
+    assert np.abs(got - simulated).max() <= 1.001 * float(case.plan.params("y").scale)

@@ -6,9 +6,13 @@ For each candidate range,
 - Q, the quantized distribution: the histogram inside the range only, the mass of each code spread evenly over the bins
   that round to it and hold data. (If Q held the outside too, clipping would cost nothing.)
 
-and the cost is `sum P log(P / Q)`, both normalised. This is TensorRT's calibration (Migacz, GTC 2017; Wu et al. 2020,
-arXiv:2004.09602, section 4.3), except where its reference implementation has quirks:
+and the cost is `sum P log(P / Q) - P + Q`, both as shares of all data: the divergence of distributions that need not
+have the same sum (I-divergence, Csiszar 1975), at least 0, and 0 only where nothing is clipped and every bin keeps its
+mass. This is TensorRT's calibration (Migacz, GTC 2017; Wu et al. 2020, arXiv:2004.09602, section 4.3), except where its
+reference implementation has quirks:
 
+- Q is not normalised. If it were, a range that clips all but one bin would be free: P and Q would both be 1 there. For
+  a clipped share d the two costs differ by -log(1 - d) - d, about d**2 / 2;
 - codes are those of the real grid (round to nearest, a half step at the ends), for any format and for both ends of an
   asymmetric one, instead of 128 groups of |x|;
 - the outside is folded onto a bin that holds data; folded onto an empty one, P log(P / Q) is infinite or depends on
@@ -54,7 +58,7 @@ def entropy_range(record: Record, fmt: Format, side: int = SIDE, steps: int = 64
 
 
 def divergence(mass: Bounds, codes: Bounds, first: NDArray[np.int32], last: NDArray[np.int32]) -> NDArray[np.float64]:
-    """`sum P log(P / Q)` for M candidate grids; infinite where nothing is inside.
+    """`sum P log(P / Q) - P + Q` for M candidate grids; infinite where nothing is inside.
 
     Args:
         mass: of each bin that holds data, (B,), in ascending order of x.
@@ -78,9 +82,7 @@ def divergence(mass: Bounds, codes: Bounds, first: NDArray[np.int32], last: NDAr
     p[rows, left] += np.where(codes < first, mass, 0.0).sum(axis=1)
     p[rows, right] += np.where(codes > last, mass, 0.0).sum(axis=1)
     empty = ~inside.any(axis=1)
-    total = np.where(empty, 1.0, q.sum(axis=1))
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.where(inside, p * np.log(p / q), 0.0)
-    # sum P/p log((P/p) / (Q/q)) = sum(P log(P / Q)) / p + log(q / p)
-    cost = terms.sum(axis=1) / mass.sum() + np.log(total / mass.sum())
+    cost = (terms.sum(axis=1) + q.sum(axis=1)) / mass.sum() - 1.0
     return np.where(empty, np.inf, cost)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from intaglio.errors import UnsupportedOperatorError
-from intaglio.graph.access import attribute, constant, input_value, rank, shape
+from intaglio.graph.access import attribute, constant, consumers, input_value, is_output, rank, shape
 from intaglio.ops.contract import Contract, Own, Role, Same
 from intaglio.ops.layout import reshaped
 from intaglio.ops.operator import FloatOperator, Lowering
@@ -208,10 +208,19 @@ class Pad(FloatOperator):
 
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:
-        """Real 0 is exact on every grid, so padding with it moves integers; another value has to be in the range."""
+        """Real 0 is exact on every grid, so padding with it moves integers; another value has to be in the range.
+
+        A border of at most 0 that only max pools read need not be: a range holds 0, so what saturates at its low end
+        is below all data, or as far below as the data themselves go, and is the maximum of border windows only.
+        """
         cls.amounts(node)
-        moves = attribute(node, "mode", "constant") != "constant" or cls.value(node) == 0.0
-        return MOVES if moves else Contract(MOVES.roles, Own())
+        if attribute(node, "mode", "constant") != "constant" or cls.value(node) == 0.0:
+            return MOVES
+        users, value = consumers(node.outputs[0]), cls.value(node)
+        if value < 0 and users and not is_output(node.outputs[0]) and all(u.op_type == "MaxPool" for u in users):
+            why = f"its border of {value:g} saturates: only max pools read it, for which it is below all data"
+            return Contract(MOVES.roles, Same(0, rounds=True), why=why)
+        return Contract(MOVES.roles, Own())
 
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:

@@ -132,7 +132,7 @@ class _Placement:
                 self._shared(
                     name,
                     str(source.name),
-                    f"{node.op_type} moves integers, so it keeps the parameters of {source.name}",
+                    f"{node.op_type} moves integers, so it keeps the parameters of {source.name}{self._remark(node)}",
                 )
             case Plain():
                 self._add(
@@ -149,7 +149,12 @@ class _Placement:
                     why = "a grid of its own for what others read on another one; its range is measured"
                 else:
                     why = f"{node.op_type} computes new values; their range is measured"
-                self._own(value, fmt, why + note)
+                self._own(value, fmt, why + note + self._remark(node))
+
+    def _remark(self, node: ir.Node) -> str:
+        """What the contract adds to a reason."""
+        why = self.contracts[str(node.name)].why
+        return f"; {why}" if why else ""
 
     def _own(self, value: ir.Value, fmt: TensorFormat, why: str) -> None:
         calibrator = self.calibrator or fmt.calibrator

@@ -10,6 +10,9 @@ from intaglio.graph.bounds import lower_bound
 from intaglio.graph.edit import remove, replace, set_attribute, set_constant
 from intaglio.graph.graph import Graph
 
+BELOW_ALL_DATA = -1e9
+"""A border of this or less, or of -inf, is how exporters write "no element"; no network computes with such numbers."""
+
 
 def fold_pads(graph: Graph) -> list[str]:
     """Take every constant Pad into all of its readers, or leave it."""
@@ -78,7 +81,7 @@ def _takes(user: ir.Node, pad: ir.Node, pads: list[int]) -> bool:
     if user.op_type == "MaxPool" and set(attribute(user, "dilations")) == {1} and len(user.outputs) == 1:
         # Each window holds a real element, so a border that is never larger cannot be its maximum.
         source = pad.inputs[0]
-        return source is not None and value <= lower_bound(source)
+        return source is not None and value <= max(lower_bound(source), BELOW_ALL_DATA)
     return False
 
 
