@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 from intaglio_tests_nets import separable_network
 
@@ -19,10 +20,17 @@ from intaglio.codegen.emulate import Outcome, Runner, find_runner, run_selftest
 from intaglio.codegen.footprint import loaded_bytes, stack_bound
 from intaglio.codegen.machine import MACHINES, host
 from intaglio.codegen.package import build, package
-from intaglio.codegen.selftest import random_inputs
+from intaglio.codegen.selftest import random_samples, split_samples
+from intaglio.codegen.text import Constants
 from intaglio.codegen.toolchain import compile_executable, find_compiler
 from intaglio.errors import CompileError
+from intaglio.kernels.kernel import Long
 from intaglio.number import INT8, Rule
+from intaglio.program import Node, Program, TensorInfo
+from intaglio.program.operators.add import Add
+from intaglio.program.operators.reduce_sum import ReduceSum
+from intaglio.program.sampling import grid
+from intaglio.program.testing import assert_bit_exact, single_operator_program
 
 PORTABLE = MACHINES["portable"]
 HERE = sorted({"portable", host().name})
@@ -187,10 +195,56 @@ def test_portable_self_tests_of_every_rule(type, rule, tmp_path) -> None:
 
 def test_random_inputs_are_repeatable_and_reach_both_ends() -> None:
     program = separable_network()
-    (first,), (again,) = random_inputs(program, 8), random_inputs(program, 8)
-    assert (first == again).all()
+    first, again = (np.concatenate([x for (x,) in random_samples(program, 8)]) for _ in range(2))
+    assert_bit_exact(first, again)
     assert first.min() == 0
     assert first.max() == 255
+
+
+@pytest.mark.parametrize(("shape", "given"), [((6,), (6,)), ((1, 6), (3, 6)), ((2, 3), (2, 3))])
+def test_a_program_without_a_batch_tests_itself(shape: tuple[int, ...], given: tuple[int, ...], tmp_path: Path) -> None:
+    """Whatever axis 0 is: samples are counted only where the Program declares a size of 1 there."""
+    need("gcc")
+    p = grid(INT8, 0.1)
+    operator = ReduceSum.from_real(p, p, axes=(), keepdims=True, rule=Rule.HALF_UP)
+    program = single_operator_program(operator, (np.zeros(shape, np.int8),))
+    x = np.arange(np.prod(given), dtype=np.int8).reshape(given)
+    for inputs, samples in ((None, 4), ((x,), given[0] if shape[0] == 1 else 1)):
+        folder = tmp_path / ("given" if inputs else "random")
+        write(package(program, PORTABLE, "model", ("gcc",), inputs), folder)
+        outcome = build(folder, PORTABLE, "model", find_compiler(PORTABLE)).outcome
+        assert isinstance(outcome, Outcome)
+        assert outcome.outputs == 6 * samples
+
+
+def test_samples_are_split_where_there_is_a_batch() -> None:
+    program = separable_network()
+    x = np.zeros((3, *program.tensors["x"].shape[1:]), np.uint8)
+    assert [[part.shape for part in sample] for sample in split_samples(program, (x,))] == [[(1, 11, 11, 3)]] * 3
+
+
+def test_tensors_with_names_of_one_identifier_have_constants_of_their_own(tmp_path: Path) -> None:
+    need("gcc")
+    p = grid(INT8, 0.1)
+    add = Add.from_real(p, p, p, rule=Rule.HALF_UP)
+    names = ("c.1", "c_1", "c-1", "c_1_2", "c.1_2")
+    tensors = {name: TensorInfo(name, (4,), INT8, p) for name in names}
+    tensors |= {f"t{i}": TensorInfo(f"t{i}", (1, 4), INT8, p) for i in range(len(names) + 1)}
+    constants = {name: np.arange(4, dtype=np.int8) + np.int8(i) for i, name in enumerate(names)}
+    nodes = [Node(f"n{i}", add, (f"t{i}", name), f"t{i + 1}") for i, name in enumerate(names)]
+    program = Program(nodes, tensors, constants, ("t0",), (f"t{len(names)}",), Rule.HALF_UP, "test")
+    program.verify()
+    write(package(program, PORTABLE, "model", ("gcc",)), tmp_path)
+    assert isinstance(build(tmp_path, PORTABLE, "model", find_compiler(PORTABLE)).outcome, Outcome)
+
+
+@pytest.mark.parametrize("value", [1 << 31, -(1 << 31) - 1])
+def test_a_member_of_32_bits_is_never_cut(value: int) -> None:
+    with pytest.raises(CompileError, match=rf"k0_length: expected an integer of 32 bits, got {value}"):
+        Constants(16).struct("struct ig_lut", {"length": value}, "k0")
+    constants = Constants(16)
+    constants.struct("struct ig_layer_norm", {"epsilon": Long(value)}, "k0")
+    assert f"INT64_C({value})" in constants.lines[0]
 
 
 GRAPH = """graph: {{ title: "model.c"

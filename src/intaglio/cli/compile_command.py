@@ -79,11 +79,10 @@ def _compiler(target: Machine, cc: str | None, *, build: bool) -> Compiler | Non
 def _test_inputs(program: Program, path: Path, target: Machine) -> tuple[Any, ...]:
     most = SAMPLES if target.threads else SAMPLES_BARE
     given = read_inputs(path, program.inputs)
-    if any(np.ndim(x) == 0 or len(x) == 0 for x in given.values()):
+    with_batch = {name for name in given if program.tensors[name].shape[:1] == (1,)}
+    if any(np.ndim(given[name]) == 0 or len(given[name]) == 0 for name in with_batch):
         raise DataError(f"{path}: expected at least one sample in axis 0")
-    if program.batched:
-        given = {name: x[:most] for name, x in given.items()}
-    return program.quantize_inputs(given)
+    return program.quantize_inputs({name: x[:most] if name in with_batch else x for name, x in given.items()})
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from intaglio.codegen.machine import MACHINES, Machine
 from intaglio.codegen.model import Model
 from intaglio.codegen.steps import plan_steps
 from intaglio.codegen.views import find_views, separate_outputs
+from intaglio.errors import CompileError
 from intaglio.program import Program
 
 
@@ -64,6 +65,8 @@ def _plan(program: Program, machine: Machine, prefix: str, threads: int) -> Mode
     memory = Memory(program, layout, machine.alignment, threads, bare=not machine.threads)
     steps, arena, schedule = plan_memory(memory, steps)
     verify_arena(memory, steps, arena)
+    if arena.nbytes >= 1 << 31:
+        raise CompileError(f"working memory: expected less than 2**31 bytes, got {arena.nbytes}; use smaller inputs")
     return Model(program, prefix, machine, tuple(steps), layout, arena, schedule)
 
 

@@ -15,7 +15,7 @@ from intaglio.codegen.emulate import Outcome, Runner, find_runner, run_selftest
 from intaglio.codegen.firmware import BARE_SOURCES, board_defines, board_files, board_of, link_arguments
 from intaglio.codegen.footprint import loaded_bytes, stack_bound
 from intaglio.codegen.machine import Machine
-from intaglio.codegen.selftest import random_inputs, selftest
+from intaglio.codegen.selftest import random_samples, selftest, split_samples
 from intaglio.codegen.toolchain import OPTIMIZE, OPTIMIZE_BARE, Compiler, compile_executable, compile_object
 from intaglio.errors import CompileError
 from intaglio.program import Program
@@ -55,16 +55,18 @@ def package(
         machine: what it is for.
         prefix: of every public name.
         compiler: the command that the Makefile uses by default.
-        inputs: codes for the self-test, (samples, ...) each; random ones where None.
+        inputs: checked codes for the self-test, as `run_int` takes them; random ones where None.
     Raises:
         CompileError: an operator has no kernel.
     """
     board = board_of(machine)
     if inputs is None:
-        inputs = random_inputs(program, SAMPLES_BARE if board else SAMPLES)
+        samples = random_samples(program, SAMPLES_BARE if board else SAMPLES)
+    else:
+        samples = split_samples(program, inputs)
     runner = find_runner(machine)
     files = generate(program, machine, prefix)
-    files["selftest.c"] = selftest(program, inputs, prefix)
+    files["selftest.c"] = selftest(program, samples, prefix)
     files["Makefile"] = makefile(machine, prefix, compiler, runner.command if isinstance(runner, Runner) else ())
     files["CMakeLists.txt"] = cmake(machine, prefix)
     if board:

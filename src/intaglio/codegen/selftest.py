@@ -15,37 +15,53 @@ from intaglio.program import Program
 SEED = 20240229
 
 
-def random_inputs(program: Program, samples: int, seed: int = SEED) -> tuple[NDArray[Any], ...]:
-    """Codes of every input, uniform over its type, `samples` of them in front."""
+Sample = tuple[NDArray[Any], ...]  # codes of every input, in the shape that the Program declares
+
+
+def random_samples(program: Program, count: int, seed: int = SEED) -> list[Sample]:
+    """Codes of every input, uniform over its type."""
     rng = np.random.default_rng(seed)
     infos = [program.tensors[name] for name in program.inputs]
-    return tuple(
-        rng.integers(i.type.qmin, i.type.qmax, (samples, *i.shape[1:]), dtype=np.int64, endpoint=True).astype(
-            i.type.dtype
-        )
+    stacks = [
+        rng.integers(i.type.qmin, i.type.qmax, (count, *i.shape), dtype=np.int64, endpoint=True).astype(i.type.dtype)
         for i in infos
-    )
+    ]
+    return list(zip(*stacks, strict=True))
 
 
-def selftest(program: Program, inputs: Sequence[NDArray[Any]], prefix: str = "model") -> str:
+def split_samples(program: Program, inputs: Sequence[NDArray[Any]]) -> list[Sample]:
+    """What `run_int` takes, sample by sample. An input without a batch axis is the same for all.
+
+    Args:
+        program: the Program.
+        inputs: checked codes of each input; those with a batch axis agree in their number.
+    """
+    declared = [program.tensors[name].shape for name in program.inputs]
+    count = max((len(x) for x, shape in zip(inputs, declared, strict=True) if shape[:1] == (1,)), default=1)
+    return [
+        tuple(x[s : s + 1] if shape[:1] == (1,) else x for x, shape in zip(inputs, declared, strict=True))
+        for s in range(count)
+    ]
+
+
+def selftest(program: Program, samples: Sequence[Sample], prefix: str = "model") -> str:
     """The text of `selftest.c`.
 
     Args:
         program: the Program.
-        inputs: codes of each input, (samples, ...).
+        samples: inputs of the self-test, at least one.
         prefix: of the model's public names.
     Returns:
         A program that prints `N outputs bit-exact` and returns 0, or the first difference and returns 1. With
         SELFTEST_BARE it runs on `board.c`, and adds the stack and instructions of one inference.
     """
-    result = program.run_int(*inputs)
-    outputs = result if isinstance(result, tuple) else (result,)
-    samples = inputs[0].shape[0]
+    results = [_outputs(program, sample) for sample in samples]
+    inputs, outputs = ([np.stack(column) for column in zip(*rows, strict=True)] for rows in (samples, results))
     given = _names("input", len(inputs))
     got = _names("output", len(outputs))
     arrays = [array_text(x, f"test_{name}", 16) for name, x in zip(given, inputs, strict=True)]
     arrays += [array_text(y, f"expected_{name}", 16) for name, y in zip(got, outputs, strict=True)]
-    sizes = [int(np.prod(y.shape[1:], dtype=np.int64)) for y in outputs]
+    sizes = [y[0].size for y in outputs]
     arrays += [
         f"static {C_TYPES[y.dtype.str[1:]]} {name}[{n}];\n" for name, y, n in zip(got, outputs, sizes, strict=True)
     ]
@@ -61,13 +77,18 @@ def selftest(program: Program, inputs: Sequence[NDArray[Any]], prefix: str = "mo
         pragmas=LONG_STRINGS,
         prefix=prefix,
         macro=prefix.upper(),
-        samples=samples,
+        samples=len(samples),
         arrays="".join(arrays),
         arguments=", ".join((*arguments, *got)),
         clear=clear,
         compare=compare,
-        total=samples * sum(sizes),
+        total=len(samples) * sum(sizes),
     )
+
+
+def _outputs(program: Program, sample: Sample) -> Sample:
+    result = program.run_int(*sample)
+    return result if isinstance(result, tuple) else (result,)
 
 
 def _names(kind: str, count: int) -> list[str]:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intaglio.kernels.kernel import C_TYPES, Name, Struct, StructArray
+from intaglio.errors import CompileError
+from intaglio.kernels.kernel import C_TYPES, Long, Name, Struct, StructArray
 
 # Bytes are written as string literals; these switch off what compilers say about length and a missing final zero.
 LONG_STRINGS = """#if defined(__clang__)
@@ -43,24 +44,37 @@ class Constants:
         self.lines: list[str] = []
         self.nbytes = 0
         self._arrays: dict[tuple[str, bytes], str] = {}
+        self._taken: set[str] = set()
 
     def array(self, values: NDArray[Any], name: str) -> str:
-        """Name of a constant array with these values."""
+        """Name of a constant array with these values; `name` itself where no other array has it."""
         c_type = C_TYPES[values.dtype.str[1:]]
         data = np.ascontiguousarray(values).tobytes()
         known = self._arrays.get((c_type, data))
         if known is not None:
             return known
+        name = self._free(name)
         self._arrays[c_type, data] = name
         self.nbytes += len(data)
         self.lines.append(array_text(values, name, self.alignment))
         return name
 
     def struct(self, type: str, fields: Mapping[str, Any], name: str) -> str:
-        """Name of a constant struct with these members."""
+        """Name of a constant struct with these members; `name` itself where nothing else has it."""
+        name = self._free(name)
         body = self._members(fields, name)
         self.lines.append(f"static const {type} {name} = {body};\n")
         return name
+
+    def _free(self, name: str) -> str:
+        """The name, or the first of `name_2`, `name_3`, ... that is free."""
+        # Names of tensors may differ only in characters that no C identifier has.
+        free, count = name, 1
+        while free in self._taken:
+            count += 1
+            free = f"{name}_{count}"
+        self._taken.add(free)
+        return free
 
     def _members(self, fields: Mapping[str, Any], name: str) -> str:
         members = (f".{key} = {self._value(value, f'{name}_{key}')}" for key, value in fields.items())
@@ -74,6 +88,7 @@ class Constants:
         if isinstance(value, Struct):
             return "&" + self.struct(value.type, value.fields, name)
         if isinstance(value, StructArray):
+            name = self._free(name)
             rows = ",\n    ".join(self._members(row, f"{name}_{i}") for i, row in enumerate(value.rows))
             self.lines.append(f"static const {value.type} {name}[{len(value.rows)}] = {{\n    {rows}}};\n")
             return name
@@ -83,6 +98,10 @@ class Constants:
             return self._members(value, name)
         if isinstance(value, Sequence):
             return "{" + ", ".join(self._value(v, f"{name}_{i}") for i, v in enumerate(value)) + "}"
+        if isinstance(value, Long):
+            return integer_text(value.value)
+        if not -(1 << 31) <= value < 1 << 31:
+            raise CompileError(f"{name}: expected an integer of 32 bits, got {value}; the layer is too large for C")
         return integer_text(int(value))
 
 

@@ -87,6 +87,13 @@ class Name:
 
 
 @dataclass(frozen=True)
+class Long:
+    """A member of 64 bits; plain integers are members of 32."""
+
+    value: int
+
+
+@dataclass(frozen=True)
 class Call:
     """One call of a kernel: `function(&params, inputs..., output, scratch, begin, end)`.
 
@@ -94,9 +101,9 @@ class Call:
         function: C name; the same name always means the same source and defines.
         sources: the templates that define it, in order.
         struct: C type of the parameters.
-        fields: its members by name: int, integer array (becomes a constant array, passed by pointer), `Requantize`
-            (becomes `struct ig_requantize`), `Struct` and `StructArray` (by address), `Name`, None (NULL), dict (nested
-            struct), or a sequence of these (an array member).
+        fields: its members by name: int (of 32 bits), `Long`, integer array (becomes a constant array, passed by
+            pointer), `Requantize` (becomes `struct ig_requantize`), `Struct` and `StructArray` (by address), `Name`,
+            None (NULL), dict (nested struct), or a sequence of these (an array member).
         units: the work divides into this many independent parts (rows, elements); `begin`, `end` select some.
         scratch: bytes of working memory per concurrent call, aligned to 64.
         variadic: inputs are passed as one array of pointers.

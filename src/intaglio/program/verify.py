@@ -7,19 +7,21 @@ accumulator overflows, from the weights themselves. A Program that passes runs w
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from intaglio.errors import IntaglioError, ProgramError
-from intaglio.number import IntType, Requantize, Rule
+from intaglio.number import INT32, IntType, Requantize, Rule
+from intaglio.program.bounds import INT32_MAX, MAX_RANK, bound_problem
 from intaglio.program.operator import OPERATORS, Operator, Shape
 
 if TYPE_CHECKING:
     from intaglio.program.program import Node, Program, TensorInfo
 
+C_INTEGERS = ("i1", "u1", "i2", "u2", "i4", "i8")  # NumPy's names of the integer types that generated C has
 BATCH = 7  # a batch size that no shape of a file is likely to hold by accident
-MAX_RANK = 8
 
 
 def verify(program: Program) -> None:
@@ -71,7 +73,17 @@ def _verify_names(program: Program) -> None:
 def _verify_tensor(program: Program, info: TensorInfo) -> None:
     where, shape = f"tensor '{info.name}'", info.shape
     _expect(len(shape) <= MAX_RANK, f"{where}: expected at most {MAX_RANK} axes, got {len(shape)}")
-    _expect(all(1 <= n < 1 << 31 for n in shape), f"{where}: expected sizes of 1 and more, got shape {shape}")
+    _expect(all(n >= 1 for n in shape), f"{where}: expected sizes of 1 and more, got shape {shape}")
+    nbytes = math.prod(shape) * info.type.dtype.itemsize
+    _expect(
+        nbytes <= INT32_MAX,
+        f"{where}: shape {shape} of {info.type} takes {nbytes} bytes, expected less than 2**31, because C counts in "
+        "32 bits; use smaller inputs",
+    )
+    _expect(
+        info.type.bits <= 16 or info.type == INT32,
+        f"{where}: expected a type of up to 16 bits, or int32, got {info.type}",
+    )
     if program.batched and info.name not in program.constants:
         _expect(shape[:1] == (1,), f"{where}: expected a batch of 1 in axis 0 of a batched program, got shape {shape}")
     if info.axes is not None:
@@ -108,6 +120,8 @@ def _verify_node(program: Program, node: Node) -> None:
     declared = program.tensors[node.output]
     shapes = tuple(program.tensors[name].shape for name in node.inputs)
     types = tuple(program.tensors[name].type for name in node.inputs)
+    problem = bound_problem(operator)
+    _expect(problem is None, f"{operator.kind}: {problem}")
     operator.check(*shapes)
     made = operator.shape(*shapes)
     _expect(
@@ -151,6 +165,10 @@ def _verify_fields(program: Program, operator: Operator, types: tuple[IntType, .
             )
         elif isinstance(value, np.ndarray):
             _expect(value.dtype.kind in "iu", f"{operator.kind}: {name} must hold integers, got {value.dtype}")
+            _expect(
+                value.dtype.str[1:] in C_INTEGERS,
+                f"{operator.kind}: {name}: expected int32 or int64 beyond 16 bits, got {value.dtype}",
+            )
     _verify_zero_points(operator.kind, fields, types, out)
     if "low" in fields:
         low, high = fields["low"], fields["high"]

@@ -15,6 +15,7 @@ import numpy as np
 
 from intaglio.errors import LoweringError
 from intaglio.number import INT8, IntType, QuantParams, Requantize, Rule
+from intaglio.program.bounds import Code
 from intaglio.program.factors import check_bound, clamp_of, scale_of, zero_point_of
 from intaglio.program.operator import Ints, Operator, Shape
 
@@ -38,11 +39,11 @@ class Weighted(Operator):
     weight: Ints
     weight_zero_point: Ints
     bias: Ints
-    x_zero_point: int
-    y_zero_point: int
+    x_zero_point: Code
+    y_zero_point: Code
     requantize: Requantize
-    low: int
-    high: int
+    low: Code
+    high: Code
     out: IntType
     weight_type: IntType = INT8
 

@@ -45,16 +45,29 @@ class Window:
             ProgramError: named after the operator.
         """
         operator.expect(
-            len(self.kernel) == len(self.strides) == len(self.dilations) == 2
-            and min(*self.kernel, *self.strides, *self.dilations) >= 1,
-            f"expected two kernel sizes, strides and dilations of 1 and more, got {self.kernel}, {self.strides}, "
-            f"{self.dilations}",
+            len(self.kernel) == len(self.strides) == len(self.dilations) == 2,
+            f"expected two kernel sizes, strides and dilations, got {self.kernel}, {self.strides}, {self.dilations}",
         )
-        operator.expect(len(self.pads) == 4 and min(self.pads) >= 0, f"expected 4 pads of 0 and more, got {self.pads}")
+        operator.expect(len(self.pads) == 4, f"expected 4 pads, got {self.pads}")
         operator.expect(len(image) == 4, f"expected an image (N, H, W, C), got shape {image}")
+        self._check_reach(operator, image)
         operator.expect(
             min(self.out(image[1], image[2])) >= 1, f"a window of {self.kernel} does not fit an image of shape {image}"
         )
+
+    def _check_reach(self, operator: Operator, image: Shape) -> None:
+        """Refuse offsets of which C, which counts elements in 32 bits, could not add two."""
+        (top, left, bottom, right), (_, height, width, channels) = self.pads, image
+        row = (left + width + right) * channels
+        reach = {
+            "the padded image": (top + height + bottom) * row,
+            "a stride": max(self.strides[0] * row, self.strides[1] * channels),
+            "a dilation": max(self.dilations[0] * row, self.dilations[1] * channels),
+        }
+        for what, elements in reach.items():
+            operator.expect(
+                elements < 1 << 29, f"{what} spans {elements} elements of a shape {image}, expected less than 2**29"
+            )
 
     def check_never_empty(self, operator: Operator, image: Shape) -> None:
         """Refuse windows that see nothing but padding at some position.

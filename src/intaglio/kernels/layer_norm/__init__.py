@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from intaglio.kernels.kernel import Call, Kernel, Tensor, requantize_fields, scale_function
+from intaglio.kernels.kernel import Call, Kernel, Long, Tensor, requantize_fields, scale_function
 from intaglio.kernels.layout import in_place, template
 from intaglio.program.operators.layer_norm import LayerNorm
 
@@ -17,7 +17,7 @@ def scalar(op: LayerNorm, inputs: Sequence[Tensor], y: Tensor) -> Call:
     fields = {
         "gain": op.gain,
         "bias": op.bias,
-        "epsilon": op.epsilon,
+        "epsilon": Long(op.epsilon),
         "requantize": requantize_fields(op.requantize),
         "spread": op.spread,
         "precision": op.precision,

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
 from intaglio.number import INT8, INT16, IntType, QuantParams, Requantize, Rule
+from intaglio.program.bounds import Bound, Code
 from intaglio.program.factors import clamp_of, scale_of, zero_point_of
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import TYPES, codes, params
@@ -42,16 +43,16 @@ class Add(Operator):
     kind: ClassVar[str] = "add"
     operands: ClassVar[int | None] = 2
 
-    a_zero_point: int
-    b_zero_point: int
-    y_zero_point: int
-    left_shift: int
+    a_zero_point: Code
+    b_zero_point: Code
+    y_zero_point: Code
+    left_shift: Annotated[int, Bound(0, 20)]
     a_requantize: Requantize
     b_requantize: Requantize
     requantize: Requantize
-    b_sign: int
-    low: int
-    high: int
+    b_sign: Annotated[int, Bound(-1, 1)]
+    low: Code
+    high: Code
     out: IntType
 
     @classmethod
@@ -103,7 +104,7 @@ class Add(Operator):
         broadcast(self, *inputs)
         for factor in (self.a_requantize, self.b_requantize, self.requantize):
             self.expect(factor.multiplier.shape == () and not factor.wide, "expected scalar factors of 32 bits")
-        self.expect(0 <= self.left_shift <= 20 and self.b_sign in (-1, 1), "left shift or sign is out of range")
+        self.expect(self.b_sign in (-1, 1), f"expected a sign of -1 or 1, got {self.b_sign}")
         # One exception to 'at most 1/2': the coarser operand's own, which is exactly 1/2.
         halves = [f.shift >= 0 and f.real <= 0.5 for f in (self.a_requantize, self.b_requantize)]
         self.expect(all(halves), "the factors of the operands must be at most 1/2")

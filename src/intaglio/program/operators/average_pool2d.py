@@ -22,6 +22,7 @@ import numpy as np
 
 from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams, Requantize, Rule
 from intaglio.number.fixedpoint import saturate
+from intaglio.program.bounds import Amount, Code, Count
 from intaglio.program.factors import check_bound, clamp_of, counted, same_params, scale_of, zero_point_of
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes, params
@@ -45,16 +46,16 @@ class AveragePool2d(Operator):
     kind: ClassVar[str] = "average_pool2d"
     divides: ClassVar[bool] = True
 
-    kernel: tuple[int, ...]
-    strides: tuple[int, ...]
-    dilations: tuple[int, ...]
-    pads: tuple[int, ...]
+    kernel: tuple[Count, ...]
+    strides: tuple[Count, ...]
+    dilations: tuple[Count, ...]
+    pads: tuple[Amount, ...]
     counts: Ints
-    x_zero_point: int
-    y_zero_point: int
+    x_zero_point: Code
+    y_zero_point: Code
     requantize: Requantize | None
-    low: int
-    high: int
+    low: Code
+    high: Code
     out: IntType
 
     @classmethod

@@ -10,6 +10,7 @@ import numpy as np
 
 from intaglio.number import IntType
 from intaglio.number.fixedpoint import saturate
+from intaglio.program.bounds import Code
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import TYPES, codes
 
@@ -20,8 +21,8 @@ class Clamp(Operator):
 
     kind: ClassVar[str] = "clamp"
 
-    low: int
-    high: int
+    low: Code
+    high: Code
 
     def shape(self, *inputs: Shape) -> Shape:
         """The input's."""

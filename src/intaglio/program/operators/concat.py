@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from intaglio.number import INT8, INT16, IntType
+from intaglio.program.bounds import Axis
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes
 
@@ -20,7 +21,7 @@ class Concat(Operator):
     kind: ClassVar[str] = "concat"
     operands: ClassVar[int | None] = None
 
-    axis: int
+    axis: Axis
 
     def shape(self, *inputs: Shape) -> Shape:
         """The sum of the sizes along the axis."""

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from intaglio.number import BIPOLAR, INT8, INT16, UINT8, IntType, QuantParams, Rule, exact_matmul
+from intaglio.program.bounds import Amount, Count
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes, grid, params
 from intaglio.program.weighted import Weighted, products, weighted_fields
@@ -34,10 +35,10 @@ class Conv2d(Weighted):
 
     kind: ClassVar[str] = "conv2d"
 
-    strides: tuple[int, ...] = (1, 1)
-    dilations: tuple[int, ...] = (1, 1)
-    pads: tuple[int, ...] = (0, 0, 0, 0)
-    groups: int = 1
+    strides: tuple[Count, ...] = (1, 1)
+    dilations: tuple[Count, ...] = (1, 1)
+    pads: tuple[Amount, ...] = (0, 0, 0, 0)
+    groups: Count = 1
 
     @classmethod
     def from_real(
@@ -81,7 +82,7 @@ class Conv2d(Weighted):
         self.window.check(self, inputs[0])
         o, _, _, channels = self.weight.shape
         self.expect(
-            self.groups >= 1 and channels * self.groups == inputs[0][-1] and o % self.groups == 0,
+            channels * self.groups == inputs[0][-1] and o % self.groups == 0,
             f"weight {self.weight.shape} in {self.groups} groups does not fit an input of shape {inputs[0]}",
         )
 

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams, Rule, exact_matmul
+from intaglio.program.bounds import Amount, Count
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes, grid, params
 from intaglio.program.weighted import Weighted, weighted_fields
@@ -37,11 +38,11 @@ class ConvTranspose2d(Weighted):
 
     kind: ClassVar[str] = "conv_transpose2d"
 
-    strides: tuple[int, ...] = (1, 1)
-    dilations: tuple[int, ...] = (1, 1)
-    pads: tuple[int, ...] = (0, 0, 0, 0)
-    output_padding: tuple[int, ...] = (0, 0)
-    groups: int = 1
+    strides: tuple[Count, ...] = (1, 1)
+    dilations: tuple[Count, ...] = (1, 1)
+    pads: tuple[Amount, ...] = (0, 0, 0, 0)
+    output_padding: tuple[Amount, ...] = (0, 0)
+    groups: Count = 1
 
     @classmethod
     def from_real(
@@ -93,16 +94,17 @@ class ConvTranspose2d(Weighted):
         """Weights, bias and multipliers agree in channels; something is left of the result."""
         self.check_channels(4)
         self.expect(
-            len(self.strides) == len(self.dilations) == len(self.output_padding) == 2 and len(self.pads) == 4
-            and min(*self.strides, *self.dilations, self.groups) >= 1 and min(*self.pads, *self.output_padding) >= 0,
-            f"expected strides and dilations of 1 and more, pads of 0 and more, got {self.strides}, {self.dilations}, "
-            f"{self.pads}, {self.output_padding}, groups {self.groups}",
-        )  # fmt: skip
+            len(self.strides) == len(self.dilations) == len(self.output_padding) == 2 and len(self.pads) == 4,
+            f"expected two strides, dilations and output paddings and four pads, got {self.strides}, "
+            f"{self.dilations}, {self.output_padding}, {self.pads}",
+        )
         o, _, _, channels = self.weight.shape
         self.expect(
             len(inputs[0]) == 4 and channels * self.groups == inputs[0][-1] and o % self.groups == 0,
             f"weight {self.weight.shape} in {self.groups} groups does not fit an input of shape {inputs[0]}",
         )
+        canvas = math.prod(self._canvas(*inputs[0][1:3])) * o
+        self.expect(canvas < 1 << 29, f"the result spans {canvas} elements before it is cut, expected less than 2**29")
         self.expect(min(self.shape(*inputs)) >= 1, f"pads {self.pads} leave nothing of an input of shape {inputs[0]}")
 
     def integer(self, *inputs: Ints) -> Ints:

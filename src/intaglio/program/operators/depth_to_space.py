@@ -15,6 +15,7 @@ from typing import ClassVar
 import numpy as np
 
 from intaglio.number import INT8, INT16, IntType
+from intaglio.program.bounds import Count
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes
 
@@ -25,7 +26,7 @@ class DepthToSpace(Operator):
 
     kind: ClassVar[str] = "depth_to_space"
 
-    block: int
+    block: Count
     crd: bool = False
 
     def shape(self, *inputs: Shape) -> Shape:
@@ -40,7 +41,7 @@ class DepthToSpace(Operator):
     def check(self, *inputs: Shape) -> None:
         """The channels divide into blocks."""
         self.expect(
-            self.block >= 1 and len(inputs[0]) == 4 and inputs[0][3] % self.block**2 == 0,
+            len(inputs[0]) == 4 and inputs[0][3] % self.block**2 == 0,
             f"block {self.block} does not fit a shape {inputs[0]}",
         )
 

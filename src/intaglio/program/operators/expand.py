@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from intaglio.number import INT8, IntType
+from intaglio.program.bounds import Size
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes
 
@@ -19,7 +20,7 @@ class Expand(Operator):
 
     kind: ClassVar[str] = "expand"
 
-    to: tuple[int, ...]
+    to: tuple[Size, ...]
 
     def shape(self, *inputs: Shape) -> Shape:
         """`to`, with the input's first size in place of -1."""

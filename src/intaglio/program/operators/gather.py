@@ -12,6 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from intaglio.number import INT8, INT16, IntType
+from intaglio.program.bounds import Axis
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes
 
@@ -28,7 +29,7 @@ class Gather(Operator):
     kind: ClassVar[str] = "gather"
 
     indices: Ints
-    axis: int
+    axis: Axis
 
     def __post_init__(self) -> None:
         """Store the indices as int32, as files and C have them."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from intaglio.errors import LoweringError
 from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams, Requantize, Rule
 from intaglio.number.fixedpoint import floor_log2, integer_sqrt, rounding_shift_right
+from intaglio.program.bounds import Bound, Code
 from intaglio.program.factors import check_bound, clamp_of, counted, scale_of, zero_point_of
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes, params
@@ -52,13 +53,13 @@ class LayerNorm(Operator):
 
     gain: Ints
     bias: Ints
-    epsilon: int
-    spread: int
-    precision: int
-    y_zero_point: int
+    epsilon: Annotated[int, Bound(1, (1 << 62) - 1)]
+    spread: Annotated[int, Bound(0, 30)]
+    precision: Annotated[int, Bound(1, 16)]
+    y_zero_point: Code
     requantize: Requantize
-    low: int
-    high: int
+    low: Code
+    high: Code
     out: IntType
 
     @classmethod
@@ -140,11 +141,7 @@ class LayerNorm(Operator):
             f"expected {inputs[0][-1:]} gains (int16) and biases ({np.dtype(dtype)}), "
             f"got {self.gain.shape} and {self.bias.shape}",
         )
-        self.expect(n >= 1 and 1 <= self.precision <= 16, f"expected a precision of 1 to 16, got {self.precision}")
-        self.expect(
-            1 <= self.epsilon < 1 << 62 and 0 <= self.spread <= 30,
-            f"expected a positive epsilon and a spread of 0 to 30, got {self.epsilon} and {self.spread}",
-        )
+        self.expect(n >= 1, "expected at least one element")
         self.expect(self.requantize.multiplier.shape == (), "expected one multiplier")
 
     def check_types(self, *inputs: IntType) -> None:

@@ -14,13 +14,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
 from intaglio.errors import LoweringError
 from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams, Requantize, Rule
 from intaglio.number.fixedpoint import floor_log2
+from intaglio.program.bounds import Bound, Code
 from intaglio.program.exponential import check_tables, exp_tables, exponentials
 from intaglio.program.factors import clamp_of, scale_of, zero_point_of
 from intaglio.program.operator import Ints, Operator, Shape
@@ -47,12 +48,12 @@ class LogSoftmax(Operator):
     exp_low: Ints
     exp_high: Ints
     log_table: Ints
-    log_two: int
+    log_two: Annotated[int, Bound(1, (1 << 20) - 1)]
     difference: Requantize
     requantize: Requantize
-    y_zero_point: int
-    low: int
-    high: int
+    y_zero_point: Code
+    low: Code
+    high: Code
     out: IntType
 
     @classmethod
@@ -98,7 +99,7 @@ class LogSoftmax(Operator):
         table = self.log_table
         self.expect(
             table.shape == (257,) and table.dtype == np.int32 and table[0] == 0 and bool((np.diff(table) >= 0).all())
-            and 0 < self.log_two < 1 << 20 and table[-1] <= self.log_two + 1,
+            and table[-1] <= self.log_two + 1,
             "expected a log table of 257 int32 entries that rises from 0 to log 2",
         )  # fmt: skip
 

@@ -16,6 +16,7 @@ from typing import ClassVar
 import numpy as np
 
 from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams, Requantize, Rule, exact_matmul
+from intaglio.program.bounds import Code
 from intaglio.program.factors import check_bound, clamp_of, scale_of, zero_point_of
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes, params
@@ -36,12 +37,12 @@ class MatMul(Operator):
     kind: ClassVar[str] = "matmul"
     operands: ClassVar[int | None] = 2
 
-    a_zero_point: int
-    b_zero_point: int
-    y_zero_point: int
+    a_zero_point: Code
+    b_zero_point: Code
+    y_zero_point: Code
     requantize: Requantize
-    low: int
-    high: int
+    low: Code
+    high: Code
     out: IntType
 
     @classmethod

@@ -13,6 +13,7 @@ import numpy as np
 
 from intaglio.number import IntType
 from intaglio.number.fixedpoint import saturate
+from intaglio.program.bounds import Amount, Code, Count
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import TYPES, codes
 from intaglio.program.windows import Window
@@ -30,12 +31,12 @@ class MaxPool2d(Operator):
 
     kind: ClassVar[str] = "max_pool2d"
 
-    kernel: tuple[int, ...]
-    strides: tuple[int, ...]
-    dilations: tuple[int, ...]
-    pads: tuple[int, ...]
-    low: int
-    high: int
+    kernel: tuple[Count, ...]
+    strides: tuple[Count, ...]
+    dilations: tuple[Count, ...]
+    pads: tuple[Amount, ...]
+    low: Code
+    high: Code
 
     @property
     def window(self) -> Window:

@@ -14,6 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from intaglio.number import IntType, QuantParams, Requantize, Rule
+from intaglio.program.bounds import Code
 from intaglio.program.factors import check_bound, clamp_of, scale_of, zero_point_of
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import TYPES, codes, params
@@ -34,12 +35,12 @@ class Mul(Operator):
     kind: ClassVar[str] = "mul"
     operands: ClassVar[int | None] = 2
 
-    a_zero_point: int
-    b_zero_point: int
-    y_zero_point: int
+    a_zero_point: Code
+    b_zero_point: Code
+    y_zero_point: Code
     requantize: Requantize
-    low: int
-    high: int
+    low: Code
+    high: Code
     out: IntType
 
     @classmethod

@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from intaglio.number import INT8, INT16, UINT8, IntType
+from intaglio.program.bounds import Code, Offset
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes
 
@@ -24,9 +25,9 @@ class Pad(Operator):
 
     kind: ClassVar[str] = "pad"
 
-    before: tuple[int, ...]
-    after: tuple[int, ...]
-    value: int
+    before: tuple[Offset, ...]
+    after: tuple[Offset, ...]
+    value: Code
 
     def shape(self, *inputs: Shape) -> Shape:
         """Each size with both amounts."""

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from intaglio.number import IntType, QuantParams, Requantize, Rule
+from intaglio.program.bounds import Code
 from intaglio.program.factors import clamp_of, counted, scale_of, zero_point_of
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import TYPES, codes, params
@@ -37,13 +38,13 @@ class PRelu(Operator):
     kind: ClassVar[str] = "prelu"
     divides: ClassVar[bool] = True
 
-    x_zero_point: int
-    y_zero_point: int
+    x_zero_point: Code
+    y_zero_point: Code
     requantize: Requantize
     negative: Requantize
     sign: Ints
-    low: int
-    high: int
+    low: Code
+    high: Code
     out: IntType
 
     @classmethod

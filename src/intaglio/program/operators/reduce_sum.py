@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from intaglio.number import IntType, QuantParams, Requantize, Rule
+from intaglio.program.bounds import Axis, Code
 from intaglio.program.factors import check_bound, clamp_of, counted, scale_of, zero_point_of
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import TYPES, codes, params
@@ -32,13 +33,13 @@ class ReduceSum(Operator):
     kind: ClassVar[str] = "reduce_sum"
     divides: ClassVar[bool] = True
 
-    axes: tuple[int, ...]
+    axes: tuple[Axis, ...]
     keepdims: bool
-    x_zero_point: int
-    y_zero_point: int
+    x_zero_point: Code
+    y_zero_point: Code
     requantize: Requantize
-    low: int
-    high: int
+    low: Code
+    high: Code
     out: IntType
 
     @classmethod

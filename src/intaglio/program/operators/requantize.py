@@ -10,6 +10,7 @@ import numpy as np
 
 from intaglio import number
 from intaglio.number import INT8, IntType, QuantParams, Rule
+from intaglio.program.bounds import Code
 from intaglio.program.factors import clamp_of, scale_of, zero_point_of
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import TYPES, codes, grid, params
@@ -28,11 +29,11 @@ class Requantize(Operator):
 
     kind: ClassVar[str] = "requantize"
 
-    x_zero_point: int
-    y_zero_point: int
+    x_zero_point: Code
+    y_zero_point: Code
     requantize: number.Requantize
-    low: int
-    high: int
+    low: Code
+    high: Code
     out: IntType
 
     @classmethod

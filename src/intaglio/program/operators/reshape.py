@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from intaglio.number import INT8, IntType
+from intaglio.program.bounds import Size
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes
 
@@ -20,7 +21,7 @@ class Reshape(Operator):
 
     kind: ClassVar[str] = "reshape"
 
-    to: tuple[int, ...]
+    to: tuple[Size, ...]
 
     def shape(self, *inputs: Shape) -> Shape:
         """`to`, with the -1 worked out."""

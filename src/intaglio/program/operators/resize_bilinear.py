@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from intaglio.number import INT8, INT16, UINT8, IntType
 from intaglio.number.fixedpoint import rounding_shift_right
+from intaglio.program.bounds import Bound, Code
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes
 
@@ -41,8 +42,8 @@ class ResizeBilinear(Operator):
     row_weights: Ints
     columns: Ints
     column_weights: Ints
-    bits: int = 11
-    fill: int = 0
+    bits: Annotated[int, Bound(1, 14)] = 11
+    fill: Code = 0
 
     @classmethod
     def from_positions(
@@ -83,7 +84,6 @@ class ResizeBilinear(Operator):
     def check(self, *inputs: Shape) -> None:
         """Indices are inside the image, weights sum to one."""
         self.expect(len(inputs[0]) == 4, f"expected an image (N, H, W, C), got shape {inputs[0]}")
-        self.expect(1 <= self.bits <= 14, f"expected 1 to 14 bits, got {self.bits}")
         for index, weights, size in (
             (self.rows, self.row_weights, inputs[0][1]),
             (self.columns, self.column_weights, inputs[0][2]),

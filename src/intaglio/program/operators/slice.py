@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from intaglio.number import INT8, IntType
+from intaglio.program.bounds import Amount, Axis, Offset, Size
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes
 from intaglio.program.shapes import check_axes
@@ -28,10 +29,10 @@ class Slice(Operator):
 
     kind: ClassVar[str] = "slice"
 
-    axes: tuple[int, ...]
-    starts: tuple[int, ...]
-    stops: tuple[int, ...]
-    steps: tuple[int, ...]
+    axes: tuple[Axis, ...]
+    starts: tuple[Amount, ...]
+    stops: tuple[Size, ...]
+    steps: tuple[Offset, ...]
 
     def shape(self, *inputs: Shape) -> Shape:
         """As many elements as each range has."""

@@ -12,13 +12,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
 from intaglio.errors import LoweringError
 from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams
 from intaglio.number.fixedpoint import saturate
+from intaglio.program.bounds import Bound, Code
 from intaglio.program.exponential import check_tables, exp_tables, exponentials
 from intaglio.program.factors import clamp_of, scale_of, zero_point_of
 from intaglio.program.operator import Ints, Operator, Shape
@@ -41,10 +42,10 @@ class Softmax(Operator):
 
     exp_low: Ints
     exp_high: Ints
-    reciprocal_scale: int
-    y_zero_point: int
-    low: int
-    high: int
+    reciprocal_scale: Annotated[int, Bound(1, 1 << 16)]
+    y_zero_point: Code
+    low: Code
+    high: Code
     out: IntType
 
     @classmethod
@@ -74,7 +75,6 @@ class Softmax(Operator):
     def check(self, *inputs: Shape) -> None:
         """There is a last axis, and 2**32 fewer elements than the sum has room for."""
         self.expect(len(inputs[0]) >= 1, "expected at least one axis")
-        self.expect(1 <= self.reciprocal_scale <= 65536, f"expected R from 1 to 65536, got {self.reciprocal_scale}")
 
     def check_types(self, *inputs: IntType) -> None:
         """The tables fit the input type."""

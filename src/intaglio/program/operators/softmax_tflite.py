@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from intaglio.number.fixedpoint import (
 )
 from intaglio.number.fixedpoint import saturating_rounding_doubling_high_multiply as multiply
 from intaglio.number.gemmlowp import exp_on_negative_values, one_over_one_plus_x
+from intaglio.program.bounds import INT32_MAX, Bound
 from intaglio.program.factors import scale_of, zero_point_of
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes, grid, params
@@ -46,9 +47,9 @@ class SoftmaxTflite(Operator):
 
     kind: ClassVar[str] = "softmax_tflite"
 
-    multiplier: int
-    left_shift: int
-    diff_min: int
+    multiplier: Annotated[int, Bound(1 << 30, INT32_MAX)]
+    left_shift: Annotated[int, Bound(0, 30)]
+    diff_min: Annotated[int, Bound(-INT32_MAX, 0)]
     out: IntType
 
     @classmethod
@@ -82,11 +83,6 @@ class SoftmaxTflite(Operator):
     def check(self, *inputs: Shape) -> None:
         """Integers in range; the sum of up to 4096 ones fits 31 bits."""
         self.expect(len(inputs[0]) >= 1 and inputs[0][-1] < 4096, f"expected 1 to 4095 elements, got shape {inputs[0]}")
-        self.expect(
-            1 << 30 <= self.multiplier < 1 << 31 and 0 <= self.left_shift <= 30 and -(1 << 31) < self.diff_min <= 0,
-            f"expected a normalised multiplier, a shift of 0 to 30, diff_min <= 0, got {self.multiplier}, "
-            f"{self.left_shift}, {self.diff_min}",
-        )
         # exp is defined down to -32 in Q5.26.
         self.expect(
             -self.diff_min << self.left_shift <= 1 << 31, f"diff_min {self.diff_min} reaches below -32 after the shift"

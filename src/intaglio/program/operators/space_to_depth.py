@@ -12,6 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from intaglio.number import INT8, IntType
+from intaglio.program.bounds import Count
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes
 
@@ -22,7 +23,7 @@ class SpaceToDepth(Operator):
 
     kind: ClassVar[str] = "space_to_depth"
 
-    block: int
+    block: Count
 
     def shape(self, *inputs: Shape) -> Shape:
         """(N, b*H, b*W, C) to (N, H, W, b*b*C)."""
@@ -36,7 +37,7 @@ class SpaceToDepth(Operator):
     def check(self, *inputs: Shape) -> None:
         """The image divides into blocks."""
         self.expect(
-            self.block >= 1 and len(inputs[0]) == 4 and inputs[0][1] % self.block == inputs[0][2] % self.block == 0,
+            len(inputs[0]) == 4 and inputs[0][1] % self.block == inputs[0][2] % self.block == 0,
             f"block {self.block} does not fit a shape {inputs[0]}",
         )
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from intaglio.number import INT8, INT16, IntType
+from intaglio.program.bounds import Axis
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes
 
@@ -19,7 +20,7 @@ class Transpose(Operator):
 
     kind: ClassVar[str] = "transpose"
 
-    axes: tuple[int, ...]
+    axes: tuple[Axis, ...]
 
     def shape(self, *inputs: Shape) -> Shape:
         """The sizes in their new order."""
