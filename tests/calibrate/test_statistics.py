@@ -14,7 +14,8 @@ from intaglio.calibrate import CALIBRATORS, Needs, Statistics, choose, observe
 from intaglio.calibrate.moving import RATE, MovingExtremes
 from intaglio.calibrate.record import Record
 from intaglio.calibrate.statistics import joined_parts
-from intaglio.errors import CalibrationError, DataError
+from intaglio.errors import CalibrationError
+from intaglio.graph.edit import DataError, set_attribute
 
 
 def moving_by_definition(low: np.ndarray, high: np.ndarray) -> tuple[float, float]:
@@ -161,6 +162,14 @@ def test_the_same_structure_with_other_weights_is_another_graph(conv_net, placed
     statistics = observe(a, placed(a), rows(rng.normal(size=(1, 3, 6, 6)).astype(np.float32)))
     with pytest.raises(CalibrationError, match="another one's"):
         choose(b, placed(b), statistics, "max")
+
+
+def test_the_same_network_with_another_attribute_is_another_graph(small_net, placed, rows, rng) -> None:
+    statistics = observe(small_net, placed(small_net), rows(rng.normal(size=(1, 3, 8, 8)).astype(np.float32)))
+    other = small_net.copy()
+    set_attribute(other.nodes[0], "dilations", (2, 2))
+    with pytest.raises(CalibrationError, match="another one's"):
+        choose(other, placed(small_net), statistics, "max")
 
 
 def test_damaged_files_are_refused(tmp_path, small_net, placed, rows, rng) -> None:

@@ -26,12 +26,11 @@ from intaglio.calibrate.input_moments import InputRange, input_normals
 from intaglio.calibrate.moments import propagate
 from intaglio.calibrate.moving import MovingExtremes
 from intaglio.calibrate.normals import Normals
-from intaglio.calibrate.observer import fingerprint
 from intaglio.calibrate.params import choose
 from intaglio.calibrate.record import Record
 from intaglio.calibrate.statistics import Statistics
 from intaglio.errors import CalibrationError
-from intaglio.graph import Graph
+from intaglio.graph import Graph, graph_fingerprint
 from intaglio.ops import Role
 from intaglio.plan import Plan, Step
 from intaglio.progress import progress
@@ -95,7 +94,7 @@ def expected_statistics(graph: Graph, plan: Plan, prediction: Prediction) -> Sta
                 "finite, or far too large: repair the model, or give calibration data"
             )
         records[name] = expected_record(x)
-    return Statistics(fingerprint(graph), records)
+    return Statistics(graph_fingerprint(graph), records)
 
 
 def expected_record(x: Normals) -> Record:

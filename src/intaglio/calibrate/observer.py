@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -18,8 +17,7 @@ from intaglio.calibrate.record import Needs, Record
 from intaglio.calibrate.shared import SharedData
 from intaglio.calibrate.statistics import Statistics, joined_parts
 from intaglio.errors import CalibrationError
-from intaglio.graph import Graph
-from intaglio.graph.access import constant, shape
+from intaglio.graph import Graph, graph_fingerprint, shape
 from intaglio.plan import Plan
 from intaglio.simulate import Simulator
 
@@ -91,7 +89,7 @@ class Observer:
         self.simulator = Simulator(graph, device=device)
         self.batch_size = default_batch_size(graph)
         records = {v.name: Record.empty(needs) for v in plan.calibrated()}
-        self.statistics = Statistics(fingerprint(graph), records)
+        self.statistics = Statistics(graph_fingerprint(graph), records)
 
     def resume(self, statistics: Statistics, first_sample: int) -> None:
         """Go on with what an earlier run saw.
@@ -159,17 +157,3 @@ def default_batch_size(graph: Graph) -> int:
         return 1
     largest = max((int(np.prod(shape(v))) for n in graph.nodes for v in n.outputs if v.name), default=1)
     return int(np.clip(BATCH_ELEMENTS // max(largest, 1), 1, 64))
-
-
-def fingerprint(graph: Graph) -> str:
-    """Names operators, values and weights of a Graph: statistics belong to one network only."""
-    digest = hashlib.blake2b(digest_size=16)
-    for node in graph.nodes:
-        names = [v.name if v is not None else None for v in (*node.inputs, *node.outputs)]
-        digest.update(f"{node.op_type} {names}\n".encode())
-    for value in graph.initializers:
-        array = constant(value)
-        assert array is not None
-        digest.update(f"{value.name} {array.dtype} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
-    return digest.hexdigest()

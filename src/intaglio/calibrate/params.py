@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 from intaglio.calibrate.adjust import note
 from intaglio.calibrate.calibrators import Calibrator, parse_calibrator
 from intaglio.calibrate.derive import derive
-from intaglio.calibrate.observer import fingerprint
 from intaglio.calibrate.record import Needs, Record
 from intaglio.calibrate.statistics import Statistics
 from intaglio.errors import CalibrationError, UsageError
-from intaglio.graph import Graph
-from intaglio.graph.access import constant
+from intaglio.graph import Graph, constant, graph_fingerprint
 from intaglio.number import QuantParams, choose_params
 from intaglio.ops import Role
 from intaglio.plan import Format, Plan
@@ -43,7 +41,7 @@ def choose(
             that is not finite; scales without a defined answer.
         UsageError: no such calibrator.
     """
-    if statistics.graph != fingerprint(graph):
+    if statistics.graph != graph_fingerprint(graph):
         raise CalibrationError("statistics: expected those of this Graph, got another one's; observe this Graph")
     constants = constant_params(graph, plan, weight_calibrator)
     return assign(graph, plan, statistics, calibrator, weight_calibrator, constants)

@@ -1,6 +1,7 @@
 """What a network means: an ONNX graph in one normal form, and passes that rearrange it."""
 
 from intaglio.graph.access import attribute, constant, consumers, is_output, shape
+from intaglio.graph.fingerprint import graph_fingerprint
 from intaglio.graph.graph import NORMAL_OPSET, Graph
 
-__all__ = ["NORMAL_OPSET", "Graph", "attribute", "constant", "consumers", "is_output", "shape"]
+__all__ = ["NORMAL_OPSET", "Graph", "attribute", "constant", "consumers", "graph_fingerprint", "is_output", "shape"]

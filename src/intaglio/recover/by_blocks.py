@@ -18,8 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from intaglio.calibrate.observer import fingerprint
-from intaglio.graph import Graph
+from intaglio.graph import Graph, graph_fingerprint
 from intaglio.plan import Plan
 from intaglio.progress import progress
 from intaglio.recover.blocks import Block, blocks
@@ -139,8 +138,8 @@ def _identity(
             digest.update(np.ascontiguousarray(x.cpu().numpy()).data.cast("B"))
     return {
         "algorithm": algorithm,
-        "graph": fingerprint(graph),
-        "reference": fingerprint(reference),
+        "graph": graph_fingerprint(graph),
+        "reference": graph_fingerprint(reference),
         "plan": hashlib.blake2b(plan.to_json().encode(), digest_size=16).hexdigest(),
         "samples": digest.hexdigest(),
         **{name: list(v) if isinstance(v, tuple) else v for name, v in asdict(settings).items()},

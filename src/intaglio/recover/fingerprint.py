@@ -1,4 +1,4 @@
-"""Short names for networks, Plans and data: equal names, equal contents."""
+"""Short names for Plans and data: equal names, equal contents. That of a network is `graph_fingerprint`."""
 
 from __future__ import annotations
 
@@ -6,33 +6,13 @@ import hashlib
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-import onnx_ir as ir
 
 from intaglio.calibrate import Batches
-from intaglio.graph import Graph
-from intaglio.graph.access import attribute, constant
 from intaglio.plan import Plan
 from intaglio.recover.pipeline import NoData
 
 _DIGITS = 16
 _FIRST = 8  # samples that stand for a data set
-
-
-def of_graph(graph: Graph) -> str:
-    """Of nodes, attributes, names and constants; not of where the file lay or who wrote it."""
-    digest = hashlib.sha256()
-    for value in (*graph.inputs, *graph.outputs):
-        digest.update(f"{value.name}{value.shape}".encode())
-    for node in graph.nodes:
-        named = {name: _plain(node, name) for name in sorted(node.attributes)}
-        inputs = [None if v is None else v.name for v in node.inputs]
-        digest.update(repr((node.op_type, node.name, inputs, [v.name for v in node.outputs], named)).encode())
-    for value in sorted(graph.initializers, key=lambda v: str(v.name)):
-        array = constant(value)
-        assert array is not None
-        digest.update(f"{value.name}{array.dtype}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()[:_DIGITS]
 
 
 def of_plan(plan: Plan) -> str:
@@ -64,8 +44,3 @@ def of_data(dataset: Batches | NoData) -> str:
 def of_text(text: str) -> str:
     """Of anything whose text says all of it."""
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
-
-
-def _plain(node: ir.Node, name: str) -> object:
-    value = attribute(node, name)
-    return value.tolist() if isinstance(value, np.ndarray) else value

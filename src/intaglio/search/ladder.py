@@ -33,7 +33,7 @@ from intaglio.errors import (
     TrainingError,
     UsageError,
 )
-from intaglio.graph import Graph
+from intaglio.graph import Graph, graph_fingerprint
 from intaglio.lower import lower
 from intaglio.measure import FloatStage
 from intaglio.measure.evaluate import TARGETED, evaluate
@@ -305,7 +305,7 @@ class _Search:
     def _settings(self) -> dict[str, Any]:
         """All that an attempt's score depends on, besides its own recipe."""
         return {
-            "graph": fingerprint.of_graph(self.graph),
+            "graph": graph_fingerprint(self.graph),
             "target": self.target.name,
             "target's text": fingerprint.of_text(repr(self.target)),
             "calibration data": fingerprint.of_data(self.dataset),

@@ -24,7 +24,7 @@ from intaglio.calibrate.observer import default_batch_size
 from intaglio.calibrate.trial import watched_values
 from intaglio.data import Dataset
 from intaglio.errors import DataError, UsageError
-from intaglio.graph import Graph
+from intaglio.graph import Graph, graph_fingerprint
 from intaglio.measure.evaluate import METRICS
 from intaglio.measure.stage import inputs_of
 from intaglio.plan import Plan
@@ -142,8 +142,8 @@ class _Work:
             {**{n: x.cpu().numpy() for n, x in feed.items()}, "label": np.asarray(y)} for feed, y in self._labelled()
         )
         return {
-            "network": fingerprint.of_graph(self.graph),
-            "reference": fingerprint.of_graph(self.reference),
+            "network": graph_fingerprint(self.graph),
+            "reference": graph_fingerprint(self.reference),
             "plan": fingerprint.of_plan(self.plan),
             "samples": fingerprint.of_arrays(held),
             "evaluation data": fingerprint.of_arrays(labelled) if self.evaluation is not None else "none",

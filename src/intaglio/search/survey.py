@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from intaglio.data import Dataset
 from intaglio.errors import DataError, IntaglioError
-from intaglio.graph import Graph
+from intaglio.graph import Graph, graph_fingerprint
 from intaglio.lower import lower
 from intaglio.measure import FloatStage
 from intaglio.measure.evaluate import evaluate
@@ -166,7 +166,7 @@ def survey(
         DataError: no labels, or the score of the float network is no number.
     """
     own = {
-        "graph": fingerprint.of_graph(graph),
+        "graph": graph_fingerprint(graph),
         "evaluation data": fingerprint.of_data(scored),
         "metric": metric,
     }

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from intaglio.data import Dataset
+from intaglio.graph import graph_fingerprint
 from intaglio.processes import Processes
 from intaglio.progress import progress
 from intaglio.recover import fingerprint
@@ -126,7 +127,7 @@ class _Training:
         return {
             "target": module.plan.target,
             **described,
-            "network": fingerprint.of_graph(module.graph),
+            "network": graph_fingerprint(module.graph),
             "plan": fingerprint.of_plan(module.plan),
             "quantizers": ", ".join(kinds),
             "data": fingerprint.of_data(data),

@@ -1,0 +1,42 @@
+"""A short name for a network: two Graphs with the same one compute the same, value by value."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import onnx_ir as ir
+
+from intaglio.graph.access import attribute, constant
+from intaglio.graph.graph import Graph
+
+_DIGITS = 32
+
+
+def graph_fingerprint(graph: Graph) -> str:
+    """Of all that decides what each value holds, under which name; not of where the file lay or who wrote it.
+
+    That is: inputs and outputs, operators with domain, attributes and operands, constants, shapes.
+    """
+    digest = hashlib.sha256()
+    for value in (*graph.inputs, *graph.outputs):
+        digest.update(repr((value.name, value.dtype, str(value.shape))).encode())
+    for node in graph.nodes:
+        operands = [None if value is None else value.name for value in node.inputs]
+        results = [(value.name, str(value.shape)) for value in node.outputs]
+        attributes = [_described(node, name) for name in sorted(node.attributes)]
+        digest.update(repr((node.domain, node.op_type, node.name, operands, results, attributes)).encode())
+    for value in sorted(graph.initializers, key=lambda value: str(value.name)):
+        array = constant(value)
+        assert array is not None, value.name
+        digest.update(repr((value.name, str(array.dtype), array.shape)).encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:_DIGITS]
+
+
+def _described(node: ir.Node, name: str) -> tuple[str, str, object]:
+    """An attribute's name, type and value; floats to the last digit, tensors with type, shape and elements."""
+    value = attribute(node, name)
+    if isinstance(value, np.ndarray):
+        value = (str(value.dtype), value.shape, value.tobytes())
+    return name, str(node.attributes[name].type), value
