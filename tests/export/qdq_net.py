@@ -94,12 +94,30 @@ def calibrated(model: onnx.ModelProto, target: str | Target, samples: int = 64) 
     return graph, calibrate(graph, plan, open_data(x), calibrator="max").plan, x
 
 
-def run_ort(path: Path, x: NDArray[np.float32], level: str = "ORT_ENABLE_ALL") -> NDArray[np.float32]:
+def run_ort(
+    path: Path, x: NDArray[np.float32], level: str = "ORT_ENABLE_ALL", *, exact: bool = True
+) -> NDArray[np.float32]:
     """The first output of a file in ONNX Runtime."""
+    return run_all(path, [x], level, exact=exact)[0]
+
+
+def run_all(path: Path, data: Any, level: str = "ORT_ENABLE_ALL", *, exact: bool = True) -> list[NDArray[Any]]:
+    """Every output of a file in ONNX Runtime.
+
+    Args:
+        path: of the file.
+        data: one array per input, in order or by name.
+        level: of graph optimization.
+        exact: products of unsigned by signed bytes; on x86 processors without VNNI they otherwise saturate at 16 bits.
+            No option for files with QGemm of signed bytes, which are then refused.
+    """
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
+    options.add_session_config_entry("session.x64quantprecision", str(int(exact)))
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(None, {session.get_inputs()[0].name: x})[0])
+    names = [given.name for given in session.get_inputs()]
+    given = data if isinstance(data, dict) else dict(zip(names, data, strict=True))
+    return [np.asarray(y) for y in session.run(None, given)]
 
 
 def optimized_operators(path: Path, folder: Path) -> Counter[str]:

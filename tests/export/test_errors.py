@@ -76,7 +76,7 @@ def test_a_path_that_is_a_directory(made, tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
 
 
-@pytest.mark.parametrize("judge", ["checker", "runtime"])
+@pytest.mark.parametrize("judge", ["checker", "runtime", "optimizer"])
 def test_a_model_that_is_refused_leaves_the_old_file(
     judge: str, made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,12 +86,19 @@ def test_a_model_that_is_refused_leaves_the_old_file(
     def refuse(*args: object, **options: object) -> None:
         raise RuntimeError("no")
 
+    def refuse_optimized(path: str, options: onnxruntime.SessionOptions, **more: object) -> None:
+        if options.graph_optimization_level != onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL:
+            raise RuntimeError("no")
+
     if judge == "checker":
         monkeypatch.setattr(onnx.checker, "check_model", refuse)
         text = "expected valid ONNX, got: no"
-    else:
+    elif judge == "runtime":
         monkeypatch.setattr(onnxruntime, "InferenceSession", refuse)
-        text = r"expected ONNX Runtime [\d.]+ to load the model, got: no"
+        text = r"expected ONNX Runtime [\d.]+ to load the model as it is, got: no"
+    else:
+        monkeypatch.setattr(onnxruntime, "InferenceSession", refuse_optimized)
+        text = r"expected ONNX Runtime [\d.]+ to load the model with its optimizations, got: no"
     with pytest.raises(ExportError, match=text):
         export_qdq(made[0], made[1], path)
     assert path.read_bytes() == b"what was here before"

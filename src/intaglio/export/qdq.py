@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from intaglio.errors import ExportError
 from intaglio.export.build import Builder
 from intaglio.export.opset import OLDEST, leave_out_newer, lowest_opset
+from intaglio.export.pools import write_average_pool
 from intaglio.export.storage import Storage, placement, storage
 from intaglio.export.write import write_checked
 from intaglio.graph import Graph, constant, consumers, shape
@@ -107,6 +108,8 @@ class _Export:
         for node in nodes:
             if node.op_type == "Swish":
                 self.build.sigmoid_and_product(node)
+            elif node.op_type == "AveragePool":
+                write_average_pool(self.build, node)
         quantized = {value: params for value in values if (params := self._params(str(value.name))) is not None}
         for node in nodes:
             if contracts[node].sign and (params := quantized.get(node.outputs[0])) is not None and params.type.bipolar:

@@ -48,15 +48,18 @@ def _check(target: Path, written: Path) -> None:
         import onnxruntime
     except ImportError:  # a check for those who have it
         return
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    try:
-        onnxruntime.InferenceSession(str(written), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise ExportError(
-            f"{target}: expected ONNX Runtime {onnxruntime.__version__} to load the model, got: {_one_line(error)}"
-        ) from error
+    levels = onnxruntime.GraphOptimizationLevel
+    for level, how in ((levels.ORT_DISABLE_ALL, "as it is"), (levels.ORT_ENABLE_ALL, "with its optimizations")):
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = level
+        options.log_severity_level = 4
+        try:
+            onnxruntime.InferenceSession(str(written), options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise ExportError(
+                f"{target}: expected ONNX Runtime {onnxruntime.__version__} to load the model {how}, "
+                f"got: {_one_line(error)}"
+            ) from error
 
 
 def _one_line(error: Exception) -> str:

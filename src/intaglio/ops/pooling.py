@@ -42,18 +42,29 @@ class AveragePool(FloatOperator):
         """Sum over the window divided by the number of elements that count."""
         x = inputs[0]
         assert x is not None
+        count = cls.counts(node, x.new_ones((1, 1, *x.shape[2:])))
+        window, extra = Window.of(node), cls.extra(node)
+        n = len(window.kernel)
+        begins, ends = window.pads[:n], window.pads[n:]
+        x = F.pad(x, [p for b, e, m in reversed([*zip(begins, ends, extra, strict=True)]) for p in (b, e + m)])
+        total = cls._sums(window, x.flatten(0, 1)[:, None])
+        return total.reshape(*x.shape[:2], *total.shape[2:]) / count
+
+    @classmethod
+    def counts(cls, node: ir.Node, ones: Tensor) -> Tensor:
+        """How many elements of each window count: (1, 1, *S') for an image of ones (1, 1, *S)."""
         window, extra = Window.of(node), cls.extra(node)
         n = len(window.kernel)
         counted = bool(attribute(node, "count_include_pad", 0))
-        ones = x.new_ones((1, 1, *x.shape[2:]))
         inner = [p for b, e in zip(reversed(window.pads[:n]), reversed(window.pads[n:]), strict=True) for p in (b, e)]
         outer = [p for e in reversed(extra) for p in (0, e)]
-        x, ones = F.pad(F.pad(x, inner), outer), F.pad(F.pad(ones, inner, value=float(counted)), outer)
-        convolve = F.conv1d if n == 1 else F.conv2d
-        kernel = x.new_ones((1, 1, *window.kernel))
-        total = convolve(x.flatten(0, 1)[:, None], kernel, None, window.strides, 0, window.dilations)
-        count = convolve(ones, kernel, None, window.strides, 0, window.dilations)
-        return total.reshape(*x.shape[:2], *total.shape[2:]) / count
+        return cls._sums(window, F.pad(F.pad(ones, inner, value=float(counted)), outer))
+
+    @staticmethod
+    def _sums(window: Window, x: Tensor) -> Tensor:
+        """Sums over every window of a padded image with one channel."""
+        convolve = F.conv1d if len(window.kernel) == 1 else F.conv2d
+        return convolve(x, x.new_ones((1, 1, *window.kernel)), None, window.strides, 0, window.dilations)
 
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:
