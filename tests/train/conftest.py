@@ -17,6 +17,7 @@ def _load(file: str, folder: str = "train") -> None:
         spec.loader.exec_module(sys.modules[name])
 
 
+_load("follows")
 _load("loop_net")  # test files import from intaglio_tests_loop_net
 _load("nn_nets")
 _load("qat_nets")

@@ -7,14 +7,13 @@ import copy
 import numpy as np
 import pytest
 import torch
+from intaglio_tests_follows import assert_freezes_to_itself
 
-import intaglio as ig
 from intaglio.errors import UsageError
 from intaglio.frontends.torch import load_torch
 from intaglio.graph import Graph
 from intaglio.train.estimators.proxquant import ProxQuant
 from intaglio.train.estimators.registry import ESTIMATORS
-from intaglio.train.freeze import freeze_graph
 from intaglio.train.gradual import Gradual, Schedule
 from intaglio.train.module import QuantizedModule
 from intaglio.train.prepare import prepare_qat
@@ -71,19 +70,6 @@ def train(
     return losses
 
 
-def freezes_to_itself(qat: QuantizedModule) -> None:
-    qat.eval()
-    x, _ = batch()
-    graph, plan = freeze_graph(qat)
-    frozen = ig.Quantized(graph, plan)
-    with torch.no_grad():
-        want = qat(x).numpy()
-    assert np.ptp(want) > 0
-    step = float(plan.params(str(graph.outputs[0].name)).scale)
-    assert np.abs(frozen.simulate(x.numpy()) - want).max() <= 1.01 * step  # a tie may go the other way in float32
-    assert np.abs(frozen.lower().run(x.numpy()) - want).max() <= 0.05 * np.abs(want).max()
-
-
 # -- estimators --------------------------------------------------------------------------------------------------------
 
 
@@ -101,7 +87,7 @@ def test_every_estimator_learns_and_freezes_to_what_it_computes(raw, estimator, 
         qat.after_step(step / 60)
         losses.append(loss.item())
     assert np.mean(losses[-5:]) < 0.8 * losses[0]
-    freezes_to_itself(qat)
+    assert_freezes_to_itself(qat, batch()[0])
 
 
 def test_weights_and_activations_may_have_different_estimators(raw) -> None:
@@ -147,7 +133,7 @@ def test_proximal_steps_bring_weights_to_their_grid(raw) -> None:
     assert distance() < 0.9 * early
     train(qat, 100, start=70)
     assert distance() < 1e-3 * early
-    freezes_to_itself(qat)
+    assert_freezes_to_itself(qat, batch()[0])
 
 
 def test_proximal_steps_need_weights_that_are_rounded_as_they_are(raw) -> None:
@@ -224,7 +210,7 @@ def test_codes_that_stay_do_so_while_the_rest_trains(raw) -> None:
     assert torch.equal(codes[stays], held[stays])
     train(qat, 40, gradual, start=8)
     assert not qat.quantizer(name).held.isnan().any()
-    freezes_to_itself(qat)
+    assert_freezes_to_itself(qat, batch()[0])
 
 
 @pytest.mark.parametrize("kind", ["weights", "noise", "layers"])
@@ -237,7 +223,7 @@ def test_a_gradual_training_learns_and_goes_on_from_a_checkpoint(raw, kind) -> N
     resumed = prepare_qat(raw, target="w4a8")
     resumed.load_state_dict(half.state_dict())
     assert train(resumed, 30, gradual, start=15) == losses[15:]
-    freezes_to_itself(whole)
+    assert_freezes_to_itself(whole, batch()[0])
 
 
 def test_what_is_frozen_on_a_schedule_stays(raw) -> None:

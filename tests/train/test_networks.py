@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
+from intaglio_tests_follows import assert_follows, assert_freezes_to_itself, trace
 from intaglio_tests_qat_nets import NETS, Attention, Preactivated
 
 import intaglio as ig
 from intaglio.errors import DataError
 from intaglio.train.distill import capture
+from intaglio.train.freeze import freeze_graph
 from intaglio.train.loop import TrainSettings
 from intaglio.train.loop.losses import Loss
 from intaglio.train.reestimate import reestimate_batch_norm
@@ -47,17 +48,7 @@ def test_every_parameter_learns_and_the_frozen_network_is_the_trained_one(name: 
     assert min(losses[4:]) < losses[0]
     same = {key for key, p in qat.named_parameters() if p.requires_grad and torch.equal(p, before[key])}
     assert not {key for key in same if not key.startswith("quantizers.")}
-
-    qat.eval()
-    with torch.no_grad():
-        trained = qat(x).numpy()
-    q = ig.freeze(qat)
-    output = q.plan.params(str(q.graph.outputs[0].name))
-    assert output is not None
-    steps = np.abs(trained - q.simulate(x.numpy())) / output.scale
-    assert (steps > 0.5).mean() < 0.01, "ties that float32 rounds the other way"
-    integer = np.abs(trained - q.lower().run(x.numpy())) / output.scale
-    assert integer.max() < 2.5
+    assert_freezes_to_itself(qat, x)
 
 
 def test_a_batch_norm_that_stands_alone_lives() -> None:
@@ -116,3 +107,17 @@ def test_the_networks_are_what_they_say() -> None:
     assert not ig.prepare_qat(Attention(), torch.zeros(1, 6, 8)).graph.batched
     operators = {node.op_type for node in ig.prepare_qat(Preactivated(), torch.zeros(1, 3, 8, 8)).graph.nodes}
     assert "BatchNormalization" in operators
+
+
+def test_a_network_that_computes_something_else_is_told() -> None:
+    net, x = made("no bias")
+    qat = ig.prepare_qat(net, x[:1], target="w4a8")
+    qat(x)
+    qat.eval()
+    values, (graph, plan) = trace(qat, x), freeze_graph(qat)
+    assert_follows(graph, plan, values)
+    name = str(graph.outputs[0].name)
+    step = torch.as_tensor(plan.params(name).scale)
+    values[name][3, 1] += step * (1 if values[name][3, 1] < 0 else -1)
+    with pytest.raises(AssertionError, match=f"{name}: 1 of 48 are not the rounded result"):
+        assert_follows(graph, plan, values)

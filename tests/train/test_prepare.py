@@ -7,10 +7,10 @@ import copy
 import numpy as np
 import pytest
 import torch
+from intaglio_tests_follows import assert_freezes_to_itself
 
 import intaglio as ig
 from intaglio.errors import DataError, UsageError
-from intaglio.train.freeze import freeze_graph
 from intaglio.train.prepare import METHODS, prepare_qat
 
 EIGHT_BITS = ("cpu-int8", "int8-per-tensor", "power2-int8", "uint8-asymmetric", "tflite-int8")
@@ -83,14 +83,7 @@ def test_it_computes_what_it_freezes_to(net, target, method) -> None:
         optimizer.zero_grad()
         torch.nn.functional.cross_entropy(qat(x), y).backward()
         optimizer.step()
-    qat.eval()
-    graph, plan = freeze_graph(qat)
-    frozen = ig.Quantized(graph, plan)
-    with torch.no_grad():
-        want = qat(x).numpy()
-    step = float(plan.params(str(graph.outputs[0].name)).scale)
-    assert np.abs(frozen.simulate(x.numpy()) - want).max() <= 1.01 * step  # a tie may go the other way in float32
-    assert np.abs(frozen.lower().run(x.numpy()) - want).max() <= 0.05 * np.abs(want).max()
+    assert_freezes_to_itself(qat, x)
 
 
 @pytest.mark.parametrize("method", METHODS)
