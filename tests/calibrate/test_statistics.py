@@ -14,8 +14,8 @@ from intaglio.calibrate import CALIBRATORS, Needs, Statistics, choose, observe
 from intaglio.calibrate.moving import RATE, MovingExtremes
 from intaglio.calibrate.record import Record
 from intaglio.calibrate.statistics import joined_parts
-from intaglio.errors import CalibrationError
-from intaglio.graph.edit import DataError, set_attribute
+from intaglio.errors import CalibrationError, DataError
+from intaglio.graph.edit import set_attribute
 
 
 def moving_by_definition(low: np.ndarray, high: np.ndarray) -> tuple[float, float]:
