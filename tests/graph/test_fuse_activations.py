@@ -49,6 +49,35 @@ def sigmoid_of_exp(net: Net, x: str) -> str:
     return net.op("Div", f(1), net.op("Add", f(1), net.op("Exp", net.op("Neg", x))))
 
 
+def sigmoid_of_two_exps(net: Net, x: str) -> str:
+    return net.op("Div", net.op("Exp", x), net.op("Add", f(1), net.op("Exp", x)))
+
+
+def sigmoid_of_tanh(net: Net, x: str) -> str:
+    return net.op("Add", net.op("Mul", f(0.5), net.op("Tanh", net.op("Mul", x, f(0.5)))), f(0.5))
+
+
+def sigmoid_of_tanh_halved_last(net: Net, x: str) -> str:
+    return net.op("Div", net.op("Add", net.op("Tanh", net.op("Div", x, f(2))), f(1)), f(2))
+
+
+def tanh_of_sigmoid(net: Net, x: str) -> str:
+    return net.op("Sub", net.op("Mul", f(2), net.op("Sigmoid", net.op("Mul", f(2), x))), f(1))
+
+
+def tanh_of_exps(net: Net, x: str) -> str:
+    plus, minus = net.op("Exp", x), net.op("Exp", net.op("Neg", x))
+    return net.op("Div", net.op("Sub", plus, minus), net.op("Add", plus, minus))
+
+
+def softsign(net: Net, x: str) -> str:
+    return net.op("Div", x, net.op("Add", f(1), net.op("Abs", x)))
+
+
+def leaky_relu_by_where(net: Net, x: str) -> str:
+    return net.op("Where", net.op("GreaterOrEqual", x, f(0)), x, net.op("Mul", x, f(-1.5)))
+
+
 def silu(net: Net, x: str) -> str:
     return net.op("Mul", net.op("Sigmoid", x), x)
 
@@ -131,6 +160,13 @@ ROWS: list[tuple[Build, str]] = [
     (hard_sigmoid_by_six, "HardSigmoid"),
     (hard_sigmoid_keras, "HardSigmoid"),
     (sigmoid_of_exp, "Sigmoid"),
+    (sigmoid_of_two_exps, "Sigmoid"),
+    (sigmoid_of_tanh, "Sigmoid"),
+    (sigmoid_of_tanh_halved_last, "Sigmoid"),
+    (tanh_of_sigmoid, "Tanh"),
+    (tanh_of_exps, "Tanh"),
+    (softsign, "Softsign"),
+    (leaky_relu_by_where, "LeakyRelu"),
     (silu, "Swish"),
     (silu_alpha, "Swish"),
     (silu_of_exp, "Swish"),
@@ -159,6 +195,26 @@ def test_activation_is_put_together(build: Build, expected: str, rng: np.random.
     # exp, erf and tanh of the fused operator are other approximations: a few ulp of numbers around 1.
     graph = check(net, ["Conv", expected, "Conv"], rng, 1e-5)
     assert graph.nodes[1].outputs[0].name == y
+
+
+@pytest.mark.parametrize(
+    "sigmoid",
+    [lambda net, x: net.op("Sigmoid", x), sigmoid_of_exp, sigmoid_of_two_exps],
+    ids=["Sigmoid", "by one exp", "by two"],
+)
+def test_logarithm_of_a_sigmoid_has_no_sigmoid(sigmoid: Build, rng: np.random.Generator) -> None:
+    """Of -200 it is -200, which float32's log(sigmoid(x)) is not."""
+    net = Net()
+    y = net.op("Log", sigmoid(net, net.input("x", (1, 3, 6, 6))))
+    net.output(y)
+    graph = check(net, ["Neg", "Softplus", "Neg"], rng, 1e-5)
+    assert graph.outputs[0].name == y
+
+
+def test_exponential_of_a_log_softmax_is_a_softmax(rng: np.random.Generator) -> None:
+    net = Net()
+    net.output(net.op("Exp", net.op("LogSoftmax", net.input("x", (2, 5)), axis=1)))
+    check(net, ["Softmax"], rng, 1e-5)
 
 
 def test_tanh_form_is_told_apart() -> None:

@@ -13,6 +13,7 @@ from intaglio.number import INT8_NARROW, INT16, UINT8, PerChannel, QuantParams, 
 from intaglio.ops import Role
 from intaglio.plan import Plan, Source, place
 from intaglio.targets import load_target
+from intaglio.targets.target import OperatorRow
 
 
 class Block(nn.Module):
@@ -186,3 +187,37 @@ def test_what_is_no_plan_is_refused(text):
 def test_a_plan_for_another_graph_says_so(graph):
     with pytest.raises(PlanError, match="made for another Graph"):
         place(graph, load_target("cpu-int8"))["no such value"]
+
+
+@pytest.mark.parametrize(
+    "target", ["cpu-int8", "int8-symmetric", "power2-int8", "int16x8", "uint8-asymmetric", "tflite-int8"]
+)
+def test_log_probabilities_keep_what_calibration_saw(target):
+    """A target that fixes their grid says what it cuts off; all others hold the lowest that was seen."""
+    net = nn.Sequential(nn.Identity(), nn.LogSoftmax(-1), nn.Linear(3, 2)).eval()
+    x = np.array([[0, 30, -60], [1, 2, 3], [0, 100, 0]], np.float32)
+    q = ig.quantize(ig.load(net, torch.zeros(1, 3)), x, target, calibrator="max", equalize=False, bias_correction=False)
+    value = plan_of(q.plan, by_type(q.graph, "LogSoftmax")[0])
+    low, high = (float(bound) for bound in value.params.range)
+    warnings = [text for text in q.history if text.startswith("warning: value")]
+    if target == "tflite-int8":
+        assert value.source is Source.FIXED and (low, high) == (-15.9375, 0.0)
+        assert "calibration saw -100 to 0, and what is beyond [-15.9375, 0] saturates" in value.why
+        assert warnings == [f"warning: value {value.name!r}: {value.why}"]
+    else:
+        assert value.source is Source.OWN and low <= -100 + float(value.params.scale) and not warnings
+
+
+def test_a_target_fixes_the_output_of_any_operator():
+    """Also of those whose range nothing but data would tell."""
+    target = load_target("cpu-int8").model_copy(deep=True)
+    target.operators["Exp"] = OperatorRow(scale=0.5, zero_point=3)
+    q = ig.quantize(ig.load(Exponential(), torch.zeros(1, 3)), np.full((2, 3), 5, np.float32), target)
+    value = plan_of(q.plan, by_type(q.graph, "Exp")[0])
+    assert value.params == QuantParams(UINT8, 0.5, 3)
+    assert "calibration saw 148.413 to 148.413, and what is beyond [-1.5, 126] saturates" in value.why
+
+
+class Exponential(nn.Module):
+    def forward(self, x):
+        return torch.exp(x)

@@ -13,6 +13,7 @@ from intaglio.calibrate.feeds import Batches
 from intaglio.calibrate.observer import observe
 from intaglio.calibrate.params import Named, choose
 from intaglio.calibrate.record import Needs
+from intaglio.calibrate.saturation import saturation_steps
 from intaglio.calibrate.statistics import Statistics
 from intaglio.calibrate.trial import Candidate
 from intaglio.graph import Graph
@@ -79,7 +80,9 @@ def calibrate(
         made, candidates, statistics = automatic(
             graph, plan, dataset, calibrators=choices, weight_calibrators=weights, batch_size=batch_size, device=device
         )
-        return Calibration(made, statistics, _told(candidates, statistics), candidates)
+        return Calibration(
+            made, statistics, [*_told(candidates, statistics), *saturation_steps(made, ALGORITHM)], candidates
+        )
     chosen = [parse_calibrator(calibrator)] if calibrator is not None else [parse_calibrator(c or "max") for c in own]
     _checked(weight_calibrator)
     needs = Needs.EXTREMES
@@ -90,7 +93,7 @@ def calibrate(
     names = " and ".join(sorted({c.name for c in chosen})) or "nothing"
     weights_by = " and ".join(sorted({v.calibrator or "" for v in made.calibrated(Role.WEIGHT)})) or "nothing"
     told = f"calibrated on {statistics.samples} samples: activations by {names}, weights by {weights_by}"
-    return Calibration(made, statistics, [Step(ALGORITHM, told)])
+    return Calibration(made, statistics, [Step(ALGORITHM, told), *saturation_steps(made, ALGORITHM)])
 
 
 def _checked(calibrator: Named) -> Named:

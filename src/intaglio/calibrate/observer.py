@@ -88,7 +88,7 @@ class Observer:
     def __init__(self, graph: Graph, plan: Plan, needs: Needs, device: torch.device | str | None = None) -> None:
         self.simulator = Simulator(graph, device=device)
         self.batch_size = default_batch_size(graph)
-        records = {v.name: Record.empty(needs) for v in plan.calibrated()}
+        records = {v.name: Record.empty(needs) for v in (*plan.calibrated(), *plan.fixed())}
         self.statistics = Statistics(graph_fingerprint(graph), records)
 
     def resume(self, statistics: Statistics, first_sample: int) -> None:

@@ -11,6 +11,7 @@ from intaglio.calibrate.adjust import note
 from intaglio.calibrate.calibrators import Calibrator, parse_calibrator
 from intaglio.calibrate.derive import derive
 from intaglio.calibrate.record import Needs, Record
+from intaglio.calibrate.saturation import note_saturation
 from intaglio.calibrate.statistics import Statistics
 from intaglio.errors import CalibrationError, UsageError
 from intaglio.graph import Graph, constant, graph_fingerprint
@@ -69,6 +70,7 @@ def assign(
         if record.low == record.high:
             note(value, f"it was always {record.low:g} in calibration")
             silent += [value.name] * (record.low == 0)
+    note_saturation(result, statistics)
     for role in (Role.WEIGHT, Role.SIDE):
         for value in result.calibrated(role):
             value.params = constants[value.name]

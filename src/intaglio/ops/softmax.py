@@ -11,7 +11,7 @@ from torch import Tensor
 from intaglio.errors import LoweringError
 from intaglio.graph.access import attribute, rank
 from intaglio.number import QuantParams, Rule
-from intaglio.ops.contract import Contract, Fixed, Role
+from intaglio.ops.contract import Contract, Fixed, Own, Role
 from intaglio.ops.layout import ending_with
 from intaglio.ops.operator import FloatOperator, Lowering, Placed
 from intaglio.program import Operator
@@ -34,8 +34,8 @@ class Softmax(FloatOperator):
 
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:
-        """Probabilities lie in [0, 1); logarithms below those of 1/2**23 saturate at -16."""
-        return Contract((Role.ACTIVATION,), Fixed(0.0, 1.0) if node.op_type == "Softmax" else Fixed(-16.0, 0.0))
+        """Probabilities lie in [0, 1); how far below 0 their logarithms reach is for calibration to say."""
+        return Contract((Role.ACTIVATION,), Fixed(0.0, 1.0) if node.op_type == "Softmax" else Own())
 
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:

@@ -117,13 +117,13 @@ class _Placement:
             why = f"stays in the accumulator: {after.op_type} is the saturation of {node.op_type}"
             self._add(ValuePlan(name, Role.ACTIVATION, Source.FUSED, why, of=(result,)))
             return
-        if self.target.row(node.op_type).output == "same":
+        row = self.target.row(node.op_type)
+        if row.output == "same":
             rule = Same(0)
         fmt, note = self._format(node, value)
         if self._in_one_bit(node):
             params = QuantParams(fmt.type, np.ones((), np.float32))
-            why = f"{node.op_type} is -1 or +1: one bit, and 0 becomes +1"
-            self._add(ValuePlan(name, Role.ACTIVATION, Source.FIXED, why, Format(fmt.type, fmt.scheme), params=params))
+            self._fixed(node, value, fmt, params, "is -1 or +1: one bit, and 0 becomes +1")
             return
         match rule:
             case Same(index):
@@ -140,8 +140,16 @@ class _Placement:
                         name, Role.ACTIVATION, Source.PLAIN, f"{node.op_type} gives indices, not quantized numbers"
                     )
                 )
-            case Fixed():
-                self._fixed(node, value, fmt, note, rule)
+            case Fixed() | Own() | Joined() if row.scale is not None:
+                fmt = self.layers.activation_format(node)  # which the target's numbers are for, not `final`
+                params = QuantParams(fmt.type, row.scale, row.zero_point)  # type: ignore[arg-type]
+                low, high = (float(bound) for bound in params.range)
+                why = f"has a fixed output on target {self.target.name}, [{low:g}, {high:g}] whatever the data"
+                self._fixed(node, value, fmt, params, why)
+            case Fixed(low, high):
+                self._fixed(
+                    node, value, fmt, fixed_params(rule, fmt), f"lies in [{low:g}, {high:g}) whatever the data{note}"
+                )
             case Own() | Joined():
                 if self._is_fused(node):
                     why = f"range after {node.op_type}, the saturation of the operator before: no quantizer in between"
@@ -197,16 +205,9 @@ class _Placement:
             and all(self._is_final(output) for user in users for output in user.outputs if output.name)
         )
 
-    def _fixed(self, node: ir.Node, value: ir.Value, fmt: TensorFormat, note: str, rule: Fixed) -> None:
-        name, row = str(value.name), self.target.row(node.op_type)
-        if row.scale is not None and row.zero_point is not None:
-            params = QuantParams(fmt.type, row.scale, row.zero_point)  # type: ignore[arg-type]
-            why = f"target {self.target.name} fixes the output of {node.op_type}"
-        else:
-            params = fixed_params(rule, fmt)
-            why = f"{node.op_type} lies in [{rule.low:g}, {rule.high:g}) whatever the data"
-            why += note
-        self._add(ValuePlan(name, Role.ACTIVATION, Source.FIXED, why, Format(fmt.type, fmt.scheme), params=params))
+    def _fixed(self, node: ir.Node, value: ir.Value, fmt: TensorFormat, params: QuantParams, why: str) -> None:
+        name, made = str(value.name), Format(fmt.type, fmt.scheme)
+        self._add(ValuePlan(name, Role.ACTIVATION, Source.FIXED, f"{node.op_type} {why}", made, params=params))
 
     def _constants(self, node: ir.Node) -> None:
         contract = self.contracts[str(node.name)]

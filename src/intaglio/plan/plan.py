@@ -121,6 +121,10 @@ class Plan:
         """The values of a role whose ranges are found, each once."""
         return (v for v in self.values.values() if v.source is Source.OWN and v.role is role)
 
+    def fixed(self) -> Iterator[ValuePlan]:
+        """The values whose parameters are known before any data are seen."""
+        return (v for v in self.values.values() if v.source is Source.FIXED)
+
     def copy(self) -> Plan:
         """An independent copy (parameters are immutable and shared)."""
         return dataclasses.replace(

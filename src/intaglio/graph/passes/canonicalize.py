@@ -205,25 +205,42 @@ def _several(graph: ir.Graph, node: ir.Node) -> str | None:
     return f"{pair} of pairs"
 
 
-def _softmax_of_log(graph: ir.Graph, node: ir.Node) -> str | None:
-    """Log(Softmax(x)) -> LogSoftmax(x)."""
+def _inside(node: ir.Node, op_type: str) -> ir.Node | None:
+    """The node of a type that computes what a node reads, and that nobody else reads."""
     source = node.inputs[0]
     producer = source.producer() if source is not None else None
-    if source is None or producer is None or producer.op_type != "Softmax" or len(source.uses()) != 1:
+    if source is None or producer is None or producer.op_type != op_type or len(source.uses()) != 1:
         return None
-    if source.is_graph_output():
+    return None if source.is_graph_output() else producer
+
+
+def _other_softmax(before: str, after: str) -> Rule:
+    """Log(Softmax(x)) -> LogSoftmax(x) and Exp(LogSoftmax(x)) -> Softmax(x)."""
+
+    def rule(graph: ir.Graph, node: ir.Node) -> str | None:
+        producer = _inside(node, before)
+        if producer is None:
+            return None
+        axis = {"axis": attribute(producer, "axis", -1)}
+        fused = insert(graph, node, after, [producer.inputs[0]], axis, name=f"{node.name}.{after.lower()}")
+        replace(graph, node.outputs[0], fused.outputs[0])
+        remove(graph, node, producer)
+        return after
+
+    return rule
+
+
+def _log_of_sigmoid(graph: ir.Graph, node: ir.Node) -> str | None:
+    """Log(Sigmoid(x)) -> -Softplus(-x), which neither leaves float32 at -100 nor has a grid for numbers near 1."""
+    producer = _inside(node, "Sigmoid")
+    if producer is None:
         return None
-    fused = insert(
-        graph,
-        node,
-        "LogSoftmax",
-        [producer.inputs[0]],
-        {"axis": attribute(producer, "axis")},
-        name=str(node.name) + ".logsoftmax",
-    )
-    replace(graph, node.outputs[0], fused.outputs[0])
+    minus = insert(graph, node, "Neg", [producer.inputs[0]], name=f"{node.name}.minus")
+    softplus = insert(graph, node, "Softplus", [minus.outputs[0]], name=f"{node.name}.softplus")
+    result = insert(graph, node, "Neg", [softplus.outputs[0]], name=f"{node.name}.negate")
+    replace(graph, node.outputs[0], result.outputs[0])
     remove(graph, node, producer)
-    return "LogSoftmax"
+    return "-Softplus(-x)"
 
 
 def _neg_of_constant_factor(graph: ir.Graph, node: ir.Node) -> str | None:
@@ -273,7 +290,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "Add": (_constant_second, _double, _without_expand),
     "Clip": (_clip,),
     "Div": (_div, _without_expand),
-    "Log": (_softmax_of_log,),
+    "Exp": (_other_softmax("LogSoftmax", "Softmax"),),
+    "Log": (_other_softmax("Softmax", "LogSoftmax"), _log_of_sigmoid),
     "Max": (_several, _constant_second, _bound),
     "Mean": (_several,),
     "Min": (_several, _constant_second, _bound),

@@ -79,6 +79,11 @@ def _leaky(match: Match) -> Attributes | None:
     return {"alpha": float(factor.ravel()[0])} if factor.size == 1 and 0.0 <= float(factor.ravel()[0]) <= 1.0 else None
 
 
+def _any_slope(match: Match) -> Attributes | None:
+    factor = match.array("alpha")
+    return {"alpha": float(factor.ravel()[0])} if factor.size == 1 else None
+
+
 def _beyond_rounding(match: Match) -> Attributes | None:
     """softplus(x) - x = log(1 + exp(-x)) is below half an ulp of a float32 x from 17 on."""
     return {} if float(match.array("threshold").min()) >= 17.0 else None
@@ -122,6 +127,17 @@ TABLE: tuple[Row, ...] = (
         Row("Sigmoid", _scaled(Op("Reciprocal", Op("Add", Op("Exp", minus), Number(1.0))), 1.0))
         for minus in (Op("Neg", x), _scaled(x, -1.0))
     ),
+    # exp(x) / (1 + exp(x)) and (1 + tanh(x / 2)) / 2
+    Row("Sigmoid", Op("Div", Op("Exp", x), Op("Add", Op("Exp", x), Number(1.0)))),
+    Row("Sigmoid", Op("Add", _scaled(Op("Tanh", _scaled(x, 0.5)), 0.5), Number(0.5))),
+    Row("Sigmoid", _scaled(Op("Add", Op("Tanh", _scaled(x, 0.5)), Number(1.0)), 0.5)),
+    # 2 sigmoid(2 x) - 1 and (exp(x) - exp(-x)) / (exp(x) + exp(-x))
+    Row("Tanh", Op("Add", _scaled(Op("Sigmoid", _scaled(x, 2.0)), 2.0), Number(-1.0))),
+    *(
+        Row("Tanh", Op("Div", Op("Sub", Op("Exp", x), Op("Exp", minus)), Op("Add", Op("Exp", x), Op("Exp", minus))))
+        for minus in (Op("Neg", x), _scaled(x, -1.0))
+    ),
+    Row("Softsign", Op("Div", x, Op("Add", Op("Abs", x), Number(1.0)))),
     Row("Swish", Op("Mul", x, Op("Sigmoid", x)), lambda match: {"alpha": 1.0}),
     Row("Swish", Op("Mul", x, Op("Sigmoid", Op("Mul", x, Constant("alpha")))), _swish_alpha),
     *(
@@ -140,6 +156,11 @@ TABLE: tuple[Row, ...] = (
         for pattern in _half_of_product(Op("Add", Op("Tanh", argument), Number(1.0)))
     ),
     Row("LeakyRelu", Op("Max", x, Op("Mul", x, Constant("alpha"))), _leaky),
+    Row(
+        "LeakyRelu",
+        Op("Where", Op("Greater|GreaterOrEqual", x, Number(0.0)), x, Op("Mul", x, Constant("alpha"))),
+        _any_slope,
+    ),
     # relu(x) - a * relu(-x): a PRelu as Keras exports it
     *(
         Row("PRelu", Op(kind, Op("Relu", x), Op("Mul", Op("Relu", minus), Constant(slope))))
