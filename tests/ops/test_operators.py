@@ -16,6 +16,7 @@ from intaglio.frontends.onnx import load_onnx
 from intaglio.graph import Graph
 from intaglio.graph.access import shape
 from intaglio.ops import FLOAT_OPERATORS
+from intaglio.ops.positions import ROUND
 from intaglio.simulate import Simulator
 from intaglio.targets import Target, load_target
 
@@ -315,13 +316,21 @@ def resizes() -> None:
 
     modes = ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric")
     for coordinates in modes:
-        options = {"coordinate_transformation_mode": coordinates}
-        for nearest in ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil"):
-            case("Resize", f"{coordinates}-{nearest}", IMAGE, *scales(1, 1, 2.3, 0.63), nearest_mode=nearest, **options)
+        options: dict[str, Any] = {"coordinate_transformation_mode": coordinates}
         case("Resize", f"{coordinates}-double", IMAGE, *scales(1, 1, 2, 2), **options)
+        case("Resize", f"{coordinates}-to-one", IMAGE, None, None, ints(1, 9), mode="linear", axes=[2, 3], **options)
+        if coordinates == "align_corners":  # of a length that is no whole number, runtimes make different things
+            options["axes"] = [2, 3]
+            for nearest in ROUND:
+                sizes = (None, None, ints(20, 4))
+                case("Resize", f"{coordinates}-{nearest}", IMAGE, *sizes, nearest_mode=nearest, **options)
+            case("Resize", f"{coordinates}-linear", IMAGE, None, None, ints(15, 17), mode="linear", **options)
+            case("Resize", f"{coordinates}-shrink", IMAGE, None, None, ints(3, 4), mode="linear", **options)
+            continue
+        for nearest in ROUND:
+            case("Resize", f"{coordinates}-{nearest}", IMAGE, *scales(1, 1, 2.3, 0.63), nearest_mode=nearest, **options)
         case("Resize", f"{coordinates}-linear", IMAGE, *scales(1, 1, 1.7, 2.5), mode="linear", **options)
         case("Resize", f"{coordinates}-shrink", IMAGE, *scales(1, 1, 0.4, 0.7), mode="linear", **options)
-        case("Resize", f"{coordinates}-to-one", IMAGE, None, None, ints(1, 9), mode="linear", axes=[2, 3], **options)
     case("Resize", "sizes", IMAGE, None, None, ints(13, 4), mode="linear", axes=[-2, -1])
     case("Resize", "sizes-nearest", IMAGE, None, None, ints(13, 4), axes=[2, 3])
     case("Resize", "columns", IMAGE, *scales(1, 1, 1, 2.5), mode="linear")

@@ -52,9 +52,9 @@ FORMS = {
         {"c": np.arange(144, dtype=np.float32).reshape(4, 6, 6)},
         "Relu or Clip",
     ),
-    "computed slopes": (node("PRelu", ["x", "z"]), XZ, {}, "constant slope"),
+    "computed slopes": (node("PRelu", ["x", "z"]), XZ, {}, "operand 'slope'"),
     "slopes along two axes": (node("PRelu", ["x", "c"]), X, {"c": ones(4, 6, 1)}, "one per channel"),
-    "computed scale": (node("LayerNormalization", ["x", "z"]), {"x": ("n", 4), "z": ("n", 4)}, {}, "constant scale"),
+    "computed scale": (node("LayerNormalization", ["x", "z"]), {"x": ("n", 4), "z": ("n", 4)}, {}, "operand 'Scale'"),
     "cubic": (node("Resize", ["x", "", "s"], mode="cubic"), X, scales(1, 1, 2, 2), "nearest or linear"),
     "antialias": (node("Resize", ["x", "", "s"], mode="linear", antialias=1), X, scales(1, 1, 0.5, 0.5), "antialias 0"),
     "linear along three axes": (node("Resize", ["x", "", "s"], mode="linear"), X, scales(1, 2, 2, 2), "at most 2 axes"),
@@ -93,7 +93,7 @@ def test_computed_indices_are_refused(model: Model) -> None:
         node("Gather", ["x", "i"], axis=1),
     ]
     graph = load_onnx(model(nodes, {"x": (2, 4)}))
-    with pytest.raises(UnsupportedOperatorError, match=r"\[Gather 'it'\] expected computed data and constant indices"):
+    with pytest.raises(UnsupportedOperatorError, match=r"\[Gather 'it'\] expected a constant as its operand 'indices'"):
         place(graph, load_target("cpu-int8"))
 
 

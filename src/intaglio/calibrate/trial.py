@@ -18,7 +18,7 @@ from intaglio.progress import progress
 from intaglio.simulate import Simulator
 
 Pair = tuple[Named, Named]  # calibrators of activations and weights; None: the Plan's own
-_SQUASHING = ("Softmax", "LogSoftmax", "Sigmoid", "HardSigmoid", "Tanh", "ArgMax")
+_SQUASHING = ("Softmax", "LogSoftmax", "Sigmoid", "HardSigmoid", "Tanh", "ArgMax", "ArgMin")
 
 
 @dataclass(frozen=True)

@@ -84,14 +84,14 @@ def describe_program(program: Program) -> dict[str, Any]:
 def describe_graph(graph: Graph, target: str) -> dict[str, Any]:
     """Operators, their coverage under a target, and how each value would be represented and why."""
     from intaglio.errors import UnsupportedOperatorError
-    from intaglio.ops import float_operator
+    from intaglio.ops import contract_of
     from intaglio.plan import place, separate_operands
     from intaglio.targets import load_target
 
     blockers = []
     for node in graph.nodes:
         try:
-            float_operator(node).contract(node)
+            contract_of(node)
         except UnsupportedOperatorError as error:
             blockers.append(str(error))
     described = load_target(target)

@@ -24,6 +24,18 @@ def set_input(node: ir.Node, index: int, value: ir.Value | None) -> None:
     node.replace_input_with(index, value)
 
 
+def proper_axes(node: ir.Node, axes: Sequence[int], full: int) -> list[int]:
+    """Axes of a tensor of rank `full` without negative ones, in their order.
+
+    Raises:
+        ModelError: an axis outside [-full, full), or one that is named twice.
+    """
+    found = [int(axis) % full if -full <= axis < full else -1 for axis in axes]
+    if -1 in found or len(set(found)) != len(found):
+        raise ModelError(f"{where(node)} expected different axes in [-{full}, {full}), got {list(axes)}")
+    return found
+
+
 def take_ints(node: ir.Node, name: str, index: int, since: int, version: int) -> list[int] | None:
     """Integers that were an attribute before opset `since` and are a constant input from then on; None if absent.
 

@@ -4,6 +4,7 @@ A row of `FORMS` is `(operator, function)`; the function changes a node of a gra
 implied things explicit as well, so that nobody downstream has to know a default twice:
 
 - axes, sizes, starts, ends, pads are constant inputs, complete and not negative; `axis` attributes are explicit;
+- vectors that are multiplied are matrices of one row or column;
 - Softmax, LogSoftmax and Hardmax over several axes, as before opset 13, are a Reshape around one over the last axis;
 - a Reshape's target is fully known and starts with 0 where it keeps axis 0;
 - windows have explicit kernel_shape, strides, pads, dilations (`forms_window`), Resize has scales (`forms_resize`).
@@ -19,7 +20,17 @@ import onnx_ir as ir
 
 from intaglio.errors import ModelError, UnsupportedOperatorError
 from intaglio.frontends.form_inputs import set_input
-from intaglio.frontends.forms_axes import Form, explicit_axis, flatten, reduce, softmax, split, squeeze, unsqueeze
+from intaglio.frontends.forms_axes import (
+    Form,
+    explicit_axis,
+    flatten,
+    matmul,
+    reduce,
+    softmax,
+    split,
+    squeeze,
+    unsqueeze,
+)
 from intaglio.frontends.forms_moves import expand, pad, reshape, slice_, transpose
 from intaglio.frontends.forms_resize import grid_sample, resize, upsample
 from intaglio.frontends.forms_window import conv, conv_transpose, pool
@@ -172,6 +183,7 @@ FORMS: dict[str, Form] = {
     "Flatten": flatten,
     "GridSample": grid_sample,
     "GroupNormalization": _group_normalization,
+    "MatMul": matmul,
     "Pad": pad,
     "QLinearConv": conv,
     "Range": _default_only("stash_type", 1),

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from intaglio.frontends.form_inputs import ints, set_input, take_ints
-from intaglio.graph.access import attribute, rank, shape
-from intaglio.graph.edit import insert, set_attribute
+from intaglio.frontends.form_inputs import ints, proper_axes, set_input, take_ints
+from intaglio.graph.access import attribute, constant, rank, shape
+from intaglio.graph.edit import add_constant, insert, set_attribute
 
 Form = Callable[[ir.Graph, ir.Node, int], None]
 
@@ -18,8 +18,8 @@ def explicit_axis(default: int) -> Form:
     """The attribute `axis`, given and not negative."""
 
     def form(graph: ir.Graph, node: ir.Node, version: int) -> None:
-        axis = int(attribute(node, "axis", default))
-        set_attribute(node, "axis", axis % max(rank(node.outputs[0]), rank(node.inputs[0]), 1))
+        axis, full = int(attribute(node, "axis", default)), rank(node.inputs[0])
+        set_attribute(node, "axis", proper_axes(node, [axis], full)[0])
 
     return form
 
@@ -34,11 +34,11 @@ def softmax(graph: ir.Graph, node: ir.Node, version: int) -> None:
     """Before opset 13 the axes from `axis` on are taken together as one, and `axis` is 1 by default."""
     source, result = node.inputs[0], node.outputs[0]
     sizes = shape(source)
-    axis = int(attribute(node, "axis", -1 if version >= 13 else min(1, len(sizes) - 1))) % max(len(sizes), 1)
-    if version >= 13 or all(size == 1 for size in sizes[axis + 1 :]):
-        set_attribute(node, "axis", axis)
-        return
+    given = int(attribute(node, "axis", -1 if version >= 13 else min(1, len(sizes) - 1)))
+    axis = proper_axes(node, [given], len(sizes))[0]
     set_attribute(node, "axis", axis)
+    if version >= 13 or all(size == 1 for size in sizes[axis + 1 :]):
+        return
     lead = [0] * axis
     flat = insert(
         graph,
@@ -49,15 +49,23 @@ def softmax(graph: ir.Graph, node: ir.Node, version: int) -> None:
     )
     node.replace_input_with(0, flat.outputs[0])
     result.shape = flat.outputs[0].shape
-    _append_reshape(graph, node, sizes)
+    target = ints(graph, node, "shape", [0, *sizes[1:]] if axis else sizes)
+    append(graph, node, "Reshape", target, sizes)
 
 
-def _append_reshape(graph: ir.Graph, node: ir.Node, sizes: Sequence[int]) -> None:
-    """Reshape the result of a node; the reshaped value takes over its name."""
+def append(graph: ir.Graph, node: ir.Node, op_type: str, operand: ir.Value, sizes: Sequence[int]) -> None:
+    """Change the shape of a node's result to `sizes`; the value of the new shape takes over its name.
+
+    Args:
+        graph: that of the node.
+        node: its first result has its type and shape.
+        op_type: a Reshape or Squeeze.
+        operand: its second input, constant.
+        sizes: of its result.
+    """
     result = node.outputs[0]
-    target = ints(graph, node, "shape", [0, *sizes[1:]])
-    back = ir.Node("", "Reshape", [result, target], name=f"{node.name}.unflatten", num_outputs=1)
-    back.outputs[0].name = f"{node.name}.unflatten"
+    back = ir.Node("", op_type, [result, operand], name=f"{node.name}.{op_type.lower()}", num_outputs=1)
+    back.outputs[0].name = back.name
     back.outputs[0].type, back.outputs[0].shape = result.type, ir.Shape(sizes)
     graph.insert_after(node, back)
     users = [use for use in result.uses() if use.node is not back]
@@ -80,14 +88,15 @@ def reduce(graph: ir.Graph, node: ir.Node, version: int) -> None:
         axes = list(range(full))
     node.attributes.pop("noop_with_empty_axes", None)
     set_attribute(node, "keepdims", int(attribute(node, "keepdims", 1)))
-    set_input(node, 1, ints(graph, node, "axes", sorted(axis % full for axis in axes)))
+    set_input(node, 1, ints(graph, node, "axes", sorted(proper_axes(node, axes, full))))
 
 
 def squeeze(graph: ir.Graph, node: ir.Node, version: int) -> None:
     """Squeeze: complete axes as an input."""
     sizes = shape(node.inputs[0])
     axes = take_ints(node, "axes", 1, 13, version)
-    found = [i for i, size in enumerate(sizes) if size == 1] if axes is None else [a % len(sizes) for a in axes]
+    ones = [axis for axis, size in enumerate(sizes) if size == 1]
+    found = ones if axes is None else proper_axes(node, axes, len(sizes))
     if not found:
         node.op_type = "Identity"
         node.resize_inputs(1)
@@ -99,13 +108,36 @@ def unsqueeze(graph: ir.Graph, node: ir.Node, version: int) -> None:
     """Unsqueeze: axes as an input."""
     axes = take_ints(node, "axes", 1, 13, version)
     full = rank(node.outputs[0])
-    set_input(node, 1, ints(graph, node, "axes", sorted(a % full for a in axes or [])))
+    set_input(node, 1, ints(graph, node, "axes", sorted(proper_axes(node, axes or [], full))))
 
 
 def split(graph: ir.Graph, node: ir.Node, version: int) -> None:
     """Split: the sizes of all parts as an input."""
-    axis = int(attribute(node, "axis", 0)) % rank(node.inputs[0])
+    axis = proper_axes(node, [int(attribute(node, "axis", 0))], rank(node.inputs[0]))[0]
     set_attribute(node, "axis", axis)
     take_ints(node, "split", 1, 13, version)
     node.attributes.pop("num_outputs", None)
     set_input(node, 1, ints(graph, node, "split", [shape(output)[axis] for output in node.outputs]))
+
+
+def matmul(graph: ir.Graph, node: ir.Node, version: int) -> None:
+    """MatMul: a vector, as NumPy takes it, is a matrix of one row or column, which the result loses again."""
+    sizes = list(shape(node.outputs[0]))
+    vectors = [index for index in (0, 1) if rank(node.inputs[index]) == 1]
+    for index in vectors:
+        value = node.inputs[index]
+        assert value is not None
+        array = constant(value)
+        if array is None:
+            axes = ints(graph, node, f"axes_{index}", [index])
+            matrix = insert(graph, node, "Unsqueeze", [value, axes], name=f"{node.name}.matrix_{index}").outputs[0]
+        else:
+            matrix = add_constant(graph, str(value.name), np.expand_dims(array, index))
+        node.replace_input_with(index, matrix)
+    if not vectors:
+        return
+    full = len(sizes) + len(vectors)
+    gone = [full - 2 + index for index in vectors]  # the row or column that was made, last or last but one
+    widened = iter(sizes)
+    node.outputs[0].shape = ir.Shape([1 if axis in gone else next(widened) for axis in range(full)])
+    append(graph, node, "Squeeze", ints(graph, node, "axes", gone), sizes)

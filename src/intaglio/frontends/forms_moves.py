@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from intaglio.errors import ModelError
-from intaglio.frontends.form_inputs import ints, set_input, take_ints
+from intaglio.frontends.form_inputs import ints, proper_axes, set_input, take_ints
 from intaglio.graph.access import attribute, constant, input_value, rank, shape, where
 from intaglio.graph.edit import add_constant, set_attribute
 
@@ -27,11 +27,15 @@ def pad(graph: ir.Graph, node: ir.Node, version: int) -> None:
         chosen = constant(axes)
         if chosen is None:
             raise ModelError(f"{where(node)} expected constant axes, got '{axes.name}', computed at run time")
+        padded = proper_axes(node, chosen.ravel().tolist(), full)
+        if len(pads) != 2 * len(padded):
+            raise ModelError(f"{where(node)} expected {2 * len(padded)} pads, two per axis, got {len(pads)}")
         complete = [0] * (2 * full)
-        for position, axis in enumerate(chosen.ravel()):
-            complete[int(axis) % full] = pads[position]
-            complete[int(axis) % full + full] = pads[position + len(pads) // 2]
+        for position, axis in enumerate(padded):
+            complete[axis], complete[axis + full] = pads[position], pads[position + len(padded)]
         pads = complete
+    if len(pads) != 2 * full:
+        raise ModelError(f"{where(node)} expected {2 * full} pads, two per axis, got {len(pads)}")
     node.resize_inputs(min(len(node.inputs), 3))
     set_input(node, 1, ints(graph, node, "pads", pads))
     value = constant(input_value(node, 2))
@@ -50,9 +54,15 @@ def slice_(graph: ir.Graph, node: ir.Node, version: int) -> None:
     steps = take_ints(node, "steps", 4, 10, version)
     assert starts is not None
     assert ends is not None
-    axes = list(range(len(starts))) if axes is None else [axis % len(sizes) for axis in axes]
+    axes = list(range(len(starts))) if axes is None else proper_axes(node, axes, len(sizes))
+    steps = steps or [1] * len(starts)
+    if not len(starts) == len(ends) == len(axes) == len(steps) <= len(sizes) or 0 in steps:
+        raise ModelError(
+            f"{where(node)} expected a start, an end and a step other than 0 for each of at most {len(sizes)} axes, "
+            f"got starts {starts}, ends {ends}, axes {axes}, steps {steps}"
+        )
     rows = []
-    for start, end, axis, step in zip(starts, ends, axes, steps or [1] * len(starts), strict=True):
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         size = sizes[axis]
         begin, stop = (position + size if position < 0 else position for position in (start, end))
         if step > 0:
@@ -94,5 +104,7 @@ def expand(graph: ir.Graph, node: ir.Node, version: int) -> None:
 def transpose(graph: ir.Graph, node: ir.Node, version: int) -> None:
     """Transpose: perm given."""
     full = rank(node.inputs[0])
-    perm = attribute(node, "perm", tuple(reversed(range(full))))
-    set_attribute(node, "perm", [int(axis) % full for axis in perm])
+    perm = [int(axis) for axis in attribute(node, "perm", tuple(reversed(range(full))))]
+    if len(perm) != full:
+        raise ModelError(f"{where(node)} expected a perm of {full} axes, got {perm}")
+    set_attribute(node, "perm", proper_axes(node, perm, full))

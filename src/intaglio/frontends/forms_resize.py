@@ -6,6 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from intaglio.errors import ModelError, UnsupportedOperatorError
+from intaglio.frontends.form_inputs import proper_axes
 from intaglio.graph.access import Array, attribute, constant, input_value, rank, shape, where
 from intaglio.graph.edit import add_constant, set_attribute
 
@@ -41,7 +42,7 @@ def resize(graph: ir.Graph, node: ir.Node, version: int) -> None:
             node.replace_input_with(1, None)
     elif constant(input_value(node, 1)) is None:
         raise UnsupportedOperatorError(f"{where(node)} expected a constant roi, got a computed one")
-    chosen = [int(axis) % full for axis in attribute(node, "axes", tuple(range(full)))]
+    chosen = proper_axes(node, attribute(node, "axes", tuple(range(full))), full)
     node.attributes.pop("axes", None)
     scales_found, sizes_found = (_numbers(node, index) for index in (2, 3))
     if (roi := constant(input_value(node, 1))) is not None and len(chosen) != full:

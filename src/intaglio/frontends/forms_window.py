@@ -5,8 +5,10 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from intaglio.errors import ModelError
-from intaglio.graph.access import attribute, shape, where
+from intaglio.graph.access import attribute, input_value, rank, shape, where
 from intaglio.graph.edit import set_attribute
+
+_LARGEST = 2**31  # what a Program's integers, and C's, hold
 
 
 def _window(node: ir.Node, kernel: tuple[int, ...]) -> tuple[list[int], list[int], list[int]]:
@@ -15,10 +17,45 @@ def _window(node: ir.Node, kernel: tuple[int, ...]) -> tuple[list[int], list[int
     strides = [int(item) for item in attribute(node, "strides", (1,) * axes)]
     dilations = [int(item) for item in attribute(node, "dilations", (1,) * axes)]
     pads = [int(item) for item in attribute(node, "pads", (0,) * (2 * axes))]
+    for what, least, count, found in (
+        ("kernel_shape", 1, rank(node.inputs[0]) - 2, kernel),
+        ("strides", 1, axes, strides),
+        ("dilations", 1, axes, dilations),
+        ("pads", 0, 2 * axes, pads),
+    ):
+        if len(found) != count or not all(least <= item < _LARGEST for item in found):
+            raise ModelError(f"{where(node)} expected {what} of {count} numbers from {least} on, got {list(found)}")
     set_attribute(node, "kernel_shape", list(kernel))
     set_attribute(node, "strides", strides)
     set_attribute(node, "dilations", dilations)
     return strides, dilations, pads
+
+
+def _set_group(node: ir.Node, weight: tuple[int, ...], bias: ir.Value | None) -> None:
+    """Give a convolution its number of groups, which fits the channels of input, weight and bias.
+
+    Args:
+        node: its first input is the data.
+        weight: shape, (O, I/group, *K), or (I, O/group, *K) where the convolution is transposed.
+        bias: (O,), None where there is none.
+    """
+    group, x = int(attribute(node, "group", 1)), shape(node.inputs[0])
+    transposed = node.op_type == "ConvTranspose"
+    given = tuple(attribute(node, "kernel_shape", weight[2:]))
+    inputs, outputs = (weight[0], weight[1] * group) if transposed else (weight[1] * group, weight[0])
+    if len(x) != len(weight) or len(x) < 3 or given != weight[2:]:
+        raise ModelError(
+            f"{where(node)} expected a weight for an input of shape {x}, got one of shape {weight} and kernel_shape "
+            f"{list(given)}"
+        )
+    if group < 1 or weight[0] % group or x[1] != inputs:
+        raise ModelError(
+            f"{where(node)} expected groups that divide the channels of input and weight, got {group} for an input of "
+            f"shape {x} and a weight of shape {weight}"
+        )
+    if bias is not None and shape(bias) != (outputs,):
+        raise ModelError(f"{where(node)} expected a bias of shape {(outputs,)}, got {shape(bias)}")
+    set_attribute(node, "group", group)
 
 
 def _auto_pad(node: ir.Node) -> str:
@@ -45,13 +82,14 @@ def _same_pads(node: ir.Node, sizes: tuple[int, ...], kernel: tuple[int, ...], m
 
 def conv(graph: ir.Graph, node: ir.Node, version: int) -> None:
     """Conv and QLinearConv."""
-    weight = shape(node.inputs[3 if node.op_type == "QLinearConv" else 1])
+    quantized = node.op_type == "QLinearConv"
+    weight = shape(node.inputs[3 if quantized else 1])
+    _set_group(node, weight, input_value(node, 8 if quantized else 2))
     mode, kernel = _auto_pad(node), weight[2:]
     _, _, pads = _window(node, kernel)
     if mode.startswith("SAME"):
         pads = _same_pads(node, shape(node.inputs[0])[2:], kernel, mode)
     set_attribute(node, "pads", [0] * len(pads) if mode == "VALID" else pads)
-    set_attribute(node, "group", int(attribute(node, "group", 1)))
 
 
 def pool(graph: ir.Graph, node: ir.Node, version: int) -> None:
@@ -64,6 +102,9 @@ def pool(graph: ir.Graph, node: ir.Node, version: int) -> None:
         pads = _same_pads(node, sizes, kernel, mode)
     elif mode == "VALID":
         pads = [0] * len(pads)
+    reach = [(width - 1) * dilation + 1 for width, dilation in zip(kernel, dilations, strict=True)]
+    if any(pad >= width for pad, width in zip(pads, 2 * reach, strict=True)):
+        raise ModelError(f"{where(node)} expected pads smaller than the window {reach}, got {pads}")
     if attribute(node, "ceil_mode", 0):
         pads = _without_ceil(node, pads, sizes, results, kernel, strides, dilations)
     set_attribute(node, "pads", pads)
@@ -103,7 +144,9 @@ def _without_ceil(
 
 def conv_transpose(graph: ir.Graph, node: ir.Node, version: int) -> None:
     """ConvTranspose: pads follow from auto_pad or output_shape, after which neither is needed."""
-    kernel = shape(node.inputs[1])[2:]
+    weight = shape(node.inputs[1])
+    _set_group(node, weight, input_value(node, 2))
+    kernel = weight[2:]
     mode = _auto_pad(node)
     strides, dilations, pads = _window(node, kernel)
     axes = len(kernel)
@@ -125,4 +168,3 @@ def conv_transpose(graph: ir.Graph, node: ir.Node, version: int) -> None:
         pads = [0] * (2 * axes)
     set_attribute(node, "pads", pads)
     set_attribute(node, "output_padding", extra)
-    set_attribute(node, "group", int(attribute(node, "group", 1)))

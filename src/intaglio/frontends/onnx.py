@@ -9,12 +9,12 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from intaglio.errors import IntaglioError, ModelError, UnsupportedOperatorError
+from intaglio.errors import ModelError, UnsupportedOperatorError
 from intaglio.frontends import static
 from intaglio.frontends.fold import fold, turn_weights
 from intaglio.frontends.forms import normalize_forms
 from intaglio.frontends.quantized import is_known_foreign, is_quantized
-from intaglio.frontends.read import Source, read_model
+from intaglio.frontends.read import Source, one_error, read_model, source_name
 from intaglio.frontends.tidy import check_finite, name_nodes, remove_identities, to_float32
 from intaglio.graph.access import shape, where
 from intaglio.graph.batch import first_batch_mixer
@@ -41,17 +41,8 @@ def load_onnx(
         ModelError: the file cannot be read or understood; the text names file, node or constant.
         UnsupportedOperatorError: an operator outside ONNX, or one that has no form in the normal opset.
     """
-    model = read_model(source)
-    try:
-        return _load(model, dict(shapes or {}), keep_quantized)
-    except (IntaglioError, NameError, ImportError):
-        raise
-    except Exception as error:  # a file can be wrong in more ways than are named one by one
-        text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise ModelError(
-            f"{model.graph.name or 'model'}: expected a valid ONNX model, got one that cannot be followed: {text}; "
-            "check it with onnx.checker"
-        ) from error
+    with one_error(source_name(source)):
+        return _load(read_model(source), dict(shapes or {}), keep_quantized)
 
 
 def _load(model: ir.Model, shapes: static.Shapes, keep_quantized: bool) -> Graph:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Iterator
@@ -12,10 +13,31 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from intaglio.errors import ModelError
+from intaglio.errors import IntaglioError, ModelError
 from intaglio.graph.edit import tensor
 
 Source = str | os.PathLike[str] | onnx.ModelProto | ir.Model
+
+
+@contextlib.contextmanager
+def one_error(name: str) -> Iterator[None]:
+    """Turn whatever a wrong file sets off into one ModelError: a file can be wrong in more ways than have a text."""
+    try:
+        yield
+    except (IntaglioError, NameError, ImportError):
+        raise
+    except Exception as error:
+        text = f"{type(error).__name__}: {_one_line(error)}"
+        raise ModelError(
+            f"{name}: expected a valid ONNX model, got one that cannot be followed: {text}; check it with onnx.checker"
+        ) from error
+
+
+def source_name(source: Source) -> str:
+    """What a model is called in error texts: its path, or the name of its graph."""
+    if isinstance(source, (onnx.ModelProto, ir.Model)):
+        return source.graph.name or "model"
+    return os.fspath(source)
 
 
 def read_model(source: Source) -> ir.Model:

@@ -10,6 +10,9 @@ from intaglio.graph.access import where
 
 # Constants up to this size are shown to the inference: sizes, axes, pads, repeats.
 _SHAPE_CONSTANT_BYTES = 4096
+# With ceil_mode, inference of older opsets counts a last window that starts outside the image, which no runtime does.
+_POOLS = {"AveragePool", "LpPool", "MaxPool"}
+_POOLS_MENDED = 22
 
 
 def infer_node(node: ir.Node, opset_imports: dict[str, int]) -> None:
@@ -22,9 +25,11 @@ def infer_node(node: ir.Node, opset_imports: dict[str, int]) -> None:
         UnsupportedOperatorError: ONNX has no such operator in this opset.
         ModelError: the inputs do not fit the operator.
     """
-    version = opset_imports.get(node.domain)
+    version = opset_imports.get(node.domain) or 1
+    if not node.domain and node.op_type in _POOLS:
+        version = max(version, _POOLS_MENDED)
     try:
-        schema = onnx.defs.get_schema(node.op_type, version or 1, node.domain)
+        schema = onnx.defs.get_schema(node.op_type, version, node.domain)
     except Exception as error:
         raise UnsupportedOperatorError(
             f"{where(node)} expected an operator of ONNX opset {opset_imports.get('')}, got {node.op_type!r} of domain "

@@ -8,7 +8,7 @@ from intaglio.errors import ModelError, UnsupportedOperatorError
 from intaglio.graph import Graph
 from intaglio.imports.formats import format_of
 from intaglio.number import PerTensor, QuantParams
-from intaglio.ops import Contract, Role, float_operator
+from intaglio.ops import Contract, Role, contract_of
 from intaglio.plan import Source, ValuePlan
 
 
@@ -41,7 +41,7 @@ class Known:
         problems = []
         for node in self.graph.nodes:
             try:
-                self.contracts[node] = float_operator(node).contract(node)
+                self.contracts[node] = contract_of(node)
             except UnsupportedOperatorError as error:
                 problems.append(str(error))
         if problems:

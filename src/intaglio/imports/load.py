@@ -9,7 +9,7 @@ from collections import Counter
 from intaglio.errors import ModelError, UsageError
 from intaglio.frontends.onnx import load_onnx
 from intaglio.frontends.quantized import is_quantized
-from intaglio.frontends.read import read_model
+from intaglio.frontends.read import one_error, read_model
 from intaglio.graph import Graph
 from intaglio.graph.edit import remove_unread
 from intaglio.graph.passes.canonicalize import canonicalize
@@ -59,6 +59,11 @@ def load_quantized_graph(path: str | os.PathLike[str]) -> tuple[Graph, Plan, lis
             values float; the text lists them.
         UnsupportedOperatorError: an operator that Intaglio does not have.
     """
+    with one_error(os.fspath(path)):
+        return _load(path)
+
+
+def _load(path: str | os.PathLike[str]) -> tuple[Graph, Plan, list[str]]:
     model = read_model(path)
     note_saturation(model)
     graph = load_onnx(model, keep_quantized=True)

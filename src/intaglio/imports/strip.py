@@ -28,7 +28,7 @@ from intaglio.imports.names import plain_name
 from intaglio.imports.pairs import DEQUANTIZE, QUANTIZE
 from intaglio.imports.parameters import TYPES, narrowed, read_params
 from intaglio.number import QuantParams
-from intaglio.ops import Joined, Same, float_operator
+from intaglio.ops import Joined, Plain, Same, contract_of
 
 
 @dataclass
@@ -179,13 +179,14 @@ class _Strip:
             self._clip(node)
             return
         try:
-            contract = float_operator(node).contract(node)
+            contract = contract_of(node)
         except UnsupportedOperatorError:
             contract = None
         moves = contract is not None and isinstance(contract.output, (Same, Joined))
         sources = [value for value in node.inputs if value in self.real]
         grids = [self.codes.get(value) for value in sources if value is not None]
-        moves = moves or node.op_type in ("ArgMax", "Pad")
+        finds = contract is not None and isinstance(contract.output, Plain)
+        moves = moves or finds or node.op_type == "Pad"
         if not moves or any(grid is None or grid != grids[0] for grid in grids):
             raise ModelError(
                 f"{where(node)} expected real numbers, or codes on one grid to be moved, got it computing with codes "
@@ -198,7 +199,7 @@ class _Strip:
         if node.op_type == "Pad":
             self._pad_value(node, twin, params)
         for output, real in zip(node.outputs, twin.outputs, strict=True):
-            if node.op_type == "ArgMax":
+            if finds:
                 replace(self.inner, output, real)
                 continue
             self.real[output], self.codes[output] = real, params

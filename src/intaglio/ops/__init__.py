@@ -4,7 +4,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from intaglio.ops.contract import Contract, Fixed, Joined, Own, Plain, Role, Same
-from intaglio.ops.operator import FLOAT_OPERATORS, FloatOperator, Lowering, Placed, Result, float_operator
+from intaglio.ops.operator import FLOAT_OPERATORS, FloatOperator, Lowering, Placed, Result, contract_of, float_operator
 
 for _module in iter_modules(__path__):
     import_module(f"{__name__}.{_module.name}")
@@ -22,5 +22,6 @@ __all__ = [
     "Result",
     "Role",
     "Same",
+    "contract_of",
     "float_operator",
 ]

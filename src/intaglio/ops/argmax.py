@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
 import onnx_ir as ir
 import torch
 from torch import Tensor
 
 from intaglio.graph.access import attribute, rank
-from intaglio.number import QuantParams
 from intaglio.ops.contract import Contract, Plain, Role
 from intaglio.ops.layout import without
-from intaglio.ops.operator import FloatOperator, Lowering, Placed
+from intaglio.ops.operator import FloatOperator, Lowering
 from intaglio.program.operators.argmax import ArgMax as IntegerArgMax
-from intaglio.program.operators.lut import Lut
 
 
 class ArgMax(FloatOperator):
@@ -47,18 +44,13 @@ class ArgMax(FloatOperator):
 
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:
-        """One `argmax`; the smallest is the largest of the mirrored codes."""
+        """One `argmax`."""
         x, axis = to.operand(node.inputs[0]), cls.axis(node)
-        if node.op_type == "ArgMin":
-            x = to.step(node, _mirror(x), [x], x.params, x.axes)
         keepdims = bool(attribute(node, "keepdims", 1))
         operator = IntegerArgMax(
-            axis=x.axis(axis), keepdims=keepdims, last=bool(attribute(node, "select_last_index", 0))
+            axis=x.axis(axis),
+            keepdims=keepdims,
+            last=bool(attribute(node, "select_last_index", 0)),
+            minimum=node.op_type == "ArgMin",
         )
         to.emit(node, operator, [x], node.outputs[0], x.axes if keepdims else without(x.axes, (axis,)))
-
-
-def _mirror(x: Placed) -> Lut:
-    """`qmin + qmax - code`, exact up to 8 bits; of 16 bits, a few of the largest codes change to their neighbour's."""
-    codes = QuantParams(x.type, np.ones((), np.float32))
-    return Lut.from_real(codes, codes, lambda code: x.type.qmin + x.type.qmax - code)

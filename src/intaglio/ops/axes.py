@@ -18,12 +18,13 @@ class Squeeze(FloatOperator):
     """ONNX Squeeze and Unsqueeze with constant axes."""
 
     op_types = ("Squeeze", "Unsqueeze")
+    fixed = (1,)
 
     @classmethod
     def axes(cls, node: ir.Node) -> tuple[int, ...]:
         """The axes of size 1 that go or come, sorted."""
         longer = max(rank(node.inputs[0]), rank(node.outputs[0]))
-        axes = constant_ints(node, 1, "axes")
+        axes = constant_ints(node, 1)
         if axes is None:
             return tuple(axis for axis, size in enumerate(shape(node.inputs[0])) if size == 1)
         return tuple(sorted(axis % longer for axis in axes))
@@ -63,6 +64,7 @@ class Expand(FloatOperator):
     """ONNX Expand to a constant shape."""
 
     op_types = ("Expand",)
+    fixed = (1,)
 
     @classmethod
     def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
@@ -77,7 +79,7 @@ class Expand(FloatOperator):
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:
         """Moves integers."""
-        constant_ints(node, 1, "shape")
+        constant_ints(node, 1)
         return MOVES
 
     @classmethod

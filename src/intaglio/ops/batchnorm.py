@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from intaglio.errors import UnsupportedOperatorError
 from intaglio.graph.access import attribute, constant
 from intaglio.ops.affine import lower_affine
 from intaglio.ops.contract import Contract, Role
+from intaglio.ops.operands import require_one_of
 from intaglio.ops.operator import FloatOperator, Lowering
 
 
@@ -19,6 +19,11 @@ class BatchNormalization(FloatOperator):
     """ONNX BatchNormalization at inference, its statistics constant."""
 
     op_types = ("BatchNormalization",)
+
+    @classmethod
+    def check(cls, node: ir.Node) -> None:
+        """Inference."""
+        require_one_of(node, "training_mode", (0,), 0)
 
     @classmethod
     def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
@@ -32,11 +37,6 @@ class BatchNormalization(FloatOperator):
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:
         """The gain goes into a multiplier per channel, so it needs no format of its own."""
-        if any(constant(v) is None for v in node.inputs[1:]) or attribute(node, "training_mode", 0):
-            raise UnsupportedOperatorError(
-                f"[BatchNormalization {node.name!r}] expected constant statistics, got training mode or computed ones; "
-                "export the model with module.eval()"
-            )
         return Contract((Role.ACTIVATION, *(Role.OFFLINE,) * 4), fuses_clamp=True, fuses_sign=True, learns=(1, 2))
 
     @classmethod

@@ -8,6 +8,7 @@ from torch import Tensor
 from intaglio.graph.access import attribute
 from intaglio.ops.contract import Contract
 from intaglio.ops.movement import MOVES
+from intaglio.ops.operands import require_one_of
 from intaglio.ops.operator import FloatOperator, Lowering
 from intaglio.ops.windows import channels_last
 from intaglio.program import Operator
@@ -19,6 +20,11 @@ class DepthToSpace(FloatOperator):
     """ONNX DepthToSpace (DCR and CRD) and SpaceToDepth, b the block size."""
 
     op_types = ("DepthToSpace", "SpaceToDepth")
+
+    @classmethod
+    def check(cls, node: ir.Node) -> None:
+        """The orders of ONNX."""
+        require_one_of(node, "mode", ("DCR", "CRD"), "DCR")
 
     @classmethod
     def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:

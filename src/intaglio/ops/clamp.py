@@ -9,33 +9,44 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from intaglio.graph.access import constant
+from intaglio.graph.access import constant, input_value
 from intaglio.ops.contract import Contract, Role
+from intaglio.ops.operands import constant_operand
 from intaglio.ops.operator import FloatOperator, Lowering
 from intaglio.program.operators.requantize import Requantize as IntegerRequantize
 
 
 def clamp_bounds(node: ir.Node) -> tuple[float, float]:
-    """Real bounds of a Relu or Clip node."""
+    """Real bounds of a Relu or Clip node, low <= high: where they cross, ONNX lets the upper one win everywhere.
+
+    Raises:
+        UnsupportedOperatorError: a bound is computed.
+    """
     if node.op_type == "Relu":
         return 0.0, math.inf
-    bounds = [constant(v) if v is not None else None for v in (*node.inputs[1:], None, None)][:2]
-    low, high = (default if b is None else float(b) for b, default in zip(bounds, (-math.inf, math.inf), strict=True))
-    return low, high
+    low, high = (
+        default if input_value(node, index) is None else float(constant_operand(node, index).reshape(-1)[0])
+        for index, default in ((1, -math.inf), (2, math.inf))
+    )
+    return min(low, high), high
 
 
 class Clamp(FloatOperator):
-    """ONNX Relu, and Clip between constants."""
+    """ONNX Relu and Clip; integers need constant bounds."""
 
     op_types = ("Clip", "Relu")
 
     @classmethod
     def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
-        """Elementwise."""
-        x = inputs[0]
+        """Elementwise: min(max(x, low), high)."""
+        x, *computed = inputs
         assert x is not None
         if node.op_type == "Relu":
             return torch.relu(x)
+        if any(v is not None and constant(v) is None for v in node.inputs[1:]):
+            least, most = (*computed, None)[:2]
+            x = x if least is None else torch.maximum(x, least)
+            return x if most is None else torch.minimum(x, most)
         low, high = clamp_bounds(node)
         # The same numbers; the backward pass of hardtanh is one pass over memory where clamp's takes four.
         return F.hardtanh(x, low, high) if -math.inf < low < high < math.inf else torch.clamp(x, low, high)

@@ -11,7 +11,7 @@ from intaglio.graph.access import attribute, shape
 from intaglio.ops.contract import Contract, Role
 from intaglio.ops.operator import FloatOperator, Lowering
 from intaglio.ops.products import product_bound
-from intaglio.ops.windows import Window, as_image, from_image, plain_strides
+from intaglio.ops.windows import Window, as_image, from_image, plain_strides, require_at_most_two_axes
 from intaglio.program.operators.conv2d import Conv2d
 
 
@@ -19,6 +19,11 @@ class Conv(FloatOperator):
     """ONNX Conv: 1-D and 2-D, groups, strides, dilations, any padding."""
 
     op_types = ("Conv",)
+
+    @classmethod
+    def check(cls, node: ir.Node) -> None:
+        """Sequences and images."""
+        require_at_most_two_axes(node)
 
     @classmethod
     def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
@@ -34,8 +39,6 @@ class Conv(FloatOperator):
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:
         """Weight per output channel on axis 0."""
-        window = Window.of(node)
-        window.require_at_most_two_axes(node)
         roles = (Role.ACTIVATION, Role.WEIGHT, Role.BIAS)
         return Contract(roles, fuses_clamp=True, fuses_sign=True, weight_axis=0)
 

@@ -11,7 +11,7 @@ from intaglio.graph.access import attribute, shape
 from intaglio.ops.contract import Contract, Role
 from intaglio.ops.operator import FloatOperator, Lowering
 from intaglio.ops.products import product_bound
-from intaglio.ops.windows import Window, as_image, from_image
+from intaglio.ops.windows import Window, as_image, from_image, require_at_most_two_axes
 from intaglio.program.operators.conv_transpose2d import ConvTranspose2d
 
 
@@ -19,6 +19,11 @@ class ConvTranspose(FloatOperator):
     """ONNX ConvTranspose: 1-D and 2-D, groups, strides, dilations, any padding and output padding."""
 
     op_types = ("ConvTranspose",)
+
+    @classmethod
+    def check(cls, node: ir.Node) -> None:
+        """Sequences and images."""
+        require_at_most_two_axes(node)
 
     @classmethod
     def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
@@ -36,10 +41,12 @@ class ConvTranspose(FloatOperator):
 
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:
-        """Weight per output channel where one of its axes is just that: 1 for a single group, 0 for a depthwise one."""
-        Window.of(node).require_at_most_two_axes(node)
-        group, per_group = attribute(node, "group", 1), shape(node.inputs[1])[1]
-        weight_axis = 1 if group == 1 else 0 if per_group == 1 else None
+        """Weight per output channel where one of its axes is just that: 1 for a single group, 0 for a depthwise one.
+
+        Between the two, (I, O/g, *K) has no axis of output channels: one scale for the whole weight.
+        """
+        group, (inputs, per_group) = attribute(node, "group", 1), shape(node.inputs[1])[:2]
+        weight_axis = 1 if group == 1 else 0 if per_group == 1 and inputs == group else None
         return Contract(
             (Role.ACTIVATION, Role.WEIGHT, Role.BIAS), fuses_clamp=True, fuses_sign=True, weight_axis=weight_axis
         )

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from intaglio.errors import UnsupportedOperatorError
-from intaglio.graph.access import attribute, constant, rank, shape
+from intaglio.graph.access import attribute, rank, shape
 from intaglio.ops.contract import Contract
 from intaglio.ops.movement import MOVES
+from intaglio.ops.operands import constant_operand
 from intaglio.ops.operator import FloatOperator, Lowering
 from intaglio.program.operators.gather import Gather as IntegerGather
 from intaglio.program.operators.reshape import Reshape
@@ -21,6 +22,12 @@ class Gather(FloatOperator):
     """ONNX Gather with constant indices of any rank, negative ones counted from the end."""
 
     op_types = ("Gather",)
+    fixed = (1,)
+
+    @classmethod
+    def check(cls, node: ir.Node) -> None:
+        """Indices of the axis."""
+        cls.indices(node)
 
     @classmethod
     def axis(cls, node: ir.Node) -> int:
@@ -34,14 +41,7 @@ class Gather(FloatOperator):
         Raises:
             UnsupportedOperatorError: they are computed, or outside the axis.
         """
-        data, value = node.inputs[:2]
-        array = constant(value)
-        if array is None or constant(data) is not None:
-            raise UnsupportedOperatorError(
-                f"[Gather {node.name!r}] expected computed data and constant indices, got computed indices. Look-ups "
-                "of embeddings are not supported: feed their result instead"
-            )
-        size = shape(data)[cls.axis(node)]
+        array, size = constant_operand(node, 1), shape(node.inputs[0])[cls.axis(node)]
         if ((array < -size) | (array >= size)).any():
             raise UnsupportedOperatorError(
                 f"[Gather {node.name!r}] expected indices of an axis of size {size}, got {array.min()} to {array.max()}"
@@ -59,7 +59,6 @@ class Gather(FloatOperator):
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:
         """Moves integers."""
-        cls.indices(node)
         return MOVES
 
     @classmethod

@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from intaglio.errors import UnsupportedOperatorError
 from intaglio.graph.access import attribute, constant, rank, shape
 from intaglio.number import QuantParams
 from intaglio.ops.contract import Contract, Role
@@ -39,11 +38,6 @@ class Gemm(FloatOperator):
     def contract(cls, node: ir.Node) -> Contract:
         """Weight per output channel: axis 0 of a transposed B, else 1."""
         weight_axis = 0 if attribute(node, "transB", 0) else 1
-        if constant(node.inputs[1]) is None:
-            raise UnsupportedOperatorError(
-                f"[Gemm {node.name!r}] expected a constant right side, got the computed value "
-                f"{node.inputs[1] and node.inputs[1].name!r}; intaglio.load writes such a product as MatMul"
-            )
         return Contract(
             (Role.ACTIVATION, Role.WEIGHT, Role.BIAS), fuses_clamp=True, fuses_sign=True, weight_axis=weight_axis
         )

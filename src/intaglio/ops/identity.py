@@ -5,7 +5,6 @@ from __future__ import annotations
 import onnx_ir as ir
 from torch import Tensor
 
-from intaglio.errors import UnsupportedOperatorError
 from intaglio.ops.contract import Contract
 from intaglio.ops.movement import MOVES
 from intaglio.ops.operator import FloatOperator, Lowering
@@ -25,10 +24,6 @@ class Identity(FloatOperator):
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:
         """Moves integers."""
-        if any(v.name and (v.uses() or v.is_graph_output()) for v in node.outputs[1:]):
-            raise UnsupportedOperatorError(
-                f"[Dropout {node.name!r}] expected an unused mask; export the model with module.eval()"
-            )
         return MOVES
 
     @classmethod

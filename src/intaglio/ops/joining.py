@@ -9,7 +9,7 @@ from torch import Tensor
 from intaglio.graph.access import attribute, constant, shape
 from intaglio.ops.arithmetic import operand_roles
 from intaglio.ops.contract import Contract, Joined
-from intaglio.ops.movement import MOVES, constant_ints
+from intaglio.ops.movement import MOVES
 from intaglio.ops.operator import FloatOperator, Lowering
 from intaglio.program.operators.concat import Concat as IntegerConcat
 from intaglio.program.operators.requantize import Requantize
@@ -53,11 +53,12 @@ class Split(FloatOperator):
     """ONNX Split into equal parts or parts of constant sizes."""
 
     op_types = ("Split",)
+    fixed = (1,)
+    results = None
 
     @classmethod
     def sizes(cls, node: ir.Node) -> tuple[int, ...]:
         """Of the parts; a last one may be smaller."""
-        constant_ints(node, 1, "split")
         axis = attribute(node, "axis", 0)
         return tuple(shape(value)[axis] for value in node.outputs)
 
@@ -71,7 +72,6 @@ class Split(FloatOperator):
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:
         """Moves integers."""
-        cls.sizes(node)
         return MOVES
 
     @classmethod

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from intaglio.errors import UnsupportedOperatorError
-from intaglio.graph.access import attribute, constant, input_value, rank, shape
+from intaglio.graph.access import attribute, input_value, rank, shape
 from intaglio.ops.contract import Contract, Role
 from intaglio.ops.layout import ending_with
+from intaglio.ops.operands import constant_operand
 from intaglio.ops.operator import FloatOperator, Lowering
 from intaglio.program.operators.layer_norm import LayerNorm
 from intaglio.program.operators.reshape import Reshape
@@ -47,11 +48,10 @@ class LayerNormalization(FloatOperator):
         value, size = input_value(node, index), shape(node.inputs[0])[cls.axis(node) :]
         if value is None:
             return None
-        array = constant(value)
-        if array is None or array.size != math.prod(array.shape[-len(size) :]):
+        array = constant_operand(node, index)
+        if array.size != math.prod(array.shape[-len(size) :]):
             raise UnsupportedOperatorError(
-                f"[LayerNormalization {node.name!r}] expected constant scale and bias of shape {size}, got "
-                f"{'a computed one' if array is None else array.shape}"
+                f"[LayerNormalization {node.name!r}] expected scale and bias of shape {size}, got {array.shape}"
             )
         return np.broadcast_to(array.reshape(array.shape[-len(size) :]), size).reshape(-1).astype(np.float64)
 
@@ -60,11 +60,6 @@ class LayerNormalization(FloatOperator):
         """Gain and bias become integer parameters."""
         for index in (1, 2):
             cls.parameter(node, index)
-        if any(v.name and (v.uses() or v.is_graph_output()) for v in node.outputs[1:]):
-            raise UnsupportedOperatorError(
-                f"[LayerNormalization {node.name!r}] expected one output, got a reader of mean or deviation; "
-                "compute these with ReduceMean"
-            )
         return Contract((Role.ACTIVATION, Role.OFFLINE, Role.OFFLINE), fuses_clamp=True, learns=(1, 2))
 
     @classmethod

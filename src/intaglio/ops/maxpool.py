@@ -8,12 +8,11 @@ import onnx_ir as ir
 import torch.nn.functional as F
 from torch import Tensor
 
-from intaglio.errors import UnsupportedOperatorError
 from intaglio.graph.access import rank, shape
 from intaglio.ops.contract import Contract
 from intaglio.ops.movement import MOVES
 from intaglio.ops.operator import FloatOperator, Lowering
-from intaglio.ops.windows import Window, as_image, channels_last, from_image
+from intaglio.ops.windows import Window, as_image, channels_last, from_image, require_at_most_two_axes
 from intaglio.program.operators.max_pool2d import MaxPool2d
 from intaglio.program.operators.reduce_max import ReduceMax
 
@@ -35,6 +34,11 @@ class MaxPool(FloatOperator):
     op_types = ("MaxPool",)
 
     @classmethod
+    def check(cls, node: ir.Node) -> None:
+        """Sequences and images."""
+        require_at_most_two_axes(node)
+
+    @classmethod
     def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
         """(N, C, *S) to (N, C, *S')."""
         x, window = inputs[0], padded_window(node)
@@ -47,9 +51,6 @@ class MaxPool(FloatOperator):
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:
         """Picks integers."""
-        Window.of(node).require_at_most_two_axes(node)
-        if any(v.name and (v.uses() or v.is_graph_output()) for v in node.outputs[1:]):
-            raise UnsupportedOperatorError(f"[MaxPool {node.name!r}] expected one output, got a reader of its indices")
         return MOVES
 
     @classmethod

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from intaglio.errors import UnsupportedOperatorError
-from intaglio.graph.access import attribute, constant, consumers, input_value, is_output, rank, shape
+from intaglio.graph.access import attribute, consumers, input_value, is_output, rank, shape
 from intaglio.ops.contract import Contract, Own, Role, Same
 from intaglio.ops.layout import reshaped
+from intaglio.ops.operands import constant_operand, require_one_of
 from intaglio.ops.operator import FloatOperator, Lowering
 from intaglio.program.operators.gather import Gather
 from intaglio.program.operators.pad import Pad as IntegerPad
@@ -24,27 +24,18 @@ from intaglio.program.operators.slice import Slice as IntegerSlice
 MOVES = Contract((Role.ACTIVATION, Role.OFFLINE, Role.OFFLINE, Role.OFFLINE, Role.OFFLINE), Same(0))
 
 
-def constant_ints(node: ir.Node, index: int, what: str) -> tuple[int, ...] | None:
-    """A constant input of integers; None where it is left out.
-
-    Raises:
-        UnsupportedOperatorError: it is computed at run time.
-    """
-    value = input_value(node, index)
-    if value is None:
+def constant_ints(node: ir.Node, index: int) -> tuple[int, ...] | None:
+    """A constant input of integers; None where it is left out."""
+    if input_value(node, index) is None:
         return None
-    array = constant(value)
-    if array is None:
-        raise UnsupportedOperatorError(
-            f"[{node.op_type} {node.name!r}] expected constant {what}, got the computed value {value.name!r}"
-        )
-    return tuple(int(v) for v in array.reshape(-1))
+    return tuple(int(v) for v in constant_operand(node, index).reshape(-1))
 
 
 class Reshape(FloatOperator):
     """ONNX Reshape and Flatten."""
 
     op_types = ("Flatten", "Reshape")
+    fixed = (1,)
 
     @classmethod
     def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
@@ -59,8 +50,6 @@ class Reshape(FloatOperator):
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:
         """Moves integers."""
-        if node.op_type == "Reshape":
-            constant_ints(node, 1, "shape")
         return MOVES
 
     @classmethod
@@ -108,14 +97,15 @@ class Slice(FloatOperator):
     """ONNX Slice with constant bounds."""
 
     op_types = ("Slice",)
+    fixed = (1, 2, 3, 4)
 
     @classmethod
     def index(cls, node: ir.Node) -> tuple[slice, ...]:
         """One Python slice per axis of the input; negative steps included."""
         size = shape(node.inputs[0])
-        starts, ends = (constant_ints(node, i, w) or () for i, w in ((1, "starts"), (2, "ends")))
-        axes = constant_ints(node, 3, "axes") or tuple(range(len(starts)))
-        steps = constant_ints(node, 4, "steps") or (1,) * len(starts)
+        starts, ends = (constant_ints(node, index) or () for index in (1, 2))
+        axes = constant_ints(node, 3) or tuple(range(len(starts)))
+        steps = constant_ints(node, 4) or (1,) * len(starts)
         index = [slice(0, n, 1) for n in size]
         for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
             n = size[axis]
@@ -140,7 +130,6 @@ class Slice(FloatOperator):
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:
         """Moves integers."""
-        cls.index(node)
         return MOVES
 
     @classmethod
@@ -162,13 +151,19 @@ class Pad(FloatOperator):
     """ONNX Pad: constant, edge, reflect, wrap; negative pads crop."""
 
     op_types = ("Pad",)
+    fixed = (1, 2, 3)
+
+    @classmethod
+    def check(cls, node: ir.Node) -> None:
+        """The modes of ONNX."""
+        require_one_of(node, "mode", ("constant", "edge", "reflect", "wrap"), "constant")
 
     @classmethod
     def amounts(cls, node: ir.Node) -> list[tuple[int, int]]:
         """(before, after) of every axis."""
         n = rank(node.inputs[0])
-        pads = constant_ints(node, 1, "pads") or ()
-        axes = constant_ints(node, 3, "axes") or tuple(range(n))
+        pads = constant_ints(node, 1) or ()
+        axes = constant_ints(node, 3) or tuple(range(n))
         amounts = [(0, 0)] * n
         for i, axis in enumerate(axes):
             amounts[axis % n] = (pads[i], pads[i + len(axes)])
@@ -177,20 +172,13 @@ class Pad(FloatOperator):
     @classmethod
     def value(cls, node: ir.Node) -> float:
         """What constant padding is filled with."""
-        value = input_value(node, 2)
-        if value is None:
-            return 0.0
-        array = constant(value)
-        if array is None:
-            raise UnsupportedOperatorError(f"[Pad {node.name!r}] expected a constant fill value, got a computed one")
-        return float(array.reshape(-1)[0])
+        return 0.0 if input_value(node, 2) is None else float(constant_operand(node, 2).reshape(-1)[0])
 
     @classmethod
     def indices(cls, node: ir.Node, axis: int) -> Any:
         """Source index of every position along an axis, for the modes that repeat elements."""
-        modes = {"edge": "edge", "reflect": "reflect", "wrap": "wrap"}
         n, (before, after) = shape(node.inputs[0])[axis], cls.amounts(node)[axis]
-        source = np.pad(np.arange(n), (max(before, 0), max(after, 0)), mode=modes[attribute(node, "mode")])  # type: ignore[call-overload]
+        source = np.pad(np.arange(n), (max(before, 0), max(after, 0)), mode=attribute(node, "mode"))
         return source[max(-before, 0) : len(source) - max(-after, 0)]
 
     @classmethod
@@ -213,7 +201,6 @@ class Pad(FloatOperator):
         A border of at most 0 that only max pools read need not be: a range holds 0, so what saturates at its low end
         is below all data, or as far below as the data themselves go, and is the maximum of border windows only.
         """
-        cls.amounts(node)
         if attribute(node, "mode", "constant") != "constant" or cls.value(node) == 0.0:
             return MOVES
         users, value = consumers(node.outputs[0]), cls.value(node)

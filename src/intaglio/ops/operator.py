@@ -13,7 +13,8 @@ from torch import Tensor
 
 from intaglio.errors import UnsupportedOperatorError
 from intaglio.number import IntType, QuantParams, Requantize, Rule
-from intaglio.ops.contract import Contract
+from intaglio.ops.contract import Contract, Role
+from intaglio.ops.operands import require_constants, require_one_result
 from intaglio.program import Operator
 
 Axes = tuple[int, ...]
@@ -124,15 +125,32 @@ FLOAT_OPERATORS: dict[str, type[FloatOperator]] = {}
 
 
 class FloatOperator:
-    """One ONNX operator, or a few that share their meaning, in their newest form."""
+    """One ONNX operator, or a few that share their meaning, in their newest form.
+
+    Attributes:
+        op_types: their ONNX names.
+        fixed: positions of the inputs that say what is computed (axes, sizes, indices): `real` reads them from the
+            Graph, so that they have to be constants. Which others have to be for integers, the contract's roles say.
+        results: how many outputs `real` computes; None for as many as the node has.
+    """
 
     op_types: ClassVar[tuple[str, ...]] = ()
+    fixed: ClassVar[tuple[int, ...]] = ()
+    results: ClassVar[int | None] = 1
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for op_type in cls.op_types:
             assert op_type not in FLOAT_OPERATORS, op_type
             FLOAT_OPERATORS[op_type] = cls
+
+    @classmethod
+    def check(cls, node: ir.Node) -> None:
+        """Refuse a form of the operator that not even `real` computes.
+
+        Raises:
+            UnsupportedOperatorError: naming the node and what it has that is not supported.
+        """
 
     @classmethod
     def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor | tuple[Tensor, ...]:
@@ -154,7 +172,7 @@ def float_operator(node: ir.Node) -> type[FloatOperator]:
     """The operator of a node.
 
     Raises:
-        UnsupportedOperatorError: no operator of that name is known.
+        UnsupportedOperatorError: no operator of that name is known, or it does not compute this form of it.
     """
     operator = FLOAT_OPERATORS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
     if operator is None:
@@ -163,4 +181,20 @@ def float_operator(node: ir.Node) -> type[FloatOperator]:
             f"[{name} {node.name!r}] this operator is not supported. `intaglio inspect MODEL` lists every operator "
             "of a model; replace it, or cut the model before it"
         )
+    require_constants(node, operator.fixed)
+    if operator.results is not None:
+        require_one_result(node)
+    operator.check(node)
     return operator
+
+
+def contract_of(node: ir.Node) -> Contract:
+    """The contract of a node whose operands are constant wherever it counts on that.
+
+    Raises:
+        UnsupportedOperatorError: no integers can do what the node does; the text names node and operand.
+    """
+    contract = float_operator(node).contract(node)
+    roles = (*contract.roles, *(Role.OFFLINE,) * (len(node.inputs) - len(contract.roles)))
+    require_constants(node, (i for i in range(len(node.inputs)) if roles[i] is not Role.ACTIVATION))
+    return contract

@@ -16,6 +16,7 @@ from intaglio.errors import LoweringError, UnsupportedOperatorError
 from intaglio.graph.access import constant, rank
 from intaglio.ops.contract import Contract, Fixed, Own, Role
 from intaglio.ops.functions import FUNCTIONS, RANGES, STEPS
+from intaglio.ops.operands import require_one_of
 from intaglio.ops.operator import FloatOperator, Lowering
 from intaglio.program.operators.lut import Lut
 
@@ -24,6 +25,11 @@ class Pointwise(FloatOperator):
     """ONNX operators of one input that work element by element, and have attributes only."""
 
     op_types = tuple(FUNCTIONS)
+
+    @classmethod
+    def check(cls, node: ir.Node) -> None:
+        """The forms of Gelu that ONNX has."""
+        require_one_of(node, "approximate", ("none", "tanh"), "none")
 
     @classmethod
     def function(cls, node: ir.Node, x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from intaglio.graph.access import attribute, rank, shape
 from intaglio.ops.contract import Contract, Role
 from intaglio.ops.operator import FloatOperator, Lowering
-from intaglio.ops.windows import Window, as_image, channels_last, from_image
+from intaglio.ops.windows import Window, as_image, channels_last, from_image, require_at_most_two_axes
 from intaglio.program.operators.average_pool2d import AveragePool2d
 from intaglio.program.operators.reduce_sum import ReduceSum
 
@@ -20,6 +20,11 @@ class AveragePool(FloatOperator):
     """ONNX AveragePool over one or two spatial axes, padding counted or not, ceil_mode, dilations."""
 
     op_types = ("AveragePool",)
+
+    @classmethod
+    def check(cls, node: ir.Node) -> None:
+        """Sequences and images."""
+        require_at_most_two_axes(node)
 
     @classmethod
     def window(cls, node: ir.Node) -> Window:
@@ -69,7 +74,6 @@ class AveragePool(FloatOperator):
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:
         """A mean has a smaller range than what it is taken of."""
-        Window.of(node).require_at_most_two_axes(node)
         return Contract((Role.ACTIVATION,), fuses_clamp=True)
 
     @classmethod

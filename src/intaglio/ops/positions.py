@@ -9,7 +9,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from intaglio.graph.access import attribute, constant, input_value, shape
+from intaglio.errors import UnsupportedOperatorError
+from intaglio.graph.access import attribute, constant, input_value, shape, where
 
 ROUND: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
     "round_prefer_floor": lambda c: np.floor(c) + (c - np.floor(c) > 0.5),  # c + 0.5 may round up to a whole number
@@ -17,6 +18,15 @@ ROUND: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
     "floor": np.floor,
     "ceil": np.ceil,
 }
+
+COORDINATES = (
+    "half_pixel",
+    "half_pixel_symmetric",
+    "pytorch_half_pixel",
+    "asymmetric",
+    "align_corners",
+    "tf_crop_and_resize",
+)
 
 
 @dataclass(frozen=True)
@@ -73,10 +83,25 @@ def resized_axes(node: ir.Node) -> list[ResizedAxis]:
         part = (0.0, 1.0) if roi is None else (float(roi[i]), float(roi[i + len(axes)]))
         if size == wanted and scale == 1.0 and part == (0.0, 1.0):
             continue
+        _require_whole_length(node, mode, axis, float(size * scale), wanted)
         at = _positions(mode, size, wanted, scale, part)
         outside = (at < 0) | (at > size - 1) if roi is not None else np.zeros(wanted, np.bool_)
         found.append(ResizedAxis(axis, size, at, outside))
     return found
+
+
+def _require_whole_length(node: ir.Node, mode: str, axis: int, length: float, wanted: int) -> None:
+    """Refuse lengths on whose fraction a result depends: ONNX counts with it and ONNX Runtime with the whole number.
+
+    Raises:
+        UnsupportedOperatorError: naming node and length.
+    """
+    depends = mode in ("align_corners", "tf_crop_and_resize") or (mode == "pytorch_half_pixel" and wanted == 1)
+    if depends and abs(length - wanted) > 1e-4 * wanted:
+        raise UnsupportedOperatorError(
+            f"{where(node)} expected scales that give axis {axis} a whole length under {mode}, got {length:g}; "
+            f"runtimes differ there: export the model with sizes ({wanted}) instead of scales"
+        )
 
 
 def _positions(mode: str, size: int, wanted: int, scale: np.float32, part: tuple[float, float]) -> NDArray[np.float32]:

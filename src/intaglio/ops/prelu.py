@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from intaglio.errors import UnsupportedOperatorError
-from intaglio.graph.access import attribute, constant, rank, shape
+from intaglio.graph.access import attribute, rank, shape
 from intaglio.ops.contract import Contract, Role
 from intaglio.ops.layout import ending_with
+from intaglio.ops.operands import constant_operand
 from intaglio.ops.operator import FloatOperator, Lowering
 from intaglio.program import Operator
 from intaglio.program.operators.lut import Lut
@@ -43,9 +44,7 @@ class Leaky(FloatOperator):
         """
         if node.op_type == "LeakyRelu":
             return np.array([attribute(node, "alpha", 0.01)]), None
-        array, full = constant(node.inputs[1]), rank(node.inputs[0])
-        if array is None:
-            raise UnsupportedOperatorError(f"[PRelu {node.name!r}] expected a constant slope, got a computed one")
+        array, full = constant_operand(node, 1), rank(node.inputs[0])
         size = (1,) * (full - array.ndim) + array.shape
         varying = [axis for axis, n in enumerate(size) if n != 1]
         if len(varying) > 1:

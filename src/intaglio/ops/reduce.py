@@ -18,7 +18,7 @@ from intaglio.program.operators.reduce_sum import ReduceSum
 
 def reduced_axes(node: ir.Node) -> Axes:
     """The axes that a reduction goes over, sorted; none where it is told to do nothing without axes."""
-    axes = constant_ints(node, 1, "axes") or ()
+    axes = constant_ints(node, 1) or ()
     full = rank(node.inputs[0])
     if not axes:
         return () if attribute(node, "noop_with_empty_axes", 0) else tuple(range(full))
@@ -29,6 +29,7 @@ class Accumulation(FloatOperator):
     """ONNX ReduceSum and ReduceMean."""
 
     op_types = ("ReduceMean", "ReduceSum")
+    fixed = (1,)
 
     @classmethod
     def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
@@ -42,7 +43,6 @@ class Accumulation(FloatOperator):
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:
         """A sum has a larger range than what is summed, a mean a smaller one."""
-        reduced_axes(node)
         return Contract((Role.ACTIVATION, Role.OFFLINE), fuses_clamp=True)
 
     @classmethod
@@ -70,6 +70,7 @@ class Extremum(FloatOperator):
     """ONNX ReduceMax and ReduceMin."""
 
     op_types = ("ReduceMax", "ReduceMin")
+    fixed = (1,)
 
     @classmethod
     def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
@@ -83,7 +84,6 @@ class Extremum(FloatOperator):
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:
         """Picks integers."""
-        reduced_axes(node)
         return MOVES
 
     @classmethod

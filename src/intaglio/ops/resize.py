@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from intaglio.errors import UnsupportedOperatorError
-from intaglio.graph.access import attribute, constant, input_value
+from intaglio.graph.access import attribute
 from intaglio.ops.contract import Contract, Own, Role, Same
+from intaglio.ops.operands import require_one_of
 from intaglio.ops.operator import Axes, FloatOperator, Lowering, Placed
-from intaglio.ops.positions import ResizedAxis, resized_axes, unchanged_axis
+from intaglio.ops.positions import COORDINATES, ROUND, ResizedAxis, resized_axes, unchanged_axis
 from intaglio.program import Operator
 from intaglio.program.operators.gather import Gather
 from intaglio.program.operators.pad import Pad
@@ -37,28 +38,25 @@ class Resize(FloatOperator):
     """ONNX Resize: nearest and linear, every coordinate mode, any axes, scales or sizes."""
 
     op_types = ("Resize",)
+    fixed = (1, 2, 3)
+
+    @classmethod
+    def check(cls, node: ir.Node) -> None:
+        """The nearest neighbour or linear interpolation."""
+        require_one_of(node, "mode", ("nearest", "linear"), "nearest")
+        require_one_of(node, "nearest_mode", tuple(ROUND), "round_prefer_floor")
+        require_one_of(node, "coordinate_transformation_mode", COORDINATES, "half_pixel")
+        require_one_of(node, "antialias", (0,), 0)
+        require_one_of(node, "keep_aspect_ratio_policy", ("stretch",), "stretch")
+        cls.axes(node)
 
     @classmethod
     def axes(cls, node: ir.Node) -> list[ResizedAxis]:
         """The axes that change.
 
         Raises:
-            UnsupportedOperatorError: another interpolation, computed sizes, or linear ones along more than two axes.
+            UnsupportedOperatorError: linear ones along more than two axes, or nothing of the input is seen.
         """
-        for what, allowed, got in (
-            ("mode", ("nearest", "linear"), _mode(node)),
-            ("antialias", (0,), attribute(node, "antialias", 0)),
-            ("keep_aspect_ratio_policy", ("stretch",), attribute(node, "keep_aspect_ratio_policy", "stretch")),
-        ):
-            if got not in allowed:
-                raise UnsupportedOperatorError(
-                    f"[Resize {node.name!r}] expected {what} {' or '.join(map(str, allowed))}, got {got}; export the "
-                    "model with one of these"
-                )
-        for index, what in ((1, "roi"), (2, "scales"), (3, "sizes")):
-            value = input_value(node, index)
-            if value is not None and constant(value) is None:
-                raise UnsupportedOperatorError(f"[Resize {node.name!r}] expected constant {what}, got a computed one")
         parts = resized_axes(node)
         if len(parts) > 2 and _mode(node) == "linear":
             raise UnsupportedOperatorError(

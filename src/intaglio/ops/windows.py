@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from intaglio.errors import UnsupportedOperatorError
-from intaglio.graph.access import attribute, rank, shape
+from intaglio.graph.access import attribute, rank, shape, where
 from intaglio.ops.operator import Lowering, Placed
 from intaglio.program import Operator
 from intaglio.program.operators.reshape import Reshape
@@ -46,18 +46,6 @@ class Window:
             pads = (0,) * 2 * axes
         return cls(tuple(kernel), tuple(strides), tuple(dilations), tuple(pads))
 
-    def require_at_most_two_axes(self, node: ir.Node) -> None:
-        """Refuse volumes.
-
-        Raises:
-            UnsupportedOperatorError: the window has three or more spatial axes.
-        """
-        if len(self.kernel) > 2:
-            raise UnsupportedOperatorError(
-                f"[{node.op_type} {node.name!r}] expected 1 or 2 spatial axes, got {len(self.kernel)}: "
-                "volumes are not supported"
-            )
-
     def pad(self, x: Tensor, value: float = 0.0) -> tuple[Tensor, tuple[int, ...]]:
         """The input, padded beforehand only where the two sides differ, and the padding left to the operator."""
         n = len(self.kernel)
@@ -73,6 +61,19 @@ class Window:
             return self
         (k,), (s,), (d,), (begin, end) = self.kernel, self.strides, self.dilations, self.pads
         return replace(self, kernel=(1, k), strides=(1, s), dilations=(1, d), pads=(0, begin, 0, end))
+
+
+def require_at_most_two_axes(node: ir.Node) -> None:
+    """Refuse volumes.
+
+    Raises:
+        UnsupportedOperatorError: a window over three or more spatial axes, or over none.
+    """
+    axes = rank(node.inputs[0]) - 2
+    if axes not in (1, 2):
+        raise UnsupportedOperatorError(
+            f"{where(node)} expected 1 or 2 spatial axes, got {axes}: volumes are not supported"
+        )
 
 
 def plain_strides(x: Tensor) -> Tensor:

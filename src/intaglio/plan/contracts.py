@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from intaglio.errors import UnsupportedOperatorError
 from intaglio.graph import Graph
-from intaglio.ops import Contract, float_operator
+from intaglio.ops import Contract, contract_of
 from intaglio.targets import Target
 
 
@@ -17,7 +17,7 @@ def contracts_of(graph: Graph, target: Target) -> dict[str, Contract]:
     contracts, problems = {}, []
     for node in graph.nodes:
         try:
-            contracts[str(node.name)] = float_operator(node).contract(node)
+            contracts[str(node.name)] = contract_of(node)
         except UnsupportedOperatorError as error:
             problems.append(str(error))
         if not target.row(node.op_type).supported:

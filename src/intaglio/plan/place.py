@@ -19,7 +19,7 @@ from intaglio.plan.operands import Operands
 from intaglio.plan.plan import Format, OperatorPlan, Plan, Source, ValuePlan
 from intaglio.targets import Target, TensorFormat
 
-SCORING = ("ArgMax", "LogSoftmax", "Softmax")
+SCORING = ("ArgMax", "ArgMin", "LogSoftmax", "Softmax")
 """Operators that turn a network's scores into its answer."""
 
 

@@ -13,7 +13,7 @@ from intaglio.graph import Graph
 from intaglio.graph.access import constant, consumers, is_output, where
 from intaglio.graph.edit import insert, remove, remove_unread, replace
 from intaglio.number import PerChannel, QuantParams, Rule
-from intaglio.ops import Contract, Joined, Plain, Role, Same, float_operator
+from intaglio.ops import Contract, Joined, Plain, Role, Same, contract_of
 from intaglio.plan import Format, OperatorPlan, Plan, Source, ValuePlan
 
 TARGET = "as-trained"
@@ -76,7 +76,7 @@ def _index(node: ir.Node) -> int | None:
 def _origin(value: ir.Value) -> ir.Value:
     """Where the numbers of a value are computed, of which nobody reads more than those that come to be this value."""
     while (node := value.producer()) is not None and len(node.outputs) == 1:
-        output = float_operator(node).contract(node).output
+        output = contract_of(node).output
         source = node.inputs[output.index] if isinstance(output, Same) and not output.rounds else None
         if source is None or len(source.uses()) != 1 or source.is_graph_output():
             break
@@ -249,7 +249,7 @@ def _contracts(graph: Graph) -> dict[ir.Node, Contract]:
     contracts, problems = {}, []
     for node in graph.nodes:
         try:
-            contracts[node] = float_operator(node).contract(node)
+            contracts[node] = contract_of(node)
         except UnsupportedOperatorError as error:
             problems.append(str(error))
     if problems:
