@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 import intaglio as ig
+from intaglio.calibrate.derive import derive
 from intaglio.calibrate.moments import propagate
 from intaglio.calibrate.normals import Normals
 from intaglio.graph.access import constant
@@ -13,7 +14,7 @@ from intaglio.ops import Role
 from intaglio.plan import Source
 from intaglio.recover import ArraySamples, correct_biases, frontier
 from intaglio.recover.bias_correction import correct_biases_without_data
-from intaglio.recover.biases import bias_layers
+from intaglio.recover.biases import add_to_bias, bias_layers, settle
 from intaglio.recover.sequential_bias import corrected_in_order
 from intaglio.simulate import Simulator
 
@@ -189,3 +190,28 @@ def test_expected_means_that_mislead_are_reverted(x):
     result = correct_biases_without_data(graph, plan, predicted, ArraySamples([x]))
     assert result.graph is graph
     assert "reverted" in str(result.steps[0])
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shift", [0.01, 1e6])
+def test_settling_one_layer_is_deriving_everything(x, bias, shift):
+    """Small shifts change a bias alone; one that its weight's scale has to follow changes the layers behind too."""
+    graph = network(bias)
+    plan = coarse(graph, x)
+    derive(graph, plan)
+    simulator = Simulator(graph, plan)
+    for node in bias_layers(graph):
+        channels = node.outputs[0].shape[1 if node.op_type != "Gemm" else -1]
+        add_to_bias(graph, plan, node, np.full(channels, shift))
+        everything = plan.copy()
+        derive(graph, everything)
+        given, before = simulator, dict(simulator.constants)
+        simulator = settle(graph, plan, given, [node])
+        assert plan.to_json() == everything.to_json()
+        anew = Simulator(graph, plan)
+        assert simulator.constants.keys() == anew.constants.keys()
+        assert all(torch.equal(simulator.constants[name], held) for name, held in anew.constants.items())
+        for one, other in zip(simulator.run(x[:4]), anew.run(x[:4]), strict=True):
+            np.testing.assert_array_equal(one, other)
+        assert given.constants.keys() == before.keys()
+        assert all(given.constants[name] is held for name, held in before.items()), "the given one is left as it is"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -64,3 +66,29 @@ def test_one_calibration_sample_is_enough_for_everything(graph, x) -> None:
 def test_choices_that_are_none_are_refused(choice, text) -> None:
     with pytest.raises(UsageError, match=text):
         Recipe(**choice)
+
+
+def test_four_times_as_deep_is_hardly_more_than_four_times_the_work() -> None:
+    """Counted in calls of Python functions, which depends neither on the machine nor on what else it does."""
+
+    def work(depth: int) -> int:
+        torch.manual_seed(0)
+        layers = [layer for _ in range(depth) for layer in (torch.nn.Conv2d(4, 4, 3, padding=1), torch.nn.ReLU())]
+        graph = ig.load(torch.nn.Sequential(*layers).eval(), torch.zeros(1, 4, 5, 5))
+        count = 0
+
+        def see(frame: object, event: str, argument: object) -> None:
+            nonlocal count
+            count += event == "call"
+
+        x = np.random.default_rng(0).normal(size=(16, 4, 5, 5)).astype(np.float32)
+        before = sys.getprofile()
+        sys.setprofile(see)
+        try:
+            ig.quantize(graph, x)
+        finally:
+            sys.setprofile(before)
+        return count
+
+    work(2)  # what is imported late
+    assert work(16) < 4.75 * work(4)

@@ -133,7 +133,8 @@ def _observe_and_hold(
     simulator = observer.simulator
     read, kept = first, 0
     last: Feed | None = None
-    of_outputs = sum(4 * math.prod(shape(simulator.graph.value(name))) for name in watched_values(simulator.graph))
+    values = simulator.graph.values()
+    of_outputs = sum(4 * math.prod(shape(values[name])) for name in watched_values(simulator.graph))
     for size, feed in feeds(dataset, simulator, batch_size or observer.batch_size, "calibrate"):
         most = HELD_BYTES // (of_outputs + sum(x.nbytes for x in feed.values()) // size)
         limit = min(HELD_SAMPLES, max(most, 1))

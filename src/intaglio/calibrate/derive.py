@@ -10,7 +10,7 @@ Scales with which results tie but for a hair are moved off it (`ties`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,23 +75,45 @@ def derive(graph: Graph, plan: Plan, silent: frozenset[str] = frozenset()) -> No
     Raises:
         CalibrationError: naming the operator whose scales have no defined answer.
     """
-    layers = list(_layers(graph, plan))
+    layers = list(_layers(graph, plan, graph.nodes))
     for layer in layers:
         if layer.data.name in silent:
             _settle_silent(layer)
     leave_sum_ties(graph, plan)
     for layer in layers:
-        if isinstance(params_of(layer.weight).granularity, (PerTensor, PerChannel)):
-            _fit_weight(layer)
-            _fit_output(layer, plan)
-            leave_product_ties(layer.data, layer.weight, layer.output, layer.gain, layer.where)
-        if layer.bias is not None:
-            layer.bias.params = _bias_params(layer)
+        _fit(layer, plan)
 
 
-def _layers(graph: Graph, plan: Plan) -> Iterator[Layer]:
+def derive_layers(graph: Graph, plan: Plan, nodes: Iterable[ir.Node]) -> bool:
+    """What `derive` does, of a Plan that it has seen before, where only weights or biases of some layers have changed.
+
+    Returns:
+        Whether other scales than those of the biases had to change too, of any value.
+    Raises:
+        CalibrationError: see `derive`.
+    """
+    layers = list(_layers(graph, plan, nodes))
+    before = [(params_of(layer.weight), params_of(layer.output)) for layer in layers]
+    for layer in layers:
+        _fit(layer, plan)
+    if before == [(params_of(layer.weight), params_of(layer.output)) for layer in layers]:
+        return False
+    derive(graph, plan)  # other layers read what these write
+    return True
+
+
+def _fit(layer: Layer, plan: Plan) -> None:
+    if isinstance(params_of(layer.weight).granularity, (PerTensor, PerChannel)):
+        _fit_weight(layer)
+        _fit_output(layer, plan)
+        leave_product_ties(layer.data, layer.weight, layer.output, layer.gain, layer.where)
+    if layer.bias is not None:
+        layer.bias.params = _bias_params(layer)
+
+
+def _layers(graph: Graph, plan: Plan, of: Iterable[ir.Node]) -> Iterator[Layer]:
     nodes = {str(node.name): node for node in graph.nodes}
-    for node in graph.nodes:
+    for node in of:
         roles = float_operator(node).contract(node).roles
         operands = zip(node.inputs, roles, strict=False)
         by_role = {role: v for v, role in operands if v is not None and v.name in plan.values}

@@ -85,12 +85,12 @@ class Graph:
         return found
 
     def value(self, name: str) -> ir.Value:
-        """The value of that name.
+        """The value of that name. It walks the graph: ask `values` once for many of them.
 
         Raises:
             ModelError: there is none.
         """
-        found = self.values().get(name)
+        found = self.model.graph.initializers.get(name) or self.values().get(name)
         if found is None:
             raise ModelError(f"graph '{self.name}': expected a value called '{name}', got none of that name")
         return found

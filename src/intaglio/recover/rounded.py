@@ -6,7 +6,7 @@ parameters maps to that code.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from intaglio.calibrate.derive import LARGEST_BIAS, derive
+from intaglio.calibrate.derive import LARGEST_BIAS
 from intaglio.graph import Graph
 from intaglio.graph.access import attribute, constant, rank
 from intaglio.graph.edit import set_constant
@@ -24,7 +24,7 @@ from intaglio.number import QuantParams
 from intaglio.ops import Role, float_operator
 from intaglio.ops.extremes import Extreme
 from intaglio.plan import Plan
-from intaglio.recover.biases import CHANNEL_AXIS, add_to_bias
+from intaglio.recover.biases import CHANNEL_AXIS, add_to_bias, settle
 from intaglio.recover.blocks import caps_behind
 from intaglio.recover.columns import LAYERS, weight_index
 from intaglio.simulate import Simulator
@@ -161,21 +161,20 @@ class Rounded:
             changed += int((params.quantize(self.real_weights[name]) != learned.codes).sum())
             set_constant(node.inputs[1], params.dequantize(learned.codes))  # type: ignore[arg-type]
             self._add_bias(node, learned.shift)
-        self._settle()
+        self._settle([self.layers[name] for name in found])
         return changed
 
     def move_bias(self, name: str, shift: Array) -> None:
         """Move the bias of a layer by (O,)."""
         self._add_bias(self.layers[name], shift)
-        self._settle()
+        self._settle([self.layers[name]])
 
     def _add_bias(self, node: ir.Node, shift: Array) -> None:
         if shift.any():
             add_to_bias(self.graph, self.plan, node, shift / attribute(node, "beta", 1.0))
 
-    def _settle(self) -> None:
-        derive(self.graph, self.plan)
-        self.quantized = Simulator(self.graph, self.plan)
+    def _settle(self, nodes: Sequence[ir.Node]) -> None:
+        self.quantized = settle(self.graph, self.plan, self.quantized, nodes)
 
     def held(self, name: str) -> Array:
         """The codes that lowering and export will find for a layer."""

@@ -11,6 +11,8 @@ Source: Nagel et al. 2019, arXiv:1906.04721, appendix D.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import onnx_ir as ir
 import torch
@@ -22,7 +24,7 @@ from intaglio.graph import Graph
 from intaglio.graph.access import attribute
 from intaglio.plan import Plan
 from intaglio.progress import progress
-from intaglio.recover.biases import CHANNEL_AXIS, add_to_bias, bias_layers
+from intaglio.recover.biases import CHANNEL_AXIS, add_to_bias, bias_layers, settle
 from intaglio.recover.frontier import Frontier
 from intaglio.recover.trial import Samples
 from intaglio.simulate import Simulator
@@ -41,21 +43,22 @@ def corrected_in_order(graph: Graph, plan: Plan, samples: Samples, reference: Gr
         The corrected network, and how many layers that were.
     """
     graph, plan = graph.copy(), plan.copy()
+    derive(graph, plan)
     layers = bias_layers(graph)
     wanted = _mean_outputs(reference, samples)
     quantized = Simulator(graph, plan)
     given, at = Frontier.at_inputs(quantized, samples), 0
     place = {call.node: index for index, call in enumerate(quantized.calls)}
+    read = _read_from(quantized, {place[node] for node in layers})
     for node in progress(layers, len(layers), "bias correction"):
         stop = place[node]
-        given, at = given.behind(quantized, at, stop, _read_from(quantized, stop)), stop
+        given, at = given.behind(quantized, at, stop, read[stop]), stop
         total = _Mean()
         with torch.no_grad():
             for _, values in given.batches(quantized.device):
                 total.add(node, quantized.span(stop, stop + 1, values, [_result(node)], rounding={})[_result(node)])
         add_to_bias(graph, plan, node, (wanted[_result(node)] - total.mean) / attribute(node, "beta", 1.0))
-        derive(graph, plan)
-        quantized = Simulator(graph, plan)
+        quantized = settle(graph, plan, quantized, [node])
     return graph, plan, len(layers)
 
 
@@ -97,8 +100,12 @@ def _result(node: ir.Node) -> str:
     return str(node.outputs[0].name)
 
 
-def _read_from(simulator: Simulator, start: int) -> set[str]:
-    """The values from before a node that it or a later one reads."""
-    later = simulator.calls[start:]
-    read = {name for call in later for name in call.inputs if name is not None}
-    return read - {name for call in later for name in call.outputs} - set(simulator.constants)
+def _read_from(simulator: Simulator, starts: Collection[int]) -> dict[int, set[str]]:
+    """The values from before a node, given by its number, that it or a later one reads."""
+    found: dict[int, set[str]] = {}
+    read: set[str] = set()
+    for index, call in reversed(list(enumerate(simulator.calls))):
+        read = read - set(call.outputs) | {n for n in call.inputs if n is not None and n not in simulator.constants}
+        if index in starts:
+            found[index] = read
+    return found

@@ -31,6 +31,10 @@ class Call:
     done: tuple[str, ...]
     compute: Callable[..., tuple[Tensor, ...]]
 
+    def read_again(self) -> Call:
+        """The same node, whose constants may be others or more."""
+        return replace(self, inputs=_names(self.node))
+
     def real(self, *operands: Tensor | None) -> tuple[Tensor, ...]:
         """What the node computes of its operands: one tensor per output."""
         return self.compute(tuple(x is not None for x in operands), *(x for x in operands if x is not None))
@@ -53,12 +57,16 @@ def calls(graph: Graph) -> list[Call]:
     kept = {str(v.name) for v in graph.outputs} | {str(v.name) for v in graph.initializers}
     found: list[Call] = []
     for node in reversed(graph.nodes):
-        inputs = tuple(None if v is None else str(v.name) for v in node.inputs)
+        inputs = _names(node)
         outputs = tuple(str(v.name or "") for v in node.outputs)
         new = {name for name in (*inputs, *outputs) if name} - kept
         found.append(Call(node, inputs, outputs, tuple(sorted(new)), _compute(node)))
         kept |= new
     return found[::-1]
+
+
+def _names(node: ir.Node) -> tuple[str | None, ...]:
+    return tuple(None if value is None else str(value.name) for value in node.inputs)
 
 
 def _compute(node: ir.Node) -> Callable[..., tuple[Tensor, ...]]:

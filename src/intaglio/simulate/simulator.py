@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ class Simulator:
         device: torch.device | str | None = None,
         only: Callable[[str], bool] | None = None,
     ) -> None:
-        self.graph, self.plan = graph, plan
+        self.graph, self.plan, self._only = graph, plan, only
         self.device = torch.device(device) if device is not None else default_device()
         self.batched = graph.batched
         self.input_names = [str(v.name) for v in graph.inputs]
@@ -55,30 +56,44 @@ class Simulator:
         self.input_shapes = {str(v.name): shape(v) for v in graph.inputs}
         self.calls = calls(graph)
         self.round: dict[str, FakeQuantize] = {}
-        self.constants: dict[str, Tensor] = {}
-        for value in graph.initializers:
-            array = constant(value)
-            assert array is not None
-            tensor = torch.as_tensor(np.array(array), device=self.device)
-            params = self._params(str(value.name), only)
-            self.constants[str(value.name)] = tensor if params is None else _rounded(tensor, params)
-        for name, ties_up in ({} if plan is None else rounded_values(graph, plan)).items():
-            params = self._params(name, only)
+        self.constants = {str(value.name): self._constant(value) for value in graph.initializers}
+        if plan is None:
+            return
+        values = graph.values()
+        for name, ties_up in rounded_values(graph, plan).items():
+            params = self._params(name)
             if params is not None:
-                self.round[name] = FakeQuantize(params, shape(graph.value(name)), self.device, ties_up=ties_up)
-        for name, params in ({} if plan is None else signed_sums(graph, plan)).items():
+                self.round[name] = FakeQuantize(params, shape(values[name]), self.device, ties_up=ties_up)
+        for name, params in signed_sums(graph, plan).items():
             if only is None or only(name):
-                self.round[name] = FakeQuantize(params, shape(graph.value(name)), self.device)
+                self.round[name] = FakeQuantize(params, shape(values[name]), self.device)
 
     @property
     def sample_sizes(self) -> list[int] | None:
         """Axis 0 of each input of one sample, where the Graph takes them one at a time; None where it is batched."""
         return None if self.batched else [max(1, self.input_shapes[name][0]) for name in self.input_names]
 
-    def _params(self, name: str, only: Callable[[str], bool] | None) -> QuantParams | None:
-        if self.plan is None or name not in self.plan.values or (only is not None and not only(name)):
+    def _params(self, name: str) -> QuantParams | None:
+        if self.plan is None or name not in self.plan.values or (self._only is not None and not self._only(name)):
             return None
         return self.plan.params(name)
+
+    def _constant(self, value: ir.Value) -> Tensor:
+        array, params = constant(value), self._params(str(value.name))
+        assert array is not None, value.name
+        tensor = torch.as_tensor(np.array(array), device=self.device)
+        return tensor if params is None else _rounded(tensor, params)
+
+    def with_constants_of(self, nodes: Collection[ir.Node]) -> Simulator:
+        """The same with what Graph and Plan say by now of the constants of some nodes, which may have new ones."""
+        made = copy(self)
+        made.constants, made.calls = dict(self.constants), list(self.calls)
+        for index, call in enumerate(self.calls):
+            if call.node in nodes:
+                values = [value for value in call.node.inputs if value is not None and value.is_initializer()]
+                made.constants.update({str(value.name): self._constant(value) for value in values})
+                made.calls[index] = call.read_again()
+        return made
 
     def __call__(self, inputs: Mapping[str, Tensor], observe: Observe | None = None) -> dict[str, Tensor]:
         """Run one batch.

@@ -140,8 +140,9 @@ def _arrays(
 ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """Parameters and buffers by name: those of live batch norms from the raw network, the rest as prepared."""
     parameters = {}
-    behind = [name for name, norm in norms.items() if norm.weight]
-    folded = {str(v.name) for name in behind for v in graph.value(name).producer().inputs[2:] if v is not None}  # type: ignore[union-attr]
+    values = graph.values()
+    behind = [values[name].producer() for name, norm in norms.items() if norm.weight]
+    folded = {str(v.name) for node in behind if node is not None for v in node.inputs[2:] if v is not None}
     learned = {str(v.name) for v in _offline_learned(graph)}
     for value in graph.initializers:
         planned, array = plan.values.get(str(value.name)), constant(value)
