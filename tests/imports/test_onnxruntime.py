@@ -133,5 +133,6 @@ def test_resnet20_on_images(name: str, shared_data: Path) -> None:
     ours, theirs = lower(graph, plan).run(arrays["input"]), arrays[name]
     assert (ours.argmax(1) == theirs.argmax(1)).mean() >= 0.99
     step = float(plan.params(str(graph.outputs[0].name)).scale)  # type: ignore[union-attr]
-    assert np.abs(ours - theirs).max() <= 2.001 * step
-    assert np.abs(ours - theirs).mean() <= 0.25 * step
+    # Where float32 leaves a sum on the other side of a half, one code differs; an early one is three steps of a score.
+    assert np.abs(ours - theirs).max() <= 3.001 * step
+    assert np.abs(ours - theirs).mean() <= 0.15 * step

@@ -37,6 +37,9 @@ KINDS = (
     (Rule.SHIFT, INT16, INT16, INT8, 0),
     (Rule.HALF_UP, UINT8, INT16, UINT16, 40000),
     (Rule.HALF_UP, INT8, INT8, INT16, 0),
+    (Rule.HALF_EVEN, UINT8, UINT8, INT8, 0),
+    (Rule.HALF_EVEN, INT8, INT16, INT8, 0),
+    (Rule.HALF_EVEN, INT16, INT8, INT8, 0),
 )
 WIDE = (8, 9, 10, 11)
 
@@ -76,8 +79,9 @@ def _weighted(rng: np.random.Generator, at: int, shape: tuple[int, ...]) -> tupl
     """Arguments of the factories of operators with weights of this shape."""
     rule, x_type, y_type, w_type, zero_point = KINDS[at % len(KINDS)]
     outputs, depth = shape[0], max(1, int(np.prod(shape[1:])))
-    per_channel = rule is not Rule.SHIFT and rng.random() < 0.5
-    scale = 2.0**-6 if rule is Rule.SHIFT else rng.uniform(0.01, 0.03, outputs if per_channel else None)
+    powers = rule in (Rule.SHIFT, Rule.HALF_EVEN)
+    per_channel = not powers and rng.random() < 0.5
+    scale = 2.0**-6 if powers else rng.uniform(0.01, 0.03, outputs if per_channel else None)
     w = grid(w_type, scale * 2.0 ** (8 - max(w_type.bits, 8)), zero_point)
     x = params(rng, x_type, rule, 0.05, symmetric=x_type is INT16)
     reach = 0.05 * x_type.qmax * 0.02 * min(w_type.qmax, 127) * depth**0.5 / y_type.qmax
@@ -153,7 +157,7 @@ def _sums(rng: np.random.Generator) -> Iterator[Sample]:
 def _products(rng: np.random.Generator) -> Iterator[Sample]:
     """Equal shapes, and a pixel of factors on either side, as squeeze and excite has it."""
     for at, channels in enumerate(CHANNELS):
-        rule = tuple(Rule)[at % 3]
+        rule = tuple(Rule)[at % len(Rule)]
         a_type, b_type, y_type = ((UINT8, INT8, UINT8, UINT8, INT8)[(at + k) % 5] for k in range(3))
         a, b = params(rng, a_type, rule, 0.02), params(rng, b_type, rule, 0.004 if at % 4 else 1.0)
         y = params(rng, y_type, rule, 0.02)

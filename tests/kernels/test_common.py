@@ -145,8 +145,8 @@ def test_requantization_by_every_rule(library: ctypes.CDLL, acc: int, multiplier
 @example((1 << 47) - 1, (1 << 15) - 1, -14)
 @example(-(1 << 47) + 1, (1 << 15) - 1, 47)
 def test_requantization_of_wide_accumulators(library: ctypes.CDLL, acc: int, top: int, shift: int) -> None:
-    for rule, limit in ((Rule.HALF_UP, 47), (Rule.SHIFT, 31)):
-        multiplier, s = top << 16, min(shift, limit)
+    for rule in (Rule.HALF_UP, Rule.HALF_EVEN, Rule.HALF_AWAY, Rule.SHIFT):
+        multiplier, s = top << 16, min(shift, 31 if rule is Rule.SHIFT else 47)
         factor = Requantize(np.asarray(multiplier, np.int32), np.asarray(s, np.int32), rule, wide=True)
         assert factor.problem() is None
         assert_bit_exact(

@@ -189,7 +189,8 @@ def test_samples_reach_the_boundaries_of_vectors_and_every_rule() -> None:
     assert len({x.shape[2] for _, x in plain}) >= 15
     for kind in ("conv2d", "dense", "add"):
         rules = {op.requantize.rule for op, _ in samples(kind)}
-        assert rules == set(Rule), kind
+        # A dense layer of a Program of the rule `tflite` rounds by `half_away`.
+        assert rules == set(Rule) - ({Rule.TFLITE} if kind == "dense" else set()), kind
     asymmetric = [op for op, _ in plain if np.any(op.weight_zero_point)]
     assert len(asymmetric) >= 8
     assert any(isinstance(op.requantize, Requantize) and op.requantize.wide for op, _ in samples("mul"))

@@ -40,10 +40,42 @@ def test_half_up_is_one_rounding_of_the_exact_product(acc: int, multiplier: int,
     assert scaled(acc, multiplier, shift, Rule.HALF_UP) == want
 
 
-@given(WIDE_ACC, st.integers(1 << 14, (1 << 15) - 1), st.integers(-14, 47))
-def test_wide_half_up_is_one_rounding_of_the_exact_product(acc: int, multiplier: int, shift: int) -> None:
-    want = ties_up(Fraction(acc * multiplier) / Fraction(2) ** (15 + shift))
-    assert scaled(acc, multiplier << 16, shift, Rule.HALF_UP, wide=True) == want
+ONE_ROUNDING = {Rule.HALF_UP: ties_up, Rule.HALF_EVEN: round, Rule.HALF_AWAY: ties_away}
+WITH_ZEROS = st.builds(lambda odd, zeros: max((odd >> zeros) << zeros, 1 << 30), MULTIPLIER, st.integers(0, 30))
+
+
+@given(ACC, WITH_ZEROS, st.integers(-30, 31), st.sampled_from(list(ONE_ROUNDING)))
+def test_one_rounding_of_the_exact_product_by_each_rule(acc: int, multiplier: int, shift: int, rule: Rule) -> None:
+    """Multipliers that end in zeros tie often."""
+    want = ONE_ROUNDING[rule](Fraction(acc * multiplier) / Fraction(2) ** (31 + shift))
+    assert scaled(acc, multiplier, shift, rule) == want
+
+
+@given(WIDE_ACC, st.integers(1 << 14, (1 << 15) - 1), st.integers(-14, 47), st.sampled_from(list(ONE_ROUNDING)))
+def test_one_rounding_of_the_exact_wide_product_by_each_rule(acc: int, multiplier: int, shift: int, rule: Rule) -> None:
+    want = ONE_ROUNDING[rule](Fraction(acc * multiplier) / Fraction(2) ** (15 + shift))
+    assert scaled(acc, multiplier << 16, shift, rule, wide=True) == want
+
+
+@pytest.mark.parametrize("rule", [Rule.HALF_EVEN, Rule.HALF_AWAY])
+def test_without_ties_the_rules_are_half_up(rule: Rule, rng: np.random.Generator) -> None:
+    """And `ties` finds every bound from which on they are not."""
+    seen = set()
+    for _ in range(300):
+        zeros, shift = int(rng.integers(0, 31)), int(rng.integers(-8, 12))
+        multiplier = max((int(rng.integers(1 << 30, 1 << 31)) >> zeros) << zeros, 1 << 30)
+        bound = int(rng.integers(1, 300))
+        factors = [
+            Requantize(np.int32(multiplier).reshape(()), np.int32(shift).reshape(()), r) for r in (rule, Rule.HALF_UP)
+        ]
+        acc = np.arange(-bound, bound + 1)
+        products = acc * multiplier
+        tie = bool(((products & ((1 << (31 + shift)) - 1)) == 1 << (30 + shift)).any())
+        assert factors[0].ties(bound) == tie
+        if not tie:
+            assert factors[0].scale(acc).tolist() == factors[1].scale(acc).tolist()
+        seen.add(tie)
+    assert seen == {False, True}
 
 
 @given(ACC, MULTIPLIER, st.integers(-30, 31))
@@ -80,7 +112,7 @@ def test_extremes_neither_wrap_nor_change_sign(rule: Rule, factor: float, acc: i
     got = int(Requantize.from_real(factor, rule).scale(np.asarray(acc)))
     exact = Fraction(acc) * Fraction(factor)
     # Saturation starts at 32 bits; TFLite halves after its left shift, so there at 31. No output type is as wide.
-    limit = {Rule.HALF_UP: 1 << 62, Rule.TFLITE: 1 << 30, Rule.SHIFT: INT32_MAX}[rule]
+    limit = {Rule.TFLITE: 1 << 30, Rule.SHIFT: INT32_MAX}.get(rule, 1 << 62)
     if abs(exact) < limit:
         assert abs(got - exact) <= 1
     else:

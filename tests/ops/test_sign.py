@@ -27,8 +27,8 @@ def node(op_type: str, inputs: list[str], outputs: list[str], **attributes: Any)
 
 def with_signs(rule: Rule, **changes: Any) -> Target:
     """A target of this rule with signs in one bit."""
-    base = {Rule.HALF_UP: "binary", Rule.TFLITE: "tflite-int8", Rule.SHIFT: "power2-int8"}[rule]
-    data = load_target(base).model_dump()
+    base = {Rule.TFLITE: "tflite-int8", Rule.SHIFT: "power2-int8"}.get(rule, "binary")
+    data = {**load_target(base).model_dump(), "rule": rule}
     scheme = "power_of_two" if rule is Rule.SHIFT else "symmetric"
     data["operators"] = {"Sign": {"activations": [{"type": "bipolar", "scheme": scheme}]}}
     return Target.model_validate({**data, "layers": {}, **changes})

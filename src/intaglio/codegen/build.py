@@ -14,6 +14,7 @@ from intaglio.codegen.lifetimes import Memory, plan_memory
 from intaglio.codegen.machine import MACHINES, Machine
 from intaglio.codegen.model import Model
 from intaglio.codegen.steps import plan_steps
+from intaglio.codegen.ties import without_ties
 from intaglio.codegen.views import find_views, separate_outputs
 from intaglio.errors import CompileError
 from intaglio.program import Program
@@ -47,7 +48,7 @@ def model_files(model: Model) -> dict[str, str]:
 def plan(program: Program, machine: Machine, prefix: str = "model", threads: int = 1) -> Model:
     """Steps and memory of a Program on a machine, and on each machine that it may turn out to be."""
     program.verify()
-    program = separate_outputs(program)
+    program = without_ties(separate_outputs(program))
     names = [f"{prefix}_{variant.replace('-', '_')}" for variant in machine.variants]
     variants = [
         _plan(program, MACHINES[variant], name, threads) for variant, name in zip(machine.variants, names, strict=True)

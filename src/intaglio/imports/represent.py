@@ -38,7 +38,7 @@ def represent(stripped: Stripped) -> Plan:
     for node in stripped.graph.nodes:
         stripped.notes += _bridge(known, node)
     known.find_contracts()
-    plan = Plan(TARGET, Rule.HALF_UP, accumulator=64)
+    plan = Plan(TARGET, Rule.HALF_EVEN, accumulator=64)
     constants = Constants(stripped, plan, known.params)
     for node in stripped.graph.nodes:
         constants.add(node, known.contracts[node])

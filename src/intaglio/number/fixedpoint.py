@@ -31,6 +31,25 @@ def rounding_shift_right(x: Ints, shift: ArrayLike) -> Ints:
     return np.asarray((x + half) >> shift)
 
 
+def rounding_shift_right_even(x: Ints, shift: ArrayLike) -> Ints:
+    """`x / 2**shift` to nearest, ties to even; int64, 1 <= shift <= 62, |x| < 2**62."""
+    up, tie = _up_and_tie(x, shift)
+    return np.asarray(up - (tie & up))
+
+
+def rounding_shift_right_away(x: Ints, shift: ArrayLike) -> Ints:
+    """`x / 2**shift` to nearest, ties away from zero; int64, 1 <= shift <= 62, |x| < 2**62."""
+    up, tie = _up_and_tie(x, shift)
+    return np.asarray(up - (tie & (np.asarray(x) < 0)))
+
+
+def _up_and_tie(x: Ints, shift: ArrayLike) -> tuple[Ints, Ints]:
+    """`rounding_shift_right`, and 1 where it had to choose, 0 elsewhere."""
+    shift = np.asarray(shift, np.int64)
+    total = np.asarray(x, np.int64) + (np.int64(1) << (shift - 1))
+    return total >> shift, (total & ((np.int64(1) << shift) - 1) == 0).astype(np.int64)
+
+
 def saturating_shift_left(x: Ints, shift: ArrayLike) -> Ints:
     """`x * 2**shift`, saturated to int32; 0 <= shift <= 31, any int64 x."""
     # What does not fit int32 before the shift does not fit after it, so the shift itself stays below 2**62.

@@ -1,4 +1,4 @@
-"""Requantization: from accumulators to the output grid, under one of three rounding rules."""
+"""Requantization: from accumulators to the output grid, under one rounding rule."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from intaglio.number.types import IntType
 class Rule(Enum):
     """The rounding rule of a program; set by its target, never by a build."""
 
-    HALF_UP = "half_up"  # one rounding of the 64-bit product, ties up
+    HALF_UP = "half_up"  # one rounding of the exact product, ties up
+    HALF_EVEN = "half_even"  # one rounding, ties to even (ONNX QuantizeLinear)
+    HALF_AWAY = "half_away"  # one rounding, ties away from zero (FULLY_CONNECTED of TFLite)
     TFLITE = "tflite"  # saturating rounding doubling high multiply, then rounding division (gemmlowp)
     SHIFT = "shift"  # power-of-two factors only
 
@@ -27,11 +29,13 @@ class Requantize:
     """Multiplication of accumulators by a positive real factor, in integers.
 
         half_up:  (acc * multiplier + 2**(30 + shift)) >> (31 + shift)
+        half_even, half_away: half_up, minus 1 where the product is a tie and the result odd, or the product negative
         tflite:   RoundingDivideByPOT(SRDHM(saturating acc << max(-shift, 0), multiplier), max(shift, 0))
         shift:    (acc + 2**(shift - 1)) >> shift, a saturating left shift where shift <= 0; `multiplier` is not used
 
     Args:
-        multiplier: int32, () or (C,), in [2**30, 2**31); more axes where the factor depends on a position.
+        multiplier: int32, () or (C,), in [2**30, 2**31); more axes where the factor depends on a position. Rule
+            `tflite`: from 2**29 on, because TFLite divides some multipliers by a count.
         shift: int32, same shape, in [-30, 31]; positive means right. Wide: [-14, 47]. Rule `shift`: [-31, 31].
         rule: the rounding rule.
         wide: accumulators have up to 48 bits; the multiplier then has 15 significant bits (its low 16 are zero), so
@@ -67,8 +71,9 @@ class Requantize:
             return f"multiplier and shift must be int32, got {self.multiplier.dtype} and {self.shift.dtype}"
         if not self.multiplier.size:
             return "multiplier is empty"
-        if (self.multiplier < 1 << 30).any():
-            return f"multiplier is not normalised: expected 2**30 to 2**31 - 1, got {int(self.multiplier.min())}"
+        least = 29 if self.rule is Rule.TFLITE else 30
+        if (self.multiplier < 1 << least).any():
+            return f"multiplier is not normalised: expected 2**{least} to 2**31 - 1, got {int(self.multiplier.min())}"
         if self.wide and (self.rule is Rule.TFLITE or (self.multiplier & 0xFFFF).any()):
             return "a wide multiplier has 15 significant bits, and rule tflite has none"
         bits = 15 if self.wide else fx.MULTIPLIER_BITS
@@ -89,6 +94,17 @@ class Requantize:
             return np.exp2(-self.shift.astype(np.float64))
         return np.asarray(self.multiplier * np.exp2(-31.0 - self.shift))
 
+    def ties(self, bound: int) -> bool:
+        """Whether an accumulator of up to `bound` in magnitude makes a product that lies halfway between two results.
+
+        Under the rules that differ in ties alone, `half_up` gives the same integers where none does.
+        """
+        multiplier, shift = self.multiplier.astype(np.int64), self.shift.astype(np.int64)
+        zeros = fx.floor_log2(multiplier & -multiplier)  # trailing zeros
+        # acc * multiplier is an odd multiple of 2**(30 + shift): acc has all the zeros that the multiplier lacks.
+        lacking = 30 + shift - zeros
+        return bool(((lacking >= 0) & (np.int64(1) << np.clip(lacking, 0, 62) <= bound)).any())
+
     def scale(self, acc: NDArray[Any]) -> NDArray[np.int64]:
         """Multiply, without zero point or clamp.
 
@@ -99,10 +115,14 @@ class Requantize:
         """
         acc = acc.astype(np.int64)
         shift = self.shift.astype(np.int64)
-        if self.rule is Rule.HALF_UP:
+        if self.rule in (Rule.HALF_UP, Rule.HALF_EVEN, Rule.HALF_AWAY):
             low = 16 if self.wide else 0  # the product of 47 and 15 bits fits; 47 and 31 would not
             right = fx.MULTIPLIER_BITS - low + shift  # at least 1, so that the rounding constant is plain
             acc *= self.multiplier.astype(np.int64) >> low
+            if self.rule is Rule.HALF_EVEN:
+                return fx.rounding_shift_right_even(acc, right)
+            if self.rule is Rule.HALF_AWAY:
+                return fx.rounding_shift_right_away(acc, right)
             acc += np.int64(1) << (right - 1)
             acc >>= right
             return acc

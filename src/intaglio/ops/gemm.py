@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from intaglio.graph.access import attribute, constant, rank, shape
-from intaglio.number import QuantParams
+from intaglio.number import QuantParams, Rule
 from intaglio.ops.contract import Contract, Role
 from intaglio.ops.operator import FloatOperator, Lowering
 from intaglio.ops.products import largest_offset, product_bound
+from intaglio.program.float_product import match_float_product
 from intaglio.program.operators.dense import Dense
 from intaglio.program.operators.matmul import MatMul as IntegerMatMul
 
@@ -113,13 +114,19 @@ def lower_dense(
     result = to.result(node)
     centred = codes.astype(np.int64) - params.zero_point.reshape(-1, 1)
     factor = alpha * x.quant.scale.astype(np.float64) * params.scale / result.params.scale
+    bound = product_bound(centred, x.quant, bias_codes)
+    if to.rule is Rule.TFLITE:
+        nearest = to.requantizer(node, factor, bound, rule=Rule.HALF_AWAY)
+        requantize = match_float_product(nearest, factor, bound, result.params.type)
+    else:
+        requantize = to.requantizer(node, factor, bound)
     operator = Dense(
         weight=np.ascontiguousarray(codes),
         weight_zero_point=params.zero_point,
         bias=bias_codes,
         x_zero_point=int(x.quant.zero_point),
         y_zero_point=result.zero_point,
-        requantize=to.requantizer(node, factor, product_bound(centred, x.quant, bias_codes)),
+        requantize=requantize,
         low=result.low,
         high=result.high,
         out=result.params.type,

@@ -60,6 +60,24 @@ def counted(factor: ArrayLike, rule: Rule, *, wide: bool = False) -> Requantize:
     return Requantize.from_real(factor, rule, wide=wide)
 
 
+def tflite_mean(scale: float, count: int) -> Requantize:
+    """`scale / count` as TFLite's reference MEAN has it.
+
+        floor(multiplier(scale) * 2**floor(log2 count) / count), whose factor has floor(log2 count) bits more of shift
+
+    Args:
+        scale: s_x / s_y.
+        count: how many elements each mean is taken of.
+    Source: TensorFlow Lite, reference_ops::QuantizedMeanOrSum.
+    """
+    found = Requantize.from_real(scale, Rule.TFLITE)
+    multiplier, shift = int(found.multiplier), int(found.shift)
+    more = min(count.bit_length() - 1, 31 - shift)
+    # Below 2**29 the shift has reached its end; all results are then 0, with this multiplier too.
+    multiplier = max((multiplier << more) // count, 1 << 29)
+    return Requantize(np.asarray(multiplier, np.int32), np.asarray(shift + more, np.int32), Rule.TFLITE)
+
+
 def check_bound(bound: int, *, wide: bool) -> None:
     """Refuse accumulators that may overflow.
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intaglio.errors import ProgramError
-from intaglio.number import IntType
+from intaglio.number import IntType, Rule
 
 Ints = NDArray[Any]
 Shape = tuple[int, ...]
@@ -36,12 +36,24 @@ class Operator(ABC):
     operands: ClassVar[int | None] = 1  # how many inputs; None: any number from 1
     # Its factors hold more than scales (a count, a slope), so under the rule `shift` they may round by `half_up`.
     divides: ClassVar[bool] = False
+    # TFLite's reference kernel rounds it once: under the rule `tflite` its factors round by `half_away`.
+    rounds_once: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "kind" in cls.__dict__:
             assert cls.kind not in OPERATORS, cls.kind
             OPERATORS[cls.kind] = cls
+
+    @classmethod
+    def factor_rules(cls, rule: Rule) -> frozenset[Rule]:
+        """The rules by which the factors of this operator may round in a Program of `rule`."""
+        found = {rule}
+        if cls.divides and rule is Rule.SHIFT:
+            found.add(Rule.HALF_UP)
+        if cls.rounds_once and rule is Rule.TFLITE:
+            found.add(Rule.HALF_AWAY)
+        return frozenset(found)
 
     @abstractmethod
     def shape(self, *inputs: Shape) -> Shape:

@@ -32,9 +32,12 @@ def grid(type: IntType, scale: ArrayLike, zero_point: int = 0) -> QuantParams:
 def params(
     rng: np.random.Generator, type: IntType, rule: Rule = Rule.HALF_UP, scale: float = 0.05, *, symmetric: bool = False
 ) -> QuantParams:
-    """One scale within a factor of 2 of `scale` (a power of two under the rule `shift`), and a zero point."""
+    """One scale within a factor of 2 of `scale`, and a zero point.
+
+    The scale is a power of two under the rule `shift`, and under those that differ from `half_up` in ties alone.
+    """
     step = scale * 2.0 ** rng.uniform(-1, 1)
-    if rule is Rule.SHIFT:
+    if rule in (Rule.SHIFT, Rule.HALF_EVEN, Rule.HALF_AWAY):
         step = 2.0 ** np.rint(np.log2(step))
     symmetric = symmetric or type.bipolar or rule is Rule.SHIFT
     zero_point = 0 if symmetric else int(rng.integers(type.qmin, type.qmax + 1))

@@ -94,4 +94,6 @@ def single_operator_program(operator: Operator, inputs: tuple[Ints, ...]) -> Pro
 def rule_of(operator: Operator) -> Rule:
     """The rounding rule of a Program that the operator fits."""
     rules = {value.rule for value in vars(operator).values() if isinstance(value, Requantize)}
+    if operator.rounds_once and rules == {Rule.HALF_AWAY}:
+        return Rule.TFLITE
     return Rule.SHIFT if Rule.SHIFT in rules else rules.pop() if rules else Rule.HALF_UP

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from intaglio.errors import IntaglioError, ProgramError
-from intaglio.number import INT32, IntType, Requantize, Rule
+from intaglio.number import INT32, IntType, Requantize
 from intaglio.program.bounds import INT32_MAX, MAX_RANK, bound_problem
 from intaglio.program.operator import OPERATORS, Operator, Shape
 
@@ -156,11 +156,8 @@ def _verify_fields(program: Program, operator: Operator, types: tuple[IntType, .
         if isinstance(value, Requantize):
             problem = value.problem()
             _expect(problem is None, f"{operator.kind}: {name}: {problem}")
-            allowed = (
-                {program.rule, Rule.HALF_UP} if operator.divides and program.rule is Rule.SHIFT else {program.rule}
-            )
             _expect(
-                value.rule in allowed,
+                value.rule in operator.factor_rules(program.rule),
                 f"{operator.kind}: {name} rounds by {value.rule.value}, the program by {program.rule.value}",
             )
         elif isinstance(value, np.ndarray):

@@ -145,7 +145,7 @@ def weighted_fields(
     z_w = w.zero_point.reshape(() if per_tensor else (o,))
     bound = int(bounds(weight, z_w, bias_q, x.type, zero_point_of(x)).max())
     if wide is None:
-        wide = x.type.bits > 8 and bound >= 1 << 31 and rule is not Rule.TFLITE
+        wide = x.type.bits > 8 and bound >= 1 << 31 and rule not in (Rule.TFLITE, Rule.HALF_AWAY)
     check_bound(bound, wide=wide)
     low, high = clamp_of(y, low, high)
     factor = (grid / scale_of(y)).reshape(() if per_tensor else (o,))

@@ -60,6 +60,18 @@ static inline IG_UNUSED int32_t ig_finish_half_up(int32_t acc, int32_t multiplie
     return ig_saturate(zero_point + ig_scale_half_up(acc, multiplier, shift), low, high);
 }
 
+static inline IG_UNUSED int32_t ig_finish_half_even(int32_t acc, int32_t multiplier, int32_t shift, int32_t zero_point,
+                                                    int32_t low, int32_t high)
+{
+    return ig_saturate(zero_point + ig_scale_half_even(acc, multiplier, shift), low, high);
+}
+
+static inline IG_UNUSED int32_t ig_finish_half_away(int32_t acc, int32_t multiplier, int32_t shift, int32_t zero_point,
+                                                    int32_t low, int32_t high)
+{
+    return ig_saturate(zero_point + ig_scale_half_away(acc, multiplier, shift), low, high);
+}
+
 static inline IG_UNUSED int32_t ig_finish_tflite(int32_t acc, int32_t multiplier, int32_t shift, int32_t zero_point,
                                                  int32_t low, int32_t high)
 {

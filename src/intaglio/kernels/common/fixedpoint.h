@@ -27,6 +27,20 @@ static inline IG_UNUSED int64_t ig_rounding_shift_right(int64_t x, int32_t shift
     return shift > 0 ? (x + ((int64_t)1 << (shift - 1))) >> shift : x;
 }
 
+/* x / 2^shift to nearest, ties to even; 1 <= shift <= 62, |x| < 2^62. */
+static inline IG_UNUSED int64_t ig_rounding_shift_right_even(int64_t x, int32_t shift)
+{
+    const int64_t total = x + ((int64_t)1 << (shift - 1)), up = total >> shift;
+    return up - ((up & 1) & ((total & (((int64_t)1 << shift) - 1)) == 0));
+}
+
+/* x / 2^shift to nearest, ties away from zero; 1 <= shift <= 62, |x| < 2^62. */
+static inline IG_UNUSED int64_t ig_rounding_shift_right_away(int64_t x, int32_t shift)
+{
+    const int64_t total = x + ((int64_t)1 << (shift - 1));
+    return (total >> shift) - ((x < 0) & ((total & (((int64_t)1 << shift) - 1)) == 0));
+}
+
 /* x * 2^shift, saturated to int32; 0 <= shift <= 31. */
 static inline IG_UNUSED int32_t ig_saturating_shift_left(int64_t x, int32_t shift)
 {

@@ -148,6 +148,21 @@ IG_INLINE ig_v ig_requantize_shift(ig_v acc, struct ig_factor_shift f)
     return _mm256_add_epi32(_mm256_add_epi32(_mm256_srav_epi32(acc, f.shift), half), f.zero_point);
 }
 
+#define IG_FACTORS_even 3
+struct ig_factor_even {
+    ig_v shift, less, zero_point;
+};
+IG_INLINE struct ig_factor_even ig_load_factor_even(const int32_t *f)
+{
+    return (struct ig_factor_even){ig_load(f), ig_load(f + 8), ig_load(f + 16)};
+}
+IG_INLINE ig_v ig_requantize_even(ig_v acc, struct ig_factor_even f)
+{
+    const ig_v odd = _mm256_and_si256(_mm256_srav_epi32(acc, f.shift), _mm256_set1_epi32(1));
+    const ig_v total = _mm256_add_epi32(_mm256_add_epi32(acc, f.less), odd);
+    return _mm256_add_epi32(_mm256_srav_epi32(total, f.shift), f.zero_point);
+}
+
 struct ig_bounds {
     __m256i low, high;
 };

@@ -224,6 +224,22 @@ IG_INLINE ig_v ig_requantize_shift(ig_v acc, struct ig_factor_shift f)
     return _mm512_add_epi32(_mm512_add_epi32(_mm512_srav_epi32(acc, f.shift), half), f.zero_point);
 }
 
+/* even, for powers of two: shift, half - 1, zero point. What lies halfway goes up where the bit before it is set. */
+#define IG_FACTORS_even 3
+struct ig_factor_even {
+    ig_v shift, less, zero_point;
+};
+IG_INLINE struct ig_factor_even ig_load_factor_even(const int32_t *f)
+{
+    return (struct ig_factor_even){ig_load(f), ig_load(f + 16), ig_load(f + 32)};
+}
+IG_INLINE ig_v ig_requantize_even(ig_v acc, struct ig_factor_even f)
+{
+    const ig_v odd = _mm512_and_si512(_mm512_srav_epi32(acc, f.shift), _mm512_set1_epi32(1));
+    const ig_v total = _mm512_add_epi32(_mm512_add_epi32(acc, f.less), odd);
+    return _mm512_add_epi32(_mm512_srav_epi32(total, f.shift), f.zero_point);
+}
+
 /* Bounds of the output codes, in every byte. */
 struct ig_bounds {
     __m512i low, high;

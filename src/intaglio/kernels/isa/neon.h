@@ -153,6 +153,21 @@ IG_INLINE ig_v ig_requantize_shift(ig_v acc, struct ig_factor_shift f)
     return vaddq_s32(vaddq_s32(vshlq_s32(acc, f.shift), half), f.zero_point);
 }
 
+#define IG_FACTORS_even 3
+struct ig_factor_even {
+    ig_v shift, less, zero_point;
+};
+IG_INLINE struct ig_factor_even ig_load_factor_even(const int32_t *f)
+{
+    return (struct ig_factor_even){vnegq_s32(ig_load(f)), ig_load(f + 4), ig_load(f + 8)};
+}
+IG_INLINE ig_v ig_requantize_even(ig_v acc, struct ig_factor_even f)
+{
+    const ig_v odd = vandq_s32(vshlq_s32(acc, f.shift), vdupq_n_s32(1));
+    const ig_v total = vaddq_s32(vaddq_s32(acc, f.less), odd);
+    return vaddq_s32(vshlq_s32(total, f.shift), f.zero_point);
+}
+
 struct ig_bounds {
     uint8x16_t low, high;
 };

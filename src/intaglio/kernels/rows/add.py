@@ -49,9 +49,9 @@ def add_stage(op: Add, inputs: Sequence[Tensor], y: Tensor, vector: Vector, to: 
     name = f"ig_add_{a.short}{halves[0]}_{b.short}{halves[1]}_{y.short}_{subtract}_{form}__{vector.isa}"
     lane = np.zeros((1, vector.lanes), np.int64)
     fields = {
-        "a_factors": _one(_further(a_factor, op), 0).records(form, lane).reshape(-1),
-        "b_factors": _one(_further(b_factor, op), 0).records(form, lane).reshape(-1),
-        "factors": _one(op.requantize, op.y_zero_point).records(form, lane).reshape(-1),
+        "a_factors": _one(_further(a_factor, op), 0, op).records(form, lane).reshape(-1),
+        "b_factors": _one(_further(b_factor, op), 0, op).records(form, lane).reshape(-1),
+        "factors": _one(op.requantize, op.y_zero_point, op).records(form, lane).reshape(-1),
         "a_zero_point": a_zero + 128 * a.type.signed,
         "b_zero_point": b_zero + 128 * b.type.signed,
         "x_row": width,
@@ -100,10 +100,12 @@ def _further(factor: Requantize, op: Add) -> Requantize:
 
 def _form(op: Add) -> str | None:
     """The form of requantization that serves all three factors."""
-    sides = [_one(_further(f, op), 0) for f in (op.a_requantize, op.b_requantize)]
-    found = {f.form(("fast", "tflite", "shift")) for f in (*sides, _one(op.requantize, op.y_zero_point))}
+    sides = [_one(_further(f, op), 0, op) for f in (op.a_requantize, op.b_requantize)]
+    found = {f.form(("fast", "tflite", "shift", "even")) for f in (*sides, _one(op.requantize, op.y_zero_point, op))}
     return found.pop() if len(found) == 1 else None
 
 
-def _one(factor: Requantize, zero_point: int) -> Factors:
-    return Factors.plain(factor, zero_point, np.zeros(1, np.int64))
+def _one(factor: Requantize, zero_point: int, op: Add) -> Factors:
+    # 255 * 2**20 and 65535 * 2**15; the forms `fast` have their own proof, with operands that are shifted further.
+    bound = 0 if factor.rule is Rule.HALF_UP else {20: 1 << 28, 15: (1 << 31) - 1}[op.left_shift]
+    return Factors.plain(factor, zero_point, np.full(1, bound, np.int64))

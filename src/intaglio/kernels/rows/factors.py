@@ -64,13 +64,18 @@ class Factors:
         some = np.arange(self.shift.size) if channels is None else np.unique(channels[channels >= 0])
         if self.wide:
             return None
-        return next((form for form in forms if self._exact(form, self.shift[some], self.bound[some])), None)
+        return next((form for form in forms if self._exact(form, some)), None)
 
-    def _exact(self, form: str, s: Ints, bound: Ints) -> bool:
+    def _exact(self, form: str, some: Ints) -> bool:
+        s, bound = self.shift[some], self.bound[some]
         if form == "shift":
             return self.rule is Rule.SHIFT and bool((s >= 1).all())
         if form == "tflite":
             return self.rule is Rule.TFLITE and bool((s >= 0).all())
+        if form == "even":  # powers of two; others have no ties, and come as `half_up`
+            halves = bound + (np.int64(1) << np.maximum(s, 0))
+            powers = self.multiplier[some] == 1 << 30
+            return self.rule is Rule.HALF_EVEN and bool((powers & (s >= 0) & (halves < LARGEST)).all())
         if self.rule is not Rule.HALF_UP:
             return False
         if form == "left":
@@ -112,6 +117,8 @@ class Factors:
         elif form == "tflite":
             mask = (np.int64(1) << s) - 1
             rows = [m, odd, mask, mask >> 1, s, zero]
+        elif form == "even":
+            rows = [s + 1, (np.int64(1) << s) - 1, zero]
         else:
             rows = [s, s - 1, zero]
         return np.stack(rows, axis=1).astype(np.int32)

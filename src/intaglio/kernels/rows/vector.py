@@ -33,7 +33,7 @@ class Vector:
     lanes: int
     rows: tuple[int, ...]
     unsigned: bool = True
-    forms: tuple[str, ...] = ("fast", "left", "tflite", "shift")
+    forms: tuple[str, ...] = ("fast", "left", "tflite", "shift", "even")
     below: int = 1
     widen: bool = False
     planar: bool = False
@@ -44,7 +44,7 @@ class Vector:
         return Source(f"isa/{self.isa}.h")
 
 
-_ALL = ("fast", "left", "half_up", "tflite", "shift")
+_ALL = ("fast", "left", "half_up", "tflite", "shift", "even")
 VECTORS = {
     v.isa: v
     for v in (

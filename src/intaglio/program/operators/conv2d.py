@@ -141,7 +141,13 @@ class Conv2d(Weighted):
         """Kernels of 1 to 3, strides, dilations, groups (depthwise too), padding, zero points; extremes; signs."""
         cases = [(1, 3, 5, 3, 0), (1, 8, 16, 1, 0), (4, 4, 4, 3, 0), (3, 3, 6, 2, 0), (2, 6, 4, 2, 0), (1, 16, 3, 3, 1)]
         for groups, channels, outputs, size, extreme in cases:
-            for rule, type in ((Rule.HALF_UP, UINT8), (Rule.TFLITE, INT8), (Rule.SHIFT, INT8), (Rule.HALF_UP, INT16)):
+            for rule, type in (
+                (Rule.HALF_UP, UINT8),
+                (Rule.TFLITE, INT8),
+                (Rule.SHIFT, INT8),
+                (Rule.HALF_UP, INT16),
+                (Rule.HALF_EVEN, UINT8),
+            ):
                 x, y = params(rng, type, rule, symmetric=type is INT16), params(rng, type, rule, 0.5)
                 weight_type = IntType(4) if groups == 2 else INT8
                 w = grid(weight_type, 2.0**-5)

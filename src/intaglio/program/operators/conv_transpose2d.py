@@ -146,7 +146,13 @@ class ConvTranspose2d(Weighted):
         """Strides, dilations, pads, output padding, groups (depthwise too), extremes."""
         cases = [(1, 3, 5, 3, 0), (1, 8, 4, 1, 0), (4, 4, 8, 3, 0), (2, 6, 4, 2, 0), (1, 16, 3, 4, 1)]
         for groups, channels, outputs, size, extreme in cases:
-            for rule, type in ((Rule.HALF_UP, UINT8), (Rule.TFLITE, INT8), (Rule.SHIFT, INT8), (Rule.HALF_UP, INT16)):
+            for rule, type in (
+                (Rule.HALF_UP, UINT8),
+                (Rule.TFLITE, INT8),
+                (Rule.SHIFT, INT8),
+                (Rule.HALF_UP, INT16),
+                (Rule.HALF_EVEN, UINT8),
+            ):
                 x, y = params(rng, type, rule, symmetric=type is INT16), params(rng, type, rule, 0.5)
                 w = grid(IntType(4) if groups == 2 else INT8, 2.0**-5)
                 if rule is Rule.HALF_UP:

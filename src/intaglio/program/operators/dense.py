@@ -3,18 +3,21 @@
     acc[..., o] = bias[o] + sum_k (x[..., k] - z_x) * (w[o, k] - z_w[o])
     y = clamp(z_y + acc * M[o], low, high)
 
-One weight scale for the tensor or one per output channel, never per group of K.
+One weight scale for the tensor or one per output channel, never per group of K. Under the rule `tflite` the factors
+round by `half_away`, as TFLite's reference kernel does; `program.float_product` says how closely.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from intaglio.number import BIPOLAR, INT8, INT16, UINT8, IntType, QuantParams, Rule, exact_matmul
+from intaglio.program.factors import scale_of
+from intaglio.program.float_product import match_float_product
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes, grid, params
 from intaglio.program.weighted import Weighted, products, weighted_fields
@@ -25,6 +28,7 @@ class Dense(Weighted):
     """See the module's equation. The fields are those of `Weighted`; `weight` is (O, K)."""
 
     kind: ClassVar[str] = "dense"
+    rounds_once: ClassVar[bool] = True
 
     @classmethod
     def from_real(
@@ -41,7 +45,13 @@ class Dense(Weighted):
         wide: bool | None = None,
     ) -> Dense:
         """From quantization parameters; see `weighted_fields` for them and the errors. weight: codes (O, K)."""
-        return cls(**weighted_fields(x, w, y, weight, bias, rule, low, high, wide))
+        once = Rule.HALF_AWAY if rule is Rule.TFLITE else rule
+        operator = cls(**weighted_fields(x, w, y, weight, bias, once, low, high, wide and rule is not Rule.TFLITE))
+        if rule is not Rule.TFLITE:
+            return operator
+        factor = scale_of(x) * w.scale.astype(np.float64).reshape(operator.requantize.multiplier.shape) / scale_of(y)
+        bound = operator.accumulator_bound((), (x.type,))
+        return replace(operator, requantize=match_float_product(operator.requantize, factor, bound, y.type))
 
     def shape(self, *inputs: Shape) -> Shape:
         """(..., K) to (..., O)."""
@@ -78,10 +88,16 @@ class Dense(Weighted):
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
         """Vectors, matrices and sequences; 8-, 4- and 16-bit; all extremes, where the sum is largest; signs."""
         for shape, outputs, extreme in [((5,), 3, 0), ((2, 64), 10, 0), ((2, 3, 17), 8, 0), ((4, 300), 2, 1)]:
-            for rule, type in ((Rule.HALF_UP, UINT8), (Rule.TFLITE, INT8), (Rule.SHIFT, INT8), (Rule.HALF_UP, INT16)):
+            for rule, type in (
+                (Rule.HALF_UP, UINT8),
+                (Rule.TFLITE, INT8),
+                (Rule.SHIFT, INT8),
+                (Rule.HALF_UP, INT16),
+                (Rule.HALF_EVEN, UINT8),
+            ):
                 x, y = params(rng, type, rule, symmetric=type is INT16), params(rng, INT8, rule, 0.5)
                 w = grid(IntType(4) if extreme else INT8, 2.0**-5)
-                if rule is Rule.TFLITE:
+                if rule is Rule.TFLITE and not extreme:
                     w = grid(INT8, rng.uniform(0.01, 0.05, outputs))
                 weight = codes(rng, w.type, (outputs, shape[-1]), extreme=bool(extreme))
                 operator = cls.from_real(x, w, y, weight, rng.uniform(-1, 1, outputs), rule, low=-100, high=100)

@@ -173,7 +173,13 @@ class LayerNorm(Operator):
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
         """Few and many elements, constant rows, extremes; every rule."""
         for n in (1, 3, 64, 768):
-            for rule, type in ((Rule.HALF_UP, UINT8), (Rule.TFLITE, INT8), (Rule.SHIFT, INT8), (Rule.HALF_UP, INT16)):
+            for rule, type in (
+                (Rule.HALF_UP, UINT8),
+                (Rule.TFLITE, INT8),
+                (Rule.SHIFT, INT8),
+                (Rule.HALF_UP, INT16),
+                (Rule.HALF_EVEN, UINT8),
+            ):
                 x, y = params(rng, type, rule), params(rng, type, rule, 10.0 / (1 << type.bits))
                 gain, bias = rng.uniform(-1, 2, n), rng.uniform(-1, 1, n)
                 operator = cls.from_real(x, y, gain, None if n == 3 else bias, epsilon=1e-5, rule=rule)

@@ -108,9 +108,10 @@ class LogSoftmax(Operator):
         check_tables(self, self.exp_low, self.exp_high, inputs[0])
 
     def accumulator_bound(self, shapes: tuple[Shape, ...], types: tuple[IntType, ...]) -> int:
-        """The largest difference in Q(F), plus the logarithm of the number of elements."""
-        largest = int(self.difference.scale(np.asarray((1 << types[0].bits) - 1)))
-        return largest + (shapes[0][-1].bit_length() + 1) * (self.log_two + 1)
+        """The largest difference of codes; that in Q(F), plus the logarithm of the number of elements."""
+        codes = (1 << types[0].bits) - 1
+        largest = int(self.difference.scale(np.asarray(codes)))
+        return max(codes, largest + (shapes[0][-1].bit_length() + 1) * (self.log_two + 1))
 
     def integer(self, *inputs: Ints) -> Ints:
         """Codes of the output."""

@@ -117,6 +117,7 @@ class MatMul(Operator):
             (Rule.TFLITE, INT8, INT8),
             (Rule.SHIFT, INT8, INT8),
             (Rule.HALF_UP, INT16, INT16),
+            (Rule.HALF_EVEN, INT8, INT8),
         )
         for a_shape, b_shape in shapes:
             for extreme, (rule, a_type, b_type) in enumerate(types):

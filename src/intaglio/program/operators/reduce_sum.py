@@ -1,4 +1,7 @@
-"""Sum over axes; with a factor, also a mean.   y = clamp(z_y + sum (x - z_x) * M, low, high),   M = factor s_x / s_y"""
+"""Sum over axes; with a factor, also a mean.   y = clamp(z_y + sum (x - z_x) * M, low, high),   M = factor s_x / s_y
+
+A mean under the rule `tflite` has the multiplier of s_x / s_y, divided by the count in integers as TFLite does.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import numpy as np
 
 from intaglio.number import IntType, QuantParams, Requantize, Rule
 from intaglio.program.bounds import Axis, Code
-from intaglio.program.factors import check_bound, clamp_of, counted, scale_of, zero_point_of
+from intaglio.program.factors import check_bound, clamp_of, counted, scale_of, tflite_mean, zero_point_of
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import TYPES, codes, params
 from intaglio.program.shapes import check_axes, reduced
@@ -72,7 +75,10 @@ class ReduceSum(Operator):
         wide = x.type.bits > 8 and bound >= 1 << 31 and rule is not Rule.TFLITE
         check_bound(bound, wide=wide)
         low, high = clamp_of(y, low, high)
-        requantize = counted(factor * scale_of(x) / scale_of(y), rule, wide=wide)
+        if rule is Rule.TFLITE and factor == 1.0 / count:
+            requantize = tflite_mean(scale_of(x) / scale_of(y), count)
+        else:
+            requantize = counted(factor * scale_of(x) / scale_of(y), rule, wide=wide)
         return cls(axes, keepdims, zero_point_of(x), zero_point_of(y), requantize, low, high, y.type)
 
     def shape(self, *inputs: Shape) -> Shape:
