@@ -68,9 +68,9 @@ class Net:
         return model
 
 
-def small_net() -> onnx.ModelProto:
+def small_net(opset: int = 17) -> onnx.ModelProto:
     """Convolutions with fused activations, a residual sum, pools, a concatenation, a flattened dense layer."""
-    net = Net()
+    net = Net(opset)
     x = net.op("Conv", "x", net.normal(8, 3, 3, 3), net.normal(8), out="stem", pads=[1, 1, 1, 1])
     x = net.op("Relu", x, out="stem_relu")
     y = net.op("Conv", x, net.normal(8, 1, 3, 3), net.normal(8), out="depthwise", group=8, pads=[1, 1, 1, 1])

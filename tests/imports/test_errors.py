@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from intaglio_tests_qdq_net import Net, small_net
+from intaglio_tests_qdq_net import Net, run_ort, small_net
 
-from intaglio.errors import ModelError, UnsupportedOperatorError
+from intaglio.errors import LoweringError, ModelError, UnsupportedOperatorError
 from intaglio.imports import load_quantized_graph
+from intaglio.lower import lower
+from intaglio.number import PerChannel
 
 S8, U8 = np.int8, np.uint8
 
@@ -84,6 +86,17 @@ def operand_per_channel(net: Net) -> str:
     return net.pair(net.op("Mul", net.pair("x", 0.1, S8(0)), codes, out="m"), 0.1, S8(0), out="y")
 
 
+def blocks_of_an_activation(net: Net) -> str:
+    scale, zero = np.full((1, 3, 4, 2), 0.1, np.float32), np.zeros((1, 3, 4, 2), S8)
+    codes = net.op("QuantizeLinear", "x", scale, zero, axis=3, block_size=2)
+    return net.op("DequantizeLinear", codes, scale, zero, axis=-1, block_size=2, out="y")
+
+
+def blocks_along_a_strange_axis(net: Net) -> str:
+    scale, zero = np.full((1, 3, 4, 2), 0.1, np.float32), np.zeros((1, 3, 4, 2), S8)
+    return net.op("DequantizeLinear", net.op("QuantizeLinear", "x", scale, zero, axis=4, block_size=2), scale, out="y")
+
+
 def zero_scale(net: Net) -> str:
     return net.pair("x", 0.0, S8(0), out="y")
 
@@ -110,6 +123,11 @@ def unknown_operator(net: Net) -> str:
         (channels_meet, "value 'c': expected one scale for a computed value, got 3; quantize activations per tensor"),
         (scales_along_inputs, r"\[Conv 'n_c'\] weight '.*': expected scales per output channel \(axis 0\).* axis 1"),
         (operand_per_channel, r"\[Mul 'n_m'\] constant '.*': expected one scale, got 3"),
+        (
+            blocks_of_an_activation,
+            r"\[QuantizeLinear '.*'\] expected one scale for the computed value 'x', got 24 for blocks of 2",
+        ),
+        (blocks_along_a_strange_axis, r"expected block_size along one of 4 axes, got axis 4"),
         (zero_scale, "scale: expected a finite value of at least"),
     ],
     ids=lambda item: item.__name__ if callable(item) else "",
@@ -119,6 +137,32 @@ def test_one_clear_error(build: Callable[[Net], str], text: str, tmp_path: Path)
     onnx.save(net.model((1, 3, 4, 4), build(net)), tmp_path / "m.onnx")
     with pytest.raises(ModelError, match=text):
         load_quantized_graph(tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize("opset", [17, 21])
+def test_weights_in_blocks_are_refused_by_name(opset: int, tmp_path: Path) -> None:
+    net = Net(opset=opset)
+    codes, scale = net.rng.integers(-7, 8, (8, 6)).astype(S8), np.full((2, 6), 0.1, np.float32)
+    weight = net.op("DequantizeLinear", codes, scale, np.zeros((2, 6), S8), axis=0, block_size=4, out="w")
+    net.pair(net.op("MatMul", net.pair("x", 0.1, S8(0)), weight, out="m"), 0.1, S8(0), out="y")
+    onnx.save(net.model((1, 8), "y"), tmp_path / "m.onnx")
+    graph, plan, _ = load_quantized_graph(tmp_path / "m.onnx")
+    with pytest.raises(
+        LoweringError, match=r"\[MatMul 'n_m'\] constant 'w': expected one scale per output channel \(axis"
+    ):
+        lower(graph, plan)
+
+
+def test_one_block_along_the_sum_is_a_scale_per_channel(tmp_path: Path) -> None:
+    net = Net(opset=21)
+    codes, scale = net.rng.integers(-7, 8, (8, 6)).astype(S8), net.rng.uniform(0.05, 0.1, (1, 6)).astype(np.float32)
+    weight = net.op("DequantizeLinear", codes, scale, np.zeros((1, 6), S8), axis=0, block_size=8, out="w")
+    net.pair(net.op("MatMul", net.pair("x", 0.1, S8(0)), weight, out="m"), 0.1, S8(0), out="y")
+    onnx.save(net.model((16, 8), "y"), tmp_path / "m.onnx")
+    graph, plan, _ = load_quantized_graph(tmp_path / "m.onnx")
+    x = net.rng.normal(size=(16, 8)).astype(np.float32)
+    assert plan.params(str(graph.node("n_m").inputs[1].name)).granularity == PerChannel(1)  # type: ignore[union-attr]
+    assert np.abs(lower(graph, plan).run(x) - run_ort(tmp_path / "m.onnx", x)).max() < 1.001 * 0.1
 
 
 def test_every_island_is_listed(tmp_path: Path) -> None:

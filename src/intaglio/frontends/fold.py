@@ -16,6 +16,7 @@ from onnxscript import optimizer
 
 from intaglio.errors import ModelError
 from intaglio.frontends.quantized import infer_foreign, is_quantized
+from intaglio.graph import NORMAL_OPSET
 from intaglio.graph.access import Array, attribute, constant
 from intaglio.graph.edit import set_constant, tensor
 from intaglio.graph.infer import infer_node, refuse_empty
@@ -103,8 +104,8 @@ def _known_results(node: ir.Node, imports: dict[str, int]) -> list[Array] | None
         return None
     if any(found.type in _SUBGRAPHS for found in node.attributes.values()):
         return None
-    # The reference has DequantizeLinear in its newer form only, which says the same.
-    version = max(imports[""], 19) if is_quantized(node) else imports[""]
+    # The newest QuantizeLinear and DequantizeLinear say the same for more types.
+    version = NORMAL_OPSET if is_quantized(node) else imports[""]
     return evaluate(node, {**imports, "": version})
 
 

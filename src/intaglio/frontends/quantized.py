@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from intaglio.errors import ModelError
-from intaglio.graph.access import attribute, where
+from intaglio.graph.access import attribute, input_value, where
 from intaglio.graph.infer import infer_node
 
 _STANDARD = {
@@ -29,9 +29,8 @@ _MICROSOFT: dict[str, tuple[str, tuple[int, ...]]] = {
     "QLinearSoftmax": ("Softmax", (0,)),
     "QLinearConcat": ("Concat", ()),
     "QGemm": ("Gemm", (0, 3)),
-    "QuantizeLinear": ("QuantizeLinear", (0, 1, 2)),
-    "DequantizeLinear": ("DequantizeLinear", (0, 1, 2)),
 }
+_PAIR = ("QuantizeLinear", "DequantizeLinear")
 _SHARED_ATTRIBUTES = {
     "axis",
     "kernel_shape",
@@ -48,22 +47,35 @@ _SHARED_ATTRIBUTES = {
 def is_quantized(node: ir.Node) -> bool:
     """Whether a node holds integers or moves between integers and float."""
     if node.domain == "com.microsoft":
-        return node.op_type in _MICROSOFT or node.op_type.startswith(("QLinear", "Dynamic", "MatMulNBits"))
+        return is_known_foreign(node) or node.op_type.startswith(("QLinear", "Dynamic", "MatMulNBits"))
     return node.op_type in _STANDARD
 
 
 def is_known_foreign(node: ir.Node) -> bool:
     """Whether a node outside ONNX's domain is one that `load_quantized` may meet."""
-    return node.domain == "com.microsoft" and node.op_type in _MICROSOFT
+    return node.domain == "com.microsoft" and (node.op_type in _MICROSOFT or node.op_type in _PAIR)
+
+
+def standardize_pairs(model: ir.Model) -> None:
+    """ONNX Runtime's own QuantizeLinear and DequantizeLinear are ONNX's, with 4 and 16 bits in every opset."""
+    for node in model.graph:
+        if node.op_type in _PAIR and node.domain == "com.microsoft":
+            node.domain = ""
 
 
 def infer_foreign(node: ir.Node, opset_imports: dict[str, int]) -> bool:
-    """Set type and shape of what an operator of ONNX Runtime computes, through the operator it stands for.
+    """Set type and shape of what an operator of quantized files computes.
+
+    Those of ONNX Runtime follow from the operator that they stand for. QuantizeLinear and DequantizeLinear may have
+    types that ONNX gave them later than the model's opset.
 
     Returns:
-        False where the node is of ONNX's own domain.
+        False where the node is none of these.
     """
-    if not node.domain or node.op_type not in _MICROSOFT:
+    if node.op_type in _PAIR and node.domain in ("", "com.microsoft"):
+        _infer_pair(node)
+        return True
+    if not is_known_foreign(node):
         return False
     op_type, positions = _MICROSOFT[node.op_type]
     if node.op_type == "QLinearConcat":
@@ -71,17 +83,32 @@ def infer_foreign(node: ir.Node, opset_imports: dict[str, int]) -> bool:
     inputs = [node.inputs[index] if index < len(node.inputs) else None for index in positions]
     if node.op_type == "QLinearAveragePool" and attribute(node, "channels_last", 0):
         raise ModelError(f"{where(node)} expected channels first, got channels_last; export the model again")
-    exact = op_type in ("QuantizeLinear", "DequantizeLinear")
-    stand_ins = [value if exact else _as_float(value) for value in inputs]
+    stand_ins = [_as_float(value) for value in inputs]
     attributes = [a for name, a in node.attributes.items() if name in _SHARED_ATTRIBUTES]
     twin = ir.Node("", op_type, stand_ins, attributes, name=node.name, num_outputs=1)
     twin.outputs[0].name = node.outputs[0].name
     infer_node(twin, opset_imports)
     output = node.outputs[0]
     output.shape = twin.outputs[0].shape
-    output.type = twin.outputs[0].type if exact else _integer_type(node)
+    output.type = _integer_type(node)
     twin.resize_inputs(0)
     return True
+
+
+def _infer_pair(node: ir.Node) -> None:
+    """The shape of what is converted; codes of the zero point's type, real numbers of the scale's."""
+    value, scale, zero_point = (input_value(node, index) for index in range(3))
+    if value is None or scale is None:
+        raise ModelError(f"{where(node)} expected inputs x and scale, got {len(node.inputs)} inputs")
+    stated = attribute(node, "output_dtype", 0)
+    output = node.outputs[0]
+    output.shape = value.shape
+    if stated:
+        output.type = ir.TensorType(ir.DataType(stated))
+    elif node.op_type == "DequantizeLinear":
+        output.type = scale.type
+    else:
+        output.type = ir.TensorType(ir.DataType.UINT8) if zero_point is None else zero_point.type
 
 
 def _as_float(value: ir.Value | None) -> ir.Value:

@@ -8,7 +8,7 @@ from collections import Counter
 
 from intaglio.errors import ModelError, UsageError
 from intaglio.frontends.onnx import load_onnx
-from intaglio.frontends.quantized import is_quantized
+from intaglio.frontends.quantized import is_quantized, standardize_pairs
 from intaglio.frontends.read import one_error, read_model
 from intaglio.graph import Graph
 from intaglio.graph.edit import remove_unread
@@ -20,7 +20,7 @@ from intaglio.graph.passes.hoist_clamps import hoist_clamps
 from intaglio.graph.passes.remove_no_ops import remove_no_ops
 from intaglio.imports.absorb import absorb_batch_normalization
 from intaglio.imports.level import level_channels
-from intaglio.imports.pairs import merge_twins, note_saturation, settle_weights, standardize
+from intaglio.imports.pairs import merge_twins, note_saturation, settle_weights
 from intaglio.imports.qoperators import expand_qoperators
 from intaglio.imports.represent import represent
 from intaglio.imports.strip import Stripped, strip
@@ -34,7 +34,6 @@ PARAMS_KEY = "intaglio.params"
 # Passes that would change a weight or the form of a product are not among these: its integers shall stay.
 _BEFORE = (
     expand_qoperators,
-    standardize,
     merge_twins,
     settle_weights,
     fold_constants,
@@ -65,6 +64,7 @@ def load_quantized_graph(path: str | os.PathLike[str]) -> tuple[Graph, Plan, lis
 
 def _load(path: str | os.PathLike[str]) -> tuple[Graph, Plan, list[str]]:
     model = read_model(path)
+    standardize_pairs(model)
     note_saturation(model)
     graph = load_onnx(model, keep_quantized=True)
     kinds = Counter(node.op_type for node in graph.nodes if is_quantized(node))

@@ -1,4 +1,4 @@
-"""QuantizeLinear and DequantizeLinear in one form: ONNX's own, no twins, weights in the shape of their use."""
+"""QuantizeLinear and DequantizeLinear in one form: no twins, weights in the shape of their use."""
 
 from __future__ import annotations
 
@@ -45,15 +45,6 @@ def note_saturation(model: ir.Model) -> None:
         for use in node.outputs[0].uses():
             if use.node.op_type == DEQUANTIZE:
                 use.node.metadata_props[SATURATION_KEY] = f"{low} {high}"
-
-
-def standardize(graph: Graph) -> list[str]:
-    """ONNX Runtime's own QuantizeLinear and DequantizeLinear are ONNX's of today."""
-    for node in graph.nodes:
-        if node.op_type in (QUANTIZE, DEQUANTIZE):
-            node.domain = ""
-    graph.model.graph.opset_imports.pop("com.microsoft", None)
-    return []
 
 
 def merge_twins(graph: Graph) -> list[str]:

@@ -52,13 +52,25 @@ def read_params(node: ir.Node) -> QuantParams:
 def _granularity(node: ir.Node, scale: NDArray[Any]) -> tuple[Granularity, tuple[int, ...]]:
     """Which elements share a scale, and the shape of the parameters."""
     axis, block = int(attribute(node, "axis", 1)), int(attribute(node, "block_size", 0))
+    if block and axis < 0:
+        axis += scale.ndim  # a block has as many axes as what it is a part of
+    if block and not 0 <= axis < scale.ndim:
+        raise ModelError(f"{where(node)} expected block_size along one of {scale.ndim} axes, got axis {axis}")
     if block:
-        return PerGroup(axis, block), scale.shape
+        return _blocks(scale.shape, axis, block)
     if scale.size == 1:
         return PerTensor(), ()
     if scale.ndim != 1:
         raise ModelError(f"{where(node)} expected one scale, one per channel or block_size, got scales {scale.shape}")
     return PerChannel(axis), scale.shape
+
+
+def _blocks(size: tuple[int, ...], axis: int, block: int) -> tuple[Granularity, tuple[int, ...]]:
+    """One block along the axis and several numbers along another are channels."""
+    channels = [other for other, count in enumerate(size) if other != axis and count > 1]
+    if size[axis] > 1 or len(channels) > 1:
+        return PerGroup(axis, block), size
+    return (PerChannel(channels[0]), (size[channels[0]],)) if channels else (PerTensor(), ())
 
 
 def _type(node: ir.Node) -> ir.DataType:

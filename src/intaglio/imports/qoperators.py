@@ -75,6 +75,7 @@ def expand_qoperators(graph: Graph) -> list[str]:
             before = where(node)
             _expand(graph.model.graph, node, row)
             changes.append(f"{before} read as {row.op_type} between DequantizeLinear and QuantizeLinear")
+    graph.model.graph.opset_imports.pop("com.microsoft", None)
     return changes
 
 

@@ -27,7 +27,7 @@ from intaglio.imports.grids import common_grid, real_numbers, requantization, sa
 from intaglio.imports.names import plain_name
 from intaglio.imports.pairs import DEQUANTIZE, QUANTIZE
 from intaglio.imports.parameters import TYPES, narrowed, read_params
-from intaglio.number import QuantParams
+from intaglio.number import PerGroup, QuantParams
 from intaglio.ops import Joined, Plain, Same, contract_of
 
 
@@ -107,6 +107,11 @@ class _Strip:
     def _quantize(self, node: ir.Node) -> None:
         source, output, params = node.inputs[0], node.outputs[0], read_params(node)
         assert source is not None
+        if isinstance(params.granularity, PerGroup):
+            raise ModelError(
+                f"{where(node)} expected one scale for the computed value '{source.name}', got {params.scale.size} for "
+                f"blocks of {params.granularity.size}; quantize activations per tensor"
+            )
         if source in self.real:
             raise ModelError(f"{where(node)} expected real numbers, got the codes '{source.name}'")
         known = self.result.params.get(source)

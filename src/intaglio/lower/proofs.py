@@ -6,6 +6,7 @@ import onnx_ir as ir
 
 from intaglio.errors import LoweringError, UnsupportedOperatorError
 from intaglio.graph import Graph
+from intaglio.number import PerChannel, PerTensor
 from intaglio.ops import Role, Same, float_operator
 from intaglio.plan import Plan, Source
 
@@ -59,9 +60,23 @@ def blockers(graph: Graph, plan: Plan) -> list[str]:
                 found.append(f"{where} value {name!r} has no representation in the Plan")
             elif plan.root(name).source not in (Source.FUSED, Source.PLAIN) and plan.params(name) is None:
                 found.append(f"{where} value {name!r} has no parameters: calibrate first")
+            elif value.is_initializer():
+                found.extend(_scattered(where, value, contract.weight_axis, plan))
         if isinstance(contract.output, Same) and not found:
             found.extend(_mislabelled(node, contract.output.index, plan))
     return found
+
+
+def _scattered(where: str, value: ir.Value, axis: int | None, plan: Plan) -> list[str]:
+    """Scales of a constant that no integer sum can leave to its end: they differ within the sum."""
+    params = plan.params(str(value.name))
+    granularity = params.granularity if params is not None else None
+    if granularity is None or isinstance(granularity, (PerTensor, PerChannel)):
+        return []
+    wanted = "one scale" if axis is None else f"one scale per output channel (axis {axis})"
+    return [
+        f"{where} constant {value.name!r}: expected {wanted}, got {granularity}; quantize it per channel or per tensor"
+    ]
 
 
 def _mislabelled(node: ir.Node, index: int, plan: Plan) -> list[str]:
