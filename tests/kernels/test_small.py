@@ -71,6 +71,8 @@ EACH(multiply_high, ig_multiply_high(a[i], m[i]))
 EACH(operand_half_up, ig_operand_half_up(a[i], m[i], s[i]))
 EACH(operand_tflite, ig_operand_tflite(a[i], m[i], s[i]))
 EACH(finish_half_up, ig_finish_half_up(a[i], m[i], s[i], 3, INT32_MIN, INT32_MAX))
+EACH(finish_half_even, ig_finish_half_even(a[i], m[i], s[i], 3, INT32_MIN, INT32_MAX))
+EACH(finish_half_away, ig_finish_half_away(a[i], m[i], s[i], 3, INT32_MIN, INT32_MAX))
 EACH(finish_tflite, ig_finish_tflite(a[i], m[i], s[i], 3, INT32_MIN, INT32_MAX))
 EACH(finish_shift, ig_finish_shift(a[i], m[i], s[i], 3, INT32_MIN, INT32_MAX))
 """
