@@ -27,9 +27,9 @@ def one_error(name: str) -> Iterator[None]:
     except (IntaglioError, NameError, ImportError):
         raise
     except Exception as error:
-        text = f"{type(error).__name__}: {_one_line(error)}"
         raise ModelError(
-            f"{name}: expected a valid ONNX model, got one that cannot be followed: {text}; check it with onnx.checker"
+            f"{name}: expected a valid ONNX model, got one that cannot be followed: {_one_line(error)}; check it with "
+            "onnx.checker"
         ) from error
 
 
@@ -188,5 +188,8 @@ def _in_memory(content: ir.TensorProtocol | None, where: str) -> ir.TensorProtoc
     return ir.Tensor(array, dtype=content.dtype, name=content.name)
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+def _one_line(error: BaseException) -> str:
+    """What went wrong first: libraries wrap an error in others that repeat the whole graph."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

@@ -7,6 +7,7 @@ import onnx_ir as ir
 
 from intaglio.errors import ModelError
 from intaglio.graph.access import where
+from intaglio.graph.operand_shapes import verify_operand_shapes
 
 _FORBIDDEN = {"Constant", "Dropout", "If", "Loop", "Scan", "SequenceMap"}
 
@@ -36,6 +37,8 @@ def verify(model: ir.Model, opset: int) -> None:
             raise ModelError(f"output '{value.name}': expected a computed value, got a constant")
     for value in known:
         _verify_value(value)
+    for node in graph:
+        verify_operand_shapes(node)
     _verify_inference(model)
 
 
