@@ -43,7 +43,7 @@ class Reshape(FloatOperator):
         x = inputs[0]
         assert x is not None
         to, size = shape(node.outputs[0]), shape(node.inputs[0])
-        if x.shape[0] != size[0] and to[0] == size[0]:
+        if size and x.shape[0] != size[0] and to[:1] == size[:1]:
             to = (x.shape[0], *to[1:])
         return x.reshape(to)
 

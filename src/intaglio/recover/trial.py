@@ -75,7 +75,7 @@ class Trial:
 
             def keep(name: str, x: Tensor, seen: dict[str, Tensor] = seen) -> None:
                 if name in self.watched:
-                    seen[name] = x.clone()
+                    seen[name] = torch.atleast_1d(x).clone()
 
             with torch.no_grad():
                 simulator(feed, keep)

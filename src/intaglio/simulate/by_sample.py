@@ -34,4 +34,9 @@ def by_sample(run: Callable[..., Outputs], sizes: Sequence[int], inputs: Sequenc
     if counts == {1}:
         return run(*inputs)
     parts = [run(*sample) for sample in zip(*(x.split(n) for x, n in zip(inputs, sizes, strict=True)), strict=True)]
-    return tuple(torch.cat(pieces) for pieces in zip(*parts, strict=True))
+    return tuple(joined(pieces) for pieces in zip(*parts, strict=True))
+
+
+def joined(pieces: Sequence[Tensor]) -> Tensor:
+    """The results of several runs along axis 0; single numbers become a vector."""
+    return pieces[0] if len(pieces) == 1 else torch.cat(torch.atleast_1d(*pieces))

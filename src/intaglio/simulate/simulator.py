@@ -19,6 +19,7 @@ from intaglio.number import INT32, QuantParams, Rule
 from intaglio.ops import Same, float_operator
 from intaglio.plan import Plan, Source
 from intaglio.plan.sums import signed_sums
+from intaglio.simulate.by_sample import joined
 from intaglio.simulate.calls import calls
 from intaglio.simulate.fake_quantize import FakeQuantize
 
@@ -71,7 +72,7 @@ class Simulator:
     @property
     def sample_sizes(self) -> list[int] | None:
         """Axis 0 of each input of one sample, where the Graph takes them one at a time; None where it is batched."""
-        return None if self.batched else [max(1, self.input_shapes[name][0]) for name in self.input_names]
+        return None if self.batched else [(self.input_shapes[name] or (1,))[0] for name in self.input_names]
 
     def _params(self, name: str) -> QuantParams | None:
         if self.plan is None or name not in self.plan.values or (self._only is not None and not self._only(name)):
@@ -160,9 +161,9 @@ class Simulator:
         """NumPy in, NumPy out, in chunks of `chunk` samples; sample by sample where the Graph is not batched.
 
         Args:
-            x: one array per input of the Graph, (N, ...).
+            x: one array per input of the Graph, (N, ...); an input that is a single number is the same for all samples.
         Returns:
-            One array per output, (N, ...).
+            One array per output, (N, ...); of an output that is a single number, (N,), or () for one sample.
         Raises:
             DataError: the number of inputs or a shape does not fit.
         """
@@ -171,14 +172,15 @@ class Simulator:
         steps = self.sample_sizes or [chunk] * len(self.input_names)
         parts: list[dict[str, Tensor]] = []
         with torch.no_grad():
-            for i in range(-(-len(x[0]) // steps[0])):
-                pieces = (a[i * step : (i + 1) * step] for a, step in zip(x, steps, strict=True))
+            count = max((-(-len(a) // step) for a, step in zip(x, steps, strict=True) if a.ndim), default=1)
+            for i in range(count):
+                pieces = (a[i * step : (i + 1) * step] if a.ndim else a for a, step in zip(x, steps, strict=True))
                 batch = dict(zip(self.input_names, map(self._tensor, pieces), strict=True))
                 parts.append(self(batch, observe))
-        return tuple(torch.cat([p[name] for p in parts]).cpu().numpy() for name in self.output_names)
+        return tuple(joined([p[name] for p in parts]).cpu().numpy() for name in self.output_names)
 
     def _tensor(self, x: NDArray[Any]) -> Tensor:
-        return torch.as_tensor(np.ascontiguousarray(x, np.float32), device=self.device)
+        return torch.as_tensor(np.asarray(x, np.float32, order="C"), device=self.device)
 
     def _check(self, x: Sequence[NDArray[Any]]) -> None:
         if len(x) != len(self.input_names):
