@@ -17,6 +17,7 @@ MAY_IMPORT = {  # room: the rooms it may import; what those may import is allowe
     "progress": "errors",
     "files": "",
     "processes": "errors",
+    "samples": "",
     "program": "number",
     "codegen": "program kernels",
     "kernels": "program",
@@ -46,8 +47,9 @@ MAY_IMPORT = {  # room: the rooms it may import; what those may import is allowe
     "__main__": "cli",
     "__init__": "api codegen",
 }
-COMMON = {"errors", "number", "progress", "files", "processes"}  # open to every room that does not lie beneath them
-INTEGER_SIDE = {"errors", "files", "number", "program", "codegen", "kernels"}
+COMMON = {"errors", "number", "progress", "files", "processes", "samples"}
+"""Open to every room that does not lie beneath them."""
+INTEGER_SIDE = {"errors", "files", "number", "samples", "program", "codegen", "kernels"}
 FILES = sorted(ROOT.rglob("*.py"))
 
 

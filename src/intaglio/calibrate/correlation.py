@@ -56,7 +56,7 @@ class Correlation:
         inputs = shape(node.inputs[0])
         extra = self.aligned**2
         if math.prod(inputs[2:]) == 1:
-            extra = max(extra, CLASSES**2 * inputs[1])
+            extra = max(extra, CLASSES**2 * inputs[min(1, len(inputs) - 1)])  # a vector has channels only
         if node.op_type != "Conv":
             return weight.square() * extra
         several = weight.shape[1] > 1

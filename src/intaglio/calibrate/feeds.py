@@ -12,6 +12,7 @@ from torch import Tensor
 
 from intaglio.errors import DataError
 from intaglio.progress import progress
+from intaglio.samples import count_samples, nth_sample, sample_shape
 from intaglio.simulate import Simulator
 
 Feed = dict[str, Tensor]
@@ -43,7 +44,7 @@ def feeds(dataset: Batches, simulator: Simulator, batch_size: int, label: str = 
                 yield size, {name: _tensor(a, simulator) for name, a in arrays.items()}
             continue
         for i in range(size):
-            one = {name: _sample(a, i, simulator.input_shapes[name]) for name, a in arrays.items()}
+            one = {name: nth_sample(a, i, simulator.input_shapes[name]) for name, a in arrays.items()}
             yield 1, {name: _tensor(a, simulator) for name, a in one.items()}
 
 
@@ -64,17 +65,10 @@ def _by_name(x: Any, names: list[str]) -> dict[str, NDArray[Any]]:
 
 
 def _samples(name: str, x: NDArray[Any], simulator: Simulator) -> int:
-    """How many samples an array holds: one a row, or, where the Graph is not batched, one for each whole input."""
+    """How many samples an array holds."""
     want = simulator.input_shapes[name]
-    if simulator.batched and x.shape[1:] == want[1:] and x.ndim:
-        return len(x)
-    if not simulator.batched and x.ndim == len(want) + 1 and x.shape[1:] == want:
-        return len(x)
-    if not simulator.batched and want and x.shape[1:] == want[1:] and x.ndim and len(x) % max(want[0], 1) == 0:
-        return len(x) // max(want[0], 1)
-    expected = f"(N, {', '.join(map(str, want[1:]))})"
-    raise DataError(f"calibration data, input {name!r}: expected shape {expected}, got {x.shape}")
-
-
-def _sample(x: NDArray[Any], i: int, want: tuple[int, ...]) -> NDArray[Any]:
-    return x[i] if x.ndim > len(want) else x[i * want[0] : (i + 1) * want[0]]
+    found = count_samples(x.shape, want, batched=simulator.batched, side_by_side=True)
+    if found is None:
+        expected = ", ".join(map(str, ("N", *sample_shape(want, batched=simulator.batched))))
+        raise DataError(f"calibration data, input {name!r}: expected shape ({expected}), got {x.shape}")
+    return found

@@ -29,7 +29,7 @@ class Noise:
         self.inputs, self.length, self.seed = dict(inputs), count, seed
 
     def batches(self, n: int) -> Iterator[tuple[dict[str, NDArray[Any]], None]]:
-        """(inputs by name, None) in batches of n samples."""
+        """(inputs by name, None) in batches of n samples, one behind the other along the inputs' own axis 0."""
         for start in range(0, self.length, n):
             samples = [self.sample(i) for i in range(start, min(start + n, self.length))]
             yield {name: np.concatenate([s[name] for s in samples]) for name in self.inputs}, None
@@ -43,7 +43,8 @@ class Noise:
 
     def feeds(self, simulator: Simulator) -> Iterator[Mapping[str, Tensor]]:
         """Batches as tensors (see `recover.trial.Samples`)."""
-        for x, _ in self.batches(8 if simulator.batched else 1):
+        several = (x for x, _ in self.batches(8)) if simulator.batched else map(self.sample, range(self.length))
+        for x in several:
             yield {name: torch.as_tensor(array, device=simulator.device) for name, array in x.items()}
 
 

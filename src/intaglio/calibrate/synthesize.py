@@ -33,6 +33,7 @@ from intaglio.errors import UsageError
 from intaglio.graph import Graph
 from intaglio.plan import Step
 from intaglio.progress import progress
+from intaglio.samples import counts_samples
 from intaglio.simulate import Simulator
 
 Arrays = dict[str, NDArray[np.float32]]
@@ -147,7 +148,8 @@ class Synthesized:
         for name, shape in shapes.items():
             width = int(np.prod(shape))
             part = flat[:, at : at + width].reshape(stop - start, *shape)
-            found[name] = part.reshape(-1, *shape[1:]).copy() if shape else part.copy()
+            own_axis = counts_samples(shape, batched=self.graph.batched)
+            found[name] = (part.reshape(-1, *shape[1:]) if own_axis else part).copy()
             at += width
         return found
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intaglio.codegen.machine import Machine
-from intaglio.errors import CompileError, DataError
+from intaglio.errors import CompileError
 from intaglio.program import Program, TensorInfo
 
 Array = NDArray[Any]
@@ -125,11 +125,12 @@ def _load(path: Path) -> ctypes.CDLL:
 
 def _samples(infos: Sequence[TensorInfo], inputs: Sequence[Array]) -> tuple[int, list[int]]:
     """How many samples there are, and by how many bytes each input moves on from one to the next."""
-    counts = {len(x) for x, info in zip(inputs, infos, strict=True) if info.shape[:1] == (1,)}
-    if len(counts) > 1:
-        raise DataError(f"inputs: expected the same number of samples in each, got {sorted(counts)}")
-    samples = counts.pop() if counts else 1  # an input without a batch axis is the same for all
-    return samples, [x.nbytes // samples if i.shape[:1] == (1,) else 0 for x, i in zip(inputs, infos, strict=True)]
+    # An input without an axis of samples, given once, is the same for all samples.
+    moves = [info.shape[:1] == (1,) or x.shape != info.shape for x, info in zip(inputs, infos, strict=True)]
+    counts = {len(x) for x, own in zip(inputs, moves, strict=True) if own}
+    assert len(counts) <= 1, counts  # by `program.inputs`
+    samples = counts.pop() if counts else 1
+    return samples, [x.nbytes // samples if own else 0 for x, own in zip(inputs, moves, strict=True)]
 
 
 def _outputs(program: Program, infos: Sequence[TensorInfo], codes: Sequence[Array], samples: int) -> list[Array]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from intaglio.data.chunk import NUMBERS, Array, Chunk, Shapes
 from intaglio.errors import DataError
+from intaglio.samples import sample_shape
 
 Float = npt.NDArray[np.float32]
 
@@ -19,7 +20,7 @@ def sample_shapes(inputs: Mapping[str, tuple[int, ...]], *, batched: bool = True
 
     Axis 0 is the batch where the model is `batched` or the axis is 1. Otherwise a sample is the whole input.
     """
-    return {name: s[1:] if s and (batched or s[0] == 1) else s for name, s in inputs.items()}
+    return {name: sample_shape(shape, batched=batched) for name, shape in inputs.items()}
 
 
 def arrange(chunk: Chunk, shapes: Shapes, where: str) -> Chunk:

@@ -119,7 +119,10 @@ def read_item(
     ranks = [a.ndim for a in x]
     if shapes is not None:
         wanted = [len(shapes[name]) for name in names if name in shapes] if names else [len(s) for s in shapes.values()]
-        stacked = len(wanted) == len(ranks) and all(have == want + 1 for have, want in zip(ranks, wanted, strict=True))
+        above = [have - want for have, want in zip(ranks, wanted, strict=True)] if len(wanted) == len(ranks) else []
+        stacked = bool(above) and set(above) == {1}
+        if not stacked and set(above) == {0, 1}:  # one sample in the network's own shapes, of which some begin with 1
+            x = tuple(a[0] if more and a.shape[0] == 1 else a for a, more in zip(x, above, strict=True))
     elif label is not None:
         stacked = label.ndim > 0 and 0 not in ranks and label.shape[0] == x[0].shape[0]
     if 0 in ranks:

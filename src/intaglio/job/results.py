@@ -33,6 +33,7 @@ from intaglio.report.confusion import KEPT, confusion
 from intaglio.report.overlay import model_explorer_overlay, value_notes
 from intaglio.report.record import as_lines
 from intaglio.report.sensitivities import quick_sensitivities
+from intaglio.samples import sample_shape
 from intaglio.targets import Target
 from intaglio.train.loop import Point
 
@@ -159,7 +160,7 @@ def _facts(
     delivery: Delivery,
 ) -> Facts:
     source = delivery.source
-    classes = int(np.prod(shape(quantized.graph.outputs[0])[1:]))
+    classes = int(np.prod(sample_shape(shape(quantized.graph.outputs[0]), batched=quantized.graph.batched)))
     floats = sum(
         a.nbytes for v in quantized.graph.initializers if (a := constant(v)) is not None and a.dtype == np.float32
     )

@@ -62,22 +62,16 @@ def compare(
     largest: dict[str, float] = {}
     equal: dict[str, tuple[int, int]] = {}
     for x, _ in data.limit(samples).batches(batch):
-        reference: dict[str, Array] = {}
-
-        def keep(name: str, value: Array, into: dict[str, Array] = reference) -> None:
-            into[name] = value if name not in into else np.concatenate([into[name], value])
-
-        other: dict[str, Array] = {}
-        a.trace(keep, *inputs_of(x))
-        b.trace(lambda name, value, into=other: keep(name, value, into), *inputs_of(x))  # type: ignore[misc]
-        for name, got in other.items():
-            want = reference.get(name)
-            if want is None:
-                continue
-            if want.shape != got.shape:
+        reference, other = _traced(a, inputs_of(x)), _traced(b, inputs_of(x))
+        for name in [name for name in other if name in reference]:
+            parts, others = reference[name], other[name]
+            shapes = [tuple(part.shape for part in side) for side in (parts, others)]
+            if shapes[0] != shapes[1]:
                 raise DataError(
-                    f"value {name!r}: expected shape {want.shape} in both, got {got.shape}; they are different networks"
+                    f"value {name!r}: expected shape {shapes[0][0]} in both, got {shapes[1][0]}; they are different "
+                    "networks"
                 )
+            want, got = (np.concatenate([part.ravel() for part in side]) for side in (parts, others))
             difference = want.astype(np.float64) - got
             signal[name] = signal.get(name, 0.0) + float(np.square(want, dtype=np.float64).sum())
             noise[name] = noise.get(name, 0.0) + float(np.square(difference).sum())
@@ -96,6 +90,13 @@ def compare(
         )
         for name in signal
     ]
+
+
+def _traced(stage: Stage, x: tuple[Array, ...]) -> dict[str, list[Array]]:
+    """Every value of a batch by name, in the parts in which it was computed."""
+    found: dict[str, list[Array]] = {}
+    stage.trace(lambda name, value: found.setdefault(name, []).append(value), *x)
+    return found
 
 
 def _ratio(signal: float, noise: float) -> float:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from numpy.typing import NDArray
 
 from intaglio.data import Inputs
+from intaglio.samples import nth_sample, sample_shape
 
 if TYPE_CHECKING:
     from intaglio.graph import Graph
@@ -26,10 +27,13 @@ class Stage(Protocol):
     input_shapes: tuple[tuple[int, ...], ...]
 
     def run(self, *x: Array) -> tuple[Array, ...]:
-        """Real inputs (N, ...) to real outputs (N, ...), in the model's order."""
+        """Real inputs to real outputs, in the model's order; axis 0 counts samples, as in the batches of `data`."""
 
     def trace(self, show: Show, *x: Array) -> None:
-        """Call `show(name, real values)` for every value, in the Graph's order of axes."""
+        """Call `show(name, real values)` for every value, in the Graph's order of axes.
+
+        Where the model is not batched, once for each sample, without an axis that counts them.
+        """
 
 
 class SimulatedStage:
@@ -45,7 +49,8 @@ class SimulatedStage:
 
     def run(self, *x: Array) -> tuple[Array, ...]:
         """See `Stage.run`."""
-        return self._simulator.run(*x)
+        outputs = zip(self._simulator.output_names, self._simulator.run(*x), strict=True)
+        return tuple(self._simulator.by_sample(name, y, len(x[0])) for name, y in outputs)
 
     def trace(self, show: Show, *x: Array) -> None:
         """See `Stage.trace`."""
@@ -71,15 +76,23 @@ class ProgramStage:
 
     def run(self, *x: Array) -> tuple[Array, ...]:
         """See `Stage.run`."""
-        y = self._program.run(*x)
-        return y if isinstance(y, tuple) else (y,)
+        return self._by_sample(self._program.run(*x), len(x[0]))
+
+    def _by_sample(self, y: Any, samples: int) -> tuple[Array, ...]:
+        """The outputs with axis 0 counting samples, that of a single one too."""
+        program = self._program
+        shapes = [sample_shape(program.tensors[name].shape, batched=program.batched) for name in program.outputs]
+        outputs = y if isinstance(y, tuple) else (y,)
+        return tuple(out.reshape(samples, *shape) for out, shape in zip(outputs, shapes, strict=True))
 
     def trace(self, show: Show, *x: Array) -> None:
         """See `Stage.trace`; tensors in between that stand for no Graph value are left out."""
         from intaglio.program.interpreter import trace_real
 
-        for name, value in trace_real(self._program, *x).items():
-            show(name, value)
+        single = [[nth_sample(a, i, s) for a, s in zip(x, self.input_shapes, strict=True)] for i in range(len(x[0]))]
+        for given in [x] if self._program.batched else single:
+            for name, value in trace_real(self._program, *given).items():
+                show(name, value)
 
 
 class NativeStage(ProgramStage):
@@ -95,8 +108,7 @@ class NativeStage(ProgramStage):
 
     def run(self, *x: Array) -> tuple[Array, ...]:
         """See `Stage.run`."""
-        y = self._native.run(*x)
-        return y if isinstance(y, tuple) else (y,)
+        return self._by_sample(self._native.run(*x), len(x[0]))
 
 
 def inputs_of(x: Inputs) -> tuple[Array, ...]:

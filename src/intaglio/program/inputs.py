@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intaglio.errors import DataError
+from intaglio.samples import count_samples, sample_shape
 
 if TYPE_CHECKING:
     from intaglio.program.program import Program, TensorInfo
@@ -64,19 +65,18 @@ def _inputs(program: Program, x: Sequence[Input]) -> list[tuple[TensorInfo, NDAr
     pairs = [(program.tensors[name], np.asarray(given[name])) for name in names]
     for info, value in pairs:
         _check_shape(program, info, value)
-    samples = {value.shape[0] for _, value in pairs if value.ndim}
-    if len(samples) > 1 and (program.batched or all(info.shape[:1] == (1,) for info, _ in pairs)):
+    # An input without an axis of samples, given once, is the same for all samples.
+    samples = {len(value) for info, value in pairs if info.shape[:1] == (1,) or value.shape != info.shape}
+    if len(samples) > 1:
         raise DataError(f"inputs: expected the same number of samples in each, got {sorted(samples)}")
     return pairs
 
 
 def _check_shape(program: Program, info: TensorInfo, value: NDArray[Any]) -> None:
-    if value.shape == info.shape:
+    if count_samples(value.shape, info.shape, batched=program.batched):
         return
     rest = info.shape[1:]
-    if info.shape[:1] == (1,) and value.ndim and value.shape[0] > 0 and value.shape[1:] == rest:
-        return
-    want = ("N", *rest) if info.shape[:1] == (1,) else info.shape
+    want = ("N", *sample_shape(info.shape, batched=program.batched))
     text = f"input '{info.name}': expected shape ({', '.join(map(str, want))}), got {value.shape}"
     if value.shape == rest:
         text += "; add a batch axis in front: x[None]"

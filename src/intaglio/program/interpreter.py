@@ -1,7 +1,8 @@
 """The reference interpreter: runs a Program in NumPy and defines what every other engine must return.
 
 A batched Program runs with any number of samples in axis 0, in chunks that keep the live tensors within a few
-megabytes, several chunks at a time; any other Program runs sample by sample, in the shapes that it declares.
+megabytes, several chunks at a time; any other Program runs sample by sample, in the shapes that it declares (where the
+samples lie in its inputs says `intaglio.samples`).
 A tensor is dropped after its last reader.
 """
 
@@ -30,7 +31,8 @@ def run(program: Program, *x: Input) -> Any:
 
     Args:
         program: what to run.
-        x: one real array per input in order, or one mapping from input names to arrays; axis 0 is the batch.
+        x: one real array per input in order, or one mapping from input names to arrays; axis 0 counts samples. Of a
+            Program that is not batched, an input whose own axis 0 is not 1 may be given once, for all samples.
     Returns:
         The output's real values (float32; integers where the output is a plain index), bare when there is one
         output, otherwise a tuple.
@@ -89,14 +91,21 @@ def _run(program: Program, codes: Sequence[NDArray[Any]], keep: Sequence[str]) -
         return _execute(program, inputs, keep)
     samples = next(x.shape[0] for name, x in inputs.items() if x.shape != declared[name])
     step = _samples_per_chunk(program) if program.batched else 1
-    if step >= samples:
+    if program.batched and step >= samples:
         return _execute(program, inputs, keep)
 
     def part(start: int) -> Arrays:
-        chunk = {n: x[start : start + step] if declared[n][:1] == (1,) else x for n, x in inputs.items()}
+        chunk = {n: _part(x, declared[n], start, step) for n, x in inputs.items()}
         return _execute(program, chunk, keep)
 
     return _joined(part, range(0, samples, step), keep, program)
+
+
+def _part(x: NDArray[Any], declared: tuple[int, ...], start: int, count: int) -> NDArray[Any]:
+    """Some samples of an input; the whole of one that is the same for all."""
+    if x.ndim > len(declared):
+        return np.asarray(x[start])
+    return x[start : start + count] if declared[:1] == (1,) else x
 
 
 def _joined(part: Callable[[int], Arrays], starts: range, keep: Sequence[str], program: Program) -> Arrays:

@@ -250,7 +250,7 @@ def _sqnr(graph: Graph, other: Graph, samples: Samples) -> tuple[float, int]:
     count = 0
     with torch.no_grad():
         for feed in samples.feeds(simulators[0]):
-            count += len(next(iter(feed.values()))) if simulators[0].batched else 1
+            count += simulators[0].samples_in(feed)
             want, got = (simulator(feed) for simulator in simulators)
             for name, y in want.items():
                 signal += float(y.double().square().sum())

@@ -84,7 +84,9 @@ def outputs(node: ir.Node, y: Tensor, pick: Tensor) -> Tensor:
 
 
 def samples_in(node: ir.Node, x: Tensor) -> int:
-    """How many samples an input of the layer holds."""
+    """How many samples an input of the layer holds; a vector is one."""
+    if x.ndim == 1:
+        return 1
     return x.shape[1] if node.op_type == "Gemm" and attribute(node, "transA", 0) else len(x)
 
 

@@ -247,7 +247,7 @@ def _seen(graph: Graph, samples: Samples, layers: list[Product]) -> Mapping[str,
 
     with torch.no_grad():
         for feed in samples.feeds(simulator):
-            count += len(next(iter(feed.values()))) if simulator.batched else 1
+            count += simulator.samples_in(feed)
             simulator(feed, observe)
     if count < FEWEST_SAMPLES:
         return {}

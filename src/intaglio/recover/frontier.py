@@ -88,7 +88,7 @@ class Frontier:
     @classmethod
     def at_inputs(cls, simulator: Simulator, samples: Samples) -> Frontier:
         """The network's inputs, rounded where the simulator rounds them."""
-        sizes = [len(next(iter(feed.values()))) if simulator.batched else 1 for feed in samples.feeds(simulator)]
+        sizes = [simulator.samples_in(feed) for feed in samples.feeds(simulator)]
         found = cls(sum(sizes), max(sizes, default=1), batched=simulator.batched)
         start = 0
         for size, feed in zip(sizes, samples.feeds(simulator), strict=True):

@@ -13,6 +13,7 @@ from torch import Tensor
 from intaglio.calibrate.trial import watched_values
 from intaglio.graph import Graph
 from intaglio.plan import Plan
+from intaglio.samples import nth_sample
 from intaglio.simulate import Simulator
 
 
@@ -27,7 +28,7 @@ class ArraySamples:
     """Samples held in memory.
 
     Args:
-        arrays: one per input of the network, (N, ...).
+        arrays: one per input of the network, N samples each (see `intaglio.samples`).
         batch: samples at a time.
     """
 
@@ -39,12 +40,15 @@ class ArraySamples:
 
     def feeds(self, simulator: Simulator) -> Iterator[Mapping[str, Tensor]]:
         """See `Samples.feeds`."""
-        step = self.batch if simulator.batched else max(1, simulator.input_shapes[simulator.input_names[0]][0])
-        for start in range(0, len(self), step):
-            yield {
-                name: torch.as_tensor(array[start : start + step], dtype=torch.float32, device=simulator.device)
-                for name, array in zip(simulator.input_names, self.arrays, strict=True)
+        named = dict(zip(simulator.input_names, self.arrays, strict=True))
+        for start in range(0, len(self), self.batch if simulator.batched else 1):
+            some = {
+                name: x[start : start + self.batch]
+                if simulator.batched
+                else nth_sample(x, start, simulator.input_shapes[name])
+                for name, x in named.items()
             }
+            yield {name: torch.as_tensor(x, dtype=torch.float32, device=simulator.device) for name, x in some.items()}
 
 
 class Trial:
@@ -53,8 +57,9 @@ class Trial:
     def __init__(self, graph: Graph, held_back: Samples) -> None:
         self.held_back = held_back
         self.watched = set(watched_values(graph))
-        self.reference = list(self._outputs(Simulator(graph)))
-        self.samples = sum(len(next(iter(seen.values()))) for seen in self.reference)
+        simulator = Simulator(graph)
+        self.reference = list(self._outputs(simulator))
+        self.samples = sum(map(simulator.samples_in, held_back.feeds(simulator)))
 
     def sqnr(self, graph: Graph, plan: Plan) -> float:
         """`10 log10(sum (y - mean y)**2 / sum (y - y_quantized)**2)` over all watched outputs, in dB."""

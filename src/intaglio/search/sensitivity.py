@@ -158,10 +158,10 @@ class _Work:
         for feed in self.held_back.feeds(self.real):
             want = self._watched(self._outputs(self.from_real, feed))
             error.add(want, self._outputs(self.from_rounded, feed))
-            samples += len(next(iter(want.values())))
+            samples += self.real.samples_in(feed)
         for feed, label in self._labelled():
-            real.add(self._first(self._outputs(self.from_real, feed)), label)
-            all_rounded.add(self._first(self._outputs(self.from_rounded, feed)), label)
+            real.add(self._first(self._outputs(self.from_real, feed), len(label)), label)
+            all_rounded.add(self._first(self._outputs(self.from_rounded, feed), len(label)), label)
         if self.evaluation is not None and not math.isfinite(real.value):
             raise DataError(
                 f"{self.evaluation.name}: expected a number for {self.metric} of the float network, got {real.value}; "
@@ -195,7 +195,7 @@ class _Work:
             for k, side in enumerate(sides):
                 for layer, got in side.run(feed, layers):
                     if layer is not None:
-                        scores[layer.name, k].add(self._first(got), label)
+                        scores[layer.name, k].add(self._first(got, len(label)), label)
 
         def effect(name: str, k: int) -> Effect:
             return Effect(errors[name, k].sqnr, scores[name, k].value if self.evaluation is not None else None)
@@ -212,7 +212,7 @@ class _Work:
                 raise DataError(f"{self.evaluation.name}: {self.metric} needs a label for each sample, got none")
             at = 0
             for feed in ArraySamples(inputs_of(x), size).feeds(self.real):
-                rows = len(next(iter(feed.values())))
+                rows = self.real.samples_in(feed)
                 yield dict(feed), y[at : at + rows]
                 at += rows
 
@@ -222,5 +222,6 @@ class _Work:
     def _watched(self, values: Values) -> Values:
         return {name: values[name] for name in self.watched}
 
-    def _first(self, values: Values) -> Tensor:
-        return values[self.rounded.output_names[0]]
+    def _first(self, values: Values, samples: int) -> Any:
+        name = self.rounded.output_names[0]
+        return self.rounded.by_sample(name, values[name], samples)

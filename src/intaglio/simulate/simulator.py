@@ -19,7 +19,8 @@ from intaglio.number import INT32, QuantParams, Rule
 from intaglio.ops import Same, float_operator
 from intaglio.plan import Plan, Source
 from intaglio.plan.sums import signed_sums
-from intaglio.simulate.by_sample import joined
+from intaglio.samples import Shape, count_samples, sample_shape
+from intaglio.simulate.by_sample import by_sample
 from intaglio.simulate.calls import calls
 from intaglio.simulate.fake_quantize import FakeQuantize
 
@@ -55,6 +56,7 @@ class Simulator:
         self.input_names = [str(v.name) for v in graph.inputs]
         self.output_names = [str(v.name) for v in graph.outputs]
         self.input_shapes = {str(v.name): shape(v) for v in graph.inputs}
+        self.output_shapes = {str(v.name): shape(v) for v in graph.outputs}
         self.calls = calls(graph)
         self.round: dict[str, FakeQuantize] = {}
         self.constants = {str(value.name): self._constant(value) for value in graph.initializers}
@@ -70,9 +72,17 @@ class Simulator:
                 self.round[name] = FakeQuantize(params, shape(values[name]), self.device)
 
     @property
-    def sample_sizes(self) -> list[int] | None:
-        """Axis 0 of each input of one sample, where the Graph takes them one at a time; None where it is batched."""
-        return None if self.batched else [(self.input_shapes[name] or (1,))[0] for name in self.input_names]
+    def single_shapes(self) -> list[Shape] | None:
+        """The shape of each input, where the Graph takes one sample at a time; None where it is batched."""
+        return None if self.batched else [self.input_shapes[name] for name in self.input_names]
+
+    def samples_in(self, feed: Mapping[str, Tensor]) -> int:
+        """How many samples the inputs of one call hold."""
+        return len(feed[self.input_names[0]]) if self.batched else 1
+
+    def by_sample(self, name: str, y: Any, samples: int) -> Any:
+        """An output of so many samples, array or tensor, with axis 0 counting them."""
+        return y.reshape(samples, *sample_shape(self.output_shapes[name], batched=self.batched))
 
     def _params(self, name: str) -> QuantParams | None:
         if self.plan is None or name not in self.plan.values or (self._only is not None and not self._only(name)):
@@ -161,23 +171,24 @@ class Simulator:
         """NumPy in, NumPy out, in chunks of `chunk` samples; sample by sample where the Graph is not batched.
 
         Args:
-            x: one array per input of the Graph, (N, ...); an input that is a single number is the same for all samples.
+            x: one array per input of the Graph, of N samples (see `intaglio.samples`).
         Returns:
-            One array per output, (N, ...); of an output that is a single number, (N,), or () for one sample.
+            One array per output, of N samples.
         Raises:
             DataError: the number of inputs or a shape does not fit.
         """
         self._check(x)
-        # Where the Graph is not batched, a sample is what its own shapes say, axis 0 included.
-        steps = self.sample_sizes or [chunk] * len(self.input_names)
-        parts: list[dict[str, Tensor]] = []
+
+        def run(*pieces: Any) -> tuple[Tensor, ...]:
+            made = self(dict(zip(self.input_names, map(self._tensor, pieces), strict=True)), observe)
+            return tuple(made[name] for name in self.output_names)
+
         with torch.no_grad():
-            count = max((-(-len(a) // step) for a, step in zip(x, steps, strict=True) if a.ndim), default=1)
-            for i in range(count):
-                pieces = (a[i * step : (i + 1) * step] if a.ndim else a for a, step in zip(x, steps, strict=True))
-                batch = dict(zip(self.input_names, map(self._tensor, pieces), strict=True))
-                parts.append(self(batch, observe))
-        return tuple(joined([p[name] for p in parts]).cpu().numpy() for name in self.output_names)
+            if not self.batched:
+                shapes = [self.input_shapes[name] for name in self.input_names]
+                return tuple(y.cpu().numpy() for y in by_sample(run, shapes, x))
+            parts = [run(*(a[at : at + chunk] for a in x)) for at in range(0, len(x[0]), chunk)]
+        return tuple(torch.cat(pieces).cpu().numpy() for pieces in zip(*parts, strict=True))
 
     def _tensor(self, x: NDArray[Any]) -> Tensor:
         return torch.as_tensor(np.asarray(x, np.float32, order="C"), device=self.device)
@@ -187,10 +198,9 @@ class Simulator:
             raise DataError(f"expected {len(self.input_names)} inputs ({', '.join(self.input_names)}), got {len(x)}")
         for name, array in zip(self.input_names, x, strict=True):
             want = self.input_shapes[name]
-            if array.ndim != len(want) or array.shape[1:] != want[1:]:
-                raise DataError(
-                    f"input {name!r}: expected shape (N, {', '.join(map(str, want[1:]))}), got {array.shape}"
-                )
+            if not count_samples(array.shape, want, batched=self.batched, side_by_side=True):
+                expected = ", ".join(map(str, ("N", *sample_shape(want, batched=self.batched))))
+                raise DataError(f"input {name!r}: expected shape ({expected}), got {array.shape}")
 
 
 def rounded_values(graph: Graph, plan: Plan) -> dict[str, bool]:

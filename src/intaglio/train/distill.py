@@ -17,7 +17,6 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import onnx_ir as ir
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -25,6 +24,7 @@ from intaglio.errors import DataError, UsageError
 from intaglio.graph import Graph
 from intaglio.graph.access import consumers, is_output, shape
 from intaglio.ops.clamp import clamp_bounds
+from intaglio.simulate.by_sample import put_together
 from intaglio.train.module import QuantizedModule
 from intaglio.train.teacher import FloatModule
 
@@ -160,15 +160,15 @@ def capture(module: nn.Module, names: Collection[str]) -> Iterator[dict[str, Ten
                 if before is not None:
                     before(name, x)
 
-            def put_together(*_: Any) -> None:
+            def finish(*_: Any) -> None:
                 for name, pieces in parts.items():
-                    features[name] = torch.cat(pieces)
+                    features[name] = put_together(pieces)
                     pieces.clear()
 
             inner.observe = observe
             stack.callback(setattr, inner, "observe", before)
             if not whole:
-                stack.callback(inner.register_forward_hook(put_together).remove)
+                stack.callback(inner.register_forward_hook(finish).remove)
         else:
             submodules = dict(inner.named_modules())
             _refuse_unknown(names, submodules.keys(), "submodules")

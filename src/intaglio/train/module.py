@@ -95,7 +95,7 @@ class QuantizedModule(nn.Module):
             else:
                 continue
             self._rounds[name] = key, ties_up
-        self._sizes = self._simulator.sample_sizes
+        self._shapes = self._simulator.single_shapes
         self._steps = steps(self._simulator.calls, plan, self.norms)
         self.batch_norm_frozen = False
         for name in self._scaled:
@@ -122,7 +122,7 @@ class QuantizedModule(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Any:
         """Real inputs in the Graph's order to one output, or a tuple of them."""
-        outputs = self._forward(*inputs) if self._sizes is None else by_sample(self._forward, self._sizes, inputs)
+        outputs = self._forward(*inputs) if self._shapes is None else by_sample(self._forward, self._shapes, inputs)
         return outputs[0] if len(outputs) == 1 else outputs
 
     def _forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:

@@ -41,6 +41,6 @@ class FloatModule(nn.Module):
             found = simulator(dict(zip(simulator.input_names, x, strict=True)), self.observe)
             return tuple(found[name] for name in simulator.output_names)
 
-        sizes = simulator.sample_sizes
-        outputs = run(*inputs) if sizes is None else by_sample(run, sizes, inputs)
+        shapes = simulator.single_shapes
+        outputs = run(*inputs) if shapes is None else by_sample(run, shapes, inputs)
         return outputs[0] if len(outputs) == 1 else outputs

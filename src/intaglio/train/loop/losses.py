@@ -13,6 +13,7 @@ from torch import Tensor
 from intaglio.errors import UsageError
 from intaglio.graph import Graph
 from intaglio.graph.access import shape
+from intaglio.samples import sample_shape
 from intaglio.train.distill import block_ends, capture, distillation, feature_loss
 from intaglio.train.loop.settings import TrainSettings
 from intaglio.train.module import QuantizedModule
@@ -29,13 +30,14 @@ def classes_of(graph: Graph, settings: TrainSettings) -> int | None:
     Raises:
         UsageError: its first output is not one score per class, and labels are to be learned.
     """
-    size = shape(graph.outputs[0])
-    if len(size) == 2 and size[1] > 1 and (len(graph.outputs) == 1 or not settings.imitates):
-        return size[1]
+    size = sample_shape(shape(graph.outputs[0]), batched=graph.batched)
+    if len(size) == 1 and size[0] > 1 and (len(graph.outputs) == 1 or not settings.imitates):
+        return size[0]
     if settings.imitates:
         return None
     raise UsageError(
-        f"output '{graph.outputs[0].name}': expected scores of classes, shape (N, classes), got {size}; let the "
+        f"output '{graph.outputs[0].name}': expected scores of classes, shape (N, classes), got "
+        f"({', '.join(map(str, ('N', *size)))}); let the "
         "network imitate the float one instead (--teacher float --distill 1), or call prepare_qat and write the loop"
     )
 
@@ -112,6 +114,8 @@ class Loss:
         if name:
             return self._seen[who][name].float()
         y: Tensor = as_tuple(outputs)[0].float()
+        if self.classes is not None:
+            y = y.reshape(-1, self.classes)  # of one sample alone, a network that is not batched gives one axis less
         # A teacher of another kind gives what the network gives.
         return (y + _LEAST).log() if name is None and self._logits[0] else y
 

@@ -52,7 +52,8 @@ class Score:
         hits = 0
         for x, labels in self._batches():
             assert labels is not None
-            hits += int((as_tuple(module(*x))[0].argmax(1).cpu() == labels).sum())
+            best = as_tuple(module(*x))[0].reshape(len(labels), -1).argmax(1)
+            hits += int((best.cpu() == labels).sum())
         return 100.0 * self.world.summed(hits)[0] / len(self.samples)
 
     def _sqnr(self, module: QuantizedModule) -> float:
