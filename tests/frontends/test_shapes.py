@@ -14,6 +14,7 @@ from intaglio_tests_onnx_net import Net, assert_same, feeds_for, ops, run
 from intaglio.errors import ModelError
 from intaglio.frontends import load, load_onnx
 from intaglio.graph import shape
+from intaglio.ops import FLOAT_OPERATORS
 
 f = np.float32
 
@@ -106,6 +107,71 @@ def test_open_sizes_must_be_given() -> None:
     graph = load_onnx(model, {"x": (None, 3, 16, 12)})
     assert shape(graph.inputs[0]) == (1, 3, 16, 12)
     assert graph.batched
+
+
+def test_sizes_below_one_are_open() -> None:
+    """Some exporters write -1 for a size that they leave open."""
+    model = image_network(-1, 3, -1, 0).model()
+    with pytest.raises(ModelError, match=r"input 'x': expected static sizes beyond the batch, got \(\?, 3, \?, \?\)"):
+        load_onnx(model)
+    graph = load_onnx(model, {"x": (None, 3, 16, 12)})
+    assert graph.batched
+    assert shape(graph.inputs[0]) == (1, 3, 16, 12)
+
+
+@pytest.mark.parametrize("sizes", [("N", 3, 8, 8), (1, 3, 8, 8)])
+def test_nodes_may_come_in_any_order(sizes: tuple[int | str, ...], rng: np.random.Generator) -> None:
+    model = image_network(*sizes).model()
+    feeds = feeds_for(model, rng)
+    wanted = run(model, feeds)
+    nodes = list(reversed(model.graph.node))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    graph = load_onnx(model)
+    assert graph.batched
+    assert_same(run(graph, feeds), wanted)
+
+
+def test_nodes_in_a_cycle_are_one_error() -> None:
+    model = image_network(1, 3, 8, 8).model()
+    model.graph.node[0].input[0] = model.graph.node[1].output[0]
+    with pytest.raises(ModelError, match="net: expected nodes that can be put in an order, got a cycle"):
+        load_onnx(model)
+
+
+def with_optional_outputs() -> list[str]:
+    """Every operator of ONNX with outputs that may be left out."""
+    optional = onnx.defs.OpSchema.FormalParameterOption.Optional
+    schemas = [schema for schema in onnx.defs.get_all_schemas() if schema.domain == ""]
+    return sorted({s.name for s in schemas if any(output.option == optional for output in s.outputs[1:])})
+
+
+# Operators with optional outputs, as a node that names them all and of which only the first is read.
+NAMED_OUTPUTS: dict[str, Callable[[Net, str, int], list[str]]] = {
+    "BatchNormalization": lambda net, x, n: net.op(
+        "BatchNormalization", x, net.positive(4), net.normal(4), net.normal(4), net.positive(4), outputs=1
+    ).split(),
+    "Dropout": lambda net, x, n: net.op("Dropout", x, outputs=n),
+    "LayerNormalization": lambda net, x, n: net.op("LayerNormalization", x, net.normal(6), outputs=n),
+    "MaxPool": lambda net, x, n: net.op("MaxPool", x, outputs=n, kernel_shape=[2, 2]),
+}
+
+
+@pytest.mark.parametrize("operator", NAMED_OUTPUTS)
+def test_optional_outputs_that_nobody_reads_are_left_out(operator: str, rng: np.random.Generator) -> None:
+    formal = onnx.defs.get_schema(operator, 20).outputs
+    net = Net()
+    results = NAMED_OUTPUTS[operator](net, net.input("x", ("N", 4, 6, 6)), len(formal))
+    model = net.output(net.op("Relu", results[0])).model()
+    graph = load_onnx(model)
+    assert all(len(node.outputs) == 1 for node in graph.nodes)
+    feeds = feeds_for(model, rng)
+    assert_same(run(graph, feeds), run(model, feeds))
+
+
+def test_every_supported_operator_with_optional_outputs_is_tried() -> None:
+    known = set(with_optional_outputs()) & set(FLOAT_OPERATORS)
+    assert known - {"Identity"} <= set(NAMED_OUTPUTS)
 
 
 def test_a_name_for_a_size_holds_for_every_input() -> None:

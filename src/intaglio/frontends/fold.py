@@ -1,34 +1,34 @@
 """Constants folded at load time: the arithmetic on shapes that exporters write, and weights that are still to be made.
 
-The general work is done by `onnxscript.optimizer`. It is given no shapes to infer: what a file says is inferred here,
-node by node, so that a size below 1 is refused before ONNX's C++ inference meets it, which may abort the process.
+Nodes on constants are computed by ONNX's reference implementation (`graph.compute`), one after the other, together
+with the shapes that they make known. `onnxscript.optimizer` does what needs no numbers: it inlines the branch of an If
+whose condition is known and takes sequences of tensors apart. It is given no shapes to infer: what a file says is
+inferred here, node by node, so that a size below 1 is refused before ONNX's C++ inference meets it, which may abort
+the process.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 
 import numpy as np
 import onnx_ir as ir
+from onnx_ir.passes import common
 from onnxscript import optimizer
 
-from intaglio.errors import ModelError
+from intaglio.errors import IntaglioError, ModelError
 from intaglio.frontends.quantized import infer_foreign, is_quantized
+from intaglio.frontends.static import has_subgraphs, refuse_control_flow
 from intaglio.graph import NORMAL_OPSET
-from intaglio.graph.access import Array, attribute, constant
-from intaglio.graph.edit import set_constant, tensor
+from intaglio.graph.access import attribute, constant, shape, where
+from intaglio.graph.compute import Result, compute_node
+from intaglio.graph.edit import remove_unread, set_constant, tensor
 from intaglio.graph.infer import infer_node, refuse_empty
-from intaglio.graph.passes.fold_constants import evaluate
 
 # Nothing that a file asks to be computed beforehand may grow beyond this: 2**28 float32 are 1 GiB.
 _LARGEST_CONSTANT = 2**28
-_NO_LIMIT = 2**62
-# Arithmetic on shapes is folded on the way. What is larger is a weight, which the library folds without copies.
-_SMALL_BYTES = 2**16
 _MOST_ROUNDS = 64
-_SUBGRAPHS = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 
 
 def turn_weights(graph: ir.Graph) -> None:
@@ -49,98 +49,152 @@ def fold(model: ir.Model) -> None:
     """Compute what depends on constants and static shapes only, in place. Quantized constants are left as they are.
 
     Raises:
-        ModelError: a tensor without elements, as a network has it that is given too small an input.
+        ModelError: the first node that cannot be computed beforehand, inferred or done without, with the reason; or a
+            tensor without elements, as a network has it that is given too small an input.
     """
+    graph, walk = model.graph, _Walk(model.graph)
     logger = logging.getLogger("onnxscript.optimizer._constant_folding")
     level = logger.level
-    logger.setLevel(logging.ERROR)
+    logger.setLevel(logging.ERROR)  # it warns of shapes that do not fit, which the inference refuses by node
     try:
         for _ in range(_MOST_ROUNDS):
-            walked = _walk(model.graph)
-            result = optimizer.fold_constants(
-                model,
-                onnx_shape_inference=False,
-                input_size_limit=_NO_LIMIT,
-                output_size_limit=_LARGEST_CONSTANT,
-                should_fold=_should_fold,
-            )
-            if not walked and not result.modified:
+            lift_constants(model)
+            walked = walk.run()
+            rewritten = optimizer.fold_constants(model, onnx_shape_inference=False, should_fold=lambda node: False)
+            if not walked and not rewritten.modified:
                 break
     finally:
         logger.setLevel(level)
+    remove_unread(graph)
+    refuse_control_flow(graph)
+    for node in graph:
+        if node in walk.problems:
+            raise walk.problems[node]
 
 
-def _walk(graph: ir.Graph) -> bool:
-    """Infer shapes in order and fold on the way what they make known; say whether anything was folded."""
-    imports, changed = dict(graph.opset_imports), False
-    for node in list(graph):
-        arrays = _known_results(node, imports)
-        if arrays is not None:
-            _replace(graph, node, arrays)
-            changed = True
-        elif all(value is None or value.type is not None for value in node.inputs):
-            with contextlib.suppress(ModelError, AssertionError):  # told later, if it is still so then
-                if not infer_foreign(node, imports):
-                    infer_node(node, imports)
-            refuse_empty(node)
-    return changed
+def lift_constants(model: ir.Model) -> None:
+    """Constant nodes become initializers, in subgraphs too; one that stays says why in `fold`."""
+    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
 
 
-def _known_results(node: ir.Node, imports: dict[str, int]) -> list[Array] | None:
-    """What a node computes, if its inputs say so already."""
-    given = [value for value in node.inputs if value is not None]
-    if node.domain or not given or any(output.is_graph_output() for output in node.outputs):
-        return None
-    if node.op_type in ("Shape", "Size") and given[0].shape is not None and given[0].shape.is_static():
-        sizes = given[0].shape.numpy()
-        if node.op_type == "Size":
-            return [np.array(math.prod(sizes), dtype=np.int64)]
-        return [np.array(sizes[attribute(node, "start", 0) : attribute(node, "end")], dtype=np.int64)]
-    arrays = [constant(value) for value in given]
-    if any(array is None for array in arrays) or not _should_fold(node):
-        return None
-    several = len(node.outputs) > 1 or is_quantized(node)  # the library leaves these
-    if not several and sum(array.nbytes for array in arrays if array is not None) > _SMALL_BYTES:
-        return None
-    if any(found.type in _SUBGRAPHS for found in node.attributes.values()):
-        return None
-    # The newest QuantizeLinear and DequantizeLinear say the same for more types.
-    version = NORMAL_OPSET if is_quantized(node) else imports[""]
-    return evaluate(node, {**imports, "": version})
+class _Walk:
+    """One walk after the other along a graph, in order.
+
+    Attributes:
+        graph: it is changed in place.
+        sequences: constant sequences of tensors, which no initializer can hold.
+        problems: why a node could be neither computed nor inferred in the last walk. It may still be dead, in a branch
+            that is not taken, or wait for what is not folded yet.
+    """
+
+    def __init__(self, graph: ir.Graph) -> None:
+        self.graph = graph
+        self.sequences: dict[ir.Value, list[np.ndarray]] = {}
+        self.problems: dict[ir.Node, IntaglioError] = {}
+
+    def run(self) -> bool:
+        """Infer shapes and compute on the way what they make known; say whether any node was replaced."""
+        self.problems.clear()
+        imports, changed = dict(self.graph.opset_imports), False
+        for node in list(self.graph):
+            if has_subgraphs(node):
+                continue
+            try:
+                results = self._results(node, imports)
+            except IntaglioError as error:
+                self.problems[node] = error
+                continue
+            if results is not None:
+                changed |= self._settle(node, results)
+            else:
+                refuse_empty(node)
+        return changed
+
+    def _results(self, node: ir.Node, imports: dict[str, int]) -> list[Result] | None:
+        """What a node computes, if its inputs say so already; otherwise the types of its outputs are inferred."""
+        given = [value for value in node.inputs if value is not None]
+        if node.op_type in ("Shape", "Size") and not node.domain and given and given[0].shape is not None:
+            sizes = given[0].shape
+            if sizes.is_static():
+                part = sizes.numpy()[attribute(node, "start", 0) : attribute(node, "end")]
+                return [np.array(math.prod(sizes.numpy()) if node.op_type == "Size" else part, dtype=np.int64)]
+        if any(value.type is None and value not in self.sequences for value in given):
+            return None  # behind a node with a problem of its own
+        arguments = [None if value is None else self._known(value) for value in node.inputs]
+        known = all(a is not None or v is None for a, v in zip(arguments, node.inputs, strict=True))
+        known = known and not node.domain and _should_fold(node)
+        try:
+            if not infer_foreign(node, imports):
+                infer_node(node, imports)
+        except ModelError:
+            # The inference is stricter than runtimes are: Range of tensors with one axis. What can be computed, may be.
+            if not known:
+                raise
+        if not known:
+            return None
+        _refuse_large(node)
+        # The newest QuantizeLinear and DequantizeLinear say the same for more types.
+        version = NORMAL_OPSET if is_quantized(node) else imports[""]
+        return compute_node(node, arguments, {**imports, "": version})
+
+    def _known(self, value: ir.Value) -> Result | None:
+        sequence = self.sequences.get(value)
+        return constant(value) if sequence is None else sequence
+
+    def _settle(self, node: ir.Node, results: list[Result]) -> bool:
+        """Put results in the place of a node; a sequence is remembered and its node stays until nobody reads it."""
+        if any(isinstance(result, list) for result in results):
+            fresh = node.outputs[0] not in self.sequences
+            self.sequences.update({o: r for o, r in zip(node.outputs, results, strict=True) if isinstance(r, list)})
+            return fresh
+        for output, array in zip(node.outputs, results, strict=True):
+            assert not isinstance(array, list)
+            if output.is_graph_output():
+                raise ModelError(f"output '{output.name}': expected it to depend on an input, got a constant")
+            name = str(output.name)
+            output.name = f"{name}__computed"
+            content = tensor(array, name)
+            known = ir.Shape(array.shape)
+            value = ir.Value(name=name, shape=known, type=ir.TensorType(content.dtype), const_value=content)
+            if output.uses():
+                self.graph.register_initializer(value)
+                output.replace_all_uses_with(value)
+        self.graph.remove(node, safe=True)
+        return True
 
 
-def _replace(graph: ir.Graph, node: ir.Node, arrays: list[Array]) -> None:
-    for output, array in zip(node.outputs, arrays, strict=True):
-        name = str(output.name)
-        output.name = f"{name}__computed"
-        content = tensor(array, name)
-        value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(content.dtype), const_value=content)
-        if output.uses():
-            graph.register_initializer(value)
-            output.replace_all_uses_with(value)
-    graph.remove(node, safe=True)
+def _should_fold(node: ir.Node) -> bool:
+    if not is_quantized(node):
+        return True
+    # A quantized constant is what a plan is read from. A bound or a padding behind one is a plain number.
+    bound = all(use.node.op_type in {"Pad", "Clip"} for output in node.outputs for use in output.uses())
+    return node.op_type == "QuantizeLinear" or (node.op_type == "DequantizeLinear" and bound)
 
 
-def _should_fold(node: ir.Node) -> bool | None:
-    if is_quantized(node):
-        # A quantized constant is what a plan is read from. A bound or a padding behind one is a plain number.
-        bound = all(use.node.op_type in {"Pad", "Clip"} for output in node.outputs for use in output.uses())
-        return node.op_type == "QuantizeLinear" or (node.op_type == "DequantizeLinear" and bound)
-    if node.op_type in {"ConstantOfShape", "Expand", "Tile", "Range"}:
-        return _size_of_result(node) <= _LARGEST_CONSTANT
-    return True
+def _refuse_large(node: ir.Node) -> None:
+    """Refuse to compute what makes much out of little.
+
+    Raises:
+        ModelError: naming the node and the number of elements.
+    """
+    size = _size_of_result(node)
+    if size > _LARGEST_CONSTANT:
+        raise ModelError(
+            f"{where(node)} expected a constant of at most {_LARGEST_CONSTANT:,} numbers, got one of {size:,.0f}; "
+            "compute it from an input, or let it be smaller"
+        )
 
 
 def _size_of_result(node: ir.Node) -> float:
-    """How many numbers a node that makes much out of little would write."""
+    """How many numbers a node on constants would write, as far as that is known beforehand."""
     arrays = [constant(value) for value in node.inputs]
     first, second = (*arrays, None, None)[:2]
-    assert first is not None
-    if node.op_type == "ConstantOfShape":
+    if node.op_type == "ConstantOfShape" and first is not None:
         return math.prod(int(size) for size in first.ravel())
-    if second is None:
-        return math.inf
-    if node.op_type == "Range":
-        step = arrays[2]
-        return math.inf if step is None or step == 0 else abs((float(second) - float(first)) / float(step))
-    return float(first.size) * math.prod(max(1, int(size)) for size in second.ravel())
+    if node.op_type == "Range" and all(array is not None and array.size == 1 for array in arrays):
+        start, limit, step = (float(array.item()) for array in arrays if array is not None)
+        return math.inf if step == 0 else abs((limit - start) / step)
+    if node.op_type in ("Expand", "Tile") and first is not None and second is not None:
+        return float(first.size) * math.prod(max(1, int(size)) for size in second.ravel())
+    known = [output for output in node.outputs if output.shape is not None and output.shape.is_static()]
+    return sum(math.prod(shape(output)) for output in known)

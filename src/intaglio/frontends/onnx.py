@@ -11,7 +11,7 @@ from onnx_ir.passes import common
 
 from intaglio.errors import ModelError, UnsupportedOperatorError
 from intaglio.frontends import static
-from intaglio.frontends.fold import fold, turn_weights
+from intaglio.frontends.fold import fold, lift_constants, turn_weights
 from intaglio.frontends.forms import normalize_forms
 from intaglio.frontends.quantized import is_known_foreign, is_quantized
 from intaglio.frontends.read import Source, one_error, read_model, source_name
@@ -50,12 +50,11 @@ def _load(model: ir.Model, shapes: static.Shapes, keep_quantized: bool) -> Graph
     common.InlinePass()(model)
     _check_inlined(model, keep_quantized)
     common.RemoveInitializersFromInputsPass()(model)
-    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    check_finite(model.graph)
+    lift_constants(model)
     to_float32(model)
     _check_inputs(model, keep_quantized)
     model = _with_static_batch(model, shapes, version)
-    check_finite(model.graph)
+    check_finite(model.graph)  # what constants are made of may be infinite, such as a bound
     graph = Graph(model)
     graph.verify()
     return graph
@@ -87,8 +86,6 @@ def _normal(model: ir.Model, shapes: static.Shapes, batch: int, version: int) ->
     static.forget_shapes(graph)
     turn_weights(graph)
     fold(model)
-    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    remove_unread(graph)
     static.infer(model)
     _check_outputs(graph)
     name_nodes(graph)

@@ -59,7 +59,28 @@ def read_model(source: Source) -> ir.Model:
         raise ModelError(f"{name}: expected a graph with outputs, got none; export the model again")
     for graph in _graphs(model):
         _load_constants(graph)
+    _sort(model, name)
+    _open_sizes_below_one(model.graph)
     return model
+
+
+def _sort(model: ir.Model, name: str) -> None:
+    """Put nodes behind those that they read, as ONNX demands it of a file and not every tool does it."""
+    try:
+        for graph in (model.graph, *(function.graph for function in model.functions.values())):
+            graph.sort()
+    except ValueError as error:
+        raise ModelError(
+            f"{name}: expected nodes that can be put in an order, got a cycle: some node depends on its own result; "
+            "export the model again"
+        ) from error
+
+
+def _open_sizes_below_one(graph: ir.Graph) -> None:
+    """Some exporters write -1 or 0 for a size that is open; here such a size is None."""
+    for value in graph.inputs:
+        if value.shape is not None:
+            value.shape = ir.Shape([None if isinstance(d, int) and d < 1 else d for d in value.shape.dims])
 
 
 def _read_file(path: Path) -> ir.Model:
@@ -96,7 +117,9 @@ def _deserialize(proto: onnx.ModelProto, name: str, directory: Path | None = Non
         logger.setLevel(logging.ERROR)  # what it warns of is an error here
         model = ir.from_proto(proto)
     except Exception as error:
-        raise ModelError(f"{name}: expected an ONNX model, got one that is malformed: {_one_line(error)}") from error
+        raise ModelError(
+            f"{name}: expected an ONNX model, got one that is malformed: {_one_line(error)}"
+        ) from error
     finally:
         logger.setLevel(level)
     for graph in _graphs(model):

@@ -90,7 +90,7 @@ def fix_inputs(model: ir.Model, shapes: Shapes, batch: int) -> None:
 
 def _size(size: int | ir.SymbolicDim, given: int | None, known: Mapping[str, int], batch: int | None) -> int | None:
     if isinstance(size, int):
-        return size if size > 0 else given or batch
+        return size
     if given is not None:
         return given
     return known.get(size.value or "", batch)
@@ -110,7 +110,6 @@ def infer(model: ir.Model) -> None:
     Raises:
         ModelError: a node whose inputs do not fit, or a shape that depends on data.
     """
-    refuse_control_flow(model.graph)
     imports = dict(model.graph.opset_imports)
     for node in model.graph:
         if not infer_foreign(node, imports):
@@ -125,10 +124,15 @@ def infer(model: ir.Model) -> None:
                 )
 
 
+def has_subgraphs(node: ir.Node) -> bool:
+    """Whether a node carries graphs: If, Loop, Scan, SequenceMap."""
+    return any(found.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for found in node.attributes.values())
+
+
 def refuse_control_flow(graph: ir.Graph) -> None:
     """Refuse If, Loop and Scan that folding could not remove."""
     for node in graph:
-        if any(a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for a in node.attributes.values()):
+        if has_subgraphs(node):
             raise ModelError(
                 f"{where(node)} expected a network without control flow, got a {node.op_type} that depends on data; "
                 "export the model with fixed branches and unrolled loops"

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 
 from intaglio.graph.access import Array
@@ -157,20 +158,43 @@ def drop_inputs(graph: ir.Graph, node: ir.Node, keep: int) -> None:
 
 
 def remove_unread(graph: ir.Graph) -> int:
-    """Take out every node and constant that no output depends on.
+    """Take out every node and constant that no output depends on, and optional outputs that nobody reads.
 
     Returns:
         How many nodes went.
     """
     count = 0
     for node in reversed(list(graph)):
-        if not any(output.uses() or output.is_graph_output() for output in node.outputs):
+        if not any(map(_is_read, node.outputs)):
             remove(graph, node)
             count += 1
+        elif len(node.outputs) > 1:
+            _leave_out_outputs(node, dict(graph.opset_imports))
     for value in list(graph.initializers.values()):
         if not value.uses() and not value.is_graph_output():
             graph.initializers.pop(str(value.name))
     return count
+
+
+def _is_read(output: ir.Value) -> bool:
+    return bool(output.uses()) or output.is_graph_output()
+
+
+def _leave_out_outputs(node: ir.Node, opset_imports: dict[str, int]) -> None:
+    """Cut optional outputs off that nobody reads, such as the mean and deviation that LayerNormalization can tell."""
+    version = opset_imports.get(node.domain)
+    if node.attributes.get_int("training_mode", 0):
+        return  # it demands its outputs, and is refused in words of its own
+    if version is None or not onnx.defs.has(node.op_type, version, node.domain):
+        return
+    formal = onnx.defs.get_schema(node.op_type, version, node.domain).outputs
+    for index in reversed(range(1, min(len(node.outputs), len(formal)))):
+        if _is_read(node.outputs[index]) or formal[index].option != onnx.defs.OpSchema.FormalParameterOption.Optional:
+            continue
+        if index == len(node.outputs) - 1:
+            node.resize_outputs(index)
+        else:
+            node.outputs[index].name = ""
 
 
 def split_shared_constants(graph: ir.Graph) -> None:

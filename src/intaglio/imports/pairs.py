@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from intaglio.errors import ModelError
 from intaglio.graph import Graph, attribute, constant
 from intaglio.graph.access import input_value, where
+from intaglio.graph.compute import compute_node
 from intaglio.graph.edit import add_constant, remove, remove_unread, set_attribute
-from intaglio.graph.passes.fold_constants import evaluate
 from intaglio.imports.parameters import read_params
 from intaglio.number import PerChannel, PerTensor
 
@@ -114,10 +114,10 @@ def _settle(
     inputs = [_like(codes, array.astype(np.int32)), *node.inputs[1:]]  # evaluated as int32, which every operator takes
     wide = ir.Node("", node.op_type, inputs, list(node.attributes.values()))
     wide.outputs[0].name = "moved"
-    results = evaluate(wide, dict(graph.opset_imports))
+    result = compute_node(wide, [constant(value) for value in inputs], graph.opset_imports)[0]
     wide.resize_inputs(0)
-    assert results is not None
-    moved = add_constant(graph, str(codes.name), results[0].astype(array.dtype))
+    assert not isinstance(result, list)
+    moved = add_constant(graph, str(codes.name), result.astype(array.dtype))
     given = [moved, *(add_constant(graph, str(v.name), _array(v)) for v in maker.inputs[1:] if v is not None)]
     twin = ir.Node("", DEQUANTIZE, given, name=f"{node.name}.dequantized", num_outputs=1)
     twin.metadata_props.update(maker.metadata_props)

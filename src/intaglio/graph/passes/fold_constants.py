@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import onnx
-import onnx_ir as ir
-from onnx.reference import ReferenceEvaluator
-
-from intaglio.graph.access import Array, where
+from intaglio.graph.access import constant, where
+from intaglio.graph.compute import compute_node
 from intaglio.graph.edit import add_constant, remove
 from intaglio.graph.graph import Graph
 
 
 def fold_constants(graph: Graph) -> list[str]:
-    """Replace every node that reads constants only by what it computes."""
+    """Replace every node that reads constants only by what it computes.
+
+    Raises:
+        ModelError: a node that cannot be computed beforehand, with the reason.
+    """
     changes = []
     inner = graph.model.graph
     for node in graph.nodes:
@@ -21,29 +22,11 @@ def fold_constants(graph: Graph) -> list[str]:
             continue
         if node.op_type == "DequantizeLinear":
             continue  # a quantized weight says how it is represented
-        arrays = evaluate(node, dict(inner.opset_imports))
-        if arrays is None:
-            continue
-        for output, array in zip(node.outputs, arrays, strict=True):
+        results = compute_node(node, [constant(value) for value in node.inputs], inner.opset_imports)
+        for output, result in zip(node.outputs, results, strict=True):
             for use in list(output.uses()):
-                use.node.replace_input_with(use.idx, add_constant(inner, f"{output.name}__folded", array))
+                assert not isinstance(result, list), "a Graph has no sequences"
+                use.node.replace_input_with(use.idx, add_constant(inner, f"{output.name}__folded", result))
         remove(inner, node)
         changes.append(f"{where(node)} reads constants only: computed beforehand")
     return changes
-
-
-def evaluate(node: ir.Node, opset_imports: dict[str, int]) -> list[Array] | None:
-    """What a node with constant inputs computes, by ONNX's reference implementation; None where it has none."""
-    given = {str(value.name): value for value in node.inputs if value is not None}
-    graph = onnx.helper.make_graph(
-        [ir.serde.serialize_node(node)],
-        "node",
-        [],
-        [onnx.helper.make_empty_tensor_value_info(str(output.name)) for output in node.outputs],
-        [ir.serde.serialize_tensor(value.const_value) for value in given.values() if value.const_value is not None],
-    )
-    imports = [onnx.helper.make_opsetid(domain, version) for domain, version in opset_imports.items()]
-    try:
-        return list(ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=imports)).run(None, {}))
-    except Exception:  # the reference lacks some operators; the node stays then
-        return None
