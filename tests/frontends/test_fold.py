@@ -7,17 +7,14 @@ unnamed tensors, as exporters write them.
 from __future__ import annotations
 
 import pkgutil
-import warnings
 from collections.abc import Callable, Iterator
-from functools import cache
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import torch
-from intaglio_tests_onnx_net import Net, assert_same, feeds_for, ops, run
+from intaglio_tests_onnx_net import Net, assert_same, feeds_for, ops, run, tests_of_node
 from onnx.backend.test.case import node
 from onnx.backend.test.case.test_case import TestCase
 
@@ -43,18 +40,8 @@ NONE_FOLDED = {
 }
 
 
-@cache
 def node_tests(module: str) -> list[TestCase]:
-    """The tests that a module adds to ONNX's global list when it is imported, or had added before."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import_module(f"onnx.backend.test.case.node.{module}")
-    before = {id(case) for found in _FOUND.values() for case in found}
-    _FOUND[module] = [case for case in node._NodeTestCases if id(case) not in before]
-    return [case for case in _FOUND[module] if case.model is not None and _is_numbers(case)]
-
-
-_FOUND: dict[str, list[TestCase]] = {}
+    return [case for case in tests_of_node(module) if case.model is not None and _is_numbers(case)]
 
 
 def _is_numbers(case: TestCase) -> bool:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import onnx
+import onnx.backend.test.case.node as node_cases
 import onnxruntime
+from onnx.backend.test.case.test_case import TestCase
 
 from intaglio.graph import Graph
 
@@ -97,6 +101,20 @@ class Net:
     def batch_norm(self, x: str, channels: int) -> str:
         arrays = (self.positive(channels), self.normal(channels), self.normal(channels), self.positive(channels))
         return self.op("BatchNormalization", x, *arrays)
+
+
+_TESTS: dict[str, list[TestCase]] = {}
+
+
+def tests_of_node(module: str) -> list[TestCase]:
+    """The tests that a module of onnx.backend.test.case.node adds to ONNX's global list when it is first imported."""
+    if module not in _TESTS:
+        before = len(node_cases._NodeTestCases)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import_module(f"{node_cases.__name__}.{module}")
+        _TESTS[module] = node_cases._NodeTestCases[before:]
+    return _TESTS[module]
 
 
 def run(model: onnx.ModelProto | Graph, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:

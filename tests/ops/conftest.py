@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +30,18 @@ from intaglio.program.operators.lut import Lut
 from intaglio.targets import Target, load_target
 
 torch.set_num_threads(1)
+
+
+def _load(name: str, path: Path) -> None:
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+
+
+_load("intaglio_tests_onnx_net", Path(__file__).parents[1] / "graph" / "onnx_net.py")
 
 Array = NDArray[Any]
 Inputs = Mapping[str, tuple[int | str, ...]]
