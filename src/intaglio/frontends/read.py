@@ -117,9 +117,7 @@ def _deserialize(proto: onnx.ModelProto, name: str, directory: Path | None = Non
         logger.setLevel(logging.ERROR)  # what it warns of is an error here
         model = ir.from_proto(proto)
     except Exception as error:
-        raise ModelError(
-            f"{name}: expected an ONNX model, got one that is malformed: {_one_line(error)}"
-        ) from error
+        raise ModelError(f"{name}: expected an ONNX model, got one that is malformed: {_one_line(error)}") from error
     finally:
         logger.setLevel(level)
     for graph in _graphs(model):
