@@ -427,3 +427,12 @@ def test_a_name_that_looks_like_the_checksum_changes_nothing(small_program: Prog
     small_program.metadata = {"a": f'"checksum":"{"0" * 64}"', "b": f'\\"checksum\\":\\"{"1" * 64}\\"'}
     again = from_bytes(to_bytes(small_program))
     assert again.metadata == small_program.metadata
+
+
+@pytest.mark.parametrize("same", [{"a": "nowhere"}, {"a": 1}, [], "overwritten"])
+def test_shared_arrays_that_are_not_there(same: Any, small_program: Program) -> None:
+    header, arrays = parts(to_bytes(small_program))
+    keys = list(arrays)
+    wrong = {keys[0]: keys[1]} if same == "overwritten" else same
+    with pytest.raises(ProgramError, match=r"is to be the array|same: expected dict"):
+        from_bytes(sealed({**header, "same": wrong}, arrays))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -70,3 +71,20 @@ class Builder:
         node.attributes.clear()
         node.resize_inputs(2)
         node.replace_input_with(1, gate.outputs[0])
+
+
+_LEAST_SHARED = 256  # bytes: a smaller constant is easier to read under a name of its own
+
+
+def share_constants(graph: ir.Graph) -> None:
+    """Let equal constants, as of layers that share a weight, be one, under the name of the first."""
+    first: dict[tuple[object, ...], ir.Value] = {}
+    for value in list(graph.initializers.values()):
+        content = value.const_value
+        if content is None or content.nbytes < _LEAST_SHARED or value.is_graph_output():
+            continue
+        key = (content.dtype, tuple(content.shape.numpy()), hashlib.sha256(content.tobytes()).digest())
+        found = first.setdefault(key, value)
+        if found is not value:
+            value.replace_all_uses_with(found)
+            graph.initializers.pop(str(value.name))

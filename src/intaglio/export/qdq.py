@@ -24,7 +24,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from intaglio.errors import ExportError
-from intaglio.export.build import Builder
+from intaglio.export.build import Builder, share_constants
 from intaglio.export.opset import OLDEST, leave_out_newer, lowest_opset
 from intaglio.export.pools import write_average_pool
 from intaglio.export.storage import Storage, placement, storage
@@ -261,6 +261,7 @@ class _Export:
         return scale, self.build.initializer(f"{name}_zero_point", kind.tensor(params.zero_point, ""))
 
     def _finish(self) -> None:
+        share_constants(self.graph)
         leave_out_newer(self.model, self.opset)
         self.model.graph.opset_imports[""] = self.opset
         self.model.ir_version = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", self.opset)])

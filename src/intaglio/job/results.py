@@ -161,9 +161,6 @@ def _facts(
 ) -> Facts:
     source = delivery.source
     classes = int(np.prod(sample_shape(shape(quantized.graph.outputs[0]), batched=quantized.graph.batched)))
-    floats = sum(
-        a.nbytes for v in quantized.graph.initializers if (a := constant(v)) is not None and a.dtype == np.float32
-    )
     agreement = {}
     if evaluation is not None and evaluation.scores[0].metric.startswith("top"):
         agreement = {
@@ -177,13 +174,21 @@ def _facts(
         # Weights that were trained to be rounded mean nothing in between: only their results are held against float.
         gates=check_gates(evaluation, None if known.training else known.layers, classes),
         nbytes={
-            "float": source.stat().st_size if source is not None and source.suffix == ".onnx" else floats,
+            "float": source.stat().st_size
+            if source is not None and source.suffix == ".onnx"
+            else float_bytes(quantized.graph),
             "integer": program.nbytes,
         },
         seconds=delivery.seconds,
         peak_memory_bytes=peak_memory(),
         target=f"{delivery.target.name}: {delivery.target.description}",
     )
+
+
+def float_bytes(graph: Graph) -> int:
+    """Bytes of a network's real constants; one that layers share counts once."""
+    arrays = [a for v in graph.initializers if (a := constant(v)) is not None and a.dtype == np.float32]
+    return sum(map(len, {a.tobytes() for a in arrays}))
 
 
 def peak_memory() -> int:

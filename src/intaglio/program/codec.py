@@ -3,12 +3,14 @@
 Any operator whose fields are int, bool, str, tuples of int, `IntType`, `Requantize` or integer arrays is written and
 read by its annotations; nothing here knows an operator by name.
 
-Array keys: `constant:<tensor>`, `node:<name>/<field>`, `node:<name>/<field>.multiplier` and `.shift`.
+Array keys: `constant:<tensor>`, `node:<name>/<field>`, `node:<name>/<field>.multiplier` and `.shift`. Equal arrays are
+written once: `same` leads from the key of each other one to the key of the first.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import types
 from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -24,6 +26,8 @@ from intaglio.program.program import Node, Program, TensorInfo
 
 Arrays = dict[str, NDArray[Any]]
 Data = dict[str, Any]
+
+_LEAST_SHARED = 256  # bytes: a smaller array costs less than to say where it is
 
 
 def program_to_data(program: Program) -> tuple[Data, Arrays]:
@@ -43,7 +47,9 @@ def program_to_data(program: Program) -> tuple[Data, Arrays]:
                 "fields": fields,
             }
         )
+    same = _take_out_repeated(arrays)
     return {
+        **({"same": same} if same else {}),
         "target": program.target,
         "rule": program.rule.value,
         "batched": program.batched,
@@ -62,7 +68,7 @@ def program_from_data(data: Data, arrays: Arrays) -> Program:
     Raises:
         ProgramError: a field is missing, of a wrong type or unknown; an array is missing or left over.
     """
-    left = dict(arrays)
+    left = _with_repeated(arrays, data.get("same", {}))
     try:
         tensors = [_tensor_from_data(record) for record in _list(data["tensors"])]
         by_name = {info.name: info for info in tensors}
@@ -96,6 +102,47 @@ def program_from_data(data: Data, arrays: Arrays) -> Program:
     return program
 
 
+def _take_out_repeated(arrays: Arrays) -> dict[str, str]:
+    """Leave the first of equal arrays, as layers have them that share a weight; key of each other one to its key."""
+    first: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+    same = {}
+    for key, array in list(arrays.items()):
+        if array.nbytes < _LEAST_SHARED:
+            continue
+        found = first.setdefault((array.dtype.str, array.shape, hashlib.sha256(array.tobytes()).digest()), key)
+        if found != key:
+            same[key] = found
+            del arrays[key]
+    return same
+
+
+class _Left(dict[str, NDArray[Any]]):
+    """Arrays that no node has taken yet, and packed ones as they were unpacked, each once."""
+
+    def __init__(self, arrays: Arrays) -> None:
+        super().__init__(arrays)
+        self.unpacked: dict[tuple[int, IntType, tuple[int, ...]], NDArray[Any]] = {}
+
+    def unpack(self, array: NDArray[Any], type: IntType, shape: tuple[int, ...]) -> NDArray[Any]:
+        """The codes; one array for nodes that share it, so that a file cannot claim more memory than it has bytes."""
+        key = (id(array), type, shape)
+        if key not in self.unpacked:
+            self.unpacked[key] = unpack(array, type, shape)
+        return self.unpacked[key]
+
+
+def _with_repeated(arrays: Arrays, same: Any) -> _Left:
+    """Every array by its own key; those that are equal are one array in memory."""
+    found = _Left(arrays)
+    for key, first in _typed(same, dict, "same").items():
+        if key in found or first not in arrays:
+            raise ProgramError(
+                f"header: '{key}' is to be the array {first!r}, which the file holds under that key only"
+            )
+        found[key] = arrays[first]
+    return found
+
+
 def _tensor_to_data(info: TensorInfo) -> Data:
     data: Data = {"name": info.name, "shape": list(info.shape), "type": info.type.name}
     if info.params is not None:
@@ -118,7 +165,7 @@ def _tensor_from_data(data: Data) -> TensorInfo:
     )
 
 
-def _node_from_data(data: Data, arrays: Arrays) -> Node:
+def _node_from_data(data: Data, arrays: _Left) -> Node:
     name, kind = _typed(data["name"], str, "node name"), data["operator"]
     if kind not in OPERATORS:
         raise ProgramError(f"node '{name}': operator {kind!r} is not known to this Intaglio; update it")
@@ -154,7 +201,7 @@ def _fields_to_data(operator: Operator, key: str, arrays: Arrays) -> Data:
     return data
 
 
-def _fields_from_data(cls: type[Operator], data: Data, key: str, arrays: Arrays) -> Operator:
+def _fields_from_data(cls: type[Operator], data: Data, key: str, arrays: _Left) -> Operator:
     hints = _hints(cls)
     unknown = set(data) - set(hints)
     if unknown:
@@ -204,7 +251,7 @@ def _store(arrays: Arrays, key: str, array: NDArray[Any], type: IntType | None) 
     arrays[key] = pack(array, type) if packed and type is not None else np.asarray(array, order="C")
 
 
-def _fetch(arrays: Arrays, key: str, type: IntType | None, shape: tuple[int, ...] | None) -> NDArray[Any]:
+def _fetch(arrays: _Left, key: str, type: IntType | None, shape: tuple[int, ...] | None) -> NDArray[Any]:
     if key not in arrays:
         raise ProgramError(f"the file holds no array '{key}'")
     array = arrays.pop(key)
@@ -214,7 +261,7 @@ def _fetch(arrays: Arrays, key: str, type: IntType | None, shape: tuple[int, ...
         assert shape is not None
         if array.dtype != np.uint8 or array.ndim != 1:
             raise ProgramError(f"array '{key}': expected a packed stream of bytes, got {array.dtype} {array.shape}")
-        return unpack(array, type, shape)
+        return arrays.unpack(array, type, shape)
     if shape is not None and array.shape != shape:
         raise ProgramError(f"array '{key}': the header says shape {shape}, the file holds {array.shape}")
     return array
