@@ -40,6 +40,11 @@ class Quantized:
     statistics: Statistics | None = None
     reference: Graph | None = None
 
+    def __post_init__(self) -> None:
+        from intaglio.plan.unary import note_tables
+
+        note_tables(self.graph, self.plan)
+
     @property
     def history(self) -> list[str]:
         """What was done, one sentence per step."""

@@ -22,7 +22,6 @@ from intaglio.graph.access import constant
 from intaglio.lower import lower
 from intaglio.lower.testing import assert_program_follows
 from intaglio.number import QuantParams
-from intaglio.ops import float_operator
 from intaglio.plan import Plan, Source, place
 from intaglio.program import Program
 from intaglio.program.operators.layer_norm import LayerNorm
@@ -107,12 +106,12 @@ def lowered(graph: Graph, target: str | Target, data: Mapping[str, Array], **opt
 def derived_steps(case: Lowered) -> Callable[[ir.Node, QuantParams], float]:
     """How many output steps a node may be off its real operator, as the integer operators state it."""
 
-    def steps(node: ir.Node, y: QuantParams, clamp: tuple[float, float] = (-np.inf, np.inf)) -> float:
+    def steps(node: ir.Node, y: QuantParams) -> float:
         x = next(v for v in node.inputs if v is not None and constant(v) is None)
         if case.plan[str(x.name)].source is Source.FUSED:  # a clamp is the saturation of the operator before it
             producer = x.producer()
             assert producer is not None
-            return steps(producer, y, float_operator(node).contract(node).clamp or clamp)
+            return steps(producer, y)
         params = case.plan.params(str(x.name))
         operators = [n.operator for n in case.program.nodes if f"{n.name}.".startswith(f"{node.name}.")]
         if node.op_type in ("Softmax", "LogSoftmax"):
@@ -127,29 +126,12 @@ def derived_steps(case: Lowered) -> Callable[[ir.Node, QuantParams], float]:
         if params is None or params.type.bits <= 8:
             return 1.0
         if any(isinstance(o, Lut) for o in operators):
-            return _table_steps(node, params, y, clamp)
+            return 2.0  # within 1.5 steps before the rounding of the other side
         if node.op_type == "Resize":
             return 5.0  # two weights exact to 2**-15 of 65535, and the rounding
         return 2.0  # wide accumulators have multipliers of 15 bits: 65535 * 2**-16, and the rounding
 
     return steps
-
-
-def _table_steps(node: ir.Node, x: QuantParams, y: QuantParams, clamp: tuple[float, float]) -> float:
-    """2 steps, and half of the second difference over one interval of the table: what a chord may miss of a kink."""
-    low, high = (float(v) for v in x.range)
-    spacing = float(x.scale) * (1 << (x.type.bits - 9))
-    at = torch.arange(low, high, spacing / 4, dtype=torch.float64)
-    function = float_operator(node)
-    exactly = getattr(function, "exactly")  # noqa: B009  (only table-driven operators have it)
-    bottom, top = (float(np.clip(v, *clamp)) for v in y.range)
-
-    def clipped(shift: float) -> Array:
-        values = np.nan_to_num(exactly(node, at.numpy() + shift), nan=0.0, posinf=1e30, neginf=-1e30)
-        return np.clip(values, bottom, top)
-
-    second = np.abs(clipped(spacing) - 2 * clipped(0.0) + clipped(-spacing))
-    return 2.0 + float(second.max()) / 2 / float(y.scale)
 
 
 @pytest.fixture(name="model", scope="session")

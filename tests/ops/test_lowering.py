@@ -92,11 +92,17 @@ def test_nothing_is_lowered_before_it_is_calibrated(model: Model) -> None:
 
 
 def test_every_blocker_is_listed(model: Model, lowered: Any) -> None:
-    nodes = [node("Floor", ["x"], ["a"], "one"), node("Neg", ["a"], ["b"], "after"), node("Sign", ["x"], ["c"], "two")]
-    graph = load_onnx(model(nodes, {"x": ("n", 3)}, outputs=["b", "c"]))
+    nodes = [
+        node("MatMul", ["x", "w"], ["a"], "one"),
+        node("Abs", ["a"], ["b"], "after"),
+        node("MatMul", ["x", "v"], ["c"], "two"),
+    ]
+    size = 70_000  # 255 * 127 * 70000 > 2**31
+    weights = {name: np.ones((size, 2), np.float32) for name in ("w", "v")}
+    graph = load_onnx(model(nodes, {"x": ("n", size)}, weights, outputs=["b", "c"]))
     with pytest.raises(LoweringError) as caught:
-        lowered(graph, "int16x8", {"x": RNG.normal(size=(4, 3))})
-    assert [b.split("]")[0] for b in caught.value.blockers] == ["[Floor 'one'", "[Sign 'two'"]
+        lowered(graph, "mcu-int8", {"x": RNG.uniform(0, 1, (2, size))})
+    assert [b.split("]")[0] for b in caught.value.blockers] == ["[MatMul 'one'", "[MatMul 'two'"]
 
 
 def test_sums_that_do_not_fit_are_refused(model: Model, lowered: Any) -> None:

@@ -288,14 +288,27 @@ def lut(rng: np.random.Generator) -> Iterator[Case]:
             yield Lut.from_real(x, y, function), (x_q,), np.stack(channels, axis=-1), y, slack
 
 
-def test_a_table_cuts_the_corner_where_saturation_begins_and_no_more() -> None:
-    x, y = grid(INT16, 8.0 / 65536), grid(INT16, 1.0 / 32768)
-    x_q = np.arange(-32768, 32768).astype(np.int16)
-    operator = Lut.from_real(x, y, lambda v: 3 * v)
-    apart = np.abs(operator.integer(x_q) - steps_of(y, 3 * real(x, x_q), operator))
-    h = 128 * float(x.scale)
-    assert 100 < apart.max() <= 3 * h / (4 * float(y.scale)) + 2
-    assert (apart > 2).sum() < 4 * 128  # two corners
+BENT = {  # from codes of 8/65536 to steps of a size with which the largest results saturate
+    "saturates": (lambda v: 3 * v, 1.0),
+    "logarithm": (lambda v: np.log(np.abs(v) + 1e-9), 9.0),
+    "reciprocal": (lambda v: 1 / (v + 1e-9), 20.0),
+    "jumps": (lambda v: np.floor(5 * v), 20.0),
+    "oscillates": (lambda v: np.sin(700 * v), 1.0),
+}
+
+
+@pytest.mark.parametrize("function", BENT)
+@pytest.mark.parametrize("type", [INT16, UINT16, IntType(12)])
+def test_a_table_is_exact_where_its_function_bends(function: str, type: IntType) -> None:
+    """Within half a step for each rounding and for what a chord misses; at most one knot for each code."""
+    exactly, largest = BENT[function]
+    x, every = grid(type, 8.0 / (1 << type.bits)), np.arange(type.qmin, type.qmax + 1).astype(type.dtype)
+    for out, bound in ((INT16, 1.5), (INT8, 0.625)):
+        y = grid(out, 2 * largest / (1 << out.bits))
+        operator = Lut.from_real(x, y, exactly)
+        exact = np.clip(exactly(real(x, every)) / float(y.scale), out.qmin, out.qmax)
+        assert np.abs(operator.integer(every) - exact).max() <= bound
+        assert 513 <= operator.table.size <= (1 << type.bits) + 1
 
 
 @case

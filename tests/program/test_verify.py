@@ -294,6 +294,7 @@ OPERATOR_CHANGES: list[tuple[type[Operator], dict[str, Any], str]] = [
     (Lut, {"table": np.zeros(255, np.int8)}, "expected tables of 256 entries for int8, got shape"),
     (Lut, {"table": np.zeros((4, 256), np.int8)}, "4 tables do not fit an input"),
     (Lut, {"table": np.zeros(256, np.int16)}, "values that are no codes of int8"),
+    (Lut, {"starts": np.zeros(512, np.uint16)}, "expected starts and shifts of blocks, or neither"),
     (Lut, {"in_type": UINT8}, "expected an input of uint8, got int8"),
     (PRelu, {"sign": np.asarray(2, np.int8)}, "expected signs of -1, 0 and 1"),
     (PRelu, {"negative": factor([1 << 30] * 3, [0] * 3)}, r"expected 1 slope or \(4,\), got shape \(3,\)"),
@@ -310,6 +311,25 @@ OPERATOR_CHANGES: list[tuple[type[Operator], dict[str, Any], str]] = [
     (LayerNorm, {"epsilon": (1 << 62) - 1}, "exceed 62 bits"),
     (LayerNorm, {"bias": np.full(1, (1 << 31) - 1, np.int32)}, "accumulators may reach"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"starts": np.zeros(511, np.uint16)}, "expected 512 starts of uint16 and as many shifts of uint8"),
+        ({"shifts": np.zeros(512, np.int8)}, "expected 512 starts of uint16 and as many shifts of uint8"),
+        ({"shifts": np.full(512, 8, np.uint8)}, "expected shifts of at most 7, got 8"),
+        ({"starts": np.full(512, 65535, np.uint16)}, r"a block ends at knot \d+ of a table of \d+"),
+        ({"shifts": np.zeros(512, np.uint8)}, r"a block ends at knot \d+ of a table of \d+"),
+        ({"shifts": None}, "expected starts and shifts of blocks, or neither"),
+    ],
+)
+def test_blocks_of_knots_stay_within_their_table(fields: dict[str, Any], text: str) -> None:
+    x, y = grid(INT16, 8.0 / 65536), grid(INT16, 10.0 / 65536)
+    operator = Lut.from_real(x, y, lambda v: np.log(np.abs(v)))
+    assert operator.starts is not None
+    with pytest.raises(ProgramError, match=text):
+        dataclasses.replace(operator, **fields).check_types(INT16)
 
 
 @pytest.mark.parametrize(

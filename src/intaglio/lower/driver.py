@@ -17,6 +17,7 @@ from intaglio.lower.proofs import blockers, prove_accumulator
 from intaglio.number import INT32, IntType, QuantParams, Requantize, Rule
 from intaglio.ops import Placed, Result, float_operator
 from intaglio.plan import Plan
+from intaglio.plan.results import fused_chain, planned_result
 from intaglio.program import Node, Operator, Program, TensorInfo
 from intaglio.program.operators.reshape import Reshape
 from intaglio.program.operators.transpose import Transpose
@@ -84,14 +85,7 @@ class _Driver:
 
     def last(self, node: ir.Node) -> ir.Value:
         """The value that a node writes, behind the activations fused into it."""
-        return self._chain(node)[-1].outputs[0]
-
-    def _chain(self, node: ir.Node) -> list[ir.Node]:
-        chain = [node]
-        for name in self.plan.operators[str(node.name)].fused:
-            after = next(user for user, _ in chain[-1].outputs[0].uses() if str(user.name) == name)
-            chain.append(after)
-        return chain
+        return fused_chain(self.plan, node)[-1].outputs[0]
 
     def _input(self, value: ir.Value) -> str:
         params = self.plan.params(str(value.name))
@@ -201,17 +195,7 @@ class _Driver:
         return codes.astype(np.int64)
 
     def result(self, node: ir.Node, index: int = 0) -> Result:
-        chain = self._chain(node)
-        value = node.outputs[index] if len(chain) == 1 else chain[-1].outputs[0]
-        params = self.plan.params(str(value.name))
-        assert params is not None, value.name
-        low, high = params.type.qmin, params.type.qmax
-        for member in chain:
-            bounds = float_operator(member).contract(member).clamp
-            if bounds is not None:
-                codes = params.quantize(np.array([max(bounds[0], -3e38), min(bounds[1], 3e38)], np.float32))
-                low, high = max(low, int(codes[0])), min(high, int(codes[1]))
-        return Result(value, params, low, high, 1 if params.type.bipolar else int(params.zero_point))
+        return planned_result(self.plan, node, index)
 
     def requantizer(self, node: ir.Node, factor: ArrayLike, bound: int, *, rule: Rule | None = None) -> Requantize:
         wide = prove_accumulator(bound, self.plan.accumulator)

@@ -10,9 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from intaglio.graph.access import constant, input_value
+from intaglio.number import QuantParams, Rule
 from intaglio.ops.contract import Contract, Role
 from intaglio.ops.operands import constant_operand
-from intaglio.ops.operator import FloatOperator, Lowering
+from intaglio.ops.operator import FloatOperator, Lowering, Result
+from intaglio.program import Operator
 from intaglio.program.operators.requantize import Requantize as IntegerRequantize
 
 
@@ -57,14 +59,12 @@ class Clamp(FloatOperator):
         return Contract((Role.ACTIVATION, Role.OFFLINE, Role.OFFLINE), clamp=clamp_bounds(node))
 
     @classmethod
+    def unary(cls, node: ir.Node, x: QuantParams, result: Result, rule: Rule) -> Operator:
+        """A requantization onto the clamped range."""
+        return IntegerRequantize.from_real(x, result.params, rule=rule, low=result.low, high=result.high)
+
+    @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:
         """Only where nothing before it could take it."""
-        x = to.operand(node.inputs[0])
-        result = to.result(node)
-        to.emit(
-            node,
-            IntegerRequantize.from_real(x.quant, result.params, rule=to.rule, low=result.low, high=result.high),
-            [x],
-            result.value,
-            x.axes,
-        )
+        x, result = to.operand(node.inputs[0]), to.result(node)
+        to.emit(node, cls.unary(node, x.quant, result, to.rule), [x], result.value, x.axes)

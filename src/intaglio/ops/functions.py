@@ -78,6 +78,3 @@ RANGES: dict[str, tuple[float, float]] = {
     "Tanh": (-1.0, 1.0),
 }
 """Half-open ranges of functions whose results come close to both ends for ordinary inputs."""
-
-STEPS = frozenset({"Ceil", "Floor", "Round", "Shrink", "Sign", "ThresholdedRelu"})
-"""Functions that jump, between whose values nothing may be interpolated."""

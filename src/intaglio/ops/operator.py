@@ -163,6 +163,27 @@ class FloatOperator:
         raise AssertionError(cls)
 
     @classmethod
+    def unary(cls, node: ir.Node, x: QuantParams, result: Result, rule: Rule) -> Operator | None:
+        """The integer operator of a node whose results depend on one quantized number each; None for other nodes.
+
+        `lower` emits it, and the simulator looks results up in it: both give the same numbers.
+
+        Args:
+            node: with one computed input.
+            x: parameters of that input, one scale.
+            result: where the result goes.
+            rule: of rounding.
+        Raises:
+            LoweringError: there is none for these parameters.
+        """
+        return None
+
+    @classmethod
+    def exactly(cls, node: ir.Node, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The function that `unary` makes a table of, in float64; x ascends, (K,)."""
+        raise AssertionError(cls)
+
+    @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:
         """Emit the integer operators of this node."""
         raise AssertionError(cls)

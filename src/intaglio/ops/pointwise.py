@@ -1,7 +1,7 @@
 """Every function of one value, as a table.   y = f(x)
 
 Inputs of 8 bits and less: one entry for each of the 2**bits codes, made offline in float64. Inputs of 16 bits: a table
-with linear interpolation.
+with linear interpolation, whose knots stand close where the function bends or jumps.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from intaglio.errors import LoweringError, UnsupportedOperatorError
+from intaglio.errors import UnsupportedOperatorError
 from intaglio.graph.access import constant, rank
+from intaglio.number import QuantParams, Rule
 from intaglio.ops.contract import Contract, Fixed, Own, Role
-from intaglio.ops.functions import FUNCTIONS, RANGES, STEPS
+from intaglio.ops.functions import FUNCTIONS, RANGES
 from intaglio.ops.operands import require_one_of
-from intaglio.ops.operator import FloatOperator, Lowering
+from intaglio.ops.operator import FloatOperator, Lowering, Result
+from intaglio.program import Operator
 from intaglio.program.operators.lut import Lut
 
 
@@ -68,17 +70,15 @@ class Pointwise(FloatOperator):
         return y[inside[nearest]]
 
     @classmethod
-    def lower(cls, node: ir.Node, to: Lowering) -> None:
+    def unary(cls, node: ir.Node, x: QuantParams, result: Result, rule: Rule) -> Operator:
         """One `lut`, whatever the rounding rule: its entries are rounded offline."""
+        return Lut.from_real(x, result.params, lambda v: cls.exactly(node, v), low=result.low, high=result.high)
+
+    @classmethod
+    def lower(cls, node: ir.Node, to: Lowering) -> None:
+        """The operator of `unary`."""
         x, result = to.operand(cls.computed(node)), to.result(node)
-        if x.type.bits > 8 and node.op_type in STEPS:
-            raise LoweringError(
-                f"expected an input of at most 8 bits, got {x.type}: {node.op_type} jumps, and wider tables interpolate"
-            )
-        operator = Lut.from_real(
-            x.quant, result.params, lambda v: cls.exactly(node, v), low=result.low, high=result.high
-        )
-        to.emit(node, operator, [x], result.value, x.axes)
+        to.emit(node, cls.unary(node, x.quant, result, to.rule), [x], result.value, x.axes)
 
 
 class Pow(Pointwise):

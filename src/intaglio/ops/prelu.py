@@ -11,10 +11,11 @@ from torch import Tensor
 
 from intaglio.errors import UnsupportedOperatorError
 from intaglio.graph.access import attribute, rank, shape
+from intaglio.number import QuantParams, Rule
 from intaglio.ops.contract import Contract, Role
 from intaglio.ops.layout import ending_with
 from intaglio.ops.operands import constant_operand
-from intaglio.ops.operator import FloatOperator, Lowering
+from intaglio.ops.operator import FloatOperator, Lowering, Result
 from intaglio.program import Operator
 from intaglio.program.operators.lut import Lut
 from intaglio.program.operators.prelu import PRelu
@@ -61,17 +62,28 @@ class Leaky(FloatOperator):
         return Contract((Role.ACTIVATION, Role.OFFLINE), fuses_clamp=True, learns=(1,))
 
     @classmethod
+    def unary(cls, node: ir.Node, x: QuantParams, result: Result, rule: Rule) -> Operator | None:
+        """Of one slope: a `lut` for up to 8 bits, else a `prelu`, which is exact at the kink."""
+        slopes, axis = cls.slopes(node)
+        if axis is not None:
+            return None
+        bounds = {"low": result.low, "high": result.high}
+        if x.type.bits <= 8:
+            return Lut.from_real(x, result.params, lambda v: cls.exactly(node, v), **bounds)
+        return PRelu.from_real(x, result.params, slopes[0], rule=rule, **bounds)
+
+    @classmethod
+    def exactly(cls, node: ir.Node, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Of one slope."""
+        return np.where(x < 0, cls.slopes(node)[0][0] * x, x)
+
+    @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:
-        """A `lut` for one slope and up to 8 bits, else a `prelu`, which is exact at the kink."""
+        """The operator of `unary`, or a `prelu` with a slope per channel."""
         slopes, axis = cls.slopes(node)
         x, result = to.operand(node.inputs[0]), to.result(node)
-        if axis is not None:
-            x = to.operand(node.inputs[0], axes=ending_with(x.axes, (axis,)))
-        bounds = {"low": result.low, "high": result.high}
-        if axis is None and x.type.bits <= 8:
-            function = lambda v: np.where(v < 0, slopes[0] * v, v)  # noqa: E731
-            operator: Operator = Lut.from_real(x.quant, result.params, function, **bounds)
-        else:
-            slope = slopes[0] if axis is None else slopes
-            operator = PRelu.from_real(x.quant, result.params, slope, rule=to.rule, **bounds)
+        operator = cls.unary(node, x.quant, result, to.rule)
+        if operator is None:
+            x = to.operand(node.inputs[0], axes=ending_with(x.axes, (axis,)))  # type: ignore[arg-type]
+            operator = PRelu.from_real(x.quant, result.params, slopes, rule=to.rule, low=result.low, high=result.high)
         to.emit(node, operator, [x], result.value, x.axes)

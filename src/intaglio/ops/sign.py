@@ -19,10 +19,11 @@ import onnx_ir as ir
 from torch import Tensor
 
 from intaglio import number
-from intaglio.number import BIPOLAR
+from intaglio.number import BIPOLAR, QuantParams, Rule
 from intaglio.ops.contract import Contract
-from intaglio.ops.operator import Lowering
+from intaglio.ops.operator import Result
 from intaglio.ops.pointwise import Pointwise
+from intaglio.program import Operator
 from intaglio.program.operators.requantize import Requantize
 
 
@@ -42,13 +43,9 @@ class Sign(Pointwise):
         return dataclasses.replace(super().contract(node), sign=True)
 
     @classmethod
-    def lower(cls, node: ir.Node, to: Lowering) -> None:
+    def unary(cls, node: ir.Node, x: QuantParams, result: Result, rule: Rule) -> Operator:
         """A requantization to one bit, or a `lut`."""
-        result = to.result(node)
         if not result.params.type.bipolar:
-            super().lower(node, to)
-            return
-        x = to.operand(node.inputs[0])
-        factor = number.Requantize.from_real(2.0, to.rule)
-        operator = Requantize(int(x.quant.zero_point), result.zero_point, factor, -1, 1, BIPOLAR)
-        to.emit(node, operator, [x], result.value, x.axes)
+            return super().unary(node, x, result, rule)
+        factor = number.Requantize.from_real(2.0, rule)
+        return Requantize(int(x.zero_point), result.zero_point, factor, -1, 1, BIPOLAR)

@@ -183,6 +183,8 @@ def _fields_to_data(operator: Operator, key: str, arrays: Arrays) -> Data:
     weight_type = getattr(operator, "weight_type", None)
     for field in dataclasses.fields(operator):
         value, name = getattr(operator, field.name), field.name
+        if value is None and field.default is None:
+            continue  # files from before there was such a field read the same
         if isinstance(value, np.ndarray):
             _store(arrays, f"{key}/{name}", value, weight_type if name == "weight" else None)
             data[name] = {"shape": list(value.shape)}
@@ -207,8 +209,11 @@ def _fields_from_data(cls: type[Operator], data: Data, key: str, arrays: _Left) 
     if unknown:
         raise ProgramError(f"field '{min(unknown)}' is not known to this Intaglio; update it")
     weight_type = IntType.parse(data["weight_type"]) if "weight_type" in hints else None
+    absent = {field.name for field in dataclasses.fields(cls) if field.default is None}
     values: Data = {}
     for name, (kind, optional) in hints.items():
+        if name not in data and name in absent:
+            continue
         value = data[name]
         if value is None and optional:
             values[name] = None

@@ -57,7 +57,20 @@ def coverage(plan: Plan) -> Coverage:
     kinds = tuple(
         Kind(kind, n, integer[kind], fused[kind], n - integer[kind] - fused[kind]) for kind, n in counts.most_common()
     )
-    return Coverage(_sentence(sum(integer.values()), sum(fused.values()), len(left)), kinds, tuple(left))
+    sentence = _sentence(sum(integer.values()), sum(fused.values()), len(left)) + _tables(plan)
+    return Coverage(sentence, kinds, tuple(left))
+
+
+def _tables(plan: Plan) -> str:
+    """Where the least exact table is, if there is one."""
+    tables = [(o.table, o) for o in plan.operators.values() if o.table is not None]
+    if not tables:
+        return ""
+    worst, operator = max(tables, key=lambda pair: pair[0].largest)
+    return (
+        f" {words.count(len(tables), 'table')}: results are at most {worst.largest:.2f} steps from the exact function "
+        f"(RMS {worst.rms:.2f}; {worst.entries} entries; {words.clean(f'{operator.op_type} {operator.name}')})."
+    )
 
 
 def _sentence(integer: int, fused: int, real: int) -> str:

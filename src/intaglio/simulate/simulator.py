@@ -19,10 +19,12 @@ from intaglio.number import INT32, QuantParams, Rule
 from intaglio.ops import Same, float_operator
 from intaglio.plan import Plan, Source
 from intaglio.plan.sums import signed_sums
+from intaglio.plan.unary import unaries
 from intaglio.samples import Shape, count_samples, sample_shape
 from intaglio.simulate.by_sample import by_sample
 from intaglio.simulate.calls import calls
 from intaglio.simulate.fake_quantize import FakeQuantize
+from intaglio.simulate.lookup import Lookup, finite_gradient, looked_up
 
 Observe = Callable[[str, Tensor], None]
 
@@ -60,6 +62,7 @@ class Simulator:
         self.calls = calls(graph)
         self.round: dict[str, FakeQuantize] = {}
         self.constants = {str(value.name): self._constant(value) for value in graph.initializers}
+        self.lookups = {} if plan is None else self._lookups(plan)
         if plan is None:
             return
         values = graph.values()
@@ -106,6 +109,18 @@ class Simulator:
                 made.calls[index] = call.read_again()
         return made
 
+    def _lookups(self, plan: Plan) -> dict[str, tuple[str, str, Lookup]]:
+        """By node: what it reads, what it writes, and what is looked up; where both are rounded."""
+        found = {}
+        for unary in unaries(self.graph, plan):
+            x, y = plan.params(unary.source), plan.params(unary.result)
+            chosen = self._only is None or (self._only(plan.root(unary.source).name) and self._only(unary.result))
+            if chosen and x is not None and y is not None:
+                operator = unary.operator(plan, x, y)
+                if operator is not None:
+                    found[str(unary.node.name)] = unary.source, unary.result, Lookup(operator, x, y, self.device)
+        return found
+
     def __call__(self, inputs: Mapping[str, Tensor], observe: Observe | None = None) -> dict[str, Tensor]:
         """Run one batch.
 
@@ -148,9 +163,16 @@ class Simulator:
         """
         known: dict[str, Tensor] = {**self.constants, **(constants or {}), **values}
         rounding = self.round if rounding is None else rounding
+        looked: dict[str, Tensor] = {}  # results that were looked up, until they are named behind fused activations
         for call in self.calls[start:stop]:
-            for name, result in call.named(call.real(*call.operands(known))):
-                known[name] = self._observed(name, result, observe, rounding)
+            operands = call.operands(known)
+            lookup = self.lookups.get(str(call.node.name)) if rounding is self.round else None
+            if lookup is not None:
+                source, after, find = lookup
+                looked[after] = find(known[source])
+                operands = [None if x is None else finite_gradient(x) for x in operands]
+            for name, result in call.named(call.real(*operands)):
+                known[name] = self._observed(name, result, observe, rounding, looked.pop(name, None))
             for name in call.done:
                 if name not in wanted:
                     known.pop(name, None)
@@ -158,11 +180,18 @@ class Simulator:
 
     @staticmethod
     def _observed(
-        name: str, x: Tensor, observe: Observe | None, rounding: Mapping[str, Callable[[Tensor], Tensor]]
+        name: str,
+        x: Tensor,
+        observe: Observe | None,
+        rounding: Mapping[str, Callable[[Tensor], Tensor]],
+        looked: Tensor | None = None,
     ) -> Tensor:
         quantizer = rounding.get(name)
-        if quantizer is not None:
+        if looked is not None and not x.requires_grad:
+            x = looked
+        elif quantizer is not None:
             x = quantizer(x)
+            x = x if looked is None else looked_up(x, looked)
         if observe is not None:
             observe(name, x)
         return x

@@ -19,6 +19,8 @@ def scalar(op: Lut, inputs: Sequence[Tensor], y: Tensor) -> Call:
     name = f"ig_lut_{x.short}_{y.short}__scalar"
     fields = {
         "table": op.table,
+        "starts": op.starts,
+        "shifts": op.shifts,
         "first": first_entry(op.in_type),
         "mask": (entries(op.in_type) if bits <= 8 else 1 << bits) - 1,
         "shift": max(bits - 9, 0),

@@ -1,0 +1,78 @@
+"""Functions of one quantized value in a network, what lowering makes of them, and how far tables are off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from intaglio.errors import LoweringError
+from intaglio.graph import Graph
+from intaglio.graph.access import constant
+from intaglio.number import QuantParams
+from intaglio.ops import float_operator
+from intaglio.plan.plan import Plan, Source, TableError
+from intaglio.plan.results import planned_result
+from intaglio.program import Operator
+from intaglio.program.operators.lut import Lut
+
+
+@dataclass(frozen=True, eq=False)
+class Unary:
+    """A node that may be a function of one quantized value.
+
+    Args:
+        node: of the Graph, not fused.
+        source: the value that it reads.
+        result: the value that it writes, behind the activations fused into it.
+    """
+
+    node: ir.Node
+    source: str
+    result: str
+
+    def operator(self, plan: Plan, x: QuantParams, y: QuantParams) -> Operator | None:
+        """What lowering makes of it between these grids; None where it is no such function, or cannot be lowered.
+
+        Lowering says why it cannot.
+        """
+        try:
+            return float_operator(self.node).unary(self.node, x, planned_result(plan, self.node, params=y), plan.rule)
+        except LoweringError:
+            return None
+
+
+def unaries(graph: Graph, plan: Plan) -> Iterator[Unary]:
+    """The nodes with one computed input and one result that have grids; those that are fused are left out."""
+    fused = {name for operator in plan.operators.values() for name in operator.fused}
+    nodes = {str(node.name): node for node in graph.nodes}
+    for node in graph.nodes:
+        computed = [str(v.name) for v in node.inputs if v is not None and constant(v) is None]
+        if str(node.name) in fused or len(computed) != 1 or len(node.outputs) != 1:
+            continue
+        after = plan.operators[str(node.name)].fused
+        result = str((nodes[after[-1]] if after else node).outputs[0].name)
+        if plan[result].source in (Source.OWN, Source.SHARED, Source.FIXED) and plan[computed[0]].format is not None:
+            yield Unary(node, computed[0], result)
+
+
+def note_tables(graph: Graph, plan: Plan) -> None:
+    """Write into a calibrated Plan how far each table is from the exact function, over every code of its input."""
+    for operator in plan.operators.values():
+        operator.table = None
+    for unary in unaries(graph, plan):
+        x, y = plan.params(unary.source), plan.params(unary.result)
+        made = None if x is None or y is None else unary.operator(plan, x, y)
+        if x is not None and y is not None and isinstance(made, Lut):
+            result = planned_result(plan, unary.node)
+            kind = x.type
+            codes = np.array([-1, 1]) if kind.bipolar else np.arange(kind.qmin, kind.qmax + 1)
+            with np.errstate(all="ignore"):
+                at = (codes - int(x.zero_point)).astype(np.float64) * float(x.scale)
+                real = float_operator(unary.node).exactly(unary.node, at)
+            exact = np.clip(real / float(y.scale) + float(y.zero_point), result.low, result.high)
+            off = made.integer(codes.astype(kind.dtype)) - exact
+            error = TableError(made.table.shape[-1], float(np.abs(off).max()), float(np.sqrt(np.square(off).mean())))
+            plan.operators[str(unary.node.name)].table = error

@@ -1,0 +1,72 @@
+"""Functions of one quantized value: their results are looked up where the integer program has them from.
+
+A Plan's grids decide which integer operator lowering makes of a node (`FloatOperator.unary`). What that gives for
+every code is a table of real numbers, and the simulation reads it: the same table, knots, clamps and ties. The
+gradient is that of the real function.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from intaglio.number import QuantParams
+from intaglio.program import Operator
+from intaglio.program.operators.lut import entries, first_entry
+
+
+class Lookup:
+    """The results of an integer operator for every code of its input, as real numbers.
+
+    Args:
+        operator: of one input, element by element.
+        x, y: parameters of its input and output, one scale each.
+        device: where the tensors live.
+    """
+
+    def __init__(self, operator: Operator, x: QuantParams, y: QuantParams, device: torch.device) -> None:
+        first = first_entry(x.type)
+        codes = np.arange(first, first + entries(x.type)).astype(x.type.dtype)
+        self.values = torch.as_tensor(y.dequantize(operator.integer(codes)), device=device)
+        self.scale = torch.as_tensor(x.scale.reshape(()).copy(), device=device)
+        self.first = first - int(x.zero_point.reshape(-1)[0])
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Results for real numbers on the input's grid, without a gradient. NaN stays."""
+        with torch.no_grad():
+            steps = (x / self.scale).round_().sub_(self.first)
+            index = steps.nan_to_num_().clamp_(0, len(self.values) - 1).long()
+            return torch.where(x.isnan(), x, self.values[index])
+
+
+def finite_gradient(x: Tensor) -> Tensor:
+    """x, whose gradient becomes 0 where it is no finite number: that of a logarithm at 0, behind a clamp."""
+    return _FiniteGradient.apply(x) if x.requires_grad else x  # type: ignore[no-untyped-call]
+
+
+def looked_up(rounded: Tensor, found: Tensor) -> Tensor:
+    """What was looked up, with the gradient of what the real function gave."""
+    return _LookedUp.apply(rounded, found) if rounded.requires_grad else found  # type: ignore[no-untyped-call]
+
+
+class _FiniteGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return torch.nan_to_num(gradients[0], nan=0.0, posinf=0.0, neginf=0.0)
+
+
+class _LookedUp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rounded: Tensor, found: Tensor) -> Tensor:
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0], None
