@@ -16,7 +16,7 @@ struct ig_lut {
     const void *table;
     const uint16_t *starts; /* of blocks: first knot; NULL where all have one interval */
     const uint8_t *shifts;  /* of blocks: codes between two knots, as a power of two */
-    int32_t first, mask; /* smallest code; mask keeps codes that the type does not have from leaving the table */
+    int32_t first, mask;    /* smallest code; mask keeps codes that the type does not have from leaving the table */
     int32_t shift, fraction, entries; /* fraction: f, bits behind the point of the table's knots */
     int32_t channels;                 /* with a table each, or 1 */
 };
