@@ -12,6 +12,7 @@ from intaglio_tests_onnx_net import Net
 
 from intaglio.errors import ModelError, UnsupportedOperatorError, UsageError
 from intaglio.frontends import load, load_onnx
+from intaglio.simulate import Simulator
 
 f = np.float32
 
@@ -338,3 +339,59 @@ def test_a_changed_byte_is_an_error_or_another_model(seed: int, tmp_path: Path) 
             load(path).verify()
         except ModelError as error:
             assert "expected" in str(error)
+
+
+@pytest.mark.parametrize("group", [32768, 3, 0, -1])
+def test_groups_that_do_not_divide_the_channels(group: int) -> None:
+    net = Net()
+    y = net.op("Conv", net.input("x", ("N", 4, 6, 6)), net.normal(8, 1, 3, 3), group=group)
+    with pytest.raises(ModelError, match=r"\[Conv .*\] expected groups that divide the channels .*, got"):
+        load_onnx(net.output(y).model())
+
+
+@pytest.mark.parametrize(
+    ("attributes", "what"),
+    [
+        ({"kernel_shape": [2**40, 1], "pads": [0, 0, 2**40 - 6, 0]}, "kernel_shape of 2 numbers from 1 on"),
+        ({"kernel_shape": [2, 2], "pads": [0, 0, 2, 0]}, r"pads smaller than the window \[2, 2\], got \[0, 0, 2, 0\]"),
+    ],
+)
+def test_windows_beyond_sense(attributes: dict[str, list[int]], what: str) -> None:
+    net = Net()
+    y = net.op("MaxPool", net.input("x", ("N", 4, 6, 6)), **attributes)
+    with pytest.raises(ModelError, match=rf"\[MaxPool .*\] expected {what}"):
+        load_onnx(net.output(y).model())
+
+
+def test_operands_of_shapes_that_do_not_fit() -> None:
+    net = Net()
+    x = net.op("LayerNormalization", net.input("x", ("N", 4, 6)), net.constant(net.normal(5, 2), "gain"))
+    with pytest.raises(ModelError, match=r"expected 'gain' to be of a shape that broadcasts to \(1, 4, 6\), got"):
+        load_onnx(net.output(x).model())
+
+
+def test_a_constant_of_no_type() -> None:
+    net = Net()
+    y = net.op("Add", net.input("x", (1, 4)), net.op("Constant", value=onnx.numpy_helper.from_array(net.normal(4))))
+    model = net.output(y).model()
+    model.graph.node[0].attribute[0].t.data_type = 0
+    with pytest.raises(ModelError, match="expected a valid ONNX model, got one that cannot be followed: TypeError"):
+        load_onnx(model)
+
+
+def test_a_length_on_whose_fraction_runtimes_differ() -> None:
+    net = Net()
+    scales = np.array([1, 1, 0.6, 0.6], f)
+    y = net.op(
+        "Resize",
+        net.input("x", (1, 1, 2, 4)),
+        "",
+        scales,
+        mode="linear",
+        coordinate_transformation_mode="align_corners",
+    )
+    graph = load_onnx(net.output(y).model())
+    with pytest.raises(
+        UnsupportedOperatorError, match=r"\[Resize .*\] expected scales that give axis 2 a whole length"
+    ):
+        Simulator(graph)

@@ -51,6 +51,26 @@ def log_softmax_first(net: Net, x: str) -> str:
     return net.op("LogSoftmax", net.op("Identity", x), axis=1)
 
 
+def softmax_over_all(net: Net, x: str) -> str:
+    return net.op("LogSoftmax", net.op("Softmax", x, axis=0), axis=-4)
+
+
+def gathered(net: Net, x: str) -> str:
+    y = net.op("Gather", x, np.array([[0, 3], [5, 2]]), axis=-2)
+    return net.op("Gather", net.op("Gather", y, np.array([[1]]), axis=-1), np.array(2), axis=-5)
+
+
+def with_vectors(net: Net, x: str) -> str:
+    y = net.op("MatMul", net.op("MatMul", x, net.normal(6)), net.normal(6))
+    return net.op("MatMul", net.normal(6), net.op("Add", x, with_axes(net, "Unsqueeze", y, [2, 3], 13)))
+
+
+def pooled_beyond_the_image(net: Net, x: str) -> str:
+    y = net.op("MaxPool", x, kernel_shape=[1, 2], strides=[2, 3], ceil_mode=1)
+    y = net.op("AveragePool", y, kernel_shape=[1, 1], strides=[2, 1], pads=[0, 0, 0, 0], ceil_mode=1)
+    return net.op("Reshape", y, [1, -1])
+
+
 def split_parts(net: Net, x: str) -> str:
     parts = [
         net.op("Split", x, [1, 3], axis=1, outputs=2)
@@ -177,7 +197,8 @@ def mixed(net: Net, x: str) -> str:
 
 
 BUILDS: list[Callable[[Net, str], str]] = [
-    softmax_default, softmax_middle, softmax_last, log_softmax_first, split_parts, split_evenly, squeezed, reduced,
+    softmax_default, softmax_middle, softmax_last, log_softmax_first, softmax_over_all, gathered, with_vectors,
+    pooled_beyond_the_image, split_parts, split_evenly, squeezed, reduced,
     clipped, dropped, normalized, padded, padded_axes, sliced, resized_nearest, resized_to, resized_axes, pooled,
     convolved, convolved_to_size, expanded, scaled, reshaped, mixed,
 ]  # fmt: skip

@@ -343,7 +343,24 @@ def resizes() -> None:
         case("Resize", f"zero-{mode}", IMAGE, beyond, None, ints(8, 8), mode=mode, **crop)
 
 
-for _family in (convolutions, products, elementwise, functions, pools, reductions, moves, normalizations, resizes):
+def corners() -> None:
+    """Forms that ONNX allows and few exporters write."""
+    case("ConvTranspose", "one_output_per_group", IMAGE, normal(6, 1, 3, 3, scale=0.3), normal(3), group=3)
+    case("ConvTranspose", "one_output_per_group_no_bias", IMAGE, normal(6, 1, 2, 3, scale=0.3), group=2, then="Relu")
+    case("MatMul", "with_vector", ("n", 5, 13), normal(13))
+    case("MatMul", "vector_with", normal(5), ("n", 5, 13))
+    case("MatMul", "row_with_vector", ROWS, normal(13), then="Relu")
+    case("Gather", "matrix_from_behind", IMAGE, np.array([[0, -1], [2, 2]]), axis=-2)
+    case("Gather", "matrix_at_the_end", IMAGE, np.array([[0, -1, 1], [2, 2, 3]]), axis=-1)
+    case("Gather", "number", IMAGE, np.array(-2), axis=-3)
+    case("Clip", "crossed", ROWS, np.float32(1.0), np.float32(-0.5))
+    for op_type in ("AveragePool", "MaxPool"):
+        case(op_type, "ceil_beyond_the_image", IMAGE, kernel_shape=[1, 2], strides=[2, 3], ceil_mode=1)
+
+
+for _family in (
+    convolutions, products, elementwise, functions, pools, reductions, moves, normalizations, resizes, corners,
+):  # fmt: skip
     _family()
 
 
