@@ -218,6 +218,26 @@ def test_every_opset_says_the_same(build: Callable[[Net, str], str], rng: np.ran
         assert_same(run(prepare(graph), feeds), wanted, 3e-6)
 
 
+BEFORE_AXES = [
+    softmax_default, softmax_middle, softmax_last, log_softmax_first, softmax_over_all, gathered, with_vectors,
+    split_parts, split_evenly, squeezed, reduced, normalized, convolved, convolved_to_size, reshaped,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("build", BEFORE_AXES, ids=lambda build: build.__name__)
+def test_older_opsets_say_the_same(build: Callable[[Net, str], str], rng: np.random.Generator) -> None:
+    """Negative axes too, which ONNX had from opset 11 on and exporters before."""
+    for opset in range(7, 11):
+        net = Net(opset=opset)
+        net.output(build(net, net.input("x", (1, 4, 6, 6))))
+        model = net.model()
+        feeds = feeds_for(model, rng)
+        wanted = run(model, feeds)
+        graph = load_onnx(model)
+        assert_same(run(graph, feeds), wanted, 3e-6)
+        assert_same(run(prepare(graph), feeds), wanted, 3e-6)
+
+
 @pytest.mark.parametrize("opset", [7, 8, 9, 10])
 def test_older_forms_of_image_networks_are_read(opset: int, rng: np.random.Generator) -> None:
     net = Net(opset=opset)

@@ -10,9 +10,17 @@ from intaglio.graph.access import where
 
 # Constants up to this size are shown to the inference: sizes, axes, pads, repeats.
 _SHAPE_CONSTANT_BYTES = 4096
-# With ceil_mode, inference of older opsets counts a last window that starts outside the image, which no runtime does.
+# The opsets whose inference is right for what older ones write. With ceil_mode, older ones count a last window that
+# starts outside the image, which no runtime does; negative axes came with opset 11, were written before, and are
+# inferred wrong there.
+_CEIL_MODE, _MENDED_POOLS = 10, 22
+_NEGATIVE_AXES = 11
 _POOLS = {"AveragePool", "LpPool", "MaxPool"}
-_POOLS_MENDED = 22
+_ALONG_AXES = {
+    "ArgMax", "ArgMin", "Concat", "Flatten", "Gather", "Hardmax", "LogSoftmax", "ReduceL1", "ReduceL2", "ReduceLogSum",
+    "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare", "Softmax",
+    "Split", "Squeeze", "Unsqueeze",
+}  # fmt: skip
 
 
 def infer_node(node: ir.Node, opset_imports: dict[str, int]) -> None:
@@ -25,11 +33,8 @@ def infer_node(node: ir.Node, opset_imports: dict[str, int]) -> None:
         UnsupportedOperatorError: ONNX has no such operator in this opset.
         ModelError: the inputs do not fit the operator.
     """
-    version = opset_imports.get(node.domain) or 1
-    if not node.domain and node.op_type in _POOLS:
-        version = max(version, _POOLS_MENDED)
     try:
-        schema = onnx.defs.get_schema(node.op_type, version, node.domain)
+        schema = onnx.defs.get_schema(node.op_type, _inferred_as(node, opset_imports), node.domain)
     except Exception as error:
         raise UnsupportedOperatorError(
             f"{where(node)} expected an operator of ONNX opset {opset_imports.get('')}, got {node.op_type!r} of domain "
@@ -60,6 +65,16 @@ def infer_node(node: ir.Node, opset_imports: dict[str, int]) -> None:
             continue
         output.type = ir.serde.deserialize_type_proto_for_type(proto)
         output.shape = ir.serde.deserialize_type_proto_for_shape(proto)
+
+
+def _inferred_as(node: ir.Node, opset_imports: dict[str, int]) -> int:
+    """The opset by which a node is inferred."""
+    version = opset_imports.get(node.domain) or 1
+    if node.op_type in _POOLS and not node.domain and version >= _CEIL_MODE:
+        return max(version, _MENDED_POOLS)
+    if node.op_type in _ALONG_AXES and not node.domain:
+        return max(version, _NEGATIVE_AXES)
+    return version
 
 
 def _type_proto(value: ir.Value) -> onnx.TypeProto:
