@@ -14,6 +14,7 @@ from torch import Tensor
 
 import intaglio as ig
 from intaglio.graph import Graph
+from intaglio.number import Rule
 from intaglio.plan import Plan, Source
 from intaglio.simulate import Simulator
 from intaglio.train.freeze import freeze_graph
@@ -22,14 +23,20 @@ from intaglio.train.module import QuantizedModule
 NEAR = 2.0**-18
 """Of the largest number of a tensor: what float32 sums may differ by. (They have some hundred terms: 2**-24 each.)"""
 
+TWICE_ROUNDED = 0.5
+"""Steps that the first of gemmlowp's two roundings moves a number by, at most: half a unit, below the step."""
+
 
 def assert_freezes_to_itself(qat: QuantizedModule, x: Tensor) -> None:
     """The module in evaluation and the integer program that it is frozen to follow the frozen Graph and Plan."""
     qat.eval()
     graph, plan = freeze_graph(qat)
     program = ig.Quantized(graph, plan).lower()
-    assert_follows(graph, plan, trace(qat, x))
-    assert_follows(graph, plan, {k: torch.as_tensor(v) for k, v in program.trace_real(x.numpy()).items()})
+    near = TWICE_ROUNDED if plan.rule is Rule.TFLITE else 0.0
+    for samples in (x,) if graph.batched else x.split(1):
+        assert_follows(graph, plan, trace(qat, samples))
+        integers = {name: torch.as_tensor(value) for name, value in program.trace_real(samples.numpy()).items()}
+        assert_follows(graph, plan, integers, near)
 
 
 def trace(qat: QuantizedModule, x: Tensor) -> dict[str, Tensor]:
@@ -44,9 +51,13 @@ def trace(qat: QuantizedModule, x: Tensor) -> dict[str, Tensor]:
     return values
 
 
-def assert_follows(graph: Graph, plan: Plan, traced: Mapping[str, Tensor]) -> None:
+def assert_follows(graph: Graph, plan: Plan, traced: Mapping[str, Tensor], near: float = 0.0) -> None:
     """Every traced value is what its node makes of the traced values that it reads; beside a tie it may be a step off.
 
+    Args:
+        graph, plan: what is followed.
+        traced: values by name, inputs among them.
+        near: how far from a tie numbers may be rounded the other way, in steps, besides the noise of float32.
     Raises:
         AssertionError: it is not; or the outputs are constant, which agrees with everything.
     """
@@ -64,7 +75,7 @@ def assert_follows(graph: Graph, plan: Plan, traced: Mapping[str, Tensor]) -> No
                 assert torch.equal(got, real), f"{name}: integers that are only moved"
                 continue
             steps = real / rounds.scale
-            noise = NEAR * float(steps.abs().max()) + 2.0**-20
+            noise = NEAR * float(steps.abs().max()) + 2.0**-20 + near
             low, high = (rounds(real + sign * noise * rounds.scale) for sign in (-1, 1))
             apart = (got < low - 0.01 * rounds.scale) | (got > high + 0.01 * rounds.scale)
             first = int(apart.flatten().int().argmax())

@@ -53,7 +53,7 @@ def freeze_graph(module: QuantizedModule) -> tuple[Graph, Plan]:
     for name, planned in plan.values.items():
         if quantizer_key(name) in module.quantizers:
             quantizer = module.quantizer(name)
-            planned.params = quantizer.params()
+            planned.params = quantizer.named_params(name)
             planned.calibrator = None
             planned.why += "; its grid was learned in training"
     derive(graph, plan)

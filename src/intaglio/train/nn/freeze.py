@@ -51,11 +51,16 @@ def freeze_layers(module: nn.Module, example_inputs: Any) -> tuple[Graph, Plan]:
         graph = prepare(load_torch(settled, example_inputs, keep_quantized=True))
     marks = strip_marks(graph)
     weights = {
-        f"{name}.{inner}" if name else inner: (quantizer.format, quantizer.params())
+        f"{name}.{inner}" if name else inner: (
+            quantizer.format,
+            quantizer.named_params(f"{name}.{inner}" if name else inner),
+        )
         for name, part in parts.items()
         for inner, quantizer in part.weights()
     }
-    plan = represent(graph, marks, [(quantizer.format, quantizer.params()) for quantizer in marked], weights)
+    owners = {part: name for name, part in settled.named_modules() if isinstance(part, Quantizer)}
+    grids = [(quantizer.format, quantizer.named_params(owners[quantizer])) for quantizer in marked]
+    plan = represent(graph, marks, grids, weights)
     graph.verify()
     derive(graph, plan)
     return graph, plan

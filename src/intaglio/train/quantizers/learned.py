@@ -15,6 +15,7 @@ from intaglio.train.quantizers.quantizer import Quantizer
 
 SMALLEST_PART = 2.0**-10
 SMALLEST_UNIT = 2.0**-40
+LARGEST_FACTOR = 2.0**100
 _LOG_SMALLEST_PART = -10.0
 
 
@@ -74,7 +75,7 @@ class Learned(Quantizer):
                 return
             # What was begun without units counts in them from now on; nothing asks the device whether there is any.
             goes_over = self.begun & ~self.in_units
-            self.first.copy_(torch.where(goes_over, self.first / unit, self.first))
+            self.first.copy_(torch.where(goes_over, (self.first / unit).clamp(min=SMALLEST_SCALE), self.first))
             self.in_units.logical_or_(self.begun)
             self.unit.copy_(torch.where(self.in_units, unit, self.unit))
             self._in_units = self._has_begun
@@ -91,7 +92,9 @@ class Learned(Quantizer):
         if self.log_scale:
             return at_least(self.learned, _LOG_SMALLEST_PART) + self.first.log2()
         p = at_least(self.learned.abs(), SMALLEST_PART)
-        return (p * self.first).detach() + (p - p.detach()) * (self.paced(balance) / self.first)
+        # The smallest scales have gradients beyond float32, and 0 times infinity is NaN in the forward pass.
+        factor = (self.paced(balance) / self.first).clamp(max=LARGEST_FACTOR)
+        return (p * self.first).detach() + (p - p.detach()) * factor
 
     def paced(self, balance: float) -> float:
         """A gradient's factor for data of size 1, for those of size `magnitude`: SGD's steps follow gradients.
@@ -103,7 +106,7 @@ class Learned(Quantizer):
     def collapsed(self) -> Tensor:
         """See `Quantizer.collapsed`: all of a value's scales, as a channel whose weights die out does no harm."""
         small = self.learned <= _LOG_SMALLEST_PART if self.log_scale else self.learned.abs() <= SMALLEST_PART
-        return ~self.learned.isfinite().all() | small.all()
+        return super().collapsed() | small.all()
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *arguments)

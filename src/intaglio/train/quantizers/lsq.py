@@ -12,7 +12,7 @@ from intaglio.number import QuantParams, Scheme
 from intaglio.plan import Format
 from intaglio.train.estimators.grid import rounded_through
 from intaglio.train.quantizers.learned import Learned
-from intaglio.train.quantizers.parameters import first_scale, middle, positive_steps, shares, slowed
+from intaglio.train.quantizers.parameters import first_scale, middle, positive, positive_steps, shares, slowed
 
 
 class Lsq(Learned):
@@ -59,7 +59,7 @@ class Lsq(Learned):
         kind, scheme = self.format.type, self.format.scheme
         if scheme is not Scheme.ASYMMETRIC and kind.bits > 4:
             parts = shares(x, self.format.granularity)
-            self.begin_with(2 * parts.abs().mean(-1) / math.sqrt(positive_steps(kind)))
+            self.begin_with(positive(2 * parts.abs().mean(-1) / math.sqrt(positive_steps(kind))))
             return
         scale, zero_point = first_scale(x, kind, scheme, self.format.granularity)
         self.begin_with(scale)

@@ -62,14 +62,24 @@ def grid_of(low: Tensor, high: Tensor, kind: IntType, scheme: Scheme) -> tuple[T
     """
     if scheme is Scheme.ASYMMETRIC:
         low, high = low.clamp(max=0), high.clamp(min=0)
-        scale = ((high - low) / (kind.qmax - kind.qmin)).clamp(min=SMALLEST_SCALE)
+        scale = positive((high - low) / (kind.qmax - kind.qmin))
         zero_point = (kind.qmin - low / scale).round().clamp(kind.qmin, kind.qmax)
         return scale, zero_point.detach()
     bound = torch.maximum(low.abs(), high.abs())
-    scale = (bound / positive_steps(kind)).clamp(min=SMALLEST_SCALE)
+    # No bipolar code stands for 0, so a range of zeros gets the smallest scale, not any.
+    scale = bound.clamp(min=SMALLEST_SCALE) if kind.bipolar else positive(bound / positive_steps(kind))
     if scheme is Scheme.POWER_OF_TWO:
         scale = torch.exp2(scale.log2().ceil())
     return scale, torch.full_like(scale, middle(kind))
+
+
+def positive(scale: Tensor) -> Tensor:
+    """Scales that can be divided by. All are exact for a range of zeros, which gets the largest of its tensor, or 1.
+
+    So the bias of a dead channel lies on a grid as fine as that of others, and the channel can come back.
+    """
+    largest = scale.detach().amax()
+    return torch.where(scale == 0, torch.where(largest == 0, 1.0, largest), scale).clamp(min=SMALLEST_SCALE)
 
 
 def first_scale(x: Tensor, kind: IntType, scheme: Scheme, granularity: Granularity) -> tuple[Tensor, Tensor]:

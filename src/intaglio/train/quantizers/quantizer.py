@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from intaglio.errors import UsageError
 from intaglio.number import QuantParams
 from intaglio.plan import Format
 from intaglio.train.estimators.clipped import clipped
@@ -155,8 +156,10 @@ class Quantizer(nn.Module, ABC):
             return self.grid(torch.zeros(()))[0]
 
     def collapsed(self) -> Tensor:
-        """Whether the scale is of no use any more: not finite, or learned down to nothing. A boolean on its device."""
-        return ~self.scale_now().isfinite().all()
+        """Whether the grid is of no use any more: not finite, or learned down to nothing. A boolean on its device."""
+        with torch.no_grad():
+            scale, zero_point = self.grid(torch.zeros(()))
+        return ~(scale.isfinite().all() & zero_point.isfinite().all())
 
     def penalty(self) -> Tensor | None:
         """What the method adds to the loss; None where it adds nothing."""
@@ -166,12 +169,32 @@ class Quantizer(nn.Module, ABC):
         """The grid as it is now, for a Plan.
 
         Raises:
-            UsageError: the scale has collapsed (see `QuantParams`).
+            UsageError: the scale has collapsed (see `QuantParams`), or the zero point is not finite.
         """
         with torch.no_grad():
             scale, zero_point = self.grid(torch.zeros(()))
-        as_codes = np.rint(zero_point.double().cpu().numpy()).astype(np.int32)
+        whole = np.rint(zero_point.double().cpu().numpy())
+        finite = np.isfinite(whole)
+        if not finite.all() and bool(scale.isfinite().all()):
+            raise UsageError(f"zero point: expected finite numbers, got {whole[~finite].flat[0]}")
+        as_codes = np.where(finite, whole, 0).astype(np.int32)
         return QuantParams(self.format.type, scale.float().cpu().numpy(), as_codes, self.format.granularity)
+
+    def named_params(self, name: str) -> QuantParams:
+        """`params`, with an error that says whose grid it is.
+
+        Args:
+            name: of the value or parameter.
+        Raises:
+            UsageError: the scale has collapsed.
+        """
+        try:
+            return self.params()
+        except UsageError as error:
+            raise UsageError(
+                f"value {name!r}: {error}; its grid was lost in training, which a lower learning rate or a checkpoint "
+                "of before prevents"
+            ) from None
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
         held = state_dict.get(f"{prefix}held")

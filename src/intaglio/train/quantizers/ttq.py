@@ -94,4 +94,4 @@ class Ttq(Quantizer):
     def collapsed(self) -> Tensor:
         """See `Quantizer.collapsed`."""
         largest = torch.maximum(self.positive, self.negative)
-        return ~largest.isfinite().all() | (largest <= SMALLEST_PART).all()
+        return super().collapsed() | (largest <= SMALLEST_PART).all()
