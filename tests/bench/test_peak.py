@@ -19,7 +19,7 @@ def test_the_peak_is_between_one_and_many_products_a_cycle(name: str) -> None:
     assert 2e9 < peak < 4e12, peak
 
 
-@pytest.mark.skipif(not host().isas, reason="no vectors here")
+@pytest.mark.skipif(not host().isas, reason="needs a processor with vectors")
 def test_several_threads_are_summed() -> None:
     one, two = (measure_peak(host(), threads) for threads in (1, 2))
     assert one is not None and two is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -247,7 +246,6 @@ def test_an_interrupted_search_of_other_settings_is_refused(fails, made, tmp_pat
     assert "other settings: target was cpu-int8, now int8-per-tensor" in text
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
-def test_a_folder_without_write_permission(fails, made, tmp_path):
+def test_a_folder_without_write_permission(obeys_permissions, fails, made, tmp_path):
     (tmp_path / "out").mkdir(mode=0o500)
     assert "-o" in fails("quantize", made.model, "--data", made.data, "-o", tmp_path / "out")

@@ -50,7 +50,7 @@ sys.exit(f"threads left: {left}" if any("gloo" in name for name in left) else st
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="threads are listed by Linux")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux, which lists threads")
 @pytest.mark.parametrize("command", ["sensitivity", "train"])
 def test_no_thread_of_the_transport_outlives_a_command(made, more_data, tmp_path, command) -> None:
     """One that lets go of a tensor while the interpreter ends aborts the process."""

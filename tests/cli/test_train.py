@@ -156,7 +156,7 @@ def test_tensorboard_without_its_package_is_refused(fails, made, labelled, tmp_p
 
 
 def test_tensorboard_logs(made, labelled, tmp_path) -> None:
-    pytest.importorskip("tensorboard")
+    pytest.importorskip("tensorboard", reason="needs tensorboard (extra `train`)")
     assert main(arguments(made, labelled, tmp_path / "out", "--tensorboard", tmp_path / "logs")) == 0
     assert list((tmp_path / "logs").glob("events.*"))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,8 +60,7 @@ def test_a_directory_that_does_not_exist(made, tmp_path: Path) -> None:
         export_qdq(made[0], made[1], tmp_path / "nowhere" / "m.onnx")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_directory_that_cannot_be_written(made, tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_written(obeys_permissions, made, tmp_path: Path) -> None:
     folder = tmp_path / "locked"
     folder.mkdir(mode=0o500)
     with pytest.raises(ExportError, match="expected to write the QDQ model here, got: Permission denied"):

@@ -90,7 +90,7 @@ def test_no_compiler_flag_changes_a_result(isa: str, flags: tuple[str, ...], tmp
 def test_clang_gives_the_same_integers(isa: str, tmp_path: Path) -> None:
     how = reach(isa)
     if how is None or how.runner:
-        pytest.skip(f"this processor has no {isa}")
+        pytest.skip(f"needs a processor with {isa}")
     found = [case for kind in sorted(OPERATORS) for case in cases(kind, isa)]
     wrong = check(found, tmp_path, how=Reach(("clang",), how.flags), flags=("-O2",))
     assert not wrong, "\n".join(wrong[:20])

@@ -137,8 +137,7 @@ def test_folders_that_cannot_be_written(small_program: Program, tmp_path: Path) 
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["file", "folder"]
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root writes anywhere")
-def test_a_folder_without_permission(small_program: Program, tmp_path: Path) -> None:
+def test_a_folder_without_permission(obeys_permissions, small_program: Program, tmp_path: Path) -> None:
     folder = tmp_path / "locked"
     folder.mkdir(mode=0o500)
     with pytest.raises(ProgramError, match="cannot be written"):

@@ -50,7 +50,7 @@ def test_wide_characters_take_two_columns() -> None:
 
 
 def test_a_terminal_gets_a_rich_table_with_the_same_cells() -> None:
-    pytest.importorskip("rich")
+    pytest.importorskip("rich", reason="needs rich (extra `quantize`)")
     text = "\n".join(printed(ROWS, Terminal()))
     assert "─" in text
     assert all(cell in text for row in ROWS for cell in map(str, row))

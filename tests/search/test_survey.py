@@ -134,7 +134,7 @@ def test_tables_hold_every_cell_and_every_digit():
 
 
 def test_the_plot_needs_no_network_and_has_every_type():
-    pytest.importorskip("plotly")
+    pytest.importorskip("plotly", reason="needs plotly (extra `report`)")
     found = Survey("net", "top1", 61.25, 400, rows_of(None, *range(1, len(CELLS))))
     page = to_html(found)
     assert page is not None

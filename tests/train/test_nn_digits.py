@@ -16,7 +16,7 @@ EPOCHS, BATCH, TRAINED = 8, 50, 1400
 @cache
 def digits() -> tuple[torch.Tensor, torch.Tensor]:
     """1,797 images (N, 1, 8, 8) in [0, 1] and their labels, in a fixed random order."""
-    found = pytest.importorskip("sklearn.datasets").load_digits()
+    found = pytest.importorskip("sklearn.datasets", reason="needs scikit-learn (extra `dev`)").load_digits()
     order = torch.randperm(len(found.target), generator=torch.Generator().manual_seed(0))
     return torch.tensor(found.images, dtype=torch.float32)[order, None] / 16, torch.tensor(found.target)[order]
 
