@@ -173,12 +173,28 @@ def _verify_fields(program: Program, operator: Operator, types: tuple[IntType, .
             out.qmin <= low <= high <= out.qmax,
             f"{operator.kind}: clamp [{low}, {high}] is not within {out} ({out.qmin} to {out.qmax})",
         )
+        _expect(
+            out.holds(np.array([low, high])) and (not out.bipolar or _is_sign(fields)),
+            f"{operator.kind}: makes values that are neither -1 nor 1, expected the sign of accumulators: "
+            "clamp(1 + 2 * acc, -1, 1), or another multiple that is even",
+        )
     if "weight" in fields and "weight_type" in fields:
         weight, kind = fields["weight"], fields["weight_type"]
         _expect(
             kind.bits <= 16 and weight.dtype == kind.dtype and kind.holds(weight),
             f"{operator.kind}: expected weights of {kind}, got {weight.dtype} from {weight.min()} to {weight.max()}",
         )
+
+
+def _is_sign(fields: dict[str, Any]) -> bool:
+    """Whether bipolar results are codes: moved, or odd numbers before the clamp."""
+    if "y_zero_point" not in fields:
+        return True
+    factor = fields.get("requantize")
+    if not isinstance(factor, Requantize):
+        return False
+    even = np.frexp(factor.real)[0] == 0.5, factor.real >= 2
+    return fields["y_zero_point"] == 1 and bool(np.all(even))
 
 
 def _verify_zero_points(kind: str, fields: dict[str, Any], types: tuple[IntType, ...], out: IntType) -> None:

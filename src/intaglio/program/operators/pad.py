@@ -47,7 +47,7 @@ class Pad(Operator):
 
     def check_types(self, *inputs: IntType) -> None:
         """The value is a code."""
-        self.expect(inputs[0].qmin <= self.value <= inputs[0].qmax, f"value {self.value} is no code of {inputs[0]}")
+        self.expect(inputs[0].holds(np.asarray(self.value)), f"value {self.value} is no code of {inputs[0]}")
 
     def integer(self, *inputs: Ints) -> Ints:
         """The padded input."""

@@ -105,7 +105,8 @@ class ResizeBilinear(Operator):
             )
 
     def check_types(self, *inputs: IntType) -> None:
-        """The fill is a code."""
+        """The fill is a code, and what lies between two codes has one."""
+        self.expect(not inputs[0].bipolar, f"expected a type with consecutive codes, got {inputs[0]}")
         self.expect(inputs[0].qmin <= self.fill <= inputs[0].qmax, f"fill {self.fill} is no code of {inputs[0]}")
 
     def integer(self, *inputs: Ints) -> Ints:
