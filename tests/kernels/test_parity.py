@@ -142,6 +142,8 @@ MUTATIONS = [  # operator, file, what it says, what it says instead
     ("reduce_sum", "common/reduction.h", "at[k] = 0", "at[k] = 1"),
     ("softmax", "softmax/scalar.h", "sum >> 1", "sum >> 2"),
     ("softmax", "common/exponential.h", "(d >> 8)", "(d >> 7)"),
+    ("masked_softmax", "masked_softmax/scalar.h", "row % p->masks", "0"),
+    ("masked_softmax", "masked_softmax/scalar.h", "(keep[i] || empty)", "(keep[i])"),
     ("softmax_tflite", "common/gemmlowp.h", "<< (24 + k)", "<< (25 + k)"),
     ("log_softmax", "log_softmax/scalar.h", "(k - 30) * p", "(k - 29) * p"),
     ("layer_norm", "layer_norm/scalar.h", "(int64_t)1 << 61", "(int64_t)1 << 60"),

@@ -11,8 +11,9 @@ from intaglio.graph.access import attribute, constant
 from intaglio.graph.edit import bypass, can_bypass, set_attribute, set_constant, unique_name
 
 _FLOATS = {ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE}
-# Where an infinite constant says something: an open bound, a padding that no maximum sees.
-_INFINITE_ALLOWED = {"Clip", "Min", "Max", "Pad", "Where"}
+# Where an infinite constant says something: an open bound, a padding that no maximum sees, a mask of attention. A sum
+# with infinity that is no mask is refused by calibration.
+_INFINITE_ALLOWED = {"Add", "CastLike", "Clip", "Max", "Min", "Pad", "Sub", "Where"}
 
 
 def to_float32(model: ir.Model) -> None:

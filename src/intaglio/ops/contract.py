@@ -65,6 +65,7 @@ class Contract:
         fuses_clamp: whether a clamp that follows can be this operator's saturation.
         fuses_sign: whether a sign that follows can be, since the result is requantized from one accumulator.
         weight_axis: the weight's output-channel axis, None when it has one scale only.
+        masks: whether all that the operator does is to tell the softmaxes behind it which positions to leave out.
         learns: inputs that are offline and that training changes all the same: gains, slopes.
         why: a note for people, where the choice is not plain.
     """
@@ -76,5 +77,6 @@ class Contract:
     fuses_clamp: bool = False
     fuses_sign: bool = False
     weight_axis: int | None = None
+    masks: bool = False
     learns: tuple[int, ...] = ()
     why: str = ""

@@ -13,9 +13,11 @@ from intaglio.graph.access import attribute, rank
 from intaglio.number import QuantParams, Rule
 from intaglio.ops.contract import Contract, Fixed, Own, Role
 from intaglio.ops.layout import ending_with
+from intaglio.ops.masks import mask_of, mask_rows
 from intaglio.ops.operator import FloatOperator, Lowering, Placed
 from intaglio.program import Operator
 from intaglio.program.operators.log_softmax import LogSoftmax as IntegerLogSoftmax
+from intaglio.program.operators.masked_softmax import MaskedSoftmax
 from intaglio.program.operators.softmax import Softmax as IntegerSoftmax
 from intaglio.program.operators.softmax_tflite import SoftmaxTflite
 
@@ -44,8 +46,11 @@ class Softmax(FloatOperator):
         axis = attribute(node, "axis", -1) % rank(value)
         x = to.operand(value, axes=ending_with(to.operand(value).axes, (axis,)))
         y = to.result(node).params
+        mask = None if value is None else mask_of(value.producer())
         if node.op_type == "LogSoftmax":
             operator: Operator = IntegerLogSoftmax.from_real(x.quant, y, rule=to.rule)
+        elif mask is not None:
+            operator = MaskedSoftmax.of_mask(x.quant, y, mask_rows(mask.transpose(x.axes), x.shape))
         else:
             operator = _softmax(x, y, to.rule)
         to.emit(node, operator, [x], node.outputs[0], x.axes)

@@ -120,6 +120,10 @@ class _Placement:
         row = self.target.row(node.op_type)
         if row.output == "same":
             rule = Same(0)
+        if self.contracts[str(node.name)].masks:
+            readers = tuple(str(user.outputs[0].name) for user in consumers(value))
+            self._add(ValuePlan(name, Role.ACTIVATION, Source.FUSED, self.contracts[str(node.name)].why, of=readers))
+            return
         fmt, note = self._format(node, value)
         if self._in_one_bit(node):
             params = QuantParams(fmt.type, np.ones((), np.float32))

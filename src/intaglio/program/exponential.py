@@ -40,6 +40,10 @@ def check_tables(operator: Operator, low: Ints, high: Ints, type: IntType) -> No
 
 def exponentials(x: Ints, low: Ints, high: Ints) -> Ints:
     """exp of x minus its maximum along the last axis, in Q30; int64."""
-    difference = x.max(axis=-1, keepdims=True).astype(np.int64) - x
+    return products(x.max(axis=-1, keepdims=True).astype(np.int64) - x, low, high)
+
+
+def products(difference: Ints, low: Ints, high: Ints) -> Ints:
+    """exp of differences below the maximum, int64 from 0 on, in Q30; int64."""
     product = high.astype(np.int64)[difference >> 8] * low.astype(np.int64)[difference & 255]
     return np.asarray((product + (1 << 29)) >> 30)

@@ -19,6 +19,7 @@ from intaglio.graph.passes.hoist_clamps import hoist_clamps
 from intaglio.graph.passes.make_batchnorm import make_batchnorm
 from intaglio.graph.passes.make_gemm import make_gemm
 from intaglio.graph.passes.make_global_pool import make_global_pool
+from intaglio.graph.passes.make_masks import make_masks
 from intaglio.graph.passes.merge_affine import merge_affine
 from intaglio.graph.passes.merge_moves import merge_moves
 from intaglio.graph.passes.move_factors import move_factors
@@ -37,6 +38,7 @@ PASSES: tuple[Pass, ...] = (
     fuse_normalization,
     fuse_activations,
     make_global_pool,
+    make_masks,
     # One layout next: behind a Transpose, a channel is not where the products have theirs.
     one_layout,
     merge_moves,

@@ -1,0 +1,34 @@
+"""Attention masks in their one form: `Where(keep, scores, lowest)` with constant `keep`, in front of softmaxes.
+
+The lowest float32 number stands for minus infinity: beside any other score its share is exactly 0, and where a row is
+all of it the shares are equal instead of NaN.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from intaglio.graph.access import Array, constant, consumers, is_output, rank, shape
+
+LOWEST = float(np.finfo(np.float32).min)
+
+
+def mask_of(node: ir.Node | None) -> NDArray[np.bool_] | None:
+    """Which positions a Where keeps, with the rank of its result; None where it, or any other node, is no mask."""
+    if node is None or node.op_type != "Where" or node.domain:
+        return None
+    keep, other, result = constant(node.inputs[0]), constant(node.inputs[2]), node.outputs[0]
+    if keep is None or other is None or other.size != 1 or float(other.reshape(-1)[0]) != LOWEST:
+        return None
+    if constant(node.inputs[1]) is not None or shape(node.inputs[1]) != shape(result) or is_output(result):
+        return None
+    if not all(user.op_type == "Softmax" for user in consumers(result)):
+        return None
+    return np.asarray(with_rank(keep, rank(result)), bool)
+
+
+def with_rank(array: Array, axes: int) -> Array:
+    """The array with leading axes of size 1."""
+    return array.reshape((1,) * (axes - array.ndim) + array.shape)

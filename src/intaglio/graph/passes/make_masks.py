@@ -1,0 +1,129 @@
+"""Attention masks brought to one form (see `graph.masks`), however exporters write them.
+
+    Softmax(scores + c)            c constant, with elements of -100 and less below the largest of their row
+    Softmax(Where(m, scores, c))   m constant, c at most -100; or with both exchanged
+
+exp(-100) is less than float32's smallest normal number: such a number says "leave it out", not how much. What else a
+constant adds stays a sum. Where a constant masks the whole row, its own size decides, as in float32: from -1e9 on it
+absorbs the scores, and the row is uniform; below that softmax does not see it, and it is left out.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from intaglio.graph.access import Array, attribute, constant, consumers, is_output, rank, shape, single_consumer, where
+from intaglio.graph.edit import add_constant, insert, replace
+from intaglio.graph.graph import Graph
+from intaglio.graph.masks import LOWEST, mask_of, with_rank
+
+FAR = 100.0
+ABSORBS = -1e9
+
+
+def make_masks(graph: Graph) -> list[str]:
+    """Write every mask in front of a Softmax as `Where(keep, scores, lowest)`, and drop tests for rows without any."""
+    changes = []
+    for node in graph.nodes:
+        if node.graph is None or node.domain:
+            continue
+        if node.op_type == "Where":
+            made = _where(graph, node) or _without_nan(graph, node)
+        else:
+            made = _sum(graph, node) if node.op_type in ("Add", "Sub") else None
+        if made:
+            changes.append(made)
+    return changes
+
+
+def _softmax_axis(node: ir.Node) -> int | None:
+    """The axis of the softmaxes that alone read a node's result; None where others do."""
+    users = consumers(node.outputs[0])
+    if not users or is_output(node.outputs[0]) or any(user.op_type != "Softmax" for user in users):
+        return None
+    axes = {attribute(user, "axis", -1) % rank(node.outputs[0]) for user in users}
+    return axes.pop() if len(axes) == 1 else None
+
+
+def _sum(graph: Graph, node: ir.Node) -> str | None:
+    axis, result = _softmax_axis(node), node.outputs[0]
+    index = next((i for i in (0, 1) if constant(node.inputs[i]) is not None), None)
+    if axis is None or index is None or (node.op_type == "Sub" and index == 0):
+        return None
+    scores = node.inputs[1 - index]
+    added = constant(node.inputs[index])
+    assert added is not None and scores is not None
+    if constant(scores) is not None or shape(scores) != shape(result) or added.dtype.kind != "f":
+        return None
+    numbers = with_rank(added.astype(np.float64) * (-1 if node.op_type == "Sub" else 1), rank(result))
+    if not bool((numbers <= -FAR).any()) or bool((numbers == np.inf).any()):
+        return None
+    keep, rest = _split(numbers, axis)
+    if keep.all() and np.array_equal(rest, numbers):
+        return None
+    inner = graph.model.graph
+    if rest.any():
+        held = add_constant(inner, f"{node.name}.bias", rest.astype(np.float32))
+        scores = insert(inner, node, "Add", [scores, held], name=f"{node.name}.sum").outputs[0]
+    return _write(graph, node, scores, keep)
+
+
+def _split(numbers: NDArray[np.float64], axis: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Which elements of a row are kept, and what is added to them."""
+    top = numbers.max(axis=axis, keepdims=True)
+    empty = top <= ABSORBS
+    level = np.where((top <= -FAR) & ~empty, top, 0.0)  # softmax does not see what is added to a whole row
+    moved = np.where(empty, -np.inf, numbers - level)
+    keep = moved > np.where(empty, 0.0, top - level) - FAR
+    return keep, np.where(keep, moved, 0.0)
+
+
+def _where(graph: Graph, node: ir.Node) -> str | None:
+    if mask_of(node) is not None or _softmax_axis(node) is None:
+        return None
+    condition = constant(node.inputs[0])
+    index = next((i for i in (1, 2) if constant(node.inputs[i]) is not None), None)
+    if condition is None or index is None:
+        return None
+    scores, other = node.inputs[3 - index], constant(node.inputs[index])
+    assert other is not None
+    if scores is None or constant(scores) is not None or shape(scores) != shape(node.outputs[0]):
+        return None
+    keep = np.asarray(condition, bool) if index == 2 else ~np.asarray(condition, bool)
+    return _write(graph, node, scores, keep) if _all_far(other, keep) else None
+
+
+def _all_far(other: Array, keep: NDArray[np.bool_]) -> bool:
+    used = np.where(keep, -np.inf, other)
+    return bool((used <= -FAR).all())
+
+
+def _write(graph: Graph, node: ir.Node, scores: ir.Value, keep: NDArray[np.bool_]) -> str:
+    inner, result = graph.model.graph, node.outputs[0]
+    if keep.all():
+        result.replace_all_uses_with(scores)
+        return f"{where(node)} taken out: it adds one number to each row, which softmax does not see"
+    mask = add_constant(inner, f"{node.name}.keep", keep)
+    lowest = add_constant(inner, f"{node.name}.lowest", np.array(LOWEST, np.float32))
+    made = insert(inner, node, "Where", [mask, scores, lowest], name=f"{node.name}.mask")
+    result.replace_all_uses_with(made.outputs[0])
+    return f"{where(node)} is a mask of softmax: {keep.size - int(keep.sum())} of {keep.size} positions are left out"
+
+
+def _without_nan(graph: Graph, node: ir.Node) -> str | None:
+    """Where(IsNaN(p), c, p): p is a masked softmax each of whose rows keeps a position, so it is never NaN."""
+    test = node.inputs[0].producer() if node.inputs[0] is not None else None
+    source = node.inputs[2]
+    softmax = source.producer() if source is not None else None
+    if test is None or test.op_type != "IsNaN" or test.inputs[0] is not source or softmax is None or source is None:
+        return None
+    if softmax.op_type != "Softmax" or softmax.inputs[0] is None or single_consumer(test.outputs[0]) is not node:
+        return None
+    keep = mask_of(softmax.inputs[0].producer())
+    axis = attribute(softmax, "axis", -1) % rank(source)
+    if keep is None or not keep.any(axis=axis).all() or is_output(node.outputs[0]):
+        return None
+    replace(graph.model.graph, node.outputs[0], source)
+    return f"{where(node)} taken out: {where(softmax)} is never NaN, as every row keeps a position"
