@@ -107,6 +107,8 @@ def derived_steps(case: Lowered) -> Callable[[ir.Node, QuantParams], float]:
     """How many output steps a node may be off its real operator, as the integer operators state it."""
 
     def steps(node: ir.Node, y: QuantParams) -> float:
+        if node.op_type in ("Softmax", "LogSoftmax"):
+            return 2.0  # within one step before the rounding of both sides
         x = next(v for v in node.inputs if v is not None and constant(v) is None)
         if case.plan[str(x.name)].source is Source.FUSED:  # a clamp is the saturation of the operator before it
             producer = x.producer()
@@ -114,8 +116,6 @@ def derived_steps(case: Lowered) -> Callable[[ir.Node, QuantParams], float]:
             return steps(producer, y)
         params = case.plan.params(str(x.name))
         operators = [n.operator for n in case.program.nodes if f"{n.name}.".startswith(f"{node.name}.")]
-        if node.op_type in ("Softmax", "LogSoftmax"):
-            return 2.0  # within one step before the rounding of both sides
         if norm := next((o for o in operators if isinstance(o, LayerNorm)), None):
             # The rounding of both sides; normalized values, gains and bias are each rounded by half a unit before.
             units = np.abs(norm.gain.astype(float)).max() + np.sqrt(norm.gain.size) * 2.0**norm.precision + 1

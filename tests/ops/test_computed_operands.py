@@ -99,7 +99,8 @@ def network(model: Model, op_type: str, index: int) -> tuple[onnx.ModelProto, di
 
 def test_every_operator_with_several_inputs_has_a_row() -> None:
     several = {op for op in FLOAT_OPERATORS if onnx.defs.get_schema(op, NORMAL_OPSET).max_input > 1}
-    assert several == set(ROWS)
+    # What Where chooses by is no number, and it is an operator of integers only as a mask (test_masks.py).
+    assert several - {"Where"} == set(ROWS)
 
 
 @pytest.mark.parametrize(("op_type", "index"), POSITIONS)

@@ -301,6 +301,11 @@ def normalizations() -> None:
         case(op_type, "columns", IMAGE, axis=-1)
         case(op_type, "sequence", SEQUENCE, axis=1)
     case("Softmax", "coarse", ROWS, low=-3000.0, high=3000.0)  # steps beyond what TFLite's own has
+    lowest = np.array(np.finfo(np.float32).min)
+    some = RNG.random((6, 11)) < 0.5
+    some[2] = False
+    case("Where", "mask", some, SEQUENCE, lowest, then="Softmax")
+    case("Where", "mask-of-columns", some[0], SEQUENCE, lowest, then="Softmax")
     case("LayerNormalization", "rows", ROWS, normal(13), normal(13))
     case("LayerNormalization", "sequence", SEQUENCE, normal(11), normal(11), epsilon=1e-3)
     case("LayerNormalization", "no_bias", SEQUENCE, normal(11), then="Relu")

@@ -58,7 +58,8 @@ FORMS = {
     "cubic": (node("Resize", ["x", "", "s"], mode="cubic"), X, scales(1, 1, 2, 2), "nearest or linear"),
     "antialias": (node("Resize", ["x", "", "s"], mode="linear", antialias=1), X, scales(1, 1, 0.5, 0.5), "antialias 0"),
     "linear along three axes": (node("Resize", ["x", "", "s"], mode="linear"), X, scales(1, 2, 2, 2), "at most 2 axes"),
-    "unknown operator": (node("Where", ["b", "x", "z"]), XZ, {"b": np.ones((), bool)}, "intaglio inspect"),
+    "unknown operator": (node("Mod", ["x", "z"], fmod=1), XZ, {}, "intaglio inspect"),
+    "a choice": (node("Where", ["b", "x", "z"]), XZ, {"b": np.ones((), bool)}, "write other choices with Mul and Add"),
     "another unknown operator": (node("CumSum", ["x", "a"]), X, {"a": np.array(1, np.int64)}, "intaglio inspect"),
 }
 
