@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 
 import onnx
@@ -13,11 +12,11 @@ from intaglio.errors import ModelError, UnsupportedOperatorError
 from intaglio.frontends import static
 from intaglio.frontends.fold import fold, lift_constants, turn_weights
 from intaglio.frontends.forms import normalize_forms
+from intaglio.frontends.open_batch import with_static_batch
 from intaglio.frontends.quantized import is_known_foreign, is_quantized
 from intaglio.frontends.read import Source, one_error, read_model, source_name
 from intaglio.frontends.tidy import check_finite, name_nodes, remove_identities, to_float32
-from intaglio.graph.access import shape, where
-from intaglio.graph.batch import first_batch_mixer
+from intaglio.graph.access import where
 from intaglio.graph.edit import remove_unread, split_shared_constants
 from intaglio.graph.graph import NORMAL_OPSET, Graph
 
@@ -53,31 +52,11 @@ def _load(model: ir.Model, shapes: static.Shapes, keep_quantized: bool) -> Graph
     lift_constants(model)
     to_float32(model)
     _check_inputs(model, keep_quantized)
-    model = _with_static_batch(model, shapes, version)
+    model, history = with_static_batch(model, shapes, lambda m, s, batch: _normal(m, s, batch, version))
     check_finite(model.graph)  # what constants are made of may be infinite, such as a bound
-    graph = Graph(model)
+    graph = Graph(model, history)
     graph.verify()
     return graph
-
-
-def _with_static_batch(model: ir.Model, shapes: static.Shapes, version: int) -> ir.Model:
-    """Static shapes with a batch of 1, found by way of a batch of 2 where the model leaves it open.
-
-    At a batch of 1 a Squeeze of all axes of size 1 would take the batch too, and Expand by the batch would be a
-    no-op; at 2 both mean what they mean for every other number.
-    """
-    if static.open_batch(model, shapes):
-        with contextlib.suppress(ModelError):  # a batch of 1 may still do, and its error is the one to tell
-            pair = _normal(model.clone(), shapes, 2, version)
-            if first_batch_mixer(pair.graph) is None:
-                static.set_batch(pair, 1)
-                return pair
-        return _normal(model, shapes, 1, version)
-    result = _normal(model, shapes, 1, version)
-    first = {shape(value)[:1] for value in result.graph.inputs}
-    if len(first) == 1 and first not in ({()}, {(1,)}) and first_batch_mixer(result.graph) is None:
-        static.set_batch(result, 1)
-    return result
 
 
 def _normal(model: ir.Model, shapes: static.Shapes, batch: int, version: int) -> ir.Model:

@@ -7,7 +7,9 @@ all carry the batch in axis 0, whether sample i of the output depends on sample 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import zip_longest
 
+import numpy as np
 import onnx_ir as ir
 
 from intaglio.graph.access import attribute, constant, input_value, rank, shape, where
@@ -23,6 +25,8 @@ def first_batch_mixer(graph: ir.Graph) -> str | None:
     Returns:
         A sentence that names the first node or value at fault.
     """
+    if _FIXED in graph.metadata_props:
+        return graph.metadata_props[_FIXED]
     sizes = {shape(value)[:1] for value in graph.inputs}
     if len(sizes) != 1 or sizes == {()}:
         return f"the inputs do not share one size of axis 0: {sorted(sizes)}"
@@ -38,6 +42,59 @@ def first_batch_mixer(graph: ir.Graph) -> str | None:
             if output.name and shape(output)[:1] not in sizes:
                 return f"{where(node)} changes the size of axis 0"
     return None
+
+
+def fix_batch(graph: ir.Graph, why: str) -> None:
+    """Remember that a graph is right for its own size of axis 0 only."""
+    graph.metadata_props[_FIXED] = why
+
+
+def first_difference(one: ir.Graph, other: ir.Graph, *, but_for_shapes: bool = False) -> str | None:
+    """The first node in which two graphs compute something else, names aside; None where they are the same.
+
+    Args:
+        one: in topological order, as is `other`.
+        other: the graph to compare with.
+        but_for_shapes: look through operators that change nothing but shapes.
+    """
+    skipped = _SHAPE_ONLY if but_for_shapes else frozenset[str]()
+    rows = [_described(graph, skipped) for graph in (one, other)]
+    for left, right in zip_longest(*rows):
+        if left is None or right is None or left[1] != right[1]:
+            found = left or right
+            assert found is not None
+            return found[0]
+    return None
+
+
+_FIXED = "intaglio.batch"
+_SHAPE_ONLY = frozenset({"Expand", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
+
+
+def _described(graph: ir.Graph, skipped: frozenset[str]) -> list[tuple[str, object]]:
+    """Each node with what it computes from what; the outputs at the end."""
+    known: dict[ir.Value, object] = {value: ("input", index) for index, value in enumerate(graph.inputs)}
+
+    def source(value: ir.Value | None) -> object:
+        array = constant(value)
+        if value is None or array is None:
+            return None if value is None else known[value]
+        return (str(array.dtype), () if skipped else array.shape, array.tobytes())
+
+    rows: list[tuple[str, object]] = []
+    for node in graph:
+        if node.op_type in skipped and not node.domain:
+            known[node.outputs[0]] = source(node.inputs[0])
+            continue
+        known.update({output: ("node", len(rows), index) for index, output in enumerate(node.outputs)})
+        attributes = {name: _plain(attribute(node, name)) for name in sorted(node.attributes)}
+        rows.append((where(node), (node.domain, node.op_type, attributes, [source(value) for value in node.inputs])))
+    rows.append(("an output", [source(value) for value in graph.outputs]))
+    return rows
+
+
+def _plain(value: object) -> object:
+    return value.tobytes() if isinstance(value, np.ndarray) else value
 
 
 _DEQUANTIZES = {"DequantizeLinear"}
