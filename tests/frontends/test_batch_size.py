@@ -1,4 +1,4 @@
-"""Networks that compute with the size of their batch: right for one fixed size, and said so, never baked in silently."""
+"""Networks that compute with the size of their batch have a fixed one, and say so; nothing is baked in silently."""
 
 from __future__ import annotations
 
