@@ -36,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--arena", type=Path, metavar="FILE.svg", help="for a program: write a picture of its memory over time"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--strict", action="store_true", help="exit with 1 where an operator of a float model cannot become integers"
+    )
     add_model_options(parser)
 
 
@@ -55,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         _show_program(args.model, facts)
     else:
         _show_graph(args.model, facts)
-    return 0
+    return int(args.strict and bool(facts.get("blockers")))
 
 
 def _write(path: Path, text: str) -> None:
