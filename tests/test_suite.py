@@ -61,6 +61,8 @@ def test_what_has_no_seed_is_found(tmp_path: Path) -> None:
 def test_global_generators_begin_anew_for_each_test(request: pytest.FixtureRequest, _again: int) -> None:
     from zlib import crc32
 
+    if request.config.pluginmanager.hasplugin("randomly"):
+        pytest.skip("pytest-randomly sets seeds of its own")
     seed = int(os.environ.get("INTAGLIO_SEED", crc32(request.node.nodeid.encode())))
     want = random.Random(seed).random(), torch.randn((), generator=torch.Generator().manual_seed(seed))
     assert (random.random(), torch.randn(())) == want
