@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from intaglio.calibrate.histogram import SIDE, Histogram
 from intaglio.calibrate.record import Needs, Record
 from intaglio.errors import CalibrationError
 from intaglio.files import whole_file
+from intaglio.files.reading import UnreadableError, parse_json, read_npz, readable
 
 FORMAT_VERSION = 1
 
@@ -96,32 +96,34 @@ class Statistics:
             CalibrationError: the arrays are no statistics.
         """
         try:
-            header = json.loads(state["header"].tobytes())
-            if header["format"] != "intaglio-statistics" or header["version"] > FORMAT_VERSION:
-                raise CalibrationError(
-                    f"statistics: expected format intaglio-statistics up to version {FORMAT_VERSION}, got "
-                    f"{header['format']!r} version {header['version']!r}; use a newer intaglio"
-                )
-            histograms = iter(state["histograms"])
-            records = []
-            for i, (needs, exponent, first) in enumerate(
-                zip(header["needs"], header["exponents"], header["first"], strict=True)
-            ):
-                record = Record.empty(Needs(needs))
-                record.low, record.high = float(state["low"][i]), float(state["high"][i])
-                record.count = int(state["count"][i])
-                if record.histogram is not None:
-                    record.histogram = Histogram(exponent, next(histograms).astype(np.int64).reshape(2 * SIDE - 1))
-                if record.moving is not None and first is not None:
-                    record.moving.first = (int(first[0]), float(first[1]), float(first[2]))
-                records.append(record)
-            for (i, start, length), (low, high) in zip(state["runs"].tolist(), state["gains"].tolist(), strict=True):
-                records[i].moving.runs[start, length] = (low, high)
-            parts = joined_parts((int(a), int(b)) for a, b in header["parts"])
-            return cls(str(header["graph"]), dict(zip(header["names"], records, strict=True)), parts)
-        except (KeyError, ValueError, TypeError, IndexError, AttributeError, StopIteration) as error:
-            reason = f"{type(error).__name__}: {error}"
-            raise CalibrationError(f"statistics: not what `Statistics.save` wrote ({reason})") from None
+            with readable():
+                header = parse_json(state["header"].tobytes())
+                if header["format"] != "intaglio-statistics" or header["version"] > FORMAT_VERSION:
+                    raise CalibrationError(
+                        f"statistics: expected format intaglio-statistics up to version {FORMAT_VERSION}, got "
+                        f"{header['format']!r} version {header['version']!r}; use a newer intaglio"
+                    )
+                histograms = iter(state["histograms"])
+                records = []
+                for i, (needs, exponent, first) in enumerate(
+                    zip(header["needs"], header["exponents"], header["first"], strict=True)
+                ):
+                    record = Record.empty(Needs(needs))
+                    record.low, record.high = float(state["low"][i]), float(state["high"][i])
+                    record.count = int(state["count"][i])
+                    if record.histogram is not None:
+                        record.histogram = Histogram(exponent, next(histograms).astype(np.int64).reshape(2 * SIDE - 1))
+                    if record.moving is not None and first is not None:
+                        record.moving.first = (int(first[0]), float(first[1]), float(first[2]))
+                    records.append(record)
+                for (i, start, length), (low, high) in zip(
+                    state["runs"].tolist(), state["gains"].tolist(), strict=True
+                ):
+                    records[i].moving.runs[start, length] = (low, high)
+                parts = joined_parts((int(a), int(b)) for a, b in header["parts"])
+                return cls(str(header["graph"]), dict(zip(header["names"], records, strict=True)), parts)
+        except UnreadableError as error:
+            raise CalibrationError(f"statistics: not what `Statistics.save` wrote ({error})") from None
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a .npz; it appears whole or not at all.
@@ -145,11 +147,9 @@ class Statistics:
             CalibrationError: no such file, or no statistics.
         """
         try:
-            with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-                return cls.from_state({name: file[name] for name in file.files})
-        except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise CalibrationError(f"{path}: expected statistics that `Statistics.save` wrote, got: {reason}") from None
+            return cls.from_state(read_npz(path))
+        except UnreadableError as error:
+            raise CalibrationError(f"{path}: expected statistics that `Statistics.save` wrote, got: {error}") from None
 
 
 def joined_parts(parts: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

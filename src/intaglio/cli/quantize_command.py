@@ -6,7 +6,7 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -129,7 +129,8 @@ def run(args: argparse.Namespace) -> int:
         bias_correction=args.bias_correction,
     )
     work = Path(args.output) / WORK
-    with processes() as ours, whole_folder(Path(args.output), ours.rank) as folder, _resumable(work):
+    kept = [work] if args.checkpoint is None else [work, Path(args.checkpoint)]
+    with processes() as ours, whole_folder(Path(args.output), ours.rank) as folder, _resumable(kept):
         summary = quantize_job(
             lambda: load_graph(args, args.model),
             args.data,
@@ -172,11 +173,11 @@ def _rung(args: argparse.Namespace) -> TrainingRung | None:
 
 
 @contextmanager
-def _resumable(work: Path) -> Iterator[None]:
-    """Say so where an interrupted search has left something to go on with."""
+def _resumable(kept: Sequence[Path]) -> Iterator[None]:
+    """Say so where an interrupted run has left something to go on with."""
     try:
         yield
     except KeyboardInterrupt:
-        if work.exists():
+        if any(path.exists() for path in kept):
             raise KeyboardInterrupt("the same command goes on where it was") from None
         raise

@@ -10,6 +10,7 @@ import numpy as np
 
 from intaglio.errors import DataError, ExportError
 from intaglio.files import whole_file
+from intaglio.files.reading import UnreadableError, open_file, read_npy, read_npz
 from intaglio.program import Program, load_program
 
 if TYPE_CHECKING:
@@ -60,16 +61,17 @@ def read_inputs(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
         DataError: the file cannot be read, or has one array where the program has several inputs.
     """
     try:
-        data = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: expected a .npy or .npz file, got {error}") from None
-    if isinstance(data, np.ndarray):
+        with open_file(path) as file:
+            zipped = file.read(2) == b"PK"
+        arrays = read_npz(path) if zipped else {names[0]: read_npy(path)}
+    except UnreadableError as error:
+        raise DataError(f"{path}: expected a .npy or .npz file, got one that cannot be read ({error})") from None
+    if not zipped:
         if len(names) != 1:
             raise DataError(
                 f"{path}: the program has {len(names)} inputs ({', '.join(names)}); give a .npz with these arrays"
             )
-        return {names[0]: data}
-    arrays = dict(data)
+        return arrays
     if len(names) == 1 and len(arrays) == 1:
         return {names[0]: next(iter(arrays.values()))}
     return arrays

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,11 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from intaglio.data.images import Preprocess
 from intaglio.errors import DataError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from intaglio.files.reading import UnreadableError, read_toml
 
 Side = Annotated[int, Field(gt=0)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -71,8 +66,8 @@ def read_descriptor(path: Path) -> Descriptor:
         DataError: not TOML, or a key is missing, unknown or of the wrong kind; the text names file and key.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        content = read_toml(path)
+    except UnreadableError as error:
         raise DataError(f"{path}: expected a TOML data descriptor, got one that cannot be read ({error})") from error
     try:
         data = _Data.model_validate(content)

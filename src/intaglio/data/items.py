@@ -114,7 +114,7 @@ def read_item(
     Raises:
         DataError: it is none of these, or x and y do not belong together.
     """
-    x, names, y = _parse(item, where)
+    x, names, y = _parse(item, where, shapes)
     label = as_array(y, f"{where}, label") if keep_labels and y is not None else None
     ranks = [a.ndim for a in x]
     if shapes is not None:
@@ -144,8 +144,10 @@ def read_item(
     return Chunk(x, names, label), stacked
 
 
-def _parse(item: Any, where: str) -> tuple[tuple[Array, ...], tuple[str, ...] | None, Any]:
+def _parse(item: Any, where: str, shapes: Shapes | None) -> tuple[tuple[Array, ...], tuple[str, ...] | None, Any]:
     y = None
+    if isinstance(item, tuple) and shapes is not None and 1 < len(item) == len(shapes) and _all_inputs(item, shapes):
+        item = (item,)
     if _is_group(item):
         if len(item) > 2 or not len(item):
             raise DataError(
@@ -157,7 +159,7 @@ def _parse(item: Any, where: str) -> tuple[tuple[Array, ...], tuple[str, ...] | 
         x = item
     if isinstance(x, Mapping):
         named = dict(x)
-        if y is None:
+        if y is None and (shapes is None or "y" not in shapes):
             y = named.pop("y", None)
         if list(named) == ["x"]:
             return (as_array(named["x"], where),), None, y
@@ -169,6 +171,15 @@ def _parse(item: Any, where: str) -> tuple[tuple[Array, ...], tuple[str, ...] | 
             raise DataError(f"{where}: expected arrays, got an empty {type(x).__name__}")
         return tuple(as_array(v, f"{where}, input {i}") for i, v in enumerate(x)), None, y
     return (as_array(x, where),), None, y
+
+
+def _all_inputs(item: tuple[Any, ...], shapes: Shapes) -> bool:
+    """Whether a tuple holds one array for each input of the model, each a sample or a batch, and so no labels."""
+    sizes = [tuple(getattr(value, "shape", ())) for value in item]
+    return all(
+        hasattr(value, "shape") and size[len(size) - len(want) :] == want and len(size) - len(want) in (0, 1)
+        for value, size, want in zip(item, sizes, shapes.values(), strict=True)
+    )
 
 
 def _is_group(value: Any) -> bool:

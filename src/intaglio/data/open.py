@@ -15,7 +15,7 @@ from intaglio.data.extras import load_extra
 from intaglio.data.images import SUFFIXES, ImageFolder, Preprocess
 from intaglio.data.items import IterableSource, SequenceSource
 from intaglio.data.parquet import ParquetSource
-from intaglio.data.source import ArraySource, NpyFolder, NpzSource, Source, load_npy
+from intaglio.data.source import ArraySource, NamedArrays, NpyFolder, NpySource, NpzSource, Source
 from intaglio.errors import DataError
 
 DataLike: TypeAlias = "str | os.PathLike[str] | Iterable[Any] | Callable[[], Iterable[Any]] | Dataset"
@@ -69,7 +69,7 @@ def _from_path(path: Path, preprocess: Preprocess | None, labels: bool, descript
     if suffix == ".npz":
         return NpzSource(path, labels=labels)
     if suffix == ".npy":
-        return ArraySource(str(path), (load_npy(path),))
+        return NpySource(path)
     if suffix == ".toml" and descriptor is None:
         load_extra("pydantic", "pydantic", "read data descriptors")
         from intaglio.data.descriptor import read_descriptor  # here, since a core install has no pydantic
@@ -98,11 +98,9 @@ def _from_object(source: Any, labels: bool) -> Source:
         return ArraySource("array", (as_array(source, "array"),))
     if isinstance(source, Mapping):
         arrays = {str(name): as_array(value, f"array '{name}'") for name, value in source.items()}
-        y = arrays.pop("y", None) if len(arrays) > 1 else None
         if not arrays:
             raise DataError("data: expected arrays by input name, got an empty dict")
-        names = None if list(arrays) == ["x"] else tuple(arrays)
-        return ArraySource("arrays", tuple(arrays.values()), y if labels else None, names)
+        return NamedArrays(arrays, labels=labels)
     if isinstance(source, tuple) and len(source) == 2 and all(_is_stack(part) for part in source):
         x, y = (as_array(part, "array") for part in source)
         if y.ndim == 1 or y.shape[1:] == (1,):  # otherwise two samples, or two batches

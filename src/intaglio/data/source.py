@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-import math
 import zipfile
-import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Protocol
+from typing import IO, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from intaglio.data.chunk import Array, Chunk, Shapes, as_labels, window
 from intaglio.errors import DataError
+from intaglio.files.reading import (
+    ArrayHeader,
+    UnreadableError,
+    fingerprint,
+    members,
+    open_file,
+    plain,
+    read_header,
+    read_npy,
+    read_rows,
+    read_whole,
+    readable,
+    same_or_error,
+)
 
 CHUNK = 64  # samples read at a time: bounds the memory of a pass, large enough that Python's share of the time is small
 
@@ -77,13 +89,66 @@ class ArraySource:
             yield whole.cut(at, min(at + CHUNK, stop))
 
 
-class Member(NamedTuple):
-    """One array of a .npz."""
+class NamedArrays:
+    """Arrays in memory by input name; `y` holds the labels, unless the model has an input of that name."""
 
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    offset: int  # bytes of header before the data
-    rows: bool  # samples lie one behind the other (C order), so that some can be read without the rest
+    once = False
+    class_names: tuple[str, ...] | None = None
+    name = "arrays"
+
+    def __init__(self, arrays: Mapping[str, Array], *, labels: bool = True) -> None:
+        y = arrays.get("y") if len(arrays) > 1 else None
+        rest = {name: array for name, array in arrays.items() if name != "y" or y is None}
+        names = None if list(rest) == ["x"] else tuple(rest)
+        self._labelled = ArraySource(self.name, tuple(rest.values()), y if labels else None, names)
+        self._whole = (
+            self._labelled if y is None else ArraySource(self.name, tuple(arrays.values()), None, tuple(arrays))
+        )
+
+    def count(self, shapes: Shapes | None) -> int:
+        return self._labelled.count(shapes)
+
+    def labels(self) -> npt.NDArray[np.int64] | None:
+        return self._labelled.labels()
+
+    def chunks(self, start: int, stop: int | None, shapes: Shapes | None) -> Iterator[Chunk]:
+        chosen = self._whole if shapes is not None and "y" in shapes else self._labelled
+        return chosen.chunks(start, stop, shapes)
+
+
+class NpySource:
+    """A .npy file, axis 0 counting the samples, read in pieces; reads, unlike a mapping, fail where the file shrank."""
+
+    once = False
+    class_names: tuple[str, ...] | None = None
+
+    def __init__(self, path: Path) -> None:
+        self.name, self.path = str(path), path
+        with _named(path, ".npy file of plain numbers"), open_file(path) as file:
+            self.before = fingerprint(file)
+            self.header = plain(read_header(file, self.before[0]))
+        if not self.header.shape:
+            raise DataError(f"{path}: the array is a single number; axis 0 must count the samples")
+
+    def count(self, shapes: Shapes | None) -> int:
+        return self.header.shape[0]
+
+    def labels(self) -> None:
+        return None
+
+    def chunks(self, start: int, stop: int | None, shapes: Shapes | None) -> Iterator[Chunk]:
+        header = self.header
+        stop = header.shape[0] if stop is None else min(stop, header.shape[0])
+        with _named(self.path, ".npy file of plain numbers"), open_file(self.path) as file:
+            same_or_error(file, self.before)
+            file.seek(header.offset)
+            whole = read_whole(file, header) if header.fortran else None
+            file.seek(header.offset + (start * header.nbytes // header.shape[0] if header.shape[0] else 0))
+            for at in range(start, stop, CHUNK):
+                end = min(at + CHUNK, stop)
+                x = read_rows(file, header, end - at) if whole is None else whole[at:end]
+                same_or_error(file, self.before)
+                yield Chunk((x,))
 
 
 class NpzSource:
@@ -95,16 +160,23 @@ class NpzSource:
     def __init__(self, path: Path, *, labels: bool = True) -> None:
         self.name = str(path)
         self.path = path
-        try:
-            with zipfile.ZipFile(path) as archive:
-                names = [name.removesuffix(".npy") for name in archive.namelist()]
-                self.members = {name: _header(archive, name, self.name) for name in names}
-        except (OSError, zipfile.BadZipFile, zlib.error, ValueError, EOFError) as error:
-            raise DataError(f"{path}: expected a .npz of arrays, got a file that cannot be read ({error})") from error
-        self.inputs = [name for name in names if name != "y"]
-        if not self.inputs:
+        with self._opened() as (file, archive):
+            self.before = fingerprint(file)
+            self.members = {info.filename.removesuffix(".npy"): _header(archive, info) for info in members(archive)}
+        names = list(self.members)
+        for name, header in self.members.items():
+            if not header.shape:
+                raise DataError(f"{path}: array '{name}' is a single number; axis 0 must count the samples")
+        self.labelled = labels
+        self.inputs = [name for name in names if name != "y"] or names
+        self.y: Array | None = None
+        if not names:
+            raise DataError(f"{path}: expected arrays 'x' and 'y', or one array per model input, got none")
+        if labels and "y" in self.members and len(names) > 1:
+            with self._opened() as (file, archive):
+                self.y = _whole(archive, "y", self.members["y"])
+        elif names == ["y"]:
             raise DataError(f"{path}: expected arrays 'x' and 'y', or one array per model input, got only {names}")
-        self.y = self._read_all("y") if labels and "y" in self.members else None
 
     def count(self, shapes: Shapes | None) -> int:
         return self.members[self._chosen(shapes)[0]].shape[0]
@@ -115,60 +187,67 @@ class NpzSource:
     def chunks(self, start: int, stop: int | None, shapes: Shapes | None) -> Iterator[Chunk]:
         chosen = self._chosen(shapes)
         names = None if chosen == ["x"] else tuple(chosen)
+        y = None if "y" in chosen else self.y
         total = self.members[chosen[0]].shape[0]
-        sizes = {name: self.members[name].shape[0] for name in chosen} | ({} if self.y is None else {"y": len(self.y)})
+        sizes = {name: self.members[name].shape[0] for name in chosen} | ({} if y is None else {"y": len(y)})
         if len(set(sizes.values())) != 1:
             raise DataError(f"{self.path}: the arrays must hold equally many samples, got {sizes}")
         stop = total if stop is None else min(stop, total)
-        try:
-            with ExitStack() as stack:
-                archive = stack.enter_context(zipfile.ZipFile(self.path))
-                readers = [self._rows(stack, archive, name, start, stop) for name in chosen]
-                for at in range(start, stop, CHUNK):
-                    x = tuple(next(reader) for reader in readers)
-                    yield Chunk(x, names, None if self.y is None else self.y[at : at + len(x[0])])
-        except (OSError, zipfile.BadZipFile, zlib.error, ValueError, EOFError) as error:
-            raise DataError(f"{self.path}: damaged .npz ({error})") from error
+        with ExitStack() as stack:
+            file, archive = stack.enter_context(self._opened())
+            same_or_error(file, self.before)
+            readers = [self._rows(stack, archive, name, start, stop) for name in chosen]
+            for at in range(start, stop, CHUNK):
+                x = tuple(next(reader) for reader in readers)
+                same_or_error(file, self.before)
+                yield Chunk(x, names, None if y is None else y[at : at + len(x[0])])
 
     def _chosen(self, shapes: Shapes | None) -> list[str]:
-        if shapes and all(name in self.inputs for name in shapes):
+        if shapes and all(name in self.members for name in shapes):
             return list(shapes)
         return ["x"] if "x" in self.inputs else self.inputs
 
-    def _read_all(self, name: str) -> Array:
-        with np.load(self.path, allow_pickle=False) as archive:
-            array: Array = archive[name]
-        return array
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[IO[bytes], zipfile.ZipFile]]:
+        with _named(self.path, ".npz of arrays"), open_file(self.path) as file, zipfile.ZipFile(file) as archive:
+            yield file, archive
 
     def _rows(self, stack: ExitStack, archive: zipfile.ZipFile, name: str, start: int, stop: int) -> Iterator[Array]:
-        member = self.members[name]
-        if not member.rows:  # Fortran order interleaves the samples
-            whole = self._read_all(name)
+        header = self.members[name]
+        if header.fortran:  # Fortran order interleaves the samples
+            whole = _whole(archive, name, header)
             return (whole[at : min(at + CHUNK, stop)] for at in range(start, stop, CHUNK))
-        row = math.prod(member.shape[1:])
         file = stack.enter_context(archive.open(f"{name}.npy"))
         # read, not seek: from the first byte to the last one, the archive's checksum is compared as well
-        file.read(member.offset)
+        file.read(header.offset)
         if start:
-            file.seek(member.offset + start * row * member.dtype.itemsize)
-        return (_read_rows(file, member, min(CHUNK, stop - at), row) for at in range(start, stop, CHUNK))
+            file.seek(header.offset + start * (header.nbytes // header.shape[0]))
+        return (read_rows(file, header, min(CHUNK, stop - at)) for at in range(start, stop, CHUNK))
 
 
-def _read_rows(file: IO[bytes], member: Member, rows: int, row: int) -> Array:
-    raw = file.read(rows * row * member.dtype.itemsize)
-    return np.frombuffer(raw, member.dtype, rows * row).reshape(rows, *member.shape[1:])
+def _header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> ArrayHeader:
+    with archive.open(info) as file:
+        header = read_header(file, info.file_size)
+    if header.dtype.hasobject:
+        name = info.filename.removesuffix(".npy")
+        raise UnreadableError(f"array '{name}' holds Python objects, which are not loaded; save plain numbers")
+    return header
 
 
-def _header(archive: zipfile.ZipFile, name: str, where: str) -> Member:
+def _whole(archive: zipfile.ZipFile, name: str, header: ArrayHeader) -> Array:
     with archive.open(f"{name}.npy") as file:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read(file)
-        if dtype.hasobject:
-            raise DataError(f"{where}: array '{name}' holds Python objects, which are not loaded. Save plain numbers.")
-        if not shape:
-            raise DataError(f"{where}: array '{name}' is a single number; axis 0 must count the samples")
-        return Member(shape, dtype, file.tell(), not fortran)
+        file.read(header.offset)
+        return read_whole(file, header)
+
+
+@contextmanager
+def _named(path: Path, wanted: str) -> Iterator[None]:
+    """What cannot be read is an error that names the file; a consumer's own errors pass."""
+    try:
+        with readable():
+            yield
+    except UnreadableError as error:
+        raise DataError(f"{path}: expected a {wanted}, got one that cannot be read ({error})") from error
 
 
 class NpyFolder:
@@ -201,15 +280,10 @@ class NpyFolder:
 
 
 def load_npy(path: Path) -> Array:
-    """A .npy file, memory-mapped.
+    """A .npy file.
 
     Raises:
         DataError: it is damaged, no .npy, or holds Python objects.
     """
-    try:
-        array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(
-            f"{path}: expected a .npy file of plain numbers, got one that cannot be read ({error})"
-        ) from error
-    return array
+    with _named(path, ".npy file of plain numbers"):
+        return read_npy(path)

@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Any
 
 from intaglio.errors import PlanError
+from intaglio.files.reading import UnreadableError, parse_json, readable
 from intaglio.number import Granularity, IntType, PerTensor, QuantParams, Rule, Scheme
 from intaglio.number.granularity import granularity_from_json, granularity_to_json
 from intaglio.ops import Role
@@ -171,23 +172,24 @@ class Plan:
             PlanError: no Plan, or one of a newer version.
         """
         try:
-            data = json.loads(text)
-            if data["format"] != "intaglio-plan" or data["version"] > FORMAT_VERSION:
-                raise PlanError(
-                    f"plan: expected format intaglio-plan up to version {FORMAT_VERSION}, "
-                    f"got {data['format']!r} version {data['version']!r}; use a newer intaglio"
+            data = parse_json(text)
+            with readable():
+                if data["format"] != "intaglio-plan" or data["version"] > FORMAT_VERSION:
+                    raise PlanError(
+                        f"plan: expected format intaglio-plan up to version {FORMAT_VERSION}, "
+                        f"got {data['format']!r} version {data['version']!r}; use a newer intaglio"
+                    )
+                values = [_value_from_json(v) for v in data["values"]]
+                operators = [_operator_from_json(o) for o in data["operators"]]
+                return cls(
+                    data["target"],
+                    Rule(data["rule"]),
+                    data["accumulator"],
+                    {v.name: v for v in values},
+                    {o.name: o for o in operators},
                 )
-            values = [_value_from_json(v) for v in data["values"]]
-            operators = [_operator_from_json(o) for o in data["operators"]]
-            return cls(
-                data["target"],
-                Rule(data["rule"]),
-                data["accumulator"],
-                {v.name: v for v in values},
-                {o.name: o for o in operators},
-            )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise PlanError(f"plan: not a Plan that `Plan.to_json` wrote ({type(error).__name__}: {error})") from None
+        except UnreadableError as error:
+            raise PlanError(f"plan: not a Plan that `Plan.to_json` wrote ({error})") from None
 
 
 def _value_to_json(value: ValuePlan) -> dict[str, Any]:

@@ -10,8 +10,12 @@ from typing import Any
 
 from intaglio.errors import UsageError
 from intaglio.files import differing_settings, whole_file
+from intaglio.files.reading import UnreadableError, check_types, read_json, readable
 
 FORMAT, VERSION = "intaglio-attempts", 1
+_NUMBER = (int, float)
+_TYPES = {"rung": str, "name": str, "score": (*_NUMBER, type(None)), "agreement": (*_NUMBER, type(None)),
+          "seconds": _NUMBER, "error": str}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,15 +78,17 @@ class AttemptFile:
 
     def _read(self, path: Path) -> None:
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            if data["format"] != FORMAT or data["version"] != VERSION:
-                raise ValueError(f"its format is {data['format']} {data['version']}")
-            found = dict(data["settings"])
-            self.attempts = {row["name"]: Attempt(**row) for row in data["attempts"]}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+            data = read_json(path)
+            with readable():
+                if data["format"] != FORMAT or data["version"] != VERSION:
+                    raise ValueError(f"its format is {data['format']} {data['version']}")
+                found = dict(data["settings"])
+                for row in data["attempts"]:
+                    check_types(row, _TYPES)
+                self.attempts = {row["name"]: Attempt(**row) for row in data["attempts"]}
+        except UnreadableError as error:
             raise UsageError(
-                f"{path}: expected what an interrupted search left, got something else ({reason}); delete it, or "
+                f"{path}: expected what an interrupted search left, got something else ({error}); delete it, or "
                 "choose another folder"
             ) from None
         other = differing_settings(found, self.settings)

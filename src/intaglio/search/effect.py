@@ -42,7 +42,10 @@ class Effect:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Effect:
         """Read what `to_json` gave."""
-        return cls(float(data["sqnr"]), float(data["score"]) if "score" in data else None)
+        sqnr = float(data["sqnr"])
+        if not abs(sqnr) <= EXACT:
+            raise ValueError(f"sqnr: expected {-EXACT:g} to {EXACT:g} dB, got {sqnr}")
+        return cls(sqnr, float(data["score"]) if "score" in data else None)
 
 
 @dataclass

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from intaglio.errors import UsageError
 from intaglio.files import whole_file
+from intaglio.files.reading import UnreadableError, read_json, readable
 from intaglio.search.effect import Effect
 
 FORMAT, VERSION = "intaglio-sensitivity", 1
@@ -155,16 +156,16 @@ class SensitivityFile:
 
     def _read(self, path: Path) -> None:
         try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            if data.pop("format") != FORMAT or data.pop("version") != VERSION:
-                raise ValueError(f"its format is not {FORMAT} {VERSION}")
-            key = data.pop("key")
-            found = Sensitivities.from_json(data)
-            changed = [name for name in self.key if key.get(name) != self.key[name]]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+            data = read_json(path)
+            with readable():
+                if data.pop("format") != FORMAT or data.pop("version") != VERSION:
+                    raise ValueError(f"its format is not {FORMAT} {VERSION}")
+                key = data.pop("key")
+                found = Sensitivities.from_json(data)
+                changed = [name for name in self.key if key.get(name) != self.key[name]]
+        except UnreadableError as error:
             raise UsageError(
-                f"{path}: expected a file of sensitivities or none, got something else ({reason}); name another file"
+                f"{path}: expected a file of sensitivities or none, got something else ({error}); name another file"
             ) from None
         if not changed:
             self.found = found

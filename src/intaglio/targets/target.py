@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from intaglio.errors import TargetError, UsageError
+from intaglio.files.reading import UnreadableError, read_toml
 from intaglio.number import Granularity, IntType, PerChannel, PerGroup, PerTensor, Rule, Scheme
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 FORMAT_VERSION = 1
 
@@ -89,7 +84,7 @@ class OperatorRow(_Strict):
     weights: Formats | None = None
     output: Literal["own", "same"] = "own"
     scale: float | None = Field(default=None, gt=0)
-    zero_point: int | None = None
+    zero_point: int | None = Field(default=None, ge=-(1 << 31), lt=1 << 31)
 
     @model_validator(mode="after")
     def _both_or_none(self) -> OperatorRow:
@@ -164,12 +159,12 @@ def load_target(target: str | Path | Target) -> Target:
     builtin = str(target) in BUILTIN
     path = Path(__file__).parent / f"{target}.toml" if builtin else Path(target)
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise TargetError(
-            f"target {str(target)!r}: expected one of {', '.join(BUILTIN)}, or a TOML file ({type(error).__name__})"
-        ) from None
-    except tomllib.TOMLDecodeError as error:
+        data = read_toml(path)
+    except UnreadableError as error:
+        if isinstance(error.__cause__, OSError):
+            raise TargetError(
+                f"target {str(target)!r}: expected one of {', '.join(BUILTIN)}, or a TOML file ({error})"
+            ) from None
         raise TargetError(f"target {path}: not valid TOML: {error}") from None
     try:
         return Target.model_validate(data)

@@ -44,7 +44,7 @@ def first_not_finite(module: QuantizedModule, inputs: tuple[Tensor, ...]) -> str
     return f"value '{found[0]}'" + ("" if node is None else f" of [{node.op_type} '{node.name}']")
 
 
-def check_loss(loss: float, step: int, module: QuantizedModule, inputs: tuple[Tensor, ...], kept: str) -> None:
+def check_loss(loss: float, step: int, module: QuantizedModule, inputs: tuple[Tensor, ...], kept: object) -> None:
     """Refuse to go on with a loss that is no number.
 
     Args:
@@ -63,7 +63,7 @@ def check_loss(loss: float, step: int, module: QuantizedModule, inputs: tuple[Te
     )
 
 
-def check_scales(module: QuantizedModule, step: int, kept: str) -> None:
+def check_scales(module: QuantizedModule, step: int, kept: object) -> None:
     """Refuse to go on with a scale that is no number or has collapsed to zero.
 
     One that changed its sign in a step goes on with its size (see `quantizers.learned`).

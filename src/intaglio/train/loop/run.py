@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing, nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -71,11 +72,23 @@ def train(
             checkpoint stays.
     """
     settings, keeping = settings or TrainSettings(), keeping or Keeping()
-    kept = "Nothing was kept." if keeping.path is None else f"The last checkpoint stays: {keeping.path} (--resume)."
+    kept = _Kept(keeping.path)
     with together(kept):
         return _Training(
             module, data, settings, held_back, teacher, keeping, processes or Processes(), described or {}, kept
         ).run()
+
+
+class _Kept:
+    """A sentence on what is left of a training that ends with an error, as it is when it is asked for."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+
+    def __str__(self) -> str:
+        if self.path is None or not self.path.exists():
+            return "Nothing was kept."
+        return f"The last checkpoint stays: {self.path} (--resume)."
 
 
 class _Training:
@@ -91,7 +104,7 @@ class _Training:
         keeping: Keeping,
         processes: Processes,
         described: Mapping[str, Any],
-        kept: str,
+        kept: _Kept,
     ) -> None:
         self.module, self.settings, self.keeping, self.kept = module, settings, keeping, kept
         self.processes, self.world = processes, World(processes, settings.batch)

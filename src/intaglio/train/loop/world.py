@@ -88,7 +88,7 @@ class World:
 
 
 @contextmanager
-def together(kept: str) -> Iterator[None]:
+def together(kept: object) -> Iterator[None]:
     """Say so where another process of the training has died.
 
     Args:
