@@ -25,11 +25,6 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 TEXT_BYTES = 1 << 30
 _HEADER_BYTES = 10_000  # of an array; NumPy's own bound
 _MAGIC = b"\x93NUMPY"
@@ -77,6 +72,10 @@ def read_json(path: str | os.PathLike[str]) -> Any:
 
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
     """A TOML file as plain data."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib  # here, since a core install of Python 3.10 has none
     with readable():
         return tomllib.loads(read_text(path))
 
