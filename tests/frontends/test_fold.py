@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from intaglio_tests_onnx_net import Net, assert_same, feeds_for, ops, run, tests_of_node
+from intaglio_tests_onnx_net import Net, assert_same, feeds_for, ops, run, cases_of_node
 from onnx.backend.test.case import node
 from onnx.backend.test.case.test_case import TestCase
 
@@ -41,7 +41,7 @@ NONE_FOLDED = {
 
 
 def node_tests(module: str) -> list[TestCase]:
-    return [case for case in tests_of_node(module) if case.model is not None and _is_numbers(case)]
+    return [case for case in cases_of_node(module) if case.model is not None and _is_numbers(case)]
 
 
 def _is_numbers(case: TestCase) -> bool:

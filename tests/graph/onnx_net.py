@@ -106,7 +106,7 @@ class Net:
 _TESTS: dict[str, list[TestCase]] = {}
 
 
-def tests_of_node(module: str) -> list[TestCase]:
+def cases_of_node(module: str) -> list[TestCase]:
     """The tests that a module of onnx.backend.test.case.node adds to ONNX's global list when it is first imported."""
     if module not in _TESTS:
         before = len(node_cases._NodeTestCases)

@@ -17,7 +17,7 @@ import onnx
 import onnx.backend.test.case.node as node_cases
 import pytest
 import torch
-from intaglio_tests_onnx_net import tests_of_node
+from intaglio_tests_onnx_net import cases_of_node
 from onnx.backend.test.loader import load_model_tests
 
 from intaglio.errors import IntaglioError, UnsupportedOperatorError
@@ -69,7 +69,7 @@ class Case(NamedTuple):
 
 def node_tests(module: str) -> Iterator[Case]:
     """ONNX's tests of one operator."""
-    for case in tests_of_node(module):
+    for case in cases_of_node(module):
         for inputs, outputs in case.data_sets:
             yield Case(case.name, case.model, list(inputs), list(outputs), case.rtol, case.atol)
 
