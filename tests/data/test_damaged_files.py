@@ -1,0 +1,156 @@
+"""Damaged files end in an error of ours or in the right numbers, whatever was done to their bytes."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from intaglio.data import open_data
+from intaglio.data.descriptor import read_descriptor
+from intaglio.errors import IntaglioError
+from intaglio.files.reading import UnreadableError, read_npy, read_npz
+from intaglio.recover.checkpoint import Checkpoint
+from intaglio.search.attempts import Attempt, AttemptFile
+from intaglio.targets import load_target
+
+SETTINGS = {"algorithm": "a", "rates": [0.5, 1.0]}
+
+
+def damaged(rng: np.random.Generator, good: bytes) -> bytes:
+    """Bits flipped (half of them in the first 300 bytes, where headers are), cut off, inserted, or parts swapped."""
+    raw = bytearray(good)
+    kind = rng.integers(4)
+    if kind == 0:
+        for _ in range(rng.integers(1, 4)):
+            raw[rng.integers(min(300, len(raw)) if rng.integers(2) else len(raw))] ^= 1 << int(rng.integers(8))
+    elif kind == 1:
+        raw = raw[: rng.integers(len(raw))]
+    elif kind == 2:
+        at = rng.integers(len(raw))
+        raw[at:at] = rng.bytes(int(rng.integers(1, 40)))
+    else:
+        first, second = sorted(rng.integers(len(raw), size=2))
+        raw = raw[second:] + raw[first:second] + raw[:first]
+    return bytes(raw)
+
+
+def write_npy(path):
+    np.save(path, np.random.default_rng(0).normal(size=(100, 3, 4)).astype(np.float32))
+
+
+def write_npz(path):
+    x = np.random.default_rng(0).normal(size=(100, 3, 4)).astype(np.float32)
+    np.savez(path, x=x, y=np.arange(100) % 3)
+
+
+def write_checkpoint(path):
+    Checkpoint(path, SETTINGS).add({"layer": np.arange(60).reshape(6, 10), "other": np.zeros((2, 2))})
+
+
+def write_attempts(path):
+    AttemptFile(path, SETTINGS).add(Attempt("recovery", "mse", 91.5, None, 2.0))
+
+
+def write_descriptor(path):
+    path.write_text('path = "a.parquet"\n[image]\nsize = 32\nmean = [0.5, 0.4, 0.4]\nstd = [0.2, 0.2, 0.3]\n')
+
+
+def write_target(path):
+    formats = (
+        '[[activations]]\ntype = "uint8"\nscheme = "asymmetric"\n[[weights]]\ntype = "int8n"\nscheme = "symmetric"\n'
+    )
+    path.write_text(f'version = 1\nname = "t"\n{formats}[operators.Sigmoid]\nscale = 0.1\nzero_point = 3\n')
+
+
+def read_all(path):
+    with np.errstate(over="ignore", invalid="ignore"):
+        for _ in open_data(path).batches(32):
+            pass
+
+
+FORMATS = {
+    "x.npy": (write_npy, read_all),
+    "x.npz": (write_npz, read_all),
+    "checkpoint.npz": (write_checkpoint, lambda path: Checkpoint(path, SETTINGS)),
+    "attempts.json": (write_attempts, lambda path: AttemptFile(path, SETTINGS)),
+    "data.toml": (write_descriptor, read_descriptor),
+    "target.toml": (write_target, load_target),
+}
+
+
+def fuzz(name, count, tmp_path, rng):
+    write, read = FORMATS[name]
+    path = tmp_path / name
+    write(path)
+    read(path)
+    good, refused = path.read_bytes(), 0
+    for _ in range(count):
+        path.write_bytes(damaged(rng, good))
+        try:
+            read(path)
+        except IntaglioError as error:
+            assert name in str(error), error
+            refused += 1
+    assert refused > count // 4
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_damaged_files(name, tmp_path, rng):
+    fuzz(name, 60, tmp_path, rng)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FORMATS)
+def test_many_damaged_files(name, tmp_path, rng):
+    fuzz(name, 2000, tmp_path, rng)
+
+
+def test_a_checkpoint_whose_arrays_were_exchanged_is_refused(tmp_path):
+    """Each array's own checksum is right; the whole one is not."""
+    path = tmp_path / "c.npz"
+    write_checkpoint(path)
+    arrays = read_npz(path)
+    np.savez_compressed(path, **{**arrays, "array0": arrays["array0"].ravel()[:1]})
+    with pytest.raises(IntaglioError, match="its contents have changed since it was written"):
+        Checkpoint(path, SETTINGS)
+
+
+@pytest.mark.parametrize("score", [[], "x", True, 1e999])
+def test_attempts_of_wrong_types(tmp_path, score):
+    path = tmp_path / "a.json"
+    write_attempts(path)
+    data = json.loads(path.read_text())
+    data["attempts"][0]["score"] = score
+    path.write_text(json.dumps(data))
+    with pytest.raises(IntaglioError, match="score: got"):
+        AttemptFile(path, SETTINGS)
+
+
+@pytest.mark.parametrize("suffix", ["npy", "npz"])
+def test_a_file_that_changes_while_it_is_read(tmp_path, suffix):
+    path = tmp_path / f"x.{suffix}"
+    x = np.zeros((500, 64), np.float32)
+    np.save(path, x) if suffix == "npy" else np.savez(path, x=x)
+    data = open_data(path)
+    batches = data.batches(64)
+    next(batches)
+    with path.open("r+b") as file:
+        file.truncate(30_000)
+    with pytest.raises(IntaglioError, match=rf"x\.{suffix}: expected a .* got one that cannot be read"):
+        list(batches)
+    np.save(path, x.astype(np.float64)) if suffix == "npy" else np.savez(path, x=x.astype(np.float64))
+    with pytest.raises(IntaglioError, match="changed while it was in use"):
+        list(data.batches(64))
+
+
+@pytest.mark.parametrize("x", [np.float32(3), np.zeros((0, 3)), np.asfortranarray(np.arange(6.0).reshape(2, 3))])
+def test_arrays_are_read_as_numpy_writes_them(tmp_path, x):
+    np.save(tmp_path / "x.npy", x)
+    np.savez_compressed(tmp_path / "x.npz", x=x)
+    for got in (read_npy(tmp_path / "x.npy"), read_npz(tmp_path / "x.npz")["x"]):
+        assert got.shape == np.shape(x)
+        assert np.array_equal(got, x)
+    with pytest.raises(UnreadableError, match="regular file"):
+        read_npy("/dev/zero")
