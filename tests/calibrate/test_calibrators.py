@@ -164,8 +164,16 @@ def test_moving_average_takes_the_samples_one_by_one() -> None:
     x = torch.tensor([[-1.0, 1.0], [-3.0, 2.0], [-1.0, 4.0]])
     record.add(x, 0, 3)
     low, high = CALIBRATORS["moving-average"].range(record, ASYMMETRIC)
-    assert low == pytest.approx(((-1 * 0.99) - 3 * 0.01) * 0.99 - 0.01)
-    assert high == pytest.approx((1 * 0.99 + 2 * 0.01) * 0.99 + 0.04)
+    weights = 0.99**2 + 0.99 + 1
+    assert low == pytest.approx((-1 * 0.99**2 - 3 * 0.99 - 1) / weights)
+    assert high == pytest.approx((1 * 0.99**2 + 2 * 0.99 + 4) / weights)
+
+
+@pytest.mark.parametrize("samples", [1, 3, 5, 100])
+def test_moving_average_of_a_value_that_never_changes_is_that_value(samples: int) -> None:
+    record = Record.empty(Needs.MOVING)
+    record.add(torch.full((samples, 2), 0.1), 0, samples)
+    assert CALIBRATORS["moving-average"].range(record, ASYMMETRIC) == (record.low, record.high)
 
 
 def test_rounding_error_integral_is_exact() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -19,10 +20,9 @@ from intaglio.graph.edit import set_attribute
 
 
 def moving_by_definition(low: np.ndarray, high: np.ndarray) -> tuple[float, float]:
-    a, b = float(low[0]), float(high[0])
-    for x, y in zip(low[1:], high[1:], strict=True):
-        a, b = a + RATE * (x - a), b + RATE * (y - b)
-    return a, b
+    """The mean with weights that shrink by 1 % from each sample to the one before it."""
+    weights = 0.99 ** np.arange(len(low))[::-1]
+    return float(np.average(low, weights=weights)), float(np.average(high, weights=weights))
 
 
 @given(st.integers(1, 70), st.lists(st.integers(1, 69), max_size=6), st.randoms(use_true_random=False))
@@ -45,16 +45,35 @@ def test_moving_average_is_bit_equal_however_it_is_cut_and_merged(n: int, cuts: 
     assert len(whole.runs) == bin(n).count("1")  # memory grows with the logarithm
 
 
-def test_moving_average_is_that_of_pytorch() -> None:
+def moving_range(low: list[float], high: list[float]) -> tuple[float, float]:
+    extremes = MovingExtremes()
+    extremes.add(0, np.array(low), np.array(high))
+    return extremes.range
+
+
+def test_moving_average_of_few_samples_by_hand() -> None:
+    assert moving_range([-3.0], [5.0]) == pytest.approx((-3, 5), rel=1e-14)
+    # (0.99 * -1 - 3) / 1.99, (0.99 * 1 + 2) / 1.99
+    assert moving_range([-1.0, -3.0], [1.0, 2.0]) == pytest.approx((-2.0050251256281406, 1.5025125628140703), rel=1e-14)
+
+
+def test_moving_average_hardly_depends_on_the_order_of_few_samples() -> None:
+    """One of 8 samples is ten times as large as the others: first or last, it counts for an eighth."""
+    low, high = -np.ones(8), np.ones(8)
+    low[0], high[0] = -10, 10
+    for at in range(8):
+        assert moving_range(np.roll(low, at), np.roll(high, at)) == pytest.approx((-17 / 8, 17 / 8), rel=0.02)
+
+
+def test_moving_average_of_many_samples_is_that_of_pytorch_which_begins_with_the_first() -> None:
     from torch.ao.quantization import MovingAverageMinMaxObserver
 
-    x = np.random.default_rng(1).normal(size=(20, 50)).astype(np.float32)
+    x = np.random.default_rng(1).normal(size=(1500, 50)).astype(np.float32)
     theirs = MovingAverageMinMaxObserver(averaging_constant=RATE)
     for row in x:
         theirs(torch.from_numpy(row))
-    ours = MovingExtremes()
-    ours.add(0, x.min(axis=1), x.max(axis=1))
-    np.testing.assert_allclose(ours.range, (float(theirs.min_val), float(theirs.max_val)), rtol=1e-5)
+    ours = moving_range(x.min(axis=1), x.max(axis=1))
+    np.testing.assert_allclose(ours, (float(theirs.min_val), float(theirs.max_val)), rtol=1e-5)
 
 
 def test_a_sample_counted_twice_is_refused() -> None:
@@ -196,7 +215,7 @@ def test_damaged_files_are_refused(tmp_path, small_net, placed, rows, rng) -> No
     with pytest.raises(CalibrationError, match="expected to write the statistics here"):
         statistics.save(tmp_path / "none" / "s.npz")
     state = statistics.state()
-    newer = state["header"].tobytes().replace(b'"version": 1', b'"version": 9')
+    newer = state["header"].tobytes().replace(b'"version": 2', b'"version": 9')
     with pytest.raises(CalibrationError, match="version 9"):
         Statistics.from_state({**state, "header": np.frombuffer(newer, np.uint8)})
 
@@ -238,3 +257,12 @@ def test_extremes_alone_need_one_pass_and_no_histogram(rng: np.random.Generator)
     assert record.histogram is None
     assert record.moving is None
     assert record.needs == Needs.EXTREMES
+
+
+def test_statistics_of_version_1_are_read_without_the_first_sample(small_net, placed, rows, rng) -> None:
+    statistics = observe(small_net, placed(small_net), rows(rng.normal(size=(5, 3, 8, 8)).astype(np.float32)))
+    state = statistics.state()
+    header = json.loads(state["header"].tobytes())
+    old = {**header, "version": 1, "first": [[0, -9.0, 9.0]] * len(header["names"])}
+    state["header"] = np.frombuffer(json.dumps(old).encode(), np.uint8)
+    assert Statistics.from_state(state).records == statistics.records

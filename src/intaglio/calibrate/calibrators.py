@@ -68,8 +68,9 @@ class Max:
 class MovingAverage:
     """The exponential moving average of each sample's extremes (see `calibrate.moving`); for constants as max.
 
-    With batches of one sample it is PyTorch's MovingAverageMinMaxObserver. It does not depend on the batch size, but on
-    the order of the samples. Source: Jacob et al. 2018, arXiv:1712.05877, section 3.1.
+    It does not depend on the batch size, and on the order only where there are as many samples as the average reaches
+    back, about a hundred. PyTorch's MovingAverageMinMaxObserver begins with the first sample instead; both meet after some
+    hundreds. Source: Jacob et al. 2018, arXiv:1712.05877, section 3.1.
     """
 
     needs: ClassVar[Needs] = Needs.MOVING
@@ -77,7 +78,9 @@ class MovingAverage:
 
     def range(self, record: Record, fmt: Format) -> tuple[float, float]:
         assert record.moving is not None
-        return record.moving.range
+        low, high = record.moving.range
+        # An average lies within the extremes but for float64's last digit, which a value that never changes would show.
+        return min(max(low, record.low), record.high), min(max(high, record.low), record.high)
 
     def ranges(self, blocks: NDArray[np.float32], fmt: Format) -> tuple[Bounds, Bounds]:
         return Max().ranges(blocks, fmt)

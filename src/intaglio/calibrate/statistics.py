@@ -18,7 +18,8 @@ from intaglio.errors import CalibrationError
 from intaglio.files import whole_file
 from intaglio.files.reading import UnreadableError, parse_json, read_npz, readable
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""1 also held the first sample's extremes, with which the moving average began; it is read without them."""
 
 
 @dataclass
@@ -74,7 +75,6 @@ class Statistics:
             "names": names,
             "needs": [int(r.needs) for r in records],
             "exponents": [r.histogram.exponent if r.histogram else None for r in records],
-            "first": [r.moving.first if r.moving else None for r in records],
         }
         runs = [(i, start, length, *gain) for i, r in enumerate(records) if r.moving
                 for (start, length), gain in r.moving.runs.items()]  # fmt: skip
@@ -105,16 +105,12 @@ class Statistics:
                     )
                 histograms = iter(state["histograms"])
                 records = []
-                for i, (needs, exponent, first) in enumerate(
-                    zip(header["needs"], header["exponents"], header["first"], strict=True)
-                ):
+                for i, (needs, exponent) in enumerate(zip(header["needs"], header["exponents"], strict=True)):
                     record = Record.empty(Needs(needs))
                     record.low, record.high = float(state["low"][i]), float(state["high"][i])
                     record.count = int(state["count"][i])
                     if record.histogram is not None:
                         record.histogram = Histogram(exponent, next(histograms).astype(np.int64).reshape(2 * SIDE - 1))
-                    if record.moving is not None and first is not None:
-                        record.moving.first = (int(first[0]), float(first[1]), float(first[2]))
                     records.append(record)
                 for (i, start, length), (low, high) in zip(
                     state["runs"].tolist(), state["gains"].tolist(), strict=True
