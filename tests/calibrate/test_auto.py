@@ -1,4 +1,4 @@
-"""`auto` takes what measures best on held-back data and says so; the driver's other ways round it."""
+"""`auto` takes what is better than the default beyond doubt, and says so; the driver's other ways round it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from intaglio.calibrate import CALIBRATORS, Calibration, calibrate
 from intaglio.calibrate.automatic import (
     ACTIVATION_CANDIDATES,
     HELD_SAMPLES,
+    LEAST_GAIN,
     WEIGHT_CANDIDATES,
     automatic,
+    default_first,
 )
 from intaglio.calibrate.trial import watched_values
 from intaglio.errors import CalibrationError, UsageError
@@ -98,14 +100,72 @@ def test_the_report_lists_every_candidate_and_the_choice(small_net, placed, rows
     assert best.chosen
     assert best.samples == 10  # a quarter
     assert all(math.isfinite(c.sqnr) for c in done.candidates)
-    assert best.sqnr == max(c.sqnr for c in done.candidates if c.samples == best.samples)
+    (default,) = (c for c in done.candidates if (c.calibrator, c.weight_calibrator) == ("max", "max"))
+    assert best.sqnr >= default.sqnr
     text = " ".join(map(str, done.steps))
     assert f"activations by {best.calibrator} and weights by {best.weight_calibrator}" in text
+    assert (
+        f"another than the default is taken where it gains {LEAST_GAIN} dB, and more than the gain's uncertain" in text
+    )
     assert "on 10 held-back samples" in text
     assert all(c.calibrator in text for c in done.candidates)
     assert done.statistics.samples == 40  # in the end, all of them
     assert done.plan["x"].calibrator == best.calibrator
     assert f"{best.sqnr:.2f} dB" in str(best)
+
+
+@pytest.mark.parametrize("samples", [4, 16, 64])
+def test_the_default_stays_where_others_are_better_by_chance(small_net, placed, rows, rng, samples: int) -> None:
+    """Uniform data fill any range: what the calibrators reach differs by nothing but rounding."""
+    x = rng.uniform(-1, 1, size=(samples, 3, 8, 8)).astype(np.float32)
+    names = ("percentile-99.9999", "max", "percentile-99.99999", "percentile-99.999999")
+    _, candidates, _ = automatic(small_net, placed(small_net), rows(x), calibrators=names, weight_calibrators=("max",))
+    assert candidates[0].calibrator == "max"
+    assert (candidates[0].gain, candidates[0].uncertainty) == (0, 0)
+
+
+def test_a_gain_on_a_single_held_back_sample_does_not_count(saturating, placed, rows, rng) -> None:
+    """A single sample does not tell how much the others would differ."""
+    for n, winner in ((4, "max"), (32, "percentile-98")):
+        x = spiky(rng, n, 0.01, 500.0)
+        _, candidates, _ = automatic(saturating, placed(saturating), rows(x), calibrators=("max", "percentile-98"))
+        assert candidates[0].calibrator == winner
+        assert any(math.isinf(c.uncertainty) for c in candidates) == (n == 4)
+
+
+def test_the_targets_own_calibrator_is_the_default(small_net, placed) -> None:
+    plan = placed(small_net)
+    names = ("max", "mse", "entropy")
+    assert default_first(names, plan.calibrated()) == ["max", "mse", "entropy"]
+    for value in plan.calibrated():
+        value.calibrator = "mse"
+    assert default_first(names, plan.calibrated()) == ["mse", "max", "entropy"]
+    assert default_first(("entropy",), plan.calibrated()) == ["entropy"]
+    plan["x"].calibrator = "max"
+    assert default_first(names, plan.calibrated()) == [None, "max", "mse", "entropy"]
+    plan["x"].calibrator = "auto"
+    assert default_first(names, plan.calibrated()) == ["max", "mse", "entropy"]
+
+
+def test_candidates_are_measured_after_correction(small_net, placed, rows, rng) -> None:
+    """Biases far from what they should be hide everything else; the correction is asked for each Plan."""
+    from intaglio.graph.access import constant
+    from intaglio.graph.edit import set_constant
+
+    x = rng.normal(size=(16, 3, 8, 8)).astype(np.float32)
+    seen = []
+
+    def spoil(graph, plan):
+        seen.append(plan)
+        graph = graph.copy()
+        bias = graph.nodes[-1].inputs[2]
+        set_constant(bias, constant(bias) + np.float32(100))
+        return graph, plan
+
+    plan = placed(small_net)
+    _, found, _ = automatic(small_net, plan, rows(x), correct=spoil)
+    assert len(seen) >= 2
+    assert all(c.sqnr < 0 for c in found)
 
 
 def test_the_measured_error_is_that_of_the_simulated_outputs(small_net, placed, rows, rng) -> None:

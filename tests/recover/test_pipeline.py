@@ -45,6 +45,15 @@ def test_nothing_but_calibration_where_nothing_else_is_asked_for(graph, x) -> No
     assert q.statistics is not None and q.statistics.samples == 48
 
 
+@pytest.mark.parametrize("bias_correction", [True, False])
+def test_auto_compares_calibrators_as_they_will_be_used(graph, x, bias_correction: bool) -> None:
+    """Where biases are corrected in the end they are corrected in each candidate; w4a8 shifts every mean."""
+    q = ig.quantize(graph, x + 1, "w4a8", equalize=False, bias_correction=bias_correction)
+    (step,) = (step for step in q.steps if step.algorithm == "calibration" and step.after is not None)
+    assert ("held-back samples with biases corrected" in str(step)) == bias_correction
+    assert any("the target's own" in str(step) for step in q.steps)  # max in the first and last layer, mse between
+
+
 def test_a_generator_is_read_once_and_kept_where_algorithms_read_again(graph, x) -> None:
     once = ig.quantize(graph, (a[None] for a in x), calibrator="max")
     assert once.plan.to_json() == ig.quantize(graph, x, calibrator="max").plan.to_json()

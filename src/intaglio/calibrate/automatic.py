@@ -1,18 +1,20 @@
-"""`auto`: every calibrator is tried on held-back data, and the one with the smallest output error is taken.
+"""`auto`: every calibrator is tried on held-back data, and one that is better than the default beyond doubt is taken.
 
 The float network runs once over all data; all candidates come from the same statistics. One sample in four is held
-back, at most `HELD_SAMPLES`. Each candidate's Plan is simulated on them and its outputs compared with the float ones:
+back, at most `HELD_SAMPLES`. Each candidate's Plan is simulated on them and its outputs compared with the float ones
+(see `noise_by_sample`); where the network ends in a softmax or sigmoid, their inputs, since these hide errors where
+they saturate. Where biases are corrected afterwards, they are corrected in each candidate too: as long as rounding
+shifts every mean, all candidates may have about 0 dB, and what tells them apart is chance.
 
-    SQNR = 10 log10( sum (y - mean y)**2 / sum (y - y_quantized)**2 )
-
-averaged over outputs; where the network ends in a softmax or sigmoid, of its input, since these hide errors where they
-saturate. In the end the chosen calibrator gets the statistics of all samples.
+The default is the target's own calibrator. Another one is taken where its SQNR is higher by `LEAST_GAIN` and by more
+than the error of this gain; of several the one with the highest SQNR. In the end the chosen calibrator gets the
+statistics of all samples.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,25 +22,29 @@ import torch
 from numpy.typing import NDArray
 
 from intaglio.calibrate.feeds import Batches, Feed, feeds
+from intaglio.calibrate.noise_by_sample import NoiseBySample
 from intaglio.calibrate.observer import Observer, merged
 from intaglio.calibrate.params import Named, assign, constant_params
 from intaglio.calibrate.record import Needs
 from intaglio.calibrate.shared import SharedData
 from intaglio.calibrate.statistics import Statistics
-from intaglio.calibrate.trial import Candidate, Pair, Trial, watched_values
+from intaglio.calibrate.trial import Candidate, Correction, Pair, Trial, label, watched_values
 from intaglio.errors import CalibrationError
 from intaglio.graph import Graph
 from intaglio.graph.access import shape
 from intaglio.number import QuantParams
-from intaglio.plan import Plan
+from intaglio.ops import Role
+from intaglio.plan import Plan, ValuePlan
 
+AUTO = "auto"
 ACTIVATION_CANDIDATES = (
     "max", "percentile-99.9999", "percentile-99.999", "percentile-99.99", "percentile-99.9", "mse", "entropy",
     "moving-average",
 )  # fmt: skip
 WEIGHT_CANDIDATES = ("max", "mse")
 
-
+LEAST_GAIN = 0.5
+"""dB that another calibrator than the default has to gain: 11 % of the noise power."""
 HELD_SAMPLES = 64
 HELD_BYTES = 256 << 20
 _FIRST_ROUND = 8  # samples on which all candidates run; the best few then run on all
@@ -52,16 +58,18 @@ def automatic(
     *,
     calibrators: Sequence[Named] = ACTIVATION_CANDIDATES,
     weight_calibrators: Sequence[Named] = WEIGHT_CANDIDATES,
+    correct: Correction | None = None,
     batch_size: int | None = None,
     device: torch.device | str | None = None,
 ) -> tuple[Plan, list[Candidate], Statistics]:
-    """Choose calibrators by measured output error.
+    """Choose calibrators by measured output error. Of both kinds the target's own is the default.
 
     Args:
         graph, plan: see `calibrate`.
         dataset: calibration inputs; read once.
         calibrators: candidates for activations; None stands for the Plan's own.
-        weight_calibrators: candidates for weights; the first is used while activations are decided.
+        weight_calibrators: candidates for weights; the default is used while activations are decided.
+        correct: see `Trial`.
         batch_size, device: see `observe`.
     Returns:
         The Plan, every candidate (best first), and the statistics of all samples.
@@ -70,7 +78,7 @@ def automatic(
     """
     observer = Observer(graph, plan, Needs.HISTOGRAM | Needs.MOVING, device)
     held, shared = _observe_and_hold_parts(observer, dataset, batch_size)
-    trial = Trial(graph, observer, held)
+    trial = Trial(graph, observer, held, correct)
     everything = observer.statistics if shared else observer.statistics.merge(trial.statistics)
     constants: dict[Named, dict[str, QuantParams]] = {}
 
@@ -79,24 +87,52 @@ def automatic(
             constants[pair[1]] = constant_params(graph, plan, pair[1])
         return assign(graph, plan, statistics, *pair, constants[pair[1]])
 
-    plans = {(c, weight_calibrators[0]): build((c, weight_calibrators[0]), observer.statistics) for c in calibrators}
+    activations = default_first(calibrators, plan.calibrated())
+    weights = default_first(weight_calibrators, plan.calibrated(Role.WEIGHT))
+    default = (activations[0], weights[0])
+    plans: dict[Pair, Plan] = {(c, weights[0]): build((c, weights[0]), observer.statistics) for c in activations}
     results = trial.measure(plans, min(_FIRST_ROUND, trial.samples))
+    of_first = _against(default, results)
     if trial.samples > _FIRST_ROUND:
-        finalists = sorted(plans, key=lambda pair: -results[pair].sqnr)[:_FINALISTS]
-        results.update(trial.measure({pair: plans[pair] for pair in finalists}, trial.samples))
-    best = _best(results)
-    others = {(best[0], w): build((best[0], w), observer.statistics) for w in weight_calibrators[1:]}
-    results.update(trial.measure(others, trial.samples))
-    best = _best(results)
-    ranked = sorted(results.items(), key=lambda item: (item[0] != best, -item[1].samples, -item[1].sqnr))
-    candidates = [replace(candidate, chosen=pair == best) for pair, candidate in ranked]
-    return build(best, everything), candidates, everything
+        finalists = {default, *sorted(plans, key=lambda pair: -results[pair].sqnr)[:_FINALISTS]}
+        results = trial.measure({pair: plans[pair] for pair in plans if pair in finalists}, trial.samples)
+    candidates = {**of_first, **_against(default, results)}
+    best = _best(default, {pair: candidates[pair] for pair in results})
+    others: dict[Pair, Plan] = {(best[0], w): build((best[0], w), observer.statistics) for w in weights[1:]}
+    with_weights = _against(best, {best: results[best], **trial.measure(others, trial.samples)})
+    candidates.update({pair: candidate for pair, candidate in with_weights.items() if pair != best})
+    best = _best(best, with_weights)
+    ranked = sorted(candidates.items(), key=lambda item: (item[0] != best, -item[1].samples, -item[1].sqnr))
+    chosen = [replace(candidate, chosen=pair == best) for pair, candidate in ranked]
+    return build(best, everything), chosen, everything
 
 
-def _best(results: Mapping[Pair, Candidate]) -> Pair:
-    """The largest SQNR among those measured on most samples; of equals the first, which is the simplest."""
-    most = max(c.samples for c in results.values())
-    return max((pair for pair, c in results.items() if c.samples == most), key=lambda pair: results[pair].sqnr)
+def default_first(names: Sequence[Named], values: Iterable[ValuePlan]) -> list[Named]:
+    """Candidates with the target's own first: None for it where that is none of them, or differs between values."""
+    own = {value.calibrator or "max" for value in values}
+    if len(names) == 1:
+        return list(names)
+    first: Named = None
+    if not own or AUTO in own:
+        first = names[0]
+    elif len(own) == 1 and own <= set(names):
+        (first,) = own
+    return [first, *(name for name in names if name != first)]
+
+
+def _against(default: Pair, results: Mapping[Pair, NoiseBySample]) -> dict[Pair, Candidate]:
+    """What was measured of each, and how much better it is than the default on the same samples."""
+    found = {}
+    for pair, noise in results.items():
+        gain = (0.0, 0.0) if pair == default else noise.gain_over(results[default])
+        found[pair] = Candidate(label(pair[0]), label(pair[1]), noise.sqnr, noise.samples, False, *gain)
+    return found
+
+
+def _best(default: Pair, candidates: Mapping[Pair, Candidate]) -> Pair:
+    """The largest SQNR among those that are surely better than the default; else the default."""
+    better = [pair for pair, c in candidates.items() if c.gain > max(LEAST_GAIN, c.uncertainty)]
+    return max(better, key=lambda pair: candidates[pair].sqnr, default=default)
 
 
 def _observe_and_hold_parts(

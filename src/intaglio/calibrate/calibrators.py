@@ -68,9 +68,9 @@ class Max:
 class MovingAverage:
     """The exponential moving average of each sample's extremes (see `calibrate.moving`); for constants as max.
 
-    It does not depend on the batch size, and on the order only where there are as many samples as the average reaches
-    back, about a hundred. PyTorch's MovingAverageMinMaxObserver begins with the first sample instead; both meet after some
-    hundreds. Source: Jacob et al. 2018, arXiv:1712.05877, section 3.1.
+    It does not depend on the batch size, and on the order only where there are more samples than it remembers, about a
+    hundred. PyTorch's MovingAverageMinMaxObserver begins with the first sample instead; both meet after some hundreds.
+    Source: Jacob et al. 2018, arXiv:1712.05877, section 3.1.
     """
 
     needs: ClassVar[Needs] = Needs.MOVING

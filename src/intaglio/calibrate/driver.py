@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from intaglio.calibrate.automatic import ACTIVATION_CANDIDATES, WEIGHT_CANDIDATES, automatic
+from intaglio.calibrate.automatic import ACTIVATION_CANDIDATES, AUTO, LEAST_GAIN, WEIGHT_CANDIDATES, automatic
 from intaglio.calibrate.calibrators import Calibrator, parse_calibrator
 from intaglio.calibrate.feeds import Batches
 from intaglio.calibrate.observer import observe
@@ -15,14 +15,13 @@ from intaglio.calibrate.params import Named, choose
 from intaglio.calibrate.record import Needs
 from intaglio.calibrate.saturation import saturation_steps
 from intaglio.calibrate.statistics import Statistics
-from intaglio.calibrate.trial import Candidate
+from intaglio.calibrate.trial import Candidate, Correction
 from intaglio.graph import Graph
 from intaglio.ops import Role
 from intaglio.plan import Plan, Step
 from intaglio.plan.step import SQNR
 
 ALGORITHM = "calibration"
-AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,7 @@ def calibrate(
     *,
     calibrator: str | Calibrator | None = None,
     weight_calibrator: str | Calibrator | None = None,
+    correct: Correction | None = None,
     batch_size: int | None = None,
     device: torch.device | str | None = None,
 ) -> Calibration:
@@ -62,6 +62,7 @@ def calibrate(
         dataset: calibration inputs, anything with `batches(n)`.
         calibrator: of activations: a name that `parse_calibrator` reads, or `auto`; None for the Plan's own.
         weight_calibrator: the same for weights; None for the Plan's own, or `auto` where `calibrator` is.
+        correct: what is done to the biases of each network that `auto` measures, beforehand.
         batch_size: samples at a time; by default as many as the largest value allows. Results depend on it
             only as far as PyTorch's own sums of another batch do.
         device: default: the GPU when there is one.
@@ -78,10 +79,20 @@ def calibrate(
         choices: Sequence[Named] = ACTIVATION_CANDIDATES if auto else (_checked(calibrator),)
         weights: Sequence[Named] = WEIGHT_CANDIDATES if auto_weights else (_checked(weight_calibrator),)
         made, candidates, statistics = automatic(
-            graph, plan, dataset, calibrators=choices, weight_calibrators=weights, batch_size=batch_size, device=device
+            graph,
+            plan,
+            dataset,
+            calibrators=choices,
+            weight_calibrators=weights,
+            correct=correct,
+            batch_size=batch_size,
+            device=device,
         )
         return Calibration(
-            made, statistics, [*_told(candidates, statistics), *saturation_steps(made, ALGORITHM)], candidates
+            made,
+            statistics,
+            [*_told(candidates, statistics, corrected=correct is not None), *saturation_steps(made, ALGORITHM)],
+            candidates,
         )
     chosen = [parse_calibrator(calibrator)] if calibrator is not None else [parse_calibrator(c or "max") for c in own]
     _checked(weight_calibrator)
@@ -101,18 +112,18 @@ def _checked(calibrator: Named) -> Named:
     return None if calibrator is None else parse_calibrator(calibrator)
 
 
-def _told(candidates: Sequence[Candidate], statistics: Statistics) -> list[Step]:
-    """What `auto` did: one step for what it took, one for what else it tried."""
+def _told(candidates: Sequence[Candidate], statistics: Statistics, *, corrected: bool) -> list[Step]:
+    """What `auto` did: one step for what it took and why, one for what else it tried."""
     best = candidates[0]
+    named = f"activations by {best.calibrator} and weights by {best.weight_calibrator}"
+    reached = f"{best.sqnr:.2f} dB SQNR on {best.samples} held-back samples" + " with biases corrected" * corrected
+    taken = f"calibrated on {statistics.samples} samples: {named}, of {len(candidates)} candidates; {reached}"
+    rule = f"another than the default is taken where it gains {LEAST_GAIN} dB, and more than the gain's uncertainty"
     others = "; ".join(
         f"{c.calibrator} with {c.weight_calibrator} {c.sqnr:.2f}"
+        + (f" (gains {c.gain:+.2f} +- {c.uncertainty:.2f})" if c.uncertainty else "")
         + (f" (on {c.samples})" if c.samples != best.samples else "")
         for c in candidates[1:]
     )
-    taken = (
-        f"calibrated on {statistics.samples} samples: of {len(candidates)} candidates, activations by "
-        f"{best.calibrator} and weights by {best.weight_calibrator} gave the smallest output error, "
-        f"{best.sqnr:.2f} dB SQNR on {best.samples} held-back samples"
-    )
-    tried = f"others (dB SQNR): {others}" if others else "there were no other candidates"
+    tried = f"others (dB SQNR; {rule}): {others}" if others else "there were no other candidates"
     return [Step(ALGORITHM, taken, SQNR, after=best.sqnr, samples=best.samples), Step(ALGORITHM, tried)]

@@ -2,8 +2,8 @@
 
     m[0] = 0        m[i] = m[i-1] + c * (x[i] - m[i-1])        average = m[n] / (1 - (1 - c)**n)
 
-x[i] is the minimum (or maximum) of sample i, i = 1..n. The divisor is the sum of the weights, c * (1 - c)**(n - i): without
-it, as where m begins with the first sample, that sample alone would weigh (1 - c)**(n - 1), 86 % of all where n is 16.
+x[i] is the minimum (or maximum) of sample i, i = 1..n. The divisor is the sum of the weights, c * (1 - c)**(n - i).
+Were m to begin with the first sample instead, that one would weigh (1 - c)**(n - 1): 86 % of all where n is 16.
 
 Samples i..j-1 act on m as `m -> decay * m + gain`, with decay = (1 - c)**(j - i). Two neighbouring runs of samples join
 into one by composition; but floats are not associative, so only runs of 2**n samples that begin at a multiple of

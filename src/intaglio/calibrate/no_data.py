@@ -19,8 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from intaglio.calibrate.automatic import AUTO
 from intaglio.calibrate.calibrators import Calibrator
-from intaglio.calibrate.driver import AUTO, Calibration
+from intaglio.calibrate.driver import Calibration
 from intaglio.calibrate.histogram import SIDE, Histogram, exponent_for
 from intaglio.calibrate.input_moments import InputRange, input_normals
 from intaglio.calibrate.moments import propagate

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from intaglio.calibrate.feeds import Feed
+from intaglio.calibrate.noise_by_sample import NoiseBySample
 from intaglio.calibrate.observer import Observer
 from intaglio.calibrate.params import Named
 from intaglio.graph import Graph
@@ -18,6 +18,7 @@ from intaglio.progress import progress
 from intaglio.simulate import Simulator
 
 Pair = tuple[Named, Named]  # calibrators of activations and weights; None: the Plan's own
+Correction = Callable[[Graph, Plan], tuple[Graph, Plan]]  # of a calibrated network's biases
 _SQUASHING = ("Softmax", "LogSoftmax", "Sigmoid", "HardSigmoid", "Tanh", "ArgMax", "ArgMin")
 
 
@@ -30,6 +31,8 @@ class Candidate:
         sqnr: signal to quantization noise of the outputs, in dB; at most 200.
         samples: on how many held-back samples it was measured.
         chosen: whether it is the one that was taken.
+        gain: dB more than with the default calibrator, on the same samples; 0 of the default.
+        uncertainty: of the gain, in dB, as far as these samples tell.
     """
 
     calibrator: str
@@ -37,6 +40,8 @@ class Candidate:
     sqnr: float
     samples: int
     chosen: bool = False
+    gain: float = 0.0
+    uncertainty: float = 0.0
 
     def __str__(self) -> str:
         weights = f" (weights {self.weight_calibrator})"
@@ -44,10 +49,19 @@ class Candidate:
 
 
 class Trial:
-    """Held-back samples with the float network's outputs on them."""
+    """Held-back samples with the float network's outputs on them.
 
-    def __init__(self, graph: Graph, observer: Observer, held: list[tuple[int, Feed]]) -> None:
-        self.graph, self.held, self.device = graph, held, observer.simulator.device
+    Args:
+        graph: the float network.
+        observer: takes note of the samples.
+        held: the samples.
+        correct: what is done to each candidate's biases before it is measured.
+    """
+
+    def __init__(
+        self, graph: Graph, observer: Observer, held: list[tuple[int, Feed]], correct: Correction | None = None
+    ) -> None:
+        self.graph, self.held, self.device, self.correct = graph, held, observer.simulator.device, correct
         self.samples = sum(size for size, _ in held)
         self.watched = watched_values(graph)
         self.reference: list[dict[str, Tensor]] = []
@@ -64,22 +78,24 @@ class Trial:
         if name in self.watched:
             into[name] = x.clone()
 
-    def measure(self, plans: Mapping[Pair, Plan], samples: int) -> dict[Pair, Candidate]:
+    def measure(self, plans: Mapping[Pair, Plan], samples: int) -> dict[Pair, NoiseBySample]:
         """Simulate Plans on the first samples; equal Plans only once."""
-        known: list[tuple[Plan, tuple[float, int]]] = []
-        result: dict[Pair, Candidate] = {}
+        known: list[tuple[Plan, NoiseBySample]] = []
+        result: dict[Pair, NoiseBySample] = {}
         for pair, plan in progress(plans.items(), len(plans), "try calibrators"):
             found = next((value for other, value in known if same_params(plan, other)), None)
             if found is None:
-                found = self._sqnr(plan, samples)
+                found = self._noise(plan, samples)
                 known.append((plan, found))
-            result[pair] = Candidate(_label(pair[0]), _label(pair[1]), *found)
+            result[pair] = found
         return result
 
-    def _sqnr(self, plan: Plan, samples: int) -> tuple[float, int]:
-        simulator = Simulator(self.graph, plan, self.device)
-        noise = dict.fromkeys(self.watched, 0.0)
-        total, square, count = dict(noise), dict(noise), dict(noise)
+    def _noise(self, plan: Plan, samples: int) -> NoiseBySample:
+        graph = self.graph
+        if self.correct is not None:
+            graph, plan = self.correct(graph, plan)
+        simulator = Simulator(graph, plan, self.device)
+        result = NoiseBySample(self.watched)
         done = 0
         for (size, feed), reference in zip(self.held, self.reference, strict=True):
             if done >= samples:
@@ -88,29 +104,13 @@ class Trial:
             got: dict[str, Tensor] = {}
             with torch.no_grad():
                 simulator(feed, lambda name, x, got=got: self._keep(name, x, got))  # type: ignore[misc]
-            for name, x in reference.items():
-                want = x.double()
-                noise[name] += float((want - got[name]).square().sum())
-                total[name] += float(want.sum())
-                square[name] += float(want.square().sum())
-                count[name] += want.numel()
-        ratios = []
-        for name in self.watched:
-            spread = square[name] - total[name] ** 2 / max(count[name], 1)
-            signal = spread if spread > 1e-9 * square[name] else square[name]  # a constant output: its size
-            ratios.append(_decibel(signal, noise[name]))
-        return sum(ratios) / len(ratios), done
+            result.add(size, reference, got)
+        return result
 
 
-def _label(calibrator: Named) -> str:
-    return "the Plan's own" if calibrator is None else calibrator if isinstance(calibrator, str) else calibrator.name
-
-
-def _decibel(signal: float, noise: float) -> float:
-    if not math.isfinite(noise):
-        return -math.inf
-    # An output without any error shall not decide alone where there are others.
-    return 10 * math.log10(max(signal, 1e-300) / noise) if noise > signal * 1e-20 else 200.0
+def label(calibrator: Named) -> str:
+    """How the history calls it."""
+    return "the target's own" if calibrator is None else calibrator if isinstance(calibrator, str) else calibrator.name
 
 
 def watched_values(graph: Graph) -> list[str]:

@@ -15,7 +15,8 @@ Source: Nagel et al. 2019, arXiv:1906.04721, section 4.2.1 (from batch norm) and
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 
 import onnx_ir as ir
 import torch
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from intaglio.calibrate.derive import derive
 from intaglio.calibrate.normals import Normals
+from intaglio.calibrate.trial import Correction
 from intaglio.graph import Graph
 from intaglio.graph.access import attribute
 from intaglio.ops import float_operator
@@ -60,17 +62,17 @@ def correct_biases(
         The corrected network, or the given one where the correction made the outputs worse.
     """
     reference = graph if reference is None else reference
-    ways: dict[str, tuple[Graph, Plan, int]] = {}
+    ways: dict[str, tuple[Graph, Plan]] = {}
     if sequential is not True:
-        ways["each by itself"] = _corrected(graph, plan, reference, _mean_inputs(reference, samples))
+        ways["each by itself"] = MeanCorrection(reference, _mean_inputs(reference, samples))(graph, plan)
     if sequential is not False:
         ways["one after the other"] = corrected_in_order(graph, plan, samples, reference)
     trial = Trial(reference, held_back) if trial is None else trial
-    reached = {way: trial.sqnr(*made[:2]) for way, made in ways.items()}
+    reached = {way: trial.sqnr(*made) for way, made in ways.items()}
     best, *others = sorted(ways, key=lambda way: -reached[way])
-    text = f"{ALGORITHM} of {ways[best][2]} layers, {best}"
+    text = f"{ALGORITHM} of {len(bias_layers(graph))} layers, {best}"
     text += "".join(f" ({other}: {reached[other]:.2f} dB)" for other in others)
-    return better_of(trial, ALGORITHM, text, (graph, plan), ways[best][:2], reached[best])
+    return better_of(trial, ALGORITHM, text, (graph, plan), ways[best], reached[best])
 
 
 def correct_biases_without_data(
@@ -93,12 +95,12 @@ def correct_biases_without_data(
     reference = graph if reference is None else reference
     names = {str(node.inputs[0].name) for node in bias_layers(reference) if node.inputs[0] is not None}
     means = {name: predicted[name].moments()[0] for name in names}
-    made = _corrected(graph, plan, reference, means)
-    text = f"{ALGORITHM} of {made[2]} layers, from expected means"
+    made = MeanCorrection(reference, means)(graph, plan)
+    text = f"{ALGORITHM} of {len(bias_layers(graph))} layers, from expected means"
     if held_back is not None:
-        return better_of(Trial(reference, held_back), ALGORITHM, text, (graph, plan), made[:2])
+        return better_of(Trial(reference, held_back), ALGORITHM, text, (graph, plan), made)
     unmeasured = Step(ALGORITHM, f"{text}; not measured, as there are no data", kept=True)
-    return Recovery(made[0], made[1], [unmeasured])
+    return Recovery(*made, [unmeasured])
 
 
 def _mean_inputs(graph: Graph, samples: Samples) -> dict[str, Tensor]:
@@ -120,23 +122,45 @@ def _mean_inputs(graph: Graph, samples: Samples) -> dict[str, Tensor]:
     return {name: total / counts[name] for name, total in sums.items()}
 
 
-def _corrected(graph: Graph, plan: Plan, reference: Graph, means: dict[str, Tensor]) -> tuple[Graph, Plan, int]:
-    graph, plan = graph.copy(), plan.copy()
-    real, rounded = Simulator(reference).constants, Simulator(graph, plan).constants
-    layers = bias_layers(graph)
-    for node in layers:
-        data, weight = str(node.inputs[0].name), str(node.inputs[1].name)  # type: ignore[union-attr]
-        difference = _output(node, means[data], real[weight]) - _output(node, means[data], rounded[weight])
-        axis = CHANNEL_AXIS[node.op_type] % difference.ndim
-        shift = difference.mean(dim=[i for i in range(difference.ndim) if i != axis]).cpu().numpy()
-        add_to_bias(graph, plan, node, shift / attribute(node, "beta", 1.0))
-    derive(graph, plan)
-    return graph, plan, len(layers)
+class MeanCorrection:
+    """Each layer by itself, for any Plan of a network.
+
+    Args:
+        reference: the float network with its real weights.
+        means: the mean over samples of every value that a layer reads, (1, ...).
+    """
+
+    def __init__(self, reference: Graph, means: Mapping[str, Tensor]) -> None:
+        self.real, self.means = Simulator(reference).constants, means
+
+    def __call__(self, graph: Graph, plan: Plan) -> tuple[Graph, Plan]:
+        """The corrected network; both are left as they are."""
+        graph, plan = graph.copy(), plan.copy()
+        rounded = Simulator(graph, plan).constants
+        for node in bias_layers(graph):
+            data, weight = str(node.inputs[0].name), str(node.inputs[1].name)  # type: ignore[union-attr]
+            difference = _output(node, self.means[data], self.real[weight].double() - rounded[weight].double())
+            axis = CHANNEL_AXIS[node.op_type] % difference.ndim
+            shift = difference.mean(dim=[i for i in range(difference.ndim) if i != axis]).cpu().numpy()
+            add_to_bias(graph, plan, node, shift / attribute(node, "beta", 1.0))
+        derive(graph, plan)
+        return graph, plan
+
+
+def corrected_by_means(graph: Graph, samples: Callable[[], Samples]) -> Correction:
+    """What takes a calibrated Plan of a float network and corrects each bias by itself.
+
+    Args:
+        graph: the network.
+        samples: gives inputs for the means; asked for once, when the first Plan comes.
+    """
+    made = cache(lambda: MeanCorrection(graph, _mean_inputs(graph, samples())))
+    return lambda network, plan: made()(network, plan)
 
 
 def _output(node: ir.Node, x: Tensor, weight: Tensor) -> Tensor:
     """The layer without its bias, in float64."""
     with torch.no_grad():
-        y = float_operator(node).real(node, x, weight.double())
+        y = float_operator(node).real(node, x, weight)
     assert isinstance(y, Tensor)
     return y

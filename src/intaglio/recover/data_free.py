@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from intaglio.calibrate import Statistics
-from intaglio.calibrate.driver import AUTO
+from intaglio.calibrate.automatic import AUTO
 from intaglio.calibrate.input_moments import InputRange
 from intaglio.calibrate.no_data import Prediction, calibrate_without_data, predict
 from intaglio.calibrate.noise import Noise

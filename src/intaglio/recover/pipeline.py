@@ -26,7 +26,7 @@ from intaglio.graph import Graph
 from intaglio.graph.access import shape
 from intaglio.plan import Plan, Step, place, separate_operands
 from intaglio.recover.adaround import adaround
-from intaglio.recover.bias_correction import correct_biases
+from intaglio.recover.bias_correction import correct_biases, corrected_by_means
 from intaglio.recover.channel_ranges import settle_channel_ranges
 from intaglio.recover.data_free import quantize_without_data
 from intaglio.recover.gptq import gptq
@@ -131,7 +131,8 @@ def quantize_graph(
         smoothed = smooth_activations(graph, placed, dataset, *some(), **by)
         graph = smoothed.graph
         steps += smoothed.steps
-    found = calibrate(graph, placed(graph), dataset, **by)
+    correct = corrected_by_means(graph, lambda: some()[0]) if recipe.bias_correction else None
+    found = calibrate(graph, placed(graph), dataset, correct=correct, **by)
     outcome = Outcome(graph, found.plan, [*steps, *found.steps], prepared, found.statistics, graph)
     if recipe.clamp_weights:
         _take(outcome, clamp_weights(graph, outcome.plan, *some()))

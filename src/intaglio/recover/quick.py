@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from intaglio.calibrate import calibrate
-from intaglio.calibrate.driver import AUTO
+from intaglio.calibrate.automatic import AUTO
 from intaglio.calibrate.feeds import Batches
 from intaglio.graph import Graph
 from intaglio.plan import Plan

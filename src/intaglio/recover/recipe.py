@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from intaglio.calibrate import parse_calibrator
-from intaglio.calibrate.driver import AUTO
+from intaglio.calibrate.automatic import AUTO
 from intaglio.errors import UsageError
 
 NEAREST = "nearest"

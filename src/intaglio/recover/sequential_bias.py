@@ -32,7 +32,7 @@ from intaglio.simulate import Simulator
 Means = NDArray[np.float64]
 
 
-def corrected_in_order(graph: Graph, plan: Plan, samples: Samples, reference: Graph) -> tuple[Graph, Plan, int]:
+def corrected_in_order(graph: Graph, plan: Plan, samples: Samples, reference: Graph) -> tuple[Graph, Plan]:
     """Correct every layer that has a place for a bias.
 
     Args:
@@ -40,7 +40,7 @@ def corrected_in_order(graph: Graph, plan: Plan, samples: Samples, reference: Gr
         samples: inputs for the means.
         reference: the float network.
     Returns:
-        The corrected network, and how many layers that were.
+        The corrected network.
     """
     graph, plan = graph.copy(), plan.copy()
     derive(graph, plan)
@@ -59,7 +59,7 @@ def corrected_in_order(graph: Graph, plan: Plan, samples: Samples, reference: Gr
                 total.add(node, quantized.span(stop, stop + 1, values, [_result(node)], rounding={})[_result(node)])
         add_to_bias(graph, plan, node, (wanted[_result(node)] - total.mean) / attribute(node, "beta", 1.0))
         quantized = settle(graph, plan, quantized, [node])
-    return graph, plan, len(layers)
+    return graph, plan
 
 
 class _Mean:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from intaglio.calibrate.driver import AUTO
+from intaglio.calibrate.automatic import AUTO
 from intaglio.data import Dataset
 from intaglio.errors import (
     CalibrationError,
