@@ -2,7 +2,7 @@
 # onnx 1.23.2 infers for a pool with ceil_mode, below opset 22, a last window that starts outside the image.
 # Seen: kernel 1, stride 2, four numbers: three results at opset 21, two at opset 22. ONNX Runtime 1.31.1 returns two
 # at both. So inferred shapes of older files may be larger than what runs.
-set -eu
+set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"

@@ -3,7 +3,7 @@
 # Seen: with ceil_mode=1 and count_include_pad=1 (and no padding) it divides by cells outside the image: the mean of
 # hundreds is 50 at the edges and 25 in the corner, and 100 without optimizations. With dilations=[1, 1], the default
 # of opset 19, it refuses to load the file: "Unrecognized attribute: dilations".
-set -eu
+set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"

@@ -2,7 +2,7 @@
 # The quantizer of ONNX Runtime 1.31.1, asked for 4-bit weights in a model of an opset that has no such type.
 # Seen: below opset 21 it keeps the opset and writes DequantizeLinear of its own domain, com.microsoft; asked for 16-bit
 # activations beside them, it raises the opset to 21 and writes those of ONNX.
-set -eu
+set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
@@ -39,7 +39,8 @@ def quantized(activations):
         [numpy_helper.from_array(rng.normal(size=(16, 8)).astype(np.float32), "w")],
     )
     with tempfile.TemporaryDirectory() as folder:
-        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), f"{folder}/f.onnx")
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+        onnx.save(model, f"{folder}/f.onnx")
         quantize_static(
             f"{folder}/f.onnx", f"{folder}/q.onnx", Reader(), quant_format=QuantFormat.QDQ,
             activation_type=activations, weight_type=QuantType.QInt4,

@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# LiteRT 2.3.0's int8 reference kernels round one product in two ways: FULLY_CONNECTED once, ties away from zero, and
+# CONV_2D twice, first to a fraction of the result's step.
+# Seen: codes -8 to 8 times 1, requantized by 1/4: a code of 1 becomes 0 by FULLY_CONNECTED and 1 by a 1x1 CONV_2D
+# (1/4 to 1/2 to 1), and 5 becomes 1 and 2. So a dense layer written as a convolution gives other integers. LiteRT's
+# default kernels agreed with each other here.
+set -euo pipefail
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+python3 -m venv "$folder/venv"
+"$folder/venv/bin/python" -m pip install --quiet ai-edge-litert==2.3.0 flatbuffers==25.12.19 numpy==2.4.6
+"$folder/venv/bin/python" - <<'PYTHON'
+import sys
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import interpreter as litert
+from ai_edge_litert import schema_py_generated as schema
+
+
+def run(name, x, constants, shape, options, version, **attributes):
+    """The codes that the reference kernel of one operator returns; x and constants are arrays, each with its scale."""
+    model, graph = schema.ModelT(), schema.SubGraphT()
+    model.version, model.subgraphs, model.buffers, graph.tensors = 3, [graph], [schema.BufferT()], []
+
+    def tensor(shape, dtype, scale, data=None):
+        made = schema.TensorT()
+        made.name, made.shape, made.buffer = f"t{len(graph.tensors)}", list(shape), 0
+        made.type = schema.TensorType.INT8 if dtype == np.int8 else schema.TensorType.INT32
+        if scale is not None:
+            made.quantization = schema.QuantizationParametersT()
+            made.quantization.scale, made.quantization.zeroPoint = [scale], [0]
+        if data is not None:
+            buffer = schema.BufferT()
+            buffer.data = np.frombuffer(data.tobytes(), np.uint8)
+            model.buffers.append(buffer)
+            made.buffer = len(model.buffers) - 1
+        graph.tensors.append(made)
+        return len(graph.tensors) - 1
+
+    code, operator = schema.OperatorCodeT(), schema.OperatorT()
+    code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, name)
+    code.version = version
+    graph.inputs = [tensor(x.shape, x.dtype, 1.0)]
+    operator.inputs = graph.inputs + [tensor(data.shape, data.dtype, scale, data) for data, scale in constants]
+    operator.outputs = graph.outputs = [tensor(shape, np.int8, 4.0)]
+    operator.builtinOptionsType = getattr(schema.BuiltinOptions, options)
+    operator.builtinOptions = getattr(schema, f"{options}T")()
+    for key, value in attributes.items():
+        setattr(operator.builtinOptions, key, value)
+    model.operatorCodes, graph.operators = [code], [operator]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    interpreter = litert.Interpreter(
+        model_content=bytes(builder.Output()), experimental_op_resolver_type=litert.OpResolverType.BUILTIN_REF
+    )
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x)
+    interpreter.invoke()
+    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"]).reshape(-1).astype(int)
+
+
+x, weight, bias = np.arange(-8, 9).astype(np.int8), np.ones((1, 1), np.int8), np.zeros(1, np.int32)
+dense = run("FULLY_CONNECTED", x[:, None], [(weight, 1.0), (bias, 1.0)], (x.size, 1), "FullyConnectedOptions", 4)
+convolution = run(
+    "CONV_2D", x[None, None, :, None], [(weight[None, None], 1.0), (bias, 1.0)], (1, 1, x.size, 1), "Conv2DOptions", 3,
+    strideH=1, strideW=1, dilationHFactor=1, dilationWFactor=1,
+)
+print("codes:          ", *(f"{value:2d}" for value in x))
+print("FULLY_CONNECTED:", *(f"{value:2d}" for value in dense))
+print("CONV_2D:        ", *(f"{value:2d}" for value in convolution))
+once = np.sign(x) * np.floor(np.abs(x) / 4 + 0.5)
+sys.exit(not np.array_equal(dense, once) or x[dense != convolution].tolist() != [1, 5])
+PYTHON
