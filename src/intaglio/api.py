@@ -275,13 +275,20 @@ def freeze(module: nn.Module, example_inputs: Any = None) -> Quantized:
     return Quantized(graph, plan, steps)
 
 
-def load_quantized(path: str | os.PathLike[str]) -> Quantized:
+def load_quantized(
+    path: str | os.PathLike[str],
+    shapes: Mapping[str, tuple[int | None, ...]] | None = None,
+    constants: Mapping[str, Any] | None = None,
+) -> Quantized:
     """Read a network that another tool quantized: a QDQ or QOperator ONNX file.
 
+    Args:
+        path: of the file.
+        shapes, constants: sizes and inputs to fix, as in `load`.
     Raises:
         ModelError: no such file, or nothing in it is quantized.
     """
     from intaglio.imports import load_quantized_graph
 
-    graph, plan, history = load_quantized_graph(path)
+    graph, plan, history = load_quantized_graph(path, shapes, constants)
     return Quantized(graph, plan, [Step("import", sentence) for sentence in history])

@@ -249,3 +249,50 @@ def test_an_interrupted_search_of_other_settings_is_refused(fails, made, tmp_pat
 def test_a_folder_without_write_permission(obeys_permissions, fails, made, tmp_path):
     (tmp_path / "out").mkdir(mode=0o500)
     assert "-o" in fails("quantize", made.model, "--data", made.data, "-o", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("sr", "--constant: expected NAME=VALUE such as sr=16000, got 'sr'"),
+        ("=1", "--constant: expected NAME=VALUE"),
+        ("sr=fast", "--constant: expected a number, true or false behind NAME=, got 'sr=fast'"),
+        ("sr=", "--constant: expected a number"),
+        ("sr=1.5", "constant 'sr': expected numbers of the input's type INT64, got 1.5"),
+        ("sr=1,2", "constant 'sr': expected shape (), got (2,)"),
+        ("rate=1", "constant 'rate': expected one of the inputs ['sr', 'x'], got no such name"),
+    ],
+)
+def test_constants_that_do_not_fit(fails, tmp_path, option, text):
+    assert text in fails("inspect", rated(tmp_path), "--constant", option)
+
+
+def test_a_bound_input_is_none_any_more(fails, capsys, made, tmp_path):
+    path = rated(tmp_path)
+    assert "expected float numbers, got INT64" in fails("inspect", path)
+    assert "expected one value for 'sr'" in fails("inspect", path, "--constant", "sr=1", "--constant", "sr=2")
+    assert main(["inspect", str(path), "--constant", "sr=16000", "--shape", "x=1,4"]) == 0
+    assert "sr" not in capsys.readouterr().out.replace("input 'sr' is bound to the constant 16000", "")
+    for option in ("--shape=x=1,4", "--constant=sr=1"):
+        name = option[: option.index("=")]
+        assert f"expected {name} only with an .onnx file, got it with a program" in fails(
+            "inspect", made.program, option
+        )
+
+
+def rated(tmp_path):
+    """A network whose second input is a number."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["sr"], ["rate"], to=TensorProto.FLOAT),
+            helper.make_node("Div", ["x", "rate"], ["y"]),
+        ],
+        "g",
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, (None, 4)),
+            helper.make_tensor_value_info("sr", TensorProto.INT64, ()),
+        ],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]), tmp_path / "rated.onnx")
+    return tmp_path / "rated.onnx"

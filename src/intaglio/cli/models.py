@@ -25,6 +25,13 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=1,3,H,W",
         help="fix the shape of an input whose size is dynamic",
     )
+    parser.add_argument(
+        "--constant",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="bind an input to a number, or to numbers with commas between: one number fills any static shape",
+    )
     parser.add_argument("--weights", metavar="FILE", help="state dict for package.module:factory, loaded safely")
     parser.add_argument("--example-shape", metavar="1,3,H,W", help="input shape for package.module:factory")
 
@@ -39,7 +46,7 @@ def load_graph(args: argparse.Namespace, name: str) -> Graph:
 
     if _names_a_factory(name):
         return load(*_made(args, name))
-    return load(name, shapes=parse_shapes(args.shape))
+    return load(name, shapes=parse_shapes(args.shape), constants=parse_constants(args.constant))
 
 
 def load_raw_graph(args: argparse.Namespace, name: str) -> Graph:
@@ -56,15 +63,26 @@ def load_raw_graph(args: argparse.Namespace, name: str) -> Graph:
 
     if Path(name).suffix.lower() != ".onnx":
         raise UsageError(f"{name}: expected a float network, an .onnx file or package.module:factory")
-    return load_onnx(name, parse_shapes(args.shape))
+    return load_onnx(name, parse_shapes(args.shape), constants=parse_constants(args.constant))
 
 
 def _names_a_factory(name: str) -> bool:
     return ":" in name and not os.path.exists(name)
 
 
+def _refuse_options(args: argparse.Namespace, name: str, kind: str) -> None:
+    """Options of ONNX models beside another kind of model. `compare` has two, of which one may be meant."""
+    others = {args.a, args.b} - {name} if "a" in args else set()
+    if any(Path(other).suffix.lower() == ".onnx" for other in others):
+        return
+    for option, given in (("--shape", args.shape), ("--constant", args.constant)):
+        if given:
+            raise UsageError(f"{name}: expected {option} only with an .onnx file, got it with {kind}")
+
+
 def _made(args: argparse.Namespace, name: str) -> tuple[Any, Any]:
     """The module of a factory, and example inputs."""
+    _refuse_options(args, name, "a factory, whose inputs are made with --example-shape")
     if args.example_shape is None:
         raise UsageError(f"{name}: a PyTorch factory needs --example-shape, for example 1,3,224,224")
     from intaglio.frontends.factory import load_module
@@ -75,6 +93,7 @@ def _made(args: argparse.Namespace, name: str) -> tuple[Any, Any]:
 def load_any(args: argparse.Namespace, name: str) -> Graph | Program:
     """A Program for .intaglio, otherwise a float network."""
     if Path(name).suffix == ".intaglio":
+        _refuse_options(args, name, "a program, whose inputs are fixed")
         return load_program(name)
     return load_graph(args, name)
 
@@ -88,7 +107,7 @@ def load_any_or_quantized(args: argparse.Namespace, name: str) -> Any:
             raise
     from intaglio.api import load_quantized
 
-    return load_quantized(name)
+    return load_quantized(name, parse_shapes(args.shape), parse_constants(args.constant))
 
 
 def _example(shape: tuple[int, ...]) -> Any:
@@ -104,8 +123,36 @@ def parse_shapes(texts: list[str]) -> dict[str, tuple[int, ...]] | None:
         name, equals, sizes = text.partition("=")
         if not equals or not name:
             raise UsageError(f"--shape: expected NAME=1,3,H,W, got {text!r}")
+        if name in shapes:
+            raise UsageError(f"--shape: expected one shape for '{name}', got another with {text!r}")
         shapes[name] = parse_shape(sizes, "--shape")
     return shapes or None
+
+
+def parse_constants(texts: list[str]) -> dict[str, Any] | None:
+    """`NAME=16000` or `NAME=0.5,1`, several times."""
+    constants: dict[str, Any] = {}
+    for text in texts:
+        name, equals, numbers = text.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--constant: expected NAME=VALUE such as sr=16000, got {text!r}")
+        if name in constants:
+            raise UsageError(f"--constant: expected one value for '{name}', got another with {text!r}")
+        values = [_number(part, text) for part in numbers.split(",")]
+        constants[name] = values if len(values) > 1 else values[0]
+    return constants or None
+
+
+def _number(text: str, whole: str) -> int | float | bool:
+    told = {"true": True, "false": False}.get(text.strip().lower())
+    if told is not None:
+        return told
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    raise UsageError(f"--constant: expected a number, true or false behind NAME=, got {whole!r}")
 
 
 def parse_shape(text: str, option: str) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from onnx import ModelProto
 
 from intaglio.errors import UsageError
+from intaglio.frontends.bind import Constants
 from intaglio.frontends.onnx import load_onnx
 from intaglio.graph.graph import Graph
 from intaglio.graph.passes import prepare
@@ -24,20 +25,29 @@ def load(
     model: Model | Graph | Module,
     example_inputs: Any = None,
     shapes: Mapping[str, tuple[int | None, ...]] | None = None,
+    constants: Constants | None = None,
 ) -> Graph:
     """A trained network as a prepared Graph.
 
     Args:
         model: path of an .onnx file, `onnx.ModelProto`, `onnx_ir.Model`, `torch.nn.Module`, or a Graph.
         example_inputs: for a module: a tensor or a tuple of tensors that it can be called with.
-        shapes: sizes by input name for what the model leaves open, such as {"input": (None, 3, 224, 224)}.
+        shapes: for ONNX: sizes by input name for what the model leaves open, such as {"input": (None, 3, 224, 224)}.
+        constants: for ONNX: inputs that are the same for every sample, by name, such as {"sr": 16000}: numbers or
+            arrays of the input's shape; one number fills a static shape. Branches and sizes that follow from them are
+            folded.
     Returns:
         The Graph after all passes of `graph.passes`.
     Raises:
         ModelError: the model cannot be read or understood.
-        UsageError: something else than a model was given.
+        UsageError: something else than a model was given, or arguments that say nothing about this kind of model.
     """
+    if isinstance(model, Graph) or _is_module(model):
+        _refuse(model, "an ONNX model", shapes=shapes, constants=constants)
+    else:
+        _refuse(model, "a torch.nn.Module", example_inputs=example_inputs)
     if isinstance(model, Graph):
+        _refuse(model, "a torch.nn.Module", example_inputs=example_inputs)
         return prepare(model)
     if isinstance(model, (str, os.PathLike)):
         suffix = os.path.splitext(os.fspath(model))[1].lower()
@@ -46,9 +56,9 @@ def load(
                 f"{os.fspath(model)}: expected an .onnx file, got {suffix}; "
                 "give a torch.nn.Module with example_inputs, or export the model to ONNX"
             )
-        return prepare(load_onnx(model, shapes))
+        return prepare(load_onnx(model, shapes, constants=constants))
     if isinstance(model, (ModelProto, ir.Model)):
-        return prepare(load_onnx(model, shapes))
+        return prepare(load_onnx(model, shapes, constants=constants))
     if _is_module(model):
         from intaglio.frontends.torch import load_torch
 
@@ -59,6 +69,16 @@ def load(
             )
         return prepare(load_torch(model, example_inputs))
     raise UsageError(f"load: expected a path, an ONNX model, a torch.nn.Module or a Graph, got {type(model).__name__}")
+
+
+def _refuse(model: object, meant: str, **arguments: object) -> None:
+    """Refuse arguments that this kind of model has no use for."""
+    for name, given in arguments.items():
+        if given is not None:
+            raise UsageError(
+                f"load: expected {name} only beside {meant}, got it beside a {type(model).__name__}; "
+                "leave it out, or make the model with these sizes and constants"
+            )
 
 
 def _is_module(model: object) -> bool:

@@ -10,6 +10,7 @@ from onnx_ir.passes import common
 
 from intaglio.errors import ModelError, UnsupportedOperatorError
 from intaglio.frontends import static
+from intaglio.frontends.bind import Constants, bind_inputs
 from intaglio.frontends.fold import fold, lift_constants, turn_weights
 from intaglio.frontends.forms import normalize_forms
 from intaglio.frontends.open_batch import with_static_batch
@@ -24,7 +25,11 @@ _OLDEST_OPSET = 7
 
 
 def load_onnx(
-    source: Source, shapes: Mapping[str, tuple[int | None, ...]] | None = None, *, keep_quantized: bool = False
+    source: Source,
+    shapes: Mapping[str, tuple[int | None, ...]] | None = None,
+    *,
+    constants: Constants | None = None,
+    keep_quantized: bool = False,
 ) -> Graph:
     """An ONNX model as a Graph in normal form; nothing of it is run.
 
@@ -33,6 +38,7 @@ def load_onnx(
     Args:
         source: path, `onnx.ModelProto` or `onnx_ir.Model` (left as it is).
         shapes: sizes by input name for what the model leaves open, such as {"input": (None, 3, 224, 224)}.
+        constants: inputs that are the same for every sample, by name, such as {"sr": 16000}: numbers or arrays.
         keep_quantized: load a file that another tool quantized, its QuantizeLinear and the like kept in place.
     Returns:
         The Graph, before any pass of `graph.passes`.
@@ -41,11 +47,13 @@ def load_onnx(
         UnsupportedOperatorError: an operator outside ONNX, or one that has no form in the normal opset.
     """
     with one_error(source_name(source)):
-        return _load(read_model(source), dict(shapes or {}), keep_quantized)
+        return _load(read_model(source), dict(shapes or {}), constants or {}, keep_quantized)
 
 
-def _load(model: ir.Model, shapes: static.Shapes, keep_quantized: bool) -> Graph:
+def _load(model: ir.Model, shapes: static.Shapes, constants: Constants, keep_quantized: bool) -> Graph:
     version = _check_opset(model)
+    bound = bind_inputs(model, constants)
+    _check_shapes(shapes, constants)
     common.InlinePass()(model)
     _check_inlined(model, keep_quantized)
     common.RemoveInitializersFromInputsPass()(model)
@@ -54,7 +62,7 @@ def _load(model: ir.Model, shapes: static.Shapes, keep_quantized: bool) -> Graph
     _check_inputs(model, keep_quantized)
     model, history = with_static_batch(model, shapes, lambda m, s, batch: _normal(m, s, batch, version))
     check_finite(model.graph)  # what constants are made of may be infinite, such as a bound
-    graph = Graph(model, history)
+    graph = Graph(model, [*bound, *history])
     graph.verify()
     return graph
 
@@ -117,6 +125,12 @@ def _check_inlined(model: ir.Model, keep_quantized: bool) -> None:
             )
 
 
+def _check_shapes(shapes: static.Shapes, constants: Constants) -> None:
+    for name in shapes:
+        if name in constants:
+            raise ModelError(f"shape of '{name}': expected an input that is left open, got one bound to a constant")
+
+
 def _check_inputs(model: ir.Model, keep_quantized: bool) -> None:
     if not model.graph.inputs:
         raise ModelError(f"{model.graph.name}: expected a network with inputs, got none: it computes a constant")
@@ -126,7 +140,8 @@ def _check_inputs(model: ir.Model, keep_quantized: bool) -> None:
         if value.dtype != ir.DataType.FLOAT and not keep_quantized:
             raise ModelError(
                 f"input '{value.name}': expected float numbers, got {value.dtype}; networks with integer inputs such "
-                "as token ids are not supported: cut the embedding off and feed its result"
+                "as token ids are not supported: cut the embedding off and feed its result, or bind one that is the "
+                f"same for every sample with --constant {value.name}=... or constants={{'{value.name}': ...}}"
             )
 
 

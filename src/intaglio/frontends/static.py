@@ -30,13 +30,14 @@ def _asked(shapes: Shapes, value: ir.Value) -> tuple[int | None, ...]:
     asked = shapes.get(str(value.name), (None,) * value.shape.rank())
     if len(asked) != value.shape.rank():
         raise ModelError(
-            f"input '{value.name}': expected a shape with {value.shape.rank()} sizes, as in {_text(value.shape)}, "
+            f"input '{value.name}': expected a shape with {value.shape.rank()} sizes, as in {shape_text(value.shape)}, "
             f"got {tuple(asked)}"
         )
     return tuple(asked)
 
 
-def _text(shape: ir.Shape) -> str:
+def shape_text(shape: ir.Shape) -> str:
+    """For error texts, with the names of open sizes: (1, 3, height, ?)."""
     return "(" + ", ".join(str(d) if isinstance(d, int) else str(getattr(d, "value", None) or "?") for d in shape) + ")"
 
 
@@ -82,8 +83,8 @@ def fix_inputs(model: ir.Model, shapes: Shapes, batch: int) -> None:
         if any(size is None for size in sizes):
             example = ",".join("?" if size is None else str(size) for size in sizes)
             raise ModelError(
-                f"input '{value.name}': expected static sizes beyond the batch, got {_text(value.shape)}; fix them "
-                f"with --shape {value.name}={example} or shapes={{'{value.name}': (...)}}, a number for each '?'"
+                f"input '{value.name}': expected static sizes beyond the batch, got {shape_text(value.shape)}; fix "
+                f"them with --shape {value.name}={example} or shapes={{'{value.name}': (...)}}, a number for each '?'"
             )
         value.shape = ir.Shape([int(size) for size in sizes if size is not None])
 
@@ -119,7 +120,7 @@ def infer(model: ir.Model) -> None:
             if output.name and (output.shape is None or not output.shape.is_static()):
                 raise ModelError(
                     f"{where(node)} expected a static shape of its output '{output.name}', got "
-                    f"{output.shape and _text(output.shape)}: it depends on data or on an open size; "
+                    f"{output.shape and shape_text(output.shape)}: it depends on data or on an open size; "
                     "fix the input sizes with --shape, or export the model without data-dependent shapes"
                 )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 from intaglio.errors import ModelError, UsageError
 from intaglio.frontends.onnx import load_onnx
@@ -45,11 +47,16 @@ _BEFORE = (
 )
 
 
-def load_quantized_graph(path: str | os.PathLike[str]) -> tuple[Graph, Plan, list[str]]:
+def load_quantized_graph(
+    path: str | os.PathLike[str],
+    shapes: Mapping[str, tuple[int | None, ...]] | None = None,
+    constants: Mapping[str, Any] | None = None,
+) -> tuple[Graph, Plan, list[str]]:
     """Read an ONNX file that another tool quantized, in QDQ or QOperator form.
 
     Args:
         path: of the file.
+        shapes, constants: sizes and inputs to fix, as in `frontends.load`.
     Returns:
         The float Graph (weights are what their codes stand for), the Plan with the file's own parameters, and what
         was done.
@@ -59,21 +66,25 @@ def load_quantized_graph(path: str | os.PathLike[str]) -> tuple[Graph, Plan, lis
         UnsupportedOperatorError: an operator that Intaglio does not have.
     """
     with one_error(os.fspath(path)):
-        return _load(path)
+        return _load(path, shapes, constants)
 
 
-def _load(path: str | os.PathLike[str]) -> tuple[Graph, Plan, list[str]]:
+def _load(
+    path: str | os.PathLike[str],
+    shapes: Mapping[str, tuple[int | None, ...]] | None,
+    constants: Mapping[str, Any] | None,
+) -> tuple[Graph, Plan, list[str]]:
     model = read_model(path)
     standardize_pairs(model)
     note_saturation(model)
-    graph = load_onnx(model, keep_quantized=True)
+    graph = load_onnx(model, shapes, constants=constants, keep_quantized=True)
     kinds = Counter(node.op_type for node in graph.nodes if is_quantized(node))
     if not kinds:
         raise ModelError(
             f"{os.fspath(path)}: expected a network that another tool quantized, got one without QuantizeLinear or "
             "QLinear operators; load it with intaglio.load and quantize it with intaglio.quantize"
         )
-    history = [f"the file holds {', '.join(f'{n} {kind}' for kind, n in sorted(kinds.items()))}"]
+    history = [*graph.history, f"the file holds {', '.join(f'{n} {kind}' for kind, n in sorted(kinds.items()))}"]
     for run in _BEFORE:
         changes = run(graph)
         if changes:
