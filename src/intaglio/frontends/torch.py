@@ -14,8 +14,13 @@ import torch
 
 from intaglio.errors import ModelError, UsageError
 from intaglio.frontends.onnx import load_onnx
+from intaglio.frontends.torch_batch import batch_dependence
 from intaglio.graph.access import constant, input_value
+from intaglio.graph.batch import first_batch_mixer, fix_batch
 from intaglio.graph.graph import Graph
+
+# Of the inputs with which the size of the batch is tried: 256 MiB of float32.
+_MOST_ELEMENTS = 2**26
 
 
 def load_torch(
@@ -32,20 +37,49 @@ def load_torch(
         dynamic_batch: take axis 0 for the batch, so that the Graph is `batched` where no operator mixes samples.
         keep_quantized: leave QuantizeLinear and DequantizeLinear in place, where the module writes them.
     Returns:
-        The Graph, before any pass of `graph.passes`, with a batch of 1 where samples are kept apart.
+        The Graph, before any pass of `graph.passes`, with a batch of 1 where samples are kept apart, and with that of
+        the example inputs where the module mixes samples or computes with their number; the history says why.
     Raises:
         ModelError: the exporter cannot translate the module, or the result is no Graph.
         UsageError: the example inputs are no tensors.
     """
     args, kwargs = _arguments(example_inputs)
     names = {name for name, _ in [*module.named_parameters(), *module.named_buffers()]}
-    if dynamic_batch and _batch_sizes(args, kwargs) - {None}:
-        # With two samples everything that depends on their number shows: torch.export takes 1 for a constant.
-        with contextlib.suppress(ModelError):
-            graph = _export(module, _with_batch(args, 2), _with_batch(kwargs, 2), names, keep_quantized)
-            if graph.batched:
-                return graph
-    return _export(module, args, kwargs, names, keep_quantized)
+    sizes = _batch_sizes(args, kwargs) - {None} if dynamic_batch else set()
+    if not sizes:
+        return _export(module, args, kwargs, names, keep_quantized)
+    depends = None
+    try:
+        # With two samples everything that mixes them shows: torch.export takes 1 for a constant.
+        graph = _export(module, _with_batch(args, 2), _with_batch(kwargs, 2), names, keep_quantized)
+        why = first_batch_mixer(graph.model.graph)
+        if why is None:
+            why = depends = _dependence(module, args, kwargs)
+        if why is None:
+            return graph
+    except ModelError as error:  # it may be made for the number of samples that it is shown; if not, it says so itself
+        why = f"with two samples it cannot be loaded ({error})"
+    size = sizes.pop()
+    fixed = why if size != 1 else depends  # of one sample there is nothing to know but what it is by itself
+    graph = _export(module, args, kwargs, names, keep_quantized, fixed)
+    told = f"the batch is fixed to {size}" if not graph.batched else f"loaded with {size} sample"
+    graph.history.insert(0, f"{told}, as in the example inputs: {why}")
+    return graph
+
+
+def _dependence(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+    """How a module depends on the size of its batch, where it looks as if it kept its samples apart."""
+
+    def export(size: int) -> torch.export.ExportedProgram:
+        with _inference(module), _quiet():
+            try:
+                return torch.export.export(module, _with_batch(args, size), _with_batch(kwargs, size), strict=False)
+            except Exception as error:
+                raise ModelError(f"{type(module).__name__}: torch.export says: {_one_line(error)}") from error
+
+    elements = sum(value[:1].numel() for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor))
+    many = 61 if 61 * elements < _MOST_ELEMENTS else 3
+    return batch_dependence(export, 2, (many, 1))
 
 
 def _arguments(example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -84,23 +118,34 @@ def _with_batch(values: Any, batch: int) -> Any:
 
 
 def _export(
-    module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], names: set[str], keep_quantized: bool
+    module: torch.nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    names: set[str],
+    keep_quantized: bool,
+    fixed: str | None = None,
 ) -> Graph:
+    """Through torch.onnx.export; `fixed` says why the size of the batch is not to be changed."""
     name = type(module).__name__
     with _inference(module), _quiet():
         try:
             # Without its optimizer, which would fold batch norms and rename constants: graph.passes does that.
             program = torch.onnx.export(module, args, kwargs=kwargs, dynamo=True, optimize=False, verbose=False)
         except Exception as error:
-            text = " ".join(str(error.__cause__ or error).split())[:400]
             raise ModelError(
-                f"{name}: expected a module that torch.onnx.export can translate, got: {text}; "
+                f"{name}: expected a module that torch.onnx.export can translate, got: {_one_line(error)}; "
                 "rewrite what it names, or export the module to ONNX yourself"
             ) from error
     assert program is not None
     model = program.model
     _drop_invented_biases(model, names)
+    if fixed is not None:
+        fix_batch(model.graph, fixed)
     return load_onnx(model, keep_quantized=keep_quantized)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error.__cause__ or error).split())[:400]
 
 
 def _drop_invented_biases(model: ir.Model, names: set[str]) -> None:
