@@ -77,6 +77,7 @@ def test_choices_that_are_none_are_refused(choice, text) -> None:
         Recipe(**choice)
 
 
+@pytest.mark.slow
 def test_four_times_as_deep_is_hardly_more_than_four_times_the_work() -> None:
     """Counted in calls of Python functions, which depends neither on the machine nor on what else it does."""
 
