@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from intaglio.graph.access import Array
+from intaglio.graph.access import Array, constant
 from intaglio.graph.infer import infer_node
 
 AttributeValue = int | float | str | Sequence[int] | Sequence[float]
@@ -208,3 +208,21 @@ def split_shared_constants(graph: ir.Graph) -> None:
             twin.const_value = ir.Tensor(value.const_value.numpy(), name=name, dtype=value.const_value.dtype)
             graph.register_initializer(twin)
             use.node.replace_input_with(use.idx, twin)
+
+
+def with_constants(node: ir.Node, constants: Mapping[str, Array]) -> ir.Node:
+    """A node of the same operator and attributes that stands in no graph.
+
+    Args:
+        node: what it is like; untouched.
+        constants: by name, instead of its constant inputs of these names.
+    """
+    inputs: list[ir.Value | None] = []
+    for value in node.inputs:
+        array = None if value is None else constants.get(str(value.name), constant(value))
+        held = None if array is None else tensor(array)
+        inputs.append(
+            None if value is None else ir.Value(name=value.name, shape=value.shape, type=value.type, const_value=held)
+        )
+    outputs = [ir.Value(name=v.name, shape=v.shape, type=v.type) for v in node.outputs]
+    return ir.Node(node.domain, node.op_type, inputs, list(node.attributes.values()), outputs=outputs, name=node.name)

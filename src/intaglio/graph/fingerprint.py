@@ -34,6 +34,20 @@ def graph_fingerprint(graph: Graph) -> str:
     return digest.hexdigest()[:_DIGITS]
 
 
+def node_meaning(node: ir.Node) -> tuple[object, ...]:
+    """What a node computes, whatever it is called and wherever it stands; hashable.
+
+    Operator, attributes, constant operands, and which operands are computed; not their shapes.
+    """
+    operands: list[object] = []
+    for value in node.inputs:
+        array = None if value is None else constant(value)
+        computed = value is not None and array is None
+        operands.append(computed if array is None else (str(array.dtype), array.shape, array.tobytes()))
+    attributes = tuple(_described(node, name) for name in sorted(node.attributes))
+    return node.domain, node.op_type, repr(attributes), tuple(operands)
+
+
 def _described(node: ir.Node, name: str) -> tuple[str, str, object]:
     """An attribute's name, type and value; floats to the last digit, tensors with type, shape and elements."""
     value = attribute(node, name)

@@ -5,6 +5,7 @@ from pkgutil import iter_modules
 
 from intaglio.ops.contract import Contract, Fixed, Joined, Own, Plain, Role, Same
 from intaglio.ops.operator import FLOAT_OPERATORS, FloatOperator, Lowering, Placed, Result, contract_of, float_operator
+from intaglio.ops.unary import may_be_unary, unary_operator
 
 for _module in iter_modules(__path__):
     import_module(f"{__name__}.{_module.name}")
@@ -24,4 +25,6 @@ __all__ = [
     "Same",
     "contract_of",
     "float_operator",
+    "may_be_unary",
+    "unary_operator",
 ]

@@ -14,6 +14,7 @@ from intaglio.number import QuantParams, Rule
 from intaglio.ops.contract import Contract, Role
 from intaglio.ops.operands import constant_operand
 from intaglio.ops.operator import FloatOperator, Lowering, Result
+from intaglio.ops.unary import unary_operator
 from intaglio.program import Operator
 from intaglio.program.operators.requantize import Requantize as IntegerRequantize
 
@@ -67,4 +68,6 @@ class Clamp(FloatOperator):
     def lower(cls, node: ir.Node, to: Lowering) -> None:
         """Only where nothing before it could take it."""
         x, result = to.operand(node.inputs[0]), to.result(node)
-        to.emit(node, cls.unary(node, x.quant, result, to.rule), [x], result.value, x.axes)
+        operator = unary_operator(node, x.quant, result, to.rule)
+        assert operator is not None
+        to.emit(node, operator, [x], result.value, x.axes)

@@ -71,6 +71,9 @@ FUNCTIONS: dict[str, Function] = {
     "ThresholdedRelu": _thresholded_relu,
 }
 
+POLES = frozenset({"Exp", "Log", "Pow", "Reciprocal", "Sqrt"})
+"""Functions that are infinite, or infinitely steep, at a number that float32 has; in training neither gets further."""
+
 RANGES: dict[str, tuple[float, float]] = {
     "Erf": (-1.0, 1.0),
     "Sigmoid": (0.0, 1.0),

@@ -19,6 +19,7 @@ from intaglio.ops.contract import Contract, Fixed, Own, Role
 from intaglio.ops.functions import FUNCTIONS, RANGES
 from intaglio.ops.operands import require_one_of
 from intaglio.ops.operator import FloatOperator, Lowering, Result
+from intaglio.ops.unary import unary_operator
 from intaglio.program import Operator
 from intaglio.program.operators.lut import Lut
 
@@ -78,7 +79,9 @@ class Pointwise(FloatOperator):
     def lower(cls, node: ir.Node, to: Lowering) -> None:
         """The operator of `unary`."""
         x, result = to.operand(cls.computed(node)), to.result(node)
-        to.emit(node, cls.unary(node, x.quant, result, to.rule), [x], result.value, x.axes)
+        operator = unary_operator(node, x.quant, result, to.rule)
+        assert operator is not None
+        to.emit(node, operator, [x], result.value, x.axes)
 
 
 class Pow(Pointwise):

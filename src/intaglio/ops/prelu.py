@@ -16,6 +16,7 @@ from intaglio.ops.contract import Contract, Role
 from intaglio.ops.layout import ending_with
 from intaglio.ops.operands import constant_operand
 from intaglio.ops.operator import FloatOperator, Lowering, Result
+from intaglio.ops.unary import unary_operator
 from intaglio.program import Operator
 from intaglio.program.operators.lut import Lut
 from intaglio.program.operators.prelu import PRelu
@@ -82,7 +83,7 @@ class Leaky(FloatOperator):
         """The operator of `unary`, or a `prelu` with a slope per channel."""
         slopes, axis = cls.slopes(node)
         x, result = to.operand(node.inputs[0]), to.result(node)
-        operator = cls.unary(node, x.quant, result, to.rule)
+        operator = unary_operator(node, x.quant, result, to.rule)
         if operator is None:
             x = to.operand(node.inputs[0], axes=ending_with(x.axes, (axis,)))  # type: ignore[arg-type]
             operator = PRelu.from_real(x.quant, result.params, slopes, rule=to.rule, low=result.low, high=result.high)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from intaglio.errors import LoweringError
 from intaglio.graph import Graph
 from intaglio.graph.access import constant
+from intaglio.graph.edit import with_constants
 from intaglio.number import QuantParams
-from intaglio.ops import float_operator
+from intaglio.ops import float_operator, may_be_unary, unary_operator
 from intaglio.plan.plan import Plan, Source, TableError
 from intaglio.plan.results import planned_result
 from intaglio.program import Operator
@@ -33,13 +36,21 @@ class Unary:
     source: str
     result: str
 
-    def operator(self, plan: Plan, x: QuantParams, y: QuantParams) -> Operator | None:
+    def operator(
+        self, plan: Plan, x: QuantParams, y: QuantParams, constants: Mapping[str, NDArray[Any]] | None = None
+    ) -> Operator | None:
         """What lowering makes of it between these grids; None where it is no such function, or cannot be lowered.
 
         Lowering says why it cannot.
+
+        Args:
+            plan: how values are represented.
+            x, y: parameters of input and result.
+            constants: by name, instead of the Graph's.
         """
+        node = self.node if not constants else with_constants(self.node, constants)
         try:
-            return float_operator(self.node).unary(self.node, x, planned_result(plan, self.node, params=y), plan.rule)
+            return unary_operator(node, x, planned_result(plan, self.node, params=y), plan.rule)
         except LoweringError:
             return None
 
@@ -50,7 +61,7 @@ def unaries(graph: Graph, plan: Plan) -> Iterator[Unary]:
     nodes = {str(node.name): node for node in graph.nodes}
     for node in graph.nodes:
         computed = [str(v.name) for v in node.inputs if v is not None and constant(v) is None]
-        if str(node.name) in fused or len(computed) != 1 or len(node.outputs) != 1:
+        if not may_be_unary(node) or str(node.name) in fused or len(computed) != 1 or len(node.outputs) != 1:
             continue
         after = plan.operators[str(node.name)].fused
         result = str((nodes[after[-1]] if after else node).outputs[0].name)
@@ -69,10 +80,11 @@ def note_tables(graph: Graph, plan: Plan) -> None:
             result = planned_result(plan, unary.node)
             kind = x.type
             codes = np.array([-1, 1]) if kind.bipolar else np.arange(kind.qmin, kind.qmax + 1)
-            with np.errstate(all="ignore"):
+            with np.errstate(all="ignore"):  # infinite results saturate
                 at = (codes - int(x.zero_point)).astype(np.float64) * float(x.scale)
                 real = float_operator(unary.node).exactly(unary.node, at)
-            exact = np.clip(real / float(y.scale) + float(y.zero_point), result.low, result.high)
+                real = real / float(y.scale)
+            exact = np.clip(real + float(y.zero_point), result.low, result.high)
             off = made.integer(codes.astype(kind.dtype)) - exact
             error = TableError(made.table.shape[-1], float(np.abs(off).max()), float(np.sqrt(np.square(off).mean())))
             plan.operators[str(unary.node.name)].table = error

@@ -17,6 +17,9 @@ from intaglio.number import QuantParams
 from intaglio.program import Operator
 from intaglio.program.operators.lut import entries, first_entry
 
+_LARGE = 1e30
+"""Beyond all grids; divided by a scale of 1e-8 it is still finite in float32."""
+
 
 class Lookup:
     """The results of an integer operator for every code of its input, as real numbers.
@@ -30,21 +33,27 @@ class Lookup:
     def __init__(self, operator: Operator, x: QuantParams, y: QuantParams, device: torch.device) -> None:
         first = first_entry(x.type)
         codes = np.arange(first, first + entries(x.type)).astype(x.type.dtype)
-        self.values = torch.as_tensor(y.dequantize(operator.integer(codes)), device=device)
+        values = np.append(y.dequantize(operator.integer(codes)), np.float32(np.nan))  # the last one for NaN
+        self.values = torch.as_tensor(values, device=device)
         self.scale = torch.as_tensor(x.scale.reshape(()).copy(), device=device)
         self.first = first - int(x.zero_point.reshape(-1)[0])
 
     def __call__(self, x: Tensor) -> Tensor:
         """Results for real numbers on the input's grid, without a gradient. NaN stays."""
         with torch.no_grad():
-            steps = (x / self.scale).round_().sub_(self.first)
-            index = steps.nan_to_num_().clamp_(0, len(self.values) - 1).long()
-            return torch.where(x.isnan(), x, self.values[index])
+            last = len(self.values) - 2
+            steps = (x / self.scale).round_().sub_(self.first).clamp_(0, last).nan_to_num_(nan=last + 1)
+            return self.values.index_select(0, steps.int().reshape(-1)).reshape(x.shape)
 
 
 def finite_gradient(x: Tensor) -> Tensor:
     """x, whose gradient becomes 0 where it is no finite number: that of a logarithm at 0, behind a clamp."""
     return _FiniteGradient.apply(x) if x.requires_grad else x  # type: ignore[no-untyped-call]
+
+
+def bounded(y: Tensor) -> Tensor:
+    """y, infinite results as large numbers: steps of any grid are finite then, and so are the gradients of scales."""
+    return y.clamp(-_LARGE, _LARGE)
 
 
 def looked_up(rounded: Tensor, found: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from intaglio.ops import Role
 from intaglio.plan import Plan, Source
 from intaglio.simulate import FakeQuantize, Simulator
 from intaglio.simulate.by_sample import by_sample
+from intaglio.simulate.lookup import bounded, finite_gradient
 from intaglio.simulate.simulator import Observe, rounded_values
 from intaglio.train.batch_norm import BatchNorm, along, folded_weight, unfolded_weight
 from intaglio.train.estimators.grid import rounded_through
@@ -29,6 +30,7 @@ from intaglio.train.quantizers.learned import Learned
 from intaglio.train.quantizers.observed import MovingRange
 from intaglio.train.quantizers.quantizer import Quantizer
 from intaglio.train.steps import Step, steps
+from intaglio.train.tables import TableFunction, table_functions
 
 Maker = Callable[..., Quantizer]
 """(format, shape of the parameters, ties_up=...) -> Quantizer."""
@@ -97,6 +99,7 @@ class QuantizedModule(nn.Module):
             self._rounds[name] = key, ties_up
         self._shapes = self._simulator.single_shapes
         self._steps = steps(self._simulator.calls, plan, self.norms)
+        self._functions = table_functions(graph, plan, set(parameters), {*self._known, *self.quantizers}, self._key)
         self.batch_norm_frozen = False
         for name in self._scaled:
             self.seen_weight(name)  # its scales count in units of the batch norm before compiled code looks
@@ -129,10 +132,17 @@ class QuantizedModule(nn.Module):
         simulator = self._simulator
         values = self._given(inputs[0].device)
         for name, x in zip(simulator.input_names, inputs, strict=True):
-            values[name] = self._rounded(name, x)
+            values[name] = self._observed(name, self._rounded(name, x))
+        sources: dict[str, tuple[TableFunction, Tensor]] = {}  # by the results behind fused activations
         for step in self._steps:
+            function = self._functions.get(step.name)
+            if function is not None and not self.training:
+                sources[function.result] = function, values[function.source]
             for name, result in step.call.named(self._run(step, values)):
-                values[name] = self._rounded(name, result)
+                y = self._rounded(name, result)
+                if name in sources:
+                    y = self._from_table(*sources.pop(name), y)
+                values[name] = self._observed(name, y)
             for name in step.call.done:
                 values.pop(name, None)
         return tuple(values[name] for name in simulator.output_names)
@@ -161,9 +171,27 @@ class QuantizedModule(nn.Module):
         if name in self._rounds:
             key, ties_up = self._rounds[name]
             x = self._known[key](x) if key in self._known else self.quantizers[key](x, ties_up)
+        return x
+
+    def _observed(self, name: str, x: Tensor) -> Tensor:
         if self.observe is not None:
             self.observe(name, x)
         return x
+
+    def _from_table(self, function: TableFunction, x: Tensor, rounded: Tensor) -> Tensor:
+        """What the integer program's table has for x, in place of the rounded result of the function."""
+        constants = [self.get_parameter(name) for name in function.learned]
+        return function.table(x, rounded, self._grid_now(function.source), self._grid_now(function.result), constants)
+
+    def _grid_now(self, name: str) -> tuple[Tensor, Tensor]:
+        """Scale and zero point of a computed value, which have one number each."""
+        key = self._key[name]
+        if key in self._known:
+            fake, params = self._known[key], self._plan.params(name)
+            assert params is not None, name
+            return fake.scale, params.type.qmin - fake.low
+        grid: tuple[Tensor, Tensor] = self.quantizers[key].grid(torch.zeros(()))  # type: ignore[operator]
+        return grid
 
     def _run(self, step: Step, values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         arguments = step.call.operands(values)
@@ -175,7 +203,10 @@ class QuantizedModule(nn.Module):
         else:
             if step.biased and arguments[2] is not None:
                 arguments[2] = self._rounded_bias(step, arguments[2])
+            if step.has_poles:
+                arguments = [None if x is None else finite_gradient(x) for x in arguments]
             y, *others = step.call.real(*arguments)
+            y = bounded(y) if step.has_poles else y
         if step.summed and not self.training:
             y = self._whole_sums(step, y)
         return (y, *others)

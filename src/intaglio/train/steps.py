@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from intaglio.graph.access import attribute
 from intaglio.ops import Role, float_operator
+from intaglio.ops.functions import POLES
 from intaglio.plan import Plan
 from intaglio.simulate.calls import Call
 from intaglio.train.batch_norm import BatchNorm
@@ -25,6 +26,7 @@ class Step:
         sign: it takes signs of one bit, which is how its result is rounded.
         summed: the sign of its sums is taken in its place.
         channels: the axis of its results that holds channels.
+        has_poles: its function is infinite, or infinitely steep, somewhere.
     """
 
     call: Call
@@ -33,6 +35,12 @@ class Step:
     sign: bool
     summed: bool
     channels: int
+    has_poles: bool
+
+    @property
+    def name(self) -> str:
+        """Of the node."""
+        return str(self.call.node.name)
 
     @property
     def factors(self) -> tuple[str, str]:
@@ -68,6 +76,7 @@ def steps(calls: Sequence[Call], plan: Plan, norms: Mapping[str, BatchNorm]) -> 
             str(call.node.name) in signs,
             str(call.node.name) in summed,
             1 if call.node.op_type.startswith("Conv") else -1,
+            call.node.op_type in POLES,
         )
         for call in calls
     ]

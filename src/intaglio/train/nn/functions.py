@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
@@ -12,6 +13,7 @@ from intaglio.plan import Format
 from intaglio.train.nn.fixed import over
 from intaglio.train.nn.formats import value_format
 from intaglio.train.nn.layer import CLAMPS, VALUE, Layer, clamped, given, value_quantizer, written
+from intaglio.train.nn.tables import written_by_table
 from intaglio.train.nn.values import OnGrid, on_grid, plain
 
 
@@ -102,7 +104,12 @@ class _Function(Layer):
     Args:
         output: the format of the result.
         method, estimator: see `Conv2d`.
+    Attributes:
+        op_type, attributes: the function as an ONNX operator.
     """
+
+    op_type: ClassVar[str]
+    attributes: ClassVar[Mapping[str, float]] = {}
 
     def __init__(self, output: Format | str = VALUE, *, method: str = "lsq", estimator: str = "clipped") -> None:
         super().__init__()
@@ -114,11 +121,15 @@ class _Function(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Elementwise; a value on a grid to one on the output's."""
-        return written(self.function(given(x, self)[0]), self.output_quantizer)
+        data, grid = given(x, self)
+        function = self.op_type, self.attributes
+        return written_by_table(self, self.function(data), self.output_quantizer, data, grid, function)
 
 
 class HardSwish(_Function):
     """x min(max(x + 3, 0), 6) / 6."""
+
+    op_type = "HardSwish"
 
     def function(self, x: Tensor) -> Tensor:
         """See the class."""
@@ -128,6 +139,9 @@ class HardSwish(_Function):
 class HardSigmoid(_Function):
     """min(max(x + 3, 0), 6) / 6."""
 
+    op_type = "HardSigmoid"
+    attributes: ClassVar[Mapping[str, float]] = {"alpha": 1 / 6, "beta": 0.5}
+
     def function(self, x: Tensor) -> Tensor:
         """See the class."""
         return F.hardsigmoid(x)
@@ -135,6 +149,8 @@ class HardSigmoid(_Function):
 
 class SiLU(_Function):
     """x sigmoid(x)."""
+
+    op_type = "Swish"
 
     def function(self, x: Tensor) -> Tensor:
         """See the class."""
@@ -144,6 +160,8 @@ class SiLU(_Function):
 class GELU(_Function):
     """x Phi(x)."""
 
+    op_type = "Gelu"
+
     def function(self, x: Tensor) -> Tensor:
         """See the class."""
         return F.gelu(x)
@@ -151,6 +169,8 @@ class GELU(_Function):
 
 class LeakyReLU(_Function):
     """max(x, x / 100)."""
+
+    op_type = "LeakyRelu"
 
     def function(self, x: Tensor) -> Tensor:
         """See the class."""
@@ -162,8 +182,13 @@ class _Known(Layer):
 
     Args:
         output: the format of the result.
+    Attributes:
+        op_type, attributes: the function as an ONNX operator.
+        low: where its range begins.
     """
 
+    op_type: ClassVar[str]
+    attributes: ClassVar[Mapping[str, float]] = {}
     low: ClassVar[float]
 
     def __init__(self, output: Format | str = VALUE) -> None:
@@ -176,12 +201,15 @@ class _Known(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Elementwise; a value on a grid to one on the output's."""
-        return written(self.function(given(x, self)[0]), self.output_quantizer)
+        data, grid = given(x, self)
+        function = self.op_type, self.attributes
+        return written_by_table(self, self.function(data), self.output_quantizer, data, grid, function)
 
 
 class Sigmoid(_Known):
     """1 / (1 + exp(-x)), in [0, 1)."""
 
+    op_type = "Sigmoid"
     low = 0.0
 
     def function(self, x: Tensor) -> Tensor:
@@ -192,6 +220,7 @@ class Sigmoid(_Known):
 class Tanh(_Known):
     """tanh(x), in [-1, 1)."""
 
+    op_type = "Tanh"
     low = -1.0
 
     def function(self, x: Tensor) -> Tensor:

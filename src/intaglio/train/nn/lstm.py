@@ -25,6 +25,7 @@ from intaglio.train.nn.exporting import is_exporting
 from intaglio.train.nn.fixed import over
 from intaglio.train.nn.formats import value_format
 from intaglio.train.nn.layer import WEIGHT, Layer, given, rounded_bias, value_quantizer, weight_quantizer, written
+from intaglio.train.nn.tables import written_by_table
 from intaglio.train.nn.values import OnGrid, on_grid, plain
 from intaglio.train.quantizers.quantizer import Quantizer
 
@@ -98,12 +99,12 @@ class LSTMCell(Layer, nn.LSTMCell):
             sums = written(plain(from_input) + plain(from_state), self.sums_quantizer)
         i, f, g, o = plain(sums).chunk(4, 1)
         i, o = self._sigmoid(i), self._sigmoid(o)
-        new = i * plain(written(torch.tanh(g), self.tanh_quantizer))
+        new = i * self._tanh(g, self.sums_quantizer, self.tanh_quantizer)
         if state is not None:
             kept = self._sigmoid(f) * given(state[1], self, 2)[0]
             new = plain(written(new, self.cell_quantizer)) + plain(written(kept, self.cell_quantizer))
         cell = written(new, self.cell_quantizer)
-        hidden = o * plain(written(torch.tanh(plain(cell)), self.squashed_quantizer))
+        hidden = o * self._tanh(plain(cell), self.cell_quantizer, self.squashed_quantizer, "state")
         return written(hidden, self.output_quantizer), cell
 
     def _sums(
@@ -114,7 +115,11 @@ class LSTMCell(Layer, nn.LSTMCell):
         return written(F.linear(x, weight, bias), self.sums_quantizer)
 
     def _sigmoid(self, x: Tensor) -> Tensor:
-        return plain(written(torch.sigmoid(x), self.sigmoid_quantizer))
+        y, grid = torch.sigmoid(x), self.sums_quantizer
+        return plain(written_by_table(self, y, self.sigmoid_quantizer, x, grid, ("Sigmoid", {}), "sigmoid"))
+
+    def _tanh(self, x: Tensor, grid: Quantizer, quantizer: Quantizer, place: str = "") -> Tensor:
+        return plain(written_by_table(self, torch.tanh(x), quantizer, x, grid, ("Tanh", {}), place))
 
     def _weight(self, name: str, quantizer: Quantizer) -> Tensor:
         weight: Tensor = getattr(self, name)

@@ -1,0 +1,67 @@
+"""Layers whose functions are tables in the integer program: in evaluation their results are looked up there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import onnx_ir as ir
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from intaglio.errors import LoweringError
+from intaglio.number import QuantParams, Rule
+from intaglio.ops import Result, unary_operator
+from intaglio.program import Operator
+from intaglio.train.nn.exporting import is_exporting
+from intaglio.train.nn.layer import Layer, written
+from intaglio.train.nn.values import on_grid
+from intaglio.train.quantizers.quantizer import Quantizer
+from intaglio.train.tables import Table
+
+
+def written_by_table(
+    layer: Layer,
+    y: Tensor,
+    quantizer: Quantizer,
+    x: Tensor,
+    grid: Quantizer | None,
+    function: tuple[str, Mapping[str, float]],
+    place: str = "",
+) -> Tensor:
+    """`written` for a function of one value; in evaluation its results are those of the integer program.
+
+    Args:
+        layer: whose function it is; it keeps the table.
+        y: the function of x, real.
+        quantizer: rounds y.
+        x: real numbers on a grid.
+        grid: the quantizer that rounded them; None while the network is exported.
+        function: as an ONNX operator and its attributes.
+        place: tells the functions of one layer apart.
+    """
+    if grid is None or is_exporting():
+        return written(y, quantizer)
+    tables: dict[str, Table] = layer.__dict__.setdefault("_tables", {})
+    if not torch.compiler.is_dynamo_compiling():  # compiled code finds the table of an earlier call (see `given`)
+        types = grid.format.type, quantizer.format.type
+        if place not in tables or tables[place].types != types:
+            tables[place] = Table(partial(_operator, function), *types)
+    if layer.training:
+        return written(y, quantizer)
+    rounded, zero = quantizer(y), torch.zeros(())
+    return on_grid(tables[place](x, rounded, grid.grid(zero), quantizer.grid(zero)), quantizer)
+
+
+def _operator(
+    function: tuple[str, Mapping[str, float]], x: QuantParams, y: QuantParams, constants: Sequence[NDArray[Any]]
+) -> Operator | None:
+    op_type, attributes = function
+    node = ir.node(op_type, [ir.Value(name="x")], dict(attributes))
+    result = Result(node.outputs[0], y, y.type.qmin, y.type.qmax, int(y.zero_point))
+    try:
+        return unary_operator(node, x, result, Rule.HALF_UP)
+    except LoweringError:  # freezing says why
+        return None
