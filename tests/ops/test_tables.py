@@ -69,6 +69,20 @@ def test_simulation_computes_what_the_program_computes(op_type: str, target: str
             assert np.array_equal(got, want), (then, x, y, int((got != want).sum()))
 
 
+@pytest.mark.parametrize("target", ["cpu-int8", "power2-int8", "tflite-int8"])
+@pytest.mark.parametrize("axis", [1, 2])
+def test_simulation_computes_slopes_per_channel_as_the_program_does(axis: int, target: str, model: Model) -> None:
+    """Halves and quarters: between grids of powers of two many results are ties."""
+    slopes = np.resize(np.array([0.5, -0.25, 0.0, 0.3], np.float32), 16).reshape((16, 1) if axis == 1 else (16,))
+    node = onnx.helper.make_node("PRelu", ["x", "slopes"], ["y"], "node")
+    graph = load_onnx(model([node], {"x": ("n", 16, 16)}, {"slopes": slopes}))
+    for x, y in TYPES:
+        plan = planned(graph, target, x, y)
+        data = np.resize(every_code(plan.params("x")), (256, 16, 16))
+        got, want = lower(graph, plan).run(data), Simulator(graph, plan, device="cpu").run(data)[0]
+        assert np.array_equal(got, want), (x, y, int((got != want).sum()))
+
+
 @pytest.mark.parametrize("op_type", UNARY)
 def test_tables_are_as_exact_as_the_plan_says(op_type: str, model: Model) -> None:
     """Near poles, kinks and jumps too; and no more than a step and a half off, whatever the function."""

@@ -101,6 +101,18 @@ def test_tables_follow_their_grids() -> None:
     assert not torch.equal(qat(x), twin(x))
 
 
+def test_slopes_per_channel_are_those_that_were_learned() -> None:
+    net = torch.nn.Sequential(torch.nn.Linear(64, 8), torch.nn.PReLU(8))
+    with torch.no_grad():
+        net[1].weight.copy_(torch.linspace(-0.5, 0.5, 8))
+    qat, x = prepare_qat(net, torch.zeros(1, 64), target="power2-int8"), data("PRelu")
+    slope = next(p for p in qat.parameters() if p.numel() == 8 and torch.equal(p.detach().flatten(), net[1].weight))
+    qat(x).sum().backward()
+    with torch.no_grad():
+        slope.sub_(0.3 * slope.grad.sign())
+    assert_evaluates_to(qat, ig.freeze(qat), x)
+
+
 def test_infinite_results_leave_gradients_finite() -> None:
     """Of the data too: the logarithm of 0 saturates, and nothing is learned from it."""
     qat, x = prepare_qat(one_node("Log"), target="int16x8"), data("Log").requires_grad_()

@@ -179,6 +179,11 @@ class FloatOperator:
         return None
 
     @classmethod
+    def unary_axis(cls, node: ir.Node) -> int | None:
+        """The graph axis of channels that have a function each (the last one of `unary`'s operator); None for one."""
+        return None
+
+    @classmethod
     def exactly(cls, node: ir.Node, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """The function that `unary` makes a table of, in float64; x ascends, (K,)."""
         raise AssertionError(cls)

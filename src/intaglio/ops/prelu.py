@@ -63,15 +63,18 @@ class Leaky(FloatOperator):
         return Contract((Role.ACTIVATION, Role.OFFLINE), fuses_clamp=True, learns=(1,))
 
     @classmethod
-    def unary(cls, node: ir.Node, x: QuantParams, result: Result, rule: Rule) -> Operator | None:
-        """Of one slope: a `lut` for up to 8 bits, else a `prelu`, which is exact at the kink."""
+    def unary(cls, node: ir.Node, x: QuantParams, result: Result, rule: Rule) -> Operator:
+        """Of one slope a `lut` for up to 8 bits, else a `prelu`, which is exact at the kink."""
         slopes, axis = cls.slopes(node)
-        if axis is not None:
-            return None
         bounds = {"low": result.low, "high": result.high}
-        if x.type.bits <= 8:
+        if x.type.bits <= 8 and axis is None:
             return Lut.from_real(x, result.params, lambda v: cls.exactly(node, v), **bounds)
-        return PRelu.from_real(x, result.params, slopes[0], rule=rule, **bounds)
+        return PRelu.from_real(x, result.params, slopes[0] if axis is None else slopes, rule=rule, **bounds)
+
+    @classmethod
+    def unary_axis(cls, node: ir.Node) -> int | None:
+        """That of the slopes."""
+        return cls.slopes(node)[1]
 
     @classmethod
     def exactly(cls, node: ir.Node, x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -80,11 +83,10 @@ class Leaky(FloatOperator):
 
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:
-        """The operator of `unary`, or a `prelu` with a slope per channel."""
-        slopes, axis = cls.slopes(node)
-        x, result = to.operand(node.inputs[0]), to.result(node)
+        """The operator of `unary`, channels last where it has a slope per channel."""
+        x, result, axis = to.operand(node.inputs[0]), to.result(node), cls.unary_axis(node)
+        if axis is not None:
+            x = to.operand(node.inputs[0], axes=ending_with(x.axes, (axis,)))
         operator = unary_operator(node, x.quant, result, to.rule)
-        if operator is None:
-            x = to.operand(node.inputs[0], axes=ending_with(x.axes, (axis,)))  # type: ignore[arg-type]
-            operator = PRelu.from_real(x.quant, result.params, slopes, rule=to.rule, low=result.low, high=result.high)
+        assert operator is not None
         to.emit(node, operator, [x], result.value, x.axes)

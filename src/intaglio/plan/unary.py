@@ -36,6 +36,11 @@ class Unary:
     source: str
     result: str
 
+    @property
+    def axis(self) -> int | None:
+        """Of the channels, where each has a function of its own; None for one function."""
+        return float_operator(self.node).unary_axis(self.node)
+
     def operator(
         self, plan: Plan, x: QuantParams, y: QuantParams, constants: Mapping[str, NDArray[Any]] | None = None
     ) -> Operator | None:

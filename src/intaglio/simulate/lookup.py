@@ -46,6 +46,37 @@ class Lookup:
             return self.values.index_select(0, steps.int().reshape(-1)).reshape(x.shape)
 
 
+class Computed:
+    """The results of an integer operator that has parameters per channel, as real numbers: its integers, computed.
+
+    Args:
+        operator, x, y: see `Lookup`; the operator's channels are the last axis.
+        axis: of the channels here.
+    """
+
+    def __init__(self, operator: Operator, x: QuantParams, y: QuantParams, axis: int) -> None:
+        self.operator, self.x, self.y, self.axis = operator, x, y, axis
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Results for real numbers on the input's grid, without a gradient. NaN stays."""
+        with torch.no_grad():
+            codes = self.x.quantize(x.nan_to_num().movedim(self.axis, -1).cpu().numpy())
+            found = torch.as_tensor(self.y.dequantize(self.operator.integer(codes)), device=x.device)
+            return torch.where(x.isnan(), x, found.movedim(-1, self.axis))
+
+
+def results_of(
+    operator: Operator, x: QuantParams, y: QuantParams, device: torch.device, axis: int | None
+) -> Lookup | Computed:
+    """Whichever of both fits an operator.
+
+    Args:
+        operator, x, y, device: see `Lookup`.
+        axis: of its channels, where it has parameters per channel (`FloatOperator.unary_axis`).
+    """
+    return Lookup(operator, x, y, device) if axis is None else Computed(operator, x, y, axis)
+
+
 def finite_gradient(x: Tensor) -> Tensor:
     """x, whose gradient becomes 0 where it is no finite number: that of a logarithm at 0, behind a clamp."""
     return _FiniteGradient.apply(x) if x.requires_grad else x  # type: ignore[no-untyped-call]

@@ -24,7 +24,7 @@ from intaglio.samples import Shape, count_samples, sample_shape
 from intaglio.simulate.by_sample import by_sample
 from intaglio.simulate.calls import calls
 from intaglio.simulate.fake_quantize import FakeQuantize
-from intaglio.simulate.lookup import Lookup, finite_gradient, looked_up
+from intaglio.simulate.lookup import Computed, Lookup, finite_gradient, looked_up, results_of
 
 Observe = Callable[[str, Tensor], None]
 
@@ -109,7 +109,7 @@ class Simulator:
                 made.calls[index] = call.read_again()
         return made
 
-    def _lookups(self, plan: Plan) -> dict[str, tuple[str, str, Lookup]]:
+    def _lookups(self, plan: Plan) -> dict[str, tuple[str, str, Lookup | Computed]]:
         """By node: what it reads, what it writes, and what is looked up; where both are rounded."""
         found = {}
         for unary in unaries(self.graph, plan):
@@ -118,7 +118,11 @@ class Simulator:
             if chosen and x is not None and y is not None:
                 operator = unary.operator(plan, x, y)
                 if operator is not None:
-                    found[str(unary.node.name)] = unary.source, unary.result, Lookup(operator, x, y, self.device)
+                    found[str(unary.node.name)] = (
+                        unary.source,
+                        unary.result,
+                        results_of(operator, x, y, self.device, unary.axis),
+                    )
         return found
 
     def __call__(self, inputs: Mapping[str, Tensor], observe: Observe | None = None) -> dict[str, Tensor]:

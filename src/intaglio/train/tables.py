@@ -25,7 +25,7 @@ from intaglio.number.params import SMALLEST_SCALE
 from intaglio.plan import Plan
 from intaglio.plan.unary import Unary, unaries
 from intaglio.program import Operator
-from intaglio.simulate.lookup import Lookup, looked_up
+from intaglio.simulate.lookup import Computed, Lookup, looked_up, results_of
 
 Made = Callable[[QuantParams, QuantParams, Sequence[NDArray[Any]]], Operator | None]
 """Parameters of input and output, and constants as they are now, to the operator; None where there is none."""
@@ -40,20 +40,21 @@ class Table:
     Args:
         make: see `Made`.
         x, y: types of input and output.
+        axis: of channels that have a function each; None for one function.
     """
 
-    def __init__(self, make: Made, x: IntType, y: IntType) -> None:
-        self.make, self.types = make, (x, y)
+    def __init__(self, make: Made, x: IntType, y: IntType, axis: int | None = None) -> None:
+        self.make, self.types, self.axis = make, (x, y), axis
         self.key = next(_keys)  # what compiled code knows it by
         self._made_for: tuple[object, ...] = ()
-        self._lookup: Lookup | None = None
+        self._lookup: Lookup | Computed | None = None
         _TABLES[self.key] = self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Table:
-        return Table(self.make, *self.types)
+        return Table(self.make, *self.types, self.axis)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Table, (self.make, *self.types)
+        return Table, (self.make, *self.types, self.axis)
 
     def __call__(
         self, x: Tensor, rounded: Tensor, x_grid: GridNow, y_grid: GridNow, constants: Sequence[Tensor] = ()
@@ -82,12 +83,14 @@ class Table:
             self._lookup, self._made_for = self._new(grids, arrays, x.device), key
         return rounded.clone() if self._lookup is None else self._lookup(x).to(rounded.dtype)
 
-    def _new(self, grids: NDArray[np.float32], arrays: list[NDArray[Any]], device: torch.device) -> Lookup | None:
+    def _new(
+        self, grids: NDArray[np.float32], arrays: list[NDArray[Any]], device: torch.device
+    ) -> Lookup | Computed | None:
         if not np.isfinite(grids).all() or min(grids[0], grids[2]) < SMALLEST_SCALE:
             return None  # a scale that has collapsed, which `QuantizedModule.check_scales` tells of
         x, y = (QuantParams(t, s, np.rint(z)) for t, s, z in zip(self.types, grids[::2], grids[1::2], strict=True))
         operator = self.make(x, y, arrays)
-        return None if operator is None else Lookup(operator, x, y, device)
+        return None if operator is None else results_of(operator, x, y, device, self.axis)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +127,7 @@ def table_functions(
         if formats[0] is None or formats[1] is None or not {grid_of[unary.source], grid_of[unary.result]} <= set(grids):
             continue
         names = tuple(str(v.name) for v in unary.node.inputs if v is not None and v.name in learned)
-        table = Table(partial(_operator, unary, plan, names), formats[0].type, formats[1].type)
+        table = Table(partial(_operator, unary, plan, names), formats[0].type, formats[1].type, unary.axis)
         found[str(unary.node.name)] = TableFunction(unary.source, unary.result, names, table)
     return found
 
