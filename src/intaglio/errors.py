@@ -3,7 +3,8 @@
     IntaglioError
     ├── UsageError                 a call or command line that cannot be meant
     ├── ModelError                 a model file or module that cannot be read as a Graph
-    │   └── UnsupportedOperatorError   it holds an operator that Intaglio does not know
+    │   ├── UnsupportedOperatorError   it holds an operator that Intaglio does not know
+    │   └── AlreadyQuantizedError  another tool quantized it, and `intaglio.load_quantized` reads it
     ├── DataError                  calibration or evaluation data
     ├── TargetError                a target description, or a request that it does not allow
     ├── CalibrationError           ranges that cannot be found
@@ -36,6 +37,10 @@ class ModelError(IntaglioError):
 
 class UnsupportedOperatorError(ModelError):
     """A model that holds an operator, or a form of one, that Intaglio does not know."""
+
+
+class AlreadyQuantizedError(ModelError):
+    """A model with quantizers in it where a float network is expected; `intaglio.load_quantized` reads such files."""
 
 
 class DataError(IntaglioError):

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from intaglio.cli.output import is_of_folder
 from intaglio.cli.run_command import read_inputs
 from intaglio.codegen.build import plan, write
 from intaglio.codegen.emulate import Outcome, Runner, find_runner
@@ -112,6 +113,8 @@ def whole_tree(target: Path) -> Iterator[Path]:
         else:
             os.replace(temporary, target)
     except OSError as error:
+        if not is_of_folder(error, target.parent):
+            raise
         raise ExportError(f"{target}: cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -15,6 +15,7 @@ from intaglio.codegen.machine import machine as find_machine
 from intaglio.codegen.picture import describe_arena, summary, text_picture
 from intaglio.codegen.svg import svg_picture
 from intaglio.errors import ExportError
+from intaglio.files import whole_file
 from intaglio.program import Program
 from intaglio.report.costs import operator_costs
 from intaglio.report.tables import print_table
@@ -63,7 +64,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _write(path: Path, text: str) -> None:
     try:
-        path.write_text(text, encoding="utf-8")
+        with whole_file(path) as written:
+            written.write_text(text, encoding="utf-8")
     except OSError as error:
         raise ExportError(f"{path}: cannot be written: {error.strerror or error}") from error
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
+import errno
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 from intaglio import __version__
+from intaglio.cli.streams import outlets
 from intaglio.errors import IntaglioError
 
 COMMANDS = {
@@ -27,6 +28,15 @@ COMMANDS = {
 }
 """Command -> one line. Each is a module of this folder with `add_arguments(parser)` and `run(args) -> int`."""
 
+_ADVICE = {
+    errno.ENOSPC: "; free some space and start again",
+    errno.EDQUOT: "; free some space and start again",
+    errno.EACCES: "; choose a place that you may read and write",
+    errno.EPERM: "; choose a place that you may read and write",
+    errno.EROFS: "; choose a place that you may read and write",
+    errno.EMFILE: "; raise the limit of open files (ulimit -n)",
+}
+
 
 class _Parser(argparse.ArgumentParser):
     """Wrong arguments are an error like any other: one line, exit status 1."""
@@ -44,6 +54,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 0, or 1 after one line `error: ...` on standard error; 130 after Ctrl-C.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
+    with outlets() as out:
+        status = _run(argv)
+        out.flush()
+        if status == 0 and out.lost is not None and not isinstance(out.lost, BrokenPipeError):
+            return _fail(f"standard output: {out.lost.strerror}; what was to be printed is lost, files are complete")
+        return status
+
+
+def _run(argv: list[str]) -> int:
     parser = _Parser(prog="intaglio", description="Engraves trained float networks into integer-only programs.")
     parser.add_argument("--version", action="version", version=f"intaglio {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -57,22 +76,43 @@ def main(argv: Sequence[str] | None = None) -> int:
                 _module(name).add_arguments(sub)
         args = parser.parse_args(argv)
         return int(_module(args.command).run(args))
-    except IntaglioError as error:
-        if "--debug" in argv:
-            raise
-        return _fail(str(error))
-    except ModuleNotFoundError as error:
-        if "--debug" in argv or (error.name or "").startswith("intaglio"):
-            raise
-        return _fail(
-            f"{command}: needs the package {error.name}, which is not installed; pip install 'intaglio[quantize]'"
-        )
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader left; say nothing more
-        return 0
     except KeyboardInterrupt as stop:
         print(f"interrupted; {str(stop) or 'nothing was written'}", file=sys.stderr)
         return 130
+    except Exception as error:
+        text = _foreseen(error)
+        if text is None or "--debug" in argv:
+            raise
+        return _fail(text if isinstance(error, IntaglioError) else f"{command}: {text}")
+
+
+def _foreseen(error: Exception) -> str | None:
+    """What to tell the user; None for a fault of our own, which deserves its traceback."""
+    if isinstance(error, IntaglioError):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("intaglio"):
+        return f"needs the package {error.name}, which is not installed; pip install 'intaglio[quantize]'"
+    if isinstance(error, OSError):
+        place = "" if error.filename is None else f"{error.filename}: "
+        return f"{place}{error.strerror or _line(error)}{_ADVICE.get(error.errno or 0, '')}"
+    if isinstance(error, MemoryError) or _is_allocation(error):
+        return f"out of memory ({_line(error)}); use fewer samples, a smaller batch or a machine with more memory"
+    if isinstance(error, RecursionError):
+        return f"expected a model or file that is nested less deeply, got: {_line(error)}; --debug shows where"
+    if isinstance(error, UnicodeError):
+        return f"expected text in UTF-8, got: {_line(error)}; --debug shows which file"
+    return None
+
+
+def _is_allocation(error: Exception) -> bool:
+    """PyTorch has no MemoryError: a RuntimeError of the processor, an OutOfMemoryError of a GPU."""
+    return type(error).__name__ == "OutOfMemoryError" or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _module(command: str):  # type: ignore[no-untyped-def]

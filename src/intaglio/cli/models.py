@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from intaglio.errors import ModelError, UsageError
+from intaglio.errors import AlreadyQuantizedError, UsageError
 from intaglio.program import Program, load_program
 
 if TYPE_CHECKING:
@@ -59,10 +59,9 @@ def load_raw_graph(args: argparse.Namespace, name: str) -> Graph:
         from intaglio.frontends.torch import load_torch
 
         return load_torch(*_made(args, name))
-    from intaglio.frontends import load_onnx
+    from intaglio.frontends import check_suffix, load_onnx
 
-    if Path(name).suffix.lower() != ".onnx":
-        raise UsageError(f"{name}: expected a float network, an .onnx file or package.module:factory")
+    check_suffix(name)
     return load_onnx(name, parse_shapes(args.shape), constants=parse_constants(args.constant))
 
 
@@ -102,12 +101,10 @@ def load_any_or_quantized(args: argparse.Namespace, name: str) -> Any:
     """As `load_any`; an ONNX file with quantizers in it becomes a Quantized."""
     try:
         return load_any(args, name)
-    except ModelError as error:
-        if "load_quantized" not in str(error):
-            raise
-    from intaglio.api import load_quantized
+    except AlreadyQuantizedError:
+        from intaglio.api import load_quantized
 
-    return load_quantized(name, parse_shapes(args.shape), parse_constants(args.constant))
+        return load_quantized(name, parse_shapes(args.shape), parse_constants(args.constant))
 
 
 def _example(shape: tuple[int, ...]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -50,9 +51,18 @@ def whole_folder(target: Path, rank: int = 0) -> Iterator[Path]:
                     with suppress(OSError):  # something is in it
                         target.rmdir()
     except OSError as error:
+        if not is_of_folder(error, target):
+            raise
         raise ExportError(
             f"{target}: expected a folder that can be written, got: {error.strerror or error}; choose another with -o"
         ) from error
+
+
+def is_of_folder(error: OSError, folder: Path) -> bool:
+    """Whether an error comes of writing into a folder, and not of another file that was used meanwhile."""
+    if error.filename is None:  # as when what was opened is written to
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return Path(os.fsdecode(error.filename)).absolute().is_relative_to(folder.absolute())
 
 
 def _take(lock: IO[str], target: Path) -> None:

@@ -18,6 +18,17 @@ from intaglio.graph.passes import prepare
 if TYPE_CHECKING:
     from torch.nn import Module
 
+_MODULE = "give a torch.nn.Module with example_inputs, or export the model to ONNX"
+_INSTEAD = {
+    ".tflite": "such files cannot be read; give the float network that it was made from, as ONNX, and quantize "
+    "it with the target tflite-int8, which has the same arithmetic; `intaglio bench --litert` times the file",
+    ".intaglio": "it is a program already: `intaglio run`, `evaluate`, `inspect`, `bench` and `compile` take it",
+    ".h5": "export the network to ONNX, for example with tf2onnx",
+    ".keras": "export the network to ONNX, for example with tf2onnx",
+    **dict.fromkeys((".pt", ".pth", ".py"), _MODULE),
+}
+"""What to do with files that cannot be read, by suffix."""
+
 Model = str | os.PathLike[str] | ModelProto | ir.Model
 
 
@@ -50,12 +61,7 @@ def load(
         _refuse(model, "a torch.nn.Module", example_inputs=example_inputs)
         return prepare(model)
     if isinstance(model, (str, os.PathLike)):
-        suffix = os.path.splitext(os.fspath(model))[1].lower()
-        if suffix in (".pt", ".pth", ".py", ".h5", ".keras", ".intaglio", ".tflite"):
-            raise UsageError(
-                f"{os.fspath(model)}: expected an .onnx file, got {suffix}; "
-                "give a torch.nn.Module with example_inputs, or export the model to ONNX"
-            )
+        check_suffix(model)
         return prepare(load_onnx(model, shapes, constants=constants))
     if isinstance(model, (ModelProto, ir.Model)):
         return prepare(load_onnx(model, shapes, constants=constants))
@@ -81,9 +87,20 @@ def _refuse(model: object, meant: str, **arguments: object) -> None:
             )
 
 
+def check_suffix(path: str | os.PathLike[str]) -> None:
+    """Refuse files of other tools by their names, with what to do instead.
+
+    Raises:
+        UsageError: it is no .onnx file by its name.
+    """
+    suffix = os.path.splitext(os.fspath(path))[1].lower()
+    if suffix in _INSTEAD:
+        raise UsageError(f"{os.fspath(path)}: expected an .onnx file, got {suffix}; {_INSTEAD[suffix]}")
+
+
 def _is_module(model: object) -> bool:
     """Whether it is a torch.nn.Module; torch is loaded already where one exists."""
     return any(kind.__module__ == "torch.nn.modules.module" for kind in type(model).__mro__)
 
 
-__all__ = ["load", "load_onnx", "prepare"]
+__all__ = ["check_suffix", "load", "load_onnx", "prepare"]

@@ -14,7 +14,7 @@ from intaglio.frontends.bind import Constants, bind_inputs
 from intaglio.frontends.fold import fold, lift_constants, turn_weights
 from intaglio.frontends.forms import normalize_forms
 from intaglio.frontends.open_batch import with_static_batch
-from intaglio.frontends.quantized import is_known_foreign, is_quantized
+from intaglio.frontends.quantized import check_foreign, is_known_foreign
 from intaglio.frontends.read import Source, one_error, read_model, source_name
 from intaglio.frontends.tidy import check_finite, name_nodes, remove_identities, to_float32
 from intaglio.graph.access import where
@@ -113,11 +113,8 @@ def _check_inlined(model: ir.Model, keep_quantized: bool) -> None:
     for node in model.graph:
         if node.domain == "ai.onnx":
             node.domain = ""
-        if is_quantized(node) and not keep_quantized:
-            raise ModelError(
-                f"{where(node)} expected a float network, got one that is already quantized; "
-                "load it with intaglio.load_quantized(...)"
-            )
+    check_foreign(model.graph, keep_quantized)
+    for node in model.graph:
         if node.domain and not is_known_foreign(node):
             raise UnsupportedOperatorError(
                 f"{where(node)} expected an operator of ONNX, got one of the domain '{node.domain}'; "

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import onnx_ir as ir
 
-from intaglio.errors import ModelError
+from intaglio.errors import AlreadyQuantizedError, ModelError, UnsupportedOperatorError
 from intaglio.graph.access import attribute, input_value, where
 from intaglio.graph.infer import infer_node
 
+_AT_RUN_TIME = {"ConvInteger", "MatMulInteger"}
+_WEIGHTS_ONLY = {"MatMulNBits", "MatMulBnb4", "MatMulFpQ4", "GatherBlockQuantized", "QMoE"}
 _STANDARD = {
     "QuantizeLinear",
     "DequantizeLinear",
@@ -43,11 +47,52 @@ _SHARED_ATTRIBUTES = {
     "transB",
 }
 
+_ANEW = (
+    "give the float network that it was made from: intaglio.quantize(model, data) or `intaglio quantize` quantizes it"
+)
+
+
+def check_foreign(nodes: Iterable[ir.Node], keep_quantized: bool) -> None:
+    """Refuse what other tools' quantizers write and cannot be read here, with a way that works.
+
+    Args:
+        nodes: of the model.
+        keep_quantized: whether quantizers with constant parameters are welcome.
+    Raises:
+        ModelError: parameters that are found at run time, or integer weights beside float activations.
+        AlreadyQuantizedError: quantizers where they are not welcome.
+    """
+    quantized = [node for node in nodes if is_quantized(node)]
+    for node in quantized:
+        if node.op_type.startswith("Dynamic") or node.op_type.removesuffix("ToFloat") in _AT_RUN_TIME:
+            raise ModelError(
+                f"{where(node)} expected parameters that are known beforehand, got dynamic quantization, which finds "
+                f"them at run time from each input; {_ANEW}"
+            )
+        if node.op_type in _WEIGHTS_ONLY:
+            raise ModelError(
+                f"{where(node)} expected weights and activations in integers, got an operator with weights in integers "
+                f"and float activations; {_ANEW}"
+            )
+    if quantized and not keep_quantized:
+        raise AlreadyQuantizedError(
+            f"{where(quantized[0])} expected a float network, got one that is already quantized; "
+            "intaglio.load_quantized(path).lower() makes a program of it, `intaglio evaluate` and `intaglio compare` "
+            f"take the file as it is; to quantize it anew, {_ANEW}"
+        )
+    for node in quantized:
+        if node.domain and not is_known_foreign(node):
+            raise UnsupportedOperatorError(
+                f"{where(node)} expected a quantized operator that Intaglio knows, got one of ONNX Runtime alone; "
+                "quantize the model in QDQ form (quant_format=QuantFormat.QDQ), which intaglio.load_quantized reads"
+            )
+
 
 def is_quantized(node: ir.Node) -> bool:
     """Whether a node holds integers or moves between integers and float."""
     if node.domain == "com.microsoft":
-        return is_known_foreign(node) or node.op_type.startswith(("QLinear", "Dynamic", "MatMulNBits"))
+        known = is_known_foreign(node) or node.op_type.startswith(("QLinear", "Dynamic", "MatMulInteger"))
+        return known or node.op_type in _WEIGHTS_ONLY
     return node.op_type in _STANDARD
 
 

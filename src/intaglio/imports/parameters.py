@@ -89,7 +89,8 @@ def _constant(node: ir.Node, index: int, what: str) -> NDArray[Any]:
         name = value.name if value is not None else ""
         raise ModelError(
             f"{where(node)} expected a constant {what}, got {name!r}, which is computed at run time: dynamic "
-            "quantization has no integers that are known beforehand; quantize the model statically"
+            "quantization has no integers that are known beforehand; give the float network that it was made from to "
+            "intaglio.quantize"
         )
     return array
 

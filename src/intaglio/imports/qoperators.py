@@ -18,8 +18,6 @@ from intaglio.graph.access import input_value, rank, where
 from intaglio.graph.edit import AttributeValue, add_constant, insert, remove, replace
 from intaglio.imports.names import plain_name
 
-_DYNAMIC = {"DynamicQuantizeLinear", "ConvInteger", "MatMulInteger", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"}
-
 
 @dataclass(frozen=True)
 class Row:
@@ -61,15 +59,10 @@ def expand_qoperators(graph: Graph) -> list[str]:
     """Rewrite every operator of the table.
 
     Raises:
-        ModelError: an operator that quantizes at run time, or a form that has no float counterpart.
+        ModelError: a form that has no float counterpart.
     """
     changes = []
     for node in graph.nodes:
-        if node.op_type in _DYNAMIC:
-            raise ModelError(
-                f"{where(node)} expected parameters that are known beforehand, got dynamic quantization, which finds "
-                "them at run time from each input; quantize the model statically, with calibration data"
-            )
         row = TABLE.get(node.op_type)
         if row is not None:
             before = where(node)

@@ -36,6 +36,13 @@ VERSION = 1
 _ZEROS = b"0" * 64
 # JSON inside a JSON string: our quotes have one backslash in front, quotes inside our own strings have more.
 _CHECKSUM = re.compile(rb'\\"checksum\\":\\"([0-9a-f]{64})\\"')
+_INSTEAD = {
+    ".onnx": ". A float network becomes a program with `intaglio quantize`, one in QDQ or QOperator form with "
+    "intaglio.load_quantized(path).lower()",
+    ".tflite": ". Such files cannot be read: quantize the float network that it was made from, with "
+    "`intaglio quantize --target tflite-int8`",
+}
+"""What to do with other tools' files, by suffix."""
 DAMAGED = "the file is damaged; copy it again or write it again with `intaglio quantize`"
 
 
@@ -69,7 +76,7 @@ def load_program(path: str | os.PathLike[str]) -> Program:
     try:
         return from_bytes(data)
     except IntaglioError as error:
-        raise ProgramError(f"{path}: {error}") from error
+        raise ProgramError(f"{path}: {error}{_INSTEAD.get(path.suffix.lower(), '')}") from error
 
 
 def to_bytes(program: Program) -> bytes:
