@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 import pytest
+from intaglio_tests_onnxruntime_session import session
 
 from intaglio.data import open_data
 
 
 def top1(model: Path, descriptor: Path, limit: int | None, batch: int) -> float:
-    session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
+    runtime = session(model)
+    name = runtime.get_inputs()[0].name
     right = total = 0
     for x, y in open_data(descriptor, limit=limit).batches(batch):
-        right += int(np.sum(session.run(None, {name: x})[0].argmax(1) == y))
+        right += int(np.sum(runtime.run(None, {name: x})[0].argmax(1) == y))
         total += len(x)
     return 100 * right / total
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
+from intaglio_tests_onnxruntime_session import session
 from numpy.typing import NDArray
 
 from intaglio.calibrate import calibrate
@@ -114,15 +115,15 @@ def run_all(path: Path, data: Any, level: str = "ORT_ENABLE_ALL", *, exact: bool
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
     options.add_session_config_entry("session.x64quantprecision", str(int(exact)))
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    names = [given.name for given in session.get_inputs()]
+    runtime = session(path, options)
+    names = [given.name for given in runtime.get_inputs()]
     given = data if isinstance(data, dict) else dict(zip(names, data, strict=True))
-    return [np.asarray(y) for y in session.run(None, given)]
+    return [np.asarray(y) for y in runtime.run(None, given)]
 
 
 def optimized_operators(path: Path, folder: Path) -> Counter[str]:
     """What ONNX Runtime's optimizer makes of a file."""
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(folder / "optimized.onnx")
-    onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session(path, options)
     return Counter(node.op_type for node in onnx.load(folder / "optimized.onnx").graph.node)

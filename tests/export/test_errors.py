@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,7 +13,7 @@ import pytest
 from intaglio_tests_qdq_net import Net, calibrated, run_ort
 
 from intaglio.errors import ExportError, PlanError
-from intaglio.export import export_qdq, write
+from intaglio.export import export_qdq, runtime, write
 from intaglio.lower import lower
 
 
@@ -81,26 +82,54 @@ def test_a_model_that_is_refused_leaves_the_old_file(
     path = tmp_path / "m.onnx"
     path.write_bytes(b"what was here before")
 
+    real = onnxruntime.InferenceSession
+
     def refuse(*args: object, **options: object) -> None:
         raise RuntimeError("no")
 
-    def refuse_optimized(path: str, options: onnxruntime.SessionOptions, **more: object) -> None:
-        if options.graph_optimization_level != onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL:
+    def session(given: str | bytes, options: onnxruntime.SessionOptions, **more: Any) -> Any:
+        plain = options.graph_optimization_level == onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        if isinstance(given, str) and plain == (judge == "runtime"):
             raise RuntimeError("no")
+        return real(given, options, **more)
 
     if judge == "checker":
         monkeypatch.setattr(onnx.checker, "check_model", refuse)
         text = "expected valid ONNX, got: no"
     elif judge == "runtime":
-        monkeypatch.setattr(onnxruntime, "InferenceSession", refuse)
+        monkeypatch.setattr(onnxruntime, "InferenceSession", session)
         text = r"expected ONNX Runtime [\d.]+ to load the model as it is, got: no"
     else:
-        monkeypatch.setattr(onnxruntime, "InferenceSession", refuse_optimized)
+        monkeypatch.setattr(onnxruntime, "InferenceSession", session)
         text = r"expected ONNX Runtime [\d.]+ to load the model with its optimizations, got: no"
     with pytest.raises(ExportError, match=text):
         export_qdq(made[0], made[1], path)
     assert path.read_bytes() == b"what was here before"
     assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
+
+
+def test_a_runtime_too_old_for_the_opset_is_not_asked(made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(given: str | bytes, *args: object, **options: object) -> None:
+        asked.append(given)
+        raise RuntimeError("opset 13 is newer than this runtime")
+
+    asked: list[str | bytes] = []
+    runtime.reads.cache_clear()
+    monkeypatch.setattr(onnxruntime, "InferenceSession", refuse)
+    try:
+        export_qdq(made[0], made[1], tmp_path / "m.onnx")
+    finally:
+        runtime.reads.cache_clear()
+    assert [type(given) for given in asked] == [bytes], "a model that copies its input, and not the file"
+    onnx.checker.check_model(tmp_path / "m.onnx", full_check=True)
+
+
+def test_the_installed_runtime_reads_what_is_exported() -> None:
+    """Then nothing that the suite exports goes unchecked."""
+    assert runtime.reads(13, 7)
+    newest = tuple(map(int, onnxruntime.__version__.split(".")[:2]))
+    assert runtime.reads(24, 12) or newest <= (1, 23)
+    assert not runtime.reads(10**6, 7)
 
 
 def test_an_interruption_leaves_nothing(made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

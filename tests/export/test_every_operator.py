@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from intaglio_tests_operator_cases import CASES, Case, inputs_of
 from intaglio_tests_operator_nets import Lowered, derived_steps, lowered, model
@@ -20,6 +21,7 @@ from intaglio.program.operators.lut import Lut
 # 8 bits with and without zero points; 4 bits, which need opset 21; activations of 16 bits.
 TARGETS = ("cpu-int8", "int8-symmetric", "w4a4", "int16x8")
 GRAPHS: dict[str, Graph] = {}
+RUNTIME = tuple(map(int, onnxruntime.__version__.split(".")[:2]))
 
 
 def pool(
@@ -79,6 +81,10 @@ def test_onnx_runtime_computes_what_the_program_computes(case: Case, target: str
     export_qdq(graph, made.plan, tmp_path / "m.onnx")
     ours = made.program.run(*made.x.values())
     for level in ("ORT_DISABLE_ALL", "ORT_ENABLE_ALL"):
+        if level == "ORT_ENABLE_ALL" and case.name.startswith("Resize-zero") and RUNTIME <= (1, 23):
+            pytest.skip(
+                "needs an onnxruntime newer than 1.23, whose optimized Resize extrapolates with code 0, not real 0"
+            )
         theirs = run_all(tmp_path / "m.onnx", made.x, level)
         for value, a, b in zip(graph.outputs, ours if isinstance(ours, tuple) else [ours], theirs, strict=True):
             name = str(value.name)

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import onnx.backend.test.case.node as node_cases
 import onnxruntime
+from intaglio_tests_onnxruntime_session import session
 from onnx.backend.test.case.test_case import TestCase
 
 from intaglio.graph import Graph
@@ -124,8 +125,7 @@ def run(model: onnx.ModelProto | Graph, feeds: Mapping[str, np.ndarray]) -> list
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return list(session.run(None, dict(feeds)))
+    return list(session(proto, options).run(None, dict(feeds)))
 
 
 def feeds_for(

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from intaglio_tests_onnxruntime_session import session
 
 from intaglio.errors import IntaglioError, UnsupportedOperatorError
 from intaglio.frontends.onnx import load_onnx
@@ -114,7 +115,7 @@ def test_the_float_engine_is_right_or_refuses(op_type: str, index: int, model: M
     except IntaglioError as error:
         assert f"[{op_type} 'it" in str(error)
         return
-    want = onnxruntime.InferenceSession(proto.SerializeToString(), options).run(None, feeds)
+    want = session(proto, options).run(None, feeds)
     for simulator in simulators:
         got = simulator.run(*feeds.values())
         for a, b in zip(got, want, strict=True):

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
+from intaglio_tests_onnxruntime_session import session
 from numpy.typing import NDArray
 
 from intaglio.frontends.onnx import load_onnx
@@ -385,8 +385,7 @@ def test_real_matches_onnx_runtime(case: Case, model: Callable[..., onnx.ModelPr
     graph = load_onnx(proto)
     assert graph.batched == ("n" in next(iter(case.inputs.values())))
     data = inputs_of(case, graph, 3)
-    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
-    want = session.run(None, data)
+    want = session(proto).run(None, data)
     got = Simulator(graph, device="cpu").run(*data.values()) if graph.batched else run_once(graph, data)
     for a, b in zip(got, want, strict=True):
         assert a.shape == b.shape
