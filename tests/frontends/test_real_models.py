@@ -9,8 +9,9 @@ import onnx
 import pytest
 from intaglio_tests_onnx_net import assert_same, count, feeds_for, run
 
-from intaglio.frontends import load_onnx, prepare
-from intaglio.graph import Graph, attribute, constant, consumers
+from intaglio.errors import ModelError
+from intaglio.frontends import load, load_onnx, prepare
+from intaglio.graph import Graph, attribute, constant, consumers, shape
 
 # What is left of each network: everything a quantizer would stumble over is gone.
 _LEFT: dict[str, str] = {
@@ -37,6 +38,24 @@ PREPARED = {
     name: {kind: int(number) for kind, number in (item.split(":") for item in left.split())}
     for name, left in _LEFT.items()
 }
+
+# Networks out of public packages and other trained ones: (sizes to fix, inputs to bind, why it is refused).
+OTHERS: dict[str, tuple[dict[str, tuple[int, ...]], dict[str, float], str | None]] = {
+    "camvid/espnet_camvid.onnx": ({}, {}, None),
+    "imagenet/efficientnet_lite0.onnx": ({}, {}, None),
+    "packaged/aecmos_gru.onnx": ({"input": (1, 3, 20, 160)}, {"h0": 0}, None),
+    "packaged/dnsmos_sig.onnx": ({}, {}, None),
+    "packaged/magika.onnx": ({}, {}, "input 'bytes': expected float numbers, got INT32"),
+    "packaged/melspectrogram.onnx": ({"input": (1, 16000)}, {}, None),
+    "packaged/ppocr_v2_cls.onnx": ({"x": (1, 3, 48, 192)}, {}, None),
+    "packaged/ppocr_v4_det.onnx": ({"x": (1, 3, 64, 64)}, {}, None),
+    "packaged/silero_vad_v6_16k_op15.onnx": ({"input": (1, 576)}, {"sr": 16000}, None),
+    "packaged/silero_vad_v6_16k_sequence.onnx": ({"input": (4, 576)}, {}, None),
+    "packaged/silero_vad_v6_ifless.onnx": ({"input": (1, 576)}, {"sr": 16000}, None),
+    "packaged/speech_embedding.onnx": ({}, {}, None),
+    "packaged/swift_f0.onnx": ({"audio": (1, 8000)}, {"fmin": 46.875, "fmax": 2093.75}, None),
+    "packaged/wakeword_lstm_mycroft.onnx": ({}, {}, None),
+}
 QUANTIZED = ["resnet20_qdq_s8s8_perchannel", "resnet20_qdq_u8s8_pertensor", "resnet20_qop_u8s8_perchannel"]
 
 
@@ -53,9 +72,29 @@ def test_prepared_network_computes_the_same(name: str, shared_data: Path, rng: n
     assert prepare(graph).history == graph.history
 
 
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_networks_compute_the_same_or_are_refused(name: str, shared_data: Path, rng: np.random.Generator) -> None:
+    path, (shapes, constants, refusal) = shared_data / name, OTHERS[name]
+    if refusal is not None:
+        with pytest.raises(ModelError, match=refusal):
+            load(path, shapes=shapes, constants=constants)
+        return
+    graph = load(path, shapes=shapes, constants=constants)
+    feeds = {str(v.name): rng.uniform(0.1, 0.9, shape(v)).astype(np.float32) for v in graph.inputs}
+    model = onnx.load(path)
+    bound = {}
+    for value in model.graph.input:
+        if value.name in constants:
+            kind = value.type.tensor_type
+            sizes = [size.dim_value for size in kind.shape.dim]
+            dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
+            bound[value.name] = np.full(sizes, constants[value.name], dtype)
+    assert_same(run(graph, feeds), run(model, {**feeds, **bound}), 1e-3)
+
+
 def test_no_float_network_is_left_out(shared_data: Path) -> None:
     found = {path.relative_to(shared_data).as_posix() for path in shared_data.rglob("*.onnx")}
-    assert found == set(PREPARED) | {f"foreign-int8/ort/{name}.onnx" for name in QUANTIZED}
+    assert found == set(PREPARED) | set(OTHERS) | {f"foreign-int8/ort/{name}.onnx" for name in QUANTIZED}
 
 
 @pytest.mark.parametrize("name", [name for name in PREPARED if not name.startswith("speech/dtln/model_1")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 import intaglio as ig
 from intaglio.report.sensitivities import BUDGET, quick_sensitivities
@@ -18,7 +19,8 @@ def test_nothing_is_measured_where_it_would_take_long(quantized: ig.Quantized, i
     assert quick_sensitivities(quantized.graph, quantized.plan, None, [images], BUDGET) == {}
 
 
-def test_networks_that_cannot_be_compared_are_left_out(quantized: ig.Quantized, images: np.ndarray) -> None:
+def test_networks_that_cannot_be_compared_are_refused(quantized: ig.Quantized, images: np.ndarray) -> None:
     other = ig.Quantized(quantized.graph.copy(), quantized.plan)
     other.graph.nodes[0].name = "renamed"
-    assert quick_sensitivities(quantized.graph, quantized.plan, other.graph, [images], 7000) == {}
+    with pytest.raises(ig.IntaglioError):
+        quick_sensitivities(quantized.graph, quantized.plan, other.graph, [images], 7000)

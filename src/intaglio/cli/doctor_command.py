@@ -102,10 +102,15 @@ def _machine(name: str) -> dict[str, str | None]:
     target = machine(name)
     try:
         compiler = find_compiler(target).text
-    except CompileError:
-        compiler = None
+        reason = None
+    except CompileError as error:
+        compiler, reason = None, str(error)
     runner = find_runner(target)
-    return {"compiler": compiler, "runs": runner.where if isinstance(runner, Runner) else f"not here: {runner}"}
+    return {
+        "compiler": compiler,
+        "no_compiler": reason,
+        "runs": runner.where if isinstance(runner, Runner) else f"not here: {runner}",
+    }
 
 
 def _version(package: str) -> str | None:

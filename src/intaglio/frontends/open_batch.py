@@ -48,7 +48,7 @@ def with_static_batch(model: ir.Model, shapes: static.Shapes, normalize: Normali
 
 
 def _open(model: ir.Model, shapes: static.Shapes, normalize: Normalize) -> tuple[ir.Model, list[str]]:
-    depends = False
+    depends, told = False, []
     try:
         pair = normalize(model.clone(), shapes, 2)
         why = first_batch_mixer(pair.graph)
@@ -58,13 +58,14 @@ def _open(model: ir.Model, shapes: static.Shapes, normalize: Normalize) -> tuple
             depends = why is not None
     except ModelError as error:  # a batch of 1 may still do; if not, its own error is the one to tell
         why = f"with two samples it cannot be loaded ({error})"
+        told = [f"loaded with 1 sample: {why}"]
     if why is None:
         return pair, []
     single = normalize(model, shapes, 1)
     if depends:
         fix_batch(single.graph, why)
     if first_batch_mixer(single.graph) is None:
-        return single, []
+        return single, told
     return single, [f"the batch, which the model leaves open, is fixed to 1: {why}; give another size with its shape"]
 
 
@@ -83,7 +84,7 @@ def _dependence(model: ir.Model, shapes: static.Shapes, normalize: Normalize, pa
     try:
         single = normalize(model.clone(), shapes, 1)
     except ModelError:
-        return None  # the model is made for several samples only
+        return None  # the model is made for several samples only: with any number of these it is the same network
     node = first_difference(pair.graph, single.graph, but_for_shapes=True)
     return None if node is None else f"{node} depends on whether the batch is 1"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -159,7 +158,5 @@ class Graph:
             raise ExportError(f"{target}: expected to write the graph here, got: {reason}") from error
 
     def __repr__(self) -> str:
-        with contextlib.suppress(ModelError):
-            ends = [f"{v.name}{tuple(v.shape.dims) if v.shape else ''}" for v in (*self.inputs, *self.outputs)]
-            return f"Graph('{self.name}', {len(self.nodes)} nodes, {', '.join(ends)})"
-        return f"Graph('{self.name}')"
+        ends = [f"{v.name}{tuple(v.shape.dims) if v.shape else ''}" for v in (*self.inputs, *self.outputs)]
+        return f"Graph('{self.name}', {len(self.nodes)} nodes, {', '.join(ends)})"

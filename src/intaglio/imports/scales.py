@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from intaglio.errors import UsageError
 from intaglio.number import PerChannel, PerTensor, QuantParams
+from intaglio.number.params import SMALLEST_SCALE
 
 
 def with_gain(
@@ -24,8 +24,8 @@ def with_gain(
     turned = np.where((gain < 0).reshape(size), -turned, turned)
     turned = np.where((gain == 0).reshape(size), zero_point.reshape(size), turned)
     scale = np.broadcast_to(params.scale, gain.shape) * np.where(gain == 0, 1.0, np.abs(gain))
-    try:
-        result = QuantParams(params.type, scale.astype(np.float32), zero_point, PerChannel(axis))
-    except UsageError:  # a scale below what float32 holds
+    narrow = scale.astype(np.float32)
+    if not (np.isfinite(narrow) & (narrow >= SMALLEST_SCALE)).all():
         return None
+    result = QuantParams(params.type, narrow, zero_point, PerChannel(axis))
     return result.dequantize(np.ascontiguousarray(np.moveaxis(turned, 0, axis))), result

@@ -185,8 +185,9 @@ class _Strip:
             return
         try:
             contract = contract_of(node)
-        except UnsupportedOperatorError:
-            contract = None
+            why = ""
+        except UnsupportedOperatorError as error:
+            contract, why = None, f" ({error})"
         moves = contract is not None and isinstance(contract.output, (Same, Joined))
         sources = [value for value in node.inputs if value in self.real]
         grids = [self.codes.get(value) for value in sources if value is not None]
@@ -196,7 +197,7 @@ class _Strip:
             raise ModelError(
                 f"{where(node)} expected real numbers, or codes on one grid to be moved, got it computing with codes "
                 f"of {', '.join(repr(str(v.name)) for v in sources if v is not None)}; use DequantizeLinear before and "
-                "QuantizeLinear behind it"
+                f"QuantizeLinear behind it{why}"
             )
         params = grids[0]
         assert params is not None

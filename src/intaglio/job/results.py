@@ -15,7 +15,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from intaglio.data import Dataset
-from intaglio.errors import ExportError
+from intaglio.errors import ExportError, IntaglioError
 from intaglio.export import export_qdq
 from intaglio.graph import Graph
 from intaglio.graph.access import constant, shape
@@ -118,8 +118,12 @@ def deliver(
         if compared is not None:
             some = inputs_of(next(compared.batches(COMPARED_SAMPLES))[0])
             macs = sum(cost.macs for cost in known.costs)
-            alone = quick_sensitivities(quantized.graph, quantized.plan, quantized.reference, some, macs)
-            known = replace(known, sensitivities=alone)
+            try:
+                alone = quick_sensitivities(quantized.graph, quantized.plan, quantized.reference, some, macs)
+                known = replace(known, sensitivities=alone)
+            except IntaglioError as error:  # the page can do without, and says so
+                told = Step("sensitivity", f"the sensitivity of layers was not measured: {error}")
+                known = replace(known, steps=(*known.steps, told))
         if evaluation is not None and scored is not None:
             known = replace(known, confusion=confusion(evaluation, scored))
     known = replace(known, training=curve)

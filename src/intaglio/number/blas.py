@@ -43,6 +43,7 @@ def _openblas() -> tuple[Callable[[], int], Callable[[int], None]] | None:
     package = Path(np.__file__).parent
     for folder in (package.parent / "numpy.libs", package / ".dylibs"):
         for path in sorted(folder.glob("*openblas*")):
+            # Another BLAS, or one under other names, keeps its own threads: results are the same, only slower.
             with contextlib.suppress(OSError, AttributeError):
                 library = ctypes.CDLL(str(path))  # loaded already: this is the same instance
                 return library.scipy_openblas_get_num_threads64_, library.scipy_openblas_set_num_threads64_

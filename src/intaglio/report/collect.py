@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from intaglio.errors import CompileError
 from intaglio.measure import LayerDifference
 from intaglio.report.activations import activation_histograms
 from intaglio.report.arena import arena_over_time
@@ -41,6 +42,14 @@ def known_facts(
         program: the lowered network.
         layers: float against integer, value by value: the weakest of very many values are shown.
     """
+    arena = None
+    if program is not None:
+        try:
+            arena = arena_over_time(program)
+        except CompileError as error:
+            from intaglio.plan import Step
+
+            steps = (*steps, Step("memory", f"the memory is not shown: {error}"))
     ratios = {layer.name: layer.sqnr for layer in layers}
     return Facts(
         layers=layers,
@@ -48,5 +57,5 @@ def known_facts(
         channels=channel_ranges(reference or graph, prepared),
         histograms=() if statistics is None else activation_histograms(plan, statistics, ratios),
         costs=() if program is None else operator_costs(program),
-        arena=None if program is None else arena_over_time(program),
+        arena=arena,
     )
