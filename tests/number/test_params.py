@@ -10,6 +10,7 @@ from intaglio.number import (
     BIPOLAR,
     INT8,
     INT8_NARROW,
+    INT16,
     INT32,
     UINT8,
     IntType,
@@ -139,6 +140,18 @@ def test_impossible_ranges_are_refused(low: float, high: float, text: str) -> No
 def test_impossible_scales_are_refused_by_index(scale: float) -> None:
     with pytest.raises(UsageError, match=r"scale: expected a finite value of at least 1\.18e-38, got .*\(index 1\)"):
         QuantParams(INT8, np.array([1.0, scale]), np.zeros(2, np.int32), PerChannel(0))
+
+
+@pytest.mark.parametrize("type", [INT8, UINT8, INT16, BIPOLAR], ids=str)
+def test_scales_whose_codes_leave_float32_are_refused_by_index(type: IntType) -> None:
+    most = max(-type.qmin, type.qmax)
+    largest = np.float32(np.finfo(np.float32).max / most * (1 - 1e-6))
+    assert np.isfinite(QuantParams(type, largest).range).all()
+    if most > 1:
+        with pytest.raises(
+            UsageError, match=r"every code of \w+ to stand for a float32, got .*\(index 1\).*scale the data"
+        ):
+            QuantParams(type, np.array([1.0, 1.01 * largest]), np.zeros(2, np.int32), PerChannel(0))
 
 
 @pytest.mark.parametrize("zero_point", [-129, 128, 1 << 40])

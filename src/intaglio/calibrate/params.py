@@ -118,11 +118,11 @@ def _constant_params(name: str, x: NDArray[np.float32], calibrator: Calibrator, 
             f"constant {name!r}: expected finite values, got {bad} of {x.size} NaN or infinite; repair the model"
         )
     blocks = fmt.granularity.blocks(x)
-    if not blocks.size:
-        low = high = np.zeros(blocks.shape[:-1])
-    else:
-        low, high = calibrator.ranges(blocks, fmt)
     try:
+        if not blocks.size:
+            low = high = np.zeros(blocks.shape[:-1])
+        else:
+            low, high = calibrator.ranges(blocks, fmt)  # some try scales
         return choose_params(low, high, fmt.type, fmt.scheme, fmt.granularity)
     except UsageError as error:
         raise CalibrationError(f"constant {name!r}: {error}") from None

@@ -27,6 +27,7 @@ from intaglio.number.types import IntType
 
 # A smaller step is lost when its reciprocal, or its product with another scale, leaves float32's normal range.
 SMALLEST_SCALE = float(np.finfo(np.float32).tiny)
+LARGEST = float(np.finfo(np.float32).max)
 PER_TENSOR = PerTensor()
 
 
@@ -48,8 +49,8 @@ class QuantParams:
         zero_point: int32, the scale's shape; in the type's range.
         granularity: which elements share a parameter.
     Raises:
-        UsageError: a scale is zero, negative, NaN, infinite or below the smallest normal float32; a zero point is
-            outside the type's range; the shapes differ.
+        UsageError: a scale is zero, negative, NaN, infinite or below the smallest normal float32, or a code of up to 16
+            bits stands for a number beyond float32; a zero point is outside the type's range; the shapes differ.
     """
 
     type: IntType
@@ -69,6 +70,14 @@ class QuantParams:
             raise UsageError(
                 f"scale: expected a finite value of at least {SMALLEST_SCALE:.3g}, got {scale.reshape(-1)[first]!r} "
                 f"(index {first}); the range it comes from is empty, not finite or too small for {self.type}"
+            )
+        steps = np.maximum(np.abs(self.type.qmin - zero_point), np.abs(self.type.qmax - zero_point))
+        farthest = (steps * scale.astype(np.float64)).reshape(-1)
+        if self.type.bits <= 16 and (farthest > LARGEST).any():  # no bias comes near it
+            first = np.flatnonzero(farthest > LARGEST)[0]
+            raise UsageError(
+                f"scale: expected every code of {self.type} to stand for a float32, got {scale.reshape(-1)[first]!r} "
+                f"(index {first}), of which a code stands for {farthest[first]:.3g}; scale the data down"
             )
         if self.type.bipolar and zero_point.any():
             least, most = int(zero_point.min()), int(zero_point.max())
