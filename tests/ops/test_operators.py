@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from intaglio_tests_onnxruntime_session import session
 from numpy.typing import NDArray
@@ -385,6 +386,8 @@ def test_real_matches_onnx_runtime(case: Case, model: Callable[..., onnx.ModelPr
     graph = load_onnx(proto)
     assert graph.batched == ("n" in next(iter(case.inputs.values())))
     data = inputs_of(case, graph, 3)
+    if case.name == "Resize-sizes" and tuple(map(int, onnxruntime.__version__.split(".")[:2])) <= (1, 23):
+        pytest.skip("needs an onnxruntime newer than 1.23, which takes no negative axes of Resize")
     want = session(proto).run(None, data)
     got = Simulator(graph, device="cpu").run(*data.values()) if graph.batched else run_once(graph, data)
     for a, b in zip(got, want, strict=True):
