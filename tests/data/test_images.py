@@ -171,5 +171,7 @@ def test_parquet_errors_name_file_and_column(
     changed = bytearray(whole)
     changed[4:60] = b"\xff" * 56
     (tmp_path / "changed.parquet").write_bytes(changed)
-    with pytest.raises(DataError, match="changed.parquet: damaged Parquet file after row 0"):
+    with pytest.raises(
+        DataError, match="changed.parquet: expected a Parquet file, got one that cannot be read after row 0"
+    ):
         list(open_data(tmp_path / "changed.parquet").batches(2))

@@ -232,6 +232,35 @@ def test_damaged_foreign_and_missing_checkpoints_are_refused(tmp_path) -> None:
         resume()
 
 
+def without(name):
+    return lambda part: {key: value for key, value in part.items() if key != name}
+
+
+DAMAGE = {
+    "a parameter is missing": ("module", lambda part: dict(list(part.items())[1:])),
+    "a parameter of another shape": ("module", lambda part: {k: torch.zeros(7, 7, 7) for k in part}),
+    "no groups of the optimizer": ("optimizer", without("param_groups")),
+    "other groups of the optimizer": ("optimizer", lambda part: {**part, "param_groups": []}),
+    "no rate": ("running", without("lr")),
+    "points of another kind": ("curve", lambda _: [{"when": 3}]),
+    "a step in words": ("step", lambda _: "third"),
+    "no numbers of PyTorch": ("random", without("torch")),
+    "numbers of NumPy of another generator": ("random", lambda part: {**part, "numpy": ["PCG64", *part["numpy"][1:]]}),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_checkpoint_that_is_whole_but_does_not_fit_is_refused(tmp_path, damage) -> None:
+    path = tmp_path / "checkpoint.pt"
+    interrupted(path)
+    data = torch.load(path, weights_only=True)
+    part, change = DAMAGE[damage]
+    data["state"][part] = change(data["state"][part])
+    torch.save(data, path)
+    with pytest.raises(UsageError, match=r"checkpoint\.pt: expected the state of a training of this network"):
+        train(prepare_qat(raw_graph(), target="w4a8"), dataset(), FAST, keeping=Keeping(path, resume=True))
+
+
 def test_a_checkpoint_that_would_run_code_is_not_run(tmp_path) -> None:
     path = tmp_path / "checkpoint.pt"
 

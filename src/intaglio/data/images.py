@@ -15,6 +15,7 @@ import numpy.typing as npt
 from intaglio.data.chunk import Chunk, Shapes
 from intaglio.data.extras import load_extra
 from intaglio.errors import DataError
+from intaglio.files.reading import UnreadableError, readable
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
@@ -51,9 +52,9 @@ class Preprocess:
         pil = load_extra("PIL.Image", "Pillow", "read images")
         ops = load_extra("PIL.ImageOps", "Pillow", "read images")
         try:
-            with pil.open(image if isinstance(image, Path) else io.BytesIO(image)) as file:
+            with readable(), pil.open(image if isinstance(image, Path) else io.BytesIO(image)) as file:
                 picture = ops.exif_transpose(file).convert("L" if len(self.mean) == 1 else "RGB")
-        except (OSError, SyntaxError, ValueError, pil.DecompressionBombError) as error:  # what Pillow's decoders raise
+        except (UnreadableError, pil.DecompressionBombError) as error:
             raise DataError(f"{where}: expected an image, got one that cannot be decoded ({error})") from error
         pixels = np.asarray(self._cropped(self._resized(picture, pil), where), dtype=np.float32)
         pixels = pixels.reshape(*pixels.shape[:2], len(self.mean))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from intaglio.data.chunk import Chunk, Shapes
 from intaglio.data.extras import load_extra
 from intaglio.data.images import Preprocess
 from intaglio.errors import DataError
+from intaglio.files.reading import UnreadableError, readable
 
 ROWS = 64  # encoded images held at a time
 
@@ -26,7 +28,7 @@ class ParquetSource:
         self.name = str(path)
         self.path = path
         self.preprocess = preprocess
-        with self._open() as file:
+        with self._open() as file, self._readable("in its schema"):
             columns = file.schema_arrow.names
             metadata = file.schema_arrow.metadata or {}
             self.groups = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
@@ -42,7 +44,7 @@ class ParquetSource:
     def labels(self) -> npt.NDArray[np.int64] | None:
         if not self.has_labels:
             return None
-        with self._open() as file:
+        with self._open() as file, self._readable("in its labels"):
             return self._as_labels(file.read(columns=["label"]).column("label"))
 
     def chunks(self, start: int, stop: int | None, shapes: Shapes | None) -> Iterator[Chunk]:
@@ -66,18 +68,25 @@ class ParquetSource:
 
     def _open(self) -> Any:
         parquet = load_extra("pyarrow.parquet", "pyarrow", "read Parquet files")
-        arrow = load_extra("pyarrow", "pyarrow", "read Parquet files")
-        try:
+        with self._readable("at its end"):
             return parquet.ParquetFile(self.path)
-        except (OSError, arrow.ArrowException) as error:
-            raise DataError(f"{self.path}: expected a Parquet file, got one that cannot be read ({error})") from error
 
     def _next(self, batches: Iterator[Any], at: int) -> Any:
+        with self._readable(f"after row {at}"):
+            return next(batches, None)
+
+    @contextmanager
+    def _readable(self, place: str) -> Iterator[None]:
+        """Errors of reading become one of ours, in one line."""
         arrow = load_extra("pyarrow", "pyarrow", "read Parquet files")
         try:
-            return next(batches, None)
-        except (OSError, arrow.ArrowException) as error:
-            raise DataError(f"{self.path}: damaged Parquet file after row {at} ({error})") from error
+            with readable():
+                yield
+        except (UnreadableError, arrow.ArrowException) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise DataError(
+                f"{self.path}: expected a Parquet file, got one that cannot be read {place} ({reason}); copy it again"
+            ) from error
 
     def _bytes(self, cell: Any, row: int) -> bytes:
         value = cell.get("bytes") if isinstance(cell, dict) else cell

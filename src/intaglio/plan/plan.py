@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from intaglio.errors import PlanError
+from intaglio.errors import PlanError, UsageError
 from intaglio.files.reading import UnreadableError, parse_json, readable
 from intaglio.number import Granularity, IntType, PerTensor, QuantParams, Rule, Scheme
 from intaglio.number.granularity import granularity_from_json, granularity_to_json
@@ -188,7 +188,7 @@ class Plan:
                     {v.name: v for v in values},
                     {o.name: o for o in operators},
                 )
-        except UnreadableError as error:
+        except (UnreadableError, UsageError) as error:
             raise PlanError(f"plan: not a Plan that `Plan.to_json` wrote ({error})") from None
 
 

@@ -13,10 +13,15 @@ from typing import Any, Literal
 
 from intaglio.errors import UsageError
 from intaglio.files import whole_file
-from intaglio.files.reading import UnreadableError, read_json, readable
+from intaglio.files.reading import UnreadableError, check_types, read_json, readable
 from intaglio.search.effect import Effect
 
 FORMAT, VERSION = "intaglio-sensitivity", 1
+_TYPES = {
+    **dict.fromkeys(("network", "target", "metric"), str),
+    **dict.fromkeys(("samples", "scored"), int),
+    "real": (int, float, type(None)),
+}
 By = Literal["sqnr", "score"]
 
 
@@ -161,6 +166,7 @@ class SensitivityFile:
                 if data.pop("format") != FORMAT or data.pop("version") != VERSION:
                     raise ValueError(f"its format is not {FORMAT} {VERSION}")
                 key = data.pop("key")
+                check_types(data, _TYPES)
                 found = Sensitivities.from_json(data)
                 changed = [name for name in self.key if key.get(name) != self.key[name]]
         except UnreadableError as error:

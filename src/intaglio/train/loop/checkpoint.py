@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 
 from intaglio.errors import UsageError
 from intaglio.files import differing_settings, whole_file
+from intaglio.files.reading import UnreadableError, readable
 from intaglio.train.loop.schedule import GLOBAL, seed_of
 
 FORMAT, VERSION = "intaglio-training", 1
@@ -93,6 +95,24 @@ def load(path: Path, settings: Mapping[str, Any]) -> State:
             "settings, or begin anew in another folder"
         )
     return state
+
+
+@contextmanager
+def fitting(path: Path) -> Iterator[None]:
+    """A state that is whole but does not fit what is trained becomes one error.
+
+    Raises:
+        UsageError: parts are missing, or have other shapes or types than the module, the optimizer or the curve.
+    """
+    try:
+        with readable():
+            yield
+    except (RuntimeError, UnreadableError) as error:  # what load_state_dict raises, and plain data of wrong types
+        reason = " ".join(str(error).split())[:200]
+        raise UsageError(
+            f"{path}: expected the state of a training of this network, got one that does not fit it ({reason}); go on "
+            "with the network that it belongs to, or begin anew in another folder"
+        ) from None
 
 
 def begin_random(seed: int, *numbers: int) -> None:

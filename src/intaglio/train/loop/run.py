@@ -256,16 +256,17 @@ class _Training:
         assert self.keeping.path is not None
         path = self.keeping.path
         state = self.processes.first(lambda: checkpoint.load(path, self.agreed))  # other machines do not have the file
-        self.module.load_state_dict(state.module)
-        self.optimizer.load_state_dict(state.optimizer)
-        self.step, self.best = state.step, state.best
-        self.curve = [Point(**point) for point in state.curve]
-        self.seconds, self.last_lr = state.running["seconds"], state.running["lr"]
-        self.pending, self.count = state.running["loss"], state.running["count"]
-        self._apply_schedule(max(self.step - 1, 0))
-        if self.world.leads:
-            checkpoint.restore_random_state(state.random)
-        else:
+        with checkpoint.fitting(path):
+            self.module.load_state_dict(state.module)
+            self.optimizer.load_state_dict(state.optimizer)
+            self.step, self.best = state.step, state.best
+            self.curve = [Point(**point) for point in state.curve]
+            self.seconds, self.last_lr = state.running["seconds"], state.running["lr"]
+            self.pending, self.count = state.running["loss"], state.running["count"]
+            self._apply_schedule(max(self.step - 1, 0))
+            if self.world.leads:
+                checkpoint.restore_random_state(state.random)
+        if not self.world.leads:
             begin_random(self.settings.seed, self.world.rank, self.step)
 
     def _begin(self) -> None:
