@@ -59,13 +59,13 @@ def test_block_by_block_is_the_whole_network(kept, graph, rng, monkeypatch):
 def test_samples_that_are_whole_inputs_stay_apart(rng):
     graph = ig.load(Mixed(), (torch.zeros(2, 3),))
     assert not graph.batched
-    x = rng.normal(size=(10, 3)).astype(np.float32)
+    x = rng.normal(size=(5, 2, 3)).astype(np.float32)
     simulator = Simulator(graph)
     at = Frontier.at_inputs(simulator, ArraySamples([x]))
     assert at.count == 5
     at = at.behind(simulator, 0, len(graph.nodes), simulator.output_names)
     name = simulator.output_names[0]
-    got = torch.cat([values[name] for _, values in at.batches(simulator.device)])
+    got = torch.stack([values[name] for _, values in at.batches(simulator.device)])
     torch.testing.assert_close(got, torch.as_tensor(simulator.run(x)[0]))
 
 
