@@ -1,7 +1,7 @@
 """Random networks of real architectures, on every target and on every engine of this machine.
 
-`INTAGLIO_RANDOM_NETWORKS=10000 pytest -n 2 tests/networks -m "slow or not slow"` searches longer, and compares each
-network with ONNX Runtime's quantizer; a seed names a network.
+`INTAGLIO_RANDOM_NETWORKS=10000 INTAGLIO_RANDOM_RECORD=found.jsonl pytest -n 2 tests/networks` searches longer, and
+compares each network with ONNX Runtime's quantizer; a seed names a network.
 """
 
 from __future__ import annotations
