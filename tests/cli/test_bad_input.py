@@ -185,7 +185,12 @@ def test_ctrl_c_in_the_middle_leaves_nothing(made, tmp_path):
     out = tmp_path / "out"
     command = [sys.executable, "-m", "intaglio", "quantize", str(made.model), "--data", str(tmp_path / "long.npz")]
     process = subprocess.Popen(
-        [*command, "--samples", "20000", "-o", str(out)], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [*command, "--samples", "20000", "-o", str(out)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        # A suite that a script starts in the background ignores the signal, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     deadline = time.monotonic() + 60
     while not leftovers(out) and time.monotonic() < deadline:  # the temporary folder shows that work has begun

@@ -33,6 +33,7 @@ from intaglio.program.operators.gather import Gather
 from intaglio.program.operators.layer_norm import LayerNorm
 from intaglio.program.operators.log_softmax import LogSoftmax
 from intaglio.program.operators.lut import Lut
+from intaglio.program.operators.masked_softmax import MaskedSoftmax
 from intaglio.program.operators.matmul import MatMul
 from intaglio.program.operators.max_pool2d import MaxPool2d
 from intaglio.program.operators.mul import Mul
@@ -478,6 +479,19 @@ def softmax(rng: np.random.Generator) -> Iterator[Case]:
         x_q = codes(rng, type, (3, n))
         for y in (grid(UINT8, 1 / 256), grid(INT16, 1 / 32768), grid(INT8, 1 / 256, -128)):
             yield Softmax.from_real(x, y), (x_q,), softmax_of(real(x, x_q)), y, 0
+
+
+@case
+def masked_softmax(rng: np.random.Generator) -> Iterator[Case]:
+    """As softmax over the positions that are kept; where none is, all elements are 1 / N."""
+    keep = np.tril(np.ones((6, 6), bool))
+    keep[3] = False
+    for type, y in itertools.product((UINT8, INT8, INT16), (grid(UINT8, 1 / 256), grid(INT16, 1 / 32768))):
+        x = params(rng, type, scale=0.05 if type.bits == 8 else 0.0005)
+        x_q = codes(rng, type, (4, 6, 6))
+        kept = np.where(keep, real(x, x_q), -np.inf)
+        kept[:, 3] = 0.0
+        yield MaskedSoftmax.of_mask(x, y, keep), (x_q,), softmax_of(kept), y, 0
 
 
 @case
