@@ -49,7 +49,7 @@ def test_a_reader_that_leaves_before_buffered_text_is_written(argv):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, which this system lacks")
 def test_a_full_standard_output_is_an_error_and_the_files_are_complete(made, tmp_path, monkeypatch, capsys):
     with open("/dev/full", "w", buffering=1) as full:
         monkeypatch.setattr(sys, "stdout", full)
