@@ -23,9 +23,7 @@ from intaglio.graph.graph import Graph
 _MOST_ELEMENTS = 2**26
 
 
-def load_torch(
-    module: torch.nn.Module, example_inputs: Any, dynamic_batch: bool = True, *, keep_quantized: bool = False
-) -> Graph:
+def load_torch(module: torch.nn.Module, example_inputs: Any, *, keep_quantized: bool = False) -> Graph:
     """A module as a Graph; parameters keep their names: `conv1.weight` is a constant called `conv1.weight`.
 
     The module is exported in eval mode and left as it was found.
@@ -34,7 +32,6 @@ def load_torch(
         module: called with `example_inputs`.
         example_inputs: a tensor or array, a tuple or list of them, or a dict of keyword arguments. Only shapes and
             types matter, and that the call works.
-        dynamic_batch: take axis 0 for the batch, so that the Graph is `batched` where no operator mixes samples.
         keep_quantized: leave QuantizeLinear and DequantizeLinear in place, where the module writes them.
     Returns:
         The Graph, before any pass of `graph.passes`, with a batch of 1 where samples are kept apart, and with that of
@@ -45,7 +42,7 @@ def load_torch(
     """
     args, kwargs = _arguments(example_inputs)
     names = {name for name, _ in [*module.named_parameters(), *module.named_buffers()]}
-    sizes = _batch_sizes(args, kwargs) - {None} if dynamic_batch else set()
+    sizes = _batch_sizes(args, kwargs) - {None}
     if not sizes:
         return _export(module, args, kwargs, names, keep_quantized)
     depends = None
