@@ -20,9 +20,9 @@ import numpy as np
 
 import intaglio as ig
 from intaglio.errors import IntaglioError
-from intaglio.measure import FloatStage, ProgramStage, SimulatedStage, compare
-from intaglio.measure.evaluate import evaluate
-from intaglio.measure.run import data_for, steps_of
+from intaglio.evaluation import FloatStage, ProgramStage, SimulatedStage, compare
+from intaglio.evaluation.evaluate import evaluate
+from intaglio.evaluation.run import data_for, steps_of
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,9 @@ from accuracy import CASES, Case
 
 import intaglio as ig
 from intaglio.bench.quantizers import quantize_onnxruntime, quantize_openvino
+from intaglio.evaluation import FloatStage
+from intaglio.evaluation.run import data_for, stage_of
 from intaglio.files import whole_file
-from intaglio.measure import FloatStage
-from intaglio.measure.run import data_for, stage_of
 
 GRANULARITIES = ("channel", "tensor")
 TARGETS = {"channel": "cpu-int8", "tensor": "int8-per-tensor"}

@@ -27,7 +27,7 @@ _HOMES = {
     "Program": "intaglio.program",
     "Quantized": "intaglio.api",
     "compile": "intaglio.codegen.native",
-    "evaluate": "intaglio.measure.run",
+    "evaluate": "intaglio.evaluation.run",
     "freeze": "intaglio.api",
     "load": "intaglio.api",
     "load_program": "intaglio.program",

@@ -15,10 +15,10 @@ from intaglio.calibrate.shared import SharedData
 from intaglio.calibrate.synthesize import Synthesized
 from intaglio.data import DataLike, Dataset
 from intaglio.errors import UsageError
+from intaglio.evaluation.run import data_for
+from intaglio.evaluation.run import score as evaluate
 from intaglio.frontends import load, load_onnx
 from intaglio.graph import Graph
-from intaglio.measure.run import data_for
-from intaglio.measure.run import score as evaluate
 from intaglio.plan import Step
 from intaglio.processes import Processes
 from intaglio.quantized import Quantized

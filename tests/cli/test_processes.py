@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import intaglio as ig
-from intaglio.measure import FloatStage
+from intaglio.evaluation import FloatStage
 from intaglio.processes import Processes
 
 

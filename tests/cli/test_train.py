@@ -23,7 +23,7 @@ def labelled(made, tmp_path_factory) -> Path:
     """Enough samples to train on; the labels are what the float network says."""
     x = np.random.default_rng(3).normal(size=(256, 3, 8, 8)).astype(np.float32)
     y = ig.load(made.model)
-    from intaglio.measure import FloatStage
+    from intaglio.evaluation import FloatStage
 
     path = tmp_path_factory.mktemp("labelled") / "train.npz"
     np.savez(path, x=x, y=FloatStage(y).run(x)[0].argmax(1))

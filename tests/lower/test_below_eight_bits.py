@@ -19,7 +19,7 @@ from intaglio.codegen.native import compile as compile_native
 from intaglio.codegen.package import build, package
 from intaglio.codegen.toolchain import find_compiler
 from intaglio.data import open_data
-from intaglio.measure.run import score
+from intaglio.evaluation.run import score
 from intaglio.number import BIPOLAR, IntType
 from intaglio.program.codec import program_to_data
 from intaglio.program.testing import assert_bit_exact

@@ -14,8 +14,8 @@ from intaglio.calibrate.no_data import predict
 from intaglio.calibrate.noise import Noise
 from intaglio.calibrate.normals import Normals
 from intaglio.errors import CalibrationError
+from intaglio.evaluation.run import score
 from intaglio.graph.edit import set_constant
-from intaglio.measure.run import score
 from intaglio.plan import place
 from intaglio.recover import equalize, free_constant_channels
 from intaglio.recover.data_free import quantize_without_data

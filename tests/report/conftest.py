@@ -15,7 +15,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import intaglio as ig
-from intaglio.measure import Gate, LayerDifference, Score
+from intaglio.evaluation import Gate, LayerDifference, Score
 from intaglio.plan import Step
 from intaglio.report import Facts, known_facts
 from intaglio.report.confusion import thumbnail

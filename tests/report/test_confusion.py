@@ -11,7 +11,7 @@ from PIL import Image
 
 from intaglio.data import open_data
 from intaglio.data.images import Preprocess
-from intaglio.measure.evaluate import Differing, Evaluation, Score
+from intaglio.evaluation.evaluate import Differing, Evaluation, Score
 from intaglio.report.confusion import SIDE, confusion, pixels_of, thumbnail
 
 

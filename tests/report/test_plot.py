@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from intaglio.measure import LayerDifference
+from intaglio.evaluation import LayerDifference
 from intaglio.report.plot import sqnr_plot
 
 

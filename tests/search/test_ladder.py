@@ -11,9 +11,9 @@ import torch
 import intaglio as ig
 from intaglio.data import open_data
 from intaglio.errors import DataError, UsageError
-from intaglio.measure import FloatStage, ProgramStage
-from intaglio.measure.evaluate import METRICS
-from intaglio.measure.run import data_for
+from intaglio.evaluation import FloatStage, ProgramStage
+from intaglio.evaluation.evaluate import METRICS
+from intaglio.evaluation.run import data_for
 from intaglio.search import ladder
 from intaglio.search.attempts import Attempt
 from intaglio.search.ladder import climb, loss

@@ -15,8 +15,8 @@ import torch
 import intaglio as ig
 from intaglio.data import match, open_data
 from intaglio.errors import DataError, UsageError
-from intaglio.measure.evaluate import METRICS
-from intaglio.measure.run import data_for
+from intaglio.evaluation.evaluate import METRICS
+from intaglio.evaluation.run import data_for
 from intaglio.number import QuantParams
 from intaglio.ops import Role
 from intaglio.plan import Source

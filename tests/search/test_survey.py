@@ -13,9 +13,9 @@ import pytest
 import intaglio as ig
 from intaglio.cli import main
 from intaglio.errors import CalibrationError, DataError, UsageError
-from intaglio.measure import ProgramStage
-from intaglio.measure.run import data_for
-from intaglio.measure.run import score as evaluate
+from intaglio.evaluation import ProgramStage
+from intaglio.evaluation.run import data_for
+from intaglio.evaluation.run import score as evaluate
 from intaglio.number import Scheme
 from intaglio.search import survey as module
 from intaglio.search.survey import CALIBRATION, CELLS, NO_DATA, SYNTHESIZED, Cell, Row, Survey, survey, target_of
@@ -144,7 +144,7 @@ def test_the_plot_needs_no_network_and_has_every_type():
 
 
 def test_a_float_network_without_a_score_is_refused(graph, x, labels, few, monkeypatch):
-    from intaglio.measure.evaluate import METRICS
+    from intaglio.evaluation.evaluate import METRICS
 
     scored = data_for(graph, (x, labels), labels=True)
     monkeypatch.setitem(METRICS, "top1", lambda y, label: np.full(len(y), np.nan))

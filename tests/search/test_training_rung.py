@@ -11,10 +11,10 @@ import torch
 
 import intaglio as ig
 from intaglio.errors import UsageError
+from intaglio.evaluation import FloatStage, ProgramStage
+from intaglio.evaluation.run import data_for
 from intaglio.frontends import prepare
 from intaglio.frontends.torch import load_torch
-from intaglio.measure import FloatStage, ProgramStage
-from intaglio.measure.run import data_for
 from intaglio.recover.recipe import Recipe
 from intaglio.search import ladder
 from intaglio.search.ladder import climb

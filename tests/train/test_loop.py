@@ -18,7 +18,7 @@ from intaglio_tests_loop_net import CLASSES, arrays, dataset, make_net, raw_grap
 
 from intaglio.data import match, open_data
 from intaglio.errors import DataError, TrainingError, UsageError
-from intaglio.measure.run import score
+from intaglio.evaluation.run import score
 from intaglio.train.distill import distillation
 from intaglio.train.freeze import freeze_graph
 from intaglio.train.loop import Keeping, TrainSettings, train

@@ -14,11 +14,11 @@ import intaglio as ig
 from intaglio.cli import main
 from intaglio.data import Dataset
 from intaglio.errors import UsageError
+from intaglio.evaluation.run import data_for
 from intaglio.frontends import prepare
 from intaglio.frontends.torch import load_torch
 from intaglio.graph import Graph
 from intaglio.job.train import Beginning
-from intaglio.measure.run import data_for
 from intaglio.train.prepare import prepare_qat
 from intaglio.train.revive import misses_batch_norm, revive_batch_norm
 from intaglio.train.teacher import FloatModule

@@ -7,7 +7,7 @@ import json
 import math
 
 from intaglio.cli.models import MODEL, add_model_options, load_any_or_quantized
-from intaglio.measure import compare
+from intaglio.evaluation import compare
 from intaglio.report.tables import print_table
 
 
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Load both, compare, print."""
-    from intaglio.measure.run import data_for, stage_of, steps_of
+    from intaglio.evaluation.run import data_for, stage_of, steps_of
 
     a, b = (load_any_or_quantized(args, name) for name in (args.a, args.b))
     data = data_for(a, args.data, args.samples)
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _agreement(stages, data) -> float:  # type: ignore[no-untyped-def]
-    from intaglio.measure.stage import inputs_of
+    from intaglio.evaluation.stage import inputs_of
 
     same = total = 0
     for x, _ in data.batches(32):

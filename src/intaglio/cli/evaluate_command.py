@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from intaglio.cli.models import MODEL, add_model_options, load_any_or_quantized
-from intaglio.measure import METRICS
+from intaglio.evaluation import METRICS
 
 if TYPE_CHECKING:
     from intaglio.processes import Processes
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Load, measure, print."""
-    from intaglio.measure.run import score
+    from intaglio.evaluation.run import score
 
     with _processes() as ours:
         result = score(

@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure every cell, write, print."""
-    from intaglio.measure.run import data_for
+    from intaglio.evaluation.run import data_for
     from intaglio.recover import fingerprint
     from intaglio.search.survey import survey
     from intaglio.search.survey_files import COLUMNS, cells_of, grid, to_csv, to_html

@@ -16,13 +16,13 @@ import numpy as np
 
 from intaglio.data import Dataset
 from intaglio.errors import ExportError, IntaglioError
+from intaglio.evaluation import FloatStage, ProgramStage, SimulatedStage, check_gates, compare
+from intaglio.evaluation.evaluate import Evaluation, evaluate
+from intaglio.evaluation.run import data_for, integer_stage, steps_of
+from intaglio.evaluation.stage import inputs_of
 from intaglio.export import export_qdq
 from intaglio.graph import Graph
 from intaglio.graph.access import constant, shape
-from intaglio.measure import FloatStage, ProgramStage, SimulatedStage, check_gates, compare
-from intaglio.measure.evaluate import Evaluation, evaluate
-from intaglio.measure.run import data_for, integer_stage, steps_of
-from intaglio.measure.stage import inputs_of
 from intaglio.plan import Step
 from intaglio.processes import Processes
 from intaglio.program import Program

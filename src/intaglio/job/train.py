@@ -11,11 +11,11 @@ from typing import Any, TextIO
 from intaglio.api import DEFAULT_SAMPLES, freeze, scored_data, shared_data
 from intaglio.data import DataLike, Dataset
 from intaglio.errors import UsageError
+from intaglio.evaluation.run import data_for
 from intaglio.frontends import load_onnx, prepare
 from intaglio.graph import Graph
 from intaglio.graph.access import shape
 from intaglio.job.results import Delivery, deliver, timed
-from intaglio.measure.run import data_for
 from intaglio.plan import Plan, Step
 from intaglio.processes import Processes
 from intaglio.recover.pipeline import quantize_graph

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from intaglio.errors import CompileError
-from intaglio.measure import LayerDifference
+from intaglio.evaluation import LayerDifference
 from intaglio.report.activations import activation_histograms
 from intaglio.report.arena import arena_over_time
 from intaglio.report.costs import operator_costs

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intaglio.measure.evaluate import Differing, Evaluation
+from intaglio.evaluation.evaluate import Differing, Evaluation
 from intaglio.report.facts import Confusion, DifferingSample
 
 if TYPE_CHECKING:

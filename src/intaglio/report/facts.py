@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intaglio.measure import Gate, LayerDifference, Score
+from intaglio.evaluation import Gate, LayerDifference, Score
 
 if TYPE_CHECKING:  # PyTorch and ONNX are behind it
     from intaglio.plan import Step

@@ -10,8 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from intaglio.measure import LayerDifference
-from intaglio.measure.gates import SQNR_FLOOR
+from intaglio.evaluation import LayerDifference
+from intaglio.evaluation.gates import SQNR_FLOOR
 from intaglio.report import words
 from intaglio.report.facts import Facts
 

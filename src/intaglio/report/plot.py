@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from intaglio.measure import LayerDifference
-from intaglio.measure.gates import SQNR_FLOOR
+from intaglio.evaluation import LayerDifference
+from intaglio.evaluation.gates import SQNR_FLOOR
 from intaglio.report import words
 from intaglio.report.values import Row
 

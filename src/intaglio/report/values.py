@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from intaglio.measure import LayerDifference
-from intaglio.measure.gates import SQNR_FLOOR
+from intaglio.evaluation import LayerDifference
+from intaglio.evaluation.gates import SQNR_FLOOR
 from intaglio.number import PerTensor, QuantParams
 from intaglio.report import words
 from intaglio.report.facts import Facts

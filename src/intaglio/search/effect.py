@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from intaglio.errors import DataError
-from intaglio.measure.evaluate import METRICS
+from intaglio.evaluation.evaluate import METRICS
 
 EXACT = 200.0
 """dB that stand for an output without any error; -200 for one that is not finite."""

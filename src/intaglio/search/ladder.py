@@ -33,11 +33,11 @@ from intaglio.errors import (
     TrainingError,
     UsageError,
 )
+from intaglio.evaluation import FloatStage
+from intaglio.evaluation.evaluate import TARGETED, evaluate
+from intaglio.evaluation.run import integer_stage
 from intaglio.graph import Graph, graph_fingerprint
 from intaglio.lower import lower
-from intaglio.measure import FloatStage
-from intaglio.measure.evaluate import TARGETED, evaluate
-from intaglio.measure.run import integer_stage
 from intaglio.plan import Step
 from intaglio.recover import fingerprint
 from intaglio.recover.pipeline import TRIAL_SAMPLES, Data, NoData, Outcome, quantize_graph, split
@@ -101,7 +101,7 @@ def climb(
         dataset: calibration inputs, read many times; or none.
         scored: labelled data, on which every attempt is measured; not the calibration data.
         max_drop: the loss that is allowed, in points (of mse: in percent of growth).
-        metric: a name of `measure.METRICS`.
+        metric: a name of `evaluation.METRICS`.
         recipe: what the attempts start from; a calibrator or a rounding that it names is the only one of its rung.
         folder: where the state of an interrupted search lies, or will; None: nowhere.
         tell: called after each attempt with it and its loss.

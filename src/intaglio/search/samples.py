@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from intaglio.data import Dataset
 from intaglio.errors import UsageError
-from intaglio.measure.stage import inputs_of
+from intaglio.evaluation.stage import inputs_of
 
 
 def held_back(dataset: Dataset, samples: int, held: int) -> tuple[Dataset, list[NDArray[Any]]]:

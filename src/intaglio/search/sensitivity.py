@@ -24,9 +24,9 @@ from intaglio.calibrate.observer import default_batch_size
 from intaglio.calibrate.trial import watched_values
 from intaglio.data import Dataset
 from intaglio.errors import DataError, UsageError
+from intaglio.evaluation.evaluate import METRICS
+from intaglio.evaluation.stage import inputs_of
 from intaglio.graph import Graph, graph_fingerprint
-from intaglio.measure.evaluate import METRICS
-from intaglio.measure.stage import inputs_of
 from intaglio.plan import Plan
 from intaglio.processes import Processes
 from intaglio.progress import progress
@@ -65,7 +65,7 @@ def sensitivity(
         reference: the float network with its real weights and biases, where those of `graph` were changed (by AdaRound
             or bias correction); it has the same nodes.
         evaluation: labelled data for the task metric, as `data_for` gives them; None: output error only.
-        metric: a name of `measure.METRICS`.
+        metric: a name of `evaluation.METRICS`.
         path: a JSON file that is written as results come. Where it has results for the same network, Plan, data and
             metric, they are not measured again; where any of these is another, all are, and `notes` says so.
         values: names of the values that are quantized alone and left out; what else belongs to a layer stays as the

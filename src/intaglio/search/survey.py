@@ -20,11 +20,11 @@ from typing import Any, Protocol
 
 from intaglio.data import Dataset
 from intaglio.errors import DataError, IntaglioError
+from intaglio.evaluation import FloatStage
+from intaglio.evaluation.evaluate import evaluate
+from intaglio.evaluation.run import integer_stage
 from intaglio.graph import Graph, graph_fingerprint
 from intaglio.lower import lower
-from intaglio.measure import FloatStage
-from intaglio.measure.evaluate import evaluate
-from intaglio.measure.run import integer_stage
 from intaglio.number import Scheme
 from intaglio.plan import Plan
 from intaglio.progress import progress
@@ -156,7 +156,7 @@ def survey(
         graph: the float network, in normal form.
         scored: labelled data.
         make: quantizes the network; an error that it raises becomes the cell's reason.
-        metric: a name of `measure.METRICS`.
+        metric: a name of `evaluation.METRICS`.
         settings: what `make` depends on besides its arguments, by name.
         path: a JSON file that is written after each cell, and from which an interrupted survey goes on.
         tell: called with each row.

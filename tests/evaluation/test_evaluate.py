@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from intaglio.data import Dataset, open_data
-from intaglio.measure.evaluate import evaluate
-from intaglio.measure.stage import Show
+from intaglio.evaluation.evaluate import evaluate
+from intaglio.evaluation.stage import Show
 
 SEED = 7
 

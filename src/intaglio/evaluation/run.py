@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from intaglio.data import DataLike, Dataset, match, open_data
 from intaglio.errors import CompileError, UsageError
-from intaglio.measure.evaluate import TARGETED, Score, evaluate
-from intaglio.measure.stage import FloatStage, NativeStage, ProgramStage, SimulatedStage, Stage
+from intaglio.evaluation.evaluate import TARGETED, Score, evaluate
+from intaglio.evaluation.stage import FloatStage, NativeStage, ProgramStage, SimulatedStage, Stage
 from intaglio.program import Program
 
 if TYPE_CHECKING:

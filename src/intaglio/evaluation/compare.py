@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from intaglio.data import Dataset
 from intaglio.errors import DataError
-from intaglio.measure.stage import Stage, inputs_of
+from intaglio.evaluation.stage import Stage, inputs_of
 
 Array = NDArray[Any]
 

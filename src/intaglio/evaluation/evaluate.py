@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from intaglio.data import Dataset
 from intaglio.errors import DataError, UsageError
-from intaglio.measure.stage import Stage, inputs_of
+from intaglio.evaluation.stage import Stage, inputs_of
 from intaglio.progress import progress
 
 if TYPE_CHECKING:  # PyTorch is behind it

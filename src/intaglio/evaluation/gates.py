@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from intaglio.measure.compare import LayerDifference
-from intaglio.measure.evaluate import Evaluation
+from intaglio.evaluation.compare import LayerDifference
+from intaglio.evaluation.evaluate import Evaluation
 
 SQNR_FLOOR = 5.0
 """dB; below it a layer's noise is more than a third of its signal's amplitude."""

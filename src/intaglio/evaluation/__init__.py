@@ -1,9 +1,9 @@
 """Measures any stage on data: accuracy, agreement, signal-to-quantization-noise per layer, sanity gates."""
 
-from intaglio.measure.compare import LayerDifference, compare
-from intaglio.measure.evaluate import METRICS, Score, evaluate
-from intaglio.measure.gates import Gate, check_gates
-from intaglio.measure.stage import FloatStage, NativeStage, ProgramStage, SimulatedStage, Stage
+from intaglio.evaluation.compare import LayerDifference, compare
+from intaglio.evaluation.evaluate import METRICS, Score, evaluate
+from intaglio.evaluation.gates import Gate, check_gates
+from intaglio.evaluation.stage import FloatStage, NativeStage, ProgramStage, SimulatedStage, Stage
 
 __all__ = [
     "METRICS",
