@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -237,11 +236,7 @@ def shared_data(dataset: Data | NoData, processes: Processes) -> Data | NoData:
     """
     if processes.world == 1 or not isinstance(dataset, Dataset) or dataset.length is None:
         return dataset
-
-    def some(first: int, stop: int) -> Dataset:
-        return replace(dataset, start=dataset.start + first, stop=dataset.start + stop)
-
-    return SharedData(dataset, dataset.length, some, processes)
+    return SharedData(dataset, dataset.length, dataset.part, processes)
 
 
 def of_outcome(outcome: Outcome) -> Quantized:

@@ -8,6 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+HELD_BACK = 1, 4
+"""One sample in four is held back, where nothing else is asked for."""
+
 Shape = tuple[int, ...]
 
 
@@ -49,3 +55,16 @@ def nth_sample(x: Any, i: int, shape: Shape) -> Any:
     Of a batched network only where axis 0 of `shape` is 1.
     """
     return x[i] if x.ndim > len(shape) else x[i * shape[0] : (i + 1) * shape[0]] if shape else x
+
+
+def is_held_back(numbers: NDArray[np.int64], held: int = HELD_BACK[0], of: int = HELD_BACK[1]) -> NDArray[np.bool_]:
+    """Which samples nothing learns from: spread evenly, so that data sorted by class lose some of each.
+
+        sample i is held back  <=>  floor((i + 1) held / of) > floor(i held / of)
+
+    Args:
+        numbers: of samples in their data set, from 0.
+        held, of: so many of so many: every fourth (3, 7, 11, ...) by default.
+    """
+    found: NDArray[np.bool_] = (numbers + 1) * held // of > numbers * held // of
+    return found

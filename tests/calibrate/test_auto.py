@@ -16,8 +16,8 @@ from intaglio.calibrate.automatic import (
     automatic,
     default_first,
 )
-from intaglio.calibrate.trial import watched_values
 from intaglio.errors import CalibrationError, UsageError
+from intaglio.evaluation.trial import watched_values
 from intaglio.frontends import load
 from intaglio.number import IntType, Scheme
 from intaglio.ops import Role

@@ -61,7 +61,9 @@ def test_a_value_that_is_not_finite_is_named_by_its_sample(value: float) -> None
     ):
         consume(match(open_data(x), (1, 3)))
     with pytest.raises(DataError, match="sample 170"):  # counted in the source, not in the part
-        consume(open_data(x).split(150)[1])
+        consume(open_data(x).part(150, 200))
+    with pytest.raises(DataError, match="sample 170"):
+        consume(open_data(x).hold_back(100)[0])
 
 
 def test_a_value_beyond_float32_is_refused() -> None:
@@ -118,15 +120,16 @@ def test_a_second_pass_over_an_iterator_says_what_to_do() -> None:
         DataError, match=r"already read, which works only once. Give a list, a path, a function .*cached\(\)"
     ):
         consume(data)
-    with pytest.raises(DataError, match=r"an iterator cannot be split. .*cached\(\)"):
-        data.split(1)
+    with pytest.raises(DataError, match=r"samples of an iterator cannot be divided. .*cached\(\)"):
+        data.hold_back(1)
 
 
 def test_holding_back_more_than_there_is() -> None:
-    with pytest.raises(DataError, match="cannot take 4 samples and hold others back, there are only 4. Give more"):
-        open_data(X).split(4)
+    for count in (0, 4, 9):
+        with pytest.raises(DataError, match=f"cannot hold back {count} of 4 samples; hold back fewer"):
+            open_data(X).hold_back(count)
     with pytest.raises(DataError, match="list: no samples from number 4 on"):  # batches, so the length is not known
-        consume(match(open_data([X]), (1, 3, 8, 6)).split(4)[1])
+        consume(match(open_data([X]), (1, 3, 8, 6)).part(4, 8))
 
 
 @pytest.mark.parametrize("n", [0, -3])

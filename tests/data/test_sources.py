@@ -134,15 +134,22 @@ def test_every_unlabelled_source_gives_the_same_batches(kind: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("kind", LABELLED)
-def test_limit_and_split_cut_every_source_at_the_same_places(kind: str, tmp_path: Path, xy: Any) -> None:
+def test_parts_of_every_source_are_the_same_samples(kind: str, tmp_path: Path, xy: Any) -> None:
     data = match(open_data(LABELLED[kind](tmp_path, *xy), limit=120), (1, 3, 4, 5))
     assert data.length in (120, None)
-    first, rest = data.split(70, 30)
-    assert rest.length in (30, None)
-    for part, want in ((first, slice(0, 70)), (rest, slice(70, 100)), (data.split(70)[1], slice(70, 120))):
+    whole = data if data.length is not None else data.cached()
+    learned, held = whole.hold_back(30)
+    every = np.arange(120)
+    for part, want in (
+        (data.limit(70), every[:70]), (data.part(70, 100), every[70:100]), (data.part(70, 400), every[70:]),
+        (learned, every[every % 4 != 3]), (held, every[every % 4 == 3]), (held.limit(4), every[3:16:4]),
+        (held.part(28, 40), every[[115, 119]]), (learned.hold_back(45)[1], every[every % 4 != 3][1::2]),
+    ):  # fmt: skip
+        assert part.length in (len(want), None)
         x, y = read(part, 16)
         np.testing.assert_array_equal(x, xy[0][want])
         np.testing.assert_array_equal(y, xy[1][want])
+        assert part.labels is None or np.array_equal(part.labels, xy[1][want])
         assert part.input_shape == (3, 4, 5) or part.input_shape == {"x": (3, 4, 5)}
 
 
@@ -191,11 +198,12 @@ def test_a_prefix_of_a_generator_takes_no_more_than_it_needs(xy: Any) -> None:
     assert len(taken) == 10
 
 
-def test_cached_generator_can_be_read_again_and_split(xy: Any) -> None:
+def test_cached_generator_can_be_read_again_and_held_back(xy: Any) -> None:
     data = open_data((pair for pair in zip(*xy, strict=True)), limit=50).cached()
-    first, rest = data.split(30)
+    learned, held = data.hold_back(25)
     np.testing.assert_array_equal(read(data, 7)[0], xy[0][:50])
-    np.testing.assert_array_equal(np.concatenate([read(first, 7)[0], read(rest, 7)[0]]), xy[0][:50])
+    for part, want in ((learned, xy[0][:50:2]), (held, xy[0][1:50:2])):
+        np.testing.assert_array_equal(read(part, 7)[0], want)
 
 
 def test_labels_come_without_the_samples(tmp_path: Path, xy: Any) -> None:

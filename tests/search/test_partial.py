@@ -12,7 +12,6 @@ from intaglio.errors import TargetError
 from intaglio.plan import Source, place
 from intaglio.recover import ArraySamples, Trial, equalize
 from intaglio.search import layers_of, partial, sensitivity, wider_formats, wider_values
-from intaglio.search.effect import Error
 from intaglio.simulate import Simulator
 from intaglio.targets import Target, load_target
 
@@ -130,10 +129,7 @@ def test_only_what_could_be_widened_is_quantized_alone_and_left_out(graph, x, ta
     own = {weight, result} & values
 
     def sqnr(only):
-        error = Error()
-        for want, got in zip(trial.reference, trial._outputs(Simulator(graph, made.plan, only=only)), strict=True):
-            error.add(want, got)
-        return error.sqnr
+        return trial.measure(Simulator(graph, made.plan, only=only)).sqnr
 
     assert one.alone.sqnr == pytest.approx(sqnr(lambda name: name in own), abs=1e-3)
     assert one.without.sqnr == pytest.approx(sqnr(lambda name: name not in own), abs=1e-3)

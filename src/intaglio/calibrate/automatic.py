@@ -2,7 +2,7 @@
 
 The float network runs once over all data; all candidates come from the same statistics. One sample in four is held
 back, at most `HELD_SAMPLES`. Each candidate's Plan is simulated on them and its outputs compared with the float ones
-(see `noise_by_sample`); where the network ends in a softmax or sigmoid, their inputs, since these hide errors where
+(see `evaluation.sqnr`); where the network ends in a softmax or sigmoid, their inputs, since these hide errors where
 they saturate. Where biases are corrected afterwards, they are corrected in each candidate too: as long as rounding
 shifts every mean, all candidates may have about 0 dB, and what tells them apart is chance.
 
@@ -22,19 +22,21 @@ import torch
 from numpy.typing import NDArray
 
 from intaglio.calibrate.feeds import Batches, Feed, feeds
-from intaglio.calibrate.noise_by_sample import NoiseBySample
 from intaglio.calibrate.observer import Observer, merged
 from intaglio.calibrate.params import Named, assign, constant_params
 from intaglio.calibrate.record import Needs
 from intaglio.calibrate.shared import SharedData
 from intaglio.calibrate.statistics import Statistics
-from intaglio.calibrate.trial import Candidate, Correction, Pair, Trial, label, watched_values
+from intaglio.calibrate.trial import CalibratorTrial, Candidate, Correction, Pair, label
 from intaglio.errors import CalibrationError
+from intaglio.evaluation.sqnr import SignalToNoise
+from intaglio.evaluation.trial import watched_values
 from intaglio.graph import Graph
 from intaglio.graph.access import shape
 from intaglio.number import QuantParams
 from intaglio.ops import Role
 from intaglio.plan import Plan, ValuePlan
+from intaglio.samples import HELD_BACK, is_held_back
 
 AUTO = "auto"
 ACTIVATION_CANDIDATES = (
@@ -69,7 +71,7 @@ def automatic(
         dataset: calibration inputs; read once.
         calibrators: candidates for activations; None stands for the Plan's own.
         weight_calibrators: candidates for weights; the default is used while activations are decided.
-        correct: see `Trial`.
+        correct: see `CalibratorTrial`.
         batch_size, device: see `observe`.
     Returns:
         The Plan, every candidate (best first), and the statistics of all samples.
@@ -78,7 +80,7 @@ def automatic(
     """
     observer = Observer(graph, plan, Needs.HISTOGRAM | Needs.MOVING, device)
     held, shared = _observe_and_hold_parts(observer, dataset, batch_size)
-    trial = Trial(graph, observer, held, correct)
+    trial = CalibratorTrial(graph, observer, held, correct)
     everything = observer.statistics if shared else observer.statistics.merge(trial.statistics)
     constants: dict[Named, dict[str, QuantParams]] = {}
 
@@ -91,15 +93,15 @@ def automatic(
     weights = default_first(weight_calibrators, plan.calibrated(Role.WEIGHT))
     default = (activations[0], weights[0])
     plans: dict[Pair, Plan] = {(c, weights[0]): build((c, weights[0]), observer.statistics) for c in activations}
-    results = trial.measure(plans, min(_FIRST_ROUND, trial.samples))
+    results = trial.of_plans(plans, min(_FIRST_ROUND, trial.samples))
     of_first = _against(default, results)
     if trial.samples > _FIRST_ROUND:
         finalists = {default, *sorted(plans, key=lambda pair: -results[pair].sqnr)[:_FINALISTS]}
-        results = trial.measure({pair: plans[pair] for pair in plans if pair in finalists}, trial.samples)
+        results = trial.of_plans({pair: plans[pair] for pair in plans if pair in finalists}, trial.samples)
     candidates = {**of_first, **_against(default, results)}
     best = _best(default, {pair: candidates[pair] for pair in results})
     others: dict[Pair, Plan] = {(best[0], w): build((best[0], w), observer.statistics) for w in weights[1:]}
-    with_weights = _against(best, {best: results[best], **trial.measure(others, trial.samples)})
+    with_weights = _against(best, {best: results[best], **trial.of_plans(others, trial.samples)})
     candidates.update({pair: candidate for pair, candidate in with_weights.items() if pair != best})
     best = _best(best, with_weights)
     ranked = sorted(candidates.items(), key=lambda item: (item[0] != best, -item[1].samples, -item[1].sqnr))
@@ -120,7 +122,7 @@ def default_first(names: Sequence[Named], values: Iterable[ValuePlan]) -> list[N
     return [first, *(name for name in names if name != first)]
 
 
-def _against(default: Pair, results: Mapping[Pair, NoiseBySample]) -> dict[Pair, Candidate]:
+def _against(default: Pair, results: Mapping[Pair, SignalToNoise]) -> dict[Pair, Candidate]:
     """What was measured of each, and how much better it is than the default on the same samples."""
     found = {}
     for pair, noise in results.items():
@@ -175,13 +177,13 @@ def _observe_and_hold(
         most = HELD_BYTES // (of_outputs + sum(x.nbytes for x in feed.values()) // size)
         limit = min(HELD_SAMPLES, max(most, 1))
         if read == first:
-            kept = min(first // 4, limit)  # by whoever reads what is before
-        which = np.flatnonzero(np.arange(read, read + size) % 4 == 3)[: max(limit - kept, 0)]
+            kept = min(first * HELD_BACK[0] // HELD_BACK[1], limit)  # by whoever reads what is before
+        which = np.flatnonzero(is_held_back(np.arange(read, read + size)))[: max(limit - kept, 0)]
         seen = read - kept
         if len(which):
             held.append((len(which), _rows(feed, which, size)))
             kept += len(which)
-        elif read < 4:
+        elif read < HELD_BACK[1]:
             last = _rows(feed, np.array([size - 1]), size)
         others = np.setdiff1d(np.arange(size), which)
         if len(others):

@@ -42,7 +42,7 @@ class Noise:
         return {name: draw(x, generator).float().numpy() for name, x in self.inputs.items()}
 
     def feeds(self, simulator: Simulator) -> Iterator[Mapping[str, Tensor]]:
-        """Batches as tensors (see `recover.trial.Samples`)."""
+        """Batches as tensors (see `evaluation.held_back.Samples`)."""
         several = (x for x, _ in self.batches(8)) if simulator.batched else map(self.sample, range(self.length))
         for x in several:
             yield {name: torch.as_tensor(array, device=simulator.device) for name, array in x.items()}

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=64,
         metavar="N",
-        help="compare outputs on at most this many samples behind them (default: %(default)s)",
+        help="compare outputs on at most this many others, evenly spread (default: %(default)s)",
     )
     parser.add_argument("--eval", metavar="DATA", help="labelled data: measure the task metric too, and rank by it")
     parser.add_argument(

@@ -146,7 +146,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         "--held-back",
         type=int,
         metavar="N",
-        help="last samples of TRAIN, to choose the best evaluation on (default: 2000 or a tenth; 0: the last step)",
+        help="spread samples of TRAIN, on which the best evaluation is chosen (default: 2000 or a tenth; 0: the last)",
     )
     add(
         "--cache",

@@ -36,8 +36,12 @@ class Chunk(NamedTuple):
 
     def cut(self, start: int, stop: int | None) -> Chunk:
         """The samples from `start` up to `stop`."""
-        y = None if self.y is None else self.y[start:stop]
-        return Chunk(tuple(a[start:stop] for a in self.x), self.names, y)
+        return self.take(slice(start, stop))
+
+    def take(self, rows: slice | npt.NDArray[np.int64]) -> Chunk:
+        """Some samples, by their numbers in the chunk."""
+        y = None if self.y is None else self.y[rows]
+        return Chunk(tuple(a[rows] for a in self.x), self.names, y)
 
 
 def as_array(value: Any, where: str) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from intaglio.data.chunk import Chunk, as_labels, as_targets, join, rebatch
 from intaglio.data.items import IterableSource
 from intaglio.data.source import ArraySource, Source
 from intaglio.errors import DataError, UsageError
+from intaglio.samples import is_held_back
 
 Inputs = Float | tuple[Float, ...] | dict[str, Float]
 Labels = npt.NDArray[np.int64] | npt.NDArray[np.float32]
@@ -28,6 +29,7 @@ class Dataset:
         source: where the samples come from.
         start: first sample of the source.
         stop: the sample behind the last one; None: all.
+        numbers: the samples of the source that it has, increasing, where these are no range.
         batch_size: of `batches()` without a number.
         shapes: sample shape by name of the model's input; None before `match`.
         classes: number of the model's classes; labels are held against it where it is known.
@@ -41,6 +43,7 @@ class Dataset:
     shapes: Mapping[str, tuple[int, ...]] | None = None
     classes: int | None = None
     targets: bool = False
+    numbers: npt.NDArray[np.int64] | None = field(default=None, compare=False)
 
     @property
     def name(self) -> str:
@@ -55,6 +58,8 @@ class Dataset:
     @property
     def length(self) -> int | None:
         """Number of samples, or None where only a full pass would tell."""
+        if self.numbers is not None:
+            return len(self.numbers)
         count = self.source.count(self.shapes)
         if count is None:
             return None
@@ -75,7 +80,8 @@ class Dataset:
     def labels(self) -> Labels | None:
         """All labels, int64 (n,), where they can be had without reading the samples; otherwise None."""
         labels = self.source.labels()
-        return None if labels is None else labels[self.start : self.stop]
+        which = slice(self.start, self.stop) if self.numbers is None else self.numbers
+        return None if labels is None else labels[which]
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
@@ -98,25 +104,33 @@ class Dataset:
             return self
         if n < 1:
             raise UsageError(f"{self.name}: the number of samples must be at least 1, got {n}")
-        stop = self.start + n
-        return replace(self, stop=stop if self.stop is None else min(stop, self.stop))
+        return self.part(0, n)
 
-    def split(self, first: int, rest: int | None = None) -> tuple[Dataset, Dataset]:
-        """The first `first` samples, and up to `rest` of those behind them (None: all), as held-back data.
+    def part(self, first: int, stop: int) -> Dataset:
+        """Its samples from the number `first` up to `stop`, as many as there are."""
+        if self.numbers is not None:
+            return replace(self, numbers=self.numbers[first:stop])
+        start, end = self.start + first, self.start + stop
+        return replace(self, start=start, stop=end if self.stop is None else min(end, self.stop))
 
+    def hold_back(self, count: int) -> tuple[Dataset, Dataset]:
+        """Samples to learn from, and others spread evenly among them (see `samples.is_held_back`).
+
+        Args:
+            count: how many are held back.
         Raises:
-            DataError: the source can be read only once, or has no samples for the second part.
+            DataError: the source can be read only once, or does not know its length; or there are too few samples.
         """
-        if self.once:
+        total = self.length
+        if self.once or total is None:
             raise DataError(
-                f"{self.name}: an iterator cannot be split. Keep its samples in memory first, with cached()."
+                f"{self.name}: the samples of an iterator cannot be divided. Keep them in memory first, with cached()."
             )
-        if self.length is not None and self.length <= first:
-            raise DataError(
-                f"{self.name}: cannot take {first} samples and hold others back, there are only {self.length}. "
-                "Give more samples."
-            )
-        return self.limit(first), replace(self, start=self.start + first).limit(rest)
+        if not 0 < count < total:
+            raise DataError(f"{self.name}: cannot hold back {count} of {total} samples; hold back fewer")
+        held = is_held_back(np.arange(total), count, total)
+        numbers = self.start + np.arange(total) if self.numbers is None else self.numbers
+        return replace(self, numbers=numbers[~held]), replace(self, numbers=numbers[held])
 
     def cached(self) -> Dataset:
         """The same samples held in memory, all of them, so that an iterator can be read more than once."""
@@ -149,19 +163,30 @@ class Dataset:
 
     def _chunks(self) -> Iterator[Chunk]:
         """Chunks of the source, checked and converted."""
-        at, first = self.start, None
-        for raw in self.source.chunks(self.start, self.stop, self.shapes):
+        start, stop = self._span()
+        at, first = start, None
+        for raw in self.source.chunks(start, stop, self.shapes):
             if first is None:
                 first = raw
             chunk = self._checked(raw, first, at)
+            if self.numbers is None:
+                yield chunk
+            else:
+                mine = np.searchsorted(self.numbers, [at, at + chunk.size])
+                rows = self.numbers[slice(*mine)] - at
+                if len(rows):
+                    yield chunk.take(rows)
             at += chunk.size
-            yield chunk
         if first is None:
             raise DataError(
-                f"{self.name}: no samples"
-                + (f" from number {self.start} on" if self.start else "")
-                + ". At least 1 is needed."
+                f"{self.name}: no samples" + (f" from number {start} on" if start else "") + ". At least 1 is needed."
             )
+
+    def _span(self) -> tuple[int, int | None]:
+        """Where its samples lie in the source."""
+        if self.numbers is None:
+            return self.start, self.stop
+        return (int(self.numbers[0]), int(self.numbers[-1]) + 1) if len(self.numbers) else (0, 0)
 
     def _checked(self, chunk: Chunk, first: Chunk, at: int) -> Chunk:
         if self.shapes is not None:
@@ -183,10 +208,11 @@ class Dataset:
         return labels
 
     def _first(self) -> Chunk:
-        if isinstance(self.source, IterableSource) and self.start == 0:
+        start = self._span()[0]
+        if isinstance(self.source, IterableSource) and start == 0:
             first = self.source.peek(self.shapes)
         else:
-            first = next(self.source.chunks(self.start, self.start + 1, self.shapes), None)
+            first = next(self.source.chunks(start, start + 1, self.shapes), None)
         if first is None:
             raise DataError(f"{self.name}: no samples. At least 1 is needed.")
         return first

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from intaglio.data import Dataset
 from intaglio.errors import DataError
+from intaglio.evaluation.sqnr import SignalToNoise
 from intaglio.evaluation.stage import Stage, inputs_of
 
 Array = NDArray[Any]
@@ -23,7 +24,7 @@ class LayerDifference:
 
     Args:
         name: of the Graph value.
-        sqnr: 10 log10(sum a**2 / sum (a - b)**2), in dB; inf where they are equal.
+        sqnr: in dB (see `evaluation.sqnr`); inf where they are equal, -inf where the second is not finite.
         largest: largest |a - b|.
         steps: the same in quantization steps, None where the step is not known.
         equal: percent of elements that are equal.
@@ -57,8 +58,7 @@ def compare(
     Raises:
         DataError: no samples, or values of one name that differ in shape.
     """
-    signal: dict[str, float] = {}
-    noise: dict[str, float] = {}
+    sums: dict[str, SignalToNoise] = {}
     largest: dict[str, float] = {}
     equal: dict[str, tuple[int, int]] = {}
     for x, _ in data.limit(samples).batches(batch):
@@ -73,22 +73,21 @@ def compare(
                 )
             want, got = (np.concatenate([part.ravel() for part in side]) for side in (parts, others))
             difference = want.astype(np.float64) - got
-            signal[name] = signal.get(name, 0.0) + float(np.square(want, dtype=np.float64).sum())
-            noise[name] = noise.get(name, 0.0) + float(np.square(difference).sum())
+            sums.setdefault(name, SignalToNoise([name])).add({name: want}, {name: got}, 1)
             largest[name] = max(largest.get(name, 0.0), float(np.abs(difference).max(initial=0)))
             same, of = equal.get(name, (0, 0))
             equal[name] = (same + int((difference == 0).sum()), of + difference.size)
-    if not signal:
+    if not sums:
         raise DataError(f"{data.name}: expected samples and values of the same names in both stages, got none")
     return [
         LayerDifference(
             name,
-            _ratio(signal[name], noise[name]),
+            ratio.by_value[name],
             largest[name],
             largest[name] / steps[name] if name in steps else None,
             100.0 * equal[name][0] / max(equal[name][1], 1),
         )
-        for name in signal
+        for name, ratio in sums.items()
     ]
 
 
@@ -97,9 +96,3 @@ def _traced(stage: Stage, x: tuple[Array, ...]) -> dict[str, list[Array]]:
     found: dict[str, list[Array]] = {}
     stage.trace(lambda name, value: found.setdefault(name, []).append(value), *x)
     return found
-
-
-def _ratio(signal: float, noise: float) -> float:
-    if noise == 0:
-        return math.inf
-    return 10 * math.log10(signal / noise) if signal > 0 else -math.inf

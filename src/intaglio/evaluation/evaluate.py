@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -146,7 +146,7 @@ def evaluate(
     if mine is None or processes is None:
         parts = [_see(stages, data, metric, batch, label, keep, 0)]
     else:
-        some = replace(data, start=data.start + mine.start, stop=data.start + mine.stop)
+        some = data.part(mine.start, mine.stop)
         parts = processes.every(lambda: _see(stages, some, metric, batch, label, keep, mine.start))
     values = [np.concatenate([p.hits[i] for p in parts]) for i in range(len(stages))]
     predictions = np.stack([np.concatenate([p.best[i] for p in parts]) for i in range(len(stages))])

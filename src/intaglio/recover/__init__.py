@@ -1,5 +1,7 @@
 """Accuracy won back without labels or training; each algorithm is measured, and reverted when it does harm."""
 
+from intaglio.evaluation.held_back import ArraySamples, Samples
+from intaglio.evaluation.trial import Trial
 from intaglio.recover.absorption import absorb_high_biases
 from intaglio.recover.bias_correction import correct_biases
 from intaglio.recover.channel_ranges import settle_channel_ranges
@@ -10,7 +12,6 @@ from intaglio.recover.recipe import Recipe
 from intaglio.recover.reconstruction import reconstruct_blocks
 from intaglio.recover.recovery import Recovery
 from intaglio.recover.smooth import smooth_activations
-from intaglio.recover.trial import ArraySamples, Samples, Trial
 from intaglio.recover.weight_clamp import clamp_weights
 
 __all__ = [

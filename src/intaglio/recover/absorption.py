@@ -24,6 +24,8 @@ import torch
 
 from intaglio.calibrate.moments import channel_moments
 from intaglio.calibrate.normals import Normals
+from intaglio.evaluation.held_back import Samples
+from intaglio.evaluation.trial import Trial
 from intaglio.graph import Graph
 from intaglio.graph.access import Array, constant, input_value, shape, single_consumer
 from intaglio.graph.edit import add_constant, set_constant, unique_name, value_names
@@ -33,7 +35,6 @@ from intaglio.ops.clamp import clamp_bounds
 from intaglio.plan import Step
 from intaglio.plan.step import SQNR
 from intaglio.recover.equalization import carry_caps_per_channel
-from intaglio.recover.trial import Samples
 from intaglio.simulate import Simulator
 
 ALGORITHM = "high-bias absorption"
@@ -134,7 +135,8 @@ def absorb_high_biases(
     text = f"{ALGORITHM}: the biases of {channels} channels in {layers} layers moved into the layers behind them"
     if caps:
         text += f"; {caps} caps are one per channel now"
-    sqnr, count = _sqnr(graph, made, held_back)
+    trial = Trial(graph, held_back)
+    sqnr, count = trial.sqnr(made, None), trial.samples
     text += f"; the float outputs stay what they were to {sqnr:.1f} dB on {count} held-back samples"
     kept = sqnr >= LEAST_SQNR
     if not kept:
@@ -241,20 +243,3 @@ def _move_bias(graph: ir.Graph, found: Product, shift: Array) -> None:
         return
     node.resize_inputs(3)
     node.replace_input_with(2, add_constant(graph, f"{node.name}.bias", total.astype(np.float32)))
-
-
-def _sqnr(graph: Graph, other: Graph, samples: Samples) -> tuple[float, int]:
-    """How near the outputs of two networks are, in dB, and on how many samples."""
-    simulators = Simulator(graph), Simulator(other)
-    signal = noise = 0.0
-    count = 0
-    with torch.no_grad():
-        for feed in samples.feeds(simulators[0]):
-            count += simulators[0].samples_in(feed)
-            want, got = (simulator(feed) for simulator in simulators)
-            for name, y in want.items():
-                signal += float(y.double().square().sum())
-                noise += float((y.double() - got[name]).square().sum())
-    if not math.isfinite(noise):
-        return -math.inf, count
-    return (10 * math.log10(max(signal, 1e-300) / noise) if noise else math.inf), count

@@ -24,6 +24,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from intaglio.evaluation.held_back import Samples
 from intaglio.graph import Graph
 from intaglio.plan import Plan
 from intaglio.recover.by_blocks import Stage, round_by_blocks
@@ -31,7 +32,6 @@ from intaglio.recover.columns import outputs, positions, rows, samples_in, weigh
 from intaglio.recover.recovery import Recovery
 from intaglio.recover.rounded import Learned
 from intaglio.recover.rounding import Problem, Settings, learn
-from intaglio.recover.trial import Samples
 
 VERSION = 2
 FLOATS = 1 << 24

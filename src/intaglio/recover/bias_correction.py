@@ -25,6 +25,8 @@ from torch import Tensor
 from intaglio.calibrate.derive import derive
 from intaglio.calibrate.normals import Normals
 from intaglio.calibrate.trial import Correction
+from intaglio.evaluation.held_back import Samples
+from intaglio.evaluation.trial import Trial
 from intaglio.graph import Graph
 from intaglio.graph.access import attribute
 from intaglio.ops import float_operator
@@ -32,7 +34,6 @@ from intaglio.plan import Plan, Step
 from intaglio.recover.biases import CHANNEL_AXIS, add_to_bias, bias_layers
 from intaglio.recover.recovery import Recovery, better_of
 from intaglio.recover.sequential_bias import corrected_in_order
-from intaglio.recover.trial import Samples, Trial
 from intaglio.simulate import Simulator
 
 ALGORITHM = "bias correction"

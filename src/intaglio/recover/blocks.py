@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import onnx_ir as ir
 
-from intaglio.calibrate.trial import watched_values
+from intaglio.evaluation.trial import watched_values
 from intaglio.graph import Graph
 from intaglio.graph.access import consumers
 from intaglio.recover.columns import LAYERS

@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from intaglio.evaluation.held_back import Samples
+from intaglio.evaluation.trial import Trial
 from intaglio.graph import Graph, graph_fingerprint
 from intaglio.plan import Plan
 from intaglio.progress import progress
@@ -26,7 +28,6 @@ from intaglio.recover.checkpoint import Checkpoint, Setting
 from intaglio.recover.frontier import Frontier
 from intaglio.recover.recovery import Recovery, better_of
 from intaglio.recover.rounded import Learned, Rounded
-from intaglio.recover.trial import Samples, Trial
 from intaglio.simulate import Simulator
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from intaglio.calibrate.feeds import Batches, feeds
 from intaglio.errors import IntaglioError
+from intaglio.evaluation.held_back import Samples
 from intaglio.graph import Graph
 from intaglio.plan import Plan, Step
 from intaglio.plan.step import trial_step
@@ -22,7 +23,6 @@ from intaglio.recover.absorption import absorb_high_biases
 from intaglio.recover.dead_channels import free_constant_channels
 from intaglio.recover.equalization import equalize
 from intaglio.recover.quick import LEAST_GAIN, LEAST_GAIN_CAPS, QuickTrial
-from intaglio.recover.trial import Samples
 from intaglio.simulate import Simulator
 
 _BATCH, _FITTED = 8, 6

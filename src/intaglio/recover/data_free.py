@@ -19,6 +19,7 @@ from intaglio.calibrate.input_moments import InputRange
 from intaglio.calibrate.no_data import Prediction, calibrate_without_data, predict
 from intaglio.calibrate.noise import Noise
 from intaglio.errors import IntaglioError
+from intaglio.evaluation.trial import Trial
 from intaglio.graph import Graph
 from intaglio.plan import Plan, Step
 from intaglio.plan.step import SQNR
@@ -27,7 +28,6 @@ from intaglio.recover.bias_correction import correct_biases_without_data
 from intaglio.recover.dead_channels import free_constant_channels
 from intaglio.recover.equalization import equalize as equalize_layers
 from intaglio.recover.quick import LEAST_GAIN, LEAST_GAIN_CAPS
-from intaglio.recover.trial import Trial
 
 ALGORITHM = "calibration"
 TRIAL_SAMPLES = 32

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from intaglio.calibrate.moments import channel_moments
 from intaglio.calibrate.normals import Normals
+from intaglio.evaluation.held_back import Samples
 from intaglio.graph import Graph
 from intaglio.graph.access import Array, attribute, input_value, shape, single_consumer
 from intaglio.graph.bounds import bounds
@@ -32,7 +33,6 @@ from intaglio.graph.weights import Product, product
 from intaglio.ops.clamp import clamp_bounds
 from intaglio.plan import Step
 from intaglio.recover.channels import magnitudes
-from intaglio.recover.trial import Samples
 from intaglio.simulate import Simulator
 
 ALGORITHM = "constant channels"

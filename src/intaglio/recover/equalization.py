@@ -23,6 +23,7 @@ from torch import Tensor
 
 from intaglio.calibrate.no_data import SIGMAS
 from intaglio.calibrate.normals import Normals
+from intaglio.evaluation.held_back import Samples
 from intaglio.graph import Graph
 from intaglio.graph.access import Array, constant, input_value, shape, single_consumer
 from intaglio.graph.edit import add_constant, insert, remove, replace, set_constant, unique_name, value_names
@@ -30,7 +31,6 @@ from intaglio.graph.weights import Product
 from intaglio.ops.clamp import clamp_bounds
 from intaglio.plan import Step
 from intaglio.recover.channels import ChannelGroup, channel_groups, magnitudes
-from intaglio.recover.trial import Samples
 from intaglio.simulate import Simulator
 
 ALGORITHM = "cross-layer equalization"

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from intaglio.errors import UsageError
-from intaglio.recover.trial import Samples
+from intaglio.evaluation.held_back import Samples
 from intaglio.simulate import Simulator
 
 KEPT_BYTES = 256 << 20

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from intaglio.errors import UsageError
+from intaglio.evaluation.held_back import Samples
 from intaglio.graph import Graph
 from intaglio.plan import Plan
 from intaglio.recover.biases import CHANNEL_AXIS
@@ -34,7 +35,6 @@ from intaglio.recover.by_blocks import Stage, round_by_blocks
 from intaglio.recover.columns import outputs, positions, rows, samples_in, weight_index
 from intaglio.recover.recovery import Recovery
 from intaglio.recover.rounded import Learned
-from intaglio.recover.trial import Samples
 
 VERSION = 1
 _FLOATS = 1 << 22  # of inputs at a time

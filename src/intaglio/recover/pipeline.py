@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from intaglio.calibrate import Statistics, calibrate
 from intaglio.calibrate.input_moments import InputRange
 from intaglio.errors import UsageError
+from intaglio.evaluation.held_back import ArraySamples
 from intaglio.graph import Graph
 from intaglio.graph.access import shape
 from intaglio.plan import Plan, Step, place, separate_operands
@@ -35,7 +36,6 @@ from intaglio.recover.reconstruction import BlockSettings, reconstruct_blocks
 from intaglio.recover.recovery import Recovery
 from intaglio.recover.rounding import Settings
 from intaglio.recover.smooth import smooth_activations
-from intaglio.recover.trial import ArraySamples
 from intaglio.recover.weight_clamp import clamp_weights
 from intaglio.targets import Target
 
@@ -199,7 +199,7 @@ def _rounded(outcome: Outcome, dataset: Data, recipe: Recipe, checkpoint: str | 
 
 
 def split(dataset: Data, graph: Graph, count: int, batch: int = 8) -> tuple[ArraySamples, ArraySamples]:
-    """The first samples for an algorithm, and every fourth of them held back; a single one is both.
+    """The first samples for an algorithm, and those of them that are held back (see `ArraySamples.split`).
 
     Args:
         dataset: what is read.
@@ -207,11 +207,7 @@ def split(dataset: Data, graph: Graph, count: int, batch: int = 8) -> tuple[Arra
         count: how many samples.
         batch: how many the algorithm shall take at a time.
     """
-    arrays = _first(dataset, [str(v.name) for v in graph.inputs], count)
-    held = np.arange(len(arrays[0])) % 4 == 3
-    if not held.any():
-        return ArraySamples(arrays, batch), ArraySamples(arrays, batch)
-    return ArraySamples([a[~held] for a in arrays], batch), ArraySamples([a[held] for a in arrays], batch)
+    return ArraySamples(_first(dataset, [str(v.name) for v in graph.inputs], count), batch).split()
 
 
 def _first(dataset: Data, names: list[str], count: int) -> list[NDArray[Any]]:

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from intaglio.calibrate import calibrate
 from intaglio.calibrate.automatic import AUTO
 from intaglio.calibrate.feeds import Batches
+from intaglio.evaluation.held_back import Samples
+from intaglio.evaluation.trial import Trial
 from intaglio.graph import Graph
 from intaglio.plan import Plan
 from intaglio.recover.bias_correction import correct_biases
-from intaglio.recover.trial import Samples, Trial
 
 QUICK_CALIBRATOR = "percentile-99.99"
 LEAST_GAIN = 0.5

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from intaglio.errors import UsageError
+from intaglio.evaluation.held_back import Samples
 from intaglio.graph import Graph
 from intaglio.plan import Plan
 from intaglio.recover.by_blocks import Stage, round_by_blocks
@@ -37,7 +38,6 @@ from intaglio.recover.frontier import Values
 from intaglio.recover.recovery import Recovery
 from intaglio.recover.rounded import Learned, Rounded
 from intaglio.recover.rounding import Undecided, annealed, undecided
-from intaglio.recover.trial import Samples
 
 VERSION = 1
 _UNIT_SAMPLES = 64  # of which e is measured

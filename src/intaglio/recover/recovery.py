@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from intaglio.evaluation.trial import Trial
 from intaglio.graph import Graph
 from intaglio.plan import Plan, Step
 from intaglio.plan.step import trial_step
-from intaglio.recover.trial import Trial
 
 
 @dataclass(frozen=True)

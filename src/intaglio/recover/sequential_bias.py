@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from intaglio.calibrate.derive import derive
+from intaglio.evaluation.held_back import Samples
 from intaglio.graph import Graph
 from intaglio.graph.access import attribute
 from intaglio.plan import Plan
 from intaglio.progress import progress
 from intaglio.recover.biases import CHANNEL_AXIS, add_to_bias, bias_layers, settle
 from intaglio.recover.frontier import Frontier
-from intaglio.recover.trial import Samples
 from intaglio.simulate import Simulator
 
 Means = NDArray[np.float64]

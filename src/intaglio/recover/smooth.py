@@ -23,6 +23,7 @@ from torch import Tensor
 
 from intaglio.calibrate.feeds import Batches
 from intaglio.errors import IntaglioError
+from intaglio.evaluation.held_back import Samples
 from intaglio.graph import Graph
 from intaglio.graph.access import Array, constant, consumers, rank, shape
 from intaglio.graph.edit import set_constant, unique_name, value_names
@@ -32,7 +33,6 @@ from intaglio.plan.step import trial_step
 from intaglio.recover.channels import channel_groups, magnitudes
 from intaglio.recover.equalization import TOLERANCE, output_difference, scale_group
 from intaglio.recover.quick import LEAST_GAIN, LEAST_GAIN_CAPS, QuickTrial
-from intaglio.recover.trial import Samples
 from intaglio.simulate import Simulator
 
 ALGORITHM = "activation equalization"

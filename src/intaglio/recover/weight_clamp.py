@@ -17,13 +17,14 @@ from collections.abc import Collection, Mapping
 
 from intaglio.calibrate.derive import derive
 from intaglio.calibrate.params import constant_params
+from intaglio.evaluation.held_back import Samples
+from intaglio.evaluation.trial import Trial
 from intaglio.graph import Graph
 from intaglio.number import QuantParams
 from intaglio.ops import Role
 from intaglio.plan import Plan
 from intaglio.progress import progress
 from intaglio.recover.recovery import Recovery, better_of
-from intaglio.recover.trial import Samples, Trial
 
 CANDIDATES = ("sigma-2", "sigma-3", "mse")
 MOST_GROUPS = 24

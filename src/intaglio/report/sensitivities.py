@@ -32,9 +32,9 @@ def quick_sensitivities(
     Raises:
         IntaglioError: the networks cannot be compared.
     """
+    from intaglio.evaluation.sqnr import MOST
     from intaglio.recover import ArraySamples
     from intaglio.search import layers_of, sensitivity
-    from intaglio.search.effect import EXACT
 
     runs = len(layers_of(graph, plan))  # each layer alone and left out, from the middle of the network on average
     samples = min(SAMPLES, len(inputs[0]), BUDGET // max(runs * macs, 1))
@@ -42,4 +42,4 @@ def quick_sensitivities(
         return {}
     some = ArraySamples([x[:samples] for x in inputs])
     found = sensitivity(graph, plan, some, reference=reference)
-    return {layer.name: math.inf if layer.alone.sqnr >= EXACT else layer.alone.sqnr for layer in found.layers}
+    return {layer.name: math.inf if layer.alone.sqnr >= MOST else layer.alone.sqnr for layer in found.layers}

@@ -11,9 +11,7 @@ from torch import Tensor
 
 from intaglio.errors import DataError
 from intaglio.evaluation.evaluate import METRICS
-
-EXACT = 200.0
-"""dB that stand for an output without any error; -200 for one that is not finite."""
+from intaglio.evaluation.sqnr import MOST
 
 
 @dataclass(frozen=True)
@@ -21,7 +19,7 @@ class Effect:
     """How far the outputs are from those of the float network.
 
     Args:
-        sqnr: `10 log10(sum (y - mean y)**2 / sum (y - y_quantized)**2)` on held-back samples, dB, within +-200.
+        sqnr: on held-back samples, in dB, within +-200 (see `evaluation.sqnr`).
         score: the task metric on labelled samples; None where there were none, NaN where it has no value.
     """
 
@@ -43,33 +41,9 @@ class Effect:
     def from_json(cls, data: Mapping[str, Any]) -> Effect:
         """Read what `to_json` gave."""
         sqnr = float(data["sqnr"])
-        if not abs(sqnr) <= EXACT:
-            raise ValueError(f"sqnr: expected {-EXACT:g} to {EXACT:g} dB, got {sqnr}")
+        if not abs(sqnr) <= MOST:
+            raise ValueError(f"sqnr: expected {-MOST:g} to {MOST:g} dB, got {sqnr}")
         return cls(sqnr, float(data["score"]) if "score" in data else None)
-
-
-@dataclass
-class Error:
-    """Signal and noise, summed over batches."""
-
-    signal: float = 0.0
-    noise: float = 0.0
-
-    def add(self, want: Mapping[str, Tensor], got: Mapping[str, Tensor]) -> None:
-        """A batch of outputs: of the float network, and of the quantized one."""
-        for name, y in want.items():
-            spread = float((y - y.mean(0, keepdim=True)).double().square().sum())
-            self.signal += spread or float(y.double().square().sum())
-            self.noise += float((y - got[name]).double().square().sum())
-
-    @property
-    def sqnr(self) -> float:
-        """dB."""
-        if not math.isfinite(self.noise):
-            return -EXACT
-        if self.noise == 0:
-            return EXACT
-        return min(max(10 * math.log10(max(self.signal, 1e-300) / self.noise), -EXACT), EXACT)
 
 
 @dataclass

@@ -21,19 +21,20 @@ import numpy as np
 from torch import Tensor
 
 from intaglio.calibrate.observer import default_batch_size
-from intaglio.calibrate.trial import watched_values
 from intaglio.data import Dataset
 from intaglio.errors import DataError, UsageError
 from intaglio.evaluation.evaluate import METRICS
+from intaglio.evaluation.held_back import ArraySamples, Samples
+from intaglio.evaluation.sqnr import SignalToNoise
 from intaglio.evaluation.stage import inputs_of
+from intaglio.evaluation.trial import watched_values
 from intaglio.graph import Graph, graph_fingerprint
 from intaglio.plan import Plan
 from intaglio.processes import Processes
 from intaglio.progress import progress
 from intaglio.recover import fingerprint
-from intaglio.recover.trial import ArraySamples, Samples
 from intaglio.search.branches import Branches, Values
-from intaglio.search.effect import Effect, Error, Scores
+from intaglio.search.effect import Effect, Scores
 from intaglio.search.layers import Layer, layers_of
 from intaglio.search.table import LayerSensitivity, Sensitivities, SensitivityFile
 from intaglio.simulate import Simulator
@@ -153,12 +154,10 @@ class _Work:
 
     def start(self) -> Sensitivities:
         """The whole network, real and quantized; no layer yet."""
-        error, real, all_rounded = Error(), Scores(self.metric), Scores(self.metric)
-        samples = 0
+        error, real, all_rounded = SignalToNoise(self.watched), Scores(self.metric), Scores(self.metric)
         for feed in self.held_back.feeds(self.real):
             want = self._watched(self._outputs(self.from_real, feed))
-            error.add(want, self._outputs(self.from_rounded, feed))
-            samples += self.real.samples_in(feed)
+            error.add(want, self._outputs(self.from_rounded, feed), self.real.samples_in(feed))
         for feed, label in self._labelled():
             real.add(self._first(self._outputs(self.from_real, feed), len(label)), label)
             all_rounded.add(self._first(self._outputs(self.from_rounded, feed), len(label)), label)
@@ -172,7 +171,7 @@ class _Work:
             network=self.graph.name,
             target=self.plan.target,
             metric=self.metric if scored else "",
-            samples=samples,
+            samples=error.samples,
             scored=real.samples,
             real=real.value if scored else None,
             quantized=Effect(error.sqnr, all_rounded.value if scored else None),
@@ -183,14 +182,14 @@ class _Work:
         if not layers:
             return []
         sides = (self.from_real, self.from_rounded)
-        errors = {(layer.name, k): Error() for layer in layers for k in range(2)}
+        errors = {(layer.name, k): SignalToNoise(self.watched) for layer in layers for k in range(2)}
         scores = {name: Scores(self.metric) for name in errors}
         for feed in self.held_back.feeds(self.real):
             want = self._watched(self._outputs(self.from_real, feed))
             for k, side in enumerate(sides):
                 for layer, got in side.run(feed, layers):
                     if layer is not None:
-                        errors[layer.name, k].add(want, got)
+                        errors[layer.name, k].add(want, got, self.real.samples_in(feed))
         for feed, label in self._labelled():
             for k, side in enumerate(sides):
                 for layer, got in side.run(feed, layers):

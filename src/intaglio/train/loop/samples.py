@@ -27,7 +27,7 @@ Batch = tuple[tuple[Tensor, ...], Tensor | None]
 
 
 def hold_back(data: Dataset, count: int | None = None) -> tuple[Dataset, Dataset | None]:
-    """What is learned from, and the last samples, on which the best evaluation is chosen.
+    """What is learned from, and the samples on which the best evaluation is chosen.
 
     Args:
         data: read more than once.
@@ -36,11 +36,8 @@ def hold_back(data: Dataset, count: int | None = None) -> tuple[Dataset, Dataset
         DataError: there are no more.
     """
     data = data if data.length is not None and not data.once else data.cached()
-    total = len(data)
-    held = min(HELD_BACK, total // HELD_BACK_PART) if count is None else count
-    if not 0 <= held < total:
-        raise DataError(f"{data.name}: cannot hold back {held} of {total} samples; hold back fewer")
-    return data.split(total - held) if held else (data, None)
+    held = min(HELD_BACK, len(data) // HELD_BACK_PART) if count is None else count
+    return (data, None) if held == 0 else data.hold_back(held)
 
 
 class Samples(TorchDataset[Batch]):
@@ -122,8 +119,7 @@ class Samples(TorchDataset[Batch]):
         return known_labels, tuple(x[:kept] for x in held), count
 
     def _again(self, number: int) -> tuple[Tensor, ...]:
-        start = self.data.start + number
-        x, _ = next(replace(self.data, start=start, stop=start + 1).batches(1))
+        x, _ = next(self.data.part(number, number + 1).batches(1))
         arrays = tuple(x.values()) if isinstance(x, dict) else x if isinstance(x, tuple) else (x,)
         return tuple(torch.from_numpy(a[0]) for a in arrays)
 

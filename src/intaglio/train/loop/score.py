@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 
+from intaglio.evaluation.sqnr import SignalToNoise
 from intaglio.train.loop.feed import Feed
 from intaglio.train.loop.losses import Teacher, as_tuple
 from intaglio.train.loop.samples import Batch, Samples
@@ -17,9 +18,7 @@ _AT_A_TIME = 256
 
 
 class Score:
-    """Top-1 in percent where labels tell; else how little the outputs differ from the teacher's, SQNR in dB.
-
-        SQNR = 10 log10( sum (t - mean t)**2 / sum (y - t)**2 ), averaged over outputs
+    """Top-1 in percent where labels tell; else the SQNR of the outputs against the teacher's (see `evaluation.sqnr`).
 
     Args:
         samples: held back.
@@ -58,18 +57,11 @@ class Score:
 
     def _sqnr(self, module: QuantizedModule) -> float:
         assert self.teacher is not None
-        outputs = len(module.graph.outputs)
-        sums = torch.zeros((outputs, 4), dtype=torch.float64)
+        names = [str(value.name) for value in module.graph.outputs]
+        found = SignalToNoise(names)
         for x, _ in self._batches():
-            for row, y, t in zip(sums, as_tuple(module(*x)), as_tuple(self.teacher(*x)), strict=True):
-                y, t = y.double(), t.double()
-                row += torch.stack(
-                    [torch.tensor(float(t.numel())), t.sum(), t.square().sum(), (y - t).square().sum()]
-                ).cpu()
-        ratios = []
-        for n, total, square, error in (
-            torch.tensor(self.world.summed(*sums.flatten().tolist())).view(outputs, 4).tolist()
-        ):
-            signal = max(square - total * total / n, 0.0)
-            ratios.append(10 * math.log10(max(signal, 1e-30) / max(error, 1e-30)))
-        return sum(ratios) / len(ratios)
+            wanted, got = as_tuple(self.teacher(*x)), as_tuple(module(*x))
+            found.add(dict(zip(names, wanted, strict=True)), dict(zip(names, got, strict=True)), len(x[0]))
+        sums = found.sums()
+        total = np.asarray(self.world.summed(*sums.ravel().tolist())).reshape(sums.shape)
+        return SignalToNoise.from_sums(names, total).sqnr
