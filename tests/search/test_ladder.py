@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,26 @@ def test_the_first_that_holds_ends_the_climb(graph, arrays) -> None:
     assert found.holds
     assert [a.rung for a in found.attempts] == ["calibrators"]
     assert "holds" in str(found.outcome.steps[-1])
+
+
+def test_the_allowed_loss_itself_holds(graph, arrays) -> None:
+    first = climbed(graph, arrays, 100.0, target="int8-per-tensor").attempts[0]
+    lost = loss("top1", first.score, 100.0)
+    found = climbed(graph, arrays, lost)
+    assert found.holds
+    assert len(found.attempts) == 1
+
+
+@pytest.mark.parametrize(("metric", "score", "reference", "most"), [("top1", 87.5, 90.0, 2.5), ("mse", 1.5, 1.0, 50.0)])
+def test_a_loss_beyond_the_allowed_one_does_not_hold(metric, score, reference, most) -> None:
+    search = object.__new__(ladder._Search)
+    search.metric, search.reference = metric, reference
+    attempt = Attempt("calibrators", "max", score)
+    for search.max_drop, holds in ((most, True), (math.nextafter(most, 0), False), (math.nextafter(most, 100), True)):
+        assert search._holds(attempt) is holds
+    search.max_drop = 100.0
+    assert not search._holds(Attempt("calibrators", "max", None)), "nothing was measured"
+    assert not search._holds(Attempt("calibrators", "max", float("nan")))
 
 
 def test_the_best_is_returned_where_none_holds(graph, arrays, monkeypatch) -> None:
