@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import os
 import random
 import sys
@@ -76,21 +75,6 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     seed = int(os.environ.get("INTAGLIO_SEED", zlib.crc32(request.node.nodeid.encode())))
     print(f"to repeat with these random numbers: INTAGLIO_SEED={seed}")
     return np.random.default_rng(seed)
-
-
-# -- what several rooms' tests import ----------------------------------------------------------------------------------
-
-
-def _load(file: str) -> None:
-    """Give a file of this folder the name intaglio_tests_<file>; only what it is used for is imported with it."""
-    spec = importlib.util.spec_from_file_location(f"intaglio_tests_{file}", Path(__file__).with_name(f"{file}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[spec.name])
-
-
-_load("onnxruntime_session")
 
 
 # -- the machine -------------------------------------------------------------------------------------------------------

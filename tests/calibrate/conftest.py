@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from intaglio_tests.onnx_net import Net
 
 from intaglio.frontends import load
 from intaglio.graph import Graph
 from intaglio.plan import Plan, place
 from intaglio.targets import load_target
-
-
-def _load(name: str, path: Path) -> Any:
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
-Net = _load("intaglio_tests_onnx_net", Path(__file__).parents[1] / "graph" / "onnx_net.py").Net
 
 
 class Rows:

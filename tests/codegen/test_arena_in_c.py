@@ -7,7 +7,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from intaglio_tests_plans import Builder, conv, random_program
+from intaglio_tests.plans import Builder, conv, random_program
 
 from intaglio.codegen.build import model_files, plan, write
 from intaglio.codegen.machine import MACHINES, Machine

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from intaglio_tests_nets import separable_network
+from intaglio_tests.nets import separable_network
 
 import intaglio as ig
 from intaglio.codegen.build import generate, plan, write

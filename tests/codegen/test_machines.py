@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
-from intaglio_tests_nets import separable_network
+from intaglio_tests.nets import separable_network
+from intaglio_tests.trained_networks import NETWORKS, lowered
 
 import intaglio as ig
 from intaglio.codegen.build import write
@@ -67,22 +66,10 @@ def assert_measured(result: Built) -> None:
     assert result.outcome.stack <= result.stack <= STACK
 
 
-def networks() -> ModuleType:
-    """The trained networks of test_networks.py."""
-    name = "intaglio_tests_networks"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / "test_networks.py")
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
 def real_network(name: str, folder: Path, target: str = "cpu-int8") -> tuple[Program, np.ndarray]:
     """A trained network's Program and codes of two real inputs."""
-    program = networks().lowered(name, target, folder)
-    return program, program.quantize_inputs(networks().NETWORKS[name].inputs(folder, 2))[0]
+    program = lowered(name, target, folder)
+    return program, program.quantize_inputs(NETWORKS[name].inputs(folder, 2))[0]
 
 
 @pytest.mark.parametrize("machine", CORTEX)

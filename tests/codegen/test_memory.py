@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from intaglio_tests_plans import Builder, Executor, add, conv, memory_of, random_program, steps_of
+from intaglio_tests.plans import Builder, Executor, add, conv, memory_of, random_program, steps_of
 
 from intaglio.codegen.check import verify_arena
 from intaglio.codegen.lifetimes import plan_memory

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from intaglio_tests_harness import Case, check, reach
-from intaglio_tests_mutants import Mutator, inputs_of, only, size
-from intaglio_tests_nets import separable_network
+from intaglio_tests.harness import Case, check, reach
+from intaglio_tests.mutants import Mutator, inputs_of, only, size
+from intaglio_tests.nets import separable_network
 
 from intaglio.codegen.build import model_files, plan, write
 from intaglio.codegen.machine import MACHINES

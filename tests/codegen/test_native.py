@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import gc
-import importlib.util
 import pickle
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from intaglio_tests.programs import make_single_sample_program, make_small_program
 
 import intaglio as ig
 from intaglio.codegen import cache, machine, native
@@ -29,15 +29,14 @@ TESTS = Path(__file__).parents[1]
 HOST = machine.host()
 
 
-def load(path: Path):
-    spec = importlib.util.spec_from_file_location(f"intaglio_tests_{path.stem}_of_{path.parent.name}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def small_program():
+    return make_small_program()
 
 
-networks = load(TESTS / "program" / "conftest.py")
-small_program, single_sample_program = networks.small_program, networks.single_sample_program
+@pytest.fixture
+def single_sample_program():
+    return make_single_sample_program()
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=[1, 2, 3])
 def compiled(request: pytest.FixtureRequest, folder: Path) -> native.NativeProgram:
-    return ig.compile(networks.make_small_program(), directory=folder, threads=request.param)
+    return ig.compile(make_small_program(), directory=folder, threads=request.param)
 
 
 def reals(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -176,7 +175,7 @@ def test_a_prepared_run_reads_its_inputs_again(compiled, rng) -> None:
 
 
 def test_a_prepared_run_outlives_the_program_that_made_it(folder, rng) -> None:
-    program = networks.make_small_program()
+    program = make_small_program()
     x = program.quantize_inputs(*reals(rng, 2))
     prepared = ig.compile(program, directory=folder, threads=2).prepare(*x)
     gc.collect()
@@ -349,13 +348,13 @@ def test_profile_has_every_step_and_its_work(compiled, rng) -> None:
 def test_a_forked_process_runs_alone(tmp_path) -> None:
     script = textwrap.dedent(
         f"""
-        import os, sys, importlib.util, warnings
+        import os, sys, warnings
         import numpy as np
         import intaglio as ig
         warnings.simplefilter("ignore")  # newer Pythons warn of forks beside threads, which is what is tried here
-        spec = importlib.util.spec_from_file_location("networks", {str(TESTS / "program" / "conftest.py")!r})
-        networks = importlib.util.module_from_spec(spec); spec.loader.exec_module(networks)
-        compiled = ig.compile(networks.make_small_program(), directory={str(tmp_path)!r}, threads=2)
+        sys.path.insert(0, {str(TESTS / "support")!r})
+        from intaglio_tests.programs import make_small_program
+        compiled = ig.compile(make_small_program(), directory={str(tmp_path)!r}, threads=2)
         rng = np.random.default_rng(0)
         x = compiled.program.quantize_inputs(rng.normal(size=(3, 3, 6, 5)), rng.normal(size=(3, 4)))
         want = compiled.run_int(*x)

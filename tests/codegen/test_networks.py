@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
-import sys
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from intaglio_tests import operator_nets
+from intaglio_tests.grown_networks import Grower
+from intaglio_tests.programs import make_small_program
+from intaglio_tests.trained_networks import FOREIGN, NETWORKS, TARGETS, lowered
 
 import intaglio as ig
 from intaglio.codegen.machine import MACHINES, host, missing
 from intaglio.codegen.native import NativeProgram
 from intaglio.codegen.native import compile as compile_native
-from intaglio.data import open_data
+from intaglio.frontends.onnx import load_onnx
+from intaglio.graph.access import shape
+from intaglio.graph.passes import prepare
 from intaglio.program import OPERATORS, Program
 from intaglio.program.sampling import codes
 from intaglio.program.testing import assert_bit_exact, single_operator_program
@@ -26,7 +27,7 @@ from intaglio.program.testing import assert_bit_exact, single_operator_program
 HERE = [name for name, m in MACHINES.items() if m.threads and not missing(m)]
 BEST = list(dict.fromkeys(("portable", host().name)))  # compilation is most of the time: few machines in quick tests
 FEW, MANY = 3, 100
-PYTHON_TESTS = Path(__file__).parents[1]
+GROWN = ("cpu-int8", "int8-symmetric", "mcu-int8", "uint8-asymmetric", "power2-int8", "tflite-int8", "int16x8")
 
 
 @pytest.fixture(autouse=True)
@@ -50,65 +51,6 @@ def assert_same(program: Program, native: NativeProgram, *x_q: Any) -> None:
 def random_codes(program: Program, rng: np.random.Generator, batch: int, *, extreme: bool = False) -> list[np.ndarray]:
     infos = [program.tensors[name] for name in program.inputs]
     return [codes(rng, i.type, (batch, *i.shape[1:]), extreme=extreme) for i in infos]
-
-
-@dataclass(frozen=True)
-class Network:
-    """A trained network of the shared data, and real inputs for it: a descriptor, or an .npz with `input`."""
-
-    model: str
-    data: str
-    calibration: str = ""
-
-    def inputs(self, folder: Path, count: int) -> np.ndarray:
-        return self._read(folder / self.data, count)
-
-    def calibrate_on(self, folder: Path, count: int) -> np.ndarray:
-        return self._read(folder / (self.calibration or self.data), count)
-
-    def _read(self, path: Path, count: int) -> np.ndarray:
-        if path.suffix == ".npz":
-            x = np.load(path)["input"]
-            return np.asarray(x.reshape(-1, *x.shape[2:])[:count])
-        return np.concatenate([x for x, _ in open_data(path, limit=count).batches(count)])
-
-
-NETWORKS = {
-    "resnet8": Network("mlperf-tiny/resnet8.onnx", "cifar10/test-tiny.toml", "cifar10/train-tiny.toml"),
-    "resnet20": Network("cifar10/resnet20.onnx", "cifar10/test-resnet20.toml", "cifar10/train-resnet20.toml"),
-    "mobilenetv2": Network("cifar10/mobilenetv2.onnx", "cifar10/test.toml", "cifar10/train.toml"),
-    "mobilenet_v2_flowers": Network(
-        "flowers/mobilenet_v2_0.35_128.onnx", "flowers/test-128.toml", "flowers/calib-128.toml"
-    ),
-    "mobilenet_v1_imagenet": Network(
-        "imagenet/mobilenet_v1_0.25_224.onnx", "imagenet/test.toml", "imagenet/calib.toml"
-    ),
-    "vww": Network("mlperf-tiny/vww_mobilenet_v1_0.25.onnx", "mlperf-tiny/vww_96_float_litert_io.npz"),
-    "autoencoder": Network("mlperf-tiny/ad_autoencoder.onnx", "mlperf-tiny/ad01_fp32_litert_io.npz"),
-}
-TARGETS = (
-    "cpu-int8",
-    "tflite-int8",
-    "int8-symmetric",
-    "int8-per-tensor",
-    "uint8-asymmetric",
-    "power2-int8",
-    "mcu-int8",
-    "int16x8",
-)
-FOREIGN = (
-    "foreign-int8/ort/resnet20_qdq_s8s8_perchannel.onnx",
-    "foreign-int8/ort/resnet20_qdq_u8s8_pertensor.onnx",
-    "foreign-int8/ort/resnet20_qop_u8s8_perchannel.onnx",
-)
-
-
-@cache
-def lowered(name: str, target: str, folder: Path) -> Program:
-    network = NETWORKS[name]
-    data = network.calibrate_on(folder, 16)
-    quantized = ig.quantize(folder / network.model, data, target, calibrator=None, bias_correction=False)
-    return quantized.lower()
 
 
 @pytest.mark.parametrize("machine", BEST)
@@ -163,22 +105,9 @@ def test_threads_do_not_change_larger_networks(name: str, shared_data: Path) -> 
             assert_same(program, built(program, machine, threads), *x)
 
 
-def helper(name: str, file: str) -> ModuleType:
-    """A module of other tests, under a name of its own."""
-    full = f"intaglio_tests_{name}"
-    if full not in sys.modules:
-        spec = importlib.util.spec_from_file_location(full, PYTHON_TESTS / file)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[full] = module
-        spec.loader.exec_module(module)
-    return sys.modules[full]
-
-
 @pytest.mark.parametrize("machine", BEST)
 def test_small_program_with_a_bit_of_everything(machine: str, rng: np.random.Generator) -> None:
-    program = helper("program_conftest", "program/conftest.py").make_small_program()
+    program = make_small_program()
     assert_same(program, built(program, machine), *random_codes(program, rng, 5))
 
 
@@ -191,18 +120,12 @@ def test_operators_that_may_be_views_work_straight_from_input_to_output(kind: st
 
 def random_program(seed: int) -> Program:
     """The random network of this number, as tests/ops lower it."""
-    networks, road = helper("random_networks", "ops/test_random_networks.py"), helper("ops", "ops/conftest.py")
-    grown = networks.Grower(seed)
-    graph = networks.prepare(networks.load_onnx(grown.model()))
+    grown = Grower(seed)
+    graph = prepare(load_onnx(grown.model()))
     rng = np.random.default_rng(seed)
     batch = (5,) if grown.lead else ()
-    x = {
-        str(v.name): rng.normal(size=(*batch, *networks.shape(v)[grown.lead :])).astype(np.float32)
-        for v in graph.inputs
-    }
-    program = road.lowered(graph, networks.TARGETS[seed % len(networks.TARGETS)], x).program
-    assert isinstance(program, Program)
-    return program
+    x = {str(v.name): rng.normal(size=(*batch, *shape(v)[grown.lead :])).astype(np.float32) for v in graph.inputs}
+    return operator_nets.lowered(graph, GROWN[seed % len(GROWN)], x).program
 
 
 def check_random_network(seed: int, *machines: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from intaglio_tests_nets import separable_network
+from intaglio_tests.nets import separable_network
 
 from intaglio.codegen.build import write
 from intaglio.codegen.buildfiles import WARNINGS

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
-from intaglio_tests_plans import Builder, add, conv
+from intaglio_tests.plans import Builder, add, conv
 
 from intaglio.codegen.build import plan
 from intaglio.codegen.machine import machine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from intaglio_tests_plans import Builder, conv, memory_of, steps_of
+from intaglio_tests.plans import Builder, conv, memory_of, steps_of
 
 from intaglio.codegen.lifetimes import plan_memory
 from intaglio.codegen.views import Region, find_views, separate_outputs, view_start

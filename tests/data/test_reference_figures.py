@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from intaglio_tests_onnxruntime_session import session
+from intaglio_tests.onnxruntime_session import session
 
 from intaglio.data import open_data
 

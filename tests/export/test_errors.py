@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from intaglio_tests_qdq_net import Net, calibrated, run_ort
+from intaglio_tests.qdq_net import Net, calibrated, run_ort
 
 from intaglio.errors import ExportError, PlanError
 from intaglio.export import export_qdq, runtime, write

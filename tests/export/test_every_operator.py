@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from intaglio_tests_operator_cases import CASES, Case, inputs_of
-from intaglio_tests_operator_nets import Lowered, derived_steps, lowered, model
-from intaglio_tests_qdq_net import run_all
+from intaglio_tests.operator_cases import CASES, Case, inputs_of
+from intaglio_tests.operator_nets import Lowered, derived_steps, lowered, model
+from intaglio_tests.qdq_net import run_all
 
 from intaglio.export import export_qdq
 from intaglio.frontends.onnx import load_onnx

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from intaglio_tests_qdq_net import Net, calibrated, optimized_operators, run_ort, small_net
+from intaglio_tests.qdq_net import Net, calibrated, optimized_operators, run_ort, small_net
 
 from intaglio.errors import ExportError
 from intaglio.export import export_qdq

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
-from intaglio_tests_qdq_net import run_ort
+from intaglio_tests.qdq_net import run_ort
 from torch import Tensor, nn
 
 import intaglio as ig

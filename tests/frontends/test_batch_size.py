@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import onnx
 import pytest
-from intaglio_tests_onnx_net import Net, assert_same, feeds_for, ops, run
+from intaglio_tests.onnx_net import Net, assert_same, feeds_for, ops, run
 
 from intaglio.frontends import load, load_onnx
 from intaglio.graph import shape

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from intaglio_tests_onnx_net import Net, assert_same, ops, run
+from intaglio_tests.onnx_net import Net, assert_same, ops, run
 
 from intaglio.api import load_quantized
 from intaglio.errors import ModelError, UsageError

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import signal
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from intaglio_tests import damage
 
 import intaglio as ig
 from intaglio.errors import IntaglioError
@@ -22,20 +20,6 @@ from intaglio.graph.access import shape
 from intaglio.simulate import Simulator
 
 SECONDS = 120  # of one file, far beyond what any of these takes
-
-
-def _damage() -> ModuleType:
-    name = "intaglio_tests_damage"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name("damage.py"))
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
-damage = _damage()
 
 
 @contextmanager

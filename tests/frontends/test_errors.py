@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from intaglio_tests_onnx_net import Net
+from intaglio_tests.onnx_net import Net
 
 from intaglio.errors import ModelError, UnsupportedOperatorError, UsageError
 from intaglio.frontends import load, load_onnx

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from intaglio_tests_onnx_net import Net, assert_same, cases_of_node, feeds_for, ops, run
+from intaglio_tests.onnx_net import Net, assert_same, cases_of_node, feeds_for, ops, run
 from onnx.backend.test.case import node
 from onnx.backend.test.case.test_case import TestCase
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from intaglio_tests_onnx_net import Net, assert_same, feeds_for, run
+from intaglio_tests.onnx_net import Net, assert_same, feeds_for, run
 
 from intaglio.frontends import load_onnx, prepare
 from intaglio.graph import NORMAL_OPSET

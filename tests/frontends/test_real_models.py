@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from intaglio_tests_onnx_net import assert_same, count, feeds_for, run
+from intaglio_tests.onnx_net import assert_same, count, feeds_for, run
 
 from intaglio.errors import ModelError
 from intaglio.frontends import load, load_onnx, prepare

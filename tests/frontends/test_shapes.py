@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from intaglio_tests_onnx_net import Net, assert_same, feeds_for, ops, run
+from intaglio_tests.onnx_net import Net, assert_same, feeds_for, ops, run
 
 from intaglio.errors import ModelError
 from intaglio.frontends import load, load_onnx

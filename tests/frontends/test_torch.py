@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from intaglio_tests_onnx_net import assert_same, count, run
+from intaglio_tests.onnx_net import assert_same, count, run
 from torch import Tensor, nn
 from torch.nn import functional
 

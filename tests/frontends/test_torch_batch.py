@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from intaglio_tests_onnx_net import assert_same, run
+from intaglio_tests.onnx_net import assert_same, run
 from torch import Tensor, nn
 
 from intaglio.frontends import load

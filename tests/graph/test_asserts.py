@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from intaglio_tests_onnx_net import assert_same
+from intaglio_tests.onnx_net import assert_same
 
 
 def test_assert_same_fails_on_a_difference_a_shape_and_nan() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from intaglio_tests_onnx_net import Net
+from intaglio_tests.onnx_net import Net
 
 from intaglio.frontends import load_onnx
 from intaglio.graph import Graph, graph_fingerprint

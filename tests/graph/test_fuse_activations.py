@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from intaglio_tests_onnx_net import Net, check
+from intaglio_tests.onnx_net import Net, check
 
 f = np.float32
 Build = Callable[[Net, str], str]

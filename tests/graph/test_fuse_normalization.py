@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from intaglio_tests_onnx_net import Net, check
+from intaglio_tests.onnx_net import Net, check
 
 from intaglio.frontends import load_onnx, prepare
 from intaglio.graph import attribute, constant

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from intaglio_tests_onnx_net import Net, assert_same, feeds_for, run
+from intaglio_tests.onnx_net import Net, assert_same, feeds_for, run
 
 from intaglio.frontends import load_onnx, prepare
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from intaglio_tests_qdq_net import Net, run_ort, small_net
+from intaglio_tests.qdq_net import Net, run_ort, small_net
 
 from intaglio.errors import LoweringError, ModelError, UnsupportedOperatorError
 from intaglio.imports import load_quantized_graph

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from intaglio_tests_qdq_net import Net, run_ort
+from intaglio_tests.qdq_net import Net, run_ort
 
 from intaglio.graph import Graph
 from intaglio.imports import load_quantized_graph

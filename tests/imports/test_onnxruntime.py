@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from intaglio_tests_qdq_net import run_ort, small_net
+from intaglio_tests.qdq_net import run_ort, small_net
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from intaglio.imports import load_quantized_graph

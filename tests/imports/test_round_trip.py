@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from intaglio_tests_operator_cases import CASES, Case, inputs_of
-from intaglio_tests_operator_nets import lowered, model
-from intaglio_tests_qdq_net import Net, calibrated, small_net
+from intaglio_tests.operator_cases import CASES, Case, inputs_of
+from intaglio_tests.operator_nets import lowered, model
+from intaglio_tests.qdq_net import Net, calibrated, small_net
 
 from intaglio.export import export_qdq
 from intaglio.frontends.onnx import load_onnx

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from intaglio_tests_harness import SANITIZE, Case, check, reach
+from intaglio_tests.harness import SANITIZE, Case, check, reach
 
 from intaglio.kernels.kernel import Tensor
 from intaglio.kernels.rows import stage

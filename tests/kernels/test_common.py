@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from intaglio_tests_harness import WARNINGS
+from intaglio_tests.harness import WARNINGS
 
 from intaglio.kernels.kernel import ROOT
 from intaglio.number import INT8, INT16, Requantize, Rule, fixedpoint, gemmlowp

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from intaglio_tests_boundaries import CHANNELS
-from intaglio_tests_harness import SANITIZE, TRAP, Case, Reach, cases, check, operands, reach, samples
+from intaglio_tests.boundaries import CHANNELS
+from intaglio_tests.harness import SANITIZE, TRAP, Case, Reach, cases, check, operands, reach, samples
 
 from intaglio.kernels.kernel import ROOT, kernels
 from intaglio.number import Requantize, Rule

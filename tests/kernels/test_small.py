@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from intaglio_tests_harness import SANITIZE, Case, cases, check
+from intaglio_tests.harness import SANITIZE, Case, cases, check
 
 from intaglio.kernels.kernel import ROOT, kernels
 from intaglio.number import Requantize, Rule

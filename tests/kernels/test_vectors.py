@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from intaglio_tests_harness import cases, check, reach
+from intaglio_tests.harness import cases, check, reach
 
 from intaglio.kernels.kernel import ROOT
 from intaglio.kernels.rows.depthwise import signed_bytes

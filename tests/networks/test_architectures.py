@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from intaglio_tests_architectures import draw
-from intaglio_tests_engines import HERE, PEERS, Builder, float_outputs, peer_outputs, sqnr
+from intaglio_tests.architectures import draw
+from intaglio_tests.engines import HERE, PEERS, Builder, float_outputs, peer_outputs, sqnr
 from numpy.typing import NDArray
 
 import intaglio as ig

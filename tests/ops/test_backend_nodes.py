@@ -17,7 +17,7 @@ import onnx
 import onnx.backend.test.case.node as node_cases
 import pytest
 import torch
-from intaglio_tests_onnx_net import cases_of_node
+from intaglio_tests.onnx_net import cases_of_node
 from onnx.backend.test.loader import load_model_tests
 
 from intaglio.errors import IntaglioError, UnsupportedOperatorError

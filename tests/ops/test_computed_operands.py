@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from intaglio_tests_onnxruntime_session import session
+from intaglio_tests.onnxruntime_session import session
 
 from intaglio.errors import IntaglioError, UnsupportedOperatorError
 from intaglio.frontends.onnx import load_onnx

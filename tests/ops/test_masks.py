@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from intaglio_tests_onnxruntime_session import session
+from intaglio_tests.onnxruntime_session import session
 
 import intaglio as ig
 from intaglio.errors import UnsupportedOperatorError

@@ -1,76 +1,11 @@
-"""A small Program with a bit of everything: two inputs, two outputs, packed weights, a constant, plain indices."""
+"""Small Programs, as fixtures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
 import pytest
+from intaglio_tests.programs import make_single_sample_program, make_small_program
 
-from intaglio.number import INT8, INT32, UINT8, IntType, QuantParams, Rule
-from intaglio.program import Node, Operator, Program, TensorInfo
-from intaglio.program.operators.add import Add
-from intaglio.program.operators.argmax import ArgMax
-from intaglio.program.operators.conv2d import Conv2d
-from intaglio.program.operators.dense import Dense
-from intaglio.program.operators.max_pool2d import MaxPool2d
-from intaglio.program.operators.reshape import Reshape
-from intaglio.program.operators.transpose import Transpose
-from intaglio.program.sampling import codes, grid
-
-
-class Builder:
-    """Appends operators and keeps track of shapes, types and parameters."""
-
-    def __init__(self, *, batched: bool = True) -> None:
-        self.program = Program([], {}, {}, (), (), Rule.HALF_UP, "test", batched)
-
-    def tensor(self, name: str, shape: tuple[int, ...], p: QuantParams | None, **more: object) -> str:
-        type = INT32 if p is None else p.type
-        self.program.tensors[name] = TensorInfo(name, shape, type, p, **more)  # type: ignore[arg-type]
-        return name
-
-    def input(self, name: str, shape: tuple[int, ...], p: QuantParams, **more: object) -> str:
-        self.program.inputs += (name,)
-        return self.tensor(name, shape, p, **more)
-
-    def constant(self, name: str, array: np.ndarray, p: QuantParams) -> str:
-        self.program.constants[name] = array
-        return self.tensor(name, array.shape, p)
-
-    def append(
-        self, name: str, operator: Operator, inputs: Sequence[str], p: QuantParams | None, **more: object
-    ) -> str:
-        shape = operator.shape(*(self.program.tensors[i].shape for i in inputs))
-        self.program.nodes.append(Node(f"{name}.node", operator, tuple(inputs), name))
-        return self.tensor(name, shape, p, **more)
-
-
-def make_small_program(*, batched: bool = True) -> Program:
-    rng = np.random.default_rng(7)
-    b = Builder(batched=batched)
-    px, pc, pa, pl = grid(UINT8, 0.02, 100), grid(UINT8, 0.1, 128), grid(INT8, 0.1, 5), grid(INT8, 0.5, -3)
-    image = b.input("image", (1, 3, 6, 5), px, graph_name="image")
-    offset = b.input("offset", (1, 4), pa, graph_name="offset")
-    x = b.append("image.last", Transpose((0, 2, 3, 1)), [image], px)
-    w = grid(IntType(4, narrow=True), rng.uniform(0.1, 0.2, 4))
-    conv = Conv2d.from_real(
-        px, w, pc, codes(rng, w.type, (4, 3, 3, 3)), rng.normal(size=4), Rule.HALF_UP, pads=(1, 1, 1, 1)
-    )
-    x = b.append("conv", conv, [x], pc, graph_name="features", axes=(0, 2, 3, 1))
-    shift = b.constant("shift", np.array([-8, 7, 3, 0], np.int8), grid(IntType(4), 0.2))
-    x = b.append("shifted", Add.from_real(pc, grid(IntType(4), 0.2), pa, rule=Rule.HALF_UP), [x, shift], pa)
-    x = b.append("pooled", MaxPool2d((6, 5), (1, 1), (1, 1), (0, 0, 0, 0), -128, 127), [x], pa)
-    x = b.append("flat", Reshape((-1, 4)), [x], pa, graph_name="flat")
-    x = b.append("moved", Add.from_real(pa, pa, pa, rule=Rule.HALF_UP, subtract=True), [x, offset], pa)
-    weight = codes(rng, INT8, (10, 4))
-    x = b.append(
-        "logits", Dense.from_real(pa, grid(INT8, 0.05), pl, weight, None, Rule.HALF_UP), [x], pl, graph_name="logits"
-    )
-    b.append("class", ArgMax(1), [x], None, graph_name="class")
-    b.program.outputs = ("logits", "class")
-    b.program.metadata = {"producer": "test", "text": 'quotes " and \\ and ünïcode \u2028'}
-    return b.program
+from intaglio.program import Program
 
 
 @pytest.fixture
@@ -80,8 +15,4 @@ def small_program() -> Program:
 
 @pytest.fixture
 def single_sample_program() -> Program:
-    """The same network where it is not known that axis 0 is a batch."""
-    program = make_small_program(batched=False)
-    at = next(i for i, node in enumerate(program.nodes) if isinstance(node.operator, Reshape))
-    program.nodes[at] = Node("flat.node", Reshape((1, 4)), program.nodes[at].inputs, "flat")
-    return program
+    return make_single_sample_program()

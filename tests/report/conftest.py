@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from intaglio_tests import browser
 from onnx import TensorProto, helper, numpy_helper
 
 import intaglio as ig
@@ -53,17 +52,12 @@ def conv_net(name: str = "conv.weight", graph_name: str = "small") -> onnx.Model
 
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A browser for all tests (see browser.py)."""
-    spec = importlib.util.spec_from_file_location("report_browser", Path(__file__).parent / "browser.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if module.BROWSER is None:
+    """A browser for all tests (see `intaglio_tests.browser`)."""
+    if browser.BROWSER is None:
         pytest.skip("needs a browser: Chromium is not installed")
-    browser = module.Chromium(tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.close()
+    driver = browser.Chromium(tmp_path_factory.mktemp("profile"))
+    yield driver
+    driver.close()
 
 
 @pytest.fixture(scope="session")

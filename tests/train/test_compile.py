@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from intaglio_tests_loop_net import dataset, raw_graph
+from intaglio_tests.loop_net import dataset, raw_graph
 from torch._dynamo.testing import CompileCounter
 
 import intaglio as ig

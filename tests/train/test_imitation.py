@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from intaglio_tests_loop_net import dataset, raw_graph
-from intaglio_tests_qat_nets import Encoder
+from intaglio_tests.loop_net import dataset, raw_graph
+from intaglio_tests.qat_nets import Encoder
 
 from intaglio.data import Dataset, match, open_data
 from intaglio.errors import DataError, UsageError

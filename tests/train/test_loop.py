@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from intaglio_tests_loop_net import CLASSES, arrays, dataset, make_net, raw_graph
+from intaglio_tests.loop_net import CLASSES, arrays, dataset, make_net, raw_graph
 
 from intaglio.data import match, open_data
 from intaglio.errors import DataError, TrainingError, UsageError

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from intaglio_tests_loop_net import raw_graph
+from intaglio_tests.loop_net import raw_graph
 
 CODE = """
 import json, sys, time

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from intaglio_tests_follows import assert_follows, assert_freezes_to_itself, trace
-from intaglio_tests_qat_nets import NETS, Attention, Preactivated
+from intaglio_tests.follows import assert_follows, assert_freezes_to_itself, trace
+from intaglio_tests.qat_nets import NETS, Attention, Preactivated
 
 import intaglio as ig
 from intaglio.errors import DataError

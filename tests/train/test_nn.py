@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from intaglio_tests_nn_nets import Residual, assert_freezes_to_itself, batch, train
+from intaglio_tests.nn_nets import Residual, assert_freezes_to_itself, batch, train
 
 import intaglio as ig
 from intaglio.train import nn

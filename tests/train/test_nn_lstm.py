@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from intaglio_tests_nn_nets import assert_freezes_to_itself, train
+from intaglio_tests.nn_nets import assert_freezes_to_itself, train
 
 from intaglio.errors import UsageError
 from intaglio.train import nn

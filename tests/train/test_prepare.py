@@ -7,7 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from intaglio_tests_follows import assert_freezes_to_itself
+from intaglio_tests.follows import assert_freezes_to_itself
 
 import intaglio as ig
 from intaglio.errors import DataError, UsageError

@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from intaglio_tests_loop_net import CLASSES, arrays, dataset_for
-from intaglio_tests_onnx_net import Net
+from intaglio_tests.loop_net import CLASSES, arrays, dataset_for
+from intaglio_tests.onnx_net import Net
 
 import intaglio as ig
 from intaglio.cli import main

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from intaglio_tests_loop_net import CLASSES, arrays, raw_graph
+from intaglio_tests.loop_net import CLASSES, arrays, raw_graph
 
 from intaglio.train.loop.optimizer import FACTOR, make_optimizer, set_learning_rate
 from intaglio.train.loop.settings import TrainSettings

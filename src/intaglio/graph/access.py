@@ -69,11 +69,6 @@ def is_output(value: ir.Value) -> bool:
     return value.is_graph_output()
 
 
-def is_input(value: ir.Value) -> bool:
-    """Whether the value is an input of the whole graph."""
-    return value.is_graph_input()
-
-
 def consumers(value: ir.Value) -> list[ir.Node]:
     """The nodes that read the value, each once, in the order in which they were connected."""
     return list(dict.fromkeys(use.node for use in value.uses()))

@@ -12,15 +12,15 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from intaglio_tests_boundaries import boundary_samples
 
 from intaglio.codegen.machine import INSTRUCTION_SETS, cpu_features, family_of_host
 from intaglio.codegen.text import Constants
 from intaglio.kernels.kernel import ROOT, Call, Tensor, kernels
 from intaglio.program import OPERATORS, Operator
 from intaglio.program.testing import single_operator_program
+from intaglio_tests.boundaries import boundary_samples
 
-DRIVER = Path(__file__).parent / "parity.c"
+DRIVER = Path(__file__).parents[2] / "kernels" / "parity.c"
 WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-Wno-unused-const-variable")
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g1")
 TRAP = ("-fsanitize=undefined", "-fsanitize-undefined-trap-on-error")  # needs no library, so it works under emulation

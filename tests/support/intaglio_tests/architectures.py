@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from intaglio_tests_dialect import Dialect, Shape
 from numpy.typing import NDArray
+
+from intaglio_tests.dialect import Dialect, Shape
 
 IMAGE_ACTIVATIONS = (
     "Relu", "Relu", "relu6", "hardswish", "silu", "LeakyRelu", "Elu", "PRelu", "mish", "Softplus", "Tanh",

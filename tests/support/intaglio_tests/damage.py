@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import onnx
-from intaglio_tests_onnx_net import Net
+
+from intaglio_tests.onnx_net import Net
 
 f = np.float32
 Rng = np.random.Generator

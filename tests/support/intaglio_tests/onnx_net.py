@@ -12,10 +12,10 @@ import numpy as np
 import onnx
 import onnx.backend.test.case.node as node_cases
 import onnxruntime
-from intaglio_tests_onnxruntime_session import session
 from onnx.backend.test.case.test_case import TestCase
 
 from intaglio.graph import Graph
+from intaglio_tests.onnxruntime_session import session
 
 Shape = tuple[int | str | None, ...]
 

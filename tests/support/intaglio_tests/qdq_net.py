@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-from intaglio_tests_onnxruntime_session import session
 from numpy.typing import NDArray
 
 from intaglio.calibrate import calibrate
@@ -18,6 +17,7 @@ from intaglio.frontends import load
 from intaglio.graph import Graph
 from intaglio.plan import Plan, place
 from intaglio.targets import Target, load_target
+from intaglio_tests.onnxruntime_session import session
 
 onnxruntime.set_default_logger_severity(4)
 Made = tuple[Graph, Plan, NDArray[np.float32]]

@@ -1,0 +1,1 @@
+"""What several test files share: small networks, random programs, drivers of engines, and comparisons."""
