@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+from intaglio_tests.onnxruntime_session import needs_to_read
 
 import intaglio as ig
 from intaglio.bench import peers
@@ -78,6 +79,7 @@ def test_bench_says_who_takes_no_part_and_what_to_do(made, capsys, quick, monkey
 
 def test_bench_beside_other_engines(made, capsys, quick) -> None:
     pytest.importorskip("onnxruntime", reason="needs onnxruntime (extra `peers`)")
+    needs_to_read(made.model)
     argv = ("bench", made.program, "--float", made.model, "--peers", "onnxruntime,torch", "--profile", "--json", *QUICK)
     result = json.loads(printed(capsys, *argv))
     assert result["absent"] == {}
@@ -103,6 +105,7 @@ def test_bench_beside_other_engines(made, capsys, quick) -> None:
 
 def test_bench_prints_a_ratio_and_a_profile_for_people(made, capsys, quick) -> None:
     pytest.importorskip("onnxruntime", reason="needs onnxruntime (extra `peers`)")
+    needs_to_read(made.model)
     argv = ("bench", made.program, "--float", made.model, "--peers", "onnxruntime", "--profile", *QUICK)
     out = printed(capsys, *argv)
     assert "1 thread: onnxruntime int8, " in out

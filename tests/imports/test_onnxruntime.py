@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from intaglio_tests.qdq_net import run_ort, small_net
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
@@ -18,6 +19,8 @@ from intaglio.lower import lower
 from intaglio.number import INT32
 from intaglio.ops import Role
 from intaglio.plan import Plan
+
+RUNTIME = tuple(map(int, onnxruntime.__version__.split(".")[:2]))
 
 TYPES = {
     "u4": QuantType.QUInt4,
@@ -109,6 +112,8 @@ def test_types_younger_than_the_opset(
 ) -> None:
     """Below opset 21 ONNX's own pair has no 4 bits; ONNX Runtime's quantizer writes its own domain's (or, for 16 bits,
     raises the opset)."""
+    if RUNTIME <= (1, 23):
+        pytest.skip(f"needs an onnxruntime whose quantizer writes these types, got {onnxruntime.__version__}")
     path = quantized_by_ort(("QDQ", *types, False, options), data, tmp_path, opset)
     foreign = {node.domain for node in onnx.load(path).graph.node if node.op_type == "DequantizeLinear"}
     assert ("com.microsoft" in foreign) == ((opset < 21 and "8" in types[0]) or "UseQDQContribOps" in options)

@@ -58,8 +58,8 @@ def test_every_engine_returns_the_same_integers(seed: int, builder: Builder, rec
     rng = np.random.default_rng((seed, 7))
     target = TARGETS[int(rng.integers(len(TARGETS)))]
     data = drawn.data(32)
-    # Compared on the calibration data: no range is too small for them. Beside a peer on all of them: of a few samples one
-    # in which two classes are nearly equal decides.
+    # Compared on the calibration data: no range is too small for them. Beside a peer on all of them: of a few samples
+    # one in which two classes are nearly equal decides.
     x = data if RECORD is not None and target in PEERS else {name: a[:6] for name, a in data.items()}
     recipe = PLAIN if rng.random() < 0.85 else {}
     record.update(seed=seed, family=drawn.family, target=target, recipe="plain" if recipe else "default")

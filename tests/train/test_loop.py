@@ -111,12 +111,13 @@ def test_a_resumed_training_ends_bit_identical(tmp_path, options, estimator) -> 
     assert result.best.step == want.best.step
 
 
+SHARED = os.pathsep.join([str(Path(__file__).parents[1] / "support"), os.environ.get("PYTHONPATH", "")])
 KILLED = """
 import sys, time
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from loop_net import dataset_for
+from intaglio_tests.loop_net import dataset_for
 from intaglio.frontends import load_onnx
 from intaglio.train.loop import Keeping, TrainSettings, train
 from intaglio.train.prepare import prepare_qat
@@ -131,7 +132,7 @@ torch.save(module.state_dict(), path + ".done")
 
 
 def python(code: str, *arguments: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": SHARED, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments], env=environment, stderr=subprocess.PIPE, text=True
     )

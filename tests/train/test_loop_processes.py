@@ -14,12 +14,13 @@ import pytest
 import torch
 from intaglio_tests.loop_net import raw_graph
 
+SHARED = os.pathsep.join([str(Path(__file__).parents[1] / "support"), os.environ.get("PYTHONPATH", "")])
 CODE = """
 import json, sys, time
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from loop_net import dataset_for
+from intaglio_tests.loop_net import dataset_for
 from intaglio.cli.main import _fail
 from intaglio.errors import IntaglioError
 from intaglio.frontends import load_onnx
@@ -57,7 +58,7 @@ def start(folder: Path, name: str, method: str, frozen: str, slow: str, world: i
         port = free.getsockname()[1]
     shared = {
         **os.environ,
-        "PYTHONPATH": str(Path(__file__).parent),
+        "PYTHONPATH": SHARED,
         "OMP_NUM_THREADS": "1",
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from intaglio.cli.models import MODEL, add_model_options, load_graph, load_raw_graph, parse_layers, parse_range
+from intaglio.cli.on_off import OnOff
 from intaglio.cli.output import whole_folder
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--equalize",
-        action=argparse.BooleanOptionalAction,
+        action=OnOff,
         default=True,
         help="cut constant channels and scale channels across layers where that measures better (default: on)",
     )
@@ -103,7 +104,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--bias-correction",
-        action=argparse.BooleanOptionalAction,
+        action=OnOff,
         default=True,
         help="take what the rounding of weights adds to mean outputs out of the biases (default: on)",
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from intaglio.cli.models import MODEL, add_model_options, load_graph
+from intaglio.cli.on_off import OnOff
 from intaglio.report.tables import print_table
 
 
@@ -37,9 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--metric", default="top1", help="top1, top5 or mse (default: %(default)s)")
     parser.add_argument("--calibrator", default="auto", help="as for quantize (default: %(default)s)")
-    parser.add_argument(
-        "--equalize", action=argparse.BooleanOptionalAction, default=True, help="as for quantize (default: on)"
-    )
+    parser.add_argument("--equalize", action=OnOff, default=True, help="as for quantize (default: on)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     add_model_options(parser)
 

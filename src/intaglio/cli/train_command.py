@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from intaglio.cli.models import MODEL, add_model_options, load_raw_graph, parse_layers
+from intaglio.cli.on_off import OnOff
 from intaglio.cli.output import whole_folder
 from intaglio.errors import UsageError
 
@@ -163,7 +164,7 @@ def _add_keeping(parser: argparse.ArgumentParser) -> None:
     add("--precision", default="float32", help="of products in training: float32 or bf16 (default: %(default)s)")
     add(
         "--channels-last",
-        action=argparse.BooleanOptionalAction,
+        action=OnOff,
         default=True,
         help="channels innermost in memory (default: on)",
     )

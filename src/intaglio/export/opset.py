@@ -23,12 +23,14 @@ def lowest_opset(model: ir.Model, least: int = OLDEST) -> int:
     Between these opsets the operators of a normal form changed in what they accept and not in what they mean, so
     it is enough that the older schema takes the node as it stands.
     """
-    return max([least, *(_since(node) for node in model.graph)])
+    return max([least, *(_since(node) for node in model.graph if not node.domain)])
 
 
 def leave_out_newer(model: ir.Model, version: int) -> None:
     """Take out attributes that an opset does not have yet; they say what it always means."""
     for node in model.graph:
+        if node.domain:
+            continue  # of another domain, which has versions of its own
         known = onnx.defs.get_schema(node.op_type, version, "").attributes
         for name in [name for name in node.attributes if name not in known]:
             node.attributes.pop(name)

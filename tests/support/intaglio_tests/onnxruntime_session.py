@@ -31,6 +31,13 @@ def session(model: onnx.ModelProto | Path, options: Any = None) -> Any:
     return onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
 
 
+def needs_to_read(path: Path) -> None:
+    """Skip where ONNX Runtime cannot read a file."""
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime")
+    if not _reads(path):
+        pytest.skip(f"needs an onnxruntime that reads the files that are saved, got {onnxruntime.__version__}")
+
+
 def in_lowest_opset(proto: onnx.ModelProto) -> onnx.ModelProto:
     """A model of ONNX's own operators in the lowest opset that says the same."""
     import onnx
