@@ -23,8 +23,8 @@ from intaglio.processes import Processes
 from intaglio.quantized import Quantized
 from intaglio.recover.pipeline import Data, NoData, Outcome, quantize_graph
 from intaglio.recover.recipe import Recipe
-from intaglio.search.ladder import Told, climb
-from intaglio.search.training import Training, ladder_settings
+from intaglio.search.recipe_search import Callback, search_recipes
+from intaglio.search.training import Training, stage_settings
 from intaglio.targets import Target, load_target
 from intaglio.train.freeze import freeze_graph
 from intaglio.train.loop import TrainSettings
@@ -89,12 +89,12 @@ def quantize(
         bias_correction: take what the rounding of weights adds to mean outputs out of the biases.
         checkpoint: a file that learned rounding writes as it goes, and from which an interrupted run goes on.
         input_range: (low, high) of the inputs after preprocessing, or by input name, for data "none" and "synthesize".
-        max_drop: climb a ladder of recipes until the integer program loses no more than so many points of `metric` on
-            `eval_data`; the best that was found is returned in any case (see `intaglio.search.ladder`).
+        max_drop: try recipes, cheapest first, until the integer program loses no more than so many points of `metric`
+            on `eval_data`; the best that was found is returned in any case (see `intaglio.search.recipe_search`).
         eval_data: labelled data for that.
         metric: top1, top5 or mse (whose growth is counted in percent).
-        work: a folder in which an interrupted climb keeps what it has measured, to go on from.
-        train_data: labelled data for a last rung of `max_drop`: training with quantization in the forward path.
+        work: a folder in which an interrupted search keeps what it has measured, to go on from.
+        train_data: labelled data for a last stage of `max_drop`: training with quantization in the forward path.
         train_epochs, train_steps: for how long; two passes over the data by default.
     Raises:
         TargetError, UnsupportedOperatorError: the request cannot be met; said before any calibration.
@@ -117,7 +117,7 @@ def quantize(
     described = load_target(target)
     again = recipe.recovers or max_drop is not None
     if train_data is not None and max_drop is None:
-        raise UsageError("train: expected an allowed loss beside it (max_drop), whose last rung it is, got none")
+        raise UsageError("train: expected an allowed loss beside it (max_drop), whose last stage it is, got none")
     dataset = calibration_data(graph, data, samples, input_range=input_range, again=again)
     if max_drop is None:
         return quantize_as(graph, dataset, described, recipe, checkpoint=checkpoint)
@@ -126,8 +126,8 @@ def quantize(
     training = None
     if train_data is not None:
         raw = graph if isinstance(model, Graph) else load_onnx(model)
-        training = ladder_training(raw, graph, train_data, ladder_settings(train_epochs, train_steps))
-    return climb_as(
+        training = training_stage(raw, graph, train_data, stage_settings(train_epochs, train_steps))
+    return quantize_within(
         graph, dataset, described, recipe, scored, max_drop=max_drop, metric=metric, folder=folder, training=training
     )
 
@@ -147,7 +147,7 @@ def quantize_as(
     return of_outcome(outcome)
 
 
-def climb_as(
+def quantize_within(
     graph: Graph,
     dataset: Data | NoData,
     target: Target,
@@ -157,11 +157,11 @@ def climb_as(
     max_drop: float,
     metric: str = "top1",
     folder: Path | None = None,
-    tell: Told | None = None,
+    callback: Callback | None = None,
     training: Training | None = None,
 ) -> Quantized:
-    """`quantize` with an allowed loss (see `search.ladder.climb`)."""
-    climbed = climb(
+    """`quantize` with an allowed loss (see `search.recipe_search`)."""
+    searched = search_recipes(
         graph,
         target,
         dataset,
@@ -170,20 +170,20 @@ def climb_as(
         metric=metric,
         recipe=recipe,
         folder=folder,
-        tell=tell,
+        callback=callback,
         training=training,
     )
-    return of_outcome(climbed.outcome)
+    return of_outcome(searched.outcome)
 
 
-def ladder_training(raw: Graph, graph: Graph, data: DataLike, settings: TrainSettings) -> Training:
-    """The last rung of `quantize` with an allowed loss.
+def training_stage(raw: Graph, graph: Graph, data: DataLike, settings: TrainSettings) -> Training:
+    """The last stage of `quantize` with an allowed loss.
 
     Args:
         raw: the network as the front end read it.
         graph: the same, prepared.
         data: labelled samples.
-        settings: see `search.training.ladder_settings`.
+        settings: see `search.training.stage_settings`.
     Raises:
         DataError, UsageError: the data do not fit, have no labels, or the network tells no classes apart.
     """

@@ -8,18 +8,18 @@ import torch
 from torch import nn
 
 import intaglio as ig
+from intaglio.calibrate.clipped_gaussian import ClippedGaussian
 from intaglio.calibrate.correlation import FEATURES, IMAGE, Correlation
 from intaglio.calibrate.moments import propagate
 from intaglio.calibrate.noise import Noise
-from intaglio.calibrate.normals import Normals
 from intaglio.simulate import Simulator
 
 QUANTILES = 100_000
 
 
-def normals(rng: np.random.Generator, low: float, high: float) -> Normals:
+def normals(rng: np.random.Generator, low: float, high: float) -> ClippedGaussian:
     mean, std = (torch.as_tensor(rng.uniform(a, b, 40)) for a, b in ((-8, 8), (0.01, 4)))
-    return Normals(mean, std, mean.new_tensor(low), mean.new_tensor(high))
+    return ClippedGaussian(mean, std, mean.new_tensor(low), mean.new_tensor(high))
 
 
 BOUNDS = [(-np.inf, np.inf), (0.0, np.inf), (0.0, 6.0), (-np.inf, 1.0), (-1.0, 1.0)]
@@ -39,7 +39,7 @@ def test_moments_of_cut_normals_are_those_of_their_quantiles(rng, low, high):
 def test_moments_far_from_the_bounds_stay_finite_and_within(low, high):
     mean = torch.tensor([-1e6, -40.0, 0.0, 40.0, 1e6], dtype=torch.float64)[:, None]
     std = torch.tensor([0.0, 1e-300, 1e-6, 1.0, 1e6], dtype=torch.float64)[None]
-    m, s = Normals(mean.expand(5, 5), std.expand(5, 5), mean.new_tensor(low), mean.new_tensor(high)).moments()
+    m, s = ClippedGaussian(mean.expand(5, 5), std.expand(5, 5), mean.new_tensor(low), mean.new_tensor(high)).moments()
     assert m.isfinite().all()
     assert s.isfinite().all()
     assert float(m.min()) >= low
@@ -85,7 +85,7 @@ def test_independent_inputs_give_the_predicted_moments(kind, rng, monkeypatch):
     graph = ig.load(nn.Sequential(*EXACT[kind]).eval(), torch.zeros(1, 3, 6, 6))
     mean, std = rng.uniform(-1, 1, (1, 3, 6, 6)), rng.uniform(0.2, 1, (1, 3, 6, 6))
     name = graph.inputs[0].name
-    found = propagate(graph, {name: Normals.uncut(torch.as_tensor(mean), torch.as_tensor(std))})
+    found = propagate(graph, {name: ClippedGaussian.uncut(torch.as_tensor(mean), torch.as_tensor(std))})
     x = (rng.normal(size=(20_000, 3, 6, 6)) * std + mean).astype(np.float32)
     for value, (want_mean, want_std) in measured(graph, x).items():
         got_mean, got_std = (t[0].numpy() for t in found[value].moments())
@@ -100,7 +100,7 @@ def test_means_of_a_padded_convolution_are_exact_at_its_borders(rng):
     graph = ig.load(nn.Conv2d(2, 4, 3, padding=1, stride=2).eval(), torch.zeros(1, 2, 7, 7))
     mean = rng.uniform(-1, 1, (1, 2, 7, 7))
     found = propagate(
-        graph, {graph.inputs[0].name: Normals.uncut(torch.as_tensor(mean), torch.ones(1, 2, 7, 7).double())}
+        graph, {graph.inputs[0].name: ClippedGaussian.uncut(torch.as_tensor(mean), torch.ones(1, 2, 7, 7).double())}
     )
     want = Simulator(graph).run(mean.astype(np.float32))[0]
     np.testing.assert_allclose(found[graph.outputs[0].name].mean.numpy(), want, atol=1e-5)
@@ -113,7 +113,7 @@ def test_the_variance_of_a_convolution_is_that_of_correlated_inputs(channels, rn
     graph = ig.load(nn.Conv2d(channels, 6, 3).eval(), torch.zeros(1, channels, 10, 10))
     size = (1, channels, 10, 10)
     wide = torch.tensor(np.inf, dtype=torch.float64)
-    x = Normals(torch.zeros(size).double(), torch.ones(size).double(), -wide, wide)
+    x = ClippedGaussian(torch.zeros(size).double(), torch.ones(size).double(), -wide, wide)
     feeds = np.concatenate([b[graph.inputs[0].name] for b, _ in Noise({graph.inputs[0].name: x}, 3000).batches(500)])
     std = measured(graph, feeds)[graph.outputs[0].name][1].mean((1, 2))
     found = propagate(graph, {graph.inputs[0].name: x})[graph.outputs[0].name].std[0].mean((1, 2)).numpy()
@@ -134,7 +134,7 @@ class Odd(nn.Module):
 def test_other_operators_are_drawn_the_same_way_each_time(rng):
     graph = ig.load(Odd().eval(), torch.zeros(1, 5, 8, 8))
     mean = torch.as_tensor(rng.uniform(-1, 1, (1, 5, 1, 1))).expand(1, 5, 8, 8)
-    inputs = {graph.inputs[0].name: Normals.uncut(mean, torch.ones(1, 5, 8, 8).double())}
+    inputs = {graph.inputs[0].name: ClippedGaussian.uncut(mean, torch.ones(1, 5, 8, 8).double())}
     found, again = propagate(graph, inputs), propagate(graph, inputs)
     x = (rng.normal(size=(4000, 5, 8, 8)) + mean.numpy()).astype(np.float32)
     for name, (want, _) in measured(graph, x).items():
@@ -154,7 +154,7 @@ def test_recorded_moments_replace_predicted_ones(rng):
     net[1].bias.data.copy_(torch.tensor([3.0, -3.0, 0.1, 0.7]))
     graph = ig.load(net, torch.zeros(1, 3, 9, 9))
     ones = torch.ones(1, 3, 9, 9).double()
-    found = propagate(graph, {graph.inputs[0].name: Normals.uncut(0 * ones, ones)})
+    found = propagate(graph, {graph.inputs[0].name: ClippedGaussian.uncut(0 * ones, ones)})
     (name, moments) = next(iter(graph.moments.items()))
     np.testing.assert_allclose(found[name].mean.mean((0, 2, 3)).numpy(), moments.mean, atol=1e-6)
     total = found[name].std.square().mean((0, 2, 3)) + found[name].mean.var((0, 2, 3), unbiased=False)

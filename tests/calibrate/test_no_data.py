@@ -11,10 +11,10 @@ from torch import nn
 
 import intaglio as ig
 from intaglio.calibrate import CALIBRATORS
+from intaglio.calibrate.clipped_gaussian import ClippedGaussian
 from intaglio.calibrate.histogram import SIDE
 from intaglio.calibrate.no_data import TOTAL, calibrate_without_data, expected_record, predict
 from intaglio.calibrate.noise import Noise
-from intaglio.calibrate.normals import Normals
 from intaglio.calibrate.record import Needs, Record
 from intaglio.errors import CalibrationError
 from intaglio.evaluation.run import score
@@ -41,7 +41,9 @@ def trained(mean: float = 0.3, std: float = 0.8) -> tuple[ig.Graph, np.ndarray]:
     )  # fmt: skip
     size = (1, 3, 12, 12)
     wide = torch.tensor(np.inf, dtype=torch.float64)
-    noise = Noise({"x": Normals(torch.full(size, mean).double(), torch.full(size, std).double(), -wide, wide)}, 256)
+    noise = Noise(
+        {"x": ClippedGaussian(torch.full(size, mean).double(), torch.full(size, std).double(), -wide, wide)}, 256
+    )
     x = np.concatenate([batch["x"] for batch, _ in noise.batches(64)])
     with torch.no_grad():
         for layer in net:
@@ -84,7 +86,7 @@ def test_the_input_is_known_from_the_first_batch_norm():
 def test_an_expected_record_is_that_of_draws(rng):
     size = (1, 6, 5, 5)
     mean, std = (torch.as_tensor(rng.uniform(a, b, (1, 6, 1, 1))).expand(size) for a, b in ((-2, 4), (0.1, 2)))
-    x = Normals(mean, std, mean.new_tensor(-1.0), mean.new_tensor(3.0))
+    x = ClippedGaussian(mean, std, mean.new_tensor(-1.0), mean.new_tensor(3.0))
     record = expected_record(x)
     drawn = np.clip(rng.normal(size=(4000, *size[1:])) * std.numpy() + mean.numpy(), -1, 3).astype(np.float32)
     counted = Record.empty(Needs.HISTOGRAM)
@@ -106,9 +108,9 @@ def test_an_expected_record_is_that_of_draws(rng):
 
 def test_a_value_that_never_varies_is_represented_exactly():
     constant = torch.full((1, 2, 3, 3), 0.7).double()
-    record = expected_record(Normals.uncut(constant, 0 * constant))
+    record = expected_record(ClippedGaussian.uncut(constant, 0 * constant))
     assert record.low == record.high == np.float32(0.7)
-    zero = expected_record(Normals.uncut(0 * constant, 0 * constant))
+    zero = expected_record(ClippedGaussian.uncut(0 * constant, 0 * constant))
     assert (zero.low, zero.high, zero.count) == (0, 0, TOTAL)
 
 

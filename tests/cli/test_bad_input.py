@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import intaglio as ig
 from intaglio.cli import main
+from intaglio.search import recipe_search
 
 
 def leftovers(folder):
@@ -232,18 +233,17 @@ def test_two_runs_in_one_folder(fails, made, tmp_path):
 
 
 def test_an_interrupted_search_of_other_settings_is_refused(fails, made, tmp_path, monkeypatch, capsys):
-    from intaglio.search import ladder
 
     argv = ["quantize", made.model, "--data", made.data, "--eval", made.data, "--max-drop", "0", "-o", tmp_path / "out"]
-    real = ladder._Search._measured
+    real = recipe_search._Search._measured
 
-    def interrupted(self, rung, name, recipe):
-        if rung == "recovery":
+    def interrupted(self, stage, name, recipe):
+        if stage == "recovery":
             raise KeyboardInterrupt
-        return real(self, rung, name, recipe)
+        return real(self, stage, name, recipe)
 
-    monkeypatch.setattr(ladder._Search, "_measured", interrupted)
-    monkeypatch.setattr(ladder._Search, "_holds", lambda self, attempt: False)
+    monkeypatch.setattr(recipe_search._Search, "_measured", interrupted)
+    monkeypatch.setattr(recipe_search._Search, "_holds", lambda self, attempt: False)
     assert main([str(a) for a in argv]) == 130
     assert "goes on where it was" in capsys.readouterr().err
     assert leftovers(tmp_path / "out") == [".search", "attempts.json"]

@@ -15,7 +15,7 @@ from intaglio_tests.programs import make_single_sample_program, make_small_progr
 
 import intaglio as ig
 from intaglio.codegen import cache, machine, native
-from intaglio.codegen.ends import QuickInput, quick_quantize
+from intaglio.codegen.fast_input import FastInput, fast_quantize
 from intaglio.codegen.profile import program_macs
 from intaglio.errors import CompileError, DataError
 from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams, Rule
@@ -190,17 +190,17 @@ TIES = np.concatenate([np.arange(-600, 600, dtype=np.float32) / 2, np.float32([1
 @pytest.mark.parametrize("scale", [1.0, 0.02, 1e-7, 37.5, 2e-38])
 def test_reals_are_quantized_as_numpy_does(compiled, rng, type, scale) -> None:
     params = QuantParams(type, np.float32(scale), np.int32(rng.integers(type.qmin, type.qmax + 1)))
-    quick = [QuickInput.of(TensorInfo("x", (1, len(TIES)), type, params))]
+    quick = [FastInput.of(TensorInfo("x", (1, len(TIES)), type, params))]
     with np.errstate(over="ignore"):
         ties = TIES * np.float32(scale)
     for x in (ties, rng.normal(0, 300 * scale, len(TIES)).astype(np.float32)):
         x = np.where(np.isfinite(x), x, 0)[None]
-        got = quick_quantize(compiled._library, quick, (x,))
+        got = fast_quantize(compiled._library, quick, (x,))
         assert got is not None
         assert_bit_exact(got[0], params.quantize(x))
         for bad in (np.nan, np.inf, -np.inf):
             x[0, -1] = bad
-            assert quick_quantize(compiled._library, quick, (x,)) is None
+            assert fast_quantize(compiled._library, quick, (x,)) is None
 
 
 def test_calls_from_several_threads_do_not_disturb_each_other(compiled, rng) -> None:

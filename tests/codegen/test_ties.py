@@ -11,7 +11,7 @@ import pytest
 import intaglio as ig
 from intaglio.codegen.build import plan
 from intaglio.codegen.machine import MACHINES
-from intaglio.codegen.ties import without_ties
+from intaglio.codegen.without_ties import without_ties
 from intaglio.number import INT8, UINT8, Rule
 from intaglio.program import Program
 from intaglio.program.operators.conv2d import Conv2d

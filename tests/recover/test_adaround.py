@@ -19,9 +19,8 @@ from intaglio.ops import Role, float_operator
 from intaglio.plan import place
 from intaglio.recover import ArraySamples
 from intaglio.recover.adaround import adaround
-from intaglio.recover.columns import LAYERS, outputs, positions, rows, weight_index
 from intaglio.recover.equalization import carry_caps_per_channel
-from intaglio.recover.rounded import Rounded
+from intaglio.recover.im2col import LAYERS, outputs, positions, rows, weight_index
 from intaglio.recover.rounding import (
     Problem,
     Settings,
@@ -31,6 +30,7 @@ from intaglio.recover.rounding import (
     rectified_sigmoid,
     undecided,
 )
+from intaglio.recover.weight_codes import Rounded
 from intaglio.simulate import Simulator
 from intaglio.targets import Target, load_target
 

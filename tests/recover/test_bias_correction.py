@@ -6,13 +6,13 @@ import torch
 from torch import nn
 
 import intaglio as ig
+from intaglio.calibrate.clipped_gaussian import ClippedGaussian
 from intaglio.calibrate.derive import derive
 from intaglio.calibrate.moments import propagate
-from intaglio.calibrate.normals import Normals
 from intaglio.graph.access import constant
 from intaglio.ops import Role
 from intaglio.plan import Source
-from intaglio.recover import ArraySamples, correct_biases, frontier
+from intaglio.recover import ArraySamples, activation_cache, correct_biases
 from intaglio.recover.bias_correction import correct_biases_without_data
 from intaglio.recover.biases import add_to_bias, bias_layers, settle
 from intaglio.recover.sequential_bias import corrected_in_order
@@ -132,7 +132,7 @@ def test_the_order_does_not_depend_on_batches_or_on_where_values_are_kept(x, mon
     graph = network()
     plan = coarse(graph, x)
     whole = corrected_in_order(graph, plan, ArraySamples([x], 64), graph)[0]
-    monkeypatch.setattr(frontier, "KEPT_BYTES", 0)  # everything in a file
+    monkeypatch.setattr(activation_cache, "KEPT_BYTES", 0)  # everything in a file
     parts = corrected_in_order(graph, plan, ArraySamples([x], 7), graph)[0]
     for a, b in zip(whole.initializers, parts.initializers, strict=True):
         np.testing.assert_allclose(constant(a), constant(b), rtol=1e-4, atol=1e-5)
@@ -163,7 +163,7 @@ def test_one_image_is_enough(x):
 
 def expected(x):
     mean, std = (torch.as_tensor(f(0, keepdims=True)).double() for f in (x.mean, x.std))
-    return Normals.uncut(mean, std)
+    return ClippedGaussian.uncut(mean, std)
 
 
 def test_expected_means_correct_the_first_layer_as_samples_do(x):

@@ -7,7 +7,7 @@ from torch import nn
 
 import intaglio as ig
 from intaglio.recover.blocks import blocks, caps_behind
-from intaglio.recover.columns import LAYERS
+from intaglio.recover.im2col import LAYERS
 
 
 class Residual(nn.Module):

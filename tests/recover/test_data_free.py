@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 import intaglio as ig
+from intaglio.calibrate.clipped_gaussian import ClippedGaussian
 from intaglio.calibrate.no_data import predict
 from intaglio.calibrate.noise import Noise
-from intaglio.calibrate.normals import Normals
 from intaglio.errors import CalibrationError
 from intaglio.evaluation.run import score
 from intaglio.graph.edit import set_constant
@@ -33,7 +33,7 @@ def trained(spread: float) -> tuple[ig.Graph, np.ndarray]:
         nn.Flatten(), nn.Linear(8 * 64, 5),
     )  # fmt: skip
     wide = torch.tensor(np.inf, dtype=torch.float64)
-    given = Normals(torch.full((1, 3, 8, 8), 0.2).double(), torch.ones(1, 3, 8, 8).double(), -wide, wide)
+    given = ClippedGaussian(torch.full((1, 3, 8, 8), 0.2).double(), torch.ones(1, 3, 8, 8).double(), -wide, wide)
     x = np.concatenate([batch["x"] for batch, _ in Noise({"x": given}, 128).batches(64)])
     factors = 10.0 ** torch.linspace(-spread / 2, spread / 2, 16)
     with torch.no_grad():

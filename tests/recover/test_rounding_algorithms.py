@@ -19,11 +19,11 @@ from intaglio.data import open_data
 from intaglio.errors import UsageError
 from intaglio.graph.access import constant
 from intaglio.plan import place
-from intaglio.recover import ArraySamples, adaround, by_blocks, frontier, gptq, reconstruction
+from intaglio.recover import ArraySamples, activation_cache, adaround, gptq, reconstruction, sequential_reconstruction
 from intaglio.recover.adaround import adaround as learn_rounding
-from intaglio.recover.columns import LAYERS
 from intaglio.recover.gptq import GptqSettings
 from intaglio.recover.gptq import gptq as round_with_gptq
+from intaglio.recover.im2col import LAYERS
 from intaglio.recover.reconstruction import BlockSettings, reconstruct_blocks
 from intaglio.recover.rounding import Settings
 from intaglio.simulate import Simulator
@@ -198,7 +198,7 @@ def test_twice_is_the_same_and_files_change_nothing(name, graph, x, monkeypatch)
     run, settings, _, _ = ALGORITHMS[name]
     plan = calibrated(graph, x)
     once = run(graph, plan, *split(x), settings=settings)
-    monkeypatch.setattr(frontier, "KEPT_BYTES", 0)
+    monkeypatch.setattr(activation_cache, "KEPT_BYTES", 0)
     assert_same(run(graph, plan, *split(x), settings=settings), once)
 
 
@@ -217,14 +217,14 @@ def test_every_layer_sees_what_the_layers_before_became(name, graph, x, monkeypa
     """What a stage feeds a layer is what the final network feeds it: nothing behind a layer is stale."""
     run, settings, _, _ = ALGORITHMS[name]
     plan, stages = calibrated(graph, x), []
-    behind = by_blocks.Frontier.behind
+    behind = sequential_reconstruction.ActivationCache.behind
 
     def spied(self, simulator, start, stop, wanted):
         made = behind(self, simulator, start, stop, wanted)
         stages.append((simulator.plan is not None, made))
         return made
 
-    monkeypatch.setattr(by_blocks.Frontier, "behind", spied)
+    monkeypatch.setattr(sequential_reconstruction.ActivationCache, "behind", spied)
     result = run(graph, plan, *split(x), settings=settings)
     final = Simulator(result.graph, result.plan)
     found = {}
@@ -247,11 +247,11 @@ _MEMORY = """
     from intaglio.calibrate import calibrate
     from intaglio.data import open_data
     from intaglio.plan import place
-    from intaglio.recover import frontier
+    from intaglio.recover import activation_cache
     from intaglio.recover.{module} import {function}, {settings}
     from intaglio.targets import load_target
 
-    frontier.KEPT_BYTES = 1 << 20
+    activation_cache.KEPT_BYTES = 1 << 20
 
     class Generated:
         def feeds(self, simulator):

@@ -58,7 +58,7 @@ def test_there_is_a_cell_for_every_type_and_method_and_a_target_for_every_type()
 def test_scores_are_those_of_the_integer_programs(graph, x, labels, few):
     scored = data_for(graph, (x, labels), labels=True)
     told = []
-    found = survey(graph, scored, maker(graph, x), tell=told.append)
+    found = survey(graph, scored, maker(graph, x), callback=told.append)
     assert found.reference == 100.0
     assert [row.cell for row in found.rows] == list(FEW)
     assert told == list(found.rows)

@@ -15,7 +15,7 @@ import intaglio as ig
 from intaglio.data import Dataset
 from intaglio.errors import UsageError
 from intaglio.frontends import prepare
-from intaglio.train.loop import Keeping, TrainResult, TrainSettings, train
+from intaglio.train.loop import RunOptions, TrainResult, TrainSettings, train
 from intaglio.train.module import QuantizedModule
 from intaglio.train.prepare import prepare_qat
 from intaglio.train.teacher import FloatModule
@@ -89,20 +89,20 @@ def test_compiled_steps_learn_and_go_on_after_an_interruption(tmp_path) -> None:
     module = prepare_qat(raw_graph(), target="w4a8")
     teacher = FloatModule(module.graph)
 
-    def trained(settings: TrainSettings, keeping: Keeping) -> tuple[QuantizedModule, TrainResult]:
+    def trained(settings: TrainSettings, run_options: RunOptions) -> tuple[QuantizedModule, TrainResult]:
         begun = copy.deepcopy(module)
-        return begun, train(begun, dataset(), settings, teacher=teacher, keeping=keeping)
+        return begun, train(begun, dataset(), settings, teacher=teacher, run_options=run_options)
 
     def stop(line: str) -> None:
         if line.startswith("step 6 "):
             raise Stopped
 
-    want, plain = (trained(s, Keeping(device="cpu")) for s in (SETTINGS, replace(SETTINGS, compile=False)))
+    want, plain = (trained(s, RunOptions(device="cpu")) for s in (SETTINGS, replace(SETTINGS, compile=False)))
     assert want[1].curve[-1].loss == pytest.approx(plain[1].curve[-1].loss, rel=0.02)
     path = tmp_path / "checkpoint.pt"
     with pytest.raises(Stopped):
-        trained(SETTINGS, Keeping(path, steps=1, lines=1, tell=stop, device="cpu"))
-    again, _ = trained(SETTINGS, Keeping(path, resume=True, device="cpu"))
+        trained(SETTINGS, RunOptions(path, steps=1, lines=1, tell=stop, device="cpu"))
+    again, _ = trained(SETTINGS, RunOptions(path, resume=True, device="cpu"))
     theirs = again.state_dict()
     assert all(torch.equal(x, theirs[name]) for name, x in want[0].state_dict().items())
 

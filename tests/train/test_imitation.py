@@ -12,7 +12,7 @@ from intaglio_tests.qat_nets import Encoder
 
 from intaglio.data import Dataset, match, open_data
 from intaglio.errors import DataError, UsageError
-from intaglio.train.loop import Keeping, TrainResult, TrainSettings, train
+from intaglio.train.loop import RunOptions, TrainResult, TrainSettings, train
 from intaglio.train.module import QuantizedModule
 from intaglio.train.prepare import prepare_qat
 from intaglio.train.teacher import FloatModule
@@ -36,10 +36,10 @@ def unlabelled(count: int, seed: int, *, labels: bool = False) -> Dataset:
 def imitated(net: type[Encoder], settings: TrainSettings) -> tuple[QuantizedModule, TrainResult]:
     torch.manual_seed(2)
     module = prepare_qat(net().eval(), torch.zeros(1, 3, 8, 8), target="w4a4")
-    keeping = Keeping(device="cpu")
+    run_options = RunOptions(device="cpu")
     held = unlabelled(32, 6)
     teacher = FloatModule(module.graph)
-    return module, train(module, unlabelled(128, 5), settings, held_back=held, teacher=teacher, keeping=keeping)
+    return module, train(module, unlabelled(128, 5), settings, held_back=held, teacher=teacher, run_options=run_options)
 
 
 @pytest.mark.parametrize("net", [Encoder, TwoOutputs])

@@ -21,9 +21,9 @@ from intaglio.errors import DataError, TrainingError, UsageError
 from intaglio.evaluation.run import score
 from intaglio.train.distill import distillation
 from intaglio.train.freeze import freeze_graph
-from intaglio.train.loop import Keeping, TrainSettings, train
+from intaglio.train.loop import RunOptions, TrainSettings, train
 from intaglio.train.loop.augment import Augmentation
-from intaglio.train.loop.health import check_scales, first_not_finite
+from intaglio.train.loop.divergence import check_scales, first_not_finite
 from intaglio.train.loop.samples import Samples, ShuffledOrder
 from intaglio.train.loop.schedule import annealed
 from intaglio.train.prepare import prepare_qat
@@ -34,7 +34,7 @@ FAST = TrainSettings(epochs=2, batch=32, lr=0.02, seed=7)
 
 def trained(settings=FAST, *, target="w4a8", method="lsq", module=None, **more):
     module = prepare_qat(raw_graph(), target=target, method=method) if module is None else module
-    return module, train(module, dataset(), settings, keeping=Keeping(device="cpu"), **more)
+    return module, train(module, dataset(), settings, run_options=RunOptions(device="cpu"), **more)
 
 
 class Stopped(Exception):  # noqa: N818  it is no error
@@ -100,10 +100,10 @@ def test_a_resumed_training_ends_bit_identical(tmp_path, options, estimator) -> 
 
     path = tmp_path / "checkpoint.pt"
     with pytest.raises(Stopped):
-        train(begun(), dataset(), settings, held_back=held, keeping=Keeping(path, steps=1, lines=1, tell=stop))
+        train(begun(), dataset(), settings, held_back=held, run_options=RunOptions(path, steps=1, lines=1, tell=stop))
     torch.manual_seed(99)  # a new process has other random numbers
     module = begun()
-    result = train(module, dataset(), settings, held_back=held, keeping=Keeping(path, resume=True))
+    result = train(module, dataset(), settings, held_back=held, run_options=RunOptions(path, resume=True))
     assert same(whole.state_dict(), module.state_dict())
     assert [p.score for p in result.curve if p.score is not None] == [
         p.score for p in want.curve if p.score is not None
@@ -119,14 +119,14 @@ import torch
 torch.set_num_threads(1)
 from intaglio_tests.loop_net import dataset_for
 from intaglio.frontends import load_onnx
-from intaglio.train.loop import Keeping, TrainSettings, train
+from intaglio.train.loop import RunOptions, TrainSettings, train
 from intaglio.train.prepare import prepare_qat
 path, resume, slow = sys.argv[1], sys.argv[2] == "resume", sys.argv[3] == "slow"
 module = prepare_qat(load_onnx(sys.argv[4]), target="w4a8", method="lsq")
 settings = TrainSettings(epochs=3, batch=32, lr=0.01, augment=("crop", "flip"), pad=1, seed=3)
 tell = (lambda line: time.sleep(0.2)) if slow else None
-keeping = Keeping(Path(path), resume=resume, steps=5, lines=1, tell=tell, device="cpu")
-train(module, dataset_for(module.graph), settings, held_back=dataset_for(module.graph, 64, 5), keeping=keeping)
+run_options = RunOptions(Path(path), resume=resume, steps=5, lines=1, tell=tell, device="cpu")
+train(module, dataset_for(module.graph), settings, held_back=dataset_for(module.graph, 64, 5), run_options=run_options)
 torch.save(module.state_dict(), path + ".done")
 """
 
@@ -167,7 +167,7 @@ def interrupted(path: Path, settings: TrainSettings = FAST, **more) -> None:
 
     module = prepare_qat(raw_graph(), target="w4a8")
     with pytest.raises(Stopped):
-        train(module, dataset(), settings, keeping=Keeping(path, steps=1, lines=1, tell=stop), **more)
+        train(module, dataset(), settings, run_options=RunOptions(path, steps=1, lines=1, tell=stop), **more)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path, change, named) -> N
             module,
             dataset(seed=9 if change == "data" else 4),
             replace(FAST, seed=8) if change == "settings" else FAST,
-            keeping=Keeping(path, resume=True),
+            run_options=RunOptions(path, resume=True),
             described={"teacher": "other"} if change == "described" else None,
         )
     assert "begin anew" in str(refused.value)
@@ -213,7 +213,7 @@ def test_damaged_foreign_and_missing_checkpoints_are_refused(tmp_path) -> None:
     path = tmp_path / "checkpoint.pt"
 
     def resume() -> None:
-        train(prepare_qat(raw_graph(), target="w4a8"), dataset(), FAST, keeping=Keeping(path, resume=True))
+        train(prepare_qat(raw_graph(), target="w4a8"), dataset(), FAST, run_options=RunOptions(path, resume=True))
 
     with pytest.raises(UsageError, match="got nothing there"):
         resume()
@@ -259,7 +259,7 @@ def test_a_checkpoint_that_is_whole_but_does_not_fit_is_refused(tmp_path, damage
     data["state"][part] = change(data["state"][part])
     torch.save(data, path)
     with pytest.raises(UsageError, match=r"checkpoint\.pt: expected the state of a training of this network"):
-        train(prepare_qat(raw_graph(), target="w4a8"), dataset(), FAST, keeping=Keeping(path, resume=True))
+        train(prepare_qat(raw_graph(), target="w4a8"), dataset(), FAST, run_options=RunOptions(path, resume=True))
 
 
 def test_a_checkpoint_that_would_run_code_is_not_run(tmp_path) -> None:
@@ -271,7 +271,7 @@ def test_a_checkpoint_that_would_run_code_is_not_run(tmp_path) -> None:
 
     torch.save({"format": "intaglio-training", "version": 1, "settings": Evil()}, path)
     with pytest.raises(UsageError, match="expected the checkpoint of a training"):
-        train(prepare_qat(raw_graph(), target="w4a8"), dataset(), FAST, keeping=Keeping(path, resume=True))
+        train(prepare_qat(raw_graph(), target="w4a8"), dataset(), FAST, run_options=RunOptions(path, resume=True))
     assert not (tmp_path / "ran").exists()
 
 
@@ -286,7 +286,7 @@ def test_a_loss_that_is_no_number_names_the_layer_and_keeps_the_checkpoint(tmp_p
             module.fc.bias.data[1] = math.inf
 
     with pytest.raises(TrainingError) as stopped:
-        train(module, dataset(), FAST, keeping=Keeping(path, steps=2, lines=1, tell=poison))
+        train(module, dataset(), FAST, run_options=RunOptions(path, steps=2, lines=1, tell=poison))
     text = str(stopped.value)
     assert "step 6: expected a finite loss" in text
     assert "parameter 'fc.bias'" in text
@@ -326,7 +326,7 @@ def test_scales_are_looked_at_before_a_checkpoint_is_written(tmp_path) -> None:
             module.quantizer("fc.weight").scale.data.zero_()
 
     with pytest.raises(TrainingError, match=f"step 6: .*'fc.weight' collapsed to zero.*{path}"):
-        train(module, dataset(), replace(FAST, lr=1e-9), keeping=Keeping(path, steps=2, lines=1, tell=spoil))
+        train(module, dataset(), replace(FAST, lr=1e-9), run_options=RunOptions(path, steps=2, lines=1, tell=spoil))
     assert torch.load(path, weights_only=True)["state"]["step"] == 4
 
 

@@ -25,7 +25,7 @@ from intaglio.cli.main import _fail
 from intaglio.errors import IntaglioError
 from intaglio.frontends import load_onnx
 from intaglio.processes import processes
-from intaglio.train.loop import Keeping, TrainSettings, train
+from intaglio.train.loop import RunOptions, TrainSettings, train
 from intaglio.train.prepare import prepare_qat
 folder, name, method, frozen, slow = Path(sys.argv[1]), *sys.argv[2:]
 module = prepare_qat(load_onnx(folder / "net.onnx"), target="w4a8", method=method)
@@ -34,14 +34,14 @@ settings = TrainSettings(
 )
 tell = (lambda line: time.sleep(0.3)) if slow == "slow" else None
 with processes(30) as ours:
-    keeping = Keeping(folder / f"{name}.pt", steps=3, lines=1, tell=tell, device="cpu")
+    run_options = RunOptions(folder / f"{name}.pt", steps=3, lines=1, tell=tell, device="cpu")
     try:
         found = train(
             module,
             dataset_for(module.graph),
             settings,
             held_back=dataset_for(module.graph, 64, 5),
-            keeping=keeping,
+            run_options=run_options,
             processes=ours,
         )
     except IntaglioError as error:

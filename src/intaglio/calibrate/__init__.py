@@ -2,11 +2,11 @@
 
 from intaglio.calibrate.calibrators import CALIBRATORS, Calibrator, parse_calibrator
 from intaglio.calibrate.driver import Calibration, calibrate
-from intaglio.calibrate.feeds import Batches
 from intaglio.calibrate.observer import observe
 from intaglio.calibrate.params import choose
 from intaglio.calibrate.record import Needs
 from intaglio.calibrate.statistics import Statistics
+from intaglio.calibrate.tensor_batches import Batches
 from intaglio.calibrate.trial import Candidate
 
 __all__ = [

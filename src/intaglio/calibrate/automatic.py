@@ -21,12 +21,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from intaglio.calibrate.feeds import Batches, Feed, feeds
 from intaglio.calibrate.observer import Observer, merged
 from intaglio.calibrate.params import Named, assign, constant_params
 from intaglio.calibrate.record import Needs
 from intaglio.calibrate.shared import SharedData
 from intaglio.calibrate.statistics import Statistics
+from intaglio.calibrate.tensor_batches import Batches, Feed, feeds
 from intaglio.calibrate.trial import CalibratorTrial, Candidate, Correction, Pair, label
 from intaglio.errors import CalibrationError
 from intaglio.evaluation.sqnr import SignalToNoise

@@ -18,7 +18,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from intaglio.calibrate.adjust import channels_of, note, params_of, rescaled, result_of
-from intaglio.calibrate.ties import leave_product_ties, leave_sum_ties
+from intaglio.calibrate.rounding_ties import leave_product_ties, leave_sum_ties
 from intaglio.errors import CalibrationError, UsageError
 from intaglio.graph import Graph
 from intaglio.graph.access import attribute, constant

@@ -9,12 +9,12 @@ import torch
 
 from intaglio.calibrate.automatic import ACTIVATION_CANDIDATES, AUTO, LEAST_GAIN, WEIGHT_CANDIDATES, automatic
 from intaglio.calibrate.calibrators import Calibrator, parse_calibrator
-from intaglio.calibrate.feeds import Batches
 from intaglio.calibrate.observer import observe
 from intaglio.calibrate.params import Named, choose
 from intaglio.calibrate.record import Needs
 from intaglio.calibrate.saturation import saturation_steps
 from intaglio.calibrate.statistics import Statistics
+from intaglio.calibrate.tensor_batches import Batches
 from intaglio.calibrate.trial import Candidate, Correction
 from intaglio.graph import Graph
 from intaglio.ops import Role

@@ -21,8 +21,8 @@ import onnx_ir as ir
 import torch
 from torch import Tensor
 
+from intaglio.calibrate.clipped_gaussian import ClippedGaussian
 from intaglio.calibrate.moments import INPUT_FACTORS, Walk, channel_axis, corrected
-from intaglio.calibrate.normals import Normals
 from intaglio.errors import CalibrationError
 from intaglio.graph import Graph
 from intaglio.graph.access import Array, shape
@@ -38,7 +38,7 @@ _MOST_CHANNELS = 16  # whose means are told apart
 _STEPS = {"Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Pad", "BatchNormalization", "Add", "Mul", "Sub"}
 
 
-def input_normals(graph: Graph, input_range: InputRange = None) -> tuple[dict[str, Normals], str]:
+def input_normals(graph: Graph, input_range: InputRange = None) -> tuple[dict[str, ClippedGaussian], str]:
     """The network's inputs, and in words where that is known from.
 
     Args:
@@ -78,7 +78,7 @@ def input_normals(graph: Graph, input_range: InputRange = None) -> tuple[dict[st
                 low, high = stated
                 std = ones * (high - low) / math.sqrt(12) if seen.rough else std
                 told.append(f"{words}, from {low:g} to {high:g} as stated")
-        found[name] = Normals(mean, std, mean.new_tensor(low), mean.new_tensor(high))
+        found[name] = ClippedGaussian(mean, std, mean.new_tensor(low), mean.new_tensor(high))
     return found, "; ".join(told)
 
 
@@ -124,14 +124,14 @@ def _from_batch_norm(graph: Graph, value: ir.Value) -> _Seen | None:
     with torch.no_grad():
         for path in _paths(value):
             recorded = graph.moments.get(str(path[-1].outputs[0].name))
-            base = None if recorded is None else _mean(walk, path, Normals.uncut(zero, zero), recorded)
+            base = None if recorded is None else _mean(walk, path, ClippedGaussian.uncut(zero, zero), recorded)
             if recorded is None or base is None:
                 continue
-            means = [_mean(walk, path, Normals.uncut(one.expand(full), zero), recorded) for one in probes]
+            means = [_mean(walk, path, ClippedGaussian.uncut(one.expand(full), zero), recorded) for one in probes]
             weight = 1 / np.maximum(np.where(np.isnan(recorded.std), 1.0, recorded.std), 1e-6)
             rows.append(np.stack([(m - base).numpy() for m in means if m is not None], axis=1) * weight[:, None])
             wanted.append((recorded.mean - base.numpy()) * weight)
-            spreads += _spread(walk, path, Normals.uncut(zero, torch.ones_like(zero)), recorded)
+            spreads += _spread(walk, path, ClippedGaussian.uncut(zero, torch.ones_like(zero)), recorded)
             rough |= bool(np.isnan(recorded.std).any())
     if not rows or not spreads:
         return None
@@ -186,20 +186,20 @@ def _computed(value: ir.Value | None) -> bool:
     return value is not None and not value.is_initializer()
 
 
-def _through(walk: Walk, path: list[ir.Node], x: Normals) -> Normals:
+def _through(walk: Walk, path: list[ir.Node], x: ClippedGaussian) -> ClippedGaussian:
     known = {str(path[0].inputs[0].name): x}  # type: ignore[union-attr]
     for node in path:
         known[str(node.outputs[0].name)] = walk.results(node, known)[0]
     return known[str(path[-1].outputs[0].name)]
 
 
-def _mean(walk: Walk, path: list[ir.Node], x: Normals, recorded: Moments) -> Tensor | None:
+def _mean(walk: Walk, path: list[ir.Node], x: ClippedGaussian, recorded: Moments) -> Tensor | None:
     y = _through(walk, path, x).mean
     axis = channel_axis(y, len(recorded.mean))
     return None if axis is None else y.mean([k for k in range(y.ndim) if k != axis])
 
 
-def _spread(walk: Walk, path: list[ir.Node], unit: Normals, recorded: Moments) -> list[float]:
+def _spread(walk: Walk, path: list[ir.Node], unit: ClippedGaussian, recorded: Moments) -> list[float]:
     """What each output channel says of the input's standard deviation."""
     y = _through(walk, path, unit)
     axis = channel_axis(y.std, len(recorded.mean))

@@ -26,8 +26,8 @@ import onnx_ir as ir
 import torch
 from torch import Tensor
 
+from intaglio.calibrate.clipped_gaussian import ClippedGaussian
 from intaglio.calibrate.correlation import FEATURES, IMAGE, Correlation
-from intaglio.calibrate.normals import Normals
 from intaglio.graph import Graph
 from intaglio.graph.access import attribute, constant, consumers, shape, single_consumer
 from intaglio.graph.bounds import bounds
@@ -49,10 +49,10 @@ _CLAMPS = {"Clip", "Max", "Min", "Relu"}
 _PRODUCTS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
 _MEANS = {"AveragePool", "GlobalAveragePool", "ReduceMean"}
 
-Operands = list[Normals | Tensor | None]
+Operands = list[ClippedGaussian | Tensor | None]
 
 
-def propagate(graph: Graph, inputs: Mapping[str, Normals]) -> dict[str, Normals]:
+def propagate(graph: Graph, inputs: Mapping[str, ClippedGaussian]) -> dict[str, ClippedGaussian]:
     """Moments of every computed value.
 
     Args:
@@ -85,11 +85,11 @@ class Walk:
             self.constants[str(value.name)] = tensor.double() if tensor.is_floating_point() else tensor
         self.images = {str(v.name) for v in graph.inputs if len(shape(v)) > 2}
 
-    def operands(self, node: ir.Node, known: Mapping[str, Normals]) -> Operands:
+    def operands(self, node: ir.Node, known: Mapping[str, ClippedGaussian]) -> Operands:
         """What a node reads: constants as tensors."""
         return [None if v is None else self.constants.get(str(v.name), known.get(str(v.name))) for v in node.inputs]
 
-    def results(self, node: ir.Node, known: Mapping[str, Normals]) -> tuple[Normals, ...]:
+    def results(self, node: ir.Node, known: Mapping[str, ClippedGaussian]) -> tuple[ClippedGaussian, ...]:
         """What a node makes of its operands."""
         source = node.inputs[0] if node.inputs else None
         of_image = source is not None and source.name in self.images
@@ -97,16 +97,18 @@ class Walk:
             self.images.update(str(v.name) for v in node.outputs)
         return _results(node, self.operands(node, known), IMAGE if of_image else FEATURES)
 
-    def recorded(self, value: ir.Value, predicted: Normals, factors: Sequence[float] = LAYER_FACTORS) -> Normals:
+    def recorded(
+        self, value: ir.Value, predicted: ClippedGaussian, factors: Sequence[float] = LAYER_FACTORS
+    ) -> ClippedGaussian:
         """The prediction, or what batch norm knew better; `factors`: see `spread_factor`."""
         moments = self.moments.get(str(value.name))
         if moments is None:
             return predicted
         found = corrected(predicted, moments)
         factor = self.spread_factor(value, found, factors) if np.isnan(moments.std).any() else None
-        return found if factor is None else Normals(found.mean, found.std * factor, found.low, found.high)
+        return found if factor is None else ClippedGaussian(found.mean, found.std * factor, found.low, found.high)
 
-    def spread_factor(self, value: ir.Value, found: Normals, factors: Sequence[float]) -> float | None:
+    def spread_factor(self, value: ir.Value, found: ClippedGaussian, factors: Sequence[float]) -> float | None:
         """The factor on a spread with which the recorded means behind the next layer come out best, if any does."""
         clamps = []
         while (clamp := single_consumer(value)) is not None and clamp.op_type in _CLAMPS:
@@ -124,7 +126,7 @@ class Walk:
         size = _run(layer, [found.std, operands[1].abs()], lambda x: x.mean)[0].mean(rest).clamp_min(1e-300)
         errors = []
         for factor in factors:
-            x = Normals(found.mean, found.std * factor, found.low, found.high)
+            x = ClippedGaussian(found.mean, found.std * factor, found.low, found.high)
             for clamp in clamps:
                 x = _clamp(clamp, [x if v is None else v for v in self.operands(clamp, {})])
             (y,) = _run(layer, [x.moments()[0], *operands[1:]], lambda x: x.mean)
@@ -133,7 +135,7 @@ class Walk:
         return factors[int(torch.stack(errors).argmin())]
 
 
-def corrected(predicted: Normals, recorded: Moments) -> Normals:
+def corrected(predicted: ClippedGaussian, recorded: Moments) -> ClippedGaussian:
     """A prediction moved and stretched, channel by channel, to the recorded moments.
 
     How the mean differs between positions (at padded borders) stays as predicted.
@@ -154,7 +156,7 @@ def corrected(predicted: Normals, recorded: Moments) -> Normals:
     spread = torch.where(between > std.square() - least, torch.zeros_like(spread), spread)
     left = torch.where(between > std.square() - least, std.square(), std.square() - between)
     flat = torch.where(within > 0, predicted.std * (left / within.clamp_min(1e-300)).sqrt(), left.sqrt())
-    return Normals.uncut(
+    return ClippedGaussian.uncut(
         wanted + torch.where(std.isnan(), predicted.mean - mean, spread), torch.where(std.isnan(), predicted.std, flat)
     )
 
@@ -167,7 +169,7 @@ def channel_axis(x: Tensor, channels: int) -> int | None:
     return None
 
 
-def channel_moments(x: Normals, channels: int) -> Moments | None:
+def channel_moments(x: ClippedGaussian, channels: int) -> Moments | None:
     """Mean and standard deviation of a value's channels over its positions; None where it has not so many."""
     mean, std = x.moments()
     axis = channel_axis(mean, channels)
@@ -178,8 +180,8 @@ def channel_moments(x: Normals, channels: int) -> Moments | None:
     return Moments(mean.mean(rest).numpy(), (std.square().mean(rest) + between).sqrt().numpy())
 
 
-def _results(node: ir.Node, operands: Operands, correlation: Correlation) -> tuple[Normals, ...]:
-    kind, computed = node.op_type, [isinstance(x, Normals) for x in operands]
+def _results(node: ir.Node, operands: Operands, correlation: Correlation) -> tuple[ClippedGaussian, ...]:
+    kind, computed = node.op_type, [isinstance(x, ClippedGaussian) for x in operands]
     alone = computed.count(True) == 1 and computed[0]
     if kind in _MOVEMENTS or kind == "Neg" or (alone and kind in ("Add", "BatchNormalization", "Div", "Mul", "Sub")):
         return _affine(node, operands)
@@ -190,7 +192,7 @@ def _results(node: ir.Node, operands: Operands, correlation: Correlation) -> tup
     if kind in ("Add", "Sub"):
         return (_sum(node, operands),)
     x = operands[0] if operands else None
-    if isinstance(x, Normals):
+    if isinstance(x, ClippedGaussian):
         if kind in _PRODUCTS and alone:
             return (_product(node, x, operands[1:], correlation),)
         if kind in _MEANS:
@@ -200,13 +202,13 @@ def _results(node: ir.Node, operands: Operands, correlation: Correlation) -> tup
     return _drawn(node, operands, correlation.neighbours)
 
 
-def _run(node: ir.Node, operands: Operands, take: Callable[[Normals], Tensor]) -> tuple[Tensor, ...]:
+def _run(node: ir.Node, operands: Operands, take: Callable[[ClippedGaussian], Tensor]) -> tuple[Tensor, ...]:
     """The operator on one tensor of each operand."""
-    results = float_operator(node).real(node, *(take(x) if isinstance(x, Normals) else x for x in operands))
+    results = float_operator(node).real(node, *(take(x) if isinstance(x, ClippedGaussian) else x for x in operands))
     return results if isinstance(results, tuple) else (results,)
 
 
-def _affine(node: ir.Node, operands: Operands) -> tuple[Normals, ...]:
+def _affine(node: ir.Node, operands: Operands) -> tuple[ClippedGaussian, ...]:
     """`s * x + t`, element by element: the standard deviation is what is left without t."""
     means = _run(node, operands, lambda x: x.mean)
     offsets = _run(node, operands, lambda x: torch.zeros_like(x.mean))
@@ -219,7 +221,7 @@ def _affine(node: ir.Node, operands: Operands) -> tuple[Normals, ...]:
     for mean, offset, std, one, other in zip(means, offsets, stds, *ends, strict=True):
         low = torch.minimum(one, other).nan_to_num(nan=-math.inf, posinf=math.inf, neginf=-math.inf)
         high = torch.maximum(one, other).nan_to_num(nan=math.inf, posinf=math.inf, neginf=-math.inf)
-        found.append(Normals(mean, (std - offset).abs(), _narrow(low), _narrow(high)))
+        found.append(ClippedGaussian(mean, (std - offset).abs(), _narrow(low), _narrow(high)))
     return tuple(found)
 
 
@@ -229,32 +231,32 @@ def _narrow(bound: Tensor) -> Tensor:
     return first.reshape(()) if first.numel() and bool((bound == first).all()) else bound
 
 
-def _clamp(node: ir.Node, operands: Operands) -> Normals:
-    (x,) = (x for x in operands if isinstance(x, Normals))
+def _clamp(node: ir.Node, operands: Operands) -> ClippedGaussian:
+    (x,) = (x for x in operands if isinstance(x, ClippedGaussian))
     (low,) = _run(node, operands, lambda x: x.low.expand(x.mean.shape))
     (high,) = _run(node, operands, lambda x: x.high.expand(x.mean.shape))
-    return Normals(x.mean.expand(low.shape), x.std.expand(low.shape), _narrow(low), _narrow(high))
+    return ClippedGaussian(x.mean.expand(low.shape), x.std.expand(low.shape), _narrow(low), _narrow(high))
 
 
-def _sum(node: ir.Node, operands: Operands) -> Normals:
-    (a, b) = ((x.moments(), x) for x in operands if isinstance(x, Normals))
+def _sum(node: ir.Node, operands: Operands) -> ClippedGaussian:
+    (a, b) = ((x.moments(), x) for x in operands if isinstance(x, ClippedGaussian))
     sign = 1 if node.op_type == "Add" else -1
     low, high = (b[1].low, b[1].high) if sign > 0 else (-b[1].high, -b[1].low)
     mean = a[0][0] + sign * b[0][0]
     std = (a[0][1].square() + b[0][1].square()).sqrt()
-    return Normals(mean, std, a[1].low + low, a[1].high + high)
+    return ClippedGaussian(mean, std, a[1].low + low, a[1].high + high)
 
 
-def _product(node: ir.Node, x: Normals, rest: Operands, correlation: Correlation) -> Normals:
+def _product(node: ir.Node, x: ClippedGaussian, rest: Operands, correlation: Correlation) -> ClippedGaussian:
     mean, std = x.moments()
     (y,) = _run(node, [mean, *rest], lambda x: x.mean)
     weight = rest[0]
     assert isinstance(weight, Tensor)
     (variance,) = _run(node, [std.square(), correlation.variance_weights(node, weight)], lambda x: x.mean)
-    return Normals.uncut(y, (variance * float(attribute(node, "alpha", 1.0))).clamp_min(0).sqrt())
+    return ClippedGaussian.uncut(y, (variance * float(attribute(node, "alpha", 1.0))).clamp_min(0).sqrt())
 
 
-def _average(node: ir.Node, x: Normals, correlation: Correlation) -> Normals:
+def _average(node: ir.Node, x: ClippedGaussian, correlation: Correlation) -> ClippedGaussian:
     """The mean of n numbers: of the mean variance as much as their correlations leave."""
     mean, std = x.moments()
     (y,), (variance,) = (_run(node, [t], lambda x: x.mean) for t in (mean, std.square()))
@@ -268,10 +270,10 @@ def _average(node: ir.Node, x: Normals, correlation: Correlation) -> Normals:
         sizes = full if axes is None else [full[int(k)] for k in axes.reshape(-1)]
     left = correlation.of_a_mean(sizes)
     (low,), (high,) = (_run(node, [end.expand(mean.shape)], lambda x: x.mean) for end in (x.low, x.high))
-    return Normals(y, (variance * left).sqrt(), _narrow(low), _narrow(high))
+    return ClippedGaussian(y, (variance * left).sqrt(), _narrow(low), _narrow(high))
 
 
-def _leaky(node: ir.Node, x: Normals, rest: Operands) -> Normals:
+def _leaky(node: ir.Node, x: ClippedGaussian, rest: Operands) -> ClippedGaussian:
     """y = r(x) - a r(-x), r(x) = max(x, 0); r(x) r(-x) = 0, so E[y**2] = E[r(x)**2] + a**2 E[r(-x)**2]."""
     mean, std = x.moments()
     slope: Tensor | float = float(attribute(node, "alpha", 0.01))
@@ -279,23 +281,23 @@ def _leaky(node: ir.Node, x: Normals, rest: Operands) -> Normals:
         assert isinstance(rest[0], Tensor)
         slope = rest[0]
     zero, edge = mean.new_zeros(()), mean.new_tensor(math.inf)
-    (up, up_std), (down, down_std) = (Normals(m, std, zero, edge).moments() for m in (mean, -mean))
+    (up, up_std), (down, down_std) = (ClippedGaussian(m, std, zero, edge).moments() for m in (mean, -mean))
     y = up - slope * down
     square = up.square() + up_std.square() + slope**2 * (down.square() + down_std.square())
     (low,), (high,) = (_run(node, [end.expand(mean.shape), *rest], lambda x: x.mean) for end in (x.low, x.high))
     least, most = torch.minimum(low, high), torch.maximum(low, high)
-    return Normals(y, (square - y.square()).clamp_min(0).sqrt(), _narrow(least), _narrow(most))
+    return ClippedGaussian(y, (square - y.square()).clamp_min(0).sqrt(), _narrow(least), _narrow(most))
 
 
-def _drawn(node: ir.Node, operands: Operands, neighbours: float) -> tuple[Normals, ...]:
+def _drawn(node: ir.Node, operands: Operands, neighbours: float) -> tuple[ClippedGaussian, ...]:
     """Draws of the operands, one run of the operator on each; the same ones at every call."""
     generator = torch.Generator().manual_seed(0)
     totals: list[Tensor] = []
     squares: list[Tensor] = []
-    common = [_quantiles(x, generator) if isinstance(x, Normals) else None for x in operands]
+    common = [_quantiles(x, generator) if isinstance(x, ClippedGaussian) else None for x in operands]
     for k in range(DRAWS):
         drawn = [
-            _draw(x, c[k], generator, neighbours) if isinstance(x, Normals) and c is not None else x
+            _draw(x, c[k], generator, neighbours) if isinstance(x, ClippedGaussian) and c is not None else x
             for x, c in zip(operands, common, strict=True)
         ]
         results = _run(node, drawn, lambda x: x.mean)
@@ -309,11 +311,11 @@ def _drawn(node: ir.Node, operands: Operands, neighbours: float) -> tuple[Normal
     for total, square in zip(totals, squares, strict=True):
         mean, second = _over_positions(total / DRAWS), _over_positions(square / DRAWS)
         std = (second - mean.square()).clamp_min(0).sqrt()
-        found.append(Normals(mean, std, mean.new_tensor(low), mean.new_tensor(high)))
+        found.append(ClippedGaussian(mean, std, mean.new_tensor(low), mean.new_tensor(high)))
     return tuple(found)
 
 
-def _quantiles(x: Normals, generator: torch.Generator) -> Tensor:
+def _quantiles(x: ClippedGaussian, generator: torch.Generator) -> Tensor:
     """What the positions of a channel share in each draw, (DRAWS, ...): the same normal numbers, shuffled."""
     size = (*x.mean.shape[:2], *[1] * (x.mean.ndim - 2))
     order = torch.rand((DRAWS, *size), generator=generator, dtype=torch.float64).argsort(dim=0)
@@ -321,7 +323,7 @@ def _quantiles(x: Normals, generator: torch.Generator) -> Tensor:
     return numbers
 
 
-def _draw(x: Normals, common: Tensor, generator: torch.Generator, neighbours: float) -> Tensor:
+def _draw(x: ClippedGaussian, common: Tensor, generator: torch.Generator, neighbours: float) -> Tensor:
     """Positions of a channel share a part of what is drawn, so that they are correlated."""
     if x.mean.ndim > 2:
         own = torch.randn(x.mean.shape, generator=generator, dtype=torch.float64)

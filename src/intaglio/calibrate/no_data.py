@@ -21,12 +21,12 @@ import torch
 
 from intaglio.calibrate.automatic import AUTO
 from intaglio.calibrate.calibrators import Calibrator
+from intaglio.calibrate.clipped_gaussian import ClippedGaussian
 from intaglio.calibrate.driver import Calibration
 from intaglio.calibrate.histogram import SIDE, Histogram, exponent_for
 from intaglio.calibrate.input_moments import InputRange, input_normals
 from intaglio.calibrate.moments import propagate
 from intaglio.calibrate.moving import MovingExtremes
-from intaglio.calibrate.normals import Normals
 from intaglio.calibrate.params import choose
 from intaglio.calibrate.record import Record
 from intaglio.calibrate.statistics import Statistics
@@ -54,8 +54,8 @@ class Prediction:
         text: half a sentence.
     """
 
-    values: dict[str, Normals]
-    inputs: dict[str, Normals]
+    values: dict[str, ClippedGaussian]
+    inputs: dict[str, ClippedGaussian]
     text: str
 
     def of(self, graph: Graph) -> Prediction:
@@ -98,7 +98,7 @@ def expected_statistics(graph: Graph, plan: Plan, prediction: Prediction) -> Sta
     return Statistics(graph_fingerprint(graph), records)
 
 
-def expected_record(x: Normals) -> Record:
+def expected_record(x: ClippedGaussian) -> Record:
     """What calibration would keep of a value."""
     least, most = x.reach(SIGMAS)
     low, high = float(np.float32(least.min())), float(np.float32(most.max()))
@@ -114,19 +114,21 @@ def expected_record(x: Normals) -> Record:
     return record
 
 
-def _share_below(x: Normals, at: np.ndarray) -> np.ndarray:
+def _share_below(x: ClippedGaussian, at: np.ndarray) -> np.ndarray:
     """The share of a value's elements below some numbers."""
     part = _representatives(x)
     points = torch.as_tensor(at)
     total = torch.zeros(len(points), dtype=torch.float64)
     count = part.mean.numel()
     for start in range(0, count, 64):
-        some = Normals(*(t.expand(count)[start : start + 64, None] for t in (part.mean, part.std, part.low, part.high)))
+        some = ClippedGaussian(
+            *(t.expand(count)[start : start + 64, None] for t in (part.mean, part.std, part.low, part.high))
+        )
         total += some.below(points).sum(0)
     return (total / max(count, 1)).numpy()
 
 
-def _representatives(x: Normals) -> Normals:
+def _representatives(x: ClippedGaussian) -> ClippedGaussian:
     """A value's elements, or, where these are many, one for each channel; all (n,)."""
     full = x.mean.shape
     low, high = x.low.expand(full), x.high.expand(full)
@@ -135,12 +137,12 @@ def _representatives(x: Normals) -> Normals:
         rest = [k for k in range(x.mean.ndim) if k != axis]
         mean = x.mean.mean(rest)
         std = (x.std.square().mean(rest) + x.mean.var(rest, unbiased=False)).sqrt()
-        return Normals(mean, std, low.amin(rest), high.amax(rest))
-    return Normals(x.mean.reshape(-1), x.std.reshape(-1), low.reshape(-1), high.reshape(-1))
+        return ClippedGaussian(mean, std, low.amin(rest), high.amax(rest))
+    return ClippedGaussian(x.mean.reshape(-1), x.std.reshape(-1), low.reshape(-1), high.reshape(-1))
 
 
 def _of_one_sample(
-    x: Normals, edges: np.ndarray, below: np.ndarray, low: float, high: float
+    x: ClippedGaussian, edges: np.ndarray, below: np.ndarray, low: float, high: float
 ) -> tuple[np.ndarray, np.ndarray]:
     share = 1 / max(x.mean.numel(), 2)
     if not len(edges):

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from intaglio.calibrate.clipped_gaussian import ClippedGaussian
 from intaglio.calibrate.correlation import IMAGE, along
 from intaglio.calibrate.input_moments import channel_axis_of_input
-from intaglio.calibrate.normals import Normals
 from intaglio.simulate import Simulator
 
 
@@ -25,7 +25,7 @@ class Noise:
         seed: sample i depends on it and i alone.
     """
 
-    def __init__(self, inputs: Mapping[str, Normals], count: int, seed: int = 0) -> None:
+    def __init__(self, inputs: Mapping[str, ClippedGaussian], count: int, seed: int = 0) -> None:
         self.inputs, self.length, self.seed = dict(inputs), count, seed
 
     def batches(self, n: int) -> Iterator[tuple[dict[str, NDArray[Any]], None]]:
@@ -48,7 +48,7 @@ class Noise:
             yield {name: torch.as_tensor(array, device=simulator.device) for name, array in x.items()}
 
 
-def draw(x: Normals, generator: torch.Generator) -> Tensor:
+def draw(x: ClippedGaussian, generator: torch.Generator) -> Tensor:
     """One draw of an input; of an image, positions and channels vary together as `correlation.IMAGE` says."""
     size = x.mean.shape
     own = torch.randn(size, generator=generator, dtype=torch.float64)

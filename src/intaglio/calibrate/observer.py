@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from intaglio.calibrate.feeds import Batches, Feed, feeds
 from intaglio.calibrate.record import Needs, Record
 from intaglio.calibrate.shared import SharedData
 from intaglio.calibrate.statistics import Statistics, joined_parts
+from intaglio.calibrate.tensor_batches import Batches, Feed, feeds
 from intaglio.errors import CalibrationError
 from intaglio.graph import Graph, graph_fingerprint, shape
 from intaglio.plan import Plan

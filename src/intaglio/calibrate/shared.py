@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from intaglio.calibrate.feeds import Batches
+from intaglio.calibrate.tensor_batches import Batches
 from intaglio.processes import Processes
 
 

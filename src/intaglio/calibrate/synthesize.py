@@ -25,10 +25,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from intaglio.calibrate.clipped_gaussian import ClippedGaussian
 from intaglio.calibrate.input_moments import InputRange, input_normals
 from intaglio.calibrate.moments import channel_axis
 from intaglio.calibrate.noise import Noise
-from intaglio.calibrate.normals import Normals
 from intaglio.errors import UsageError
 from intaglio.graph import Graph
 from intaglio.plan import Step
@@ -156,7 +156,7 @@ class Synthesized:
 
 @torch.enable_grad()  # a batch may be asked for where gradients are off
 def optimised(
-    graph: Graph, inputs: dict[str, Normals], number: int, settings: SynthesisSettings
+    graph: Graph, inputs: dict[str, ClippedGaussian], number: int, settings: SynthesisSettings
 ) -> tuple[Arrays, tuple[float, float]]:
     """One batch of inputs, (batch, *Graph's shape) each, and how far the statistics were off before and after."""
     noise = Noise(inputs, (number + 1) * settings.batch, settings.seed)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from intaglio.calibrate.feeds import Feed
 from intaglio.calibrate.observer import Observer
 from intaglio.calibrate.params import Named
+from intaglio.calibrate.tensor_batches import Feed
 from intaglio.evaluation.sqnr import SignalToNoise
 from intaglio.evaluation.trial import Trial, watched_values
 from intaglio.graph import Graph

@@ -16,7 +16,7 @@ from intaglio.cli.on_off import OnOff
 from intaglio.cli.output import whole_folder
 
 if TYPE_CHECKING:
-    from intaglio.job.quantize import TrainingRung
+    from intaglio.job.quantize import TrainingStage
 
 WORK = ".search"
 """Folder in the output folder for what an interrupted search has measured."""
@@ -148,7 +148,7 @@ def run(args: argparse.Namespace) -> int:
             work=work,
             source=Path(args.model) if Path(args.model).exists() else None,
             show=None if args.json or ours.rank != 0 else sys.stdout,
-            rung=_rung(args),
+            stage=_stage(args),
             processes=ours,
         )
     if ours.rank != 0:
@@ -162,15 +162,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _rung(args: argparse.Namespace) -> TrainingRung | None:
-    """Training as the last rung of the ladder, where there are data for it."""
-    from intaglio.job.quantize import TrainingRung
-    from intaglio.search.training import ladder_settings
+def _stage(args: argparse.Namespace) -> TrainingStage | None:
+    """Training as the last stage of the search for a recipe, where there are data for it."""
+    from intaglio.job.quantize import TrainingStage
+    from intaglio.search.training import stage_settings
 
     if args.train is None:
         return None
-    settings = ladder_settings(args.train_epochs, args.train_steps)
-    return TrainingRung(lambda: load_raw_graph(args, args.model), args.train, settings)
+    settings = stage_settings(args.train_epochs, args.train_steps)
+    return TrainingStage(lambda: load_raw_graph(args, args.model), args.train, settings)
 
 
 @contextmanager

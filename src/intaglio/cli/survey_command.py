@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
             metric=args.metric,
             settings=settings,
             path=target / STATE,
-            tell=None if args.json else _tell,
+            callback=None if args.json else _tell,
         )
         texts = [cells_of(found, row) for row in found.rows]
         (folder / "survey.txt").write_text(_text(found, COLUMNS, texts, *grid(found)), encoding="utf-8")

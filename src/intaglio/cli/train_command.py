@@ -16,7 +16,7 @@ from intaglio.cli.output import whole_folder
 from intaglio.errors import UsageError
 
 if TYPE_CHECKING:
-    from intaglio.train.loop import Keeping, TrainSettings
+    from intaglio.train.loop import RunOptions, TrainSettings
 
 CHECKPOINT = "checkpoint.pt"
 """File in the output folder from which an interrupted training goes on."""
@@ -186,7 +186,7 @@ def run(args: argparse.Namespace) -> int:
     """Train, freeze, measure, write."""
     from intaglio.job.train import Beginning, train_job
     from intaglio.processes import processes
-    from intaglio.train.loop.world import together
+    from intaglio.train.loop.distributed import together
 
     settings = _settings(args)
     beginning = Beginning(
@@ -217,7 +217,7 @@ def run(args: argparse.Namespace) -> int:
             folder,
             beginning,
             settings,
-            keeping=_keeping(args, checkpoint),
+            run_options=_keeping(args, checkpoint),
             processes=ours,
             held_back=args.held_back,
             eval_data=args.eval,
@@ -265,10 +265,10 @@ def _settings(args: argparse.Namespace) -> TrainSettings:
     )
 
 
-def _keeping(args: argparse.Namespace, checkpoint: Path) -> Keeping:
-    from intaglio.train.loop import Keeping
+def _keeping(args: argparse.Namespace, checkpoint: Path) -> RunOptions:
+    from intaglio.train.loop import RunOptions
 
-    return Keeping(
+    return RunOptions(
         path=checkpoint,
         resume=args.resume,
         minutes=args.checkpoint_minutes,

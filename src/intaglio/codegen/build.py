@@ -14,8 +14,8 @@ from intaglio.codegen.lifetimes import Memory, plan_memory
 from intaglio.codegen.machine import MACHINES, Machine
 from intaglio.codegen.model import Model
 from intaglio.codegen.steps import plan_steps
-from intaglio.codegen.ties import without_ties
 from intaglio.codegen.views import find_views, separate_outputs
+from intaglio.codegen.without_ties import without_ties
 from intaglio.errors import CompileError
 from intaglio.program import Program
 

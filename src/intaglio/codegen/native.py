@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from intaglio.codegen.build import plan
 from intaglio.codegen.cache import build_library
 from intaglio.codegen.call import Library, PreparedRun
-from intaglio.codegen.ends import QuickInput, quick_codes, quick_quantize
+from intaglio.codegen.fast_input import FastInput, fast_codes, fast_quantize
 from intaglio.codegen.machine import Machine, missing
 from intaglio.codegen.machine import machine as find_machine
 from intaglio.codegen.model import Model
@@ -45,7 +45,7 @@ class NativeProgram:
     def __init__(self, program: Program, model: Model, library: Path, threads: int) -> None:
         self.program, self.model, self.library, self.threads = program, model, library, threads
         self._outputs = [program.tensors[name] for name in program.outputs]
-        self._quick = [QuickInput.of(program.tensors[name]) for name in program.inputs]
+        self._quick = [FastInput.of(program.tensors[name]) for name in program.inputs]
         self._library = Library(library, model.machine, threads)
 
     @property
@@ -72,7 +72,7 @@ class NativeProgram:
         Raises:
             DataError: an input is missing, unknown, not real numbers, not finite, or of a wrong shape.
         """
-        codes = quick_quantize(self._library, self._quick, x) or quantize_inputs(self.program, *x)
+        codes = fast_quantize(self._library, self._quick, x) or quantize_inputs(self.program, *x)
         outputs = self._execute(codes)
         real = [q if i.params is None else i.params.dequantize(q) for i, q in zip(self._outputs, outputs, strict=True)]
         return _bare(real)
@@ -97,7 +97,7 @@ class NativeProgram:
         return profile_steps(self.model, rows / max(1, prepared.samples), peak)
 
     def _codes(self, x_q: tuple[Input, ...]) -> Sequence[Array]:
-        return quick_codes(self._quick, x_q) or check_codes(self.program, x_q)
+        return fast_codes(self._quick, x_q) or check_codes(self.program, x_q)
 
     def _execute(self, codes: Sequence[Array]) -> list[Array]:
         prepared = PreparedRun(self.program, self._library, codes)

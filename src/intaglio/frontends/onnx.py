@@ -12,8 +12,8 @@ from intaglio.errors import ModelError, UnsupportedOperatorError
 from intaglio.frontends import static
 from intaglio.frontends.bind import Constants, bind_inputs
 from intaglio.frontends.fold import fold, lift_constants, turn_weights
-from intaglio.frontends.forms import normalize_forms
 from intaglio.frontends.open_batch import with_static_batch
+from intaglio.frontends.opset_upgrade import upgrade_opset
 from intaglio.frontends.quantized import check_foreign, is_known_foreign
 from intaglio.frontends.read import Source, one_error, read_model, source_name
 from intaglio.frontends.tidy import check_finite, name_nodes, remove_identities, to_float32
@@ -77,7 +77,7 @@ def _normal(model: ir.Model, shapes: static.Shapes, batch: int, version: int) ->
     _check_outputs(graph)
     name_nodes(graph)
     model.graph.opset_imports[""] = NORMAL_OPSET
-    normalize_forms(model, version, NORMAL_OPSET)
+    upgrade_opset(model, version, NORMAL_OPSET)
     remove_identities(graph)
     remove_unread(graph)
     split_shared_constants(graph)

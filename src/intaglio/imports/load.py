@@ -20,9 +20,9 @@ from intaglio.graph.passes.fuse_activations import fuse_activations
 from intaglio.graph.passes.fuse_normalization import fuse_normalization
 from intaglio.graph.passes.hoist_clamps import hoist_clamps
 from intaglio.graph.passes.remove_no_ops import remove_no_ops
-from intaglio.imports.absorb import absorb_batch_normalization
-from intaglio.imports.level import level_channels
+from intaglio.imports.fold_batchnorm import fold_batchnorm_into_weights
 from intaglio.imports.pairs import merge_twins, note_saturation, settle_weights
+from intaglio.imports.per_channel_activations import merge_channel_scales
 from intaglio.imports.qoperators import expand_qoperators
 from intaglio.imports.represent import represent
 from intaglio.imports.strip import Stripped, strip
@@ -93,8 +93,8 @@ def _load(
         history += changes
     stripped = strip(graph)
     _add_noted(stripped)
-    stripped.notes += absorb_batch_normalization(stripped)
-    stripped.notes += level_channels(stripped)
+    stripped.notes += fold_batchnorm_into_weights(stripped)
+    stripped.notes += merge_channel_scales(stripped)
     plan = represent(stripped)
     graph.model.graph.sort()
     graph.verify()

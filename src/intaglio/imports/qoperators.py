@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from intaglio.errors import ModelError
-from intaglio.frontends.forms import FORMS
+from intaglio.frontends.opset_upgrade import FORMS
 from intaglio.graph import NORMAL_OPSET, Graph, attribute, constant, shape
 from intaglio.graph.access import input_value, rank, where
 from intaglio.graph.edit import AttributeValue, add_constant, insert, remove, replace

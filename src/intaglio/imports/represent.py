@@ -7,9 +7,9 @@ import onnx_ir as ir
 from intaglio.graph import consumers
 from intaglio.graph.access import where
 from intaglio.imports.constants import Constants
+from intaglio.imports.float_regions import fill_float_regions, refuse_float_regions
 from intaglio.imports.formats import FILE, TARGET
 from intaglio.imports.grids import requantization
-from intaglio.imports.islands import fill_islands, refuse_islands
 from intaglio.imports.known import Known
 from intaglio.imports.spread import spread
 from intaglio.imports.strip import Stripped
@@ -33,8 +33,8 @@ def represent(stripped: Stripped) -> Plan:
     for value, params in stripped.params.items():
         known.add(value, Source.OWN, FILE, params)
     spread(known)
-    stripped.notes += fill_islands(known)
-    refuse_islands(known, stripped)
+    stripped.notes += fill_float_regions(known)
+    refuse_float_regions(known, stripped)
     for node in stripped.graph.nodes:
         stripped.notes += _bridge(known, node)
     known.find_contracts()

@@ -10,11 +10,11 @@ from typing import Any, TextIO
 from intaglio.api import (
     DEFAULT_SAMPLES,
     calibration_data,
-    climb_as,
-    ladder_training,
     quantize_as,
+    quantize_within,
     scored_data,
     shared_data,
+    training_stage,
 )
 from intaglio.calibrate.input_moments import InputRange
 from intaglio.data import DataLike
@@ -31,8 +31,8 @@ DEFAULT_RECIPE = Recipe()
 
 
 @dataclass(frozen=True)
-class TrainingRung:
-    """Training as the last rung of the ladder.
+class TrainingStage:
+    """Training as the last stage of the search for a recipe.
 
     Args:
         load: gives the Graph as the front end reads it, batch norms and all.
@@ -62,7 +62,7 @@ def quantize_job(
     work: Path | None = None,
     source: Path | None = None,
     show: TextIO | None = None,
-    rung: TrainingRung | None = None,
+    stage: TrainingStage | None = None,
     processes: Processes = ALONE,
 ) -> dict[str, Any]:
     """Quantize a network, lower it, measure it and write every result.
@@ -73,12 +73,12 @@ def quantize_job(
         folder: gets model.intaglio, model.qdq.onnx, plan.json, report.html, model_explorer.json and summary.json.
         target, samples, input_range, checkpoint: as for `intaglio.quantize`.
         recipe: its other choices.
-        max_drop: the loss that is allowed on `eval_data`: climb the ladder of recipes (see `search.ladder`).
-        work: a folder for what an interrupted climb has measured.
+        max_drop: the loss that is allowed on `eval_data`; recipes are tried, cheapest first (`search.recipe_search`).
+        work: a folder for what an interrupted search has measured.
         eval_data, eval_limit, metric: what to measure on, if anything.
         source: the model's file, for its size.
         show: where tables are printed; None for nowhere.
-        rung: training as the last rung of the ladder; None: there is none.
+        stage: training as the last stage of the search for a recipe; None: there is none.
         processes: that share calibration and evaluation, each of which calls this; rank 0 writes.
     Returns:
         What summary.json holds.
@@ -96,16 +96,16 @@ def quantize_job(
             )
         measured = eval_data is not None or max_drop is not None
         scored = scored_data(graph, eval_data, eval_limit, metric) if measured else None
-        if rung is not None and max_drop is None:
-            raise UsageError("train: expected an allowed loss beside it (--max-drop), whose last rung it is, got none")
-        training = None if rung is None else ladder_training(rung.load(), graph, rung.data, rung.settings)
+        if stage is not None and max_drop is None:
+            raise UsageError("train: expected an allowed loss beside it (--max-drop), whose last stage it is, got none")
+        training = None if stage is None else training_stage(stage.load(), graph, stage.data, stage.settings)
     with timed(seconds, "calibrate"):
         if max_drop is None or scored is None:
             quantized = quantize_as(
                 graph, dataset, described, recipe, checkpoint=checkpoint if processes.rank == 0 else None
             )
         else:
-            quantized = climb_as(
+            quantized = quantize_within(
                 graph,
                 dataset,
                 described,
@@ -114,7 +114,7 @@ def quantize_job(
                 max_drop=max_drop,
                 metric=metric,
                 folder=work,
-                tell=None if show is None else _teller(show, metric),
+                callback=None if show is None else _teller(show, metric),
                 training=training,
             )
     delivery = Delivery(folder, described, scored, metric, source, show, seconds, processes)
@@ -129,6 +129,6 @@ def _teller(show: TextIO, metric: str) -> Callable[[Attempt, float], None]:
             result = f"no result: {attempt.error}"
         else:
             result = f"{metric} {attempt.score:.2f}, loss {loss:.2f}, {attempt.seconds:.1f} s"
-        print(f"{attempt.rung:12} {attempt.name:28} {result}", file=show, flush=True)
+        print(f"{attempt.stage:12} {attempt.name:28} {result}", file=show, flush=True)
 
     return tell

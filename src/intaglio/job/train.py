@@ -21,12 +21,12 @@ from intaglio.processes import Processes
 from intaglio.recover.pipeline import quantize_graph
 from intaglio.recover.recipe import Recipe
 from intaglio.targets import Target, load_target
-from intaglio.train.loop import Keeping, TrainResult, TrainSettings, train
+from intaglio.train.insert_batch_norm import BATCH_NORM, begin
+from intaglio.train.loop import RunOptions, TrainResult, TrainSettings, train
 from intaglio.train.loop.losses import classes_of
 from intaglio.train.loop.samples import hold_back
 from intaglio.train.module import QuantizedModule
 from intaglio.train.prepare import prepare_qat
-from intaglio.train.revive import BATCH_NORM, begin
 from intaglio.train.teacher import FloatModule
 
 FLOAT = "float"
@@ -45,8 +45,8 @@ class Beginning:
             target's own, which suit each format: the least error of the outputs, by which `auto` chooses, is reached
             at two bits by rounding most values to 0, and nothing is learned from there.
         samples: to calibrate on; None: begin with what is seen first.
-        batch_norm: `revive`: a network without live batch norms gets them back (see `train.revive`); `as-is`: it does
-            not; `auto`: below 8 bits it does.
+        batch_norm: `revive`: a network without live batch norms gets new ones (see `train.insert_batch_norm`); `as-is`:
+            it does not; `auto`: below 8 bits it does.
         teacher: of distillation: `float`, or an .onnx file of the same task; None: none.
     """
 
@@ -86,7 +86,7 @@ def train_job(
     beginning: Beginning,
     settings: TrainSettings,
     *,
-    keeping: Keeping | None = None,
+    run_options: RunOptions | None = None,
     processes: Processes | None = None,
     held_back: int | None = None,
     eval_data: DataLike | None = None,
@@ -103,7 +103,7 @@ def train_job(
         folder: gets what `quantize_job` writes; only rank 0 writes.
         beginning: target, method, start.
         settings: of the training.
-        keeping: checkpoints, progress, logs.
+        run_options: checkpoints, progress, logs.
         processes: that share the training; each of them calls this.
         held_back: of the data, to choose the best evaluation on; None: 2,000, or a tenth where that is less; 0: the
             last step is kept.
@@ -149,7 +149,7 @@ def train_job(
             settings,
             held_back=held,
             teacher=teacher,
-            keeping=keeping,
+            run_options=run_options,
             processes=processes,
             described=beginning.described(target),
         )

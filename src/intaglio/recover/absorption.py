@@ -22,8 +22,8 @@ import numpy as np
 import onnx_ir as ir
 import torch
 
+from intaglio.calibrate.clipped_gaussian import ClippedGaussian
 from intaglio.calibrate.moments import channel_moments
-from intaglio.calibrate.normals import Normals
 from intaglio.evaluation.held_back import Samples
 from intaglio.evaluation.trial import Trial
 from intaglio.graph import Graph
@@ -98,7 +98,7 @@ def absorb_high_biases(
     held_back: Samples,
     *,
     samples: Samples | None = None,
-    predicted: Mapping[str, Normals] | None = None,
+    predicted: Mapping[str, ClippedGaussian] | None = None,
     carry_caps: bool = True,
 ) -> Absorbed:
     """Absorb high biases into the layers behind them.
@@ -182,7 +182,7 @@ def _is_clamp(node: ir.Node, found: Product, *, first: bool) -> bool:
     )
 
 
-def _expected(chains: list[_Chain], predicted: Mapping[str, Normals]) -> dict[str, Moments]:
+def _expected(chains: list[_Chain], predicted: Mapping[str, ClippedGaussian]) -> dict[str, Moments]:
     """What is expected of the layers' outputs, over positions."""
     names = {str(chain.values[0].name): chain.producer.outputs for chain in chains}
     found = {name: channel_moments(predicted[name], size) for name, size in names.items() if name in predicted}

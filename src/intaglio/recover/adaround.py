@@ -5,7 +5,7 @@
 x comes from the quantized network with the layers before already rounded this way, y from the float network. Layers are
 taken in the order of the Graph. How one layer is learned stands in `rounding`; at most `POSITIONS` output positions of
 all samples, and at most `FLOATS` numbers of input, are held for it at a time (64 MiB), and nothing of other layers but
-the values in front of the block at hand (see `by_blocks`).
+the values in front of the block at hand (see `sequential_reconstruction`).
 
 Each layer's bias moves by what keeps the mean of its channels that of the float network, before the rounding is learned
 (what the rounding before it has shifted) and after.
@@ -27,11 +27,11 @@ from torch import Tensor
 from intaglio.evaluation.held_back import Samples
 from intaglio.graph import Graph
 from intaglio.plan import Plan
-from intaglio.recover.by_blocks import Stage, round_by_blocks
-from intaglio.recover.columns import outputs, positions, rows, samples_in, weight_index
+from intaglio.recover.im2col import outputs, positions, rows, samples_in, weight_index
 from intaglio.recover.recovery import Recovery
-from intaglio.recover.rounded import Learned
 from intaglio.recover.rounding import Problem, Settings, learn
+from intaglio.recover.sequential_reconstruction import Stage, reconstruct_sequentially
+from intaglio.recover.weight_codes import Learned
 
 VERSION = 2
 FLOATS = 1 << 24
@@ -67,7 +67,7 @@ def adaround(
         UsageError: a checkpoint made under other settings, or one that cannot be read or written.
     """
     settings = settings or Settings()
-    return round_by_blocks(
+    return reconstruct_sequentially(
         "AdaRound",
         f"{settings.iterations} steps each",
         partial(_learned, settings),

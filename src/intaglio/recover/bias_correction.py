@@ -22,8 +22,8 @@ import onnx_ir as ir
 import torch
 from torch import Tensor
 
+from intaglio.calibrate.clipped_gaussian import ClippedGaussian
 from intaglio.calibrate.derive import derive
-from intaglio.calibrate.normals import Normals
 from intaglio.calibrate.trial import Correction
 from intaglio.evaluation.held_back import Samples
 from intaglio.evaluation.trial import Trial
@@ -79,7 +79,7 @@ def correct_biases(
 def correct_biases_without_data(
     graph: Graph,
     plan: Plan,
-    predicted: Mapping[str, Normals],
+    predicted: Mapping[str, ClippedGaussian],
     held_back: Samples | None = None,
     *,
     reference: Graph | None = None,

@@ -18,7 +18,7 @@ import onnx_ir as ir
 from intaglio.evaluation.trial import watched_values
 from intaglio.graph import Graph
 from intaglio.graph.access import consumers
-from intaglio.recover.columns import LAYERS
+from intaglio.recover.im2col import LAYERS
 
 MOST_LAYERS = 4
 """A block that may end earlier ends here."""

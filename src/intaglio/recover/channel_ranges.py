@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from torch import Tensor
 
-from intaglio.calibrate.feeds import Batches, feeds
+from intaglio.calibrate.tensor_batches import Batches, feeds
 from intaglio.errors import IntaglioError
 from intaglio.evaluation.held_back import Samples
 from intaglio.graph import Graph

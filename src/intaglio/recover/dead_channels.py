@@ -22,8 +22,8 @@ import onnx_ir as ir
 import torch
 from torch import Tensor
 
+from intaglio.calibrate.clipped_gaussian import ClippedGaussian
 from intaglio.calibrate.moments import channel_moments
-from intaglio.calibrate.normals import Normals
 from intaglio.evaluation.held_back import Samples
 from intaglio.graph import Graph
 from intaglio.graph.access import Array, attribute, input_value, shape, single_consumer
@@ -68,7 +68,7 @@ def free_constant_channels(
     samples: Samples | None = None,
     held_back: Samples | None = None,
     *,
-    predicted: Mapping[str, Normals] | None = None,
+    predicted: Mapping[str, ClippedGaussian] | None = None,
 ) -> Freed:
     """Set the weights of constant channels to zero.
 
@@ -107,7 +107,7 @@ def _difference(graph: Graph, other: Graph, samples: Samples) -> float:
     return error / max(largest, 1e-30)
 
 
-def _freed(graph: Graph, samples: Samples | None, predicted: Mapping[str, Normals]) -> Freed:
+def _freed(graph: Graph, samples: Samples | None, predicted: Mapping[str, ClippedGaussian]) -> Freed:
     made = graph.copy()
     layers = [found for node in made.nodes if (found := product(node)) is not None and found.takes_bias]
     seen = {} if samples is None else _seen(made, samples, layers)
@@ -174,7 +174,7 @@ def _proved(found: Product) -> tuple[Array, Array]:
     return fixed, np.where(fixed, (least + most) / 2, 0.0)
 
 
-def _expected(graph: Graph, found: Product, predicted: Mapping[str, Normals]) -> tuple[Array, Array]:
+def _expected(graph: Graph, found: Product, predicted: Mapping[str, ClippedGaussian]) -> tuple[Array, Array]:
     """Channels that are not expected to vary, and what they are behind the activation."""
     name = str(found.node.outputs[0].name)
     moments = channel_moments(predicted[name], found.outputs) if name in predicted else graph.moments.get(name)

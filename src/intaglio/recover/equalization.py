@@ -21,8 +21,8 @@ import onnx_ir as ir
 import torch
 from torch import Tensor
 
+from intaglio.calibrate.clipped_gaussian import ClippedGaussian
 from intaglio.calibrate.no_data import SIGMAS
-from intaglio.calibrate.normals import Normals
 from intaglio.evaluation.held_back import Samples
 from intaglio.graph import Graph
 from intaglio.graph.access import Array, constant, input_value, shape, single_consumer
@@ -67,7 +67,7 @@ def equalize(
     graph: Graph,
     samples: Samples | None = None,
     *,
-    predicted: Mapping[str, Normals] | None = None,
+    predicted: Mapping[str, ClippedGaussian] | None = None,
     carry_caps: bool = True,
 ) -> Equalized:
     """Equalize the ranges of weights across layers.
@@ -161,7 +161,7 @@ def _step(group: ChannelGroup, weights: dict[ir.Node, Array], factors: Array, ot
 
 
 def _activations(
-    graph: Graph, groups: list[ChannelGroup], samples: Samples | None, predicted: Mapping[str, Normals] | None
+    graph: Graph, groups: list[ChannelGroup], samples: Samples | None, predicted: Mapping[str, ClippedGaussian] | None
 ) -> list[list[Array]]:
     """Largest |x| per channel of every value of a group that gets a grid of its own; of each group a list of (C,)."""
     wanted: dict[str, tuple[int, int]] = {}

@@ -31,10 +31,10 @@ from intaglio.evaluation.held_back import Samples
 from intaglio.graph import Graph
 from intaglio.plan import Plan
 from intaglio.recover.biases import CHANNEL_AXIS
-from intaglio.recover.by_blocks import Stage, round_by_blocks
-from intaglio.recover.columns import outputs, positions, rows, samples_in, weight_index
+from intaglio.recover.im2col import outputs, positions, rows, samples_in, weight_index
 from intaglio.recover.recovery import Recovery
-from intaglio.recover.rounded import Learned
+from intaglio.recover.sequential_reconstruction import Stage, reconstruct_sequentially
+from intaglio.recover.weight_codes import Learned
 
 VERSION = 1
 _FLOATS = 1 << 22  # of inputs at a time
@@ -85,7 +85,7 @@ def gptq(
         As `adaround`.
     """
     settings = settings or GptqSettings()
-    return round_by_blocks(
+    return reconstruct_sequentially(
         "GPTQ",
         f"{100 * settings.damping:g} % damping",
         partial(_learned, settings),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from intaglio.calibrate import calibrate
 from intaglio.calibrate.automatic import AUTO
-from intaglio.calibrate.feeds import Batches
+from intaglio.calibrate.tensor_batches import Batches
 from intaglio.evaluation.held_back import Samples
 from intaglio.evaluation.trial import Trial
 from intaglio.graph import Graph

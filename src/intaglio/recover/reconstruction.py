@@ -30,14 +30,14 @@ from intaglio.errors import UsageError
 from intaglio.evaluation.held_back import Samples
 from intaglio.graph import Graph
 from intaglio.plan import Plan
-from intaglio.recover.by_blocks import Stage, round_by_blocks
-from intaglio.recover.centring import centre
-from intaglio.recover.columns import weight_index
-from intaglio.recover.dropping import dropped, mixed
-from intaglio.recover.frontier import Values
+from intaglio.recover.activation_cache import Values
+from intaglio.recover.bias_shift import centre
+from intaglio.recover.im2col import weight_index
+from intaglio.recover.qdrop import dropped, mixed
 from intaglio.recover.recovery import Recovery
-from intaglio.recover.rounded import Learned, Rounded
 from intaglio.recover.rounding import Undecided, annealed, undecided
+from intaglio.recover.sequential_reconstruction import Stage, reconstruct_sequentially
+from intaglio.recover.weight_codes import Learned, Rounded
 
 VERSION = 1
 _UNIT_SAMPLES = 64  # of which e is measured
@@ -97,7 +97,7 @@ def reconstruct_blocks(
         As `adaround`.
     """
     settings = settings or BlockSettings()
-    return round_by_blocks(
+    return reconstruct_sequentially(
         "block reconstruction",
         f"{settings.iterations} steps for each layer, quantization dropped in {100 * settings.drop:g} %",
         partial(_learned, settings),

@@ -4,7 +4,7 @@
 
 y_q is the layer's output, before it is rounded, in the quantized network whose layers before are corrected already; so
 what the rounding of activations and clipping have shifted is taken out as well. The values in front of the layer at
-hand are kept for all samples (see `frontier`): each node runs once over them, and a layer once more.
+hand are kept for all samples (see `activation_cache`): each node runs once over them, and a layer once more.
 
 Source: Nagel et al. 2019, arXiv:1906.04721, appendix D.
 """
@@ -25,8 +25,8 @@ from intaglio.graph import Graph
 from intaglio.graph.access import attribute
 from intaglio.plan import Plan
 from intaglio.progress import progress
+from intaglio.recover.activation_cache import ActivationCache
 from intaglio.recover.biases import CHANNEL_AXIS, add_to_bias, bias_layers, settle
-from intaglio.recover.frontier import Frontier
 from intaglio.simulate import Simulator
 
 Means = NDArray[np.float64]
@@ -47,7 +47,7 @@ def corrected_in_order(graph: Graph, plan: Plan, samples: Samples, reference: Gr
     layers = bias_layers(graph)
     wanted = _mean_outputs(reference, samples)
     quantized = Simulator(graph, plan)
-    given, at = Frontier.at_inputs(quantized, samples), 0
+    given, at = ActivationCache.at_inputs(quantized, samples), 0
     place = {call.node: index for index, call in enumerate(quantized.calls)}
     read = _read_from(quantized, {place[node] for node in layers})
     for node in progress(layers, len(layers), "bias correction"):

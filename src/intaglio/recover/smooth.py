@@ -21,7 +21,7 @@ import onnx_ir as ir
 import torch
 from torch import Tensor
 
-from intaglio.calibrate.feeds import Batches
+from intaglio.calibrate.tensor_batches import Batches
 from intaglio.errors import IntaglioError
 from intaglio.evaluation.held_back import Samples
 from intaglio.graph import Graph

@@ -14,7 +14,7 @@ from intaglio.files.reading import UnreadableError, check_types, read_json, read
 
 FORMAT, VERSION = "intaglio-attempts", 1
 _NUMBER = (int, float)
-_TYPES = {"rung": str, "name": str, "score": (*_NUMBER, type(None)), "agreement": (*_NUMBER, type(None)),
+_TYPES = {"stage": str, "name": str, "score": (*_NUMBER, type(None)), "agreement": (*_NUMBER, type(None)),
           "seconds": _NUMBER, "error": str}  # fmt: skip
 
 
@@ -23,7 +23,7 @@ class Attempt:
     """One recipe and what it reached.
 
     Args:
-        rung: of the ladder.
+        stage: of the search.
         name: of the attempt, unique.
         score: of the integer program; None where there is none.
         agreement: percent of samples with the float network's prediction; None where that has no meaning.
@@ -31,7 +31,7 @@ class Attempt:
         error: why there is no program.
     """
 
-    rung: str
+    stage: str
     name: str
     score: float | None = None
     agreement: float | None = None

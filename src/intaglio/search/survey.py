@@ -148,7 +148,7 @@ def survey(
     metric: str = "top1",
     settings: Mapping[str, Any] | None = None,
     path: Path | None = None,
-    tell: Callable[[Row], None] | None = None,
+    callback: Callable[[Row], None] | None = None,
 ) -> Survey:
     """Measure every cell.
 
@@ -159,7 +159,7 @@ def survey(
         metric: a name of `evaluation.METRICS`.
         settings: what `make` depends on besides its arguments, by name.
         path: a JSON file that is written after each cell, and from which an interrupted survey goes on.
-        tell: called with each row.
+        callback: called with each row.
     Raises:
         UsageError: `path` is of a survey with other settings (which ones is said), is none, or cannot be written; or
             there is no such metric.
@@ -183,8 +183,8 @@ def survey(
             file.add(attempt)
         row = Row(cell, attempt.score, attempt.agreement, attempt.seconds, attempt.error)
         rows.append(row)
-        if tell is not None:
-            tell(row)
+        if callback is not None:
+            callback(row)
     return Survey(graph.name, metric, reference.value, reference.samples, tuple(rows))
 
 

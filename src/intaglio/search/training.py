@@ -1,4 +1,4 @@
-"""The last rung of the ladder: training with quantization in the forward path, for a bounded number of steps."""
+"""The last stage of the search for a recipe: training with quantization, for a bounded number of steps."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from intaglio.recover.pipeline import Outcome
 from intaglio.targets import Target
 from intaglio.train.distill import block_ends
 from intaglio.train.freeze import freeze_graph
-from intaglio.train.loop import Keeping, TrainSettings, train
+from intaglio.train.insert_batch_norm import begin
+from intaglio.train.loop import RunOptions, TrainSettings, train
 from intaglio.train.loop.losses import classes_of
 from intaglio.train.loop.samples import hold_back
 from intaglio.train.prepare import prepare_qat
-from intaglio.train.revive import begin
 from intaglio.train.teacher import FloatModule
 
-RUNG = "training"
+STAGE = "training"
 REVIVED_ON = 512  # samples that tell the statistics of new batch norms
 EPOCHS = 2.0
 CHECKPOINT = "training.pt"
@@ -30,14 +30,14 @@ FEATURES = 5.0
 """Weight of the teacher's features in networks of images; measured in docs/which-method.md."""
 
 
-def ladder_settings(epochs: float | None = None, steps: int | None = None) -> TrainSettings:
-    """How the rung trains: the recommended start, and the float network as a teacher (its features too, of images)."""
+def stage_settings(epochs: float | None = None, steps: int | None = None) -> TrainSettings:
+    """How the stage trains: the recommended start, and the float network as a teacher (its features too, of images)."""
     return TrainSettings(epochs=epochs or EPOCHS, steps=steps, distill=0.5)
 
 
 @dataclass(frozen=True)
 class Training:
-    """What the rung needs.
+    """What the stage needs.
 
     Args:
         raw: the network as the front end read it, so that batch norms live; or as it was given.
@@ -91,11 +91,11 @@ class Training:
             settings,
             held_back=held,
             teacher=FloatModule(module.graph) if settings.distill else None,
-            keeping=Keeping(path, resume=path is not None and path.exists()),
+            run_options=RunOptions(path, resume=path is not None and path.exists()),
             described={"method": self.method},
         )
         graph, frozen = freeze_graph(module.cpu())
         told = [Step("graph", sentence) for sentence in self.raw.history]
         told += revived
-        told.append(Step(RUNG, f"{result.sentence()}; method {self.method}"))
+        told.append(Step(STAGE, f"{result.sentence()}; method {self.method}"))
         return Outcome(graph, frozen, told, module.graph, reference=graph)

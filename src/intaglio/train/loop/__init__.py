@@ -1,8 +1,8 @@
 """The training loop behind `intaglio train`: shuffled epochs, augmentation, checkpoints, several processes."""
 
 from intaglio.train.loop.curve import Point
-from intaglio.train.loop.keeping import Keeping, TrainResult
 from intaglio.train.loop.run import train
+from intaglio.train.loop.run_options import RunOptions, TrainResult
 from intaglio.train.loop.settings import TrainSettings
 
-__all__ = ["Keeping", "Point", "TrainResult", "TrainSettings", "train"]
+__all__ = ["Point", "RunOptions", "TrainResult", "TrainSettings", "train"]

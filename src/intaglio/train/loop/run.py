@@ -21,18 +21,18 @@ from intaglio.train.loop import checkpoint
 from intaglio.train.loop.checkpoint import State, begin_random
 from intaglio.train.loop.compiled import compiled
 from intaglio.train.loop.curve import Point
+from intaglio.train.loop.distributed import World, together
+from intaglio.train.loop.divergence import check_loss, check_scales
 from intaglio.train.loop.feed import Feed
-from intaglio.train.loop.health import check_loss, check_scales
-from intaglio.train.loop.keeping import Keeping, TrainResult
+from intaglio.train.loop.logging import TensorBoard, line
 from intaglio.train.loop.losses import Loss, Teacher
+from intaglio.train.loop.lr_scaling import magnitudes
 from intaglio.train.loop.optimizer import make_optimizer, set_learning_rate
+from intaglio.train.loop.run_options import RunOptions, TrainResult
 from intaglio.train.loop.samples import Batch, Samples
 from intaglio.train.loop.schedule import annealed
 from intaglio.train.loop.score import Score
 from intaglio.train.loop.settings import TrainSettings
-from intaglio.train.loop.sizes import magnitudes
-from intaglio.train.loop.tell import TensorBoard, line
-from intaglio.train.loop.world import World, together
 from intaglio.train.module import QuantizedModule
 from intaglio.train.quantizers.quantizer import Quantizer
 from intaglio.train.reestimate import reestimate_batch_norm
@@ -47,7 +47,7 @@ def train(
     *,
     held_back: Dataset | None = None,
     teacher: nn.Module | Teacher | None = None,
-    keeping: Keeping | None = None,
+    run_options: RunOptions | None = None,
     processes: Processes | None = None,
     described: Mapping[str, Any] | None = None,
 ) -> TrainResult:
@@ -62,7 +62,7 @@ def train(
         settings: how to train.
         held_back: labelled samples on which the network is evaluated after each epoch; None: the last step counts.
         teacher: what `distill` learns from: inputs to scores.
-        keeping: checkpoints, progress, logs.
+        run_options: checkpoints, progress, logs.
         processes: of which each calls this with the same arguments; one by default.
         described: what else a checkpoint has to agree in, by name.
     Raises:
@@ -71,11 +71,11 @@ def train(
         TrainingError: a loss that is no number, a scale that has collapsed, a process that has died; the last
             checkpoint stays.
     """
-    settings, keeping = settings or TrainSettings(), keeping or Keeping()
-    kept = _Kept(keeping.path)
+    settings, run_options = settings or TrainSettings(), run_options or RunOptions()
+    kept = _Kept(run_options.path)
     with together(kept):
         return _Training(
-            module, data, settings, held_back, teacher, keeping, processes or Processes(), described or {}, kept
+            module, data, settings, held_back, teacher, run_options, processes or Processes(), described or {}, kept
         ).run()
 
 
@@ -101,21 +101,21 @@ class _Training:
         settings: TrainSettings,
         held_back: Dataset | None,
         teacher: nn.Module | Teacher | None,
-        keeping: Keeping,
+        run_options: RunOptions,
         processes: Processes,
         described: Mapping[str, Any],
         kept: _Kept,
     ) -> None:
-        self.module, self.settings, self.keeping, self.kept = module, settings, keeping, kept
+        self.module, self.settings, self.run_options, self.kept = module, settings, run_options, kept
         self.processes, self.world = processes, World(processes, settings.batch)
-        self.device = keeping.found_device()
+        self.device = run_options.found_device()
         data = data.cached() if data.once else data
         self.loss = Loss(settings, module, teacher)
         self.samples = self._read(data)
         held = None if held_back is None else self._read(held_back)
         self.per_epoch = settings.steps_per_epoch(len(self.samples))
         self.total = settings.total_steps(len(self.samples))
-        self.feed = Feed(self.samples, settings, self.device, self.world.share, workers=keeping.workers)
+        self.feed = Feed(self.samples, settings, self.device, self.world.share, workers=run_options.workers)
         self.score = None if held is None else Score(held, self.feed, self.world, teacher)
         self.agreed = self._agreed(data, described)
         module.to(self.device)
@@ -131,7 +131,7 @@ class _Training:
         self.best: dict[str, Any] = {}
 
     def _read(self, data: Dataset) -> Samples:
-        return Samples(data, self.loss.classes, cache=self.keeping.cache, need_labels=not self.settings.imitates)
+        return Samples(data, self.loss.classes, cache=self.run_options.cache, need_labels=not self.settings.imitates)
 
     def _agreed(self, data: Dataset, described: Mapping[str, Any]) -> dict[str, Any]:
         """All that the result depends on, by name, as a checkpoint says it."""
@@ -151,7 +151,7 @@ class _Training:
     def run(self) -> TrainResult:
         """Train."""
         begin_random(self.settings.seed, self.world.rank)
-        if self.keeping.resume:
+        if self.run_options.resume:
             self._restore()
         else:
             self._begin()
@@ -202,7 +202,7 @@ class _Training:
         """Evaluate, say, check and keep where it is time."""
         ends = self.step == self.total
         evaluates = ends or self.step % self.per_epoch == 0
-        speaks = self.step % self.keeping.lines == 0
+        speaks = self.step % self.run_options.lines == 0
         if evaluates or self.step % SCALES_EVERY == 0:
             check_scales(self.module, self.step, self.kept)
         if evaluates or speaks:
@@ -220,8 +220,8 @@ class _Training:
         self.curve.append(point)
         if board is not None:
             board.add(point)
-        if self.keeping.tell is not None and self.world.leads:
-            self.keeping.tell(line(point, self.total, self.total / self.per_epoch, rate))
+        if self.run_options.tell is not None and self.world.leads:
+            self.run_options.tell(line(point, self.total, self.total / self.per_epoch, rate))
 
     def _keep_best(self, point: Point) -> None:
         """Of equal ones the later: it has learned at a smaller rate."""
@@ -230,14 +230,14 @@ class _Training:
             self.best = {"score": point.score, "step": point.step, "module": state}
 
     def _time_to_save(self) -> bool:
-        if self.keeping.path is None:
+        if self.run_options.path is None:
             return False
-        if self.keeping.steps is not None and self.step % self.keeping.steps == 0:
+        if self.run_options.steps is not None and self.step % self.run_options.steps == 0:
             return True
-        return self.world.leads and time.monotonic() - self.saved > 60 * self.keeping.minutes
+        return self.world.leads and time.monotonic() - self.saved > 60 * self.run_options.minutes
 
     def _save(self) -> None:
-        if self.keeping.path is None or not self.world.leads:
+        if self.run_options.path is None or not self.world.leads:
             return
         check_scales(self.module, self.step, self.kept)
         state = State(
@@ -249,12 +249,12 @@ class _Training:
             [point.to_json() for point in self.curve],
             self.best,
         )
-        checkpoint.save(self.keeping.path, self.agreed, state)
+        checkpoint.save(self.run_options.path, self.agreed, state)
         self.saved = time.monotonic()
 
     def _restore(self) -> None:
-        assert self.keeping.path is not None
-        path = self.keeping.path
+        assert self.run_options.path is not None
+        path = self.run_options.path
         state = self.processes.first(lambda: checkpoint.load(path, self.agreed))  # other machines do not have the file
         with checkpoint.fitting(path):
             self.module.load_state_dict(state.module)
@@ -281,7 +281,7 @@ class _Training:
         self.world.begin_alike(self.module)
 
     def _board(self) -> TensorBoard | None:
-        folder = self.keeping.tensorboard
+        folder = self.run_options.tensorboard
         return None if folder is None or not self.world.leads else TensorBoard(folder, self.step)
 
     def _finished(self) -> TrainResult:

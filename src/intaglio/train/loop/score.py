@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from intaglio.evaluation.sqnr import SignalToNoise
+from intaglio.train.loop.distributed import World
 from intaglio.train.loop.feed import Feed
 from intaglio.train.loop.losses import Teacher, as_tuple
 from intaglio.train.loop.samples import Batch, Samples
-from intaglio.train.loop.world import World
 from intaglio.train.module import QuantizedModule
 
 _AT_A_TIME = 256

@@ -10,9 +10,9 @@ import pytest
 import torch
 from intaglio_tests.loop_net import CLASSES, arrays, raw_graph
 
+from intaglio.train.loop.lr_scaling import magnitudes
 from intaglio.train.loop.optimizer import FACTOR, make_optimizer, set_learning_rate
 from intaglio.train.loop.settings import TrainSettings
-from intaglio.train.loop.sizes import magnitudes
 from intaglio.train.module import QuantizedModule
 from intaglio.train.prepare import prepare_qat
 

@@ -1,4 +1,4 @@
-"""The ladder stops at the first recipe that holds, returns the best in any case, and measures nothing twice."""
+"""The search stops at the first recipe that holds, returns the best in any case, and measures nothing twice."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from intaglio.errors import DataError, UsageError
 from intaglio.evaluation import FloatStage, ProgramStage
 from intaglio.evaluation.evaluate import METRICS
 from intaglio.evaluation.run import data_for
-from intaglio.search import ladder
+from intaglio.search import recipe_search
 from intaglio.search.attempts import Attempt
-from intaglio.search.ladder import climb, loss
+from intaglio.search.recipe_search import loss, search_recipes
 from intaglio.targets import load_target
 
 
 @pytest.fixture(autouse=True)
 def interpreted(monkeypatch) -> None:
     """The integers are the same, and nothing has to be compiled."""
-    monkeypatch.setattr(ladder, "integer_stage", ProgramStage)
+    monkeypatch.setattr(recipe_search, "integer_stage", ProgramStage)
 
 
 @pytest.fixture(scope="module")
@@ -44,32 +44,32 @@ def arrays(graph: ig.Graph) -> tuple[np.ndarray, np.ndarray]:
     return x, FloatStage(graph).run(x)[0].argmax(1)
 
 
-def climbed(graph, arrays, max_drop, target="int8-per-tensor", folder=None, told=None, **more):
+def searched(graph, arrays, max_drop, target="int8-per-tensor", folder=None, told=None, **more):
     x, y = arrays
-    return climb(
+    return search_recipes(
         graph, load_target(target), data_for(graph, x[:64]), data_for(graph, open_data((x, y)), labels=True),
-        max_drop=max_drop, folder=folder, tell=None if told is None else lambda a, _: told.append(a), **more,
+        max_drop=max_drop, folder=folder, callback=None if told is None else lambda a, _: told.append(a), **more,
     )  # fmt: skip
 
 
-def test_the_first_that_holds_ends_the_climb(graph, arrays) -> None:
-    found = climbed(graph, arrays, 100.0)
+def test_the_first_that_holds_ends_the_search(graph, arrays) -> None:
+    found = searched(graph, arrays, 100.0)
     assert found.holds
-    assert [a.rung for a in found.attempts] == ["calibrators"]
+    assert [a.stage for a in found.attempts] == ["calibrators"]
     assert "holds" in str(found.outcome.steps[-1])
 
 
 def test_the_allowed_loss_itself_holds(graph, arrays) -> None:
-    first = climbed(graph, arrays, 100.0, target="int8-per-tensor").attempts[0]
+    first = searched(graph, arrays, 100.0, target="int8-per-tensor").attempts[0]
     lost = loss("top1", first.score, 100.0)
-    found = climbed(graph, arrays, lost)
+    found = searched(graph, arrays, lost)
     assert found.holds
     assert len(found.attempts) == 1
 
 
 @pytest.mark.parametrize(("metric", "score", "reference", "most"), [("top1", 87.5, 90.0, 2.5), ("mse", 1.5, 1.0, 50.0)])
 def test_a_loss_beyond_the_allowed_one_does_not_hold(metric, score, reference, most) -> None:
-    search = object.__new__(ladder._Search)
+    search = object.__new__(recipe_search._Search)
     search.metric, search.reference = metric, reference
     attempt = Attempt("calibrators", "max", score)
     for search.max_drop, holds in ((most, True), (math.nextafter(most, 0), False), (math.nextafter(most, 100), True)):
@@ -80,16 +80,16 @@ def test_a_loss_beyond_the_allowed_one_does_not_hold(metric, score, reference, m
 
 
 def test_the_best_is_returned_where_none_holds(graph, arrays, monkeypatch) -> None:
-    monkeypatch.setattr(ladder, "LEARNED", ())
-    monkeypatch.setattr(ladder._Search, "_holds", lambda self, attempt: False)
-    found = climbed(graph, arrays, 0.0, target="w4a8")
+    monkeypatch.setattr(recipe_search, "LEARNED", ())
+    monkeypatch.setattr(recipe_search._Search, "_holds", lambda self, attempt: False)
+    found = searched(graph, arrays, 0.0, target="w4a8")
     best = max(a.score for a in found.attempts if a.score is not None)
     last = found.outcome.steps[-1]
     assert last.after == best
     assert "best that was found" in str(last)
 
 
-def test_an_interrupted_climb_measures_nothing_twice(graph, arrays, tmp_path: Path, monkeypatch) -> None:
+def test_an_interrupted_search_measures_nothing_twice(graph, arrays, tmp_path: Path, monkeypatch) -> None:
     class KilledError(Exception):
         pass
 
@@ -100,42 +100,42 @@ def test_an_interrupted_climb_measures_nothing_twice(graph, arrays, tmp_path: Pa
 
     seen: list[Attempt] = []
     x, y = arrays
-    monkeypatch.setattr(ladder, "LEARNED", ())
-    monkeypatch.setattr(ladder._Search, "_holds", lambda self, attempt: False)
+    monkeypatch.setattr(recipe_search, "LEARNED", ())
+    monkeypatch.setattr(recipe_search._Search, "_holds", lambda self, attempt: False)
     given = (graph, load_target("int8-per-tensor"), data_for(graph, x[:64]), data_for(graph, (x, y), labels=True))
     with pytest.raises(KilledError):
-        climb(*given, max_drop=0.0, folder=tmp_path, tell=kill)
+        search_recipes(*given, max_drop=0.0, folder=tmp_path, callback=kill)
     measured: list[str] = []
-    real = ladder._Search._measured
+    real = recipe_search._Search._measured
     monkeypatch.setattr(
-        ladder._Search, "_measured", lambda self, r, n, recipe: measured.append(n) or real(self, r, n, recipe)
+        recipe_search._Search, "_measured", lambda self, r, n, recipe: measured.append(n) or real(self, r, n, recipe)
     )
-    resumed = climb(*given, max_drop=0.0, folder=tmp_path)
+    resumed = search_recipes(*given, max_drop=0.0, folder=tmp_path)
     assert [a.name for a in resumed.attempts][:2] == [a.name for a in seen]
     assert not {a.name for a in seen} & set(measured)
     assert measured
-    whole = climb(*given, max_drop=0.0)
+    whole = search_recipes(*given, max_drop=0.0)
     assert [(a.name, a.score) for a in whole.attempts] == [(a.name, a.score) for a in resumed.attempts]
     assert resumed.outcome.plan.to_json() == whole.outcome.plan.to_json()
 
 
 def test_other_settings_are_refused_with_what_differs(graph, arrays, tmp_path: Path) -> None:
-    climbed(graph, arrays, 100.0, folder=tmp_path)
+    searched(graph, arrays, 100.0, folder=tmp_path)
     with pytest.raises(UsageError, match="target was int8-per-tensor, now cpu-int8"):
-        climbed(graph, arrays, 100.0, target="cpu-int8", folder=tmp_path)
-    climbed(graph, arrays, 50.0, folder=tmp_path)  # another allowed loss is no other measurement
+        searched(graph, arrays, 100.0, target="cpu-int8", folder=tmp_path)
+    searched(graph, arrays, 50.0, folder=tmp_path)  # another allowed loss is no other measurement
 
 
 def test_a_score_that_is_no_number_is_refused(graph, arrays, monkeypatch) -> None:
     monkeypatch.setitem(METRICS, "odd", lambda y, label: np.full(len(y), np.nan))
     with pytest.raises(DataError, match="float network is nan"):
-        climbed(graph, arrays, 1.0, metric="odd")
+        searched(graph, arrays, 1.0, metric="odd")
 
 
 @pytest.mark.parametrize("drop", [-1.0, float("nan"), float("inf")])
 def test_an_allowed_loss_is_a_number_from_zero(graph, arrays, drop) -> None:
     with pytest.raises(UsageError, match="max-drop"):
-        climbed(graph, arrays, drop)
+        searched(graph, arrays, drop)
 
 
 def test_loss_counts_points_or_growth() -> None:

@@ -19,8 +19,8 @@ from intaglio.frontends import prepare
 from intaglio.frontends.torch import load_torch
 from intaglio.graph import Graph
 from intaglio.job.train import Beginning
+from intaglio.train.insert_batch_norm import insert_batch_norm, misses_batch_norm
 from intaglio.train.prepare import prepare_qat
-from intaglio.train.revive import misses_batch_norm, revive_batch_norm
 from intaglio.train.teacher import FloatModule
 
 
@@ -48,7 +48,7 @@ def graph() -> Graph:
 def test_it_changes_nothing_at_first(graph: Graph) -> None:
     data = dataset_for(graph)
     before = [str(node.name) for node in graph.nodes]
-    revived = revive_batch_norm(graph, data)
+    revived = insert_batch_norm(graph, data)
     assert [str(node.name) for node in graph.nodes] == before
     kinds = [node.op_type for node in revived.nodes]
     assert kinds.count("BatchNormalization") == 3  # not behind the scores
@@ -61,7 +61,7 @@ def test_it_changes_nothing_at_first(graph: Graph) -> None:
 def test_statistics_are_those_of_the_data(graph: Graph) -> None:
     """A revived norm, normalizing with those of the same data as one batch, is what it is with running ones."""
     data = dataset_for(graph)
-    qat = prepare_qat(revive_batch_norm(graph, data), target="w4a8")
+    qat = prepare_qat(insert_batch_norm(graph, data), target="w4a8")
     assert len(qat.norms) == 3
     for _, norm in sorted(qat.norms.items()):
         gamma, variance = qat.get_parameter(norm.gamma), qat.get_buffer(norm.variance)
@@ -81,7 +81,7 @@ def test_the_frozen_network_has_no_batch_norm_and_is_the_trained_one(graph: Grap
     data = dataset_for(graph)
     assert misses_batch_norm(prepare_qat(graph, target="w2a8"))
     assert not misses_batch_norm(prepare_qat(graph, target="cpu-int8"))
-    qat = prepare_qat(revive_batch_norm(graph, data), target="w2a8")
+    qat = prepare_qat(insert_batch_norm(graph, data), target="w2a8")
     assert not misses_batch_norm(qat)
     x, y = (torch.as_tensor(a) for a in arrays(64))
     optimizer = torch.optim.SGD(qat.parameters(), lr=0.05, momentum=0.9)
@@ -114,7 +114,7 @@ def test_channels_may_lie_along_either_axis_of_a_dense_weight() -> None:
     net.output(y)
     graph = prepare(ig.load(net.model()))
     data = data_for(graph, rng.normal(size=(64, 6)).astype(np.float32))
-    revived = revive_batch_norm(graph, data)
+    revived = insert_batch_norm(graph, data)
     qat = prepare_qat(revived, target="w4a8")
     assert sorted(norm.axis for norm in qat.norms.values()) == [0, 1]
     x = torch.as_tensor(next(data.batches(64))[0])
@@ -135,11 +135,11 @@ def test_channels_may_lie_along_either_axis_of_a_dense_weight() -> None:
 def test_networks_that_have_nothing_to_revive_stay() -> None:
     torch.manual_seed(0)
     alone = prepare(load_torch(torch.nn.Linear(4, 3), (torch.zeros(1, 4),)))
-    assert revive_batch_norm(alone, dataset_of(alone)) is alone
+    assert insert_batch_norm(alone, dataset_of(alone)) is alone
     assert not misses_batch_norm(prepare_qat(alone, target="w2a8"))
     sequences = prepare(load_torch(torch.nn.MultiheadAttention(8, 2, batch_first=True), (torch.zeros(1, 6, 8),) * 3))
     assert not sequences.batched
-    assert revive_batch_norm(sequences, None) is sequences  # type: ignore[arg-type]
+    assert insert_batch_norm(sequences, None) is sequences  # type: ignore[arg-type]
 
 
 def dataset_of(graph: Graph) -> Dataset:

@@ -10,12 +10,12 @@ import torch
 from intaglio.errors import UsageError
 from intaglio.simulate.simulator import default_device
 from intaglio.train.loop.curve import Point
+from intaglio.train.loop.logging import Tell
 from intaglio.train.loop.samples import CACHE_BYTES
-from intaglio.train.loop.tell import Tell
 
 
 @dataclass(frozen=True)
-class Keeping:
+class RunOptions:
     """Where a training keeps its state, and what it says; nothing of it changes the result.
 
     Args:

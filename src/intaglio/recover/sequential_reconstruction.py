@@ -2,7 +2,7 @@
 
 Two networks walk side by side over the blocks of one Graph: the float one, which says what is wanted, and the quantized
 one, whose layers get their codes in the order of the Graph. The values in front of the block at hand are kept for all
-samples (see `frontier`), so that the cost is that of two runs through each block for each of its layers, whatever the
+samples (see `activation_cache`): the cost is that of two runs through each block for each of its layers, whatever the
 network's depth, and memory is bounded by one block.
 """
 
@@ -23,11 +23,11 @@ from intaglio.evaluation.trial import Trial
 from intaglio.graph import Graph, graph_fingerprint
 from intaglio.plan import Plan
 from intaglio.progress import progress
+from intaglio.recover.activation_cache import ActivationCache
 from intaglio.recover.blocks import Block, blocks
 from intaglio.recover.checkpoint import Checkpoint, Setting
-from intaglio.recover.frontier import Frontier
 from intaglio.recover.recovery import Recovery, better_of
-from intaglio.recover.rounded import Learned, Rounded
+from intaglio.recover.weight_codes import Learned, Rounded
 from intaglio.simulate import Simulator
 
 if TYPE_CHECKING:
@@ -52,9 +52,9 @@ class Stage:
     network: Rounded
     real: Simulator
     block: Block
-    given: Frontier
-    real_given: Frontier
-    wanted: Frontier
+    given: ActivationCache
+    real_given: ActivationCache
+    wanted: ActivationCache
 
     def seen(self, name: str) -> Iterator[tuple[Tensor, Tensor]]:
         """What the quantized network feeds a layer of the block, and what the float one makes there, by batch."""
@@ -72,7 +72,7 @@ class Stage:
 Learn = Callable[[Stage, Sequence[str]], dict[str, Learned]]
 
 
-def round_by_blocks(
+def reconstruct_sequentially(
     algorithm: str,
     words: str,
     learn: Learn,
@@ -102,7 +102,7 @@ def round_by_blocks(
     found = Checkpoint(checkpoint, _identity(f"{algorithm} {version}", graph, plan, reference, samples, settings))
     network, real = Rounded(graph, plan, reference), Simulator(reference)
     parts = blocks(network.graph, network.layers)
-    given, real_given = Frontier.at_inputs(network.quantized, samples), Frontier.at_inputs(real, samples)
+    given, real_given = ActivationCache.at_inputs(network.quantized, samples), ActivationCache.at_inputs(real, samples)
     changed = 0
     for block in progress(parts, len(parts), algorithm):
         names = [str(n.name) for n in network.graph.nodes[block.start : block.stop] if n.name in network.layers]

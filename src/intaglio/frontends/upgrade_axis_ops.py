@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from intaglio.frontends.form_inputs import ints, proper_axes, set_input, take_ints
+from intaglio.frontends.upgrade_inputs import ints, proper_axes, set_input, take_ints
 from intaglio.graph.access import attribute, constant, rank, shape
 from intaglio.graph.edit import add_constant, insert, set_attribute
 

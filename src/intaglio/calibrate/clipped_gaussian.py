@@ -23,7 +23,7 @@ _FAR = 40.0  # standard deviations beyond which a bound changes no float64
 
 
 @dataclass(frozen=True)
-class Normals:
+class ClippedGaussian:
     """One cut normal number per element of a value.
 
     Args:
@@ -37,7 +37,7 @@ class Normals:
     high: Tensor
 
     @classmethod
-    def uncut(cls, mean: Tensor, std: Tensor) -> Normals:
+    def uncut(cls, mean: Tensor, std: Tensor) -> ClippedGaussian:
         """Without bounds."""
         edge = mean.new_tensor(math.inf)
         return cls(mean, std, -edge, edge)

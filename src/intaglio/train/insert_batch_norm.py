@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from intaglio.calibrate.feeds import Batches, feeds
+from intaglio.calibrate.tensor_batches import Batches, feeds
 from intaglio.graph import Graph
 from intaglio.graph.access import consumers, is_output
 from intaglio.graph.edit import add_constant, insert, unique_name, value_names
@@ -36,7 +36,7 @@ _AT_A_TIME = 64
 Moments = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
-def revive_batch_norm(graph: Graph, dataset: Batches, *, device: torch.device | str | None = None) -> Graph:
+def insert_batch_norm(graph: Graph, dataset: Batches, *, device: torch.device | str | None = None) -> Graph:
     """The same network with a batch norm behind each convolution and dense layer but those that compute outputs.
 
     Args:
@@ -69,13 +69,13 @@ def begin(
     Args:
         prepare: `prepare_qat` with all but the network.
         raw: the network before any pass.
-        dataset: as for `revive_batch_norm`.
+        dataset: as for `insert_batch_norm`.
         asked: a name of `BATCH_NORM`.
     """
     module = prepare(raw)
     if asked != "revive" and (asked != "auto" or not misses_batch_norm(module)):
         return module, []
-    module = prepare(revive_batch_norm(module.graph, dataset))
+    module = prepare(insert_batch_norm(module.graph, dataset))
     return module, [Step("batch norm", f"{len(module.norms)} batch norms live again while the network trains")]
 
 

@@ -20,7 +20,7 @@ from intaglio.evaluation.held_back import Samples
 from intaglio.simulate import Simulator
 
 KEPT_BYTES = 256 << 20
-"""Of one frontier, in memory."""
+"""Of one cache, in memory."""
 
 Values = dict[str, Tensor]
 
@@ -71,7 +71,7 @@ class Rows:
         return torch.from_numpy(found.reshape(len(index), *self.size))
 
 
-class Frontier:
+class ActivationCache:
     """The values that live at one place of a network, of all samples.
 
     Args:
@@ -86,7 +86,7 @@ class Frontier:
         self._left = KEPT_BYTES
 
     @classmethod
-    def at_inputs(cls, simulator: Simulator, samples: Samples) -> Frontier:
+    def at_inputs(cls, simulator: Simulator, samples: Samples) -> ActivationCache:
         """The network's inputs, rounded where the simulator rounds them."""
         sizes = [simulator.samples_in(feed) for feed in samples.feeds(simulator)]
         found = cls(sum(sizes), max(sizes, default=1), batched=simulator.batched)
@@ -124,9 +124,9 @@ class Frontier:
             for values in self.take(range(start, min(start + step, self.count)), device):
                 yield start, values
 
-    def behind(self, simulator: Simulator, start: int, stop: int, wanted: Collection[str]) -> Frontier:
+    def behind(self, simulator: Simulator, start: int, stop: int, wanted: Collection[str]) -> ActivationCache:
         """Run the nodes from here (`start`) to `stop`, and keep the wanted values."""
-        made = Frontier(self.count, self.batch, batched=self.batched)
+        made = ActivationCache(self.count, self.batch, batched=self.batched)
         if not wanted:
             return made
         with torch.no_grad():
@@ -134,8 +134,8 @@ class Frontier:
                 made.put(first, simulator.span(start, stop, values, wanted))
         return made
 
-    def only(self, names: Collection[str]) -> Frontier:
+    def only(self, names: Collection[str]) -> ActivationCache:
         """The same without the other values."""
-        made = Frontier(self.count, self.batch, batched=self.batched)
+        made = ActivationCache(self.count, self.batch, batched=self.batched)
         made.rows = {name: rows for name, rows in self.rows.items() if name in names}
         return made

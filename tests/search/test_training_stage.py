@@ -1,4 +1,4 @@
-"""Training is the last rung of the ladder: tried where nothing holds, measured like the rest, never done twice."""
+"""Training is the last stage of the search: tried where nothing holds, measured like the rest, never done twice."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from intaglio.evaluation.run import data_for
 from intaglio.frontends import prepare
 from intaglio.frontends.torch import load_torch
 from intaglio.recover.recipe import Recipe
-from intaglio.search import ladder
-from intaglio.search.ladder import climb
-from intaglio.search.training import CHECKPOINT, RUNG, Training, ladder_settings
+from intaglio.search import recipe_search
+from intaglio.search.recipe_search import search_recipes
+from intaglio.search.training import CHECKPOINT, STAGE, Training, stage_settings
 from intaglio.targets import load_target
 
 
 @pytest.fixture(autouse=True)
 def interpreted(monkeypatch) -> None:
-    monkeypatch.setattr(ladder, "integer_stage", ProgramStage)
+    monkeypatch.setattr(recipe_search, "integer_stage", ProgramStage)
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +38,12 @@ def raw() -> ig.Graph:
     return load_torch(net.eval(), torch.zeros(1, 1, 8, 8))
 
 
-def climbed(raw, folder, max_drop, *, settings=None, told=None):
+def searched(raw, folder, max_drop, *, settings=None, told=None):
     graph = ig.load(raw.copy())
     x = np.random.default_rng(5).normal(size=(320, 1, 8, 8)).astype(np.float32)
     y = FloatStage(graph).run(x)[0].argmax(1)
-    settings = settings or replace(ladder_settings(steps=30), batch=32, lr=0.01, seed=1)
-    return climb(
+    settings = settings or replace(stage_settings(steps=30), batch=32, lr=0.01, seed=1)
+    return search_recipes(
         graph,
         load_target("w2a8"),
         data_for(graph, x[:32]),
@@ -51,30 +51,31 @@ def climbed(raw, folder, max_drop, *, settings=None, told=None):
         max_drop=max_drop,
         recipe=Recipe(calibrator="max", rounding="gptq", equalize=False),
         folder=folder,
-        tell=None if told is None else lambda attempt, _: told.append(attempt),
+        callback=None if told is None else lambda attempt, _: told.append(attempt),
         training=Training(raw.copy(), data_for(graph, (x[96:], y[96:]), labels=True), settings),
     )
 
 
 def test_it_is_tried_last_and_not_done_twice(raw, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(ladder._Search, "_partial", lambda self: None)  # every layer of so small a network can be wider
+    # Every layer of so small a network can be wider.
+    monkeypatch.setattr(recipe_search._Search, "_partial", lambda self: None)
     told = []
-    found = climbed(raw, tmp_path, 0.0, told=told)
-    assert [a.rung for a in told].index(RUNG) == len(told) - 1
+    found = searched(raw, tmp_path, 0.0, told=told)
+    assert [a.stage for a in told].index(STAGE) == len(told) - 1
     trained = told[-1]
     assert trained.score > 40  # four classes
     best = max(told, key=lambda a: a.score)
     assert found.outcome.steps[-1].after == best.score
     if best is trained:
-        assert any(step.algorithm == RUNG for step in found.outcome.steps)
+        assert any(step.algorithm == STAGE for step in found.outcome.steps)
     # An earlier run's attempt is taken as it is; its network comes out of the checkpoint.
     rows = json.loads((tmp_path / "attempts.json").read_text())
-    rows["attempts"] = [{**row, "score": 100.0 if row["rung"] == RUNG else row["score"]} for row in rows["attempts"]]
+    rows["attempts"] = [{**row, "score": 100.0 if row["stage"] == STAGE else row["score"]} for row in rows["attempts"]]
     (tmp_path / "attempts.json").write_text(json.dumps(rows))
     written = (tmp_path / CHECKPOINT).read_bytes()
-    again = climbed(raw, tmp_path, 0.0)
+    again = searched(raw, tmp_path, 0.0)
     assert again.holds
-    assert any(step.algorithm == RUNG and "trained 30 steps" in step.text for step in again.outcome.steps)
+    assert any(step.algorithm == STAGE and "trained 30 steps" in step.text for step in again.outcome.steps)
     assert (tmp_path / CHECKPOINT).read_bytes() == written
 
 
@@ -84,7 +85,7 @@ def test_a_folded_network_trains_with_batch_norms_that_live_again(raw) -> None:
     x = np.random.default_rng(5).normal(size=(160, 1, 8, 8)).astype(np.float32)
     y = FloatStage(folded).run(x)[0].argmax(1)
     data = data_for(folded, (x, y), labels=True)
-    target, settings = load_target("w2a8"), replace(ladder_settings(steps=2), batch=32)
+    target, settings = load_target("w2a8"), replace(stage_settings(steps=2), batch=32)
     plan = ig.quantize(folded, x, target, calibrator="max", equalize=False, bias_correction=False).plan
     outcome = Training(folded, data, settings).outcome(target, plan, {}, None)
     assert "2 batch norms live again while the network trains" in {step.text for step in outcome.steps}
@@ -93,8 +94,8 @@ def test_a_folded_network_trains_with_batch_norms_that_live_again(raw) -> None:
 
 def test_it_is_left_out_where_something_before_holds(raw) -> None:
     told = []
-    climbed(raw, None, 100.0, told=told)
-    assert RUNG not in [a.rung for a in told]
+    searched(raw, None, 100.0, told=told)
+    assert STAGE not in [a.stage for a in told]
 
 
 def test_it_needs_classes_and_an_allowed_loss(raw) -> None:
@@ -103,12 +104,12 @@ def test_it_needs_classes_and_an_allowed_loss(raw) -> None:
     with pytest.raises(UsageError, match="expected an allowed loss"):
         ig.quantize(graph, x, train_data=(x, y))
     with pytest.raises(UsageError, match="expected a metric of classes"):
-        climb(
+        search_recipes(
             graph,
             load_target("w2a8"),
             data_for(graph, x),
             data_for(graph, (x, y), labels=True),
             max_drop=1.0,
             metric="mse",
-            training=Training(raw.copy(), data_for(graph, (x, y), labels=True), ladder_settings(steps=1)),
+            training=Training(raw.copy(), data_for(graph, (x, y), labels=True), stage_settings(steps=1)),
         )

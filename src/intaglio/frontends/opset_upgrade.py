@@ -19,8 +19,7 @@ import onnx
 import onnx_ir as ir
 
 from intaglio.errors import ModelError, UnsupportedOperatorError
-from intaglio.frontends.form_inputs import set_input
-from intaglio.frontends.forms_axes import (
+from intaglio.frontends.upgrade_axis_ops import (
     Form,
     explicit_axis,
     flatten,
@@ -31,14 +30,15 @@ from intaglio.frontends.forms_axes import (
     squeeze,
     unsqueeze,
 )
-from intaglio.frontends.forms_moves import expand, pad, reshape, slice_, transpose
-from intaglio.frontends.forms_resize import grid_sample, resize, upsample
-from intaglio.frontends.forms_window import conv, conv_transpose, pool
+from intaglio.frontends.upgrade_conv_pool_ops import conv, conv_transpose, pool
+from intaglio.frontends.upgrade_inputs import set_input
+from intaglio.frontends.upgrade_resize import grid_sample, resize, upsample
+from intaglio.frontends.upgrade_shape_ops import expand, pad, reshape, slice_, transpose
 from intaglio.graph.access import attribute, constant, input_value, shape, where
 from intaglio.graph.edit import add_constant, set_attribute
 
 
-def normalize_forms(model: ir.Model, version: int, target: int) -> None:
+def upgrade_opset(model: ir.Model, version: int, target: int) -> None:
     """Bring every node to its one form.
 
     Args:

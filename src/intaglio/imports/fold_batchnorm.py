@@ -21,7 +21,7 @@ from intaglio.ops.batchnorm import BatchNormalization
 _PRODUCTS = ("Conv", "ConvTranspose", "Gemm")
 
 
-def absorb_batch_normalization(stripped: Stripped) -> list[str]:
+def fold_batchnorm_into_weights(stripped: Stripped) -> list[str]:
     """Take in every BatchNormalization whose input the file does not quantize."""
     changes = []
     for node in stripped.graph.nodes:

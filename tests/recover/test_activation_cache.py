@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 import intaglio as ig
-from intaglio.recover import ArraySamples, frontier
+from intaglio.recover import ArraySamples, activation_cache
+from intaglio.recover.activation_cache import ActivationCache, Rows
 from intaglio.recover.blocks import blocks
-from intaglio.recover.columns import LAYERS
-from intaglio.recover.frontier import Frontier, Rows
+from intaglio.recover.im2col import LAYERS
 from intaglio.simulate import Simulator
 
 
@@ -41,10 +41,10 @@ def test_rows_come_back_as_they_went(in_memory, rng):
 
 @pytest.mark.parametrize("kept", [1 << 28, 0])
 def test_block_by_block_is_the_whole_network(kept, graph, rng, monkeypatch):
-    monkeypatch.setattr(frontier, "KEPT_BYTES", kept)
+    monkeypatch.setattr(activation_cache, "KEPT_BYTES", kept)
     x = rng.normal(size=(21, 3, 6, 6)).astype(np.float32)
     simulator = Simulator(graph)
-    at = Frontier.at_inputs(simulator, ArraySamples([x], 8))
+    at = ActivationCache.at_inputs(simulator, ArraySamples([x], 8))
     assert at.count == 21
     parts = blocks(graph, [str(n.name) for n in graph.nodes if n.op_type in LAYERS])
     assert len(parts) == 3
@@ -61,7 +61,7 @@ def test_samples_that_are_whole_inputs_stay_apart(rng):
     assert not graph.batched
     x = rng.normal(size=(5, 2, 3)).astype(np.float32)
     simulator = Simulator(graph)
-    at = Frontier.at_inputs(simulator, ArraySamples([x]))
+    at = ActivationCache.at_inputs(simulator, ArraySamples([x]))
     assert at.count == 5
     at = at.behind(simulator, 0, len(graph.nodes), simulator.output_names)
     name = simulator.output_names[0]
@@ -70,9 +70,9 @@ def test_samples_that_are_whole_inputs_stay_apart(rng):
 
 
 def test_memory_is_bounded_and_the_rest_goes_to_files(graph, rng, monkeypatch):
-    monkeypatch.setattr(frontier, "KEPT_BYTES", 20_000)
+    monkeypatch.setattr(activation_cache, "KEPT_BYTES", 20_000)
     simulator = Simulator(graph)
     for count in (40, 400):
-        at = Frontier.at_inputs(simulator, ArraySamples([rng.normal(size=(count, 3, 6, 6)).astype(np.float32)]))
+        at = ActivationCache.at_inputs(simulator, ArraySamples([rng.normal(size=(count, 3, 6, 6)).astype(np.float32)]))
         held = sum(4 * rows.memory.numel() for rows in at.rows.values() if rows.memory is not None)
         assert held <= 20_000

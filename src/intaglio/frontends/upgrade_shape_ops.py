@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from intaglio.errors import ModelError
-from intaglio.frontends.form_inputs import ints, proper_axes, set_input, take_ints
+from intaglio.frontends.upgrade_inputs import ints, proper_axes, set_input, take_ints
 from intaglio.graph.access import attribute, constant, input_value, rank, shape, where
 from intaglio.graph.edit import add_constant, set_attribute
 

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from intaglio.recover.by_blocks import Stage
-from intaglio.recover.columns import weight_index
-from intaglio.recover.rounded import Rounded
+from intaglio.recover.im2col import weight_index
+from intaglio.recover.sequential_reconstruction import Stage
+from intaglio.recover.weight_codes import Rounded
 
 
 def centre(

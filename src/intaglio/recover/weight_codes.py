@@ -26,7 +26,7 @@ from intaglio.ops.extremes import Extreme
 from intaglio.plan import Plan
 from intaglio.recover.biases import CHANNEL_AXIS, add_to_bias, settle
 from intaglio.recover.blocks import caps_behind
-from intaglio.recover.columns import LAYERS, weight_index
+from intaglio.recover.im2col import LAYERS, weight_index
 from intaglio.simulate import Simulator
 
 _WIDEST = 16  # bits; wider codes are no weights

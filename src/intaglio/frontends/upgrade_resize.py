@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from intaglio.errors import ModelError, UnsupportedOperatorError
-from intaglio.frontends.form_inputs import proper_axes
+from intaglio.frontends.upgrade_inputs import proper_axes
 from intaglio.graph.access import Array, attribute, constant, input_value, rank, shape, where
 from intaglio.graph.edit import add_constant, set_attribute
 

@@ -10,7 +10,7 @@ Each attempt is lowered, and its integer program measured on the evaluation data
 where none does, the best of all is the result. What was measured is kept in a file, so that an interrupted search goes
 on; learned rounding and sensitivities have files of their own.
 
-Source: Wu et al. 2020, arXiv:2004.09602, section 6; the rungs between calibration and training are ours.
+Source: Wu et al. 2020, arXiv:2004.09602, section 6; the stages between calibration and training are ours.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ from intaglio.recover.recipe import NEAREST, Recipe
 from intaglio.search.attempts import Attempt, AttemptFile
 from intaglio.search.partial import partial, wider_formats, wider_values
 from intaglio.search.sensitivity import sensitivity
-from intaglio.search.training import RUNG, Training
+from intaglio.search.training import STAGE, Training
 from intaglio.targets import Target
 
 CALIBRATORS = (AUTO, "max", "percentile-99.99", "mse", "entropy")
 LEARNED = ("gptq", "adaround", "blocks")
-ALGORITHM = "ladder"
-Told = Callable[[Attempt, float], None]
+ALGORITHM = "recipe search"
+Callback = Callable[[Attempt, float], None]
 
 
 @dataclass(frozen=True)
-class Climbed:
-    """What `climb` returns.
+class SearchResult:
+    """What `search_recipes` returns.
 
     Args:
         outcome: the best network that was found.
@@ -80,7 +80,7 @@ def loss(metric: str, score: float, reference: float) -> float:
     return reference - score
 
 
-def climb(
+def search_recipes(
     graph: Graph,
     target: Target,
     dataset: Data | NoData,
@@ -90,9 +90,9 @@ def climb(
     metric: str = "top1",
     recipe: Recipe | None = None,
     folder: Path | None = None,
-    tell: Told | None = None,
+    callback: Callback | None = None,
     training: Training | None = None,
-) -> Climbed:
+) -> SearchResult:
     """Quantize a network with as little effort as an allowed loss permits.
 
     Args:
@@ -102,10 +102,10 @@ def climb(
         scored: labelled data, on which every attempt is measured; not the calibration data.
         max_drop: the loss that is allowed, in points (of mse: in percent of growth).
         metric: a name of `evaluation.METRICS`.
-        recipe: what the attempts start from; a calibrator or a rounding that it names is the only one of its rung.
+        recipe: what the attempts start from; a calibrator or a rounding that it names is the only one of its stage.
         folder: where the state of an interrupted search lies, or will; None: nowhere.
-        tell: called after each attempt with it and its loss.
-        training: the last rung; None: there is none.
+        callback: called after each attempt with it and its loss.
+        training: the last stage; None: there is none.
     Returns:
         The first that holds, or the best.
     Raises:
@@ -115,11 +115,13 @@ def climb(
     """
     if not (max_drop >= 0 and math.isfinite(max_drop)):
         raise UsageError(f"max-drop: expected points of {metric}, 0 or more, got {max_drop:g}")
-    return _Search(graph, target, dataset, scored, metric, max_drop, recipe or Recipe(), folder, tell, training).run()
+    return _Search(
+        graph, target, dataset, scored, metric, max_drop, recipe or Recipe(), folder, callback, training
+    ).run()
 
 
 class _Search:
-    """The state of a climb: what was measured, and the best of it."""
+    """The state of a search: what was measured, and the best of it."""
 
     def __init__(
         self,
@@ -131,11 +133,11 @@ class _Search:
         max_drop: float,
         recipe: Recipe,
         folder: Path | None,
-        tell: Told | None,
+        callback: Callback | None,
         training: Training | None,
     ) -> None:
         self.graph, self.target, self.dataset, self.scored = graph, target, dataset, scored
-        self.metric, self.max_drop, self.base, self.folder, self.tell = metric, max_drop, recipe, folder, tell
+        self.metric, self.max_drop, self.base, self.folder, self.callback = metric, max_drop, recipe, folder, callback
         self.training = training
         if training is not None and metric in TARGETED:
             raise UsageError(f"train: expected a metric of classes such as top1, got {metric}; leave it out")
@@ -148,8 +150,8 @@ class _Search:
         self.made: tuple[str, Outcome] | None = None  # of the best attempt, unless an earlier run measured it
         self.errors: list[IntaglioError] = []
 
-    def run(self) -> Climbed:
-        """Climb."""
+    def run(self) -> SearchResult:
+        """Search."""
         if not any(self._holds(self._attempt(*step)) for step in self._recipes()):
             self._partial()
             self._train()
@@ -158,10 +160,10 @@ class _Search:
             raise self.errors[0] if self.errors else LoweringError(next(iter(self.tried.values()))[0].error)
         outcome = self._outcome(best)
         outcome.steps += self._steps(best)
-        return Climbed(outcome, tuple(a for a, _ in self.tried.values()), self._holds(best), self.reference)
+        return SearchResult(outcome, tuple(a for a, _ in self.tried.values()), self._holds(best), self.reference)
 
     def _recipes(self) -> Iterator[tuple[str, str, Recipe]]:
-        """The first three rungs: each begins with the best recipe so far."""
+        """The first three stages: each begins with the best recipe so far."""
         plain = self.base.without_recovery()
         blind = isinstance(self.dataset, NoData)
         names = tuple(c for c in CALIBRATORS if not (blind and c == AUTO))  # auto compares on data
@@ -214,28 +216,28 @@ class _Search:
             return
         plain = self.base.without_recovery()
         begin = self._best(lambda recipe: recipe == replace(plain, calibrator=recipe.calibrator))
-        self._attempt(RUNG, self.training.name, plain if begin is None else self.tried[begin.name][1])
+        self._attempt(STAGE, self.training.name, plain if begin is None else self.tried[begin.name][1])
 
-    def _attempt(self, rung: str, name: str, recipe: Recipe) -> Attempt:
+    def _attempt(self, stage: str, name: str, recipe: Recipe) -> Attempt:
         """Measure a recipe, unless an earlier run has."""
         known = self.file.attempts.get(name)
-        attempt = self._measured(rung, name, recipe) if known is None else known
+        attempt = self._measured(stage, name, recipe) if known is None else known
         self._tell(attempt, recipe)
         return attempt
 
-    def _measured(self, rung: str, name: str, recipe: Recipe) -> Attempt:
+    def _measured(self, stage: str, name: str, recipe: Recipe) -> Attempt:
         begin = time.perf_counter()
         try:
-            outcome = self._made(rung, name, recipe)
-            stage = integer_stage(lower(outcome.graph, outcome.plan, {"name": self.graph.name}))
+            outcome = self._made(stage, name, recipe)
+            runs = integer_stage(lower(outcome.graph, outcome.plan, {"name": self.graph.name}))
         except (LoweringError, CalibrationError, TargetError, TrainingError) as error:
             self.errors.append(error)
-            attempt = Attempt(rung, name, seconds=time.perf_counter() - begin, error=str(error))
+            attempt = Attempt(stage, name, seconds=time.perf_counter() - begin, error=str(error))
         else:
-            found = evaluate([stage], self.scored, self.metric)
+            found = evaluate([runs], self.scored, self.metric)
             score, same = found.scores[0].value, found.predictions[0] == self.predictions
             attempt = Attempt(
-                rung,
+                stage,
                 name,
                 score if math.isfinite(score) else None,
                 100.0 * float(same.mean()) if self.metric not in TARGETED else None,
@@ -251,11 +253,11 @@ class _Search:
     def _outcome(self, attempt: Attempt) -> Outcome:
         """The network of an attempt: at hand, or made again."""
         if self.made is None or self.made[0] != attempt.name:
-            self.made = attempt.name, self._made(attempt.rung, attempt.name, self.tried[attempt.name][1])
+            self.made = attempt.name, self._made(attempt.stage, attempt.name, self.tried[attempt.name][1])
         return self.made[1]
 
-    def _made(self, rung: str, name: str, recipe: Recipe) -> Outcome:
-        if rung == RUNG and self.training is not None:
+    def _made(self, stage: str, name: str, recipe: Recipe) -> Outcome:
+        if stage == STAGE and self.training is not None:
             began = quantize_graph(self.graph, self.target, self.dataset, recipe)
             return self.training.outcome(self.target, began.plan, recipe.layers, self.folder)
         learned = recipe.rounding != NEAREST
@@ -279,15 +281,15 @@ class _Search:
 
     def _tell(self, attempt: Attempt, recipe: Recipe) -> None:
         self.tried[attempt.name] = attempt, recipe
-        if self.tell is not None:
-            self.tell(attempt, self._loss(attempt))
+        if self.callback is not None:
+            self.callback(attempt, self._loss(attempt))
 
     def _steps(self, best: Attempt) -> list[Step]:
         """Every attempt, and the decision."""
         samples = len(self.predictions)
         steps = []
         for attempt, _ in self.tried.values():
-            text = f"{attempt.rung}, {attempt.name}: "
+            text = f"{attempt.stage}, {attempt.name}: "
             if attempt.score is None:
                 steps.append(Step(ALGORITHM, text + f"no result ({attempt.error})", kept=False))
                 continue

@@ -16,7 +16,7 @@ from intaglio.ops import Role
 from intaglio.plan import Source
 
 
-def fill_islands(known: Known) -> list[str]:
+def fill_float_regions(known: Known) -> list[str]:
     """Plan what is still float in 16 bits, over all that it can be: finer than 8 bits over what it usually is."""
     notes = []
     for node in known.graph.nodes:
@@ -49,7 +49,7 @@ def _reach(known: Known, value: ir.Value | None) -> Range | None:
     return static_range(producer, [_reach(known, source) for source in producer.inputs])
 
 
-def refuse_islands(known: Known, stripped: Stripped) -> None:
+def refuse_float_regions(known: Known, stripped: Stripped) -> None:
     """Say what is float still.
 
     Raises:

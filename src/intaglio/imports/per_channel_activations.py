@@ -35,7 +35,7 @@ class _Change:
     params: QuantParams
 
 
-def level_channels(stripped: Stripped) -> list[str]:
+def merge_channel_scales(stripped: Stripped) -> list[str]:
     """Give one scale to every value with scales per channel that only depthwise convolutions read."""
     changes = []
     for value, params in list(stripped.params.items()):

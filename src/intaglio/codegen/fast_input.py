@@ -19,7 +19,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class QuickInput:
+class FastInput:
     """What a plainly right input looks like.
 
     Args:
@@ -33,7 +33,7 @@ class QuickInput:
     grid: tuple[str, float, int, int, int] | None
 
     @classmethod
-    def of(cls, info: TensorInfo) -> QuickInput | None:
+    def of(cls, info: TensorInfo) -> FastInput | None:
         """For a tensor; None where its type does not fill its dtype or it has no batch axis."""
         dtype = np.dtype(info.type.dtype)
         if info.type.bits != 8 * dtype.itemsize or info.shape[:1] != (1,):
@@ -50,7 +50,7 @@ class QuickInput:
         return type(x) is np.ndarray and x.dtype == dtype and x.ndim > 0 and x.shape == (samples, *self.rest)
 
 
-def quick_codes(quick: Sequence[QuickInput | None], x_q: Sequence[Any]) -> Sequence[Array] | None:
+def fast_codes(quick: Sequence[FastInput | None], x_q: Sequence[Any]) -> Sequence[Array] | None:
     """The inputs themselves, if they are plainly right codes."""
     samples = _samples(quick, x_q)
     if samples and all(q is not None and q.fits(x, q.dtype, samples) for q, x in zip(quick, x_q, strict=True)):
@@ -58,7 +58,7 @@ def quick_codes(quick: Sequence[QuickInput | None], x_q: Sequence[Any]) -> Seque
     return None
 
 
-def quick_quantize(library: Library, quick: Sequence[QuickInput | None], x: Sequence[Any]) -> Sequence[Array] | None:
+def fast_quantize(library: Library, quick: Sequence[FastInput | None], x: Sequence[Any]) -> Sequence[Array] | None:
     """The inputs' codes, if they are plainly right reals: float32, dense, finite."""
     samples = _samples(quick, x)
     codes = []
@@ -73,6 +73,6 @@ def quick_quantize(library: Library, quick: Sequence[QuickInput | None], x: Sequ
     return codes or None
 
 
-def _samples(quick: Sequence[QuickInput | None], x: Sequence[Any]) -> int:
+def _samples(quick: Sequence[FastInput | None], x: Sequence[Any]) -> int:
     """How many there are in the first; 0 where the number of inputs is not right or that cannot be said."""
     return len(x[0]) if len(x) == len(quick) > 0 and type(x[0]) is np.ndarray and x[0].ndim else 0
