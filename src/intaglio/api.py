@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from intaglio.calibrate.input_moments import InputRange
+from intaglio.calibrate.no_data import NoData
 from intaglio.calibrate.shared import SharedData
 from intaglio.calibrate.synthesize import Synthesized
 from intaglio.data import DataLike, Dataset
@@ -20,9 +21,9 @@ from intaglio.frontends import load, load_onnx
 from intaglio.graph import Graph
 from intaglio.plan import Step
 from intaglio.processes import Processes
+from intaglio.ptq.driver import Data, Outcome, quantize_graph
+from intaglio.ptq.recipe import Recipe
 from intaglio.quantized import Quantized
-from intaglio.recover.pipeline import Data, NoData, Outcome, quantize_graph
-from intaglio.recover.recipe import Recipe
 from intaglio.search.recipe_search import Callback, search_recipes
 from intaglio.search.training import Training, stage_settings
 from intaglio.targets import Target, load_target

@@ -15,9 +15,9 @@ from intaglio.codegen.build import plan as plan_code
 from intaglio.codegen.machine import machine
 from intaglio.codegen.picture import constant_bytes
 from intaglio.imports import load_quantized_graph
-from intaglio.job.results import float_bytes
 from intaglio.lower import lower
 from intaglio.program.file import to_bytes
+from intaglio.workflow.artifacts import float_bytes
 
 SIZE = 96
 DISTINCT = {"cpu-int8": 3, "w4a8": 4}  # weights; w4a8 gives the first layer 8 bits

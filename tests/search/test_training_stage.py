@@ -15,7 +15,7 @@ from intaglio.evaluation import FloatStage, ProgramStage
 from intaglio.evaluation.run import data_for
 from intaglio.frontends import prepare
 from intaglio.frontends.torch import load_torch
-from intaglio.recover.recipe import Recipe
+from intaglio.ptq.recipe import Recipe
 from intaglio.search import recipe_search
 from intaglio.search.recipe_search import search_recipes
 from intaglio.search.training import CHECKPOINT, STAGE, Training, stage_settings

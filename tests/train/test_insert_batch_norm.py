@@ -18,10 +18,10 @@ from intaglio.evaluation.run import data_for
 from intaglio.frontends import prepare
 from intaglio.frontends.torch import load_torch
 from intaglio.graph import Graph
-from intaglio.job.train import Beginning
 from intaglio.train.insert_batch_norm import insert_batch_norm, misses_batch_norm
 from intaglio.train.prepare import prepare_qat
 from intaglio.train.teacher import FloatModule
+from intaglio.workflow.train import Beginning
 
 
 class Folded(torch.nn.Module):

@@ -6,8 +6,8 @@ from intaglio.calibrate.observer import observe
 from intaglio.calibrate.params import choose
 from intaglio.calibrate.record import Needs
 from intaglio.calibrate.statistics import Statistics
-from intaglio.calibrate.tensor_batches import Batches
 from intaglio.calibrate.trial import Candidate
+from intaglio.simulate.tensor_batches import Batches
 
 __all__ = [
     "CALIBRATORS",

@@ -19,14 +19,12 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from intaglio.calibrate.observer import Observer, merged
 from intaglio.calibrate.params import Named, assign, constant_params
 from intaglio.calibrate.record import Needs
 from intaglio.calibrate.shared import SharedData
 from intaglio.calibrate.statistics import Statistics
-from intaglio.calibrate.tensor_batches import Batches, Feed, feeds
 from intaglio.calibrate.trial import CalibratorTrial, Candidate, Correction, Pair, label
 from intaglio.errors import CalibrationError
 from intaglio.evaluation.sqnr import SignalToNoise
@@ -37,6 +35,7 @@ from intaglio.number import QuantParams
 from intaglio.ops import Role
 from intaglio.plan import Plan, ValuePlan
 from intaglio.samples import HELD_BACK, is_held_back
+from intaglio.simulate.tensor_batches import Batches, Feed, feeds, rows
 
 AUTO = "auto"
 ACTIVATION_CANDIDATES = (
@@ -181,21 +180,14 @@ def _observe_and_hold(
         which = np.flatnonzero(is_held_back(np.arange(read, read + size)))[: max(limit - kept, 0)]
         seen = read - kept
         if len(which):
-            held.append((len(which), _rows(feed, which, size)))
+            held.append((len(which), rows(feed, which, size)))
             kept += len(which)
         elif read < HELD_BACK[1]:
-            last = _rows(feed, np.array([size - 1]), size)
+            last = rows(feed, np.array([size - 1]), size)
         others = np.setdiff1d(np.arange(size), which)
         if len(others):
-            observer.step(feed if len(others) == size else _rows(feed, others, size), seen, len(others))
+            observer.step(feed if len(others) == size else rows(feed, others, size), seen, len(others))
         read += size
     if read == first:
         raise CalibrationError("calibration data: expected at least one sample, got none")
     return ([(1, last)], True) if last is not None and not held else (held, False)
-
-
-def _rows(feed: Feed, which: NDArray[np.int64], size: int) -> Feed:
-    """A copy of some samples; a single one is all of the tensors, whatever their axis 0."""
-    if size == 1:
-        return {name: x.clone() for name, x in feed.items()}
-    return {name: x[torch.as_tensor(which, device=x.device)] for name, x in feed.items()}

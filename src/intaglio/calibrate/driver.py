@@ -14,12 +14,12 @@ from intaglio.calibrate.params import Named, choose
 from intaglio.calibrate.record import Needs
 from intaglio.calibrate.saturation import saturation_steps
 from intaglio.calibrate.statistics import Statistics
-from intaglio.calibrate.tensor_batches import Batches
 from intaglio.calibrate.trial import Candidate, Correction
 from intaglio.graph import Graph
 from intaglio.ops import Role
 from intaglio.plan import Plan, Step
 from intaglio.plan.step import SQNR
+from intaglio.simulate.tensor_batches import Batches
 
 ALGORITHM = "calibration"
 

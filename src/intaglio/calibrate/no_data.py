@@ -45,6 +45,17 @@ _ELEMENTS = 2048  # of a value's elements, above which those of a channel count 
 
 
 @dataclass(frozen=True)
+class NoData:
+    """No calibration data: ranges come from the network itself (see `ptq.data_free`).
+
+    Args:
+        input_range: (low, high) of the inputs after preprocessing, or by input name; None: from the first batch norms.
+    """
+
+    input_range: InputRange = None
+
+
+@dataclass(frozen=True)
 class Prediction:
     """Moments of all values of a Graph, and where they are known from.
 

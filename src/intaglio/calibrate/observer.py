@@ -15,11 +15,11 @@ from torch import Tensor
 from intaglio.calibrate.record import Needs, Record
 from intaglio.calibrate.shared import SharedData
 from intaglio.calibrate.statistics import Statistics, joined_parts
-from intaglio.calibrate.tensor_batches import Batches, Feed, feeds
 from intaglio.errors import CalibrationError
 from intaglio.graph import Graph, graph_fingerprint, shape
 from intaglio.plan import Plan
 from intaglio.simulate import Simulator
+from intaglio.simulate.tensor_batches import Batches, Feed, feeds
 
 Observe = Callable[[str, Tensor], None]
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from intaglio.calibrate.tensor_batches import Batches
 from intaglio.processes import Processes
+from intaglio.simulate.tensor_batches import Batches
 
 
 @dataclass(frozen=True)

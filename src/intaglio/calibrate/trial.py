@@ -9,13 +9,13 @@ from torch import Tensor
 
 from intaglio.calibrate.observer import Observer
 from intaglio.calibrate.params import Named
-from intaglio.calibrate.tensor_batches import Feed
 from intaglio.evaluation.sqnr import SignalToNoise
 from intaglio.evaluation.trial import Trial, watched_values
 from intaglio.graph import Graph
 from intaglio.plan import Plan
 from intaglio.progress import progress
 from intaglio.simulate import Simulator
+from intaglio.simulate.tensor_batches import Feed
 
 Pair = tuple[Named, Named]  # calibrators of activations and weights; None: the Plan's own
 Correction = Callable[[Graph, Plan], tuple[Graph, Plan]]  # of a calibrated network's biases

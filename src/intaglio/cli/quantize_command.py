@@ -16,7 +16,7 @@ from intaglio.cli.on_off import OnOff
 from intaglio.cli.output import whole_folder
 
 if TYPE_CHECKING:
-    from intaglio.job.quantize import TrainingStage
+    from intaglio.workflow.quantize import TrainingStage
 
 WORK = ".search"
 """Folder in the output folder for what an interrupted search has measured."""
@@ -114,9 +114,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Quantize, lower, measure, write."""
-    from intaglio.job import quantize_job
     from intaglio.processes import processes
-    from intaglio.recover.recipe import Recipe
+    from intaglio.ptq.recipe import Recipe
+    from intaglio.workflow import quantize_job
 
     recipe = Recipe(
         calibrator=args.calibrator,
@@ -164,8 +164,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _stage(args: argparse.Namespace) -> TrainingStage | None:
     """Training as the last stage of the search for a recipe, where there are data for it."""
-    from intaglio.job.quantize import TrainingStage
     from intaglio.search.training import stage_settings
+    from intaglio.workflow.quantize import TrainingStage
 
     if args.train is None:
         return None

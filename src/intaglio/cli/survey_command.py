@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
 def _maker(args: argparse.Namespace, graph: Graph, data: Dataset) -> Make:
     """How a cell is quantized; inputs made from the network are made once."""
     from intaglio.api import calibration_data, quantize_as
-    from intaglio.recover.recipe import Recipe
+    from intaglio.ptq.recipe import Recipe
     from intaglio.search.survey import CALIBRATION
 
     stated = parse_range(args.input_range)

@@ -184,9 +184,9 @@ def _add_keeping(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, freeze, measure, write."""
-    from intaglio.job.train import Beginning, train_job
     from intaglio.processes import processes
     from intaglio.train.loop.distributed import together
+    from intaglio.workflow.train import Beginning, train_job
 
     settings = _settings(args)
     beginning = Beginning(

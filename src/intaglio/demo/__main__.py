@@ -17,8 +17,8 @@ from intaglio.bench.table import print_comparison
 from intaglio.cli.output import whole_folder
 from intaglio.data import open_data
 from intaglio.errors import CompileError, IntaglioError
-from intaglio.job import quantize_job
 from intaglio.program import Program
+from intaglio.workflow import quantize_job
 from intaglio.zoo.digits import digits_data, train_digits
 
 

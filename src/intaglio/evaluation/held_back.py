@@ -12,6 +12,7 @@ from torch import Tensor
 
 from intaglio.samples import is_held_back, nth_sample
 from intaglio.simulate import Simulator
+from intaglio.simulate.tensor_batches import Batches, feeds, rows
 
 
 class Samples(Protocol):
@@ -55,3 +56,21 @@ class ArraySamples:
         parts = ([a[which] for a in self.arrays] for which in (~held, held))
         learned, kept = (ArraySamples(arrays, self.batch) for arrays in parts)
         return learned, kept
+
+
+class DatasetSamples:
+    """A data set that is read in small batches: samples to learn from, or, `held`, every fourth one."""
+
+    def __init__(self, dataset: Batches, held: bool) -> None:
+        self.dataset, self.held = dataset, held
+
+    def feeds(self, simulator: Simulator) -> Iterator[Mapping[str, Tensor]]:
+        """See `Samples.feeds`."""
+        number = 0
+        for size, feed in feeds(self.dataset, simulator, 8):
+            which = np.flatnonzero(is_held_back(np.arange(number, number + size)) == self.held)
+            number += size
+            if len(which) == size:
+                yield feed
+            elif len(which):
+                yield rows(feed, which, size)

@@ -4,21 +4,16 @@ from intaglio.evaluation.held_back import ArraySamples, Samples
 from intaglio.evaluation.trial import Trial
 from intaglio.recover.absorption import absorb_high_biases
 from intaglio.recover.bias_correction import correct_biases
-from intaglio.recover.channel_ranges import settle_channel_ranges
-from intaglio.recover.data_free import quantize_without_data
 from intaglio.recover.dead_channels import Freed, free_constant_channels
 from intaglio.recover.equalization import Equalized, equalize
-from intaglio.recover.recipe import Recipe
 from intaglio.recover.reconstruction import reconstruct_blocks
 from intaglio.recover.recovery import Recovery
-from intaglio.recover.smooth import smooth_activations
 from intaglio.recover.weight_clamp import clamp_weights
 
 __all__ = [
     "ArraySamples",
     "Equalized",
     "Freed",
-    "Recipe",
     "Recovery",
     "Samples",
     "Trial",
@@ -27,8 +22,5 @@ __all__ = [
     "correct_biases",
     "equalize",
     "free_constant_channels",
-    "quantize_without_data",
     "reconstruct_blocks",
-    "settle_channel_ranges",
-    "smooth_activations",
 ]

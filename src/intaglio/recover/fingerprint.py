@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from intaglio.calibrate import Batches
+from intaglio.calibrate.no_data import NoData
 from intaglio.plan import Plan
-from intaglio.recover.pipeline import NoData
 
 _DIGITS = 16
 _FIRST = 8  # samples that stand for a data set

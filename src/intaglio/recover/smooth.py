@@ -13,102 +13,24 @@ Source: Xiao et al. 2023, arXiv:2211.10438, eq. (4); for convolutions as there f
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-
 import numpy as np
 import onnx_ir as ir
 import torch
 from torch import Tensor
 
-from intaglio.calibrate.tensor_batches import Batches
-from intaglio.errors import IntaglioError
 from intaglio.evaluation.held_back import Samples
 from intaglio.graph import Graph
 from intaglio.graph.access import Array, constant, consumers, rank, shape
 from intaglio.graph.edit import set_constant, unique_name, value_names
 from intaglio.graph.weights import Product, product
-from intaglio.plan import Plan, Step
-from intaglio.plan.step import trial_step
 from intaglio.recover.channels import channel_groups, magnitudes
-from intaglio.recover.equalization import TOLERANCE, output_difference, scale_group
-from intaglio.recover.quick import LEAST_GAIN, LEAST_GAIN_CAPS, QuickTrial
+from intaglio.recover.equalization import scale_group
 from intaglio.simulate import Simulator
 
 ALGORITHM = "activation equalization"
 ALPHAS = (0.25, 0.5, 0.75)
 LARGEST_FACTOR = 2.0**10
 """Channels that are further apart are so for another reason: they are dead, or nearly."""
-
-
-@dataclass(frozen=True)
-class Smoothed:
-    """What activation equalization made of a network.
-
-    Args:
-        graph: the equalized one, or the given one where nothing was better.
-        steps: what was tried.
-        changed: whether the graph is another one.
-    """
-
-    graph: Graph
-    steps: list[Step] = field(default_factory=list)
-    changed: bool = False
-
-
-def smooth_activations(
-    graph: Graph,
-    plan_for: Callable[[Graph], Plan],
-    dataset: Batches,
-    samples: Samples,
-    held_back: Samples,
-    *,
-    calibrator: str | None = None,
-    weight_calibrator: str | None = None,
-    alphas: tuple[float, ...] = ALPHAS,
-) -> Smoothed:
-    """Equalize the channels of activations, with the alpha that measures best.
-
-    Args:
-        graph: in normal form, batch norm folded; it is left as it is.
-        plan_for: places a network.
-        dataset: calibration data, all of them; read once per candidate.
-        samples: some of them, for ranges and means.
-        held_back: others, on which candidates are compared.
-        calibrator, weight_calibrator: of the candidates; `auto` is replaced by a quick one.
-        alphas: the grid; 0 looks at weights alone, 1 at activations alone.
-    Returns:
-        The network to place and calibrate. Scaled values have new names, as a name stands for one real tensor.
-    Raises:
-        CalibrationError, DataError: the data do not fit or hold no range.
-    """
-    found = [(alpha, smoothed(graph, samples, alpha)) for alpha in alphas]
-    candidates = [(alpha, *made) for alpha, made in found if made is not None]
-    if not candidates:
-        return Smoothed(graph, [Step(ALGORITHM, f"{ALGORITHM}: no activation whose channels can be scaled")])
-    trial = QuickTrial(graph, plan_for, dataset, samples, held_back, calibrator, weight_calibrator)
-    before = best = trial.sqnr(graph)
-    chosen, steps = graph, []
-    tried: list[tuple[Graph, str, float]] = []
-    for alpha, made, groups, caps in candidates:
-        text = f"{ALGORITHM} of {groups} activations, alpha {alpha:g}"
-        difference = output_difference(graph, made)
-        if not difference <= TOLERANCE:
-            text += f"; the outputs changed by {difference:.2g} of the largest: reverted"
-            steps.append(Step(ALGORITHM, text, kept=False))
-            continue
-        try:
-            reached = trial.sqnr(made)
-        except IntaglioError as error:
-            steps.append(Step(ALGORITHM, f"{text}; it cannot be quantized so ({error}); reverted", kept=False))
-            continue
-        if reached >= before + (LEAST_GAIN_CAPS if caps else LEAST_GAIN) and reached > best:
-            chosen, best = made, reached
-        tried.append((made, text, reached))
-    for made, text, reached in tried:
-        words = f"{text} (quick trial with {trial.calibrator})"
-        steps.append(trial_step(ALGORITHM, words, before, reached, trial.samples_seen, kept=made is chosen))
-    return Smoothed(chosen, steps, chosen is not graph)
 
 
 def smoothed(graph: Graph, samples: Samples, alpha: float, *, carry_caps: bool = True) -> tuple[Graph, int, int] | None:

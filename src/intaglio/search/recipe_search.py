@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from intaglio.calibrate.automatic import AUTO
+from intaglio.calibrate.no_data import NoData
 from intaglio.data import Dataset
 from intaglio.errors import (
     CalibrationError,
@@ -39,9 +40,9 @@ from intaglio.evaluation.run import integer_stage
 from intaglio.graph import Graph, graph_fingerprint
 from intaglio.lower import lower
 from intaglio.plan import Step
+from intaglio.ptq.driver import TRIAL_SAMPLES, Data, Outcome, quantize_graph, split
+from intaglio.ptq.recipe import NEAREST, Recipe
 from intaglio.recover import fingerprint
-from intaglio.recover.pipeline import TRIAL_SAMPLES, Data, NoData, Outcome, quantize_graph, split
-from intaglio.recover.recipe import NEAREST, Recipe
 from intaglio.search.attempts import Attempt, AttemptFile
 from intaglio.search.partial import partial, wider_formats, wider_values
 from intaglio.search.sensitivity import sensitivity

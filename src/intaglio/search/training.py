@@ -11,7 +11,7 @@ from intaglio.data import Dataset
 from intaglio.errors import UsageError
 from intaglio.graph import Graph
 from intaglio.plan import Plan, Step
-from intaglio.recover.pipeline import Outcome
+from intaglio.ptq.driver import Outcome
 from intaglio.targets import Target
 from intaglio.train.distill import block_ends
 from intaglio.train.freeze import freeze_graph

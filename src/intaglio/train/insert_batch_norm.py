@@ -19,13 +19,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from intaglio.calibrate.tensor_batches import Batches, feeds
 from intaglio.graph import Graph
 from intaglio.graph.access import consumers, is_output
 from intaglio.graph.edit import add_constant, insert, unique_name, value_names
 from intaglio.graph.weights import product
 from intaglio.plan import Step
 from intaglio.simulate import Simulator
+from intaglio.simulate.tensor_batches import Batches, feeds
 from intaglio.train.module import QuantizedModule
 
 BATCH_NORM = ("auto", "revive", "as-is")

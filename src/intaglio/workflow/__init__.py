@@ -1,6 +1,6 @@
 """The main jobs, step by step and timed: load, quantize or train, lower, measure, write."""
 
-from intaglio.job.quantize import quantize_job
-from intaglio.job.train import Beginning, train_job
+from intaglio.workflow.quantize import quantize_job
+from intaglio.workflow.train import Beginning, train_job
 
 __all__ = ["Beginning", "quantize_job", "train_job"]

@@ -15,11 +15,10 @@ from intaglio.evaluation.run import data_for
 from intaglio.frontends import load_onnx, prepare
 from intaglio.graph import Graph
 from intaglio.graph.access import shape
-from intaglio.job.results import Delivery, deliver, timed
 from intaglio.plan import Plan, Step
 from intaglio.processes import Processes
-from intaglio.recover.pipeline import quantize_graph
-from intaglio.recover.recipe import Recipe
+from intaglio.ptq.driver import quantize_graph
+from intaglio.ptq.recipe import Recipe
 from intaglio.targets import Target, load_target
 from intaglio.train.insert_batch_norm import BATCH_NORM, begin
 from intaglio.train.loop import RunOptions, TrainResult, TrainSettings, train
@@ -28,6 +27,7 @@ from intaglio.train.loop.samples import hold_back
 from intaglio.train.module import QuantizedModule
 from intaglio.train.prepare import prepare_qat
 from intaglio.train.teacher import FloatModule
+from intaglio.workflow.artifacts import Destination, timed, write_artifacts
 
 FLOAT = "float"
 """The teacher that is the float network itself."""
@@ -158,8 +158,10 @@ def train_job(
     quantized.steps = [*steps, *told, _step(result, beginning, settings)]
     # The weights are trained to be rounded: what the layers are compared with is the network as it would be without.
     quantized.reference = quantized.graph
-    delivery = Delivery(folder, target, scored, metric, source=source, show=show, seconds=seconds, processes=processes)
-    return deliver(graph, quantized, learned, delivery, result.curve)
+    destination = Destination(
+        folder, target, scored, metric, source=source, show=show, seconds=seconds, processes=processes
+    )
+    return write_artifacts(graph, quantized, learned, destination, result.curve)
 
 
 def _start(

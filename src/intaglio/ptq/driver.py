@@ -20,22 +20,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intaglio.calibrate import Statistics, calibrate
-from intaglio.calibrate.input_moments import InputRange
+from intaglio.calibrate.no_data import NoData
 from intaglio.errors import UsageError
 from intaglio.evaluation.held_back import ArraySamples
 from intaglio.graph import Graph
 from intaglio.graph.access import shape
 from intaglio.plan import Plan, Step, place, separate_operands
+from intaglio.ptq.data_free import quantize_without_data
+from intaglio.ptq.equalization_choice import choose_equalization
+from intaglio.ptq.recipe import NEAREST, Recipe
+from intaglio.ptq.smoothing_choice import smooth_activations
 from intaglio.recover.adaround import adaround
 from intaglio.recover.bias_correction import correct_biases, corrected_by_means
-from intaglio.recover.channel_ranges import settle_channel_ranges
-from intaglio.recover.data_free import quantize_without_data
 from intaglio.recover.gptq import gptq
-from intaglio.recover.recipe import NEAREST, Recipe
 from intaglio.recover.reconstruction import BlockSettings, reconstruct_blocks
 from intaglio.recover.recovery import Recovery
 from intaglio.recover.rounding import Settings
-from intaglio.recover.smooth import smooth_activations
 from intaglio.recover.weight_clamp import clamp_weights
 from intaglio.targets import Target
 
@@ -50,17 +50,6 @@ class Calibrators(TypedDict):
 
     calibrator: str | None
     weight_calibrator: str | None
-
-
-@dataclass(frozen=True)
-class NoData:
-    """No calibration data: ranges come from the network itself (see `recover.data_free`).
-
-    Args:
-        input_range: (low, high) of the inputs after preprocessing, or by input name; None: from the first batch norms.
-    """
-
-    input_range: InputRange = None
 
 
 class Data(Protocol):
@@ -125,7 +114,7 @@ def quantize_graph(
     some = cache(partial(split, dataset, graph, TRIAL_SAMPLES))  # read only where an algorithm wants them
     by: Calibrators = {"calibrator": recipe.calibrator, "weight_calibrator": recipe.weight_calibrator}
     if recipe.equalize:
-        graph, told = settle_channel_ranges(graph, placed, dataset, *some(), **by)
+        graph, told = choose_equalization(graph, placed, dataset, *some(), **by)
         steps += told
     if recipe.smooth:
         smoothed = smooth_activations(graph, placed, dataset, *some(), **by)

@@ -9,44 +9,21 @@ taken.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 
-from torch import Tensor
-
-from intaglio.calibrate.tensor_batches import Batches, feeds
 from intaglio.errors import IntaglioError
-from intaglio.evaluation.held_back import Samples
+from intaglio.evaluation.held_back import DatasetSamples, Samples
 from intaglio.graph import Graph
 from intaglio.plan import Plan, Step
 from intaglio.plan.step import trial_step
+from intaglio.ptq.quick_trial import LEAST_GAIN, LEAST_GAIN_CAPS, QuickTrial
 from intaglio.recover.absorption import absorb_high_biases
 from intaglio.recover.dead_channels import free_constant_channels
 from intaglio.recover.equalization import equalize
-from intaglio.recover.quick import LEAST_GAIN, LEAST_GAIN_CAPS, QuickTrial
-from intaglio.simulate import Simulator
-
-_BATCH, _FITTED = 8, 6
+from intaglio.simulate.tensor_batches import Batches
 
 
-class Split:
-    """A data set as samples: of every eight the first six, or, `held`, the last two."""
-
-    def __init__(self, dataset: Batches, held: bool) -> None:
-        self.dataset, self.held = dataset, held
-
-    def feeds(self, simulator: Simulator) -> Iterator[Mapping[str, Tensor]]:
-        """See `Samples.feeds`."""
-        for number, (size, feed) in enumerate(feeds(self.dataset, simulator, _BATCH)):
-            if size == 1 and not simulator.batched:
-                if (number % _BATCH >= _FITTED) == self.held:
-                    yield feed
-                continue
-            part = {name: x[_FITTED:] if self.held else x[:_FITTED] for name, x in feed.items()}
-            if len(next(iter(part.values()))):
-                yield part
-
-
-def settle_channel_ranges(
+def choose_equalization(
     graph: Graph,
     plan_for: Callable[[Graph], Plan],
     dataset: Batches,
@@ -81,7 +58,7 @@ def settle_channel_ranges(
         text, kept = f"{made_by} (quick trial with {trial.calibrator})", reached >= needed
         return trial_step(made_by.algorithm, text, before, reached, trial.samples_seen, kept=kept), reached
 
-    freed = free_constant_channels(graph, Split(dataset, held=False), Split(dataset, held=True))
+    freed = free_constant_channels(graph, DatasetSamples(dataset, held=False), DatasetSamples(dataset, held=True))
     steps, base = list(freed.steps), freed.graph
     plain, capped = equalize(base, samples, carry_caps=False), equalize(base, samples)
     candidates = [(plain, LEAST_GAIN)] if plain.changed else []

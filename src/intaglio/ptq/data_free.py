@@ -23,11 +23,11 @@ from intaglio.evaluation.trial import Trial
 from intaglio.graph import Graph
 from intaglio.plan import Plan, Step
 from intaglio.plan.step import SQNR
+from intaglio.ptq.quick_trial import LEAST_GAIN, LEAST_GAIN_CAPS
 from intaglio.recover.absorption import absorb_high_biases
 from intaglio.recover.bias_correction import correct_biases_without_data
 from intaglio.recover.dead_channels import free_constant_channels
 from intaglio.recover.equalization import equalize as equalize_layers
-from intaglio.recover.quick import LEAST_GAIN, LEAST_GAIN_CAPS
 
 ALGORITHM = "calibration"
 TRIAL_SAMPLES = 32

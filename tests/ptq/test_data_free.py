@@ -17,8 +17,8 @@ from intaglio.errors import CalibrationError
 from intaglio.evaluation.run import score
 from intaglio.graph.edit import set_constant
 from intaglio.plan import place
+from intaglio.ptq.data_free import quantize_without_data
 from intaglio.recover import equalize, free_constant_channels
-from intaglio.recover.data_free import quantize_without_data
 from intaglio.simulate import Simulator
 from intaglio.targets import load_target
 

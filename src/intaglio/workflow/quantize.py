@@ -20,12 +20,12 @@ from intaglio.calibrate.input_moments import InputRange
 from intaglio.data import DataLike
 from intaglio.errors import UsageError
 from intaglio.graph import Graph
-from intaglio.job.results import ALONE, Delivery, deliver, timed
 from intaglio.processes import Processes
-from intaglio.recover.recipe import Recipe
+from intaglio.ptq.recipe import Recipe
 from intaglio.search.attempts import Attempt
 from intaglio.targets import Target, load_target
 from intaglio.train.loop import TrainSettings
+from intaglio.workflow.artifacts import ALONE, Destination, timed, write_artifacts
 
 DEFAULT_RECIPE = Recipe()
 
@@ -117,8 +117,8 @@ def quantize_job(
                 callback=None if show is None else _teller(show, metric),
                 training=training,
             )
-    delivery = Delivery(folder, described, scored, metric, source, show, seconds, processes)
-    return deliver(graph, quantized, dataset, delivery)
+    destination = Destination(folder, described, scored, metric, source, show, seconds, processes)
+    return write_artifacts(graph, quantized, dataset, destination)
 
 
 def _teller(show: TextIO, metric: str) -> Callable[[Attempt, float], None]:

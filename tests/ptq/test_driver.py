@@ -10,7 +10,7 @@ import torch
 
 import intaglio as ig
 from intaglio.errors import UsageError
-from intaglio.recover.recipe import ROUNDINGS, Recipe
+from intaglio.ptq.recipe import ROUNDINGS, Recipe
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from intaglio.calibrate.no_data import NoData
 from intaglio.data import Dataset
 from intaglio.errors import ExportError, IntaglioError
 from intaglio.evaluation import FloatStage, ProgramStage, SimulatedStage, check_gates, compare
@@ -26,8 +27,8 @@ from intaglio.graph.access import constant, shape
 from intaglio.plan import Step
 from intaglio.processes import Processes
 from intaglio.program import Program
+from intaglio.ptq.driver import Data
 from intaglio.quantized import Quantized
-from intaglio.recover.pipeline import Data, NoData
 from intaglio.report import Facts, known_facts, print_table, report_json, write_report
 from intaglio.report.confusion import KEPT, confusion
 from intaglio.report.overlay import model_explorer_overlay, value_notes
@@ -43,7 +44,7 @@ ALONE = Processes()
 
 
 @dataclass(frozen=True)
-class Delivery:
+class Destination:
     """Where a result goes, and what it is measured on.
 
     Args:
@@ -68,8 +69,8 @@ class Delivery:
     processes: Processes = ALONE
 
 
-def deliver(
-    graph: Graph, quantized: Quantized, dataset: Data | NoData, delivery: Delivery, curve: tuple[Point, ...] = ()
+def write_artifacts(
+    graph: Graph, quantized: Quantized, dataset: Data | NoData, destination: Destination, curve: tuple[Point, ...] = ()
 ) -> dict[str, Any]:
     """Lower a quantized network, measure it and write every result.
 
@@ -77,22 +78,22 @@ def deliver(
         graph: the float network that it came from.
         quantized: the result.
         dataset: that it was calibrated on.
-        delivery: where to, and what with.
+        destination: where to, and what with.
         curve: of the training, if there was one.
     Returns:
         What summary.json holds; nothing on other ranks than 0.
     Raises:
         IntaglioError: whatever step fails; the caller owns the folder.
     """
-    folder, scored, seconds, show = delivery.folder, delivery.scored, delivery.seconds, delivery.show
+    folder, scored, seconds, show = destination.folder, destination.scored, destination.seconds, destination.show
     with timed(seconds, "lower"):
         program = quantized.lower()
     # Compiling pays where many samples follow; the integers are the same.
     integer = ProgramStage(program) if scored is None else integer_stage(program)
     stages = (FloatStage(graph), SimulatedStage(quantized.graph, quantized.plan), integer)
-    if delivery.processes.rank != 0:
+    if destination.processes.rank != 0:
         if scored is not None:
-            evaluate(stages, scored, delivery.metric, keep=KEPT, processes=delivery.processes)
+            evaluate(stages, scored, destination.metric, keep=KEPT, processes=destination.processes)
         return {}
     with timed(seconds, "write"):
         program.save(folder / "model.intaglio")
@@ -103,7 +104,7 @@ def deliver(
         float_stage = FloatStage(quantized.reference or graph)
         differences = [] if compared is None else compare(float_stage, stages[2], compared, steps_of(quantized))
         if scored is not None:
-            evaluation = evaluate(stages, scored, delivery.metric, keep=KEPT, processes=delivery.processes)
+            evaluation = evaluate(stages, scored, destination.metric, keep=KEPT, processes=destination.processes)
     with timed(seconds, "report"):
         known = known_facts(
             quantized.graph,
@@ -127,7 +128,7 @@ def deliver(
         if evaluation is not None and scored is not None:
             known = replace(known, confusion=confusion(evaluation, scored))
     known = replace(known, training=curve)
-    facts = _facts(known, quantized, program, evaluation, delivery)
+    facts = _facts(known, quantized, program, evaluation, destination)
     try:
         notes = value_notes(quantized.plan, facts)
         export_qdq(quantized.graph, quantized.plan, folder / "model.qdq.onnx", notes=notes)
@@ -161,9 +162,9 @@ def _facts(
     quantized: Quantized,
     program: Program,
     evaluation: Evaluation | None,
-    delivery: Delivery,
+    destination: Destination,
 ) -> Facts:
-    source = delivery.source
+    source = destination.source
     classes = int(np.prod(sample_shape(shape(quantized.graph.outputs[0]), batched=quantized.graph.batched)))
     agreement = {}
     if evaluation is not None and evaluation.scores[0].metric.startswith("top"):
@@ -183,9 +184,9 @@ def _facts(
             else float_bytes(quantized.graph),
             "integer": program.nbytes,
         },
-        seconds=delivery.seconds,
+        seconds=destination.seconds,
         peak_memory_bytes=peak_memory(),
-        target=f"{delivery.target.name}: {delivery.target.description}",
+        target=f"{destination.target.name}: {destination.target.description}",
     )
 
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from intaglio.calibrate import calibrate
 from intaglio.calibrate.automatic import AUTO
-from intaglio.calibrate.tensor_batches import Batches
 from intaglio.evaluation.held_back import Samples
 from intaglio.evaluation.trial import Trial
 from intaglio.graph import Graph
 from intaglio.plan import Plan
 from intaglio.recover.bias_correction import correct_biases
+from intaglio.simulate.tensor_batches import Batches
 
 QUICK_CALIBRATOR = "percentile-99.99"
 LEAST_GAIN = 0.5

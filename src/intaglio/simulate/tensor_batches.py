@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 from intaglio.errors import DataError
 from intaglio.progress import progress
 from intaglio.samples import count_samples, nth_sample, sample_shape
-from intaglio.simulate import Simulator
+from intaglio.simulate.simulator import Simulator
 
 Feed = dict[str, Tensor]
 
@@ -46,6 +46,13 @@ def feeds(dataset: Batches, simulator: Simulator, batch_size: int, label: str = 
         for i in range(size):
             one = {name: nth_sample(a, i, simulator.input_shapes[name]) for name, a in arrays.items()}
             yield 1, {name: _tensor(a, simulator) for name, a in one.items()}
+
+
+def rows(feed: Mapping[str, Tensor], which: NDArray[np.int64], size: int) -> Feed:
+    """A copy of some of the `size` samples of a batch; a single one is all of the tensors, whatever their axis 0."""
+    if size == 1:
+        return {name: x.clone() for name, x in feed.items()}
+    return {name: x[torch.as_tensor(which, device=x.device)] for name, x in feed.items()}
 
 
 def _tensor(x: NDArray[Any], simulator: Simulator) -> Tensor:

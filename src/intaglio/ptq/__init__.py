@@ -1,0 +1,19 @@
+"""Post-training quantization: a recipe, and what carries it out; each algorithm is kept where it measures better."""
+
+from intaglio.calibrate.no_data import NoData
+from intaglio.ptq.data_free import quantize_without_data
+from intaglio.ptq.driver import Data, Outcome, quantize_graph
+from intaglio.ptq.equalization_choice import choose_equalization
+from intaglio.ptq.recipe import Recipe
+from intaglio.ptq.smoothing_choice import smooth_activations
+
+__all__ = [
+    "Data",
+    "NoData",
+    "Outcome",
+    "Recipe",
+    "choose_equalization",
+    "quantize_graph",
+    "quantize_without_data",
+    "smooth_activations",
+]
