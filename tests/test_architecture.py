@@ -30,7 +30,7 @@ MAY_IMPORT = {  # room: the rooms it may import; what those may import is allowe
     "simulate": "plan",
     "calibrate": "evaluation",
     "recover": "calibrate lower",
-    "ptq": "recover",
+    "ptq": "recover data",
     "train": "frontends ptq",
     "search": "train",
     "export": "lower codegen",

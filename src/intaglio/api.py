@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -22,6 +23,7 @@ from intaglio.graph import Graph
 from intaglio.plan import Step
 from intaglio.processes import Processes
 from intaglio.ptq.driver import Data, Outcome, quantize_graph
+from intaglio.ptq.limit import LossLimit
 from intaglio.ptq.recipe import Recipe
 from intaglio.quantized import Quantized
 from intaglio.search.recipe_search import Callback, search_recipes
@@ -39,6 +41,7 @@ DEFAULT_SAMPLES = 512
 SYNTHESIZED_SAMPLES = 128
 NONE, SYNTHESIZE = "none", "synthesize"
 """Data that are not there: ranges without data, and inputs made from the network."""
+Chosen = TypeVar("Chosen", Recipe, LossLimit)
 
 
 def quantize(
@@ -46,25 +49,12 @@ def quantize(
     data: DataLike,
     target: str | Path | Target = "cpu-int8",
     *,
+    recipe: Recipe | None = None,
+    limit: LossLimit | None = None,
     samples: int | None = DEFAULT_SAMPLES,
-    calibrator: str | None = "auto",
-    weight_calibrator: str | None = None,
-    layers: Mapping[str, str] | None = None,
-    equalize: bool = True,
-    smooth: bool = False,
-    clamp_weights: bool = False,
-    rounding: str = "nearest",
-    iterations: int | None = None,
-    bias_correction: bool = True,
-    checkpoint: str | os.PathLike[str] | None = None,
     input_range: InputRange = None,
-    max_drop: float | None = None,
-    eval_data: DataLike | None = None,
-    metric: str = "top1",
-    work: str | os.PathLike[str] | None = None,
-    train_data: DataLike | None = None,
-    train_epochs: float | None = None,
-    train_steps: int | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    **choices: Any,
 ) -> Quantized:
     """Quantize a trained float network after training.
 
@@ -74,63 +64,67 @@ def quantize(
             "none": ranges from what batch norm recorded, or from the weights and `input_range`; "synthesize": inputs
             made from the network.
         target: a built-in name, a TOML file, or a Target.
+        recipe: how ranges are found and which algorithms win back accuracy (see `intaglio.ptq.Recipe`).
+        limit: try recipes, cheapest first, until little enough is lost (see `intaglio.ptq.LossLimit`); the best that
+            was found is returned in any case.
         samples: calibrate on at most this many; None for all. Of synthesized inputs no more than 128 are made.
-        calibrator: how activation ranges are found: max, moving-average, percentile-99.99, entropy, mse, sigma-3, or
-            auto, which measures them on held-back calibration data; None for the target's own.
-        weight_calibrator: the same for weights; None for the target's own, or chosen by auto.
-        layers: other formats for some layers, e.g. `{"first": "a16", "features.1*": "w8a16"}`.
-        equalize: cut channels that are constant, and scale channels across layers so that one scale per tensor suits
-            all of them; kept only where it lowers the output error on held-back calibration data, as is all of the
-            following.
-        smooth: move the spread of activations' channels into the weights behind them.
-        clamp_weights: try narrower ranges of weights.
-        rounding: of weights: nearest; gptq; adaround (learned layer by layer) or blocks (learned block by block), which
-            take minutes.
-        iterations: steps per layer of learned rounding; None for the algorithm's own number.
-        bias_correction: take what the rounding of weights adds to mean outputs out of the biases.
-        checkpoint: a file that learned rounding writes as it goes, and from which an interrupted run goes on.
         input_range: (low, high) of the inputs after preprocessing, or by input name, for data "none" and "synthesize".
-        max_drop: try recipes, cheapest first, until the integer program loses no more than so many points of `metric`
-            on `eval_data`; the best that was found is returned in any case (see `intaglio.search.recipe_search`).
-        eval_data: labelled data for that.
-        metric: top1, top5 or mse (whose growth is counted in percent).
-        work: a folder in which an interrupted search keeps what it has measured, to go on from.
-        train_data: labelled data for a last stage of `max_drop`: training with quantization in the forward path.
-        train_epochs, train_steps: for how long; two passes over the data by default.
+        checkpoint: a file that learned rounding writes as it goes, and from which an interrupted run goes on.
+        choices: fields of `Recipe` and of `LossLimit` by name instead of these objects: `calibrator="mse"`,
+            `equalize=False`, `max_drop=1.0, eval_data=...`.
     Raises:
+        TypeError: a choice that is none, or one beside the object that has it.
         TargetError, UnsupportedOperatorError: the request cannot be met; said before any calibration.
         DataError, CalibrationError: the data do not fit or carry no range.
-        UsageError: no such calibrator or rounding, no iterations, `max_drop` without `eval_data`, or a checkpoint or
+        UsageError: no such calibrator or rounding, no iterations, a limit without `eval_data`, or a checkpoint or
             folder of other settings.
     """
-    recipe = Recipe(
-        calibrator=calibrator,
-        weight_calibrator=weight_calibrator,
-        layers=dict(layers or {}),
-        equalize=equalize,
-        smooth=smooth,
-        clamp_weights=clamp_weights,
-        rounding=rounding,
-        iterations=iterations,
-        bias_correction=bias_correction,
-    )
+    recipe = _chosen(Recipe, recipe, "recipe", choices)
+    limit = _limit(limit, choices)
+    if choices:
+        known = [f.name for cls in (Recipe, LossLimit) for f in fields(cls)]
+        raise TypeError(f"quantize: expected choices among {', '.join(known)}, got {', '.join(choices)}")
     graph = model if isinstance(model, Graph) else load(model)
     described = load_target(target)
-    again = recipe.recovers or max_drop is not None
-    if train_data is not None and max_drop is None:
-        raise UsageError("train: expected an allowed loss beside it (max_drop), whose last stage it is, got none")
+    again = recipe.recovers or limit is not None
     dataset = calibration_data(graph, data, samples, input_range=input_range, again=again)
-    if max_drop is None:
+    if limit is None:
         return quantize_as(graph, dataset, described, recipe, checkpoint=checkpoint)
-    scored = scored_data(graph, eval_data, metric=metric)
-    folder = None if work is None else Path(work)
+    scored = scored_data(graph, limit.eval_data, metric=limit.metric)
     training = None
-    if train_data is not None:
+    if limit.train_data is not None:
         raw = graph if isinstance(model, Graph) else load_onnx(model)
-        training = training_stage(raw, graph, train_data, stage_settings(train_epochs, train_steps))
+        training = training_stage(raw, graph, limit.train_data, stage_settings(limit.train_epochs, limit.train_steps))
     return quantize_within(
-        graph, dataset, described, recipe, scored, max_drop=max_drop, metric=metric, folder=folder, training=training
+        graph,
+        dataset,
+        described,
+        recipe,
+        scored,
+        max_drop=limit.max_drop,
+        metric=limit.metric,
+        folder=None if limit.work is None else Path(limit.work),
+        training=training,
     )
+
+
+def _limit(limit: LossLimit | None, choices: dict[str, Any]) -> LossLimit | None:
+    if limit is None and choices.get("max_drop") is None:
+        given = {f.name: choices.pop(f.name) for f in fields(LossLimit) if f.name in choices}
+        if given.get("train_data") is not None:
+            raise UsageError("train: expected an allowed loss beside it (max_drop), whose last stage it is, got none")
+        return None
+    return _chosen(LossLimit, limit, "limit", choices)
+
+
+def _chosen(cls: type[Chosen], given: Chosen | None, name: str, choices: dict[str, Any]) -> Chosen:
+    """An object that was given, or one of those choices that are its fields, which are taken out."""
+    own = {f.name: choices.pop(f.name) for f in fields(cls) if f.name in choices}
+    if given is None:
+        return cls(**own)
+    if own:
+        raise TypeError(f"quantize: expected {name} or its fields, got both: {', '.join(own)}; put them into {name}")
+    return given
 
 
 def quantize_as(

@@ -11,9 +11,9 @@ from torch import nn
 
 import intaglio as ig
 from intaglio.calibrate.no_data import predict
+from intaglio.evaluation.held_back import ArraySamples
 from intaglio.graph.access import constant
 from intaglio.graph.weights import product
-from intaglio.recover import ArraySamples
 from intaglio.recover.absorption import absorb_high_biases
 from intaglio.simulate import Simulator
 

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 import intaglio as ig
-from intaglio.recover import ArraySamples, activation_cache
+from intaglio.evaluation.held_back import ArraySamples
+from intaglio.recover import activation_cache
 from intaglio.recover.activation_cache import ActivationCache, Rows
 from intaglio.recover.blocks import blocks
 from intaglio.recover.im2col import LAYERS

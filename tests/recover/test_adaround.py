@@ -13,11 +13,11 @@ import intaglio as ig
 from intaglio.calibrate import calibrate
 from intaglio.data import open_data
 from intaglio.errors import UsageError
+from intaglio.evaluation.held_back import ArraySamples
 from intaglio.graph.access import constant
 from intaglio.number import IntType, QuantParams, Scheme
 from intaglio.ops import Role, float_operator
 from intaglio.plan import place
-from intaglio.recover import ArraySamples
 from intaglio.recover.adaround import adaround
 from intaglio.recover.equalization import carry_caps_per_channel
 from intaglio.recover.im2col import LAYERS, outputs, positions, rows, weight_index

@@ -9,10 +9,11 @@ import intaglio as ig
 from intaglio.calibrate.clipped_gaussian import ClippedGaussian
 from intaglio.calibrate.derive import derive
 from intaglio.calibrate.moments import propagate
+from intaglio.evaluation.held_back import ArraySamples
 from intaglio.graph.access import constant
 from intaglio.ops import Role
 from intaglio.plan import Source
-from intaglio.recover import ArraySamples, activation_cache, correct_biases
+from intaglio.recover import activation_cache, correct_biases
 from intaglio.recover.bias_correction import correct_biases_without_data
 from intaglio.recover.biases import add_to_bias, bias_layers, settle
 from intaglio.recover.sequential_bias import corrected_in_order

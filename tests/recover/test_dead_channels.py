@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 import intaglio as ig
+from intaglio.evaluation.held_back import ArraySamples
 from intaglio.graph.access import constant
 from intaglio.graph.edit import set_constant
-from intaglio.recover import ArraySamples, free_constant_channels
+from intaglio.recover import free_constant_channels
 from intaglio.simulate import Simulator
 
 

@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 import intaglio as ig
+from intaglio.evaluation.held_back import ArraySamples
 from intaglio.graph.edit import set_constant
 from intaglio.graph.weights import product
-from intaglio.recover import ArraySamples, equalization, equalize
+from intaglio.recover import equalization, equalize
 from intaglio.recover.channels import magnitudes
 from intaglio.simulate import Simulator
 

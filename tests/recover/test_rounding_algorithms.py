@@ -17,9 +17,10 @@ import intaglio as ig
 from intaglio.calibrate import calibrate
 from intaglio.data import open_data
 from intaglio.errors import UsageError
+from intaglio.evaluation.held_back import ArraySamples
 from intaglio.graph.access import constant
 from intaglio.plan import place
-from intaglio.recover import ArraySamples, activation_cache, adaround, gptq, reconstruction, sequential_reconstruction
+from intaglio.recover import activation_cache, adaround, gptq, reconstruction, sequential_reconstruction
 from intaglio.recover.adaround import adaround as learn_rounding
 from intaglio.recover.gptq import GptqSettings
 from intaglio.recover.gptq import gptq as round_with_gptq
@@ -246,6 +247,7 @@ _MEMORY = """
     import intaglio as ig
     from intaglio.calibrate import calibrate
     from intaglio.data import open_data
+    from intaglio.evaluation.held_back import ArraySamples
     from intaglio.plan import place
     from intaglio.recover import activation_cache
     from intaglio.recover.{module} import {function}, {settings}
@@ -263,7 +265,7 @@ _MEMORY = """
     graph = ig.load(torch.nn.Sequential(*layers).eval(), (torch.zeros(1, 3, 32, 32),))
     few = np.random.default_rng(0).normal(size=(8, 3, 32, 32)).astype(np.float32)
     plan = calibrate(graph, place(graph, load_target("w4a8")), open_data(few), calibrator="max").plan
-    {function}(graph, plan, Generated(), ig.recover.ArraySamples([few]), settings={settings}({arguments}))
+    {function}(graph, plan, Generated(), ArraySamples([few]), settings={settings}({arguments}))
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 

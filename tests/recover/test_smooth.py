@@ -9,9 +9,10 @@ from torch import nn
 
 import intaglio as ig
 from intaglio.data import open_data
+from intaglio.evaluation.held_back import ArraySamples
 from intaglio.plan import place
-from intaglio.recover import ArraySamples
-from intaglio.recover.smooth import smooth_activations, smoothed
+from intaglio.ptq import smooth_activations
+from intaglio.recover.smooth import smoothed
 from intaglio.simulate import Simulator
 from intaglio.targets import load_target
 

@@ -10,10 +10,10 @@ from torch import nn
 import intaglio as ig
 from intaglio.calibrate import calibrate
 from intaglio.data import open_data
+from intaglio.evaluation.held_back import ArraySamples
 from intaglio.graph.access import constant
 from intaglio.ops import Role
 from intaglio.plan import place
-from intaglio.recover import ArraySamples
 from intaglio.recover.weight_clamp import MOST_GROUPS, _groups, clamp_weights
 from intaglio.simulate import Simulator
 from intaglio.targets import Target

@@ -9,8 +9,10 @@ import pytest
 
 import intaglio as ig
 from intaglio.errors import TargetError
+from intaglio.evaluation.held_back import ArraySamples
+from intaglio.evaluation.trial import Trial
 from intaglio.plan import Source, place
-from intaglio.recover import ArraySamples, Trial, equalize
+from intaglio.recover import equalize
 from intaglio.search import layers_of, partial, sensitivity, wider_formats, wider_values
 from intaglio.simulate import Simulator
 from intaglio.targets import Target, load_target

@@ -16,11 +16,13 @@ import intaglio as ig
 from intaglio.data import match, open_data
 from intaglio.errors import DataError, UsageError
 from intaglio.evaluation.evaluate import METRICS
+from intaglio.evaluation.held_back import ArraySamples
 from intaglio.evaluation.run import data_for
+from intaglio.evaluation.trial import Trial
 from intaglio.number import QuantParams
 from intaglio.ops import Role
 from intaglio.plan import Source
-from intaglio.recover import ArraySamples, Trial, equalize
+from intaglio.recover import equalize
 from intaglio.search import Effect, LayerSensitivity, Sensitivities, held_back, layers_of, sensitivity
 from intaglio.simulate import Simulator
 

@@ -45,9 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Quantize on rank 0, measure on every rank, print on rank 0."""
+    from intaglio.evaluation.held_back import ArraySamples
     from intaglio.evaluation.run import data_for
     from intaglio.processes import processes
-    from intaglio.recover import ArraySamples
     from intaglio.search import check_writable, held_back, sensitivity
 
     check_writable(Path(args.output))

@@ -45,6 +45,7 @@ class Recipe:
     bias_correction: bool = True
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", dict(self.layers or {}))
         for name in (self.calibrator, self.weight_calibrator):
             if name not in (None, AUTO):
                 parse_calibrator(str(name))

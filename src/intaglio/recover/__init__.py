@@ -1,7 +1,5 @@
 """Accuracy won back without labels or training; each algorithm is measured, and reverted when it does harm."""
 
-from intaglio.evaluation.held_back import ArraySamples, Samples
-from intaglio.evaluation.trial import Trial
 from intaglio.recover.absorption import absorb_high_biases
 from intaglio.recover.bias_correction import correct_biases
 from intaglio.recover.dead_channels import Freed, free_constant_channels
@@ -11,12 +9,9 @@ from intaglio.recover.recovery import Recovery
 from intaglio.recover.weight_clamp import clamp_weights
 
 __all__ = [
-    "ArraySamples",
     "Equalized",
     "Freed",
     "Recovery",
-    "Samples",
-    "Trial",
     "absorb_high_biases",
     "clamp_weights",
     "correct_biases",

@@ -32,8 +32,8 @@ def quick_sensitivities(
     Raises:
         IntaglioError: the networks cannot be compared.
     """
+    from intaglio.evaluation.held_back import ArraySamples
     from intaglio.evaluation.sqnr import MOST
-    from intaglio.recover import ArraySamples
     from intaglio.search import layers_of, sensitivity
 
     runs = len(layers_of(graph, plan))  # each layer alone and left out, from the middle of the network on average
