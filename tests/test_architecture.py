@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -92,6 +93,26 @@ def test_a_room_imports_only_what_it_may(path: Path) -> None:
             assert other in allowed, f"{room}/ may not import {other}/ ({name})"
         elif room in INTEGER_SIDE and top != "intaglio":
             assert top in CORE, f"{room}/ may not import {name}"
+
+
+def test_the_documentation_shows_these_arrows() -> None:
+    page = (ROOT.parents[1] / "docs" / "internals" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (\S.*?) \| (.+?) \|$", page, re.MULTILINE)
+    shown = {room: set() if other == "nothing" else set(other.split(", ")) for room, _, other in rows}
+    assert shown == {room: set(other.split()) for room, other in MAY_IMPORT.items()}
+
+
+def test_every_room_is_there() -> None:
+    rooms = {room_of(path) for path in FILES}
+    assert rooms == set(MAY_IMPORT)
+
+
+def test_paths_in_the_documentation_exist() -> None:
+    for page in (ROOT.parents[1] / "docs" / "internals").glob("*.md"):
+        for path in re.findall(r"`([\w/]+(?:\.py|/))`", page.read_text(encoding="utf-8")):
+            assert (ROOT / path.removeprefix("src/intaglio/")).exists() or (ROOT.parents[1] / path).exists(), (
+                f"{page.name}: {path}"
+            )
 
 
 def test_imports_are_seen_in_every_spelling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
