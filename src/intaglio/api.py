@@ -278,7 +278,7 @@ def load_quantized(
     Raises:
         ModelError: no such file, or nothing in it is quantized.
     """
-    from intaglio.imports import load_quantized_graph
+    from intaglio.frontends.quantized.load import load_quantized_graph
 
     graph, plan, history = load_quantized_graph(path, shapes, constants)
     return Quantized(graph, plan, [Step("import", sentence) for sentence in history])

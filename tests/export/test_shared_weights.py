@@ -14,7 +14,7 @@ import intaglio as ig
 from intaglio.codegen.build import plan as plan_code
 from intaglio.codegen.machine import machine
 from intaglio.codegen.picture import constant_bytes
-from intaglio.imports import load_quantized_graph
+from intaglio.frontends.quantized.load import load_quantized_graph
 from intaglio.lower import lower
 from intaglio.program.file import to_bytes
 from intaglio.workflow.artifacts import float_bytes

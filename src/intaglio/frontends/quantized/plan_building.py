@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from intaglio.frontends.quantized.constants import Constants
+from intaglio.frontends.quantized.float_regions import fill_float_regions, refuse_float_regions
+from intaglio.frontends.quantized.formats import FILE, TARGET
+from intaglio.frontends.quantized.grids import requantization
+from intaglio.frontends.quantized.spread import spread
+from intaglio.frontends.quantized.strip import Stripped
+from intaglio.frontends.quantized.value_plans import Known
 from intaglio.graph import consumers
 from intaglio.graph.access import where
-from intaglio.imports.constants import Constants
-from intaglio.imports.float_regions import fill_float_regions, refuse_float_regions
-from intaglio.imports.formats import FILE, TARGET
-from intaglio.imports.grids import requantization
-from intaglio.imports.known import Known
-from intaglio.imports.spread import spread
-from intaglio.imports.strip import Stripped
 from intaglio.number import Rule
 from intaglio.ops import Same
 from intaglio.plan import OperatorPlan, Plan, Source

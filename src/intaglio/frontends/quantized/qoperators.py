@@ -13,10 +13,10 @@ import onnx_ir as ir
 
 from intaglio.errors import ModelError
 from intaglio.frontends.opset_upgrade import FORMS
+from intaglio.frontends.quantized.names import plain_name
 from intaglio.graph import NORMAL_OPSET, Graph, attribute, constant, shape
 from intaglio.graph.access import input_value, rank, where
 from intaglio.graph.edit import AttributeValue, add_constant, insert, remove, replace
-from intaglio.imports.names import plain_name
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from intaglio_tests.qdq_net import Net, calibrated, small_net
 
 from intaglio.export import export_qdq
 from intaglio.frontends.onnx import load_onnx
+from intaglio.frontends.quantized.load import load_quantized_graph
 from intaglio.graph import Graph
-from intaglio.imports import load_quantized_graph
 from intaglio.lower import lower
 from intaglio.number import (
     Granularity,

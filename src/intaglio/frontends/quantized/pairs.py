@@ -10,11 +10,11 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from intaglio.errors import ModelError
+from intaglio.frontends.quantized.parameters import read_params
 from intaglio.graph import Graph, attribute, constant
 from intaglio.graph.access import input_value, where
 from intaglio.graph.compute import compute_node
 from intaglio.graph.edit import add_constant, remove, remove_unread, set_attribute
-from intaglio.imports.parameters import read_params
 from intaglio.number import PerChannel, PerTensor
 
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"

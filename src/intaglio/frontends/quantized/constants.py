@@ -10,10 +10,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from intaglio.errors import ModelError
+from intaglio.frontends.quantized.formats import FILE, format_of
+from intaglio.frontends.quantized.strip import Stripped
 from intaglio.graph import attribute, constant, shape
 from intaglio.graph.access import where
-from intaglio.imports.formats import FILE, format_of
-from intaglio.imports.strip import Stripped
 from intaglio.number import INT16, INT32, PerChannel, PerTensor, QuantParams, Scheme, choose_params
 from intaglio.ops import Contract, Role
 from intaglio.plan import Plan, Source, ValuePlan

@@ -12,6 +12,18 @@ import numpy as np
 import onnx_ir as ir
 
 from intaglio.errors import ModelError, UnsupportedOperatorError
+from intaglio.frontends.quantized.grids import (
+    common_grid,
+    real_numbers,
+    requantization,
+    same_grid,
+    saturated,
+    text_of,
+    tight,
+)
+from intaglio.frontends.quantized.names import plain_name
+from intaglio.frontends.quantized.pairs import DEQUANTIZE, QUANTIZE
+from intaglio.frontends.quantized.parameters import TYPES, narrowed, read_params
 from intaglio.graph import Graph, attribute, constant
 from intaglio.graph.access import input_value, where
 from intaglio.graph.edit import (
@@ -23,10 +35,6 @@ from intaglio.graph.edit import (
     unique_name,
     value_names,
 )
-from intaglio.imports.grids import common_grid, real_numbers, requantization, same_grid, saturated, text_of, tight
-from intaglio.imports.names import plain_name
-from intaglio.imports.pairs import DEQUANTIZE, QUANTIZE
-from intaglio.imports.parameters import TYPES, narrowed, read_params
 from intaglio.number import PerGroup, QuantParams
 from intaglio.ops import Joined, Plain, Same, contract_of
 

@@ -10,7 +10,13 @@ from typing import Any
 
 from intaglio.errors import ModelError, UsageError
 from intaglio.frontends.onnx import load_onnx
-from intaglio.frontends.quantized import is_quantized, standardize_pairs
+from intaglio.frontends.quantized.fold_batchnorm import fold_batchnorm_into_weights
+from intaglio.frontends.quantized.operators import is_quantized, standardize_pairs
+from intaglio.frontends.quantized.pairs import merge_twins, note_saturation, settle_weights
+from intaglio.frontends.quantized.per_channel_activations import merge_channel_scales
+from intaglio.frontends.quantized.plan_building import represent
+from intaglio.frontends.quantized.qoperators import expand_qoperators
+from intaglio.frontends.quantized.strip import Stripped, strip
 from intaglio.frontends.read import one_error, read_model
 from intaglio.graph import Graph
 from intaglio.graph.edit import remove_unread
@@ -20,12 +26,6 @@ from intaglio.graph.passes.fuse_activations import fuse_activations
 from intaglio.graph.passes.fuse_normalization import fuse_normalization
 from intaglio.graph.passes.hoist_clamps import hoist_clamps
 from intaglio.graph.passes.remove_no_ops import remove_no_ops
-from intaglio.imports.fold_batchnorm import fold_batchnorm_into_weights
-from intaglio.imports.pairs import merge_twins, note_saturation, settle_weights
-from intaglio.imports.per_channel_activations import merge_channel_scales
-from intaglio.imports.qoperators import expand_qoperators
-from intaglio.imports.represent import represent
-from intaglio.imports.strip import Stripped, strip
 from intaglio.number import QuantParams
 from intaglio.plan import Plan, Source
 

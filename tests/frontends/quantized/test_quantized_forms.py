@@ -10,8 +10,8 @@ import onnx
 import pytest
 from intaglio_tests.qdq_net import Net, run_ort
 
+from intaglio.frontends.quantized.load import load_quantized_graph
 from intaglio.graph import Graph
-from intaglio.imports import load_quantized_graph
 from intaglio.lower import lower
 from intaglio.number import INT16, INT32, IntType, PerChannel, PerTensor
 from intaglio.plan import Plan, Source

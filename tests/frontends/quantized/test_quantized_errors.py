@@ -11,7 +11,7 @@ import pytest
 from intaglio_tests.qdq_net import Net, run_ort, small_net
 
 from intaglio.errors import LoweringError, ModelError, UnsupportedOperatorError
-from intaglio.imports import load_quantized_graph
+from intaglio.frontends.quantized.load import load_quantized_graph
 from intaglio.lower import lower
 from intaglio.number import PerChannel
 

@@ -14,7 +14,7 @@ import pytest
 from intaglio_tests.qdq_net import run_ort, small_net
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from intaglio.imports import load_quantized_graph
+from intaglio.frontends.quantized.load import load_quantized_graph
 from intaglio.lower import lower
 from intaglio.number import INT32
 from intaglio.ops import Role

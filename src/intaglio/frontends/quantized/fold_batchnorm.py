@@ -10,11 +10,11 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from intaglio.frontends.quantized.scales import with_gain
+from intaglio.frontends.quantized.strip import Stripped
 from intaglio.graph import constant, shape
 from intaglio.graph.access import input_value, single_consumer, where
 from intaglio.graph.edit import add_constant, remove, replace, set_constant
-from intaglio.imports.scales import with_gain
-from intaglio.imports.strip import Stripped
 from intaglio.ops import Role, float_operator
 from intaglio.ops.batchnorm import BatchNormalization
 

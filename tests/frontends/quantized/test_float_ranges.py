@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from intaglio.imports.bounds import distinguished
+from intaglio.frontends.quantized.float_ranges import distinguished
 from intaglio.number import UINT8, QuantParams
 from intaglio.ops.functions import FUNCTIONS
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from intaglio.errors import ModelError, UnsupportedOperatorError
+from intaglio.frontends.quantized.formats import format_of
 from intaglio.graph import Graph
-from intaglio.imports.formats import format_of
 from intaglio.number import PerTensor, QuantParams
 from intaglio.ops import Contract, Role, contract_of
 from intaglio.plan import Source, ValuePlan

@@ -6,10 +6,10 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from intaglio.frontends.quantized.pairs import SATURATION_KEY
+from intaglio.frontends.quantized.parameters import narrowed
 from intaglio.graph import shape
 from intaglio.graph.edit import add_constant, insert
-from intaglio.imports.pairs import SATURATION_KEY
-from intaglio.imports.parameters import narrowed
 from intaglio.number import BIPOLAR, INT16, IntType, QuantParams, Scheme, choose_params
 
 

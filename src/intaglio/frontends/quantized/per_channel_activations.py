@@ -14,11 +14,11 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from intaglio.frontends.quantized.scales import with_gain
+from intaglio.frontends.quantized.strip import Stripped
 from intaglio.graph import attribute, constant, consumers, is_output, shape
 from intaglio.graph.access import input_value, single_consumer
 from intaglio.graph.edit import set_constant
-from intaglio.imports.scales import with_gain
-from intaglio.imports.strip import Stripped
 from intaglio.number import PerChannel, QuantParams
 from intaglio.ops import Role, float_operator
 from intaglio.ops.clamp import clamp_bounds

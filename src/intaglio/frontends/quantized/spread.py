@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from intaglio.frontends.quantized.value_plans import Known
 from intaglio.graph import consumers, is_output
-from intaglio.imports.known import Known
 from intaglio.ops import Joined, Plain, Same
 from intaglio.plan import Source
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from intaglio.errors import ModelError
+from intaglio.frontends.quantized.float_ranges import Range, distinguished, static_range
+from intaglio.frontends.quantized.spread import spread
+from intaglio.frontends.quantized.strip import Stripped
+from intaglio.frontends.quantized.value_plans import Known
 from intaglio.graph import consumers, is_output
 from intaglio.graph.access import where
-from intaglio.imports.bounds import Range, distinguished, static_range
-from intaglio.imports.known import Known
-from intaglio.imports.spread import spread
-from intaglio.imports.strip import Stripped
 from intaglio.number import INT16, Scheme, choose_params
 from intaglio.ops import Role
 from intaglio.plan import Source
