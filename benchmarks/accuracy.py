@@ -22,7 +22,7 @@ import intaglio as ig
 from intaglio.errors import IntaglioError
 from intaglio.evaluation import FloatStage, ProgramStage, SimulatedStage, compare
 from intaglio.evaluation.evaluate import evaluate
-from intaglio.evaluation.run import data_for, steps_of
+from intaglio.evaluation.model_stages import data_for, steps_of
 
 
 @dataclass(frozen=True)

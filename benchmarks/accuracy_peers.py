@@ -32,7 +32,7 @@ from accuracy import CASES, Case
 import intaglio as ig
 from intaglio.bench.quantizers import quantize_onnxruntime, quantize_openvino
 from intaglio.evaluation import FloatStage
-from intaglio.evaluation.run import data_for, stage_of
+from intaglio.evaluation.model_stages import data_for, stage_of
 from intaglio.files import whole_file
 
 GRANULARITIES = ("channel", "tensor")

@@ -26,10 +26,10 @@ from models import CACHE, make
 from networks import NETWORKS, build, samples
 
 import intaglio as ig
-from intaglio.bench.compare import compare_engines, machine_facts
+from intaglio.bench.comparison import compare_engines, machine_facts
 from intaglio.bench.peak import measure_peak
 from intaglio.bench.peers import PEERS, PeerModels
-from intaglio.bench.table import print_comparison, print_steps
+from intaglio.bench.result_table import print_comparison, print_steps
 from intaglio.codegen.profile import program_macs
 
 DATA = Path(os.environ.get("INTAGLIO_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))

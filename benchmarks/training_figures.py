@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from intaglio.bench.compare import processor
+from intaglio.bench.comparison import processor
 
 COMMON = "--augment crop,flip"
 TEACHER = "--teacher float --temperature 2 --distill-features"

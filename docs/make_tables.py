@@ -73,7 +73,7 @@ def emitted(module: ModuleType, name: str, seen: set[tuple[str, str]] | None = N
         source, original = imports.get(used, (module.__name__, used))
         if source.startswith(INTEGER):
             found.add(getattr(importlib.import_module(source), original).kind)
-        elif source.startswith(FLOAT) and source != "intaglio.ops.operator":
+        elif source.startswith(FLOAT) and source != "intaglio.ops.float_operator":
             found |= emitted(importlib.import_module(source), original, seen)
     return found
 

@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,6 +105,15 @@ def test_the_documentation_shows_these_arrows() -> None:
 def test_every_room_is_there() -> None:
     rooms = {room_of(path) for path in FILES}
     assert rooms == set(MAY_IMPORT)
+
+
+def test_a_file_name_says_which_file_is_meant() -> None:
+    """But for operators, which `ops` and `program/operators` spell alike."""
+    names = Counter(path.name for path in FILES if not path.name.startswith("__"))
+    twice = {name for name, count in names.items() if count > 1}
+    alike = {p.name for p in (ROOT / "ops").iterdir()} & {p.name for p in (ROOT / "program" / "operators").iterdir()}
+    assert twice - alike <= {"requantize.py"}  # the operator, and the arithmetic of all operators
+    assert all(names[name] == 2 for name in twice)
 
 
 def test_paths_in_the_documentation_exist() -> None:

@@ -22,10 +22,13 @@ SILENT = {
     ("export/runtime.py", "reads"): "the question is whether ONNX Runtime reads a version, whatever it says if not",
     ("frontends/open_batch.py", "_dependence"): "a model for several samples only is the same network at all others",
     ("frontends/open_batch.py", "_dependence_of_fixed"): "a model that refuses other sizes says nothing about them",
-    ("evaluation/run.py", "integer_stage"): "the reference computes the same integers where nothing can be compiled",
+    (
+        "evaluation/model_stages.py",
+        "integer_stage",
+    ): "the reference computes the same integers without a compiler",
     ("ops/softmax.py", "_softmax"): "where TFLite's softmax is not defined ours is, and the operator's name says which",
-    ("plan/unary.py", "operator"): "lowering meets the same node and says why it cannot",
-    ("train/nn/tables.py", "_operator"): "freezing meets the same function and says why it cannot",
+    ("plan/unary_nodes.py", "operator"): "lowering meets the same node and says why it cannot",
+    ("train/nn/table_layers.py", "_operator"): "freezing meets the same function and says why it cannot",
     ("quantized.py", "report"): "lower() says why; the page tells of the Plan",
 }
 

@@ -27,7 +27,7 @@ _HOMES = {
     "Program": "intaglio.program",
     "Quantized": "intaglio.api",
     "compile": "intaglio.codegen.native",
-    "evaluate": "intaglio.evaluation.run",
+    "evaluate": "intaglio.evaluation.model_stages",
     "freeze": "intaglio.api",
     "load": "intaglio.api",
     "load_program": "intaglio.program",

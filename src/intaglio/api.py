@@ -16,8 +16,8 @@ from intaglio.calibrate.shared import SharedData
 from intaglio.calibrate.synthesize import Synthesized
 from intaglio.data import DataLike, Dataset
 from intaglio.errors import UsageError
-from intaglio.evaluation.run import data_for
-from intaglio.evaluation.run import score as evaluate
+from intaglio.evaluation.model_stages import data_for
+from intaglio.evaluation.model_stages import score as evaluate
 from intaglio.frontends import load, load_onnx
 from intaglio.graph import Graph
 from intaglio.plan import Step
@@ -32,7 +32,7 @@ from intaglio.targets import Target, load_target
 from intaglio.train.freeze import freeze_graph
 from intaglio.train.loop import TrainSettings
 from intaglio.train.module import QuantizedModule
-from intaglio.train.nn.freeze import freeze_layers
+from intaglio.train.nn.freeze_layers import freeze_layers
 from intaglio.train.prepare import prepare_qat
 
 __all__ = ["Quantized", "evaluate", "freeze", "load", "load_quantized", "prepare_qat", "quantize"]

@@ -41,7 +41,7 @@ class Quantized:
     reference: Graph | None = None
 
     def __post_init__(self) -> None:
-        from intaglio.plan.unary import note_tables
+        from intaglio.plan.unary_nodes import note_tables
 
         note_tables(self.graph, self.plan)
 

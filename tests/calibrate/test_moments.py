@@ -10,7 +10,7 @@ from torch import nn
 import intaglio as ig
 from intaglio.calibrate.clipped_gaussian import ClippedGaussian
 from intaglio.calibrate.correlation import FEATURES, IMAGE, Correlation
-from intaglio.calibrate.moments import propagate
+from intaglio.calibrate.moment_rules import propagate
 from intaglio.calibrate.noise import Noise
 from intaglio.simulate import Simulator
 
@@ -78,8 +78,8 @@ EXACT = {
 def test_independent_inputs_give_the_predicted_moments(kind, rng, monkeypatch):
     """Elements drawn independently: then every rule is exact but for products, whose correlations are switched off."""
     independent = Correlation(neighbours=0.0)
-    monkeypatch.setattr("intaglio.calibrate.moments.IMAGE", independent)
-    monkeypatch.setattr("intaglio.calibrate.moments.FEATURES", independent)
+    monkeypatch.setattr("intaglio.calibrate.moment_rules.IMAGE", independent)
+    monkeypatch.setattr("intaglio.calibrate.moment_rules.FEATURES", independent)
     monkeypatch.setattr("intaglio.calibrate.correlation.CLASSES", 0.0)
     torch.manual_seed(0)
     graph = ig.load(nn.Sequential(*EXACT[kind]).eval(), torch.zeros(1, 3, 6, 6))

@@ -17,7 +17,7 @@ from intaglio.calibrate.no_data import TOTAL, calibrate_without_data, expected_r
 from intaglio.calibrate.noise import Noise
 from intaglio.calibrate.record import Needs, Record
 from intaglio.errors import CalibrationError
-from intaglio.evaluation.run import score
+from intaglio.evaluation.model_stages import score
 from intaglio.plan import place
 from intaglio.simulate import Simulator
 from intaglio.targets import load_target

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from intaglio_tests.bit_exact import single_operator_program
 from intaglio_tests.nets import separable_network
 from intaglio_tests.trained_networks import NETWORKS, lowered
 
@@ -32,7 +33,6 @@ from intaglio.codegen.package import Built, build, package
 from intaglio.codegen.toolchain import Compiler, compile_executable, find_compiler
 from intaglio.number import INT8, UINT8, IntType, Rule
 from intaglio.program import Program
-from intaglio.program.testing import single_operator_program
 
 CORTEX = ("cortex-m0", "cortex-m4", "cortex-m7")
 KINDS = [(UINT8, Rule.HALF_UP, 9), (INT8, Rule.HALF_UP, 0), (INT8, Rule.TFLITE, 0), (INT8, Rule.SHIFT, 0)]

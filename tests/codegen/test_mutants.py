@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from intaglio_tests.bit_exact import single_operator_program
 from intaglio_tests.harness import Case, check, reach
 from intaglio_tests.mutants import Mutator, inputs_of, only, size
 from intaglio_tests.nets import separable_network
@@ -21,7 +22,6 @@ from intaglio.errors import IntaglioError, ProgramError
 from intaglio.kernels.kernel import Tensor, bind, kernels
 from intaglio.number import INT8, UINT8, Rule
 from intaglio.program import OPERATORS, Program
-from intaglio.program.testing import single_operator_program
 
 PORTABLE = MACHINES["portable"]
 LARGEST = 1 << 20  # of what is run: larger mutants only have to be planned

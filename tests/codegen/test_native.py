@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from intaglio_tests.bit_exact import assert_bit_exact
 from intaglio_tests.programs import make_single_sample_program, make_small_program
 
 import intaglio as ig
@@ -23,7 +24,6 @@ from intaglio.program import Node, Program, TensorInfo
 from intaglio.program.operators.dense import Dense
 from intaglio.program.operators.reduce_sum import ReduceSum
 from intaglio.program.sampling import codes, grid
-from intaglio.program.testing import assert_bit_exact
 
 TESTS = Path(__file__).parents[1]
 HOST = machine.host()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from intaglio_tests import operator_nets
+from intaglio_tests.bit_exact import assert_bit_exact, single_operator_program
 from intaglio_tests.grown_networks import Grower
 from intaglio_tests.programs import make_small_program
 from intaglio_tests.trained_networks import FOREIGN, NETWORKS, TARGETS, lowered
@@ -22,7 +23,6 @@ from intaglio.graph.access import shape
 from intaglio.graph.passes import prepare
 from intaglio.program import OPERATORS, Program
 from intaglio.program.sampling import codes
-from intaglio.program.testing import assert_bit_exact, single_operator_program
 
 HERE = [name for name, m in MACHINES.items() if m.threads and not missing(m)]
 BEST = list(dict.fromkeys(("portable", host().name)))  # compilation is most of the time: few machines in quick tests

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from intaglio_tests.bit_exact import assert_bit_exact, single_operator_program
 from intaglio_tests.nets import separable_network
 
 from intaglio.codegen.build import write
@@ -30,7 +31,6 @@ from intaglio.program import Node, Program, TensorInfo
 from intaglio.program.operators.add import Add
 from intaglio.program.operators.reduce_sum import ReduceSum
 from intaglio.program.sampling import grid
-from intaglio.program.testing import assert_bit_exact, single_operator_program
 
 PORTABLE = MACHINES["portable"]
 HERE = sorted({"portable", host().name})

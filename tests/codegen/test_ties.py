@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from intaglio_tests.bit_exact import assert_bit_exact, single_operator_program
 
 import intaglio as ig
 from intaglio.codegen.build import plan
@@ -16,7 +17,6 @@ from intaglio.number import INT8, UINT8, Rule
 from intaglio.program import Program
 from intaglio.program.operators.conv2d import Conv2d
 from intaglio.program.sampling import codes, grid
-from intaglio.program.testing import assert_bit_exact, single_operator_program
 
 
 def convolution(scale: float, rule: Rule, seed: int = 3) -> tuple[Program, np.ndarray]:

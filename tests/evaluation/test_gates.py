@@ -13,7 +13,7 @@ from intaglio.data import Dataset, open_data
 from intaglio.data import match as matched
 from intaglio.evaluation import FloatStage, Gate, LayerDifference, ProgramStage, check_gates, compare, evaluate
 from intaglio.evaluation.gates import SQNR_FLOOR
-from intaglio.evaluation.run import steps_of
+from intaglio.evaluation.model_stages import steps_of
 from intaglio.evaluation.stage import Show
 
 CLASSES = 4

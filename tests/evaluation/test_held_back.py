@@ -18,7 +18,7 @@ from intaglio.samples import is_held_back
 from intaglio.search import held_back
 from intaglio.simulate import Simulator
 from intaglio.targets import load_target
-from intaglio.train.loop.samples import hold_back
+from intaglio.train.loop.training_samples import hold_back
 
 
 @pytest.mark.parametrize(("held", "of"), [(1, 4), (3, 10), (7, 10), (1, 2), (5, 64), (64, 576), (1, 1000)])

@@ -13,7 +13,7 @@ from intaglio_tests.onnx_net import Net
 from intaglio.frontends import load_onnx
 from intaglio.graph import Graph, graph_fingerprint
 from intaglio.graph.edit import set_attribute, set_constant
-from intaglio.ops.operator import FLOAT_OPERATORS
+from intaglio.ops.float_operator import FLOAT_OPERATORS
 
 Kinds = onnx.defs.OpSchema.AttrType
 PAIRS = {

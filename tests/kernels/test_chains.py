@@ -10,7 +10,7 @@ import pytest
 from intaglio_tests.harness import SANITIZE, Case, check, reach
 
 from intaglio.kernels.kernel import Tensor
-from intaglio.kernels.rows import stage
+from intaglio.kernels.rows import row_stage as stage
 from intaglio.kernels.rows.bare import bare_chain
 from intaglio.kernels.rows.chain import Link, chain_call, fused_length
 from intaglio.kernels.rows.vector import VECTORS

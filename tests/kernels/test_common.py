@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from intaglio_tests.bit_exact import assert_bit_exact
 from intaglio_tests.harness import WARNINGS
 
 from intaglio.kernels.kernel import ROOT
 from intaglio.number import INT8, INT16, Requantize, Rule, fixedpoint, gemmlowp
 from intaglio.program.exponential import exp_tables, exponentials
-from intaglio.program.testing import assert_bit_exact
 
 Function = Callable[..., np.ndarray]
 INT32 = st.integers(-(1 << 31), (1 << 31) - 1)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from intaglio_tests.bit_exact import assert_bit_exact
 from intaglio_tests.harness import SANITIZE, Case, cases, check
 
 from intaglio.kernels.kernel import ROOT, kernels
 from intaglio.number import Requantize, Rule
-from intaglio.program.testing import assert_bit_exact
 
 DSP = ["conv2d", "dense"]
 PLAIN = ["conv2d", "dense", "add"]

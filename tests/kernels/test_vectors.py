@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from intaglio_tests.bit_exact import assert_bit_exact
 from intaglio_tests.harness import cases, check, reach
 
 from intaglio.kernels.kernel import ROOT
 from intaglio.kernels.rows.depthwise import signed_bytes
 from intaglio.kernels.rows.wide import LARGEST, REACH, wide_segments
-from intaglio.program.testing import assert_bit_exact
 
 MUTATIONS = [  # operator, first input's type, output's type, file, what it says, what it says instead
     ("conv2d", "uint8", "", "rows/tile.h", "IG_FULL_\n", "1\n"),

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from intaglio_tests.bit_exact import assert_bit_exact
 from torch import Tensor, nn
 
 import intaglio as ig
@@ -19,10 +20,9 @@ from intaglio.codegen.native import compile as compile_native
 from intaglio.codegen.package import build, package
 from intaglio.codegen.toolchain import find_compiler
 from intaglio.data import open_data
-from intaglio.evaluation.run import score
+from intaglio.evaluation.model_stages import score
 from intaglio.number import BIPOLAR, IntType
 from intaglio.program.codec import program_to_data
-from intaglio.program.testing import assert_bit_exact
 from intaglio.program.weighted import Weighted
 from intaglio.simulate import Simulator
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from intaglio_tests.architectures import draw
+from intaglio_tests.bit_exact import assert_bit_exact
 from intaglio_tests.engines import HERE, PEERS, Builder, float_outputs, peer_outputs, sqnr
 from numpy.typing import NDArray
 
@@ -25,7 +26,6 @@ from intaglio.errors import IntaglioError
 from intaglio.program import Program
 from intaglio.program.file import from_bytes, to_bytes
 from intaglio.program.sampling import codes
-from intaglio.program.testing import assert_bit_exact
 
 TARGETS = tuple(sorted(path.stem for path in Path(intaglio.targets.__file__).parent.glob("*.toml")))
 COUNT = int(os.environ.get("INTAGLIO_RANDOM_NETWORKS", "45"))

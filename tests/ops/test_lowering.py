@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from intaglio_tests.program_follows import assert_program_follows
 
 from intaglio.errors import LoweringError
 from intaglio.frontends.onnx import load_onnx
 from intaglio.lower import lower
-from intaglio.lower.testing import assert_program_follows
 from intaglio.plan import place
 from intaglio.program import Program
 from intaglio.program.operators.conv2d import Conv2d

@@ -16,7 +16,7 @@ from intaglio.lower import lower
 from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams
 from intaglio.ops import FLOAT_OPERATORS, FloatOperator
 from intaglio.plan import Format, Plan, Source, place
-from intaglio.plan.unary import note_tables
+from intaglio.plan.unary_nodes import note_tables
 from intaglio.simulate import Simulator
 from intaglio.targets import load_target
 

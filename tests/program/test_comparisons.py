@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-
-from intaglio.program.testing import assert_bit_exact, assert_within_steps, assert_within_ulp
+from intaglio_tests.bit_exact import assert_bit_exact, assert_within_steps, assert_within_ulp
 
 A = np.arange(6, dtype=np.int8).reshape(2, 3)
 

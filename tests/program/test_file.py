@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from intaglio_tests.bit_exact import assert_bit_exact, single_operator_program
 from safetensors import safe_open
 from safetensors.numpy import save as write_tensors
 
@@ -24,7 +25,6 @@ import intaglio.program.file as file_module
 from intaglio.errors import ProgramError
 from intaglio.program import OPERATORS, Program, load_program
 from intaglio.program.file import from_bytes, parameter_bytes, to_bytes
-from intaglio.program.testing import assert_bit_exact, single_operator_program
 
 Header = dict[str, Any]
 Arrays = dict[str, np.ndarray]

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from intaglio_tests.bit_exact import assert_bit_exact, single_operator_program
 
 from intaglio.program import OPERATORS
 from intaglio.program.file import from_bytes, to_bytes
-from intaglio.program.testing import assert_bit_exact, single_operator_program
 
 FOLDER = Path(__file__).parent / "golden"
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from intaglio_tests.bit_exact import assert_bit_exact
 
 from intaglio.errors import DataError
 from intaglio.number import INT8, UINT8, Rule
@@ -14,7 +15,6 @@ from intaglio.program import Node, Program, TensorInfo, interpreter
 from intaglio.program.operators.clamp import Clamp
 from intaglio.program.operators.reduce_sum import ReduceSum
 from intaglio.program.sampling import grid
-from intaglio.program.testing import assert_bit_exact
 
 
 def data(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from intaglio_tests.bit_exact import assert_bit_exact
 
 from intaglio.number import IntType, PerChannel, PerTensor, QuantParams, Rule
 from intaglio.program import Operator
@@ -16,7 +17,6 @@ from intaglio.program.operators.average_pool2d import AveragePool2d
 from intaglio.program.operators.conv2d import Conv2d
 from intaglio.program.operators.requantize import Requantize
 from intaglio.program.operators.softmax_tflite import SoftmaxTflite
-from intaglio.program.testing import assert_bit_exact
 
 litert = pytest.importorskip("ai_edge_litert.interpreter", reason="needs ai-edge-litert (extra `peers`)")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from intaglio_tests.bit_exact import assert_bit_exact
 
 from intaglio.number import INT8, QuantParams, Requantize, Rule
 from intaglio.number.fixedpoint import INT32_MAX
@@ -17,7 +18,6 @@ from intaglio.program.operators.lut import Lut
 from intaglio.program.operators.mul import Mul
 from intaglio.program.operators.reduce_sum import ReduceSum
 from intaglio.program.sampling import codes, grid, params
-from intaglio.program.testing import assert_bit_exact
 
 litert = pytest.importorskip("ai_edge_litert.interpreter", reason="needs ai-edge-litert (extra `peers`)")
 schema = pytest.importorskip("ai_edge_litert.schema_py_generated", reason="needs ai-edge-litert (extra `peers`)")

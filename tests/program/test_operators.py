@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from intaglio_tests.bit_exact import assert_bit_exact, single_operator_program
 
 from intaglio.number import IntType, Requantize
 from intaglio.program import OPERATORS, Operator, operators
 from intaglio.program.file import from_bytes, to_bytes
-from intaglio.program.testing import assert_bit_exact, single_operator_program
 
 KINDS = sorted(OPERATORS)
 MODULES = [importlib.import_module(f"{operators.__name__}.{m.name}") for m in pkgutil.iter_modules(operators.__path__)]

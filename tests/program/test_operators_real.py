@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from intaglio_tests.bit_exact import single_operator_program
 
 from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams, Rule
 from intaglio.number import Requantize as IntegerFactor
@@ -50,7 +51,6 @@ from intaglio.program.operators.softmax_tflite import SoftmaxTflite
 from intaglio.program.operators.space_to_depth import SpaceToDepth
 from intaglio.program.operators.transpose import Transpose
 from intaglio.program.sampling import UINT16, codes, grid, params
-from intaglio.program.testing import single_operator_program
 
 Case = tuple[Operator, tuple[np.ndarray, ...], np.ndarray, QuantParams | None, float]
 RULES_AND_TYPES = [(Rule.HALF_UP, UINT8), (Rule.TFLITE, INT8), (Rule.SHIFT, INT8), (Rule.HALF_UP, INT16)]

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from intaglio_tests.bit_exact import rule_of, single_operator_program
 
 from intaglio.errors import ProgramError
 from intaglio.number import INT8, INT16, INT32, UINT8, IntType, PerChannel, QuantParams, Requantize, Rule
 from intaglio.program import OPERATORS, Node, Program
-from intaglio.program.bounds import field_bounds
+from intaglio.program.field_bounds import field_bounds
 from intaglio.program.operator import Operator
 from intaglio.program.operators.add import Add
 from intaglio.program.operators.average_pool2d import AveragePool2d
@@ -35,7 +36,6 @@ from intaglio.program.operators.softmax import Softmax
 from intaglio.program.operators.softmax_tflite import SoftmaxTflite
 from intaglio.program.operators.transpose import Transpose
 from intaglio.program.sampling import grid
-from intaglio.program.testing import rule_of, single_operator_program
 
 Change = Callable[[Program], None]
 

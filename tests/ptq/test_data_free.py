@@ -14,7 +14,7 @@ from intaglio.calibrate.clipped_gaussian import ClippedGaussian
 from intaglio.calibrate.no_data import predict
 from intaglio.calibrate.noise import Noise
 from intaglio.errors import CalibrationError
-from intaglio.evaluation.run import score
+from intaglio.evaluation.model_stages import score
 from intaglio.graph.edit import set_constant
 from intaglio.plan import place
 from intaglio.ptq.data_free import quantize_without_data

@@ -8,7 +8,7 @@ from torch import nn
 import intaglio as ig
 from intaglio.calibrate.clipped_gaussian import ClippedGaussian
 from intaglio.calibrate.derive import derive
-from intaglio.calibrate.moments import propagate
+from intaglio.calibrate.moment_rules import propagate
 from intaglio.evaluation.held_back import ArraySamples
 from intaglio.graph.access import constant
 from intaglio.ops import Role

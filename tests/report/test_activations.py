@@ -9,7 +9,7 @@ import intaglio as ig
 from intaglio.calibrate import CALIBRATORS
 from intaglio.report import activations
 from intaglio.report.activations import activation_histograms
-from intaglio.report.values import grid_range
+from intaglio.report.value_rows import grid_range
 
 
 def test_thresholds_are_the_calibrators_own(quantized: ig.Quantized) -> None:

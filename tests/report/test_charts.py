@@ -11,7 +11,7 @@ import intaglio as ig
 from intaglio.report import Facts
 from intaglio.report.charts import MOST_BARS, MOST_CLASSES, MOST_POINTS, as_script, charts
 from intaglio.report.facts import Confusion, OperatorCost
-from intaglio.report.values import value_rows
+from intaglio.report.value_rows import value_rows
 from intaglio.train.loop import Point
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from intaglio_tests.bit_exact import single_operator_program
 
 import intaglio as ig
 from intaglio.program.operators.conv2d import Conv2d
-from intaglio.program.testing import single_operator_program
 from intaglio.report.costs import cost_totals, operator_costs
 
 

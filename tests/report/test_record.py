@@ -6,7 +6,7 @@ import json
 
 import intaglio as ig
 from intaglio.report import Facts, report_json
-from intaglio.report.record import as_lines
+from intaglio.report.json_record import as_lines
 
 
 def test_the_same_facts_as_the_page(quantized: ig.Quantized, full_facts: Facts) -> None:

@@ -13,8 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 import intaglio as ig
 from intaglio.graph import Graph
 from intaglio.graph.weights import product
-from intaglio.report import weights
-from intaglio.report.weights import channel_ranges
+from intaglio.report import weight_plots as weights
+from intaglio.report.weight_plots import channel_ranges
 
 
 def net(widths: list[int], seed: int = 0) -> onnx.ModelProto:

@@ -6,7 +6,7 @@ import pytest
 
 import intaglio as ig
 from intaglio.evaluation.held_back import ArraySamples
-from intaglio.evaluation.run import data_for
+from intaglio.evaluation.model_stages import data_for
 from intaglio.evaluation.trial import Trial
 from intaglio.search import held_back, sensitivity, wider_formats, wider_values
 from intaglio.targets import load_target

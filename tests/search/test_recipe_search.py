@@ -14,7 +14,7 @@ from intaglio.data import open_data
 from intaglio.errors import DataError, UsageError
 from intaglio.evaluation import FloatStage, ProgramStage
 from intaglio.evaluation.evaluate import METRICS
-from intaglio.evaluation.run import data_for
+from intaglio.evaluation.model_stages import data_for
 from intaglio.search import recipe_search
 from intaglio.search.attempts import Attempt
 from intaglio.search.recipe_search import loss, search_recipes

@@ -17,7 +17,7 @@ from intaglio.data import match, open_data
 from intaglio.errors import DataError, UsageError
 from intaglio.evaluation.evaluate import METRICS
 from intaglio.evaluation.held_back import ArraySamples
-from intaglio.evaluation.run import data_for
+from intaglio.evaluation.model_stages import data_for
 from intaglio.evaluation.trial import Trial
 from intaglio.number import QuantParams
 from intaglio.ops import Role

@@ -14,8 +14,8 @@ import intaglio as ig
 from intaglio.cli import main
 from intaglio.errors import CalibrationError, DataError, UsageError
 from intaglio.evaluation import ProgramStage
-from intaglio.evaluation.run import data_for
-from intaglio.evaluation.run import score as evaluate
+from intaglio.evaluation.model_stages import data_for
+from intaglio.evaluation.model_stages import score as evaluate
 from intaglio.number import Scheme
 from intaglio.search import survey as module
 from intaglio.search.survey import CALIBRATION, CELLS, NO_DATA, SYNTHESIZED, Cell, Row, Survey, survey, target_of

@@ -12,7 +12,7 @@ import torch
 import intaglio as ig
 from intaglio.errors import UsageError
 from intaglio.evaluation import FloatStage, ProgramStage
-from intaglio.evaluation.run import data_for
+from intaglio.evaluation.model_stages import data_for
 from intaglio.frontends import prepare
 from intaglio.frontends.torch import load_torch
 from intaglio.ptq.recipe import Recipe

@@ -14,7 +14,7 @@ from intaglio.errors import UsageError
 from intaglio.number import BIPOLAR, INT8, IntType, PerChannel, PerTensor, Scheme
 from intaglio.plan import Format
 from intaglio.train import nn
-from intaglio.train.quantizers.registry import METHODS
+from intaglio.train.quantizers.quantizer_registry import METHODS
 
 TYPES = (IntType(16), INT8, IntType(8, signed=False), IntType(4, narrow=True), IntType(2), IntType(2, narrow=True))
 FORMATS = [

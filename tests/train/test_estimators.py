@@ -14,10 +14,10 @@ from intaglio.errors import UsageError
 from intaglio.number import BIPOLAR, IntType
 from intaglio.train.estimators.clipped import clipped
 from intaglio.train.estimators.dsq import Dsq
+from intaglio.train.estimators.estimator_registry import ESTIMATORS, estimator_makers
 from intaglio.train.estimators.grid import Grid
 from intaglio.train.estimators.gumbel import Gumbel
 from intaglio.train.estimators.proxquant import ProxQuant
-from intaglio.train.estimators.registry import ESTIMATORS, estimator_makers
 from intaglio.train.estimators.stochastic import Stochastic
 from intaglio.train.estimators.straight_through import straight_through
 

@@ -12,8 +12,8 @@ from intaglio_tests.follows import assert_freezes_to_itself
 from intaglio.errors import UsageError
 from intaglio.frontends.torch import load_torch
 from intaglio.graph import Graph
+from intaglio.train.estimators.estimator_registry import ESTIMATORS
 from intaglio.train.estimators.proxquant import ProxQuant
-from intaglio.train.estimators.registry import ESTIMATORS
 from intaglio.train.gradual import Gradual, Schedule
 from intaglio.train.module import QuantizedModule
 from intaglio.train.prepare import prepare_qat

@@ -14,7 +14,7 @@ import intaglio as ig
 from intaglio.cli import main
 from intaglio.data import Dataset
 from intaglio.errors import UsageError
-from intaglio.evaluation.run import data_for
+from intaglio.evaluation.model_stages import data_for
 from intaglio.frontends import prepare
 from intaglio.frontends.torch import load_torch
 from intaglio.graph import Graph

@@ -18,14 +18,14 @@ from intaglio_tests.loop_net import CLASSES, arrays, dataset, make_net, raw_grap
 
 from intaglio.data import match, open_data
 from intaglio.errors import DataError, TrainingError, UsageError
-from intaglio.evaluation.run import score
+from intaglio.evaluation.model_stages import score
 from intaglio.train.distill import distillation
 from intaglio.train.freeze import freeze_graph
 from intaglio.train.loop import RunOptions, TrainSettings, train
 from intaglio.train.loop.augment import Augmentation
 from intaglio.train.loop.divergence import check_scales, first_not_finite
-from intaglio.train.loop.samples import Samples, ShuffledOrder
-from intaglio.train.loop.schedule import annealed
+from intaglio.train.loop.lr_schedule import annealed
+from intaglio.train.loop.training_samples import Samples, ShuffledOrder
 from intaglio.train.prepare import prepare_qat
 from intaglio.train.teacher import FloatModule
 

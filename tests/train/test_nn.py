@@ -13,8 +13,8 @@ from intaglio_tests.nn_nets import Residual, assert_freezes_to_itself, batch, tr
 
 import intaglio as ig
 from intaglio.train import nn
-from intaglio.train.estimators.registry import ESTIMATORS
-from intaglio.train.quantizers.registry import METHODS
+from intaglio.train.estimators.estimator_registry import ESTIMATORS
+from intaglio.train.quantizers.quantizer_registry import METHODS
 from intaglio.train.reestimate import reestimate_batch_norm
 
 Sequential = torch.nn.Sequential

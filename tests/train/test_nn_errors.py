@@ -10,7 +10,7 @@ from intaglio.errors import ModelError, UsageError
 from intaglio.number import BIPOLAR, INT8, IntType, PerChannel, PerTensor, Scheme
 from intaglio.plan import Format
 from intaglio.train import nn
-from intaglio.train.nn.formats import value_format, weight_format
+from intaglio.train.nn.format_names import value_format, weight_format
 
 X = torch.linspace(-1, 1, 128).reshape(2, 1, 8, 8)
 

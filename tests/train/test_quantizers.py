@@ -18,7 +18,7 @@ from intaglio.train.quantizers.dorefa import DorefaActivation, DorefaWeight
 from intaglio.train.quantizers.lsq import Lsq
 from intaglio.train.quantizers.pact import Pact
 from intaglio.train.quantizers.quantizer import Quantizer
-from intaglio.train.quantizers.registry import METHODS, quantizer_makers
+from intaglio.train.quantizers.quantizer_registry import METHODS, quantizer_makers
 from intaglio.train.quantizers.tqt import Tqt
 from intaglio.train.quantizers.ttq import Ttq
 from intaglio.train.quantizers.twn import Twn

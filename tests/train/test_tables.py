@@ -15,7 +15,7 @@ from intaglio.frontends.onnx import load_onnx
 from intaglio.graph import Graph
 from intaglio.ops import FLOAT_OPERATORS, may_be_unary
 from intaglio.train import nn
-from intaglio.train.nn import functions
+from intaglio.train.nn import function_layers as functions
 from intaglio.train.prepare import prepare_qat
 
 UNARY = sorted(name for name in FLOAT_OPERATORS if may_be_unary(ir.node(name, [])))

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from intaglio.calibrate.clipped_gaussian import ClippedGaussian
-from intaglio.calibrate.moments import INPUT_FACTORS, Walk, channel_axis, corrected
+from intaglio.calibrate.moment_rules import INPUT_FACTORS, Walk, channel_axis, corrected
 from intaglio.errors import CalibrationError
 from intaglio.graph import Graph
 from intaglio.graph.access import Array, shape

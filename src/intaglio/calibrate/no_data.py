@@ -20,14 +20,14 @@ import numpy as np
 import torch
 
 from intaglio.calibrate.automatic import AUTO
+from intaglio.calibrate.calibration import Calibration
 from intaglio.calibrate.calibrators import Calibrator
+from intaglio.calibrate.choose_params import choose
 from intaglio.calibrate.clipped_gaussian import ClippedGaussian
-from intaglio.calibrate.driver import Calibration
 from intaglio.calibrate.histogram import SIDE, Histogram, exponent_for
 from intaglio.calibrate.input_moments import InputRange, input_normals
-from intaglio.calibrate.moments import propagate
+from intaglio.calibrate.moment_rules import propagate
 from intaglio.calibrate.moving import MovingExtremes
-from intaglio.calibrate.params import choose
 from intaglio.calibrate.record import Record
 from intaglio.calibrate.statistics import Statistics
 from intaglio.errors import CalibrationError

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from intaglio.calibrate.clipped_gaussian import ClippedGaussian
 from intaglio.calibrate.input_moments import InputRange, input_normals
-from intaglio.calibrate.moments import channel_axis
+from intaglio.calibrate.moment_rules import channel_axis
 from intaglio.calibrate.noise import Noise
 from intaglio.errors import UsageError
 from intaglio.graph import Graph

@@ -8,12 +8,12 @@ import tempfile
 from pathlib import Path
 
 from intaglio.bench import rounds
-from intaglio.bench.compare import compare_engines, machine_facts
-from intaglio.bench.inputs import random_reals
+from intaglio.bench.bench_inputs import random_reals
+from intaglio.bench.comparison import compare_engines, machine_facts
 from intaglio.bench.peak import measure_peak
 from intaglio.bench.peers import PEERS
-from intaglio.bench.prepare import peer_models
-from intaglio.bench.table import print_comparison, print_steps
+from intaglio.bench.preparation import peer_models
+from intaglio.bench.result_table import print_comparison, print_steps
 from intaglio.codegen.native import compile
 from intaglio.errors import UsageError
 from intaglio.program import load_program

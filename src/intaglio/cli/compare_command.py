@@ -8,7 +8,7 @@ import math
 
 from intaglio.cli.models import MODEL, add_model_options, load_any_or_quantized
 from intaglio.evaluation import compare
-from intaglio.report.tables import print_table
+from intaglio.report.terminal_tables import print_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Load both, compare, print."""
-    from intaglio.evaluation.run import data_for, stage_of, steps_of
+    from intaglio.evaluation.model_stages import data_for, stage_of, steps_of
 
     a, b = (load_any_or_quantized(args, name) for name in (args.a, args.b))
     data = data_for(a, args.data, args.samples)

@@ -18,7 +18,7 @@ from intaglio.codegen.emulate import Runner, find_runner
 from intaglio.codegen.machine import MACHINES, machine
 from intaglio.codegen.toolchain import find_compiler
 from intaglio.errors import CompileError
-from intaglio.report.tables import print_table
+from intaglio.report.terminal_tables import print_table
 
 PACKAGES = {
     "numpy": "core",

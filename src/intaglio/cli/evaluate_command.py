@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Load, measure, print."""
-    from intaglio.evaluation.run import score
+    from intaglio.evaluation.model_stages import score
 
     with _processes() as ours:
         result = score(

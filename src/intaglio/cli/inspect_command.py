@@ -18,7 +18,7 @@ from intaglio.errors import ExportError
 from intaglio.files import whole_file
 from intaglio.program import Program
 from intaglio.report.costs import operator_costs
-from intaglio.report.tables import print_table
+from intaglio.report.terminal_tables import print_table
 
 if TYPE_CHECKING:
     from intaglio.graph import Graph

@@ -10,7 +10,7 @@ from typing import Any
 
 from intaglio.cli.models import MODEL, add_model_options, load_graph
 from intaglio.cli.on_off import OnOff
-from intaglio.report.tables import print_table
+from intaglio.report.terminal_tables import print_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Quantize on rank 0, measure on every rank, print on rank 0."""
     from intaglio.evaluation.held_back import ArraySamples
-    from intaglio.evaluation.run import data_for
+    from intaglio.evaluation.model_stages import data_for
     from intaglio.processes import processes
     from intaglio.search import check_writable, held_back, sensitivity
 

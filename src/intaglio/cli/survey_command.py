@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from intaglio.cli.models import MODEL, add_model_options, load_graph, parse_range
 from intaglio.cli.output import whole_folder
-from intaglio.report.tables import plain_table, print_table
+from intaglio.report.terminal_tables import plain_table, print_table
 
 if TYPE_CHECKING:
     from intaglio.data import Dataset
@@ -48,8 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure every cell, write, print."""
-    from intaglio.evaluation.run import data_for
-    from intaglio.recover import fingerprint
+    from intaglio.evaluation.model_stages import data_for
+    from intaglio.recover import input_fingerprints as fingerprint
     from intaglio.search.survey import survey
     from intaglio.search.survey_files import COLUMNS, cells_of, grid, to_csv, to_html
 

@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any
 
-from intaglio.report.tables import print_table
+from intaglio.report.terminal_tables import print_table
 from intaglio.targets import BUILTIN, Target, TensorFormat, load_target
 
 

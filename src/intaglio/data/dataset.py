@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from intaglio.data.check import Float, arrange, check_labels, check_shape, check_uniform, sample_shapes, to_float
+from intaglio.data.checks import Float, arrange, check_labels, check_shape, check_uniform, sample_shapes, to_float
 from intaglio.data.chunk import Chunk, as_labels, as_targets, join, rebatch
 from intaglio.data.items import IterableSource
 from intaglio.data.source import ArraySource, Source

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 import intaglio as ig
-from intaglio.bench.compare import compare_engines
-from intaglio.bench.prepare import peer_models
-from intaglio.bench.table import print_comparison
+from intaglio.bench.comparison import compare_engines
+from intaglio.bench.preparation import peer_models
+from intaglio.bench.result_table import print_comparison
 from intaglio.cli.output import whole_folder
 from intaglio.data import open_data
 from intaglio.errors import CompileError, IntaglioError

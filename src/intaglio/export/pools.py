@@ -17,7 +17,7 @@ import numpy as np
 import onnx_ir as ir
 import torch
 
-from intaglio.export.build import Builder
+from intaglio.export.build_qdq import Builder
 from intaglio.graph import attribute, shape
 from intaglio.graph.edit import set_attribute
 from intaglio.ops.pooling import AveragePool

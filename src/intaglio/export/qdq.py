@@ -24,7 +24,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from intaglio.errors import ExportError
-from intaglio.export.build import Builder, share_constants
+from intaglio.export.build_qdq import Builder, share_constants
 from intaglio.export.opset import OLDEST, leave_out_newer, lowest_opset
 from intaglio.export.pools import write_average_pool
 from intaglio.export.storage import Storage, placement, storage

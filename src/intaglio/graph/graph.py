@@ -13,7 +13,7 @@ import onnx_ir as ir
 from intaglio.errors import ExportError, ModelError
 from intaglio.graph.batch import first_batch_mixer
 from intaglio.graph.moments import Moments
-from intaglio.graph.verify import verify
+from intaglio.graph.verify_graph import verify
 
 NORMAL_OPSET = 24
 """The one opset of ONNX's main domain that a Graph uses; what newer and older files write is brought to it."""

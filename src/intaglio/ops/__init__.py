@@ -4,7 +4,15 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from intaglio.ops.contract import Contract, Fixed, Joined, Own, Plain, Role, Same
-from intaglio.ops.operator import FLOAT_OPERATORS, FloatOperator, Lowering, Placed, Result, contract_of, float_operator
+from intaglio.ops.float_operator import (
+    FLOAT_OPERATORS,
+    FloatOperator,
+    Lowering,
+    Placed,
+    Result,
+    contract_of,
+    float_operator,
+)
 from intaglio.ops.unary import may_be_unary, unary_operator
 
 for _module in iter_modules(__path__):

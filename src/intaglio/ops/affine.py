@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from intaglio.graph.access import rank
 from intaglio.number import INT8, INT16, Rule
+from intaglio.ops.float_operator import Lowering
 from intaglio.ops.layout import ending_with
-from intaglio.ops.operator import Lowering
 from intaglio.ops.products import largest_offset, product_bound
 from intaglio.program.operators.conv2d import Conv2d
 from intaglio.program.operators.reshape import Reshape

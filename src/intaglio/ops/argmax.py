@@ -8,8 +8,8 @@ from torch import Tensor
 
 from intaglio.graph.access import attribute, rank
 from intaglio.ops.contract import Contract, Plain, Role
+from intaglio.ops.float_operator import FloatOperator, Lowering
 from intaglio.ops.layout import without
-from intaglio.ops.operator import FloatOperator, Lowering
 from intaglio.program.operators.argmax import ArgMax as IntegerArgMax
 
 

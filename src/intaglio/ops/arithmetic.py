@@ -7,7 +7,7 @@ from torch import Tensor
 
 from intaglio.graph.access import constant, rank
 from intaglio.ops.contract import Contract, Role
-from intaglio.ops.operator import Axes, FloatOperator, Lowering, Placed
+from intaglio.ops.float_operator import Axes, FloatOperator, Lowering, Placed
 from intaglio.program.operators.add import Add as IntegerAdd
 from intaglio.program.operators.mul import Mul as IntegerMul
 

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from intaglio.graph.access import rank, shape
 from intaglio.ops.contract import Contract
+from intaglio.ops.float_operator import FloatOperator, Lowering
 from intaglio.ops.layout import with_inserted, without
 from intaglio.ops.movement import MOVES, constant_ints
-from intaglio.ops.operator import FloatOperator, Lowering
 from intaglio.program.operators.expand import Expand as IntegerExpand
 from intaglio.program.operators.reshape import Reshape
 

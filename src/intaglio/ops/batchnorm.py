@@ -11,8 +11,8 @@ from torch import Tensor
 from intaglio.graph.access import attribute, constant
 from intaglio.ops.affine import lower_affine
 from intaglio.ops.contract import Contract, Role
+from intaglio.ops.float_operator import FloatOperator, Lowering
 from intaglio.ops.operands import require_one_of
-from intaglio.ops.operator import FloatOperator, Lowering
 
 
 class BatchNormalization(FloatOperator):

@@ -12,8 +12,8 @@ from torch import Tensor
 from intaglio.graph.access import constant, input_value
 from intaglio.number import QuantParams, Rule
 from intaglio.ops.contract import Contract, Role
+from intaglio.ops.float_operator import FloatOperator, Lowering, Result
 from intaglio.ops.operands import constant_operand
-from intaglio.ops.operator import FloatOperator, Lowering, Result
 from intaglio.ops.unary import unary_operator
 from intaglio.program import Operator
 from intaglio.program.operators.requantize import Requantize as IntegerRequantize

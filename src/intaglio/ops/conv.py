@@ -9,9 +9,9 @@ from torch import Tensor
 
 from intaglio.graph.access import attribute, shape
 from intaglio.ops.contract import Contract, Role
-from intaglio.ops.operator import FloatOperator, Lowering
+from intaglio.ops.float_operator import FloatOperator, Lowering
 from intaglio.ops.products import product_bound
-from intaglio.ops.windows import Window, as_image, from_image, plain_strides, require_at_most_two_axes
+from intaglio.ops.window_nodes import Window, as_image, from_image, plain_strides, require_at_most_two_axes
 from intaglio.program.operators.conv2d import Conv2d
 
 

@@ -10,7 +10,7 @@ from intaglio.errors import UnsupportedOperatorError
 from intaglio.graph.access import constant, rank
 from intaglio.ops.affine import lower_affine
 from intaglio.ops.contract import Contract, Role
-from intaglio.ops.operator import FloatOperator, Lowering
+from intaglio.ops.float_operator import FloatOperator, Lowering
 
 
 class Div(FloatOperator):

@@ -13,8 +13,8 @@ from torch import Tensor
 from intaglio.errors import UnsupportedOperatorError
 from intaglio.graph.access import constant, rank, shape
 from intaglio.ops.contract import Contract, Joined, Role
+from intaglio.ops.float_operator import FloatOperator, Lowering
 from intaglio.ops.layout import ending_with
-from intaglio.ops.operator import FloatOperator, Lowering
 from intaglio.program.operators.clamp_channels import ClampChannels
 from intaglio.program.operators.requantize import Requantize
 

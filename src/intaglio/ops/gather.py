@@ -11,9 +11,9 @@ from torch import Tensor
 from intaglio.errors import UnsupportedOperatorError
 from intaglio.graph.access import attribute, rank, shape
 from intaglio.ops.contract import Contract
+from intaglio.ops.float_operator import FloatOperator, Lowering
 from intaglio.ops.movement import MOVES
 from intaglio.ops.operands import constant_operand
-from intaglio.ops.operator import FloatOperator, Lowering
 from intaglio.program.operators.gather import Gather as IntegerGather
 from intaglio.program.operators.reshape import Reshape
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from intaglio.graph.access import attribute, constant, rank, shape
 from intaglio.number import QuantParams, Rule
 from intaglio.ops.contract import Contract, Role
-from intaglio.ops.operator import FloatOperator, Lowering
+from intaglio.ops.float_operator import FloatOperator, Lowering
 from intaglio.ops.products import largest_offset, product_bound
 from intaglio.program.float_product import match_float_product
 from intaglio.program.operators.dense import Dense

@@ -6,8 +6,8 @@ import onnx_ir as ir
 from torch import Tensor
 
 from intaglio.ops.contract import Contract
+from intaglio.ops.float_operator import FloatOperator, Lowering
 from intaglio.ops.movement import MOVES
-from intaglio.ops.operator import FloatOperator, Lowering
 
 
 class Identity(FloatOperator):

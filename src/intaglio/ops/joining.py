@@ -9,8 +9,8 @@ from torch import Tensor
 from intaglio.graph.access import attribute, constant, shape
 from intaglio.ops.arithmetic import operand_roles
 from intaglio.ops.contract import Contract, Joined
+from intaglio.ops.float_operator import FloatOperator, Lowering
 from intaglio.ops.movement import MOVES
-from intaglio.ops.operator import FloatOperator, Lowering
 from intaglio.program.operators.concat import Concat as IntegerConcat
 from intaglio.program.operators.requantize import Requantize
 from intaglio.program.operators.slice import Slice

@@ -13,9 +13,9 @@ from torch import Tensor
 from intaglio.errors import UnsupportedOperatorError
 from intaglio.graph.access import attribute, input_value, rank, shape
 from intaglio.ops.contract import Contract, Role
+from intaglio.ops.float_operator import FloatOperator, Lowering
 from intaglio.ops.layout import ending_with
 from intaglio.ops.operands import constant_operand
-from intaglio.ops.operator import FloatOperator, Lowering
 from intaglio.program.operators.layer_norm import LayerNorm
 from intaglio.program.operators.reshape import Reshape
 

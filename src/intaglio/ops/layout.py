@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from intaglio.ops.operator import Axes
+from intaglio.ops.float_operator import Axes
 
 Shape = tuple[int, ...]
 

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from intaglio.errors import UnsupportedOperatorError
 from intaglio.graph.access import where
-from intaglio.graph.masks import mask_of
+from intaglio.graph.attention_masks import mask_of
 from intaglio.ops.contract import Contract, Role, Same
-from intaglio.ops.operator import FloatOperator, Lowering
+from intaglio.ops.float_operator import FloatOperator, Lowering
 
 __all__ = ["Where", "mask_of", "mask_rows"]
 

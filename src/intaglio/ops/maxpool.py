@@ -10,9 +10,9 @@ from torch import Tensor
 
 from intaglio.graph.access import rank, shape
 from intaglio.ops.contract import Contract
+from intaglio.ops.float_operator import FloatOperator, Lowering
 from intaglio.ops.movement import MOVES
-from intaglio.ops.operator import FloatOperator, Lowering
-from intaglio.ops.windows import Window, as_image, channels_last, from_image, require_at_most_two_axes
+from intaglio.ops.window_nodes import Window, as_image, channels_last, from_image, require_at_most_two_axes
 from intaglio.program.operators.max_pool2d import MaxPool2d
 from intaglio.program.operators.reduce_max import ReduceMax
 

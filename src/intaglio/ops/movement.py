@@ -12,9 +12,9 @@ from torch import Tensor
 
 from intaglio.graph.access import attribute, consumers, input_value, is_output, rank, shape
 from intaglio.ops.contract import Contract, Own, Role, Same
+from intaglio.ops.float_operator import FloatOperator, Lowering
 from intaglio.ops.layout import reshaped
 from intaglio.ops.operands import constant_operand, require_one_of
-from intaglio.ops.operator import FloatOperator, Lowering
 from intaglio.program.operators.gather import Gather
 from intaglio.program.operators.pad import Pad as IntegerPad
 from intaglio.program.operators.requantize import Requantize as IntegerRequantize

@@ -16,9 +16,9 @@ from intaglio.errors import UnsupportedOperatorError
 from intaglio.graph.access import constant, rank
 from intaglio.number import QuantParams, Rule
 from intaglio.ops.contract import Contract, Fixed, Own, Role
+from intaglio.ops.float_operator import FloatOperator, Lowering, Result
 from intaglio.ops.functions import FUNCTIONS, RANGES
 from intaglio.ops.operands import require_one_of
-from intaglio.ops.operator import FloatOperator, Lowering, Result
 from intaglio.ops.unary import unary_operator
 from intaglio.program import Operator
 from intaglio.program.operators.lut import Lut

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from intaglio.graph.access import attribute, rank, shape
 from intaglio.ops.contract import Contract, Role
-from intaglio.ops.operator import FloatOperator, Lowering
-from intaglio.ops.windows import Window, as_image, channels_last, from_image, require_at_most_two_axes
+from intaglio.ops.float_operator import FloatOperator, Lowering
+from intaglio.ops.window_nodes import Window, as_image, channels_last, from_image, require_at_most_two_axes
 from intaglio.program.operators.average_pool2d import AveragePool2d
 from intaglio.program.operators.reduce_sum import ReduceSum
 

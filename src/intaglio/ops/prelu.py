@@ -13,9 +13,9 @@ from intaglio.errors import UnsupportedOperatorError
 from intaglio.graph.access import attribute, rank, shape
 from intaglio.number import QuantParams, Rule
 from intaglio.ops.contract import Contract, Role
+from intaglio.ops.float_operator import FloatOperator, Lowering, Result
 from intaglio.ops.layout import ending_with
 from intaglio.ops.operands import constant_operand
-from intaglio.ops.operator import FloatOperator, Lowering, Result
 from intaglio.ops.unary import unary_operator
 from intaglio.program import Operator
 from intaglio.program.operators.lut import Lut

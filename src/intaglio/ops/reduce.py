@@ -9,9 +9,9 @@ from torch import Tensor
 
 from intaglio.graph.access import attribute, rank, shape
 from intaglio.ops.contract import Contract, Role
+from intaglio.ops.float_operator import Axes, FloatOperator, Lowering
 from intaglio.ops.layout import without
 from intaglio.ops.movement import MOVES, constant_ints
-from intaglio.ops.operator import Axes, FloatOperator, Lowering
 from intaglio.program.operators.reduce_max import ReduceMax
 from intaglio.program.operators.reduce_sum import ReduceSum
 

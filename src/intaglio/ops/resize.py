@@ -17,8 +17,8 @@ from torch import Tensor
 from intaglio.errors import UnsupportedOperatorError
 from intaglio.graph.access import attribute
 from intaglio.ops.contract import Contract, Own, Role, Same
+from intaglio.ops.float_operator import Axes, FloatOperator, Lowering, Placed
 from intaglio.ops.operands import require_one_of
-from intaglio.ops.operator import Axes, FloatOperator, Lowering, Placed
 from intaglio.ops.positions import COORDINATES, ROUND, ResizedAxis, resized_axes, unchanged_axis
 from intaglio.program import Operator
 from intaglio.program.operators.gather import Gather

@@ -21,7 +21,7 @@ from torch import Tensor
 from intaglio import number
 from intaglio.number import BIPOLAR, QuantParams, Rule
 from intaglio.ops.contract import Contract
-from intaglio.ops.operator import Result
+from intaglio.ops.float_operator import Result
 from intaglio.ops.pointwise import Pointwise
 from intaglio.program import Operator
 from intaglio.program.operators.requantize import Requantize

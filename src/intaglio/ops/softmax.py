@@ -12,9 +12,9 @@ from intaglio.errors import LoweringError
 from intaglio.graph.access import attribute, rank
 from intaglio.number import QuantParams, Rule
 from intaglio.ops.contract import Contract, Fixed, Own, Role
+from intaglio.ops.float_operator import FloatOperator, Lowering, Placed
 from intaglio.ops.layout import ending_with
 from intaglio.ops.masks import mask_of, mask_rows
-from intaglio.ops.operator import FloatOperator, Lowering, Placed
 from intaglio.program import Operator
 from intaglio.program.operators.log_softmax import LogSoftmax as IntegerLogSoftmax
 from intaglio.program.operators.masked_softmax import MaskedSoftmax

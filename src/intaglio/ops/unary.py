@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from intaglio.graph.fingerprint import node_meaning
 from intaglio.number import QuantParams, Rule
-from intaglio.ops.operator import FLOAT_OPERATORS, FloatOperator, Result
+from intaglio.ops.float_operator import FLOAT_OPERATORS, FloatOperator, Result
 from intaglio.program import Operator
 
 _LIMIT = 256  # operators that are kept; a table of 16 bits has 130 kB at most

@@ -15,8 +15,8 @@ from intaglio.number import PerTensor, QuantParams, Scheme
 from intaglio.ops import Contract, Fixed, Joined, Own, Plain, Role, Same
 from intaglio.plan.contracts import contracts_of
 from intaglio.plan.layers import LayerFormats
-from intaglio.plan.operands import Operands
 from intaglio.plan.plan import Format, OperatorPlan, Plan, Source, ValuePlan
+from intaglio.plan.separate_operands import Operands
 from intaglio.targets import Target, TensorFormat
 
 SCORING = ("ArgMax", "ArgMin", "LogSoftmax", "Softmax")

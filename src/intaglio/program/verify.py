@@ -14,7 +14,7 @@ import numpy as np
 
 from intaglio.errors import IntaglioError, ProgramError
 from intaglio.number import INT32, IntType, Requantize
-from intaglio.program.bounds import INT32_MAX, MAX_RANK, bound_problem
+from intaglio.program.field_bounds import INT32_MAX, MAX_RANK, bound_problem
 from intaglio.program.operator import OPERATORS, Operator, Shape
 
 if TYPE_CHECKING:

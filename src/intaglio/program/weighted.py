@@ -15,8 +15,8 @@ import numpy as np
 
 from intaglio.errors import LoweringError
 from intaglio.number import INT8, IntType, QuantParams, Requantize, Rule
-from intaglio.program.bounds import Code
 from intaglio.program.factors import check_bound, clamp_of, scale_of, zero_point_of
+from intaglio.program.field_bounds import Code
 from intaglio.program.operator import Ints, Operator, Shape
 
 

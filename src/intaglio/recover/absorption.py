@@ -23,7 +23,7 @@ import onnx_ir as ir
 import torch
 
 from intaglio.calibrate.clipped_gaussian import ClippedGaussian
-from intaglio.calibrate.moments import channel_moments
+from intaglio.calibrate.moment_rules import channel_moments
 from intaglio.evaluation.held_back import Samples
 from intaglio.evaluation.trial import Trial
 from intaglio.graph import Graph

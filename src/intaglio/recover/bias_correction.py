@@ -6,7 +6,7 @@ Each layer by itself:
 
 Convolution is linear, so the mean image is all that has to be known of the data; it is exact at the borders too, where
 padding makes per-channel means wrong. It comes from a run of the float network over a few samples, or, without data,
-from moments (`calibrate.moments`).
+from moments (`calibrate.moment_rules`).
 
 Layer after layer, on samples only (see `sequential_bias`): what the layers before have shifted is taken out too.
 
@@ -22,9 +22,9 @@ import onnx_ir as ir
 import torch
 from torch import Tensor
 
+from intaglio.calibrate.calibrator_trial import Correction
 from intaglio.calibrate.clipped_gaussian import ClippedGaussian
 from intaglio.calibrate.derive import derive
-from intaglio.calibrate.trial import Correction
 from intaglio.evaluation.held_back import Samples
 from intaglio.evaluation.trial import Trial
 from intaglio.graph import Graph

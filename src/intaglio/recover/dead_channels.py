@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from intaglio.calibrate.clipped_gaussian import ClippedGaussian
-from intaglio.calibrate.moments import channel_moments
+from intaglio.calibrate.moment_rules import channel_moments
 from intaglio.evaluation.held_back import Samples
 from intaglio.graph import Graph
 from intaglio.graph.access import Array, attribute, input_value, shape, single_consumer

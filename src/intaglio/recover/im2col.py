@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from intaglio.graph.access import attribute, shape
-from intaglio.ops.windows import Window
+from intaglio.ops.window_nodes import Window
 
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 """Operators with constant weights that this file knows."""

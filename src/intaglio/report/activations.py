@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from intaglio.report.facts import ActivationHistogram
-from intaglio.report.values import grid_range
+from intaglio.report.value_rows import grid_range
 
 if TYPE_CHECKING:  # PyTorch is behind these
     from intaglio.calibrate import Statistics

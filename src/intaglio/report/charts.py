@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from intaglio.report import words
 from intaglio.report.facts import ActivationHistogram, ChannelRanges, Confusion, Facts, plain, rounded
-from intaglio.report.values import Row
+from intaglio.report.value_rows import Row
 
 if TYPE_CHECKING:  # PyTorch is behind it
     from intaglio.plan import Step

@@ -11,7 +11,7 @@ from intaglio.report.activations import activation_histograms
 from intaglio.report.arena import arena_over_time
 from intaglio.report.costs import operator_costs
 from intaglio.report.facts import Facts
-from intaglio.report.weights import channel_ranges
+from intaglio.report.weight_plots import channel_ranges
 
 if TYPE_CHECKING:  # PyTorch and ONNX are behind these
     from intaglio.calibrate import Statistics

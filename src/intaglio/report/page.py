@@ -16,7 +16,7 @@ from intaglio.report.facts import Facts
 from intaglio.report.headline import tiles, verdict
 from intaglio.report.library import plotting_library, script_hash
 from intaglio.report.plot import sqnr_plot
-from intaglio.report.values import value_rows
+from intaglio.report.value_rows import value_rows
 
 if TYPE_CHECKING:
     from intaglio.graph import Graph

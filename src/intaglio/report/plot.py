@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from intaglio.evaluation import LayerDifference
 from intaglio.evaluation.gates import SQNR_FLOOR
 from intaglio.report import words
-from intaglio.report.values import Row
+from intaglio.report.value_rows import Row
 
 HEIGHT, TOP, BOTTOM, LEFT, RIGHT = 260, 24, 40, 52, 16
 NARROW, COMFORTABLE = 560, 1100  # pixels: the least width of a drawing, and the width up to which values have ROOM

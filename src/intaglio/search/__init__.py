@@ -1,11 +1,11 @@
 """Sensitivity of layers, partial quantization, and surveys of types and methods."""
 
 from intaglio.search.effect import Effect
-from intaglio.search.layers import Layer, layers_of
+from intaglio.search.layer_groups import Layer, layers_of
 from intaglio.search.partial import Partial, Tried, partial, wider_formats, wider_values
-from intaglio.search.samples import held_back
+from intaglio.search.sample_split import held_back
 from intaglio.search.sensitivity import sensitivity
-from intaglio.search.table import LayerSensitivity, Sensitivities, check_writable
+from intaglio.search.sensitivity_table import LayerSensitivity, Sensitivities, check_writable
 
 __all__ = [
     "Effect",

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from intaglio.errors import UsageError
-from intaglio.search.layers import Layer
+from intaglio.search.layer_groups import Layer
 from intaglio.simulate import Simulator
 
 Values = dict[str, Tensor]

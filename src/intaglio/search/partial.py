@@ -20,7 +20,7 @@ from intaglio.errors import TargetError
 from intaglio.graph import Graph
 from intaglio.ops import Role, float_operator
 from intaglio.plan import Plan, Step
-from intaglio.search.layers import INPUT, Layer, layers_of
+from intaglio.search.layer_groups import INPUT, Layer, layers_of
 from intaglio.targets import Target, TensorFormat
 
 Q = TypeVar("Q")

@@ -36,13 +36,13 @@ from intaglio.errors import (
 )
 from intaglio.evaluation import FloatStage
 from intaglio.evaluation.evaluate import TARGETED, evaluate
-from intaglio.evaluation.run import integer_stage
+from intaglio.evaluation.model_stages import integer_stage
 from intaglio.graph import Graph, graph_fingerprint
 from intaglio.lower import lower
 from intaglio.plan import Step
 from intaglio.ptq.driver import TRIAL_SAMPLES, Data, Outcome, quantize_graph, split
 from intaglio.ptq.recipe import NEAREST, Recipe
-from intaglio.recover import fingerprint
+from intaglio.recover import input_fingerprints as fingerprint
 from intaglio.search.attempts import Attempt, AttemptFile
 from intaglio.search.partial import partial, wider_formats, wider_values
 from intaglio.search.sensitivity import sensitivity

@@ -32,11 +32,11 @@ from intaglio.graph import Graph, graph_fingerprint
 from intaglio.plan import Plan
 from intaglio.processes import Processes
 from intaglio.progress import progress
-from intaglio.recover import fingerprint
+from intaglio.recover import input_fingerprints as fingerprint
 from intaglio.search.branches import Branches, Values
 from intaglio.search.effect import Effect, Scores
-from intaglio.search.layers import Layer, layers_of
-from intaglio.search.table import LayerSensitivity, Sensitivities, SensitivityFile
+from intaglio.search.layer_groups import Layer, layers_of
+from intaglio.search.sensitivity_table import LayerSensitivity, Sensitivities, SensitivityFile
 from intaglio.simulate import Simulator
 
 LAYERS_AT_ONCE = 8

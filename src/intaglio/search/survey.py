@@ -22,13 +22,13 @@ from intaglio.data import Dataset
 from intaglio.errors import DataError, IntaglioError
 from intaglio.evaluation import FloatStage
 from intaglio.evaluation.evaluate import evaluate
-from intaglio.evaluation.run import integer_stage
+from intaglio.evaluation.model_stages import integer_stage
 from intaglio.graph import Graph, graph_fingerprint
 from intaglio.lower import lower
 from intaglio.number import Scheme
 from intaglio.plan import Plan
 from intaglio.progress import progress
-from intaglio.recover import fingerprint
+from intaglio.recover import input_fingerprints as fingerprint
 from intaglio.search.attempts import Attempt, AttemptFile
 from intaglio.targets import Target
 

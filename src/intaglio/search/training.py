@@ -18,7 +18,7 @@ from intaglio.train.freeze import freeze_graph
 from intaglio.train.insert_batch_norm import begin
 from intaglio.train.loop import RunOptions, TrainSettings, train
 from intaglio.train.loop.losses import classes_of
-from intaglio.train.loop.samples import hold_back
+from intaglio.train.loop.training_samples import hold_back
 from intaglio.train.prepare import prepare_qat
 from intaglio.train.teacher import FloatModule
 

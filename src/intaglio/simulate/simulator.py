@@ -19,7 +19,7 @@ from intaglio.number import INT32, QuantParams, Rule
 from intaglio.ops import Same, float_operator
 from intaglio.plan import Plan, Source
 from intaglio.plan.sums import signed_sums
-from intaglio.plan.unary import unaries
+from intaglio.plan.unary_nodes import unaries
 from intaglio.samples import Shape, count_samples, sample_shape
 from intaglio.simulate.by_sample import by_sample
 from intaglio.simulate.calls import calls

@@ -106,7 +106,7 @@ class Target(_Strict):
         final: format of the scores that a network returns (one vector per sample) and of what its last softmax reads;
             no product reads them again, so small steps cost nothing and keep close classes apart.
         products: format in which products with weights (convolutions, fully connected layers) read their data, where it
-            is another than `activations`; what others read too stays in `activations` (see `plan.operands`).
+            is another than `activations`; what others read too stays in `activations` (see `plan.separate_operands`).
         layers: other formats for some layers, as `intaglio.quantize` takes them (`first = "w8"`); what the user asks
             for goes before.
         operators: rows by ONNX operator name.

@@ -218,7 +218,7 @@ def stage_ends(graph: Graph) -> list[str]:
 
 
 def _is_copy(node: ir.Node) -> bool:
-    """Whether a node computes nothing: what products read in a format of their own (see `plan.operands`)."""
+    """Whether a node computes nothing: what products read in a format of their own (see `plan.separate_operands`)."""
     return node.op_type == "Clip" and clamp_bounds(node) == (-math.inf, math.inf)
 
 

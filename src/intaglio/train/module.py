@@ -26,11 +26,11 @@ from intaglio.simulate.simulator import Observe, rounded_values
 from intaglio.train.batch_norm import BatchNorm, along, folded_weight, unfolded_weight
 from intaglio.train.estimators.grid import rounded_through
 from intaglio.train.estimators.proxquant import ProxQuant
+from intaglio.train.function_tables import TableFunction, table_functions
+from intaglio.train.module_steps import Step, steps
 from intaglio.train.quantizers.learned import Learned
 from intaglio.train.quantizers.observed import MovingRange
 from intaglio.train.quantizers.quantizer import Quantizer
-from intaglio.train.steps import Step, steps
-from intaglio.train.tables import TableFunction, table_functions
 
 Maker = Callable[..., Quantizer]
 """(format, shape of the parameters, ties_up=...) -> Quantizer."""

@@ -22,11 +22,11 @@ from intaglio.ops import Role, float_operator
 from intaglio.plan import Format, Plan, Source, place, separate_operands
 from intaglio.targets import Target, load_target
 from intaglio.train.batch_norm import BatchNorm, batch_norms
+from intaglio.train.estimators.estimator_registry import EstimatorMaker, estimator_makers
 from intaglio.train.estimators.proxquant import ProxQuant
-from intaglio.train.estimators.registry import EstimatorMaker, estimator_makers
 from intaglio.train.module import QuantizedModule
 from intaglio.train.quantizers.quantizer import Quantizer
-from intaglio.train.quantizers.registry import METHODS, QuantizerMaker, Weights, quantizer_makers
+from intaglio.train.quantizers.quantizer_registry import METHODS, QuantizerMaker, Weights, quantizer_makers
 
 __all__ = ["METHODS", "prepare_qat"]
 

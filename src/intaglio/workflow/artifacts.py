@@ -19,7 +19,7 @@ from intaglio.data import Dataset
 from intaglio.errors import ExportError, IntaglioError
 from intaglio.evaluation import FloatStage, ProgramStage, SimulatedStage, check_gates, compare
 from intaglio.evaluation.evaluate import Evaluation, evaluate
-from intaglio.evaluation.run import data_for, integer_stage, steps_of
+from intaglio.evaluation.model_stages import data_for, integer_stage, steps_of
 from intaglio.evaluation.stage import inputs_of
 from intaglio.export import export_qdq
 from intaglio.graph import Graph
@@ -31,8 +31,8 @@ from intaglio.ptq.driver import Data
 from intaglio.quantized import Quantized
 from intaglio.report import Facts, known_facts, print_table, report_json, write_report
 from intaglio.report.confusion import KEPT, confusion
+from intaglio.report.json_record import as_lines
 from intaglio.report.overlay import model_explorer_overlay, value_notes
-from intaglio.report.record import as_lines
 from intaglio.report.sensitivities import quick_sensitivities
 from intaglio.samples import sample_shape
 from intaglio.targets import Target

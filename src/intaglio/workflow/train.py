@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from intaglio.api import DEFAULT_SAMPLES, freeze, scored_data, shared_data
 from intaglio.data import DataLike, Dataset
 from intaglio.errors import UsageError
-from intaglio.evaluation.run import data_for
+from intaglio.evaluation.model_stages import data_for
 from intaglio.frontends import load_onnx, prepare
 from intaglio.graph import Graph
 from intaglio.graph.access import shape
@@ -23,7 +23,7 @@ from intaglio.targets import Target, load_target
 from intaglio.train.insert_batch_norm import BATCH_NORM, begin
 from intaglio.train.loop import RunOptions, TrainResult, TrainSettings, train
 from intaglio.train.loop.losses import classes_of
-from intaglio.train.loop.samples import hold_back
+from intaglio.train.loop.training_samples import hold_back
 from intaglio.train.module import QuantizedModule
 from intaglio.train.prepare import prepare_qat
 from intaglio.train.teacher import FloatModule

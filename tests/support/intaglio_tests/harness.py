@@ -17,7 +17,7 @@ from intaglio.codegen.machine import INSTRUCTION_SETS, cpu_features, family_of_h
 from intaglio.codegen.text import Constants
 from intaglio.kernels.kernel import ROOT, Call, Tensor, kernels
 from intaglio.program import OPERATORS, Operator
-from intaglio.program.testing import single_operator_program
+from intaglio_tests.bit_exact import single_operator_program
 from intaglio_tests.boundaries import boundary_samples
 
 DRIVER = Path(__file__).parents[2] / "kernels" / "parity.c"

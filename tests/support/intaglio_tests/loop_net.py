@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from intaglio.data import Dataset
-from intaglio.evaluation.run import data_for
+from intaglio.evaluation.model_stages import data_for
 from intaglio.frontends import prepare
 from intaglio.frontends.torch import load_torch
 from intaglio.graph import Graph

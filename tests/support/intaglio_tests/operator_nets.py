@@ -16,13 +16,13 @@ from intaglio.calibrate import calibrate
 from intaglio.graph import Graph
 from intaglio.graph.access import constant
 from intaglio.lower import lower
-from intaglio.lower.testing import assert_program_follows
 from intaglio.number import QuantParams
 from intaglio.plan import Plan, Source, place
 from intaglio.program import Program
 from intaglio.program.operators.layer_norm import LayerNorm
 from intaglio.program.operators.lut import Lut
 from intaglio.targets import Target, load_target
+from intaglio_tests.program_follows import assert_program_follows
 
 torch.set_num_threads(1)
 

@@ -1,4 +1,4 @@
-"""Attention masks brought to one form (see `graph.masks`), however exporters write them.
+"""Attention masks brought to one form (see `graph.attention_masks`), however exporters write them.
 
     Softmax(scores + c)            c constant, with elements of -100 and less below the largest of their row
     Softmax(Where(m, scores, c))   m constant, c at most -100; or with both exchanged
@@ -15,9 +15,9 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from intaglio.graph.access import Array, attribute, constant, consumers, is_output, rank, shape, single_consumer, where
+from intaglio.graph.attention_masks import LOWEST, mask_of, with_rank
 from intaglio.graph.edit import add_constant, insert, replace
 from intaglio.graph.graph import Graph
-from intaglio.graph.masks import LOWEST, mask_of, with_rank
 
 FAR = 100.0
 ABSORBS = -1e9

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from intaglio.kernels.kernel import Tensor, requantize_fields
-from intaglio.kernels.layout import binary_fields
+from intaglio.kernels.kernel_layout import binary_fields
 from intaglio.program.operators.add import Add
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from intaglio.kernels.kernel import Call, Kernel, Tensor
-from intaglio.kernels.layout import template
+from intaglio.kernels.kernel_layout import template
 from intaglio.program.operators.argmax import ArgMax
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from intaglio.kernels.kernel import Bind, Call, Kernel, Tensor, requantize_fields, scale_function
-from intaglio.kernels.layout import template, window_fields
+from intaglio.kernels.kernel_layout import template, window_fields
 from intaglio.kernels.rows.chain import chain_call
 from intaglio.kernels.rows.convolutions import average_link
 from intaglio.kernels.rows.vector import VECTORS, Vector

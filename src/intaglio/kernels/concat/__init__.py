@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from intaglio.kernels.kernel import Call, Kernel, Tensor
-from intaglio.kernels.layout import template
+from intaglio.kernels.kernel_layout import template
 from intaglio.program.operators.concat import Concat
 
 

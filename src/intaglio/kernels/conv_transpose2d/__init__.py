@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from intaglio.kernels.kernel import Call, Kernel, Tensor
-from intaglio.kernels.weighted import image_fields, scalar_call
+from intaglio.kernels.weighted_kernel import image_fields, scalar_call
 from intaglio.program.operators.conv_transpose2d import ConvTranspose2d
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from intaglio.kernels.kernel import Call, Kernel, Tensor
-from intaglio.kernels.layout import UNSIGNED, template
+from intaglio.kernels.kernel_layout import UNSIGNED, template
 from intaglio.program.operators.gather import Gather
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from intaglio.kernels.kernel import Call, Kernel, Tensor, requantize_fields, scale_function
-from intaglio.kernels.layout import exponential_fields, in_place, template
+from intaglio.kernels.kernel_layout import exponential_fields, in_place, template
 from intaglio.program.operators.log_softmax import LogSoftmax
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from intaglio.kernels.kernel import Bind, Call, Kernel, Tensor
-from intaglio.kernels.layout import in_place, template
+from intaglio.kernels.kernel_layout import in_place, template
 from intaglio.kernels.rows.chain import Link, chain_call
 from intaglio.kernels.rows.vector import VECTORS, Vector
 from intaglio.program.operators.lut import Lut, entries, first_entry, fraction

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from intaglio.kernels.kernel import Call, Kernel, Tensor
-from intaglio.kernels.layout import exponential_fields, in_place, template
+from intaglio.kernels.kernel_layout import exponential_fields, in_place, template
 from intaglio.program.operators.masked_softmax import MaskedSoftmax
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from intaglio.kernels.kernel import Call, Kernel, Tensor, requantize_fields, scale_function
-from intaglio.kernels.layout import broadcast_strides, merge, template
+from intaglio.kernels.kernel_layout import broadcast_strides, merge, template
 from intaglio.program.operators.matmul import MatMul
 
 

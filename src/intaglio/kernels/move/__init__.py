@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from intaglio.kernels.kernel import Call, Kernel, Tensor
-from intaglio.kernels.layout import UNSIGNED, broadcast_strides, dense, merge, template
+from intaglio.kernels.kernel_layout import UNSIGNED, broadcast_strides, dense, merge, template
 from intaglio.program.operators.depth_to_space import DepthToSpace
 from intaglio.program.operators.expand import Expand
 from intaglio.program.operators.reshape import Reshape

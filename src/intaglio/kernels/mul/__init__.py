@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from intaglio.kernels.kernel import Bind, Call, Kernel, Tensor, requantize_fields, scale_function
-from intaglio.kernels.layout import binary_fields, in_place, template
+from intaglio.kernels.kernel_layout import binary_fields, in_place, template
 from intaglio.kernels.rows.chain import Link, chain_call
 from intaglio.kernels.rows.vector import VECTORS, Vector
 from intaglio.program.operators.mul import Mul

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from intaglio.kernels.kernel import Call, Kernel, Tensor
-from intaglio.kernels.layout import reduction_fields, template
+from intaglio.kernels.kernel_layout import reduction_fields, template
 from intaglio.program.operators.reduce_max import ReduceMax
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from intaglio.kernels.kernel import Call, Source, Struct, Tensor, bind
 from intaglio.kernels.rows.chain import Link
-from intaglio.kernels.rows.stage import Layout, Stage, rows_call
+from intaglio.kernels.rows.row_stage import Layout, Stage, rows_call
 from intaglio.program.operators.conv2d import Conv2d
 
 LONGEST = 6

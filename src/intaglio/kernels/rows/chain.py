@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from intaglio.kernels.kernel import Call, Tensor
-from intaglio.kernels.rows.add import add_stage, rows_of, serves_add
-from intaglio.kernels.rows.clamp_channels import clamp_channels_stage, serves_clamp_channels
 from intaglio.kernels.rows.depthwise import depthwise_stage, is_depthwise, serves_depthwise
-from intaglio.kernels.rows.gemm import gemm_stage, serves
-from intaglio.kernels.rows.lut import Unary, lut_stage, serves_lut
 from intaglio.kernels.rows.max_pool import max_pool_stage, serves_max_pool
-from intaglio.kernels.rows.mul import mul_stage, serves_mul
-from intaglio.kernels.rows.products import widens
-from intaglio.kernels.rows.stage import Layout, Stage, copy_stage, rows_call, strip_rows, widen_stage
+from intaglio.kernels.rows.row_add import add_stage, rows_of, serves_add
+from intaglio.kernels.rows.row_clamp_channels import clamp_channels_stage, serves_clamp_channels
+from intaglio.kernels.rows.row_gemm import gemm_stage, serves
+from intaglio.kernels.rows.row_lut import Unary, lut_stage, serves_lut
+from intaglio.kernels.rows.row_mul import mul_stage, serves_mul
+from intaglio.kernels.rows.row_products import widens
+from intaglio.kernels.rows.row_stage import Layout, Stage, copy_stage, rows_call, strip_rows, widen_stage
 from intaglio.kernels.rows.vector import Vector
 from intaglio.program.operator import Operator
 from intaglio.program.operators.add import Add

@@ -6,9 +6,9 @@ import numpy as np
 
 from intaglio.kernels.kernel import Name, Source, Struct, StructArray, Tensor
 from intaglio.kernels.rows.depthwise16 import depthwise16_stage
-from intaglio.kernels.rows.factors import Factors
-from intaglio.kernels.rows.gemm import serves
-from intaglio.kernels.rows.stage import Layout, Stage
+from intaglio.kernels.rows.row_factors import Factors
+from intaglio.kernels.rows.row_gemm import serves
+from intaglio.kernels.rows.row_stage import Layout, Stage
 from intaglio.kernels.rows.vector import Ints, Vector, channel_order, pick
 from intaglio.program.operators.conv2d import Conv2d
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from intaglio.kernels.kernel import Name, Source, Struct, StructArray, Tensor
-from intaglio.kernels.rows.factors import Factors
-from intaglio.kernels.rows.products import Products, to_int32
-from intaglio.kernels.rows.stage import Layout, Stage
+from intaglio.kernels.rows.row_factors import Factors
+from intaglio.kernels.rows.row_products import Products, to_int32
+from intaglio.kernels.rows.row_stage import Layout, Stage
 from intaglio.kernels.rows.vector import Vector, channel_order, pick
 from intaglio.program.operators.conv2d import Conv2d
 

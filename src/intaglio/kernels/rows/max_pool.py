@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from intaglio.kernels.kernel import Source, Struct, Tensor
-from intaglio.kernels.rows.stage import Layout, Stage
+from intaglio.kernels.rows.row_stage import Layout, Stage
 from intaglio.kernels.rows.vector import Vector
 from intaglio.program.operators.max_pool2d import MaxPool2d
 

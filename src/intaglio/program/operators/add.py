@@ -20,8 +20,8 @@ from typing import Annotated, ClassVar
 import numpy as np
 
 from intaglio.number import INT8, INT16, IntType, QuantParams, Requantize, Rule
-from intaglio.program.bounds import Bound, Code
 from intaglio.program.factors import clamp_of, scale_of, zero_point_of
+from intaglio.program.field_bounds import Bound, Code
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import TYPES, codes, params
 from intaglio.program.shapes import broadcast

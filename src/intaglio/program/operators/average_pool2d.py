@@ -22,8 +22,8 @@ import numpy as np
 
 from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams, Requantize, Rule
 from intaglio.number.fixedpoint import saturate
-from intaglio.program.bounds import Amount, Code, Count
 from intaglio.program.factors import check_bound, clamp_of, counted, same_params, scale_of, zero_point_of
+from intaglio.program.field_bounds import Amount, Code, Count
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes, params
 from intaglio.program.windows import Pair, Window

@@ -10,7 +10,7 @@ import numpy as np
 
 from intaglio.number import IntType
 from intaglio.number.fixedpoint import saturate
-from intaglio.program.bounds import Code
+from intaglio.program.field_bounds import Code
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import TYPES, codes
 

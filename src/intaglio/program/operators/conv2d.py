@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from intaglio.number import BIPOLAR, INT8, INT16, UINT8, IntType, QuantParams, Rule, exact_matmul
-from intaglio.program.bounds import Amount, Count
+from intaglio.program.field_bounds import Amount, Count
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes, grid, params
 from intaglio.program.weighted import Weighted, products, weighted_fields

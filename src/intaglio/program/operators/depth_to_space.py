@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 
 from intaglio.number import INT8, INT16, IntType
-from intaglio.program.bounds import Count
+from intaglio.program.field_bounds import Count
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from intaglio.number import INT8, IntType
-from intaglio.program.bounds import Size
+from intaglio.program.field_bounds import Size
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from intaglio.number import INT8, INT16, IntType
-from intaglio.program.bounds import Axis
+from intaglio.program.field_bounds import Axis
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes
 

@@ -23,8 +23,8 @@ from numpy.typing import ArrayLike, NDArray
 from intaglio.errors import LoweringError
 from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams, Requantize, Rule
 from intaglio.number.fixedpoint import floor_log2, integer_sqrt, rounding_shift_right
-from intaglio.program.bounds import Bound, Code
 from intaglio.program.factors import check_bound, clamp_of, counted, scale_of, zero_point_of
+from intaglio.program.field_bounds import Bound, Code
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes, params
 from intaglio.program.weighted import quantize_bias

@@ -16,8 +16,8 @@ from typing import ClassVar
 import numpy as np
 
 from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams, Requantize, Rule, exact_matmul
-from intaglio.program.bounds import Code
 from intaglio.program.factors import check_bound, clamp_of, scale_of, zero_point_of
+from intaglio.program.field_bounds import Code
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes, params
 from intaglio.program.shapes import broadcast

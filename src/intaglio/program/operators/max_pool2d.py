@@ -13,7 +13,7 @@ import numpy as np
 
 from intaglio.number import IntType
 from intaglio.number.fixedpoint import saturate
-from intaglio.program.bounds import Amount, Code, Count
+from intaglio.program.field_bounds import Amount, Code, Count
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import TYPES, codes
 from intaglio.program.windows import Window

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from intaglio.number import INT8, INT16, UINT8, IntType
-from intaglio.program.bounds import Code, Offset
+from intaglio.program.field_bounds import Code, Offset
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes
 

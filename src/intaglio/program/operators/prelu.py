@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from intaglio.number import IntType, QuantParams, Requantize, Rule
-from intaglio.program.bounds import Code
 from intaglio.program.factors import clamp_of, counted, scale_of, zero_point_of
+from intaglio.program.field_bounds import Code
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import TYPES, codes, params
 

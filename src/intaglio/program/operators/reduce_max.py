@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from intaglio.number import IntType
-from intaglio.program.bounds import Axis
+from intaglio.program.field_bounds import Axis
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import TYPES, codes
 from intaglio.program.shapes import check_axes, reduced

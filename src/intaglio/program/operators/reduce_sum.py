@@ -13,8 +13,8 @@ from typing import ClassVar
 import numpy as np
 
 from intaglio.number import IntType, QuantParams, Requantize, Rule
-from intaglio.program.bounds import Axis, Code
 from intaglio.program.factors import check_bound, clamp_of, counted, scale_of, tflite_mean, zero_point_of
+from intaglio.program.field_bounds import Axis, Code
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import TYPES, codes, params
 from intaglio.program.shapes import check_axes, reduced

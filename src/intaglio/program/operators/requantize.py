@@ -10,8 +10,8 @@ import numpy as np
 
 from intaglio import number
 from intaglio.number import INT8, IntType, QuantParams, Rule
-from intaglio.program.bounds import Code
 from intaglio.program.factors import clamp_of, scale_of, zero_point_of
+from intaglio.program.field_bounds import Code
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import TYPES, codes, grid, params
 

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from intaglio.number import INT8, INT16, UINT8, IntType
 from intaglio.number.fixedpoint import rounding_shift_right
-from intaglio.program.bounds import Bound, Code
+from intaglio.program.field_bounds import Bound, Code
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes
 

@@ -19,9 +19,9 @@ import numpy as np
 from intaglio.errors import LoweringError
 from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams
 from intaglio.number.fixedpoint import saturate
-from intaglio.program.bounds import Bound, Code
 from intaglio.program.exponential import check_tables, exp_tables, exponentials
 from intaglio.program.factors import clamp_of, scale_of, zero_point_of
+from intaglio.program.field_bounds import Bound, Code
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import UINT16, codes, grid, params
 

@@ -28,8 +28,8 @@ from intaglio.number.fixedpoint import (
 )
 from intaglio.number.fixedpoint import saturating_rounding_doubling_high_multiply as multiply
 from intaglio.number.gemmlowp import exp_on_negative_values, one_over_one_plus_x
-from intaglio.program.bounds import INT32_MAX, Bound
 from intaglio.program.factors import scale_of, zero_point_of
+from intaglio.program.field_bounds import INT32_MAX, Bound
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes, grid, params
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from intaglio.errors import UsageError
-from intaglio.train.loop.schedule import CROP, FLIP, seed_of
+from intaglio.train.loop.lr_schedule import CROP, FLIP, seed_of
 
 _CHANNELS = (1, 3, 4)  # of grey, colour and colour with opacity
 

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from intaglio.train.loop.augment import Augmentation
-from intaglio.train.loop.samples import Batch, Samples, ShuffledOrder
 from intaglio.train.loop.settings import TrainSettings
+from intaglio.train.loop.training_samples import Batch, Samples, ShuffledOrder
 
 Inputs = tuple[Tensor, ...]
 

@@ -15,10 +15,9 @@ from intaglio.data import Dataset
 from intaglio.graph import graph_fingerprint
 from intaglio.processes import Processes
 from intaglio.progress import progress
-from intaglio.recover import fingerprint
+from intaglio.recover import input_fingerprints as fingerprint
 from intaglio.train.gradual import Schedule
-from intaglio.train.loop import checkpoint
-from intaglio.train.loop.checkpoint import State, begin_random
+from intaglio.train.loop import training_checkpoint as checkpoint
 from intaglio.train.loop.compiled import compiled
 from intaglio.train.loop.curve import Point
 from intaglio.train.loop.distributed import World, together
@@ -27,12 +26,13 @@ from intaglio.train.loop.feed import Feed
 from intaglio.train.loop.logging import TensorBoard, line
 from intaglio.train.loop.losses import Loss, Teacher
 from intaglio.train.loop.lr_scaling import magnitudes
+from intaglio.train.loop.lr_schedule import annealed
 from intaglio.train.loop.optimizer import make_optimizer, set_learning_rate
 from intaglio.train.loop.run_options import RunOptions, TrainResult
-from intaglio.train.loop.samples import Batch, Samples
-from intaglio.train.loop.schedule import annealed
 from intaglio.train.loop.score import Score
 from intaglio.train.loop.settings import TrainSettings
+from intaglio.train.loop.training_checkpoint import State, begin_random
+from intaglio.train.loop.training_samples import Batch, Samples
 from intaglio.train.module import QuantizedModule
 from intaglio.train.quantizers.quantizer import Quantizer
 from intaglio.train.reestimate import reestimate_batch_norm

@@ -11,7 +11,7 @@ from intaglio.errors import UsageError
 from intaglio.simulate.simulator import default_device
 from intaglio.train.loop.curve import Point
 from intaglio.train.loop.logging import Tell
-from intaglio.train.loop.samples import CACHE_BYTES
+from intaglio.train.loop.training_samples import CACHE_BYTES
 
 
 @dataclass(frozen=True)

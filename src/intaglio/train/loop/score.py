@@ -11,7 +11,7 @@ from intaglio.evaluation.sqnr import SignalToNoise
 from intaglio.train.loop.distributed import World
 from intaglio.train.loop.feed import Feed
 from intaglio.train.loop.losses import Teacher, as_tuple
-from intaglio.train.loop.samples import Batch, Samples
+from intaglio.train.loop.training_samples import Batch, Samples
 from intaglio.train.module import QuantizedModule
 
 _AT_A_TIME = 256

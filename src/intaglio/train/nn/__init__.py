@@ -11,8 +11,8 @@ Each layer is a `torch.nn.Module` whose operands have formats. It simulates what
 training loop trains it, and `intaglio.freeze(net, example_inputs)` gives Graph and Plan.
 """
 
-from intaglio.train.nn.freeze import freeze_layers
-from intaglio.train.nn.functions import (
+from intaglio.train.nn.freeze_layers import freeze_layers
+from intaglio.train.nn.function_layers import (
     GELU,
     HardSigmoid,
     HardSwish,
@@ -26,12 +26,12 @@ from intaglio.train.nn.functions import (
     SiLU,
     Tanh,
 )
-from intaglio.train.nn.joining import Add, Concat, Mul, Sub
+from intaglio.train.nn.joining_layers import Add, Concat, Mul, Sub
 from intaglio.train.nn.late import freeze_batch_norm, freeze_ranges
 from intaglio.train.nn.lstm import LSTM, LSTMCell
-from intaglio.train.nn.pooling import AvgPool2d, GlobalAvgPool, GlobalMaxPool, MaxPool1d, MaxPool2d
-from intaglio.train.nn.products import Conv1d, Conv2d, ConvBn1d, ConvBn2d, Linear
-from intaglio.train.nn.sign import Sign, piecewise_polynomial
+from intaglio.train.nn.pooling_layers import AvgPool2d, GlobalAvgPool, GlobalMaxPool, MaxPool1d, MaxPool2d
+from intaglio.train.nn.product_layers import Conv1d, Conv2d, ConvBn1d, ConvBn2d, Linear
+from intaglio.train.nn.sign_layer import Sign, piecewise_polynomial
 
 __all__ = [
     "GELU",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from intaglio.train.nn.products import ConvBn1d, ConvBn2d
+from intaglio.train.nn.product_layers import ConvBn1d, ConvBn2d
 from intaglio.train.quantizers.observed import MovingRange
 
 

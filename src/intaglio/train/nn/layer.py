@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from intaglio.errors import UsageError
 from intaglio.plan import Format
+from intaglio.train.estimators.estimator_registry import estimator_makers
 from intaglio.train.estimators.grid import rounded_through
-from intaglio.train.estimators.registry import estimator_makers
 from intaglio.train.nn.exporting import is_exporting, mark
-from intaglio.train.nn.formats import value_format, weight_format
-from intaglio.train.nn.values import Sums, on_grid, read
+from intaglio.train.nn.format_names import value_format, weight_format
+from intaglio.train.nn.grid_tensor import Sums, on_grid, read
 from intaglio.train.quantizers.quantizer import Quantizer
-from intaglio.train.quantizers.registry import quantizer_makers
+from intaglio.train.quantizers.quantizer_registry import quantizer_makers
 
 WEIGHT = "int8n symmetric channel"
 """The format of weights, where none is given."""

@@ -23,10 +23,10 @@ from intaglio.errors import UsageError
 from intaglio.plan import Format
 from intaglio.train.nn.exporting import is_exporting
 from intaglio.train.nn.fixed import over
-from intaglio.train.nn.formats import value_format
+from intaglio.train.nn.format_names import value_format
+from intaglio.train.nn.grid_tensor import OnGrid, on_grid, plain
 from intaglio.train.nn.layer import WEIGHT, Layer, given, rounded_bias, value_quantizer, weight_quantizer, written
-from intaglio.train.nn.tables import written_by_table
-from intaglio.train.nn.values import OnGrid, on_grid, plain
+from intaglio.train.nn.table_layers import written_by_table
 from intaglio.train.quantizers.quantizer import Quantizer
 
 REACH = 8.0

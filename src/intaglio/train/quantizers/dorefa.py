@@ -10,7 +10,7 @@ from torch import Tensor
 
 from intaglio.number import QuantParams, Scheme
 from intaglio.plan import Format
-from intaglio.train.quantizers.parameters import first_scale, grid_of, middle, shares, spread
+from intaglio.train.quantizers.learned_parameters import first_scale, grid_of, middle, shares, spread
 from intaglio.train.quantizers.quantizer import Quantizer
 
 

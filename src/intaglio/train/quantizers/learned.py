@@ -10,7 +10,7 @@ from torch import Tensor
 
 from intaglio.number.params import SMALLEST_SCALE
 from intaglio.plan import Format
-from intaglio.train.quantizers.parameters import at_least
+from intaglio.train.quantizers.learned_parameters import at_least
 from intaglio.train.quantizers.quantizer import Quantizer
 
 SMALLEST_PART = 2.0**-10

@@ -12,7 +12,7 @@ from intaglio.number import QuantParams, Scheme
 from intaglio.plan import Format
 from intaglio.train.estimators.grid import rounded_through
 from intaglio.train.quantizers.learned import Learned
-from intaglio.train.quantizers.parameters import first_scale, middle, positive, positive_steps, shares, slowed
+from intaglio.train.quantizers.learned_parameters import first_scale, middle, positive, positive_steps, shares, slowed
 
 
 class Lsq(Learned):

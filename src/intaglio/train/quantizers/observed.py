@@ -9,7 +9,7 @@ from torch import Tensor
 
 from intaglio.number import QuantParams
 from intaglio.plan import Format
-from intaglio.train.quantizers.parameters import grid_of, shares
+from intaglio.train.quantizers.learned_parameters import grid_of, shares
 from intaglio.train.quantizers.quantizer import Quantizer
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from intaglio.number import QuantParams, Scheme
 from intaglio.plan import Format
 from intaglio.train.quantizers.learned import Learned
-from intaglio.train.quantizers.parameters import first_scale, middle, power_of_two
+from intaglio.train.quantizers.learned_parameters import first_scale, middle, power_of_two
 
 _INSIDE = 1 - 2.0**-20  # a clipped value is rounded to the last code, and lies inside the range of float32's quotient
 

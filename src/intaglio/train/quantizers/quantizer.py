@@ -14,7 +14,7 @@ from intaglio.number import QuantParams
 from intaglio.plan import Format
 from intaglio.train.estimators.clipped import clipped
 from intaglio.train.estimators.grid import Estimator, Grid
-from intaglio.train.quantizers.parameters import spread
+from intaglio.train.quantizers.learned_parameters import spread
 
 
 class Quantizer(nn.Module, ABC):

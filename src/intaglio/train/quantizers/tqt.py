@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from intaglio.number import QuantParams, Scheme
 from intaglio.plan import Format
 from intaglio.train.quantizers.learned import Learned
+from intaglio.train.quantizers.learned_parameters import first_scale, middle, positive_steps
 from intaglio.train.quantizers.lsq import slow_logarithm
-from intaglio.train.quantizers.parameters import first_scale, middle, positive_steps
 
 
 class Tqt(Learned):

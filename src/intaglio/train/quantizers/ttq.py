@@ -12,7 +12,7 @@ from intaglio.number.params import SMALLEST_SCALE
 from intaglio.plan import Format
 from intaglio.train.estimators.grid import rounded_through
 from intaglio.train.quantizers.learned import SMALLEST_PART
-from intaglio.train.quantizers.parameters import at_least, positive_steps, shares, spread
+from intaglio.train.quantizers.learned_parameters import at_least, positive_steps, shares, spread
 from intaglio.train.quantizers.quantizer import Quantizer
 
 THRESHOLD = 0.05

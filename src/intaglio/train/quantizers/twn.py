@@ -10,7 +10,7 @@ from torch import Tensor
 from intaglio.number import QuantParams, Scheme
 from intaglio.number.params import SMALLEST_SCALE
 from intaglio.plan import Format
-from intaglio.train.quantizers.parameters import power_of_two, shares, spread
+from intaglio.train.quantizers.learned_parameters import power_of_two, shares, spread
 from intaglio.train.quantizers.quantizer import Quantizer
 
 THRESHOLD = 0.7

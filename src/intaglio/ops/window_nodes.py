@@ -11,7 +11,7 @@ from torch import Tensor
 
 from intaglio.errors import UnsupportedOperatorError
 from intaglio.graph.access import attribute, rank, shape, where
-from intaglio.ops.operator import Lowering, Placed
+from intaglio.ops.float_operator import Lowering, Placed
 from intaglio.program import Operator
 from intaglio.program.operators.reshape import Reshape
 

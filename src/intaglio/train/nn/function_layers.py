@@ -11,10 +11,10 @@ from torch import Tensor
 
 from intaglio.plan import Format
 from intaglio.train.nn.fixed import over
-from intaglio.train.nn.formats import value_format
+from intaglio.train.nn.format_names import value_format
+from intaglio.train.nn.grid_tensor import OnGrid, on_grid, plain
 from intaglio.train.nn.layer import CLAMPS, VALUE, Layer, clamped, given, value_quantizer, written
-from intaglio.train.nn.tables import written_by_table
-from intaglio.train.nn.values import OnGrid, on_grid, plain
+from intaglio.train.nn.table_layers import written_by_table
 
 
 class Input(Layer):

@@ -10,8 +10,8 @@ from intaglio.train.estimators.clipped import clipped
 from intaglio.train.estimators.grid import Estimator, Grid
 from intaglio.train.nn.exporting import is_exporting
 from intaglio.train.nn.fixed import FixedQuantizer
+from intaglio.train.nn.grid_tensor import OnGrid, Sums, plain
 from intaglio.train.nn.layer import Layer, given, written
-from intaglio.train.nn.values import OnGrid, Sums, plain
 
 
 class Sign(Layer):

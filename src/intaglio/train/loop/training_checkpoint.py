@@ -16,7 +16,7 @@ import torch
 from intaglio.errors import UsageError
 from intaglio.files import differing_settings, whole_file
 from intaglio.files.reading import UnreadableError, readable
-from intaglio.train.loop.schedule import GLOBAL, seed_of
+from intaglio.train.loop.lr_schedule import GLOBAL, seed_of
 
 FORMAT, VERSION = "intaglio-training", 1
 

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from intaglio.plan import Format
+from intaglio.train.nn.grid_tensor import on_grid
 from intaglio.train.nn.layer import VALUE, Layer, given, value_quantizer, written
-from intaglio.train.nn.values import on_grid
 
 
 class _MaxPool(Layer):

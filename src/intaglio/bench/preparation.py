@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from intaglio.bench.bench_inputs import random_reals
 from intaglio.bench.engine import Unavailable
-from intaglio.bench.inputs import random_reals
 from intaglio.bench.peers import PeerModels
 from intaglio.bench.quantizers import quantize_onnxruntime, quantize_openvino, strip_ends
 from intaglio.errors import DataError

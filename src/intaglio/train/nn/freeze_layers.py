@@ -17,7 +17,7 @@ from intaglio.graph import Graph
 from intaglio.plan import Plan
 from intaglio.train.nn.exporting import exporting
 from intaglio.train.nn.layer import Layer
-from intaglio.train.nn.represent import represent, strip_marks
+from intaglio.train.nn.layer_plans import represent, strip_marks
 from intaglio.train.quantizers.quantizer import Quantizer
 
 

@@ -14,7 +14,7 @@ from torch.utils.data import Sampler
 from intaglio.data import Dataset
 from intaglio.errors import DataError
 from intaglio.progress import progress
-from intaglio.train.loop.schedule import ORDER, seed_of
+from intaglio.train.loop.lr_schedule import ORDER, seed_of
 
 CACHE_BYTES = 2 << 30
 """Of decoded samples held in memory; 50,000 CIFAR images take 0.6 GiB. Those beyond are read again whenever wanted."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from intaglio.bench.compare import Comparison
+from intaglio.bench.comparison import Comparison
 from intaglio.codegen.profile import StepTime
-from intaglio.report.tables import print_table
+from intaglio.report.terminal_tables import print_table
 
 HEADINGS = ("engine", "ends", "threads", "median", "quartiles", "times ours")
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from intaglio.kernels.kernel import Name, Source, Struct, StructArray, Tensor
-from intaglio.kernels.rows.factors import Factors
-from intaglio.kernels.rows.products import Products, serves_products, to_int32, widens
-from intaglio.kernels.rows.stage import Layout, Stage
+from intaglio.kernels.rows.row_factors import Factors
+from intaglio.kernels.rows.row_products import Products, serves_products, to_int32, widens
+from intaglio.kernels.rows.row_stage import Layout, Stage
 from intaglio.kernels.rows.vector import Ints, Vector, channel_order, pick
 from intaglio.kernels.rows.wide import wide_panel, wide_segments
 from intaglio.number import INT16

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from intaglio.kernels.kernel import Source, Struct, Tensor
-from intaglio.kernels.rows.add import rows_of
-from intaglio.kernels.rows.factors import Factors
-from intaglio.kernels.rows.stage import Layout, Stage, row_stage
+from intaglio.kernels.rows.row_add import rows_of
+from intaglio.kernels.rows.row_factors import Factors
+from intaglio.kernels.rows.row_stage import Layout, Stage, row_stage
 from intaglio.kernels.rows.vector import Vector
 from intaglio.program.operators.mul import Mul
 

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from intaglio.graph.access import attribute
 from intaglio.ops.contract import Contract
+from intaglio.ops.float_operator import FloatOperator, Lowering
 from intaglio.ops.movement import MOVES
 from intaglio.ops.operands import require_one_of
-from intaglio.ops.operator import FloatOperator, Lowering
-from intaglio.ops.windows import channels_last
+from intaglio.ops.window_nodes import channels_last
 from intaglio.program import Operator
 from intaglio.program.operators.depth_to_space import DepthToSpace as IntegerDepthToSpace
 from intaglio.program.operators.space_to_depth import SpaceToDepth as IntegerSpaceToDepth

@@ -15,11 +15,11 @@ from intaglio.errors import LoweringError
 from intaglio.number import QuantParams, Rule
 from intaglio.ops import Result, unary_operator
 from intaglio.program import Operator
+from intaglio.train.function_tables import Table
 from intaglio.train.nn.exporting import is_exporting
+from intaglio.train.nn.grid_tensor import on_grid
 from intaglio.train.nn.layer import Layer, written
-from intaglio.train.nn.values import on_grid
 from intaglio.train.quantizers.quantizer import Quantizer
-from intaglio.train.tables import Table
 
 
 def written_by_table(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from intaglio.kernels.kernel import C_TYPES, Call, Tensor, requantize_fields, scale_function
-from intaglio.kernels.layout import template, weight_codes
+from intaglio.kernels.kernel_layout import template, weight_codes
 from intaglio.program.operators.conv2d import Conv2d
 from intaglio.program.operators.conv_transpose2d import ConvTranspose2d
 from intaglio.program.weighted import Weighted

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from intaglio.kernels.kernel import Source, Struct, Tensor
-from intaglio.kernels.rows.add import rows_of
-from intaglio.kernels.rows.stage import Layout, Stage, row_stage
+from intaglio.kernels.rows.row_add import rows_of
+from intaglio.kernels.rows.row_stage import Layout, Stage, row_stage
 from intaglio.kernels.rows.vector import Vector
 from intaglio.program.operators.clamp_channels import ClampChannels
 

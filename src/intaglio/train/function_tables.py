@@ -23,7 +23,7 @@ from intaglio.graph import Graph
 from intaglio.number import IntType, QuantParams
 from intaglio.number.params import SMALLEST_SCALE
 from intaglio.plan import Plan
-from intaglio.plan.unary import Unary, unaries
+from intaglio.plan.unary_nodes import Unary, unaries
 from intaglio.program import Operator
 from intaglio.simulate.lookup import Computed, Lookup, looked_up, results_of
 

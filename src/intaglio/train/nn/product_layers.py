@@ -17,6 +17,7 @@ from intaglio.errors import DataError, UsageError
 from intaglio.plan import Format
 from intaglio.train.batch_norm import along, folded_weight, unfolded_weight
 from intaglio.train.nn.exporting import is_exporting
+from intaglio.train.nn.grid_tensor import Sums
 from intaglio.train.nn.layer import (
     VALUE,
     WEIGHT,
@@ -29,7 +30,6 @@ from intaglio.train.nn.layer import (
     weight_quantizer,
     written,
 )
-from intaglio.train.nn.values import Sums
 from intaglio.train.quantizers.quantizer import Quantizer
 
 
@@ -40,8 +40,8 @@ class _Product(Layer):
         weight: its format.
         activation: `relu`, `relu6` or `hardtanh`: the saturation of the output, with no rounding in between.
         output: the format of the result; None where a clamp with a format follows as a layer of its own.
-        method: how grids are found: a name of `train.quantizers.registry.METHODS`.
-        estimator: how training rounds, and its gradient: a name of `train.estimators.registry.ESTIMATORS`.
+        method: how grids are found: a name of `train.quantizers.quantizer_registry.METHODS`.
+        estimator: how training rounds, and its gradient: a name of `train.estimators.estimator_registry.ESTIMATORS`.
     Raises:
         UsageError: no such format, activation or method.
     """

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from intaglio.kernels.kernel import Call, Source, Tensor, int8_codes
-from intaglio.kernels.small import (
+from intaglio.kernels.cortex_m import (
     common_fields,
     filled,
     finish,
@@ -16,6 +15,7 @@ from intaglio.kernels.small import (
     pairs_of_rows,
     serves_bytes,
 )
+from intaglio.kernels.kernel import Call, Source, Tensor, int8_codes
 from intaglio.program.operators.dense import Dense
 
 

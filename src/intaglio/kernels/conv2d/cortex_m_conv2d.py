@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intaglio.kernels.kernel import Call, Source, Tensor, int8_codes
-from intaglio.kernels.small import (
+from intaglio.kernels.cortex_m import (
     common_fields,
     filled,
     finish,
@@ -19,7 +18,8 @@ from intaglio.kernels.small import (
     pairs_of_rows,
     serves_bytes,
 )
-from intaglio.kernels.weighted import image_fields
+from intaglio.kernels.kernel import Call, Source, Tensor, int8_codes
+from intaglio.kernels.weighted_kernel import image_fields
 from intaglio.program.operators.conv2d import Conv2d
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from intaglio.report.coverage import coverage
 from intaglio.report.facts import Facts, plain
-from intaglio.report.values import value_rows
+from intaglio.report.value_rows import value_rows
 
 if TYPE_CHECKING:
     from intaglio.graph import Graph

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from intaglio.kernels.add.fields import add_fields
+from intaglio.kernels.cortex_m import BYTES, finish
 from intaglio.kernels.kernel import Call, Tensor
-from intaglio.kernels.layout import in_place, template
-from intaglio.kernels.small import BYTES, finish
+from intaglio.kernels.kernel_layout import in_place, template
 from intaglio.number import Rule
 from intaglio.program.operators.add import Add
 
