@@ -11,7 +11,7 @@ from intaglio.calibrate.automatic import _observe_and_hold
 from intaglio.calibrate.observer import Observer
 from intaglio.calibrate.record import Needs
 from intaglio.data import match, open_data
-from intaglio.evaluation.held_back import ArraySamples
+from intaglio.evaluation.held_back import ArraySamples, DatasetSamples
 from intaglio.evaluation.trial import Trial
 from intaglio.plan.place import place
 from intaglio.samples import is_held_back
@@ -49,6 +49,11 @@ def test_learned_and_held_samples_are_disjoint_in_every_room(count: int) -> None
     learned, held = hold_back(data, 3)
     assert held is not None
     divided.append(tuple(np.concatenate([a for a, _ in part.batches()]) for part in (learned, held)))
+    parts = [DatasetSamples(data, held=held).feeds(Simulator(graph)) for held in (False, True)]
+    divided.append(tuple(np.concatenate([next(iter(feed.values())).numpy() for feed in part]) for part in parts))
+    for some, others in (divided[0], divided[-1]):
+        np.testing.assert_array_equal(some, x[~is_held_back(np.arange(count))])
+        np.testing.assert_array_equal(others, x[is_held_back(np.arange(count))])
     observer = Observer(graph, place(graph, load_target("cpu-int8")), Needs.HISTOGRAM)
     feeds, shared = _observe_and_hold(observer, data, 8)
     assert not shared
@@ -73,3 +78,13 @@ def test_sqnr_of_a_network_does_not_depend_on_batches(rng: np.random.Generator) 
     y = Simulator(graph).run(x)[0].astype(float)
     want = 10 * np.log10(((y - y.mean()) ** 2).sum() / ((y - np.asarray(q.simulate(x))) ** 2).sum())
     assert found[0] == pytest.approx(want, abs=1e-2)
+
+
+def test_a_trial_stops_behind_the_batch_that_has_enough() -> None:
+    graph = network()
+    x = numbered(20)
+    q = ig.quantize(graph, x, calibrator="max", equalize=False, bias_correction=False)
+    trial = Trial(graph, ArraySamples([x], 5))
+    assert trial.samples == 20
+    for asked, seen in ((1, 5), (5, 5), (6, 10), (None, 20)):
+        assert trial.measure(Simulator(q.graph, q.plan), asked).samples == seen
