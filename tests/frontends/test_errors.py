@@ -375,7 +375,9 @@ def test_a_constant_of_no_type() -> None:
     y = net.op("Add", net.input("x", (1, 4)), net.op("Constant", value=onnx.numpy_helper.from_array(net.normal(4))))
     model = net.output(y).model()
     model.graph.node[0].attribute[0].t.data_type = 0
-    with pytest.raises(ModelError, match="expected a valid ONNX model, got one that cannot be followed: TypeError"):
+    # onnx_ir reads such a tensor on Python 3.12 and newer only.
+    told = "one that cannot be followed: TypeError|attribute value: expected UNDEFINED .* got: ValueError"
+    with pytest.raises(ModelError, match=told):
         load_onnx(model)
 
 
