@@ -26,7 +26,7 @@ IMAGE: list[tuple[str, Build, list[str]]] = [
     ("clip below infinity", lambda net, x: net.op("Clip", x, f(-np.inf), f(0.5)), ["Clip"]),
     ("maximum with zero", lambda net, x: net.op("Max", f(0), x), ["Relu"]),
     ("maximum with a number", lambda net, x: net.op("Max", x, f(-0.5)), ["Clip"]),
-    ("minimum and maximum", lambda net, x: net.op("Min", net.op("Max", x, f(-1)), f(1)), ["Clip"]),
+    ("minimum and maximum", lambda net, x: net.op("Min", net.op("Max", x, f(-0.5)), f(0.5)), ["Clip"]),
     ("minimum with a vector", lambda net, x: net.op("Min", x, net.normal(4, 1, 1)), ["Min"]),
     (
         "sum of three",

@@ -88,8 +88,8 @@ KEPT: list[tuple[str, Build, list[str]]] = [
     ),
     (
         "maximum, border that data may reach",
-        lambda net, x: net.op("MaxPool", pad(net, x, -1e4), kernel_shape=[3, 3]),
-        ["Pad", "MaxPool"],
+        lambda net, x: net.op("MaxPool", pad(net, net.op("Exp", net.op("Exp", x)), 2.0), kernel_shape=[3, 3]),
+        ["Exp", "Exp", "Pad", "MaxPool"],
     ),
     (
         "maximum, border above",

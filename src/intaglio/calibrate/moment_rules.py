@@ -32,6 +32,7 @@ from intaglio.graph import Graph
 from intaglio.graph.access import attribute, constant, consumers, shape, single_consumer
 from intaglio.graph.bounds import bounds
 from intaglio.graph.moments import Moments
+from intaglio.graph.operators import facts, named
 from intaglio.ops import float_operator
 from intaglio.progress import progress
 
@@ -41,13 +42,8 @@ LAYER_FACTORS = tuple(float(f) for f in np.exp2(np.arange(-2, 5) / 4))
 INPUT_FACTORS = tuple(float(f) for f in np.exp2(np.arange(-32, 41) / 4))
 """The same for an input of which nothing is known."""
 
-_MOVEMENTS = {
-    "Concat", "DepthToSpace", "Dropout", "Expand", "Flatten", "Gather", "Identity", "Pad", "Reshape", "Resize", "Slice",
-    "SpaceToDepth", "Split", "Squeeze", "Transpose", "Unsqueeze",
-}  # fmt: skip
+_MOVEMENTS = {*named("moves"), "Concat", "Dropout", "Resize"}
 _CLAMPS = {"Clip", "Max", "Min", "Relu"}
-_PRODUCTS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
-_MEANS = {"AveragePool", "GlobalAveragePool", "ReduceMean"}
 
 Operands = list[ClippedGaussian | Tensor | None]
 
@@ -114,7 +110,7 @@ class Walk:
         while (clamp := single_consumer(value)) is not None and clamp.op_type in _CLAMPS:
             clamps.append(clamp)
             value = clamp.outputs[0]
-        readers = [node for node in consumers(value) if node.op_type in _PRODUCTS and node.inputs[0] is value]
+        readers = [node for node in consumers(value) if facts(node.op_type).product and node.inputs[0] is value]
         layer = next((node for node in readers if str(node.outputs[0].name) in self.moments), None)
         if layer is None or not clamps:  # without a clamp the mean says nothing of the spread
             return None
@@ -193,9 +189,9 @@ def _results(node: ir.Node, operands: Operands, correlation: Correlation) -> tup
         return (_sum(node, operands),)
     x = operands[0] if operands else None
     if isinstance(x, ClippedGaussian):
-        if kind in _PRODUCTS and alone:
+        if facts(kind).product and alone:
             return (_product(node, x, operands[1:], correlation),)
-        if kind in _MEANS:
+        if facts(kind).averages:
             return (_average(node, x, correlation),)
         if kind in ("LeakyRelu", "PRelu") and alone:
             return (_leaky(node, x, operands[1:]),)

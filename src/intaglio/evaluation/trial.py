@@ -10,10 +10,9 @@ from torch import Tensor
 from intaglio.evaluation.held_back import Samples
 from intaglio.evaluation.sqnr import SignalToNoise
 from intaglio.graph import Graph
+from intaglio.graph.operators import facts
 from intaglio.plan import Plan
 from intaglio.simulate import Simulator
-
-_SQUASHING = ("Softmax", "LogSoftmax", "Sigmoid", "HardSigmoid", "Tanh", "ArgMax", "ArgMin")
 
 
 def watched_values(graph: Graph) -> list[str]:
@@ -21,7 +20,7 @@ def watched_values(graph: Graph) -> list[str]:
     names = []
     for value in graph.outputs:
         node = value.producer()
-        squashed = node is not None and node.op_type in _SQUASHING and node.inputs[0] is not None
+        squashed = node is not None and facts(node.op_type).squashes and node.inputs[0] is not None
         names.append(str(node.inputs[0].name if squashed else value.name))  # type: ignore[union-attr]
     return list(dict.fromkeys(names))
 

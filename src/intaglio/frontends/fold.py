@@ -18,7 +18,7 @@ from onnx_ir.passes import common
 from onnxscript import optimizer
 
 from intaglio.errors import IntaglioError, ModelError
-from intaglio.frontends.quantized.operators import infer_foreign, is_quantized
+from intaglio.frontends.quantized.quantized_operators import infer_foreign, is_quantized
 from intaglio.frontends.static import has_subgraphs, refuse_control_flow
 from intaglio.graph import NORMAL_OPSET
 from intaglio.graph.access import attribute, constant, shape, where

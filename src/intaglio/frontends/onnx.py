@@ -14,7 +14,7 @@ from intaglio.frontends.bind import Constants, bind_inputs
 from intaglio.frontends.fold import fold, lift_constants, turn_weights
 from intaglio.frontends.open_batch import with_static_batch
 from intaglio.frontends.opset_upgrade import upgrade_opset
-from intaglio.frontends.quantized.operators import check_foreign, is_known_foreign
+from intaglio.frontends.quantized.quantized_operators import check_foreign, is_known_foreign
 from intaglio.frontends.read import Source, one_error, read_model, source_name
 from intaglio.frontends.tidy import check_finite, name_nodes, remove_identities, to_float32
 from intaglio.graph.access import where

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import onnx_ir as ir
 
 from intaglio.errors import ModelError
-from intaglio.frontends.quantized.operators import infer_foreign
+from intaglio.frontends.quantized.quantized_operators import infer_foreign
 from intaglio.graph.access import where
 from intaglio.graph.infer import infer_node, refuse_empty
 

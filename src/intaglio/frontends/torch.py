@@ -18,6 +18,7 @@ from intaglio.frontends.torch_batch import batch_dependence
 from intaglio.graph.access import constant, input_value
 from intaglio.graph.batch import first_batch_mixer, fix_batch
 from intaglio.graph.graph import Graph
+from intaglio.graph.operators import facts
 
 # Of the inputs with which the size of the batch is tried: 256 MiB of float32.
 _MOST_ELEMENTS = 2**26
@@ -149,7 +150,8 @@ def _drop_invented_biases(model: ir.Model, names: set[str]) -> None:
     """The exporter writes zeros where a convolution has no bias; they are no parameter of the module."""
     for node in model.graph:
         bias = input_value(node, 2)
-        if node.op_type not in ("Conv", "ConvTranspose") or bias is None or bias.name in names:
+        row = facts(node.op_type)
+        if not (row.product and row.channels_first) or bias is None or bias.name in names:
             continue
         array = constant(bias)
         producer = bias.producer()

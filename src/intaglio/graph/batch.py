@@ -13,6 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from intaglio.graph.access import attribute, constant, input_value, rank, shape, where
+from intaglio.graph.operators import named
 
 Rule = Callable[[ir.Node], bool]
 
@@ -241,25 +242,10 @@ def _resize(node: ir.Node) -> bool:
     return _only_data(node) and 0 not in attribute(node, "axes", ())
 
 
-_ELEMENTWISE = (
-    "Add Sub Mul Div Pow Min Max Sum Mean Mod PRelu Where Equal Greater GreaterOrEqual Less LessOrEqual And Or Xor "
-    "Relu Clip LeakyRelu Elu Selu Celu Sigmoid Tanh HardSigmoid HardSwish Mish Softplus Softsign Swish Gelu Erf Exp "
-    "Log Sqrt Reciprocal Abs Neg Sign Floor Ceil Round Sin Cos ThresholdedRelu Shrink Cast Identity Not IsNaN IsInf "
-    "BitShift Dropout"
-)
-_CHANNELS_FIRST = (
-    "Conv ConvTranspose MaxPool AveragePool LpPool GlobalAveragePool GlobalMaxPool GlobalLpPool BatchNormalization "
-    "InstanceNormalization GroupNormalization LRN DepthToSpace SpaceToDepth QLinearConv ConvInteger "
-    "QLinearAveragePool QLinearGlobalAveragePool"
-)
-_REDUCTIONS = (
-    "ReduceMean ReduceSum ReduceMax ReduceMin ReduceProd ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceSumSquare"
-)
-
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(_ELEMENTWISE.split(), _broadcast),
-    **dict.fromkeys(_CHANNELS_FIRST.split(), _layout_kept),
-    **dict.fromkeys(_REDUCTIONS.split(), _reduce),
+    **dict.fromkeys(named("elementwise"), _broadcast),
+    **dict.fromkeys(named("channels_first"), _layout_kept),
+    **dict.fromkeys(named("reduces"), _reduce),
     **dict.fromkeys(["Softmax", "LogSoftmax", "Hardmax", "LayerNormalization", "RMSNormalization"], _axis("axis", -1)),
     **dict.fromkeys(["LpNormalization", "Split"], _axis("axis", -1)),
     **dict.fromkeys(["ArgMax", "ArgMin"], _axis("axis", 0)),
@@ -279,6 +265,8 @@ RULES: dict[str, Rule] = {
     "Resize": _resize,
     # Quantized forms: scales and zero points are constants of one value or of one axis that is not the batch.
     **dict.fromkeys(["QuantizeLinear", "DequantizeLinear"], lambda node: _only_data(node)),
+    **dict.fromkeys(["QLinearConv", "ConvInteger"], _layout_kept),
+    **dict.fromkeys(["QLinearAveragePool", "QLinearGlobalAveragePool"], _layout_kept),
     **dict.fromkeys(["QLinearAdd", "QLinearMul"], _broadcast),
     **dict.fromkeys(["QLinearSigmoid", "QLinearLeakyRelu"], _only_data),
     "QGemm": lambda node: not attribute(node, "transA", 0) and len(_computed(node)) == 1,

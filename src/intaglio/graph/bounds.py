@@ -8,24 +8,8 @@ import numpy as np
 import onnx_ir as ir
 
 from intaglio.graph.access import attribute, constant, input_value
+from intaglio.graph.operators import facts
 
-_MOVES_NUMBERS = {
-    "DepthToSpace", "Expand", "Flatten", "Gather", "GlobalMaxPool", "Identity", "MaxPool", "ReduceMax", "Reshape",
-    "Slice", "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze",
-    "AveragePool", "GlobalAveragePool", "ReduceMean",
-}  # fmt: skip
-_FIXED = {
-    "Relu": (0.0, math.inf),
-    "Abs": (0.0, math.inf),
-    "Exp": (0.0, math.inf),
-    "Sqrt": (0.0, math.inf),
-    "Softplus": (0.0, math.inf),
-    "Sigmoid": (0.0, 1.0),
-    "HardSigmoid": (0.0, 1.0),
-    "Softmax": (0.0, 1.0),
-    "Tanh": (-1.0, 1.0),
-    "Erf": (-1.0, 1.0),
-}
 _DEEPEST = 32
 
 
@@ -40,17 +24,19 @@ def bounds(value: ir.Value | None, depth: int = 0) -> tuple[float, float]:
     node = value.producer()
     if node is None or node.domain:
         return unknown
-    if node.op_type in _FIXED:
-        low, high = _FIXED[node.op_type]
-        if node.op_type == "Relu":
-            high = max(0.0, bounds(node.inputs[0], depth + 1)[1])
-        return low, high
+    row = facts(node.op_type)
+    if node.op_type == "Relu":
+        return 0.0, max(0.0, bounds(node.inputs[0], depth + 1)[1])
+    if row.range != unknown:
+        return row.range
     if node.op_type == "Clip":
         return _clip(node, depth)
     if node.op_type == "AveragePool" and attribute(node, "count_include_pad", 0) and any(attribute(node, "pads", ())):
         low, high = bounds(node.inputs[0], depth + 1)
         return min(low, 0.0), max(high, 0.0)
-    if node.op_type in _MOVES_NUMBERS:
+    if node.op_type == "Pad":
+        return unknown  # the number that it pads with may lie outside
+    if row.moves or row.averages or row.largest:
         return bounds(node.inputs[0], depth + 1)
     if node.op_type in ("Concat", "Max", "Min"):
         found = [bounds(source, depth + 1) for source in node.inputs]

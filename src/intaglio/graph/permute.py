@@ -14,6 +14,7 @@ import onnx_ir as ir
 
 from intaglio.graph.access import Array, attribute, constant, input_value, rank
 from intaglio.graph.edit import set_attribute, set_constant
+from intaglio.graph.operators import named
 
 Perm = tuple[int, ...]
 Permute = Callable[[ir.Graph, ir.Node, Perm], bool]
@@ -147,73 +148,10 @@ def _resize(graph: ir.Graph, node: ir.Node, perm: Perm) -> bool:
     return _sizes(2)(graph, node, perm) and _sizes(3)(graph, node, perm)
 
 
-_UNARY = [
-    "Abs",
-    "Cast",
-    "Ceil",
-    "Celu",
-    "Clip",
-    "Cos",
-    "Elu",
-    "Erf",
-    "Exp",
-    "Floor",
-    "Gelu",
-    "HardSigmoid",
-    "HardSwish",
-    "Identity",
-    "LeakyRelu",
-    "Log",
-    "Mish",
-    "Neg",
-    "Reciprocal",
-    "Relu",
-    "Round",
-    "Selu",
-    "Sigmoid",
-    "Sign",
-    "Sin",
-    "Softplus",
-    "Softsign",
-    "Sqrt",
-    "Swish",
-    "Tanh",
-    "ThresholdedRelu",
-]
-_BROADCAST = [
-    "Add",
-    "Div",
-    "Equal",
-    "Greater",
-    "Less",
-    "Max",
-    "Mean",
-    "Min",
-    "Mod",
-    "Mul",
-    "PRelu",
-    "Pow",
-    "Sub",
-    "Sum",
-    "Where",
-]
-_REDUCE = [
-    "ReduceL1",
-    "ReduceL2",
-    "ReduceLogSum",
-    "ReduceLogSumExp",
-    "ReduceMax",
-    "ReduceMean",
-    "ReduceMin",
-    "ReduceProd",
-    "ReduceSum",
-    "ReduceSumSquare",
-]
-
 PERMUTE: dict[str, Permute] = {
-    **dict.fromkeys(_UNARY, _nothing),
-    **dict.fromkeys(_BROADCAST, _operands),
-    **dict.fromkeys(_REDUCE, _axes(1)),
+    **dict.fromkeys(named("elementwise"), _operands),
+    **dict.fromkeys(named("function"), _nothing),
+    **dict.fromkeys(named("reduces"), _axes(1)),
     **dict.fromkeys(
         ["ArgMax", "ArgMin", "Gather", "Hardmax", "LogSoftmax", "LpNormalization", "Softmax", "Split"], _axis
     ),
@@ -228,7 +166,7 @@ PERMUTE: dict[str, Permute] = {
 }
 
 _CHECKS: dict[str, Callable[[ir.Node], bool]] = {
-    **dict.fromkeys(_REDUCE, _keeps_axes),
+    **dict.fromkeys(named("reduces"), _keeps_axes),
     "ArgMax": lambda node: _same_rank(node) and bool(attribute(node, "keepdims", 1)),
     "ArgMin": lambda node: _same_rank(node) and bool(attribute(node, "keepdims", 1)),
     "Clip": _constants_from(1),

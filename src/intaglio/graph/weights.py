@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from intaglio.graph.access import Array, attribute, constant, input_value, rank, shape
 from intaglio.graph.edit import set_constant
+from intaglio.graph.operators import facts
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Product:
 
 def product(node: ir.Node) -> Product | None:
     """A node as a `Product`, None if it is none or its weight is computed."""
-    if node.domain or node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
+    if node.domain or not facts(node.op_type).product:
         return None
     source, weight, bias = (input_value(node, index) for index in (0, 1, 2))
     if source is None or source.is_initializer() or weight is None or not weight.is_initializer():
@@ -111,7 +112,7 @@ def product(node: ir.Node) -> Product | None:
     if bias is not None and not bias.is_initializer():
         return None
     sizes = shape(weight)
-    if node.op_type in ("Conv", "ConvTranspose"):
+    if facts(node.op_type).channels_first:
         outputs = shape(node.outputs[0])[1]
         unpadded = node.op_type == "Conv" and not any(attribute(node, "pads", ()))
         return Product(node, 1, 1, outputs, True, unpadded)

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from intaglio.graph.operators import facts
 from intaglio.recover.im2col import weight_index
 from intaglio.recover.sequential_reconstruction import Stage
 from intaglio.recover.weight_codes import Rounded
@@ -58,7 +59,7 @@ def _means(
         for _, values in given.batches(simulator.device):
             found = simulator.span(stage.block.start, last, values, list(results), constants=weights)
             for value, name in results.items():
-                axis = 1 if layers[name].op_type in ("Conv", "ConvTranspose") else -1
+                axis = 1 if facts(layers[name].op_type).channels_first else -1
                 x = found[value].transpose(axis, -1).reshape(-1, found[value].shape[axis])
                 sums[name] = sums.get(name, 0) + x.sum(dim=0, dtype=torch.float64)
                 counts[name] = counts.get(name, 0) + len(x)

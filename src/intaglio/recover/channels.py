@@ -18,12 +18,10 @@ import onnx_ir as ir
 
 from intaglio.graph import Graph
 from intaglio.graph.access import Array, attribute, constant, consumers, input_value, rank, shape
+from intaglio.graph.operators import facts
 from intaglio.graph.passes.fold_affine import along_axis
 from intaglio.graph.weights import Product, product
 from intaglio.ops.clamp import clamp_bounds
-
-_ELEMENTWISE = {"Identity", "LeakyRelu", "PRelu", "Relu"}
-_SPATIAL = {"AveragePool", "GlobalAveragePool", "GlobalMaxPool", "MaxPool"}
 
 
 @dataclass
@@ -119,7 +117,8 @@ def _through(
     assert source is not None
     if kind == "Add":
         return _through_add(group, node, axis, repeat)
-    if kind in _ELEMENTWISE or (kind == "Clip" and clamp_bounds(node)[0] in (0.0, -math.inf)):
+    row = facts(kind)
+    if (row.elementwise and row.homogeneous) or (kind == "Clip" and clamp_bounds(node)[0] in (0.0, -math.inf)):
         if kind == "PRelu" and constant(node.inputs[1]) is None:
             return None
         if kind == "Clip" and clamp_bounds(node)[1] != math.inf:
@@ -128,7 +127,7 @@ def _through(
             group.caps.append(node)
         return [(source, axis, repeat), (result, axis, repeat)]
     if (
-        kind in _SPATIAL
+        (row.by_channel and row.homogeneous)
         or (kind == "ReduceMean" and _spatial_axes(node, 1))
         or (kind == "Squeeze" and _spatial_axes(node, 1))
     ):

@@ -17,16 +17,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from intaglio.graph.access import attribute, shape
+from intaglio.graph.operators import facts, named
 from intaglio.ops.window_nodes import Window
 
-LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+LAYERS = named("product")
 """Operators with constant weights that this file knows."""
 
 
 def positions(node: ir.Node) -> int:
     """How many output positions a sample has, each with a number in every output channel."""
     sizes = shape(node.outputs[0])
-    if node.op_type in ("Conv", "ConvTranspose"):
+    if facts(node.op_type).channels_first:
         return math.prod(sizes[2:])
     return math.prod(sizes[1:-1])
 
@@ -35,7 +36,7 @@ def weight_index(node: ir.Node) -> Tensor:
     """Where the matrix takes its elements from: (G, K, O / G) int64 indices into the flattened weight."""
     size = shape(node.inputs[1])
     index = torch.arange(math.prod(size)).reshape(size)
-    if node.op_type in ("Gemm", "MatMul"):
+    if not facts(node.op_type).channels_first:
         return (index.T if attribute(node, "transB", 0) else index)[None]
     groups = attribute(node, "group", 1)
     if node.op_type == "Conv":
@@ -56,7 +57,7 @@ def rows(node: ir.Node, x: Tensor, pick: Tensor) -> Tensor:
         (G, N * P, K).
     """
     n = torch.arange(len(pick), device=x.device)[:, None]
-    if node.op_type in ("Gemm", "MatMul"):
+    if not facts(node.op_type).channels_first:
         x = x.T if attribute(node, "transA", 0) else x
         picked = x.reshape(len(pick), -1, x.shape[-1])[n, pick]
         return picked.reshape(1, -1, x.shape[-1]) * float(attribute(node, "alpha", 1.0))
@@ -77,7 +78,7 @@ def rows(node: ir.Node, x: Tensor, pick: Tensor) -> Tensor:
 def outputs(node: ir.Node, y: Tensor, pick: Tensor) -> Tensor:
     """The layer's results at the picked positions: (G, N * P, O / G). y: (N, ...), pick: (N, P)."""
     n = torch.arange(len(pick), device=y.device)[:, None]
-    if node.op_type in ("Gemm", "MatMul"):
+    if not facts(node.op_type).channels_first:
         return y.reshape(len(pick), -1, y.shape[-1])[n, pick].reshape(1, -1, y.shape[-1])
     picked = y.reshape(*y.shape[:2], -1)[n, :, pick]  # (N, P, O)
     return picked.reshape(pick.numel(), attribute(node, "group", 1), -1).transpose(0, 1)

@@ -11,11 +11,11 @@ from typing import Any
 from intaglio.errors import ModelError, UsageError
 from intaglio.frontends.onnx import load_onnx
 from intaglio.frontends.quantized.fold_batchnorm import fold_batchnorm_into_weights
-from intaglio.frontends.quantized.operators import is_quantized, standardize_pairs
 from intaglio.frontends.quantized.pairs import merge_twins, note_saturation, settle_weights
 from intaglio.frontends.quantized.per_channel_activations import merge_channel_scales
 from intaglio.frontends.quantized.plan_building import represent
 from intaglio.frontends.quantized.qoperators import expand_qoperators
+from intaglio.frontends.quantized.quantized_operators import is_quantized, standardize_pairs
 from intaglio.frontends.quantized.strip import Stripped, strip
 from intaglio.frontends.read import one_error, read_model
 from intaglio.graph import Graph

@@ -24,12 +24,8 @@ from intaglio.graph.access import (
 )
 from intaglio.graph.edit import add_constant, insert, remove_unread, replace, set_attribute, set_constant
 from intaglio.graph.graph import Graph
+from intaglio.graph.operators import facts
 from intaglio.graph.permute import Perm, moves_nothing
-
-_ELEMENTWISE = {
-    "Abs", "Clip", "Elu", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "Mish", "Neg",
-    "Relu", "Sigmoid", "Softplus", "Sqrt", "Swish", "Tanh",
-}  # fmt: skip
 
 
 def absorb_transposes(graph: Graph) -> list[str]:
@@ -132,7 +128,7 @@ def _layers_behind(reshape: ir.Node) -> list[ir.Node] | None:
                 return None
             if _is_layer(user, value):
                 layers.append(user)
-            elif user.op_type in _ELEMENTWISE and user.inputs[0] is value:
+            elif facts(user.op_type).function and user.inputs[0] is value:
                 stack.append(user.outputs[0])
             else:
                 return None
@@ -185,7 +181,7 @@ def _into_preceding(graph: ir.Graph, node: ir.Node) -> str | None:
         return None
     layer = _only_source(reshape)
     between = []
-    while layer is not None and layer.op_type in _ELEMENTWISE and not layer.domain:
+    while layer is not None and facts(layer.op_type).function and not layer.domain:
         between.append(layer)
         layer = _only_source(layer)
     if layer is None or layer.domain or layer.op_type != "Gemm" or not _is_layer(layer, layer.inputs[0]):  # type: ignore[arg-type]

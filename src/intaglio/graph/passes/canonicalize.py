@@ -19,6 +19,7 @@ from intaglio.graph.edit import (
     set_constant,
 )
 from intaglio.graph.graph import Graph
+from intaglio.graph.operators import facts
 from intaglio.graph.pattern import equals, keeps_shape
 
 Rule = Callable[[ir.Graph, ir.Node], str | None]
@@ -247,7 +248,7 @@ def _neg_of_constant_factor(graph: ir.Graph, node: ir.Node) -> str | None:
     """-x -> x * -1 where x is a product or sum with a constant, which takes the sign in."""
     source = node.inputs[0]
     producer = source.producer() if source is not None else None
-    if producer is None or producer.op_type not in ("Mul", "Add", "Conv", "ConvTranspose", "Gemm", "MatMul"):
+    if producer is None or not (producer.op_type in ("Mul", "Add") or facts(producer.op_type).product):
         return None
     if source is None or len(source.uses()) != 1 or source.is_graph_output():
         return None

@@ -1,0 +1,110 @@
+"""What each ONNX operator is: one row for each, which every rule about batch, axes, bounds and channels asks.
+
+A row holds facts of mathematics, not choices: what a pass or a placement makes of them stands there. An operator
+without a row has none of these properties.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+Interval = tuple[float, float]
+_ANY, _POSITIVE, _UNIT, _SIGNED = (-math.inf, math.inf), (0.0, math.inf), (0.0, 1.0), (-1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One operator.
+
+    Args:
+        elementwise: an element of the result is a function of one element of each operand; operands broadcast.
+        function: elementwise, of its first operand alone; further ones are parameters.
+        channels_first: images: axis 0 is the batch, axis 1 the channels, the rest space.
+        reduces: over axes that it names.
+        product: of data and a weight, with a bias.
+        moves: an element of the result is one of the first operand's, or a constant that pads.
+        averages: an element of the result is a mean of some of the first operand's.
+        largest: an element of the result is the largest or smallest of some of the first operand's.
+        homogeneous: f(s x) = s f(x) for every factor s above 0.
+        by_channel: a channel of the result depends on the same channel of the first operand only.
+        squashes: large differences of the operand become small ones of the result.
+        range: in which every element of the result lies.
+    """
+
+    elementwise: bool = False
+    function: bool = False
+    channels_first: bool = False
+    reduces: bool = False
+    product: bool = False
+    moves: bool = False
+    averages: bool = False
+    largest: bool = False
+    homogeneous: bool = False
+    by_channel: bool = False
+    squashes: bool = False
+    range: Interval = _ANY
+
+
+_FUNCTION = Facts(elementwise=True, function=True)
+_SEVERAL = Facts(elementwise=True)
+_IMAGE = Facts(channels_first=True)
+_REDUCTION = Facts(reduces=True)
+_MOVE = Facts(moves=True, homogeneous=True)
+
+
+def _all(names: str, facts: Facts) -> Iterable[tuple[str, Facts]]:
+    return ((name, facts) for name in names.split())
+
+
+OPERATORS: dict[str, Facts] = {
+    # Functions of one value.
+    **dict(_all("Cast Ceil Celu Clip Elu Floor Gelu HardSwish Log Mish Reciprocal Round Selu Shrink Swish", _FUNCTION)),
+    **dict(_all("Not IsNaN IsInf ThresholdedRelu", _FUNCTION)),
+    **dict(_all("LeakyRelu Neg", replace(_FUNCTION, homogeneous=True))),
+    **dict(_all("Abs Relu", replace(_FUNCTION, homogeneous=True, range=_POSITIVE))),
+    **dict(_all("Exp Softplus Sqrt", replace(_FUNCTION, range=_POSITIVE))),
+    **dict(_all("Cos Erf Sin Softsign", replace(_FUNCTION, range=_SIGNED))),
+    "Identity": replace(_FUNCTION, moves=True, homogeneous=True),
+    "Sign": replace(_FUNCTION, range=_SIGNED),
+    "Tanh": replace(_FUNCTION, squashes=True, range=_SIGNED),
+    **dict(_all("HardSigmoid Sigmoid", replace(_FUNCTION, squashes=True, range=_UNIT))),
+    # Functions of several values.
+    **dict(_all("Add Sub Mul Div Pow Min Max Sum Mean Mod Where BitShift Dropout", _SEVERAL)),
+    **dict(_all("Equal Greater GreaterOrEqual Less LessOrEqual And Or Xor", _SEVERAL)),
+    "PRelu": replace(_SEVERAL, homogeneous=True),
+    # Products.
+    **dict(_all("Conv ConvTranspose", replace(_IMAGE, product=True))),
+    **dict(_all("Gemm MatMul", Facts(product=True))),
+    # Images.
+    **dict(_all("LRN GroupNormalization InstanceNormalization", _IMAGE)),
+    **dict(_all("BatchNormalization", replace(_IMAGE, by_channel=True))),
+    **dict(_all("LpPool GlobalLpPool", replace(_IMAGE, by_channel=True, homogeneous=True, range=_POSITIVE))),
+    **dict(_all("MaxPool GlobalMaxPool", replace(_IMAGE, largest=True, homogeneous=True, by_channel=True))),
+    **dict(_all("AveragePool GlobalAveragePool", replace(_IMAGE, averages=True, homogeneous=True, by_channel=True))),
+    **dict(_all("DepthToSpace SpaceToDepth", replace(_IMAGE, moves=True, homogeneous=True))),
+    # Reductions.
+    **dict(_all("ReduceSum ReduceProd ReduceLogSum ReduceLogSumExp", _REDUCTION)),
+    **dict(_all("ReduceL1 ReduceL2 ReduceSumSquare", replace(_REDUCTION, range=_POSITIVE))),
+    "ReduceMean": replace(_REDUCTION, averages=True, homogeneous=True),
+    **dict(_all("ReduceMax ReduceMin", replace(_REDUCTION, largest=True, homogeneous=True))),
+    # Numbers that only move.
+    **dict(_all("Expand Flatten Gather Pad Reshape Slice Split Squeeze Tile Transpose Unsqueeze", _MOVE)),
+    # Over an axis.
+    **dict(_all("Softmax Hardmax", Facts(squashes=True, range=_UNIT))),
+    "LogSoftmax": Facts(squashes=True, range=(-math.inf, 0.0)),
+    **dict(_all("ArgMax ArgMin", Facts(squashes=True, range=_POSITIVE))),
+}
+
+_NOTHING = Facts()
+
+
+def facts(op_type: str) -> Facts:
+    """The row of an operator of ONNX's own domain; one without any property where there is none."""
+    return OPERATORS.get(op_type, _NOTHING)
+
+
+def named(fact: str) -> frozenset[str]:
+    """The operators that have a property, by the name of the field."""
+    return frozenset(op_type for op_type, row in OPERATORS.items() if getattr(row, fact))
