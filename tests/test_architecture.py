@@ -117,8 +117,9 @@ def test_a_file_name_says_which_file_is_meant() -> None:
 
 
 def test_paths_in_the_documentation_exist() -> None:
-    for page in (ROOT.parents[1] / "docs" / "internals").glob("*.md"):
-        for path in re.findall(r"`([\w/]+(?:\.py|/))`", page.read_text(encoding="utf-8")):
+    docs = ROOT.parents[1] / "docs"
+    for page in (*(docs / "internals").glob("*.md"), docs / "extend.md"):
+        for path in re.findall(r"`([\w/]+(?:\.py|\.md|/))`", page.read_text(encoding="utf-8")):
             assert (ROOT / path.removeprefix("src/intaglio/")).exists() or (ROOT.parents[1] / path).exists(), (
                 f"{page.name}: {path}"
             )
