@@ -1,7 +1,8 @@
 """Programs and results that were written once: files of version 1 stay readable, and no bit changes unnoticed.
 
 A change here is a breaking change. If it is meant, say so in CHANGELOG.md and write the files of these operators anew:
-`PYTHONPATH=tests/support python tests/program/test_golden.py KIND ...`; without a kind, those of operators that have none.
+`PYTHONPATH=tests/support python tests/program/test_golden.py KIND ...`; without a kind, those of operators that have no
+file.
 """
 
 from __future__ import annotations
