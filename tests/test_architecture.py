@@ -30,6 +30,7 @@ MAY_IMPORT = {  # room: the rooms it may import; what those may import is allowe
     "plan": "ops targets",
     "lower": "plan program",
     "simulate": "plan",
+    "measure": "evaluation",
     "calibrate": "evaluation",
     "recover": "calibrate lower",
     "ptq": "recover data",

@@ -23,14 +23,14 @@ from intaglio.data.parquet import ParquetSource
 from intaglio.errors import IntaglioError, PlanError
 from intaglio.files.reading import UnreadableError, read_npy, read_npz, read_text
 from intaglio.plan import Plan, place
-from intaglio.recover.checkpoint import Checkpoint
+from intaglio.recover.rounding_checkpoint import Checkpoint
 from intaglio.search.attempts import Attempt, AttemptFile
 from intaglio.search.effect import Effect
 from intaglio.search.sensitivity_table import LayerSensitivity, Sensitivities, SensitivityFile
 from intaglio.targets import load_target
-from intaglio.train.loop.training_checkpoint import State, random_state
-from intaglio.train.loop.training_checkpoint import load as load_training
-from intaglio.train.loop.training_checkpoint import save as save_training
+from intaglio.train.loop.checkpoint import State, random_state
+from intaglio.train.loop.checkpoint import load as load_training
+from intaglio.train.loop.checkpoint import save as save_training
 
 SETTINGS = {"algorithm": "a", "rates": [0.5, 1.0]}
 

@@ -25,8 +25,8 @@ from intaglio.plan import Plan
 from intaglio.progress import progress
 from intaglio.recover.activation_cache import ActivationCache
 from intaglio.recover.blocks import Block, blocks
-from intaglio.recover.checkpoint import Checkpoint, Setting
 from intaglio.recover.recovery import Recovery, better_of
+from intaglio.recover.rounding_checkpoint import Checkpoint, Setting
 from intaglio.recover.weight_codes import Learned, Rounded
 from intaglio.simulate import Simulator
 

@@ -17,7 +17,8 @@ from intaglio.processes import Processes
 from intaglio.progress import progress
 from intaglio.recover import input_fingerprints as fingerprint
 from intaglio.train.gradual import Schedule
-from intaglio.train.loop import training_checkpoint as checkpoint
+from intaglio.train.loop import checkpoint as checkpoint
+from intaglio.train.loop.checkpoint import State, begin_random
 from intaglio.train.loop.compiled import compiled
 from intaglio.train.loop.curve import Point
 from intaglio.train.loop.distributed import World, together
@@ -31,7 +32,6 @@ from intaglio.train.loop.optimizer import make_optimizer, set_learning_rate
 from intaglio.train.loop.run_options import RunOptions, TrainResult
 from intaglio.train.loop.score import Score
 from intaglio.train.loop.settings import TrainSettings
-from intaglio.train.loop.training_checkpoint import State, begin_random
 from intaglio.train.loop.training_samples import Batch, Samples
 from intaglio.train.module import QuantizedModule
 from intaglio.train.quantizers.quantizer import Quantizer
