@@ -2,38 +2,11 @@
 
 import sys
 
-from intaglio.evaluation import (
-    METRICS,
-    FloatStage,
-    Gate,
-    LayerDifference,
-    NativeStage,
-    ProgramStage,
-    Score,
-    SimulatedStage,
-    Stage,
-    check_gates,
-    compare,
-    evaluate,
-    gates,
-    model_stages,
-    stage,
-)
+from intaglio import evaluation
+from intaglio.evaluation import gates, model_stages, stage
 
-__all__ = [
-    "METRICS",
-    "FloatStage",
-    "Gate",
-    "LayerDifference",
-    "NativeStage",
-    "ProgramStage",
-    "Score",
-    "SimulatedStage",
-    "Stage",
-    "check_gates",
-    "compare",
-    "evaluate",
-]
+__all__ = evaluation.__all__
+globals().update({name: getattr(evaluation, name) for name in __all__})
 
 for _name, _module in (("gates", gates), ("run", model_stages), ("stage", stage)):
     sys.modules[f"{__name__}.{_name}"] = _module
