@@ -19,8 +19,9 @@ from intaglio.data.descriptor import read_descriptor
 from intaglio.targets import BUILTIN, load_target
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "internals").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = [page.name for page in PAGES]
+_CITED = re.compile(r"\bdocs/[\w/-]+\.md\b")
 
 
 def blocks(page: Path, *languages: str) -> list[str]:
@@ -98,6 +99,14 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def _anchor(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def test_pages_that_code_cites_exist() -> None:
+    files = [*(ROOT / "src").rglob("*.py"), *(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")]
+    files += [ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]
+    cited = {(file.name, name) for file in files for name in _CITED.findall(file.read_text(encoding="utf-8"))}
+    assert len(cited) > 3
+    assert sorted(place for place in cited if not (ROOT / place[1]).is_file()) == []
 
 
 def test_every_page_is_in_the_index() -> None:

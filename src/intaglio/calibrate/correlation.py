@@ -11,7 +11,7 @@ together in the directions that it reads, so that more spread comes out than ind
 is most where positions are averaged away, and classes are told apart: there it is `CLASSES * sqrt(number of channels)`,
 where that is more. For the same reason a mean over positions keeps a share of their variance: `COMMON`.
 
-Measured on MobileNetV2 and ResNet-20 (CIFAR-10), see docs/no-data.md.
+Measured on MobileNetV2 and ResNet-20 (CIFAR-10), see docs/calibration.md.
 """
 
 from __future__ import annotations
