@@ -1,6 +1,7 @@
 """Writes the tables of this folder that registries know: operators, targets, passes, arguments of commands.
 
-python docs/make_tables.py          rewrites what stands between `<!-- table NAME -->` and `<!-- end -->`
+python docs/make_tables.py          rewrites what stands between `<!-- table NAME -->` and `<!-- end -->`, and numbers
+                                    that repeat a constant of the code (see `bound_numbers`)
 python docs/make_tables.py --check  changes nothing and exits with 1 where something is out of date
 """
 
@@ -16,6 +17,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+
+from bound_numbers import bound
 
 from intaglio.cli.main import COMMANDS
 from intaglio.graph.passes import PASSES
@@ -188,14 +191,14 @@ TABLES: dict[str, Callable[[], str]] = {
 
 
 def made(text: str) -> str:
-    """A page with its tables as they should be."""
-    return MARKED.sub(lambda match: f"{match[1]}\n{TABLES[match['name']]()}\n\n{match[3]}", text)
+    """A page with its tables and bound numbers as they should be."""
+    return bound(MARKED.sub(lambda match: f"{match[1]}\n{TABLES[match['name']]()}\n\n{match[3]}", text))
 
 
 def main(check: bool) -> int:
     """Rewrite every page, or tell which ones are out of date."""
     stale = []
-    for path in sorted(DOCS.glob("*.md")):
+    for path in sorted(DOCS.rglob("*.md")):
         before = path.read_text(encoding="utf-8")
         after = made(before)
         if after != before:

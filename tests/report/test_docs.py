@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import importlib.util
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,13 +30,10 @@ def blocks(page: Path, *languages: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def tables() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_tables", ROOT / "docs" / "make_tables.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tables() -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "docs")
+        yield importlib.import_module("make_tables")
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)
@@ -81,6 +78,25 @@ def test_a_stale_table_is_noticed(tables: ModuleType, tmp_path: Path, monkeypatc
     assert "`cpu-int8`" in text
     assert text.startswith("a\n<!-- table targets -->\n")
     assert text.endswith("<!-- end -->\nb\n")
+
+
+def test_a_number_that_repeats_a_constant_follows_it(tables: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (
+        "one in four<!-- =samples.HELD_BACK[1] --> of at most `2 to 96 samples`<!-- =driver.TRIAL_SAMPLES --> in 0.5 s"
+    )
+    assert tables.made(page) == page
+    monkeypatch.setattr("intaglio.ptq.driver.TRIAL_SAMPLES", 1024)
+    monkeypatch.setattr("intaglio.samples.HELD_BACK", (1, 5))
+    assert tables.made(page) == page.replace("four", "five").replace("96", "1,024")
+
+
+def test_a_number_bound_to_nothing_is_an_error(tables: ModuleType) -> None:
+    with pytest.raises(AttributeError, match="NO_SUCH"):
+        tables.made("5<!-- =driver.NO_SUCH -->")
+    with pytest.raises(LookupError, match=r"expected one file nowhere\.py"):
+        tables.made("5<!-- =nowhere.SAMPLES -->")
+    with pytest.raises(LookupError, match="expected a number directly before"):
+        tables.made("5 and so on<!-- =driver.TRIAL_SAMPLES -->")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
