@@ -50,6 +50,12 @@ MAY_IMPORT = {  # room: the rooms it may import; what those may import is allowe
     "__main__": "cli",
     "__init__": "api codegen",
 }
+FOLDERS = {  # within calibrate/: the folders that each may import; files beside the folders may import all of them
+    "statistics": "",
+    "calibrators": "statistics",
+    "parameters": "statistics calibrators",
+    "data_free": "statistics",
+}
 COMMON = {"errors", "number", "progress", "files", "processes", "samples"}
 """Open to every room that does not lie beneath them."""
 INTEGER_SIDE = {"errors", "files", "number", "samples", "program", "codegen", "kernels"}
@@ -101,6 +107,26 @@ def test_the_documentation_shows_these_arrows() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (\S.*?) \| (.+?) \|$", page, re.MULTILINE)
     shown = {room: set() if other == "nothing" else set(other.split(", ")) for room, _, other in rows}
     assert shown == {room: set(other.split()) for room, other in MAY_IMPORT.items()}
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_the_folders_of_calibrate_import_one_way(folder: str) -> None:
+    allowed = {folder, *FOLDERS[folder].split()}
+    files = sorted((ROOT / "calibrate" / folder).glob("*.py"))
+    assert files
+    for path in files:
+        for name in imported(path):
+            parts = name.split(".")
+            if parts[:2] == ["intaglio", "calibrate"]:
+                assert parts[2] in allowed, f"calibrate/{folder}/{path.name} may not import {name}"
+
+
+def test_the_documentation_shows_the_folders_of_calibrate() -> None:
+    page = (ROOT.parents[1] / "docs" / "internals" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `calibrate/(\w+)/` \| (\S.*?) \| (.+?) \|$", page, re.MULTILINE)
+    shown = {folder: "" if other == "nothing" else other.replace(",", "") for folder, _, other in rows}
+    assert shown == FOLDERS
+    assert {path.parent.name for path in (ROOT / "calibrate").glob("*/*.py")} == set(FOLDERS)
 
 
 def test_every_room_is_there() -> None:

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from intaglio.calibrate.input_moments import InputRange
+from intaglio.calibrate.data_free.input_moments import InputRange
+from intaglio.calibrate.data_free.synthesize import Synthesized
 from intaglio.calibrate.no_data import NoData
-from intaglio.calibrate.shared import SharedData
-from intaglio.calibrate.synthesize import Synthesized
+from intaglio.calibrate.statistics.shared_data import SharedData
 from intaglio.data import DataLike, Dataset
 from intaglio.errors import UsageError
 from intaglio.evaluation.model_stages import data_for

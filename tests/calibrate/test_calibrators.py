@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from intaglio.calibrate import CALIBRATORS, Needs, parse_calibrator
-from intaglio.calibrate.calibrators import Percentile, Sigma
-from intaglio.calibrate.entropy import divergence
-from intaglio.calibrate.mse import _integral
-from intaglio.calibrate.record import Record
+from intaglio.calibrate.calibrators.entropy import divergence
+from intaglio.calibrate.calibrators.mse import _integral
+from intaglio.calibrate.calibrators.percentile import Percentile
+from intaglio.calibrate.calibrators.sigma import Sigma
+from intaglio.calibrate.statistics.record import Record
 from intaglio.errors import UsageError
 from intaglio.number import BIPOLAR, INT8, INT8_NARROW, INT16, UINT8, IntType, PerChannel, Scheme, choose_params
 from intaglio.plan import Format

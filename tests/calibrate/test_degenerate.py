@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from intaglio.calibrate import CALIBRATORS, Needs
-from intaglio.calibrate.choose_params import _activation_params, _constant_params
-from intaglio.calibrate.record import Record
+from intaglio.calibrate.parameters.choose_params import _activation_params, _constant_params
+from intaglio.calibrate.statistics.record import Record
 from intaglio.errors import CalibrationError
 from intaglio.number import BIPOLAR, INT8, INT8_NARROW, INT16, UINT8, IntType, PerChannel, QuantParams, Scheme
 from intaglio.plan import Format

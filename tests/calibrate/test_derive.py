@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from intaglio.calibrate import CALIBRATORS, calibrate
-from intaglio.calibrate.derive import LARGEST_BIAS
+from intaglio.calibrate.parameters.derive import LARGEST_BIAS
 from intaglio.errors import CalibrationError
 from intaglio.frontends import load
 from intaglio.lower import lower

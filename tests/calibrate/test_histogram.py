@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from intaglio.calibrate.histogram import SIDE, SMALLEST_EXPONENT, Histogram, exponent_for, in_memory_order
+from intaglio.calibrate.statistics.histogram import SIDE, SMALLEST_EXPONENT, Histogram, exponent_for, in_memory_order
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 ARRAYS = hnp.arrays(np.float32, st.integers(1, 60), elements=FLOATS)

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 import intaglio as ig
-from intaglio.calibrate.clipped_gaussian import ClippedGaussian
-from intaglio.calibrate.correlation import FEATURES, IMAGE, Correlation
-from intaglio.calibrate.moment_rules import propagate
-from intaglio.calibrate.noise import Noise
+from intaglio.calibrate.data_free.clipped_gaussian import ClippedGaussian
+from intaglio.calibrate.data_free.correlation import FEATURES, IMAGE, Correlation
+from intaglio.calibrate.data_free.moment_propagation import propagate
+from intaglio.calibrate.data_free.noise import Noise
 from intaglio.simulate import Simulator
 
 QUANTILES = 100_000
@@ -78,9 +78,9 @@ EXACT = {
 def test_independent_inputs_give_the_predicted_moments(kind, rng, monkeypatch):
     """Elements drawn independently: then every rule is exact but for products, whose correlations are switched off."""
     independent = Correlation(neighbours=0.0)
-    monkeypatch.setattr("intaglio.calibrate.moment_rules.IMAGE", independent)
-    monkeypatch.setattr("intaglio.calibrate.moment_rules.FEATURES", independent)
-    monkeypatch.setattr("intaglio.calibrate.correlation.CLASSES", 0.0)
+    monkeypatch.setattr("intaglio.calibrate.data_free.moment_propagation.IMAGE", independent)
+    monkeypatch.setattr("intaglio.calibrate.data_free.moment_propagation.FEATURES", independent)
+    monkeypatch.setattr("intaglio.calibrate.data_free.correlation.CLASSES", 0.0)
     torch.manual_seed(0)
     graph = ig.load(nn.Sequential(*EXACT[kind]).eval(), torch.zeros(1, 3, 6, 6))
     mean, std = rng.uniform(-1, 1, (1, 3, 6, 6)), rng.uniform(0.2, 1, (1, 3, 6, 6))

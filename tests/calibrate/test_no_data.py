@@ -11,11 +11,13 @@ from torch import nn
 
 import intaglio as ig
 from intaglio.calibrate import CALIBRATORS
-from intaglio.calibrate.clipped_gaussian import ClippedGaussian
-from intaglio.calibrate.histogram import SIDE
-from intaglio.calibrate.no_data import TOTAL, calibrate_without_data, expected_record, predict
-from intaglio.calibrate.noise import Noise
-from intaglio.calibrate.record import Needs, Record
+from intaglio.calibrate.data_free.clipped_gaussian import ClippedGaussian
+from intaglio.calibrate.data_free.expected_statistics import TOTAL, expected_record
+from intaglio.calibrate.data_free.noise import Noise
+from intaglio.calibrate.data_free.prediction import predict
+from intaglio.calibrate.no_data import calibrate_without_data
+from intaglio.calibrate.statistics.histogram import SIDE
+from intaglio.calibrate.statistics.record import Needs, Record
 from intaglio.errors import CalibrationError
 from intaglio.evaluation.model_stages import score
 from intaglio.plan import place

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intaglio.calibrate import CALIBRATORS, Needs, Statistics, choose, observe
-from intaglio.calibrate.moving import RATE, MovingExtremes
-from intaglio.calibrate.record import Record
-from intaglio.calibrate.statistics import joined_parts
+from intaglio.calibrate.statistics.moving_extremes import RATE, MovingExtremes
+from intaglio.calibrate.statistics.record import Record
+from intaglio.calibrate.statistics.statistics import joined_parts
 from intaglio.errors import CalibrationError, DataError
 from intaglio.graph.edit import set_attribute
 
@@ -132,7 +132,7 @@ def test_batch_size_changes_nothing_beyond_float_rounding(small_net, placed, row
 
 
 def test_a_broken_off_run_goes_on_from_its_checkpoint(small_net, placed, rows, rng, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("intaglio.calibrate.observer.CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr("intaglio.calibrate.statistics.observer.CHECKPOINT_SECONDS", -1.0)
     x = rng.normal(size=(9, 3, 8, 8)).astype(np.float32)
     plan, path = placed(small_net), tmp_path / "half.npz"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from torch import nn
 
 import intaglio as ig
 from intaglio.calibrate import calibrate
-from intaglio.calibrate.synthesize import SynthesisSettings, Synthesized
+from intaglio.calibrate.data_free.synthesize import SynthesisSettings, Synthesized
 from intaglio.errors import CalibrationError, UsageError
 from intaglio.plan import place
 from intaglio.simulate import Simulator
@@ -72,7 +73,7 @@ def test_samples_depend_on_the_seed_and_nothing_else():
 
 
 def test_batches_are_made_when_they_are_read(monkeypatch):
-    from intaglio.calibrate import synthesize
+    from intaglio.calibrate.data_free import synthesize
 
     made, optimised = [], synthesize.optimised
     monkeypatch.setattr(
@@ -149,3 +150,18 @@ def test_settings_that_cannot_be_meant(wrong):
         SynthesisSettings(**wrong)
     with pytest.raises(UsageError, match="at least 1 sample"):
         Synthesized(network(), 0)
+
+
+def test_names_from_before_the_four_folders_can_be_imported():
+    """Scripts and older documentation have these."""
+    from intaglio import calibrate as room
+
+    for module, names in {
+        "noise": ["Noise"],
+        "synthesize": ["SynthesisSettings", "Synthesized"],
+        "no_data": ["NoData", "calibrate_without_data", "predict"],
+        "calibrators": ["CALIBRATORS", "parse_calibrator"],
+        "statistics": ["Statistics"],
+    }.items():
+        for name in names:
+            assert getattr(importlib.import_module(f"intaglio.calibrate.{module}"), name) is getattr(room, name)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from intaglio.calibrate import calibrate
-from intaglio.calibrate.derive import derive
+from intaglio.calibrate.parameters.derive import derive
 from intaglio.frontends import load
 from intaglio.lower import lower
 from intaglio.number import QuantParams

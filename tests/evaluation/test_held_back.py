@@ -8,8 +8,8 @@ import torch
 
 import intaglio as ig
 from intaglio.calibrate.automatic import _observe_and_hold
-from intaglio.calibrate.observer import Observer
-from intaglio.calibrate.record import Needs
+from intaglio.calibrate.statistics.observer import Observer
+from intaglio.calibrate.statistics.record import Needs
 from intaglio.data import match, open_data
 from intaglio.evaluation.held_back import ArraySamples, DatasetSamples
 from intaglio.evaluation.trial import Trial

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 import intaglio as ig
-from intaglio.calibrate.clipped_gaussian import ClippedGaussian
-from intaglio.calibrate.no_data import predict
-from intaglio.calibrate.noise import Noise
+from intaglio.calibrate.data_free.clipped_gaussian import ClippedGaussian
+from intaglio.calibrate.data_free.noise import Noise
+from intaglio.calibrate.data_free.prediction import predict
 from intaglio.errors import CalibrationError
 from intaglio.evaluation.model_stages import score
 from intaglio.graph.edit import set_constant

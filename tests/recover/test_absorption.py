@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import intaglio as ig
-from intaglio.calibrate.no_data import predict
+from intaglio.calibrate.data_free.prediction import predict
 from intaglio.evaluation.held_back import ArraySamples
 from intaglio.graph.access import constant
 from intaglio.graph.weights import product

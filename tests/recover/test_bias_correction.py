@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 import intaglio as ig
-from intaglio.calibrate.clipped_gaussian import ClippedGaussian
-from intaglio.calibrate.derive import derive
-from intaglio.calibrate.moment_rules import propagate
+from intaglio.calibrate.data_free.clipped_gaussian import ClippedGaussian
+from intaglio.calibrate.data_free.moment_propagation import propagate
+from intaglio.calibrate.parameters.derive import derive
 from intaglio.evaluation.held_back import ArraySamples
 from intaglio.graph.access import constant
 from intaglio.ops import Role

@@ -21,11 +21,11 @@ import numpy as np
 import torch
 
 from intaglio.calibrate.calibrator_trial import CalibratorTrial, Candidate, Correction, Pair, label
-from intaglio.calibrate.choose_params import Named, assign, constant_params
-from intaglio.calibrate.observer import Observer, merged
-from intaglio.calibrate.record import Needs
-from intaglio.calibrate.shared import SharedData
-from intaglio.calibrate.statistics import Statistics
+from intaglio.calibrate.parameters.choose_params import Named, assign, constant_params
+from intaglio.calibrate.statistics.observer import Observer, merged
+from intaglio.calibrate.statistics.record import Needs
+from intaglio.calibrate.statistics.shared_data import SharedData
+from intaglio.calibrate.statistics.statistics import Statistics
 from intaglio.errors import CalibrationError
 from intaglio.evaluation.sqnr import SignalToNoise
 from intaglio.evaluation.trial import watched_values

@@ -9,12 +9,13 @@ import torch
 
 from intaglio.calibrate.automatic import ACTIVATION_CANDIDATES, AUTO, LEAST_GAIN, WEIGHT_CANDIDATES, automatic
 from intaglio.calibrate.calibrator_trial import Candidate, Correction
-from intaglio.calibrate.calibrators import Calibrator, parse_calibrator
-from intaglio.calibrate.choose_params import Named, choose
-from intaglio.calibrate.observer import observe
-from intaglio.calibrate.record import Needs
-from intaglio.calibrate.saturation import saturation_steps
-from intaglio.calibrate.statistics import Statistics
+from intaglio.calibrate.calibrators.calibrator import Calibrator
+from intaglio.calibrate.calibrators.calibrator_registry import parse_calibrator
+from intaglio.calibrate.parameters.choose_params import Named, choose
+from intaglio.calibrate.parameters.saturation import saturation_steps
+from intaglio.calibrate.statistics.observer import observe
+from intaglio.calibrate.statistics.record import Needs
+from intaglio.calibrate.statistics.statistics import Statistics
 from intaglio.graph import Graph
 from intaglio.ops import Role
 from intaglio.plan import Plan, Step

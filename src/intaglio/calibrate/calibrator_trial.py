@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from intaglio.calibrate.choose_params import Named
-from intaglio.calibrate.observer import Observer
+from intaglio.calibrate.parameters.choose_params import Named
+from intaglio.calibrate.statistics.observer import Observer
 from intaglio.evaluation.sqnr import SignalToNoise
 from intaglio.evaluation.trial import Trial, watched_values
 from intaglio.graph import Graph

@@ -2,7 +2,7 @@
 
     constant channels -> cross-layer equalization -> high-bias absorption -> expected ranges -> bias correction
 
-Variants are compared on noise that is drawn as the inputs are expected to be (`calibrate.noise`): outputs on noise say
+Variants are compared on noise that is drawn as the inputs are expected to be (`calibrate.Noise`): outputs on noise say
 little about accuracy, but where one scale per tensor ruins a layer they show it.
 
 Source: Nagel et al. 2019, arXiv:1906.04721.
@@ -15,9 +15,10 @@ from dataclasses import dataclass, field, replace
 
 from intaglio.calibrate import Statistics
 from intaglio.calibrate.automatic import AUTO
-from intaglio.calibrate.input_moments import InputRange
-from intaglio.calibrate.no_data import Prediction, calibrate_without_data, predict
-from intaglio.calibrate.noise import Noise
+from intaglio.calibrate.data_free.input_moments import InputRange
+from intaglio.calibrate.data_free.noise import Noise
+from intaglio.calibrate.data_free.prediction import Prediction, predict
+from intaglio.calibrate.no_data import calibrate_without_data
 from intaglio.errors import IntaglioError
 from intaglio.evaluation.trial import Trial
 from intaglio.graph import Graph

@@ -22,8 +22,8 @@ import numpy as np
 import onnx_ir as ir
 import torch
 
-from intaglio.calibrate.clipped_gaussian import ClippedGaussian
-from intaglio.calibrate.moment_rules import channel_moments
+from intaglio.calibrate.data_free.channel_moments import channel_moments
+from intaglio.calibrate.data_free.clipped_gaussian import ClippedGaussian
 from intaglio.evaluation.held_back import Samples
 from intaglio.evaluation.trial import Trial
 from intaglio.graph import Graph
@@ -107,7 +107,7 @@ def absorb_high_biases(
         graph: in normal form; it is left as it is.
         held_back: inputs on which the outputs must stay what they were; noise, where there is nothing else.
         samples: other inputs, for mean and standard deviation of channels.
-        predicted: the moments of all values instead of samples (`calibrate.no_data.predict`).
+        predicted: the moments of all values instead of samples (`calibrate.predict`).
         carry_caps: also behind a Clip with an upper bound, which then differs between channels.
     Returns:
         The changed network. Shifted values have new names, as a name stands for one real tensor.

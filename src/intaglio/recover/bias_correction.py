@@ -6,7 +6,7 @@ Each layer by itself:
 
 Convolution is linear, so the mean image is all that has to be known of the data; it is exact at the borders too, where
 padding makes per-channel means wrong. It comes from a run of the float network over a few samples, or, without data,
-from moments (`calibrate.moment_rules`).
+from moments (`calibrate.data_free.moment_rules`).
 
 Layer after layer, on samples only (see `sequential_bias`): what the layers before have shifted is taken out too.
 
@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 from intaglio.calibrate.calibrator_trial import Correction
-from intaglio.calibrate.clipped_gaussian import ClippedGaussian
-from intaglio.calibrate.derive import derive
+from intaglio.calibrate.data_free.clipped_gaussian import ClippedGaussian
+from intaglio.calibrate.parameters.derive import derive
 from intaglio.evaluation.held_back import Samples
 from intaglio.evaluation.trial import Trial
 from intaglio.graph import Graph
@@ -88,7 +88,7 @@ def correct_biases_without_data(
 
     Args:
         graph, plan: see `correct_biases`.
-        predicted: moments of all values of the float network (`calibrate.no_data.predict`).
+        predicted: moments of all values of the float network (`calibrate.predict`).
         held_back: inputs on which the outputs are compared with float; None: nothing is measured, and the correction is
             kept.
         reference: see `correct_biases`.

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from intaglio.calibrate.derive import derive_layers
+from intaglio.calibrate.parameters.derive import derive_layers
 from intaglio.graph import Graph
 from intaglio.graph.access import constant
 from intaglio.graph.edit import add_constant, set_constant

@@ -22,8 +22,8 @@ import onnx_ir as ir
 import torch
 from torch import Tensor
 
-from intaglio.calibrate.clipped_gaussian import ClippedGaussian
-from intaglio.calibrate.moment_rules import channel_moments
+from intaglio.calibrate.data_free.channel_moments import channel_moments
+from intaglio.calibrate.data_free.clipped_gaussian import ClippedGaussian
 from intaglio.evaluation.held_back import Samples
 from intaglio.graph import Graph
 from intaglio.graph.access import Array, attribute, input_value, shape, single_consumer
@@ -76,7 +76,7 @@ def free_constant_channels(
         graph: in normal form, batch norm folded; it is left as it is.
         samples: calibration inputs; None: what the weights prove, and what batch norm recorded.
         held_back: others, on which the outputs must stay what they were; where they do not, only proofs count.
-        predicted: the moments of all values (`calibrate.no_data.predict`), where there are no samples.
+        predicted: the moments of all values (`calibrate.predict`), where there are no samples.
     Returns:
         The network without them. On the samples it computes what it did, to rounding.
     """

@@ -21,8 +21,8 @@ import onnx_ir as ir
 import torch
 from torch import Tensor
 
-from intaglio.calibrate.clipped_gaussian import ClippedGaussian
-from intaglio.calibrate.no_data import SIGMAS
+from intaglio.calibrate.data_free.clipped_gaussian import ClippedGaussian
+from intaglio.calibrate.data_free.expected_statistics import SIGMAS
 from intaglio.evaluation.held_back import Samples
 from intaglio.graph import Graph
 from intaglio.graph.access import Array, constant, input_value, shape, single_consumer
@@ -75,7 +75,7 @@ def equalize(
     Args:
         graph: in normal form, batch norm folded; it is left as it is.
         samples: inputs for the ranges of activations.
-        predicted: the moments of all values instead of samples (`calibrate.no_data.predict`). Without both the ranges
+        predicted: the moments of all values instead of samples (`calibrate.predict`). Without both the ranges
             of weights and biases decide alone.
         carry_caps: scale channels behind a Clip with a finite upper bound too, whose caps then differ.
     Returns:

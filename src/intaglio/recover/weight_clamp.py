@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from intaglio.calibrate.choose_params import constant_params
-from intaglio.calibrate.derive import derive
+from intaglio.calibrate.parameters.choose_params import constant_params
+from intaglio.calibrate.parameters.derive import derive
 from intaglio.evaluation.held_back import Samples
 from intaglio.evaluation.trial import Trial
 from intaglio.graph import Graph

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from intaglio.calibrate.derive import LARGEST_BIAS
+from intaglio.calibrate.parameters.derive import LARGEST_BIAS
 from intaglio.graph import Graph
 from intaglio.graph.access import attribute, constant, rank
 from intaglio.graph.edit import set_constant

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from intaglio.calibrate.observer import default_batch_size
+from intaglio.calibrate.statistics.observer import default_batch_size
 from intaglio.data import Dataset
 from intaglio.errors import DataError, UsageError
 from intaglio.evaluation.evaluate import METRICS

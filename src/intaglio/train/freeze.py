@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from intaglio.calibrate.derive import derive
+from intaglio.calibrate.parameters.derive import derive
 from intaglio.graph import Graph
 from intaglio.graph.access import input_value
 from intaglio.graph.edit import add_constant, set_constant

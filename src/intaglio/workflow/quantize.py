@@ -16,7 +16,7 @@ from intaglio.api import (
     shared_data,
     training_stage,
 )
-from intaglio.calibrate.input_moments import InputRange
+from intaglio.calibrate.data_free.input_moments import InputRange
 from intaglio.data import DataLike
 from intaglio.errors import UsageError
 from intaglio.graph import Graph

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_map
 
-from intaglio.calibrate.derive import derive
+from intaglio.calibrate.parameters.derive import derive
 from intaglio.errors import UsageError
 from intaglio.frontends import prepare
 from intaglio.frontends.torch import load_torch

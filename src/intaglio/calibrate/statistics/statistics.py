@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intaglio.calibrate.histogram import SIDE, Histogram
-from intaglio.calibrate.record import Needs, Record
+from intaglio.calibrate.statistics.histogram import SIDE, Histogram
+from intaglio.calibrate.statistics.record import Needs, Record
 from intaglio.errors import CalibrationError
 from intaglio.files import whole_file
 from intaglio.files.reading import UnreadableError, parse_json, read_npz, readable

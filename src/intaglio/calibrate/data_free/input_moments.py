@@ -21,8 +21,9 @@ import onnx_ir as ir
 import torch
 from torch import Tensor
 
-from intaglio.calibrate.clipped_gaussian import ClippedGaussian
-from intaglio.calibrate.moment_rules import INPUT_FACTORS, Walk, channel_axis, corrected
+from intaglio.calibrate.data_free.channel_moments import channel_axis, corrected
+from intaglio.calibrate.data_free.clipped_gaussian import ClippedGaussian
+from intaglio.calibrate.data_free.moment_propagation import INPUT_FACTORS, MomentPropagation
 from intaglio.errors import CalibrationError
 from intaglio.graph import Graph
 from intaglio.graph.access import Array, shape
@@ -114,7 +115,7 @@ class _Seen:
 
 
 def _from_batch_norm(graph: Graph, value: ir.Value) -> _Seen | None:
-    walk, full = Walk(graph), shape(value)
+    rules, full = MomentPropagation(graph), shape(value)
     zero = torch.zeros(full, dtype=torch.float64)
     probes = _probes(full)
     rows: list[Array] = []
@@ -124,14 +125,14 @@ def _from_batch_norm(graph: Graph, value: ir.Value) -> _Seen | None:
     with torch.no_grad():
         for path in _paths(value):
             recorded = graph.moments.get(str(path[-1].outputs[0].name))
-            base = None if recorded is None else _mean(walk, path, ClippedGaussian.uncut(zero, zero), recorded)
+            base = None if recorded is None else _mean(rules, path, ClippedGaussian.uncut(zero, zero), recorded)
             if recorded is None or base is None:
                 continue
-            means = [_mean(walk, path, ClippedGaussian.uncut(one.expand(full), zero), recorded) for one in probes]
+            means = [_mean(rules, path, ClippedGaussian.uncut(one.expand(full), zero), recorded) for one in probes]
             weight = 1 / np.maximum(np.where(np.isnan(recorded.std), 1.0, recorded.std), 1e-6)
             rows.append(np.stack([(m - base).numpy() for m in means if m is not None], axis=1) * weight[:, None])
             wanted.append((recorded.mean - base.numpy()) * weight)
-            spreads += _spread(walk, path, ClippedGaussian.uncut(zero, torch.ones_like(zero)), recorded)
+            spreads += _spread(rules, path, ClippedGaussian.uncut(zero, torch.ones_like(zero)), recorded)
             rough |= bool(np.isnan(recorded.std).any())
     if not rows or not spreads:
         return None
@@ -186,26 +187,26 @@ def _computed(value: ir.Value | None) -> bool:
     return value is not None and not value.is_initializer()
 
 
-def _through(walk: Walk, path: list[ir.Node], x: ClippedGaussian) -> ClippedGaussian:
+def _through(rules: MomentPropagation, path: list[ir.Node], x: ClippedGaussian) -> ClippedGaussian:
     known = {str(path[0].inputs[0].name): x}  # type: ignore[union-attr]
     for node in path:
-        known[str(node.outputs[0].name)] = walk.results(node, known)[0]
+        known[str(node.outputs[0].name)] = rules.results(node, known)[0]
     return known[str(path[-1].outputs[0].name)]
 
 
-def _mean(walk: Walk, path: list[ir.Node], x: ClippedGaussian, recorded: Moments) -> Tensor | None:
-    y = _through(walk, path, x).mean
+def _mean(rules: MomentPropagation, path: list[ir.Node], x: ClippedGaussian, recorded: Moments) -> Tensor | None:
+    y = _through(rules, path, x).mean
     axis = channel_axis(y, len(recorded.mean))
     return None if axis is None else y.mean([k for k in range(y.ndim) if k != axis])
 
 
-def _spread(walk: Walk, path: list[ir.Node], unit: ClippedGaussian, recorded: Moments) -> list[float]:
+def _spread(rules: MomentPropagation, path: list[ir.Node], unit: ClippedGaussian, recorded: Moments) -> list[float]:
     """What each output channel says of the input's standard deviation."""
-    y = _through(walk, path, unit)
+    y = _through(rules, path, unit)
     axis = channel_axis(y.std, len(recorded.mean))
     assert axis is not None
     if np.isnan(recorded.std).any():
-        factor = walk.spread_factor(path[-1].outputs[0], corrected(y, recorded), INPUT_FACTORS)
+        factor = rules.spread_factor(path[-1].outputs[0], corrected(y, recorded), INPUT_FACTORS)
         return [] if factor is None else [factor]
     std = y.std.square().mean([k for k in range(y.std.ndim) if k != axis]).sqrt().numpy()
     live = (std > 1e-6 * std.max()) & (recorded.std > 1e-6 * recorded.std.max())

@@ -8,8 +8,8 @@ from enum import IntFlag
 import numpy as np
 from torch import Tensor
 
-from intaglio.calibrate.histogram import Histogram, in_memory_order
-from intaglio.calibrate.moving import MovingExtremes
+from intaglio.calibrate.statistics.histogram import Histogram, in_memory_order
+from intaglio.calibrate.statistics.moving_extremes import MovingExtremes
 from intaglio.errors import CalibrationError
 
 

@@ -19,17 +19,35 @@ arXiv:1603.05279, eq. (6) (bipolar); Li et al. 2016, arXiv:1605.04711, eq. (4)-(
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
 from numpy.typing import NDArray
 
-from intaglio.calibrate.record import Record
-from intaglio.calibrate.search import Bounds, candidates, clipped, octaves, params_for, smallest_cost
+from intaglio.calibrate.calibrators.calibrator import Bounds
+from intaglio.calibrate.calibrators.range_search import candidates, clipped, octaves, params_for, smallest_cost
+from intaglio.calibrate.statistics.record import Needs, Record
 from intaglio.number import Scheme
 from intaglio.number.params import SMALLEST_SCALE
 from intaglio.plan import Format
 
 _SIDE = 512  # bins on each side in the search: 2 to 4 a step of int8, whose error is integrated exactly anyway
 _ROWS = 1 << 16  # elements at a time: five arrays of float32 stay in the second-level cache
+
+
+@dataclass(frozen=True)
+class Mse:
+    """The range with the smallest mean squared quantization error."""
+
+    needs: ClassVar[Needs] = Needs.HISTOGRAM
+    name: ClassVar[str] = "mse"
+
+    def range(self, record: Record, fmt: Format) -> tuple[float, float]:
+        return best_range(record, fmt)
+
+    def ranges(self, blocks: NDArray[np.float32], fmt: Format) -> tuple[Bounds, Bounds]:
+        return best_ranges(blocks, fmt)
 
 
 def best_range(record: Record, fmt: Format) -> tuple[float, float]:

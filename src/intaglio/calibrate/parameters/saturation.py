@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from intaglio.calibrate.adjust import note, params_of
-from intaglio.calibrate.statistics import Statistics
+from intaglio.calibrate.parameters.adjust import note, params_of
+from intaglio.calibrate.statistics.statistics import Statistics
 from intaglio.plan import Plan, Step
 
 

@@ -10,58 +10,26 @@ Scales with which results tie but for a hair are moved off it (`ties`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
-from intaglio.calibrate.adjust import channels_of, note, params_of, rescaled, result_of
-from intaglio.calibrate.rounding_ties import leave_product_ties, leave_sum_ties
+from intaglio.calibrate.parameters.adjust import channels_of, note, params_of, rescaled
+from intaglio.calibrate.parameters.rounding_ties import leave_product_ties, leave_sum_ties
+from intaglio.calibrate.parameters.weighted_layers import Scales, WeightedLayer, weighted_layers
 from intaglio.errors import CalibrationError, UsageError
 from intaglio.graph import Graph
-from intaglio.graph.access import attribute, constant
 from intaglio.number import INT32, PerChannel, PerTensor, QuantParams, Scheme
 from intaglio.number.params import SMALLEST_SCALE
-from intaglio.ops import Role, float_operator
+from intaglio.ops import float_operator
 from intaglio.plan import Plan, Source, ValuePlan
-
-Scales = NDArray[np.float64]
 
 LARGEST_BIAS = 2.0**30  # leaves the other half of an int32 accumulator to the products
 _PRECISE_BIAS = 2.0**15  # codes that a bias alone has at least, where nothing else decides its step
 _LARGEST_FACTOR = 2.0**30
 _LARGEST_WIDE_FACTOR = 2.0**14  # accumulators of more than 32 bits have multipliers of 15
 _FINE_FACTOR = 2.0**-12  # an accumulator's step this much below the output's is as good as exact
-
-
-@dataclass(frozen=True)
-class Layer:
-    """An operator with weights, as the Plan sees it.
-
-    Args:
-        node: the operator.
-        data, weight, output: its values' plans; `data` and `output` those that own the parameters.
-        bias: its bias, if any.
-        array, offsets: the weight, and the bias as (channels,).
-        gain: what the operator multiplies its products with (Gemm's alpha / beta).
-        bias_rank: axes of the bias; the channels are the last one.
-    """
-
-    node: ir.Node
-    data: ValuePlan
-    weight: ValuePlan
-    output: ValuePlan
-    bias: ValuePlan | None
-    array: NDArray[np.float32]
-    offsets: Scales | None
-    gain: float
-    bias_rank: int
-
-    @property
-    def where(self) -> str:
-        return f"[{self.node.op_type} {self.node.name!r}]"
 
 
 def derive(graph: Graph, plan: Plan, silent: frozenset[str] = frozenset()) -> None:
@@ -75,7 +43,7 @@ def derive(graph: Graph, plan: Plan, silent: frozenset[str] = frozenset()) -> No
     Raises:
         CalibrationError: naming the operator whose scales have no defined answer.
     """
-    layers = list(_layers(graph, plan, graph.nodes))
+    layers = list(weighted_layers(graph, plan, graph.nodes))
     for layer in layers:
         if layer.data.name in silent:
             _settle_silent(layer)
@@ -92,7 +60,7 @@ def derive_layers(graph: Graph, plan: Plan, nodes: Iterable[ir.Node]) -> bool:
     Raises:
         CalibrationError: see `derive`.
     """
-    layers = list(_layers(graph, plan, nodes))
+    layers = list(weighted_layers(graph, plan, nodes))
     before = [(params_of(layer.weight), params_of(layer.output)) for layer in layers]
     for layer in layers:
         _fit(layer, plan)
@@ -102,7 +70,7 @@ def derive_layers(graph: Graph, plan: Plan, nodes: Iterable[ir.Node]) -> bool:
     return True
 
 
-def _fit(layer: Layer, plan: Plan) -> None:
+def _fit(layer: WeightedLayer, plan: Plan) -> None:
     if isinstance(params_of(layer.weight).granularity, (PerTensor, PerChannel)):
         _fit_weight(layer)
         _fit_output(layer, plan)
@@ -111,36 +79,7 @@ def _fit(layer: Layer, plan: Plan) -> None:
         layer.bias.params = _bias_params(layer)
 
 
-def _layers(graph: Graph, plan: Plan, of: Iterable[ir.Node]) -> Iterator[Layer]:
-    nodes = {str(node.name): node for node in graph.nodes}
-    for node in of:
-        roles = float_operator(node).contract(node).roles
-        operands = zip(node.inputs, roles, strict=False)
-        by_role = {role: v for v, role in operands if v is not None and v.name in plan.values}
-        weight, bias = by_role.get(Role.WEIGHT), by_role.get(Role.BIAS)
-        if weight is None or Role.ACTIVATION not in roles or plan.params(str(weight.name)) is None:
-            continue
-        data = node.inputs[roles.index(Role.ACTIVATION)]
-        found = plan.root(str(data.name)) if data is not None else None
-        result = result_of(node, nodes, plan)
-        if found is None or found.params is None or result.params is None:
-            continue
-        array, offsets = constant(weight), constant(bias)
-        derived = bias is not None and plan[str(bias.name)].source is Source.DERIVED
-        yield Layer(
-            node,
-            found,
-            plan[str(weight.name)],
-            result,
-            plan[str(bias.name)] if derived and bias is not None else None,
-            np.asarray(array, np.float32),
-            np.asarray(offsets, np.float64).reshape(-1) if derived and offsets is not None else None,
-            float(attribute(node, "alpha", 1.0) / attribute(node, "beta", 1.0)) if node.op_type == "Gemm" else 1.0,
-            max(1, np.ndim(offsets)) if offsets is not None else 1,
-        )
-
-
-def _needed(layer: Layer, channels: int) -> Scales:
+def _needed(layer: WeightedLayer, channels: int) -> Scales:
     """The largest |bias| of each of the weight's scales, (channels,); zeros without a bias."""
     if layer.offsets is None or not layer.offsets.size:
         return np.zeros(channels)
@@ -151,7 +90,7 @@ def _needed(layer: Layer, channels: int) -> Scales:
     return np.asarray(sizes.reshape(-1, channels).max(axis=0))
 
 
-def _fit_weight(layer: Layer) -> None:
+def _fit_weight(layer: WeightedLayer) -> None:
     """Raise scales until biases fit; give dead channels one that keeps their bias precise."""
     params = params_of(layer.weight)
     blocks = params.granularity.blocks(layer.array)
@@ -181,7 +120,7 @@ def _fit_weight(layer: Layer) -> None:
         layer.weight.params = rescaled(params, raised.reshape(params.scale.shape), layer.where, layer.weight.name)
 
 
-def _fit_output(layer: Layer, plan: Plan) -> None:
+def _fit_output(layer: WeightedLayer, plan: Plan) -> None:
     """Raise the output's scale until the requantization factor is one that a multiplier can hold."""
     x, w, y = params_of(layer.data), params_of(layer.weight), params_of(layer.output)
     terms = layer.array.size // max(w.scale.size, 1)
@@ -202,7 +141,7 @@ def _fit_output(layer: Layer, plan: Plan) -> None:
     note(layer.output, f"scale raised {times:.3g} times: the steps of its sums are far larger")
 
 
-def _settle_silent(layer: Layer) -> None:
+def _settle_silent(layer: WeightedLayer) -> None:
     """Let the scale of an activation that is always 0 keep the bias behind it precise."""
     if layer.offsets is None or not layer.offsets.any():
         return
@@ -216,7 +155,7 @@ def _settle_silent(layer: Layer) -> None:
         note(layer.data, "its scale is one that suits the biases behind it")
 
 
-def _bias_params(layer: Layer) -> QuantParams:
+def _bias_params(layer: WeightedLayer) -> QuantParams:
     """int32 on the grid of the accumulator."""
     assert layer.bias is not None and layer.offsets is not None
     w = params_of(layer.weight)

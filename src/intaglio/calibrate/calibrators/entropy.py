@@ -22,14 +22,36 @@ reference implementation has quirks:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from intaglio.calibrate.record import Record
-from intaglio.calibrate.search import Bounds, params_for, smallest_cost
+from intaglio.calibrate.calibrators.calibrator import Bounds
+from intaglio.calibrate.calibrators.range_search import params_for, smallest_cost
+from intaglio.calibrate.statistics.record import Needs, Record
 from intaglio.plan import Format
 
 SIDE = 2048  # bins on each side, as TensorRT
+
+
+@dataclass(frozen=True)
+class Entropy:
+    """The range that loses least information."""
+
+    needs: ClassVar[Needs] = Needs.HISTOGRAM
+    name: ClassVar[str] = "entropy"
+
+    def range(self, record: Record, fmt: Format) -> tuple[float, float]:
+        return entropy_range(record, fmt)
+
+    def ranges(self, blocks: NDArray[np.float32], fmt: Format) -> tuple[Bounds, Bounds]:
+        # A channel has few elements, and a network many channels: fewer bins and candidates, in seconds.
+        rows = blocks.reshape(-1, blocks.shape[-1])
+        found = np.array([entropy_range(_record_of(row), fmt, side=256, steps=32) for row in rows])
+        return found[:, 0].reshape(blocks.shape[:-1]), found[:, 1].reshape(blocks.shape[:-1])
 
 
 def entropy_range(record: Record, fmt: Format, side: int = SIDE, steps: int = 64) -> tuple[float, float]:
@@ -86,3 +108,9 @@ def divergence(mass: Bounds, codes: Bounds, first: NDArray[np.int32], last: NDAr
         terms = np.where(inside, p * np.log(p / q), 0.0)
     cost = (terms.sum(axis=1) + q.sum(axis=1)) / mass.sum() - 1.0
     return np.where(empty, np.inf, cost)
+
+
+def _record_of(x: NDArray[np.float32]) -> Record:
+    record = Record.empty(Needs.HISTOGRAM)
+    record.add(torch.as_tensor(np.ascontiguousarray(x)), 0, 1)
+    return record

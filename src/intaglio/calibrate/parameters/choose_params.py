@@ -7,12 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from intaglio.calibrate.adjust import note
-from intaglio.calibrate.calibrators import Calibrator, parse_calibrator
-from intaglio.calibrate.derive import derive
-from intaglio.calibrate.record import Needs, Record
-from intaglio.calibrate.saturation import note_saturation
-from intaglio.calibrate.statistics import Statistics
+from intaglio.calibrate.calibrators.calibrator import Calibrator
+from intaglio.calibrate.calibrators.calibrator_registry import parse_calibrator
+from intaglio.calibrate.parameters.adjust import note
+from intaglio.calibrate.parameters.derive import derive
+from intaglio.calibrate.parameters.saturation import note_saturation
+from intaglio.calibrate.statistics.record import Needs, Record
+from intaglio.calibrate.statistics.statistics import Statistics
 from intaglio.errors import CalibrationError, UsageError
 from intaglio.graph import Graph, constant, graph_fingerprint
 from intaglio.number import QuantParams, choose_params

@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import ArrayLike, NDArray
 
-from intaglio.calibrate.adjust import channels_of, note, params_of, rescaled, result_of
+from intaglio.calibrate.parameters.adjust import channels_of, note, params_of, rescaled, result_of
 from intaglio.graph import Graph
 from intaglio.number import QuantParams, Scheme
 from intaglio.ops import Role

@@ -9,12 +9,35 @@ Source: McKinstry et al. 2018, arXiv:1809.04191; Wu et al. 2020, arXiv:2004.0960
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
 from numpy.typing import NDArray
 
-from intaglio.calibrate.record import Record
+from intaglio.calibrate.calibrators.calibrator import Bounds
+from intaglio.calibrate.statistics.record import Needs, Record
+from intaglio.number import Scheme
+from intaglio.plan import Format
 
-Bounds = NDArray[np.float64]
+
+@dataclass(frozen=True)
+class Percentile:
+    """The range that holds `percent` of the data."""
+
+    percent: float = 99.99
+    needs: ClassVar[Needs] = Needs.HISTOGRAM
+
+    @property
+    def name(self) -> str:
+        """`percentile-99.99`."""
+        return f"percentile-{self.percent:.10g}"
+
+    def range(self, record: Record, fmt: Format) -> tuple[float, float]:
+        return percentile_range(record, self.percent, symmetric=fmt.scheme is not Scheme.ASYMMETRIC)
+
+    def ranges(self, blocks: NDArray[np.float32], fmt: Format) -> tuple[Bounds, Bounds]:
+        return percentile_ranges(blocks, self.percent, symmetric=fmt.scheme is not Scheme.ASYMMETRIC)
 
 
 def percentile_range(record: Record, percent: float, *, symmetric: bool) -> tuple[float, float]:

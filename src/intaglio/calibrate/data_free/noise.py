@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from intaglio.calibrate.clipped_gaussian import ClippedGaussian
-from intaglio.calibrate.correlation import IMAGE, along
-from intaglio.calibrate.input_moments import channel_axis_of_input
+from intaglio.calibrate.data_free.clipped_gaussian import ClippedGaussian
+from intaglio.calibrate.data_free.correlation import IMAGE, along
+from intaglio.calibrate.data_free.input_moments import channel_axis_of_input
 from intaglio.simulate import Simulator
 
 

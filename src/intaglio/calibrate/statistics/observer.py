@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from intaglio.calibrate.record import Needs, Record
-from intaglio.calibrate.shared import SharedData
-from intaglio.calibrate.statistics import Statistics, joined_parts
+from intaglio.calibrate.statistics.record import Needs, Record
+from intaglio.calibrate.statistics.shared_data import SharedData
+from intaglio.calibrate.statistics.statistics import Statistics, joined_parts
 from intaglio.errors import CalibrationError
 from intaglio.graph import Graph, graph_fingerprint, shape
 from intaglio.plan import Plan

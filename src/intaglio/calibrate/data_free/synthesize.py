@@ -25,10 +25,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from intaglio.calibrate.clipped_gaussian import ClippedGaussian
-from intaglio.calibrate.input_moments import InputRange, input_normals
-from intaglio.calibrate.moment_rules import channel_axis
-from intaglio.calibrate.noise import Noise
+from intaglio.calibrate.data_free.channel_moments import channel_axis
+from intaglio.calibrate.data_free.clipped_gaussian import ClippedGaussian
+from intaglio.calibrate.data_free.input_moments import InputRange, input_normals
+from intaglio.calibrate.data_free.noise import Noise
 from intaglio.errors import UsageError
 from intaglio.graph import Graph
 from intaglio.plan import Step

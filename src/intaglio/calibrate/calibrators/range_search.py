@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from intaglio.calibrate.calibrators.calibrator import Bounds
 from intaglio.number import PerChannel, QuantParams, Scheme, choose_params
 from intaglio.plan import Format
 
-Bounds = NDArray[np.float64]
 Cost = Callable[[Bounds, Bounds], NDArray[np.float64]]
 
 SMALLEST_RATIO = 1 / 32

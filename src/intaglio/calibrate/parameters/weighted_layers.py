@@ -1,0 +1,82 @@
+"""Layers with weights as a Plan describes them: whose scales meet in one accumulator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from intaglio.calibrate.parameters.adjust import result_of
+from intaglio.graph import Graph
+from intaglio.graph.access import attribute, constant
+from intaglio.ops import Role, float_operator
+from intaglio.plan import Plan, Source, ValuePlan
+
+Scales = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class WeightedLayer:
+    """An operator with weights, as the Plan sees it.
+
+    Args:
+        node: the operator.
+        data, weight, output: its values' plans; `data` and `output` those that own the parameters.
+        bias: its bias, if any.
+        array, offsets: the weight, and the bias as (channels,).
+        gain: what the operator multiplies its products with (Gemm's alpha / beta).
+        bias_rank: axes of the bias; the channels are the last one.
+    """
+
+    node: ir.Node
+    data: ValuePlan
+    weight: ValuePlan
+    output: ValuePlan
+    bias: ValuePlan | None
+    array: NDArray[np.float32]
+    offsets: Scales | None
+    gain: float
+    bias_rank: int
+
+    @property
+    def where(self) -> str:
+        return f"[{self.node.op_type} {self.node.name!r}]"
+
+
+def weighted_layers(graph: Graph, plan: Plan, of: Iterable[ir.Node]) -> Iterator[WeightedLayer]:
+    """Find the layers whose data, weight and output have parameters in the Plan.
+
+    Args:
+        graph: in normal form.
+        plan: with parameters of activations and weights.
+        of: the nodes to look at, of this Graph; those without such a weight are passed over.
+    """
+    nodes = {str(node.name): node for node in graph.nodes}
+    for node in of:
+        roles = float_operator(node).contract(node).roles
+        operands = zip(node.inputs, roles, strict=False)
+        by_role = {role: v for v, role in operands if v is not None and v.name in plan.values}
+        weight, bias = by_role.get(Role.WEIGHT), by_role.get(Role.BIAS)
+        if weight is None or Role.ACTIVATION not in roles or plan.params(str(weight.name)) is None:
+            continue
+        data = node.inputs[roles.index(Role.ACTIVATION)]
+        found = plan.root(str(data.name)) if data is not None else None
+        result = result_of(node, nodes, plan)
+        if found is None or found.params is None or result.params is None:
+            continue
+        array, offsets = constant(weight), constant(bias)
+        derived = bias is not None and plan[str(bias.name)].source is Source.DERIVED
+        yield WeightedLayer(
+            node,
+            found,
+            plan[str(weight.name)],
+            result,
+            plan[str(bias.name)] if derived and bias is not None else None,
+            np.asarray(array, np.float32),
+            np.asarray(offsets, np.float64).reshape(-1) if derived and offsets is not None else None,
+            float(attribute(node, "alpha", 1.0) / attribute(node, "beta", 1.0)) if node.op_type == "Gemm" else 1.0,
+            max(1, np.ndim(offsets)) if offsets is not None else 1,
+        )
