@@ -1,4 +1,4 @@
-"""Writes the tables of this folder that registries know: operators, targets, passes, arguments of commands.
+"""Writes the tables of this folder that registries know: operators, targets, passes, commands, public names.
 
 python docs/make_tables.py          rewrites what stands between `<!-- table NAME -->` and `<!-- end -->`, and numbers
                                     that repeat a constant of the code (see `bound_numbers`)
@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 
 from bound_numbers import bound
+from python_reference import reference
 
 from intaglio.cli.main import COMMANDS
 from intaglio.graph.passes import PASSES
@@ -187,6 +188,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "targets": targets,
     "passes": passes,
     "commands": commands,
+    "python": lambda: reference(_escaped),
 }
 
 
