@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intaglio.errors import IntaglioError
+from intaglio.errors import ExportError, IntaglioError
 from intaglio.graph import Graph
 from intaglio.plan import Plan, Step
 from intaglio.program import Program
@@ -76,14 +76,26 @@ class Quantized:
         return lower(self.graph, self.plan, {"name": self.graph.name})
 
     def export(self, path: str | os.PathLike[str]) -> None:
-        """Write a standard QDQ ONNX file.
+        """Write a file in the format that its suffix names.
 
+        Args:
+            path: `.onnx` for a standard QDQ model, `.intaglio` for the integer program.
         Raises:
-            ExportError: the file cannot be written, or the Plan has formats that ONNX has not.
+            ExportError: another suffix; the file cannot be written; or the Plan has formats that ONNX has not.
+            LoweringError: the program is asked for, and an operator cannot be integers.
         """
         from intaglio.export import export_qdq
 
-        export_qdq(self.graph, self.plan, path)
+        match Path(path).suffix:
+            case ".onnx":
+                export_qdq(self.graph, self.plan, path)
+            case ".intaglio":
+                self.lower().save(path)
+            case other:
+                raise ExportError(
+                    f"{Path(path)}: expected a name that ends in .onnx (QDQ model) or .intaglio (integer program), "
+                    f"got {other or 'no suffix'!r}"
+                )
 
     def report(self, path: str | os.PathLike[str], **facts: Any) -> None:
         """Write one self-contained HTML page; `facts` are what was measured, as in `intaglio.report.Facts`."""

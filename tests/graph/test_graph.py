@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,7 @@ from intaglio.frontends import load, load_onnx
 from intaglio.graph import Graph, attribute, constant, consumers, is_output, shape
 from intaglio.graph.bounds import bounds
 from intaglio.graph.edit import add_constant, insert
+from intaglio.graph.fingerprint import graph_fingerprint
 from intaglio.graph.passes.fold_constants import fold_constants
 
 
@@ -58,6 +62,19 @@ def test_a_copy_is_independent(graph: Graph) -> None:
     copy.nodes[0].name = "other"
     assert graph.history == []
     assert graph.nodes[0].name == "node_conv_1"
+
+
+@pytest.mark.parametrize(
+    "again", [copy.deepcopy, lambda graph: pickle.loads(pickle.dumps(graph))], ids=["copy", "pickle"]
+)
+def test_a_pickled_graph_is_the_same_and_independent(graph: Graph, again: Callable[[Graph], Graph]) -> None:
+    made = again(graph)
+    made.verify()
+    assert made.proto() == graph.proto()
+    assert (made.history, made.moments) == (graph.history, graph.moments)
+    assert graph_fingerprint(made) == graph_fingerprint(graph)
+    made.nodes[0].name = "other"
+    assert graph.nodes[0].name != "other"
 
 
 def test_saved_file_runs_on_any_batch_and_loads_again(graph: Graph, tmp_path: Path, rng: np.random.Generator) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from intaglio_tests.operator_cases import CASES
+from intaglio_tests.operator_nets import model
 from torch import nn
 
 import intaglio as ig
 from intaglio.errors import PlanError, TargetError, UnsupportedOperatorError
+from intaglio.frontends.onnx import load_onnx
 from intaglio.number import INT8_NARROW, INT16, UINT8, PerChannel, QuantParams, Rule
-from intaglio.ops import Role
+from intaglio.ops import FLOAT_OPERATORS, Role
 from intaglio.plan import Plan, Source, place
 from intaglio.targets import load_target
 from intaglio.targets.target import OperatorRow
@@ -221,3 +224,56 @@ def test_a_target_fixes_the_output_of_any_operator():
 class Exponential(nn.Module):
     def forward(self, x):
         return torch.exp(x)
+
+
+@pytest.mark.parametrize(
+    ("op_type", "row", "text"),
+    [
+        (
+            "Cnov",
+            {"supported": False},
+            "operators.Cnov: expected the name of an ONNX operator, got 'Cnov'; did you mean",
+        ),
+        (
+            "Relu",
+            {"weights": "weights"},
+            "operators.Relu.weights: expected none, as only Conv, ConvTranspose, Gemm, MatMul",
+        ),
+        (
+            "MaxPool",
+            {"scale": 0.1, "zero_point": 0},
+            "operators.MaxPool.scale: MaxPool keeps the parameters of its input",
+        ),
+        ("Reshape", {"activations": "activations"}, "operators.Reshape.activations: Reshape keeps the parameters"),
+        ("ArgMax", {"activations": "activations"}, "operators.ArgMax.activations: ArgMax keeps the parameters"),
+    ],
+)
+def test_a_target_row_without_effect_is_refused(graph, op_type, row, text):
+    target = load_target("cpu-int8")
+    made = OperatorRow(
+        **{key: getattr(target, value) if isinstance(value, str) else value for key, value in row.items()}
+    )
+    with pytest.raises(TargetError, match=text):
+        place(graph, target.model_copy(update={"operators": {op_type: made}}))
+
+
+@pytest.mark.parametrize(
+    "op_type", sorted({node.op_type for case in CASES for node in case.nodes} & set(FLOAT_OPERATORS))
+)
+def test_a_fixed_output_of_every_operator_is_taken_or_refused(op_type):
+    target = load_target("cpu-int8")
+    target = target.model_copy(update={"operators": {op_type: OperatorRow(scale=0.125, zero_point=7)}, "final": None})
+    for case in CASES:
+        if op_type not in {node.op_type for node in case.nodes}:
+            continue
+        graph = load_onnx(model(case.nodes, case.inputs, case.constants, case.outputs))
+        try:
+            plan = place(graph, target)
+        except TargetError:
+            return
+        except UnsupportedOperatorError:
+            continue
+        params = [plan[node.outputs[0].name].params for node in by_type(graph, op_type)]
+        if all(p is not None and p.scale == 0.125 and p.zero_point == 7 for p in params):
+            return
+    raise AssertionError(f"{op_type}: the row has no effect in any case, and is not refused")

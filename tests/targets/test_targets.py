@@ -87,12 +87,42 @@ def test_granularity_follows_the_channel_axis():
         ("zero_point = 0", "", "both scale and zero_point"),
         ('name = "mine"', 'name = "mine"\ncolour = "red"', "colour"),
         ("version = 1", "version = ", "not valid TOML"),
+        ('"asymmetric"', '"asymmetric"\nper = "channel"', 'activations: expected per = "tensor", got "channel"'),
+        (
+            "[operators",
+            '[final]\ntype = "int16"\nscheme = "symmetric"\nper = "channel"\n[operators',
+            "final: expected per",
+        ),
+        (
+            "[operators",
+            '[products]\ntype = "uint4"\nscheme = "asymmetric"\nper = "channel"\n[operators',
+            "products: exp",
+        ),
+        (
+            "zero_point = 0",
+            "zero_point = 256",
+            "operators.Softmax.zero_point: expected a code of uint8, 0 to 255, got 256",
+        ),
+        ("zero_point = 0", "zero_point = 0\nsupported = false", "supported = false: expected no other key beside it"),
+        (
+            "zero_point = 0",
+            'zero_point = 0\noutput = "same"',
+            'output = "same" takes the input\'s parameters: expected no scale',
+        ),
     ],
 )
 def test_a_wrong_description_is_named(tmp_path, old, new, text):
     path = tmp_path / "mine.toml"
     path.write_text(VALID.replace(old, new, 1))
     with pytest.raises(TargetError, match=text):
+        load_target(path)
+
+
+def test_an_activation_format_of_one_operator_has_one_scale(tmp_path):
+    path = tmp_path / "mine.toml"
+    row = '[operators.Gelu]\nactivations = [{ type = "int8", scheme = "symmetric", per = "group", group = 8 }]\n'
+    path.write_text(VALID + row)
+    with pytest.raises(TargetError, match=r'operators.Gelu.activations: expected per = "tensor", got "group"'):
         load_target(path)
 
 

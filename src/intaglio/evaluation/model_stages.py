@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from intaglio.codegen.native import NativeProgram
 from intaglio.data import DataLike, Dataset, match, open_data
 from intaglio.errors import CompileError, UsageError
 from intaglio.evaluation.evaluate import TARGETED, Score, evaluate
@@ -29,7 +30,7 @@ class Planned(Protocol):
         """The integer-only Program."""
 
 
-Model: TypeAlias = "Graph | Planned | Program"
+Model: TypeAlias = "Graph | Planned | Program | NativeProgram"
 
 
 def data_for(
@@ -48,6 +49,8 @@ def data_for(
     """
     if samples is not None and samples < 1:
         raise UsageError(f"samples: expected at least 1, got {samples}")
+    if isinstance(model, NativeProgram):
+        model = model.program
     if isinstance(model, Program):
         shapes, batched = {name: model.tensors[name].shape for name in model.inputs}, model.batched
     else:
@@ -64,13 +67,16 @@ def stage_of(model: Model, engine: str | None = None) -> Stage:
     """What runs a model.
 
     Args:
-        model: a Graph (float), a Quantized (float, simulate, reference or native; simulate unasked) or a Program
-            (reference or native; reference unasked).
+        model: a Graph (float), a Quantized (float, simulate, reference or native; simulate unasked), a Program
+            (reference or native; reference unasked) or a compiled Program (native).
         engine: the one that is wanted.
     Raises:
         UsageError: the model cannot be run by that engine.
         CompileError: native: no compiler, or an operator without a kernel.
     """
+    if isinstance(model, NativeProgram):
+        _require(engine, "a compiled program", ("native",))
+        return NativeStage(model)
     if isinstance(model, Program):
         _require(engine, "a Program", ("reference", "native"))
         return NativeStage(model) if engine == "native" else ProgramStage(model)
@@ -110,7 +116,7 @@ def score(
     """Accuracy on labelled data.
 
     Args:
-        model: float Graph, Quantized (simulated) or Program (integers).
+        model: float Graph, Quantized (simulated), Program (integers) or what `intaglio.compile` returns (integers).
         data: with labels; see `intaglio.data.open_data`.
         metric: top1, top5 (percent) or mse.
         engine: float, simulate, reference or native, where another than the model's own is wanted.
@@ -125,6 +131,8 @@ def score(
 
 def steps_of(model: Model) -> dict[str, float]:
     """Size of a quantization step by Graph value name, for values that have one scale; empty for a float network."""
+    if isinstance(model, NativeProgram):
+        model = model.program
     if isinstance(model, Program):
         tensors = [info for info in model.tensors.values() if info.graph_name is not None and info.params is not None]
         return {

@@ -11,6 +11,7 @@ from intaglio.data import Inputs
 from intaglio.samples import nth_sample, sample_shape
 
 if TYPE_CHECKING:
+    from intaglio.codegen.native import NativeProgram
     from intaglio.graph import Graph
     from intaglio.plan import Plan
     from intaglio.program import Program
@@ -100,11 +101,12 @@ class NativeStage(ProgramStage):
 
     engine = "native"
 
-    def __init__(self, program: Program) -> None:
-        from intaglio.codegen.native import compile
+    def __init__(self, program: Program | NativeProgram) -> None:
+        from intaglio.codegen.native import NativeProgram, compile
 
-        super().__init__(program)
-        self._native = compile(program, directory=None)
+        native = program if isinstance(program, NativeProgram) else compile(program, directory=None)
+        super().__init__(native.program)
+        self._native = native
 
     def run(self, *x: Array) -> tuple[Array, ...]:
         """See `Stage.run`."""

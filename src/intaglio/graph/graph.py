@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import onnx
 import onnx_ir as ir
@@ -13,6 +14,7 @@ import onnx_ir as ir
 from intaglio.errors import ExportError, ModelError
 from intaglio.graph.batch import first_batch_mixer
 from intaglio.graph.moments import Moments
+from intaglio.graph.pickling import State, from_state, to_state
 from intaglio.graph.verify_graph import verify
 
 NORMAL_OPSET = 24
@@ -109,6 +111,12 @@ class Graph:
         """A graph of its own; only the arrays of its constants are shared, and nobody writes into those."""
         return Graph(self.model.clone(), self.history, self.moments)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Graph:
+        return self.copy()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (to_state(self.model), self.history, self.moments)
+
     def verify(self) -> None:
         """Check the normal form.
 
@@ -160,3 +168,7 @@ class Graph:
     def __repr__(self) -> str:
         ends = [f"{v.name}{tuple(v.shape.dims) if v.shape else ''}" for v in (*self.inputs, *self.outputs)]
         return f"Graph('{self.name}', {len(self.nodes)} nodes, {', '.join(ends)})"
+
+
+def _unpickled(state: State, history: list[str], moments: dict[str, Moments]) -> Graph:
+    return Graph(from_state(state), history, moments)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from intaglio.errors import UnsupportedOperatorError
 from intaglio.graph import Graph
 from intaglio.ops import Contract, contract_of
+from intaglio.plan.target_rows import check_rows
 from intaglio.targets import Target
 
 
@@ -13,7 +14,9 @@ def contracts_of(graph: Graph, target: Target) -> dict[str, Contract]:
 
     Raises:
         UnsupportedOperatorError: an operator that Intaglio or the target does not have; every one is listed.
+        TargetError: a row of the target that has no effect.
     """
+    check_rows(target)
     contracts, problems = {}, []
     for node in graph.nodes:
         try:

@@ -36,7 +36,8 @@ class TensorFormat(_Strict):
     Args:
         type: of the integers.
         scheme: how a range becomes parameters.
-        per: granularity; "channel" means the operator's output-channel axis where it has one.
+        per: granularity of weights; "channel" means the operator's output-channel axis where it has one. Activations
+            have one scale per tensor.
         group: elements that share a scale when `per` is "group".
         calibrator: how ranges are found, where the user does not say.
     """
@@ -92,6 +93,18 @@ class OperatorRow(_Strict):
             raise ValueError("a fixed output needs both scale and zero_point")
         return self
 
+    @model_validator(mode="after")
+    def _no_key_hides_another(self) -> OperatorRow:
+        given = [name for name in ("activations", "weights", "scale") if getattr(self, name) is not None]
+        given += ["output"] if self.output == "same" else []
+        if not self.supported and given:
+            raise ValueError(f"supported = false: expected no other key beside it, got {', '.join(given)}")
+        if self.output == "same" and (ignored := [name for name in given if name in ("activations", "scale")]):
+            raise ValueError(
+                f'output = "same" takes the input\'s parameters: expected no {", ".join(ignored)} beside it'
+            )
+        return self
+
 
 class Target(_Strict):
     """A processor, as far as quantization is concerned.
@@ -127,6 +140,28 @@ class Target(_Strict):
     def row(self, op_type: str) -> OperatorRow:
         """What is special about an operator; nothing by default."""
         return self.operators.get(op_type, _PLAIN)
+
+    @model_validator(mode="after")
+    def _activations_have_one_scale(self) -> Target:
+        computed = {"activations": self.activations}
+        computed |= {name: (f,) for name in ("final", "products") if (f := getattr(self, name)) is not None}
+        computed |= {f"operators.{name}.activations": row.activations or () for name, row in self.operators.items()}
+        for key, formats in computed.items():
+            for fmt in formats:
+                if fmt.per != "tensor":
+                    raise ValueError(f'{key}: expected per = "tensor", got "{fmt.per}", which only weights may have')
+        return self
+
+    @model_validator(mode="after")
+    def _zero_points_are_codes(self) -> Target:
+        for name, row in self.operators.items():
+            kind = (row.activations or self.activations)[0].type
+            if row.zero_point is not None and not kind.qmin <= row.zero_point <= kind.qmax:
+                raise ValueError(
+                    f"operators.{name}.zero_point: expected a code of {kind}, {kind.qmin} to {kind.qmax}, "
+                    f"got {row.zero_point}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _only_signs_are_bipolar(self) -> Target:
@@ -170,8 +205,13 @@ def load_target(target: str | Path | Target) -> Target:
         return Target.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the description"
-        raise TargetError(f"target {path}: {where}: {first['msg']}, got {_short(first['input'])}") from None
+        where = "".join(f"{part}." for part in first["loc"])[:-1]
+        text = first["msg"]
+        if first["type"] == "value_error":  # ours, which say what they got
+            text = text.removeprefix("Value error, ")
+        else:
+            text += f", got {_short(first['input'])}"
+        raise TargetError(f"target {path}: {where or 'the description'}: {text}") from None
 
 
 def _short(value: Any) -> str:
