@@ -17,7 +17,7 @@ MAY_IMPORT = {  # room: the rooms it may import; what those may import is allowe
     "errors": "",
     "number": "errors",
     "progress": "errors",
-    "files": "",
+    "files": "errors",
     "processes": "errors",
     "samples": "",
     "program": "number",
@@ -141,6 +141,30 @@ def test_a_file_name_says_which_file_is_meant() -> None:
     alike = {p.name for p in (ROOT / "ops").iterdir()} & {p.name for p in (ROOT / "program" / "operators").iterdir()}
     assert twice - alike <= {"requantize.py"}  # the operator, and the arithmetic of all operators
     assert all(names[name] == 2 for name in twice)
+
+
+ONLY_IN = {
+    "hashlib": {
+        "files/digest.py": "every fingerprint and checksum of ours",
+        "program/file.py": "the checksum that the format of programs states",
+        "report/library.py": "what a browser compares a script with",
+    },
+    "tempfile.mkdtemp": {"files/whole.py": "files that appear whole"},
+    "os.replace": {"files/whole.py": "files that appear whole"},
+    "os.rename": {"files/whole.py": "files that appear whole"},
+}
+"""What one file does for all: module or function, and the files that may use it."""
+
+
+@pytest.mark.parametrize("name", ONLY_IN)
+def test_what_one_file_does_for_all_is_done_there_alone(name: str) -> None:
+    users = set()
+    for path in FILES:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        used = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        if name in used | set(imported(path)) or any(other.startswith(f"{name}.") for other in used):
+            users.add(path.relative_to(ROOT).as_posix())
+    assert users == set(ONLY_IN[name])
 
 
 def test_paths_in_the_documentation_exist() -> None:

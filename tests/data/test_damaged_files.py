@@ -23,7 +23,7 @@ from intaglio.data.parquet import ParquetSource
 from intaglio.errors import IntaglioError, PlanError
 from intaglio.files.reading import UnreadableError, read_npy, read_npz, read_text
 from intaglio.plan import Plan, place
-from intaglio.recover.rounding_checkpoint import Checkpoint
+from intaglio.recover.rounding_checkpoint import RoundingCheckpoint
 from intaglio.search.attempts import Attempt, AttemptFile
 from intaglio.search.effect import Effect
 from intaglio.search.sensitivity_table import LayerSensitivity, Sensitivities, SensitivityFile
@@ -63,7 +63,7 @@ def write_npz(path):
 
 
 def write_checkpoint(path):
-    Checkpoint(path, SETTINGS).add({"layer": np.arange(60).reshape(6, 10), "other": np.zeros((2, 2))})
+    RoundingCheckpoint(path, SETTINGS).add({"layer": np.arange(60).reshape(6, 10), "other": np.zeros((2, 2))})
 
 
 def write_attempts(path):
@@ -187,7 +187,7 @@ def read_all(path):
 FORMATS = {
     "x.npy": (write_npy, read_all),
     "x.npz": (write_npz, read_all),
-    "checkpoint.npz": (write_checkpoint, lambda path: Checkpoint(path, SETTINGS)),
+    "checkpoint.npz": (write_checkpoint, lambda path: RoundingCheckpoint(path, SETTINGS)),
     "attempts.json": (write_attempts, lambda path: AttemptFile(path, SETTINGS)),
     "data.toml": (write_descriptor, read_descriptor),
     "target.toml": (write_target, load_target),
@@ -239,7 +239,7 @@ def test_a_checkpoint_whose_arrays_were_exchanged_is_refused(tmp_path):
     arrays = read_npz(path)
     np.savez_compressed(path, **{**arrays, "array0": arrays["array0"].ravel()[:1]})
     with pytest.raises(IntaglioError, match="its contents have changed since it was written"):
-        Checkpoint(path, SETTINGS)
+        RoundingCheckpoint(path, SETTINGS)
 
 
 @pytest.mark.parametrize("score", [[], "x", True, 1e999])

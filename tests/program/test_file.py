@@ -21,7 +21,7 @@ from intaglio_tests.bit_exact import assert_bit_exact, single_operator_program
 from safetensors import safe_open
 from safetensors.numpy import save as write_tensors
 
-import intaglio.program.file as file_module
+import intaglio.files.whole as whole
 from intaglio.errors import ProgramError
 from intaglio.program import OPERATORS, Program, load_program
 from intaglio.program.file import from_bytes, parameter_bytes, to_bytes
@@ -116,7 +116,7 @@ def test_an_interruption_leaves_the_old_file(
     def interrupted(*args: object) -> None:
         raise error
 
-    monkeypatch.setattr(file_module.os, "replace", interrupted)
+    monkeypatch.setattr(whole.os, "replace", interrupted)
     with pytest.raises((KeyboardInterrupt, ProgramError)) as caught:
         small_program.save(path)
     assert path.read_bytes() == b"old"

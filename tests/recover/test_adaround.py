@@ -245,7 +245,7 @@ def test_a_checkpoint_of_other_settings_is_refused(graph, x, tmp_path):
     with pytest.raises(UsageError, match="other settings: samples was"):
         adaround(graph, plan, *split(-x), settings=quick, checkpoint=path)
     path.write_bytes(b"no checkpoint")
-    with pytest.raises(UsageError, match="expected a checkpoint, got"):
+    with pytest.raises(UsageError, match="expected a checkpoint of learned rounding, got something else"):
         adaround(graph, plan, *split(x), settings=quick, checkpoint=path)
     with pytest.raises(UsageError, match="at least 1 iteration"):
         Settings(iterations=0)

@@ -196,9 +196,9 @@ def test_sensitivity_as_a_command(files, capsys):
     assert main([str(a) for a in (*arguments, target, "--eval", files / "unlabelled.npz")]) == 1
     assert "label" in capsys.readouterr().err
     assert main([str(a) for a in (*arguments, files / "data.npz")]) == 1
-    assert "data.npz: expected a file of sensitivities or none" in capsys.readouterr().err
+    assert "data.npz: expected the sensitivities of layers, got something else" in capsys.readouterr().err
     assert main([str(a) for a in (*arguments, files / "data.npz" / "s.json")]) == 1
-    assert "expected a file that can be written" in capsys.readouterr().err
+    assert "expected to write the sensitivities of layers here" in capsys.readouterr().err
     assert main([str(a) for a in (*arguments, target, "--held-back", "0")]) == 1
     assert "samples: expected at least 1" in capsys.readouterr().err
 

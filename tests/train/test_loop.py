@@ -229,7 +229,7 @@ def test_damaged_foreign_and_missing_checkpoints_are_refused(tmp_path) -> None:
     path.write_bytes(whole)
     data = torch.load(path, weights_only=True)
     torch.save({**data, "version": 2}, path)
-    with pytest.raises(UsageError, match="expected a checkpoint of version 1, got version 2"):
+    with pytest.raises(UsageError, match="expected the checkpoint of a training of version 1, got version 2"):
         resume()
 
 

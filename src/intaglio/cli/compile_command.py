@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +19,7 @@ from intaglio.codegen.machine import MACHINES, Machine, machine
 from intaglio.codegen.package import Built, build, package
 from intaglio.codegen.toolchain import Compiler, find_compiler
 from intaglio.errors import CompileError, DataError, ExportError, UsageError
+from intaglio.files import whole_tree
 from intaglio.program import Program, load_program
 
 SAMPLES = 100  # of --test-data at most; a board's flash holds fewer
@@ -59,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     inputs = None if args.test_data is None else _test_inputs(program, Path(args.test_data), target)
     folder = Path(args.output)
     compiler = _compiler(target, args.cc, build=not args.no_build)
-    with whole_tree(folder) as temporary:
+    with output_tree(folder) as temporary:
         files = package(program, target, args.name, compiler.command if compiler else ("cc",), inputs)
         write(files, temporary)
         built = build(temporary, target, args.name, compiler) if compiler and not args.no_build else None
@@ -87,43 +85,23 @@ def _test_inputs(program: Program, path: Path, target: Machine) -> tuple[Any, ..
 
 
 @contextmanager
-def whole_tree(target: Path) -> Iterator[Path]:
+def output_tree(target: Path) -> Iterator[Path]:
     """A temporary folder beside `target` that becomes it when all is well; files of an earlier run are replaced.
 
     Raises:
-        ExportError: the folder cannot be made or written. Said before any work is done.
+        ExportError: the folder cannot be made or written; the first is said before any work is done.
     """
+    if target.exists() and not target.is_dir():
+        raise ExportError(f"{target}: expected a folder, got a file; choose another with -o")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists() and not target.is_dir():
-            raise ExportError(f"{target}: expected a folder, got a file; choose another with -o")
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    except OSError as error:
-        raise ExportError(
-            f"{target}: expected a folder that can be written, got: {error.strerror or error}; choose another with -o"
-        ) from error
-    try:
-        yield temporary
-        temporary.chmod(0o777 & ~_umask())
-        if target.exists():
-            for source in sorted(p for p in temporary.rglob("*") if p.is_file()):
-                place = target / source.relative_to(temporary)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(source, place)
-        else:
-            os.replace(temporary, target)
+        with whole_tree(target) as temporary:
+            yield temporary
     except OSError as error:
         if not is_of_folder(error, target.parent):
             raise
-        raise ExportError(f"{target}: cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        raise ExportError(
+            f"{target}: expected a folder that can be written, got: {error.strerror or error}; choose another with -o"
+        ) from error
 
 
 def _describe(

@@ -6,17 +6,15 @@ import errno
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from intaglio.errors import ExportError
+from intaglio.files import TEMPORARY_PREFIX, move_files, temporary_folder
 
 LOCK = ".lock"
-PREFIX = ".intaglio-"
-"""Of temporary folders, those of `files.whole_file` too."""
 
 
 @contextmanager
@@ -37,15 +35,13 @@ def whole_folder(target: Path, rank: int = 0) -> Iterator[Path]:
         target.mkdir(parents=True, exist_ok=True)
         with open(target / LOCK, "a", encoding="ascii") as lock:
             _take(lock, target)
-            for left in target.glob(f"{PREFIX}*"):  # by a run that was killed
+            for left in target.glob(f"{TEMPORARY_PREFIX}*"):  # by a run that was killed
                 shutil.rmtree(left, ignore_errors=True)
-            temporary = Path(tempfile.mkdtemp(prefix=PREFIX, dir=target))
             try:
-                yield temporary
-                for file in sorted(temporary.iterdir()):
-                    os.replace(file, target / file.name)
+                with temporary_folder(target) as temporary:
+                    yield temporary
+                    move_files(temporary, target)
             finally:
-                shutil.rmtree(temporary, ignore_errors=True)
                 (target / LOCK).unlink(missing_ok=True)
                 if made:
                     with suppress(OSError):  # something is in it

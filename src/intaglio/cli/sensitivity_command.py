@@ -48,9 +48,10 @@ def run(args: argparse.Namespace) -> int:
     from intaglio.evaluation.held_back import ArraySamples
     from intaglio.evaluation.model_stages import data_for
     from intaglio.processes import processes
-    from intaglio.search import check_writable, held_back, sensitivity
+    from intaglio.search import held_back, sensitivity
+    from intaglio.search.sensitivity_table import SENSITIVITIES
 
-    check_writable(Path(args.output))
+    SENSITIVITIES.check_writable(Path(args.output))
     with processes() as ours:
         graph = load_graph(args, args.model)
         scored = None if args.eval is None else data_for(graph, args.eval, args.limit, labels=True, metric=args.metric)

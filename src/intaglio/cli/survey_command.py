@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure every cell, write, print."""
     from intaglio.evaluation.model_stages import data_for
-    from intaglio.recover import input_fingerprints as fingerprint
+    from intaglio.files import data_fingerprint
     from intaglio.search.survey import survey
     from intaglio.search.survey_files import COLUMNS, cells_of, grid, to_csv, to_html
 
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         scored = data_for(graph, args.eval, args.limit, labels=True, metric=args.metric)
         data = data_for(graph, args.data, args.samples)
         settings = {
-            "calibration data": fingerprint.of_data(data),
+            "calibration data": data_fingerprint(data),
             "calibrator": args.calibrator,
             "input range": args.input_range,
         }

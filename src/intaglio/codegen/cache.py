@@ -7,10 +7,8 @@ same thing at the same time do not disturb each other.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +17,7 @@ from intaglio.codegen.build import model_files, write
 from intaglio.codegen.model import Model
 from intaglio.codegen.toolchain import OPTIMIZE, Compiler, compile_library, find_compiler
 from intaglio.errors import CompileError
+from intaglio.files import Digest, whole_tree
 
 RUNTIME = Path(__file__).parent / "runtime"
 
@@ -42,27 +41,15 @@ def build_library(model: Model, directory: Path, cc: str | None = None) -> Path:
     if kept:
         return kept[0]
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".intaglio-", dir=directory))
+        with whole_tree(folder, keep=True) as temporary:
+            write(files, temporary)
+            library = compile_library(temporary, model.machine, cc, prefix=model.prefix).name
+            if not (temporary / library).is_file():
+                raise CompileError(f"compiler {compiler.text}: it wrote no library and no error; name another one")
     except OSError as error:
         raise CompileError(
-            f"{directory}: expected a folder that can be written, got: {error.strerror or error}; choose another"
+            f"{folder}: expected a folder that can be written, got: {error.strerror or error}; choose another"
         ) from error
-    try:
-        write(files, temporary)
-        library = compile_library(temporary, model.machine, cc, prefix=model.prefix).name
-        if not (temporary / library).is_file():
-            raise CompileError(f"compiler {compiler.text}: it wrote no library and no error; name another one")
-        os.chmod(temporary, 0o755)
-        try:
-            os.rename(temporary, folder)
-        except OSError:
-            if not folder.is_dir():  # otherwise another process was faster
-                raise
-    except OSError as error:
-        raise CompileError(f"{folder}: cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return folder / library
 
 
@@ -73,13 +60,12 @@ def library_files(model: Model) -> dict[str, str]:
 
 
 def _digest(files: Mapping[str, str], compiler: Compiler) -> str:
-    digest = hashlib.sha256()
+    digest = Digest()
     for text in (*compiler.command, _version(compiler), *compiler.flags, *OPTIMIZE):
-        digest.update(text.encode() + b"\0")
+        digest.text(f"{text}\0")
     for path, text in sorted(files.items()):
-        digest.update(f"{path}\0{len(text)}\0".encode())
-        digest.update(text.encode())
-    return digest.hexdigest()[:16]
+        digest.text(f"{path}\0{len(text)}\0").text(text)
+    return digest.name(16)
 
 
 def _version(compiler: Compiler) -> str:

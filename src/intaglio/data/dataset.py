@@ -98,6 +98,11 @@ class Dataset:
         names = first.names or [str(i) for i in range(len(shapes))]
         return dict(zip(names, shapes, strict=True))
 
+    def peek(self) -> tuple[Inputs, Labels | None]:
+        """The first sample, as `batches(1)` gives it; an iterator is not used up."""
+        first = self._first()
+        return self._given(self._checked(first, first, self._span()[0]))
+
     def limit(self, n: int | None) -> Dataset:
         """The first `n` samples; None: all of them."""
         if n is None:
@@ -152,14 +157,17 @@ class Dataset:
         if n < 1:
             raise UsageError(f"{self.name}: a batch must hold at least 1 sample, got {n}")
         for chunk in rebatch(self._chunks(), n):
-            if chunk.names is not None and (len(chunk.x) > 1 or self.shapes is None):
-                yield dict(zip(chunk.names, chunk.x, strict=True)), chunk.y
-            else:
-                yield chunk.x if len(chunk.x) > 1 else chunk.x[0], chunk.y
+            yield self._given(chunk)
 
     def __iter__(self) -> Iterator[tuple[Inputs, Labels | None]]:
         """Batches of `batch_size` samples."""
         return self.batches()
+
+    def _given(self, chunk: Chunk) -> tuple[Inputs, Labels | None]:
+        """A chunk as `batches` gives it."""
+        if chunk.names is not None and (len(chunk.x) > 1 or self.shapes is None):
+            return dict(zip(chunk.names, chunk.x, strict=True)), chunk.y
+        return chunk.x if len(chunk.x) > 1 else chunk.x[0], chunk.y
 
     def _chunks(self) -> Iterator[Chunk]:
         """Chunks of the source, checked and converted."""

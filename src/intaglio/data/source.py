@@ -16,7 +16,7 @@ from intaglio.errors import DataError
 from intaglio.files.reading import (
     ArrayHeader,
     UnreadableError,
-    fingerprint,
+    file_stamp,
     members,
     open_file,
     plain,
@@ -125,7 +125,7 @@ class NpySource:
     def __init__(self, path: Path) -> None:
         self.name, self.path = str(path), path
         with _named(path, ".npy file of plain numbers"), open_file(path) as file:
-            self.before = fingerprint(file)
+            self.before = file_stamp(file)
             self.header = plain(read_header(file, self.before[0]))
         if not self.header.shape:
             raise DataError(f"{path}: the array is a single number; axis 0 must count the samples")
@@ -161,7 +161,7 @@ class NpzSource:
         self.name = str(path)
         self.path = path
         with self._opened() as (file, archive):
-            self.before = fingerprint(file)
+            self.before = file_stamp(file)
             self.members = {info.filename.removesuffix(".npy"): _header(archive, info) for info in members(archive)}
         names = list(self.members)
         for name, header in self.members.items():

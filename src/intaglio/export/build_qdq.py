@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
+from intaglio.files import Digest
 from intaglio.graph import Graph, attribute, shape
 from intaglio.graph.edit import unique_name
 
@@ -83,7 +83,7 @@ def share_constants(graph: ir.Graph) -> None:
         content = value.const_value
         if content is None or content.nbytes < _LEAST_SHARED or value.is_graph_output():
             continue
-        key = (content.dtype, tuple(content.shape.numpy()), hashlib.sha256(content.tobytes()).digest())
+        key = (content.dtype, tuple(content.shape.numpy()), Digest().elements(content.numpy()).name())
         found = first.setdefault(key, value)
         if found is not value:
             value.replace_all_uses_with(found)

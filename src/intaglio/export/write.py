@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 import onnx
@@ -11,6 +10,7 @@ import onnx_ir as ir
 
 from intaglio.errors import ExportError
 from intaglio.export.runtime import check_loads
+from intaglio.files import whole_file
 
 # Protobuf cannot hold 2 GiB; beyond this the weights go to a file beside the model.
 _LARGEST_PROTOBUF = 2**31 - 2**24
@@ -29,8 +29,7 @@ def write_checked(model: ir.Model, path: str | os.PathLike[str]) -> None:
     try:
         if target.is_dir():
             raise IsADirectoryError(f"{target} is a directory")
-        with tempfile.TemporaryDirectory(prefix=".intaglio-", dir=target.parent) as folder:
-            written = Path(folder) / target.name
+        with whole_file(target) as written:
             ir.save(model, written, external_data=data)
             try:
                 onnx.checker.check_model(str(written), full_check=True)
@@ -38,9 +37,6 @@ def write_checked(model: ir.Model, path: str | os.PathLike[str]) -> None:
                 text = " ".join(str(error).split())[:400]
                 raise ExportError(f"{target}: expected valid ONNX, got: {text}") from error
             check_loads(target, written)
-            if data is not None:
-                os.replace(written.with_name(data), target.with_name(data))
-            os.replace(written, target)
     except OSError as error:
         reason = error.strerror or str(error)
         raise ExportError(f"{target}: expected to write the QDQ model here, got: {reason}") from error

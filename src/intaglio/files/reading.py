@@ -185,22 +185,22 @@ def plain(header: ArrayHeader) -> ArrayHeader:
     return header
 
 
-Fingerprint = tuple[int, ...]
+FileStamp = tuple[int, ...]
 
 
-def fingerprint(file: IO[bytes]) -> Fingerprint:
+def file_stamp(file: IO[bytes]) -> FileStamp:
     """Changes when an open file is written to or another takes its place under its name."""
     state = os.fstat(file.fileno())
     return state.st_size, state.st_mtime_ns, state.st_ino
 
 
-def same_or_error(file: IO[bytes], before: Fingerprint) -> None:
+def same_or_error(file: IO[bytes], before: FileStamp) -> None:
     """Refuse a file that has changed since it was opened first.
 
     Raises:
         UnreadableError: it has.
     """
-    now = fingerprint(file)
+    now = file_stamp(file)
     if now != before:
         raise UnreadableError(
             f"the file changed while it was in use ({before[0]} bytes before, {now[0]} now); leave it alone until the "

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 import onnx_ir as ir
 
+from intaglio.files import Digest
 from intaglio.graph.access import attribute, constant
 from intaglio.graph.graph import Graph
 
@@ -18,20 +17,19 @@ def graph_fingerprint(graph: Graph) -> str:
 
     That is: inputs and outputs, operators with domain, attributes and operands, constants, shapes.
     """
-    digest = hashlib.sha256()
+    digest = Digest()
     for value in (*graph.inputs, *graph.outputs):
-        digest.update(repr((value.name, value.dtype, str(value.shape))).encode())
+        digest.text(repr((value.name, value.dtype, str(value.shape))))
     for node in graph.nodes:
         operands = [None if value is None else value.name for value in node.inputs]
         results = [(value.name, str(value.shape)) for value in node.outputs]
         attributes = [_described(node, name) for name in sorted(node.attributes)]
-        digest.update(repr((node.domain, node.op_type, node.name, operands, results, attributes)).encode())
+        digest.text(repr((node.domain, node.op_type, node.name, operands, results, attributes)))
     for value in sorted(graph.initializers, key=lambda value: str(value.name)):
         array = constant(value)
         assert array is not None, value.name
-        digest.update(repr((value.name, str(array.dtype), array.shape)).encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()[:_DIGITS]
+        digest.text(repr((value.name, str(array.dtype), array.shape))).elements(array)
+    return digest.name(_DIGITS)
 
 
 def node_meaning(node: ir.Node) -> tuple[object, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import onnx
 import onnx_ir as ir
 
 from intaglio.errors import ExportError, ModelError
+from intaglio.files import whole_file
 from intaglio.graph.batch import first_batch_mixer
 from intaglio.graph.moments import Moments
 from intaglio.graph.pickling import State, from_state, to_state
@@ -154,13 +154,8 @@ class Graph:
         model = self._for_file()
         size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)
         try:
-            with tempfile.TemporaryDirectory(prefix=".intaglio-", dir=target.parent) as folder:
-                written = Path(folder) / target.name
-                data = f"{target.name}.data" if size > _LARGEST_PROTOBUF else None
-                ir.save(model, written, external_data=data)
-                if data is not None:
-                    os.replace(written.with_name(data), target.with_name(data))
-                os.replace(written, target)
+            with whole_file(target) as written:
+                ir.save(model, written, external_data=f"{target.name}.data" if size > _LARGEST_PROTOBUF else None)
         except OSError as error:
             reason = error.strerror or str(error)
             raise ExportError(f"{target}: expected to write the graph here, got: {reason}") from error

@@ -10,7 +10,6 @@ written once: `same` leads from the key of each other one to the key of the firs
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import types
 from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intaglio.errors import IntaglioError, ProgramError
+from intaglio.files import Digest
 from intaglio.number import IntType, QuantParams, Requantize, Rule
 from intaglio.number.packing import pack, unpack
 from intaglio.program.operator import OPERATORS, Operator
@@ -104,12 +104,12 @@ def program_from_data(data: Data, arrays: Arrays) -> Program:
 
 def _take_out_repeated(arrays: Arrays) -> dict[str, str]:
     """Leave the first of equal arrays, as layers have them that share a weight; key of each other one to its key."""
-    first: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+    first: dict[str, str] = {}
     same = {}
     for key, array in list(arrays.items()):
         if array.nbytes < _LEAST_SHARED:
             continue
-        found = first.setdefault((array.dtype.str, array.shape, hashlib.sha256(array.tobytes()).digest()), key)
+        found = first.setdefault(Digest().array(array).name(), key)
         if found != key:
             same[key] = found
             del arrays[key]

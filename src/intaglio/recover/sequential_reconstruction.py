@@ -8,11 +8,10 @@ network's depth, and memory is bounded by one block.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,13 +19,14 @@ from torch import Tensor
 
 from intaglio.evaluation.held_back import Samples
 from intaglio.evaluation.trial import Trial
+from intaglio.files import arrays_fingerprint, run_fingerprint, text_fingerprint
 from intaglio.graph import Graph, graph_fingerprint
 from intaglio.plan import Plan
 from intaglio.progress import progress
 from intaglio.recover.activation_cache import ActivationCache
 from intaglio.recover.blocks import Block, blocks
 from intaglio.recover.recovery import Recovery, better_of
-from intaglio.recover.rounding_checkpoint import Checkpoint, Setting
+from intaglio.recover.rounding_checkpoint import RoundingCheckpoint
 from intaglio.recover.weight_codes import Learned, Rounded
 from intaglio.simulate import Simulator
 
@@ -99,7 +99,9 @@ def reconstruct_sequentially(
         whole_blocks: learn the layers of a block together.
     """
     reference = graph if reference is None else reference
-    found = Checkpoint(checkpoint, _identity(f"{algorithm} {version}", graph, plan, reference, samples, settings))
+    found = RoundingCheckpoint(
+        checkpoint, _belongs_to(f"{algorithm} {version}", graph, plan, reference, samples, settings)
+    )
     network, real = Rounded(graph, plan, reference), Simulator(reference)
     parts = blocks(network.graph, network.layers)
     given, real_given = ActivationCache.at_inputs(network.quantized, samples), ActivationCache.at_inputs(real, samples)
@@ -128,20 +130,18 @@ def reconstruct_sequentially(
     return better_of(Trial(reference, held_back), algorithm, text, (graph, plan), (network.graph, network.plan))
 
 
-def _identity(
+def _belongs_to(
     algorithm: str, graph: Graph, plan: Plan, reference: Graph, samples: Samples, settings: DataclassInstance
-) -> dict[str, Setting]:
+) -> dict[str, Any]:
     """All that the result depends on."""
-    digest = hashlib.blake2b(digest_size=16)
-    for feed in samples.feeds(Simulator(graph)):
-        for name, x in feed.items():
-            digest.update(f"{name} {tuple(x.shape)}".encode())
-            digest.update(np.ascontiguousarray(x.cpu().numpy()).data.cast("B"))
-    return {
-        "algorithm": algorithm,
-        "graph": graph_fingerprint(graph),
-        "reference": graph_fingerprint(reference),
-        "plan": hashlib.blake2b(plan.to_json().encode(), digest_size=16).hexdigest(),
-        "samples": digest.hexdigest(),
-        **{name: list(v) if isinstance(v, tuple) else v for name, v in asdict(settings).items()},
-    }
+    batches = ({name: x.cpu().numpy() for name, x in feed.items()} for feed in samples.feeds(Simulator(graph)))
+    return run_fingerprint(
+        graph_fingerprint(graph),
+        {"samples": arrays_fingerprint(batches)},
+        {
+            "algorithm": algorithm,
+            "reference": graph_fingerprint(reference),
+            "plan": text_fingerprint(plan.to_json()),
+            **asdict(settings),
+        },
+    )

@@ -5,7 +5,7 @@ from intaglio.search.layer_groups import Layer, layers_of
 from intaglio.search.partial import Partial, Tried, partial, wider_formats, wider_values
 from intaglio.search.sample_split import held_back
 from intaglio.search.sensitivity import sensitivity
-from intaglio.search.sensitivity_table import LayerSensitivity, Sensitivities, check_writable
+from intaglio.search.sensitivity_table import LayerSensitivity, Sensitivities
 
 __all__ = [
     "Effect",
@@ -14,7 +14,6 @@ __all__ = [
     "Partial",
     "Sensitivities",
     "Tried",
-    "check_writable",
     "held_back",
     "layers_of",
     "partial",

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from intaglio.errors import UsageError
-from intaglio.files import differing_settings, whole_file
-from intaglio.files.reading import UnreadableError, check_types, read_json, readable
+from intaglio.files import Checkpoint, CheckpointKind
+from intaglio.files.encodings import Contents, Json
+from intaglio.files.reading import check_types
 
-FORMAT, VERSION = "intaglio-attempts", 1
+ATTEMPTS = CheckpointKind("the attempts of an interrupted search", "intaglio-attempts", 2, Json())
 _NUMBER = (int, float)
 _TYPES = {"stage": str, "name": str, "score": (*_NUMBER, type(None)), "agreement": (*_NUMBER, type(None)),
           "seconds": _NUMBER, "error": str}  # fmt: skip
@@ -48,52 +47,22 @@ class AttemptFile:
 
     Args:
         path: of the file; None keeps everything in memory only.
-        settings: all that the results depend on, by name.
+        belongs_to: all that the results depend on (see `files.run_fingerprint`).
     Raises:
-        UsageError: the file is none of this kind, was made under other settings (which ones is said), or cannot be
-            written.
+        UsageError: see `files.Checkpoint`.
     """
 
-    def __init__(self, path: Path | None, settings: Mapping[str, Any]) -> None:
-        self.path, self.settings = path, json.loads(json.dumps(dict(settings)))
-        self.attempts: dict[str, Attempt] = {}
-        if path is not None and path.exists():
-            self._read(path)
+    def __init__(self, path: Path | None, belongs_to: Mapping[str, Any]) -> None:
+        self._checkpoint = Checkpoint(ATTEMPTS, path, belongs_to)
+        self.attempts: dict[str, Attempt] = self._checkpoint.load(_attempts) or {}
 
     def add(self, attempt: Attempt) -> None:
         """Keep an attempt."""
         self.attempts[attempt.name] = attempt
-        if self.path is None:
-            return
-        rows = [a.to_json() for a in self.attempts.values()]
-        data = {"format": FORMAT, "version": VERSION, "settings": self.settings, "attempts": rows}
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with whole_file(self.path) as written:
-                written.write_text(json.dumps(data, indent=1, allow_nan=False), encoding="utf-8")
-        except OSError as error:
-            raise UsageError(
-                f"{self.path}: expected to write attempts here, got: {error.strerror or error}; choose another folder"
-            ) from None
+        self._checkpoint.save({"attempts": [a.to_json() for a in self.attempts.values()]})
 
-    def _read(self, path: Path) -> None:
-        try:
-            data = read_json(path)
-            with readable():
-                if data["format"] != FORMAT or data["version"] != VERSION:
-                    raise ValueError(f"its format is {data['format']} {data['version']}")
-                found = dict(data["settings"])
-                for row in data["attempts"]:
-                    check_types(row, _TYPES)
-                self.attempts = {row["name"]: Attempt(**row) for row in data["attempts"]}
-        except UnreadableError as error:
-            raise UsageError(
-                f"{path}: expected what an interrupted search left, got something else ({error}); delete it, or "
-                "choose another folder"
-            ) from None
-        other = differing_settings(found, self.settings)
-        if other:
-            raise UsageError(
-                f"{path}: the interrupted search had other settings: {other}. Go on with the same ones, "
-                "delete the file to begin anew, or choose another folder"
-            )
+
+def _attempts(contents: Contents) -> dict[str, Attempt]:
+    for row in contents["attempts"]:
+        check_types(row, _TYPES)
+    return {row["name"]: Attempt(**row) for row in contents["attempts"]}

@@ -37,12 +37,12 @@ from intaglio.errors import (
 from intaglio.evaluation import FloatStage
 from intaglio.evaluation.evaluate import TARGETED, evaluate
 from intaglio.evaluation.model_stages import integer_stage
+from intaglio.files import data_fingerprint, run_fingerprint, text_fingerprint
 from intaglio.graph import Graph, graph_fingerprint
 from intaglio.lower import lower
 from intaglio.plan import Step
 from intaglio.ptq.driver import TRIAL_SAMPLES, Data, Outcome, quantize_graph, split
 from intaglio.ptq.recipe import NEAREST, Recipe
-from intaglio.recover import input_fingerprints as fingerprint
 from intaglio.search.attempts import Attempt, AttemptFile
 from intaglio.search.partial import partial, wider_formats, wider_values
 from intaglio.search.sensitivity import sensitivity
@@ -142,7 +142,7 @@ class _Search:
         self.training = training
         if training is not None and metric in TARGETED:
             raise UsageError(f"train: expected a metric of classes such as top1, got {metric}; leave it out")
-        self.file = AttemptFile(self._path("attempts.json"), self._settings())
+        self.file = AttemptFile(self._path("attempts.json"), self._belongs_to())
         real = evaluate([FloatStage(graph)], scored, metric, label="evaluate float")
         self.reference, self.predictions = real.scores[0].value, real.predictions[0]
         if not math.isfinite(self.reference):
@@ -305,14 +305,15 @@ class _Search:
     def _path(self, name: str) -> Path | None:
         return None if self.folder is None else self.folder / name
 
-    def _settings(self) -> dict[str, Any]:
+    def _belongs_to(self) -> dict[str, Any]:
         """All that an attempt's score depends on, besides its own recipe."""
-        return {
-            "graph": graph_fingerprint(self.graph),
-            "target": self.target.name,
-            "target's text": fingerprint.of_text(repr(self.target)),
-            "calibration data": fingerprint.of_data(self.dataset),
-            "evaluation data": fingerprint.of_data(self.scored),
-            "metric": self.metric,
-            **{name.replace("_", " "): value for name, value in self.base.to_json().items()},
-        }
+        return run_fingerprint(
+            graph_fingerprint(self.graph),
+            {"calibration data": data_fingerprint(self.dataset), "evaluation data": data_fingerprint(self.scored)},
+            {
+                "target": self.target.name,
+                "target's text": text_fingerprint(repr(self.target)),
+                "metric": self.metric,
+                **{name.replace("_", " "): value for name, value in self.base.to_json().items()},
+            },
+        )

@@ -28,11 +28,11 @@ from intaglio.evaluation.held_back import ArraySamples, Samples
 from intaglio.evaluation.sqnr import SignalToNoise
 from intaglio.evaluation.stage import inputs_of
 from intaglio.evaluation.trial import watched_values
+from intaglio.files import arrays_fingerprint, run_fingerprint, text_fingerprint
 from intaglio.graph import Graph, graph_fingerprint
 from intaglio.plan import Plan
 from intaglio.processes import Processes
 from intaglio.progress import progress
-from intaglio.recover import input_fingerprints as fingerprint
 from intaglio.search.branches import Branches, Values
 from intaglio.search.effect import Effect, Scores
 from intaglio.search.layer_groups import Layer, layers_of
@@ -88,7 +88,7 @@ def sensitivity(
     def begin() -> Sensitivities:  # on rank 0, as is all that has to do with the file
         nonlocal file
         if path is not None:
-            file = SensitivityFile(path, work.key())
+            file = SensitivityFile(path, work.belongs_to())
         return file.found if file is not None and file.found is not None else work.start()
 
     def keep() -> None:
@@ -136,21 +136,26 @@ class _Work:
         self.from_real = Branches(self.real, alone, wanted)
         self.from_rounded = Branches(self.rounded, without, wanted)
 
-    def key(self) -> dict[str, str]:
+    def belongs_to(self) -> dict[str, Any]:
         """All that the results depend on."""
         held = ({n: x.cpu().numpy() for n, x in feed.items()} for feed in self.held_back.feeds(self.real))
         labelled = (
             {**{n: x.cpu().numpy() for n, x in feed.items()}, "label": np.asarray(y)} for feed, y in self._labelled()
         )
-        return {
-            "network": graph_fingerprint(self.graph),
-            "reference": graph_fingerprint(self.reference),
-            "plan": fingerprint.of_plan(self.plan),
-            "samples": fingerprint.of_arrays(held),
-            "evaluation data": fingerprint.of_arrays(labelled) if self.evaluation is not None else "none",
-            "metric": self.metric if self.evaluation is not None else "none",
-            "part of layers": "all" if self.values is None else fingerprint.of_text(repr(sorted(self.values))),
-        }
+        scored = self.evaluation is not None
+        return run_fingerprint(
+            graph_fingerprint(self.graph),
+            {
+                "samples": arrays_fingerprint(held),
+                "evaluation data": arrays_fingerprint(labelled) if scored else "none",
+            },
+            {
+                "reference": graph_fingerprint(self.reference),
+                "plan": text_fingerprint(self.plan.to_json()),
+                "metric": self.metric if scored else "none",
+                "part of layers": "all" if self.values is None else text_fingerprint(repr(sorted(self.values))),
+            },
+        )
 
     def start(self) -> Sensitivities:
         """The whole network, real and quantized; no layer yet."""

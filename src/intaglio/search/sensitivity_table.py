@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from intaglio.errors import UsageError
-from intaglio.files import whole_file
-from intaglio.files.reading import UnreadableError, check_types, read_json, readable
+from intaglio.files import Checkpoint, CheckpointKind
+from intaglio.files.encodings import Contents, Json
+from intaglio.files.reading import check_types
 from intaglio.search.effect import Effect
 
-FORMAT, VERSION = "intaglio-sensitivity", 1
+SENSITIVITIES = CheckpointKind("the sensitivities of layers", "intaglio-sensitivity", 2, Json())
 _TYPES = {
     **dict.fromkeys(("network", "target", "metric"), str),
     **dict.fromkeys(("samples", "scored"), int),
@@ -132,47 +131,33 @@ class Sensitivities:
 class SensitivityFile:
     """Sensitivities in a JSON file, written whole each time.
 
+    The file is a result too: one about another network, other data or other settings is replaced, and `notes` says so.
+
     Args:
         path: of the file.
-        key: fingerprints of all that the results depend on, by name.
+        belongs_to: all that the results depend on (see `files.run_fingerprint`).
     Attributes:
-        found: what the file has for this key; None where it has nothing.
+        found: what the file has for this network, these data and settings; None where it has nothing.
         notes: why it has nothing, or what is reused.
     Raises:
-        UsageError: the file is none of this kind, or cannot be written.
+        UsageError: see `files.Checkpoint`; but for other networks, data and settings.
     """
 
-    def __init__(self, path: str | os.PathLike[str], key: Mapping[str, str]) -> None:
-        self.path, self.key = Path(path), dict(key)
+    def __init__(self, path: str | os.PathLike[str], belongs_to: Mapping[str, Any]) -> None:
+        self._checkpoint = Checkpoint(SENSITIVITIES, path, belongs_to)
         self.found: Sensitivities | None = None
         self.notes: list[str] = []
-        check_writable(self.path)
-        if self.path.exists():
-            self._read(self.path)
+        SENSITIVITIES.check_writable(Path(path))
+        found, differences = self._checkpoint.compare(_sensitivities)
+        if found is not None:
+            self._take(found, list(differences))
 
     def write(self, found: Sensitivities) -> None:
         """Replace the file."""
-        data = {"format": FORMAT, "version": VERSION, "key": self.key, **found.to_json()}
-        try:
-            with whole_file(self.path) as written:
-                written.write_text(json.dumps(data, indent=1, allow_nan=False), encoding="utf-8")
-        except OSError as error:
-            raise _not_writable(self.path, error) from None
+        self._checkpoint.save(found.to_json())
 
-    def _read(self, path: Path) -> None:
-        try:
-            data = read_json(path)
-            with readable():
-                if data.pop("format") != FORMAT or data.pop("version") != VERSION:
-                    raise ValueError(f"its format is not {FORMAT} {VERSION}")
-                key = data.pop("key")
-                check_types(data, _TYPES)
-                found = Sensitivities.from_json(data)
-                changed = [name for name in self.key if key.get(name) != self.key[name]]
-        except UnreadableError as error:
-            raise UsageError(
-                f"{path}: expected a file of sensitivities or none, got something else ({error}); name another file"
-            ) from None
+    def _take(self, found: Sensitivities, changed: list[str]) -> None:
+        path = self._checkpoint.path
         if not changed:
             self.found = found
             self.notes.append(f"{len(found.layers)} layers taken from {path}")
@@ -183,24 +168,9 @@ class SensitivityFile:
             self.notes.append(f"{path}: {words} than when it was written: measured anew")
 
 
-def check_writable(path: Path) -> None:
-    """Refuse a path that cannot be written, before any work is done.
-
-    Raises:
-        UsageError: it cannot.
-    """
-    try:
-        if path.is_dir():
-            raise IsADirectoryError(21, "it is a folder")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".intaglio-", dir=path.parent):
-            pass
-    except OSError as error:
-        raise _not_writable(path, error) from None
-
-
-def _not_writable(path: Path, error: OSError) -> UsageError:
-    return UsageError(f"{path}: expected a file that can be written, got: {error.strerror or error}; name another one")
+def _sensitivities(contents: Contents) -> Sensitivities:
+    check_types(contents, _TYPES)
+    return Sensitivities.from_json(contents)
 
 
 def _number(score: float | None) -> float:

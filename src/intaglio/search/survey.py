@@ -23,12 +23,12 @@ from intaglio.errors import DataError, IntaglioError
 from intaglio.evaluation import FloatStage
 from intaglio.evaluation.evaluate import evaluate
 from intaglio.evaluation.model_stages import integer_stage
+from intaglio.files import data_fingerprint, run_fingerprint
 from intaglio.graph import Graph, graph_fingerprint
 from intaglio.lower import lower
 from intaglio.number import Scheme
 from intaglio.plan import Plan
 from intaglio.progress import progress
-from intaglio.recover import input_fingerprints as fingerprint
 from intaglio.search.attempts import Attempt, AttemptFile
 from intaglio.targets import Target
 
@@ -165,12 +165,8 @@ def survey(
             there is no such metric.
         DataError: no labels, or the score of the float network is no number.
     """
-    own = {
-        "graph": graph_fingerprint(graph),
-        "evaluation data": fingerprint.of_data(scored),
-        "metric": metric,
-    }
-    file = AttemptFile(path, {**own, **(settings or {})})
+    data = {"evaluation data": data_fingerprint(scored)}
+    file = AttemptFile(path, run_fingerprint(graph_fingerprint(graph), data, {"metric": metric, **(settings or {})}))
     real = evaluate([FloatStage(graph)], scored, metric, label="evaluate float")
     reference = real.scores[0]
     if not math.isfinite(reference.value):

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from functools import reduce
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,8 +14,9 @@ from torch import Tensor
 
 from intaglio.calibrate.statistics.record import Needs, Record
 from intaglio.calibrate.statistics.shared_data import SharedData
-from intaglio.calibrate.statistics.statistics import Statistics, joined_parts
+from intaglio.calibrate.statistics.statistics import STATISTICS, Statistics, joined_parts
 from intaglio.errors import CalibrationError
+from intaglio.files import Checkpoint, data_fingerprint, run_fingerprint, text_fingerprint
 from intaglio.graph import Graph, graph_fingerprint, shape
 from intaglio.plan import Plan
 from intaglio.simulate import Simulator
@@ -58,7 +59,7 @@ def observe(
             are not observed again, so that a long run that was broken off goes on.
     Raises:
         CalibrationError: no samples; NaN or infinity in a value (named, with the sample); a checkpoint of another
-            Graph or of other samples.
+            Graph, of other data or of other settings.
         DataError: the data do not fit the Graph.
     """
     shared = dataset.part(batch_size or default_batch_size(graph)) if isinstance(dataset, SharedData) else None
@@ -70,11 +71,24 @@ def observe(
 
         return merged(dataset.processes.every(observed))
     observer = Observer(graph, plan, needs, device)
-    path = None if checkpoint is None else Path(checkpoint)
-    if path is not None and path.exists():
-        observer.resume(Statistics.load(path), first_sample)
-    observer.run(dataset, batch_size, first_sample, path)
+    kept = None
+    if checkpoint is not None:
+        kept = Checkpoint(STATISTICS, checkpoint, _belongs_to(observer.statistics, dataset, needs, first_sample))
+        observer.statistics = kept.load(Statistics.from_state) or observer.statistics
+    observer.run(dataset, batch_size, first_sample, kept)
     return observer.statistics
+
+
+def _belongs_to(statistics: Statistics, dataset: Batches, needs: Needs, first_sample: int) -> dict[str, Any]:
+    return run_fingerprint(
+        statistics.graph,
+        {"calibration data": data_fingerprint(dataset)},
+        {
+            "values": text_fingerprint(repr(sorted(statistics.records))),
+            "kinds of statistics": int(needs),
+            "first sample": first_sample,
+        },
+    )
 
 
 def merged(parts: Sequence[Statistics]) -> Statistics:
@@ -91,20 +105,12 @@ class Observer:
         records = {v.name: Record.empty(needs) for v in (*plan.calibrated(), *plan.fixed())}
         self.statistics = Statistics(graph_fingerprint(graph), records)
 
-    def resume(self, statistics: Statistics, first_sample: int) -> None:
-        """Go on with what an earlier run saw.
-
-        Raises:
-            CalibrationError: it saw another Graph, or not this data set from its first sample on.
-        """
-        self.statistics = self.statistics.merge(statistics)
-        if len(statistics.parts) != 1 or statistics.parts[0][0] != first_sample:
-            raise CalibrationError(
-                f"checkpoint: expected samples from number {first_sample} on, got {statistics.parts}; remove the file"
-            )
-
     def run(
-        self, dataset: Batches, batch_size: int | None = None, first_sample: int = 0, checkpoint: Path | None = None
+        self,
+        dataset: Batches,
+        batch_size: int | None = None,
+        first_sample: int = 0,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         """Observe every sample of a data set that is not in the statistics yet."""
         seen, done = first_sample, max((stop for _, stop in self.statistics.parts), default=first_sample)
@@ -118,12 +124,12 @@ class Observer:
             seen += size
             # Between two steps only: within one, some values know a batch that others do not.
             if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
-                self.statistics.save(checkpoint)
+                checkpoint.save(self.statistics.state())
                 saved = time.monotonic()
         if seen == first_sample:
             raise CalibrationError("calibration data: expected at least one sample, got none")
         if checkpoint is not None:
-            self.statistics.save(checkpoint)
+            checkpoint.save(self.statistics.state())
 
     def step(self, feed: Feed, first: int, size: int, also: Observe | None = None) -> None:
         """Observe one batch.

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from intaglio.calibrate.statistics.histogram import SIDE, Histogram
 from intaglio.calibrate.statistics.record import Needs, Record
 from intaglio.errors import CalibrationError
-from intaglio.files import whole_file
-from intaglio.files.reading import UnreadableError, parse_json, read_npz, readable
+from intaglio.files import CheckpointKind
+from intaglio.files.encodings import Arrays, Contents
 
-FORMAT_VERSION = 2
-"""1 also held the first sample's extremes, with which the moving average began; it is read without them."""
+STATISTICS = CheckpointKind(
+    "the statistics of a calibration", "intaglio-statistics", 3, Arrays(), error=CalibrationError
+)
 
 
 @dataclass
@@ -62,24 +59,18 @@ class Statistics:
         parts = joined_parts((*self.parts, *other.parts))
         return Statistics(self.graph, {n: r.merge(other.records[n]) for n, r in self.records.items()}, parts)
 
-    def state(self) -> dict[str, NDArray[Any]]:
-        """As plain arrays, which any means of exchange carries; `from_state` reads them back."""
-        names = list(self.records)
-        records = [self.records[n] for n in names]
+    def state(self) -> Contents:
+        """As plain data and arrays; `from_state` reads them back."""
+        records = list(self.records.values())
         histograms = [r.histogram for r in records if r.histogram is not None]
-        header = {
-            "format": "intaglio-statistics",
-            "version": FORMAT_VERSION,
-            "graph": self.graph,
-            "parts": self.parts,
-            "names": names,
-            "needs": [int(r.needs) for r in records],
-            "exponents": [r.histogram.exponent if r.histogram else None for r in records],
-        }
         runs = [(i, start, length, *gain) for i, r in enumerate(records) if r.moving
                 for (start, length), gain in r.moving.runs.items()]  # fmt: skip
         return {
-            "header": np.frombuffer(json.dumps(header).encode(), np.uint8),
+            "graph": self.graph,
+            "parts": self.parts,
+            "names": list(self.records),
+            "needs": [int(r.needs) for r in records],
+            "exponents": [r.histogram.exponent if r.histogram else None for r in records],
             "low": np.array([r.low for r in records]),
             "high": np.array([r.high for r in records]),
             "count": np.array([r.count for r in records], np.int64),
@@ -89,37 +80,21 @@ class Statistics:
         }
 
     @classmethod
-    def from_state(cls, state: dict[str, NDArray[Any]]) -> Statistics:
-        """Read what `state` wrote.
-
-        Raises:
-            CalibrationError: the arrays are no statistics.
-        """
-        try:
-            with readable():
-                header = parse_json(state["header"].tobytes())
-                if header["format"] != "intaglio-statistics" or header["version"] > FORMAT_VERSION:
-                    raise CalibrationError(
-                        f"statistics: expected format intaglio-statistics up to version {FORMAT_VERSION}, got "
-                        f"{header['format']!r} version {header['version']!r}; use a newer intaglio"
-                    )
-                histograms = iter(state["histograms"])
-                records = []
-                for i, (needs, exponent) in enumerate(zip(header["needs"], header["exponents"], strict=True)):
-                    record = Record.empty(Needs(needs))
-                    record.low, record.high = float(state["low"][i]), float(state["high"][i])
-                    record.count = int(state["count"][i])
-                    if record.histogram is not None:
-                        record.histogram = Histogram(exponent, next(histograms).astype(np.int64).reshape(2 * SIDE - 1))
-                    records.append(record)
-                for (i, start, length), (low, high) in zip(
-                    state["runs"].tolist(), state["gains"].tolist(), strict=True
-                ):
-                    records[i].moving.runs[start, length] = (low, high)
-                parts = joined_parts((int(a), int(b)) for a, b in header["parts"])
-                return cls(str(header["graph"]), dict(zip(header["names"], records, strict=True)), parts)
-        except UnreadableError as error:
-            raise CalibrationError(f"statistics: not what `Statistics.save` wrote ({error})") from None
+    def from_state(cls, state: Contents) -> Statistics:
+        """Read what `state` gave."""
+        histograms = iter(state["histograms"])
+        records = []
+        for i, (needs, exponent) in enumerate(zip(state["needs"], state["exponents"], strict=True)):
+            record = Record.empty(Needs(needs))
+            record.low, record.high = float(state["low"][i]), float(state["high"][i])
+            record.count = int(state["count"][i])
+            if record.histogram is not None:
+                record.histogram = Histogram(exponent, next(histograms).astype(np.int64).reshape(2 * SIDE - 1))
+            records.append(record)
+        for (i, start, length), (low, high) in zip(state["runs"].tolist(), state["gains"].tolist(), strict=True):
+            records[i].moving.runs[start, length] = (low, high)
+        parts = joined_parts((int(a), int(b)) for a, b in state["parts"])
+        return cls(str(state["graph"]), dict(zip(state["names"], records, strict=True)), parts)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a .npz; it appears whole or not at all.
@@ -127,25 +102,16 @@ class Statistics:
         Raises:
             CalibrationError: it cannot be written.
         """
-        target = Path(path)
-        try:
-            with whole_file(target) as written, written.open("wb") as file:
-                np.savez_compressed(file, **self.state())  # type: ignore[arg-type]
-        except OSError as error:
-            reason = error.strerror or error
-            raise CalibrationError(f"{target}: expected to write the statistics here, got: {reason}") from None
+        STATISTICS.write(path, {"network": self.graph}, self.state())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Statistics:
-        """Read what `save` wrote; runs no code of the file.
+        """Read what `save` or a checkpoint of `observe` wrote; runs no code of the file.
 
         Raises:
             CalibrationError: no such file, or no statistics.
         """
-        try:
-            return cls.from_state(read_npz(path))
-        except UnreadableError as error:
-            raise CalibrationError(f"{path}: expected statistics that `Statistics.save` wrote, got: {error}") from None
+        return STATISTICS.read(path, cls.from_state)[1]
 
 
 def joined_parts(parts: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

@@ -14,11 +14,36 @@ import numpy as np
 import torch
 
 from intaglio.errors import UsageError
-from intaglio.files import differing_settings, whole_file
+from intaglio.files import Checkpoint, CheckpointKind
+from intaglio.files.encodings import Contents
 from intaglio.files.reading import UnreadableError, readable
 from intaglio.train.loop.lr_schedule import GLOBAL, seed_of
 
-FORMAT, VERSION = "intaglio-training", 1
+
+class Tensors:
+    """An `Encoding` of plain data with tensors inside, as `torch.save` writes them."""
+
+    def write(self, path: Path, contents: Contents) -> None:
+        """See `Encoding`."""
+        try:
+            torch.save(contents, path)
+        except RuntimeError as error:  # so it reports a full disk
+            raise OSError(str(error)) from error
+
+    def read(self, path: Path) -> Contents:
+        """See `Encoding`."""
+        try:
+            with zipfile.ZipFile(path) as archive:  # torch.load looks at no checksum
+                damaged = archive.testzip()
+            if damaged is not None:
+                raise ValueError(f"the checksum of its part {damaged} does not fit")
+            return dict(torch.load(path, map_location="cpu", weights_only=True))
+        except Exception as error:  # whatever a damaged zip, pickle or dict makes of the libraries that read it
+            reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+            raise UnreadableError(reason) from error
+
+
+TRAINING = CheckpointKind("the checkpoint of a training", "intaglio-training", 1, Tensors())
 
 
 @dataclass
@@ -43,58 +68,27 @@ class State:
     best: dict[str, Any] = field(default_factory=dict)
 
 
-def save(path: Path, settings: Mapping[str, Any], state: State) -> None:
+def save(path: Path, belongs_to: Mapping[str, Any], state: State) -> None:
     """Write a checkpoint; the one before stays until the new one is whole.
 
     Raises:
         UsageError: it cannot be written.
     """
-    data = {"format": FORMAT, "version": VERSION, "settings": dict(settings), "state": dict(vars(state))}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as written:
-            torch.save(data, written)
-    except (OSError, RuntimeError) as error:  # torch.save reports a full disk as a RuntimeError
-        reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"{path}: expected to write a checkpoint here, got: {reason}; choose another folder") from None
+    Checkpoint(TRAINING, path, belongs_to).save({"state": dict(vars(state))})
 
 
-def load(path: Path, settings: Mapping[str, Any]) -> State:
-    """Read a checkpoint of a training with these settings.
+def load(path: Path, belongs_to: Mapping[str, Any]) -> State:
+    """Read a checkpoint of the same training.
 
     Raises:
-        UsageError: there is none, it is damaged or of another version, or was made under other settings (which ones is
-            said).
+        UsageError: there is none; or see `files.Checkpoint`.
     """
-    if not path.exists():
+    found = Checkpoint(TRAINING, path, belongs_to).load(lambda contents: State(**contents["state"]))
+    if found is None:
         raise UsageError(
             f"{path}: expected the checkpoint of an interrupted training, got nothing there; leave out resume"
         )
-    try:
-        with zipfile.ZipFile(path) as archive:  # torch.load looks at no checksum
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise ValueError(f"the checksum of its part {damaged} does not fit")
-        data = torch.load(path, map_location="cpu", weights_only=True)
-        found = data["format"], data["version"]
-        if found[0] != FORMAT:
-            raise ValueError(f"its format is {found[0]}")
-        before, state = dict(data["settings"]), State(**data["state"])
-    except Exception as error:  # whatever a damaged zip, pickle or dict makes of the libraries that read it
-        reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
-        raise UsageError(f"{path}: expected the checkpoint of a training, got something else ({reason})") from None
-    if found[1] != VERSION:
-        raise UsageError(
-            f"{path}: expected a checkpoint of version {VERSION}, got version {found[1]}; "
-            "go on with the release that wrote it, or begin anew"
-        )
-    other = differing_settings(before, settings)
-    if other:
-        raise UsageError(
-            f"{path}: the interrupted training differs: {other}. Go on with the same network, target, data and "
-            "settings, or begin anew in another folder"
-        )
-    return state
+    return found
 
 
 @contextmanager

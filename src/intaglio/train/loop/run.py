@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from intaglio.data import Dataset
+from intaglio.files import data_fingerprint, run_fingerprint, text_fingerprint
 from intaglio.graph import graph_fingerprint
 from intaglio.processes import Processes
 from intaglio.progress import progress
-from intaglio.recover import input_fingerprints as fingerprint
 from intaglio.train.gradual import Schedule
 from intaglio.train.loop import checkpoint as checkpoint
 from intaglio.train.loop.checkpoint import State, begin_random
@@ -117,7 +117,7 @@ class _Training:
         self.total = settings.total_steps(len(self.samples))
         self.feed = Feed(self.samples, settings, self.device, self.world.share, workers=run_options.workers)
         self.score = None if held is None else Score(held, self.feed, self.world, teacher)
-        self.agreed = self._agreed(data, described)
+        self.belongs_to = self._belongs_to(data, described)
         module.to(self.device)
         if settings.channels_last:
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -133,20 +133,22 @@ class _Training:
     def _read(self, data: Dataset) -> Samples:
         return Samples(data, self.loss.classes, cache=self.run_options.cache, need_labels=not self.settings.imitates)
 
-    def _agreed(self, data: Dataset, described: Mapping[str, Any]) -> dict[str, Any]:
-        """All that the result depends on, by name, as a checkpoint says it."""
+    def _belongs_to(self, data: Dataset, described: Mapping[str, Any]) -> dict[str, Any]:
+        """All that the result depends on."""
         module = self.module
         kinds = sorted({type(q).__name__ for q in module.quantizers.values()})
-        return {
-            "target": module.plan.target,
-            **described,
-            "network": graph_fingerprint(module.graph),
-            "plan": fingerprint.of_plan(module.plan),
-            "quantizers": ", ".join(kinds),
-            "data": fingerprint.of_data(data),
-            "samples held back": 0 if self.score is None else len(self.score.samples),
-            **self.settings.to_json(),
-        }
+        return run_fingerprint(
+            graph_fingerprint(module.graph),
+            {"data": data_fingerprint(data)},
+            {
+                "target": module.plan.target,
+                **described,
+                "plan": text_fingerprint(module.plan.to_json()),
+                "quantizers": ", ".join(kinds),
+                "samples held back": 0 if self.score is None else len(self.score.samples),
+                **self.settings.to_json(),
+            },
+        )
 
     def run(self) -> TrainResult:
         """Train."""
@@ -249,13 +251,15 @@ class _Training:
             [point.to_json() for point in self.curve],
             self.best,
         )
-        checkpoint.save(self.run_options.path, self.agreed, state)
+        checkpoint.save(self.run_options.path, self.belongs_to, state)
         self.saved = time.monotonic()
 
     def _restore(self) -> None:
         assert self.run_options.path is not None
         path = self.run_options.path
-        state = self.processes.first(lambda: checkpoint.load(path, self.agreed))  # other machines do not have the file
+        state = self.processes.first(
+            lambda: checkpoint.load(path, self.belongs_to)
+        )  # other machines do not have the file
         with checkpoint.fitting(path):
             self.module.load_state_dict(state.module)
             self.optimizer.load_state_dict(state.optimizer)
