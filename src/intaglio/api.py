@@ -112,7 +112,10 @@ def _limit(limit: LossLimit | None, choices: dict[str, Any]) -> LossLimit | None
     if limit is None and choices.get("max_drop") is None:
         given = {f.name: choices.pop(f.name) for f in fields(LossLimit) if f.name in choices}
         if given.get("train_data") is not None:
-            raise UsageError("train: expected an allowed loss beside it (max_drop), whose last stage it is, got none")
+            raise UsageError(
+                "train: expected max_drop beside train_data, as training is the last stage of the search, got no "
+                "max_drop; set it, or call prepare_qat"
+            )
         return None
     return _chosen(LossLimit, limit, "limit", choices)
 

@@ -245,7 +245,7 @@ def test_an_interrupted_search_of_other_settings_is_refused(fails, made, tmp_pat
     monkeypatch.setattr(recipe_search._Search, "_measured", interrupted)
     monkeypatch.setattr(recipe_search._Search, "_holds", lambda self, attempt: False)
     assert main([str(a) for a in argv]) == 130
-    assert "goes on where it was" in capsys.readouterr().err
+    assert "resumes where it stopped" in capsys.readouterr().err
     assert leftovers(tmp_path / "out") == [".search", "attempts.json"]
     text = fails(*argv, "--target", "int8-per-tensor")
     assert "other settings: target was cpu-int8, now int8-per-tensor" in text
@@ -261,7 +261,7 @@ def test_a_folder_without_write_permission(obeys_permissions, fails, made, tmp_p
     [
         ("sr", "--constant: expected NAME=VALUE such as sr=16000, got 'sr'"),
         ("=1", "--constant: expected NAME=VALUE"),
-        ("sr=fast", "--constant: expected a number, true or false behind NAME=, got 'sr=fast'"),
+        ("sr=fast", "--constant: expected a number, true or false after NAME=, got 'sr=fast'"),
         ("sr=", "--constant: expected a number"),
         ("sr=1.5", "constant 'sr': expected numbers of the input's type INT64, got 1.5"),
         ("sr=1,2", "constant 'sr': expected shape (), got (2,)"),

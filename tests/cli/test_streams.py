@@ -55,7 +55,7 @@ def test_a_full_standard_output_is_an_error_and_the_files_are_complete(made, tmp
         monkeypatch.setattr(sys, "stdout", full)
         assert quantize(made, tmp_path / "out") == 1
     assert capsys.readouterr().err == (
-        "error: standard output: No space left on device; what was to be printed is lost, files are complete\n"
+        "error: standard output: No space left on device; the printed text is lost, all files are complete\n"
     )
     assert {path.name for path in (tmp_path / "out").iterdir()} == COMPLETE
 

@@ -85,7 +85,7 @@ def test_a_killed_training_goes_on_to_the_same_program(made, labelled, tmp_path)
     killed.communicate()
     assert not (out / "model.intaglio").exists()
     anew = train_process(made, labelled, out, *more)
-    assert "go on with --resume" in anew.communicate(timeout=200)[1]
+    assert "resume with --resume" in anew.communicate(timeout=200)[1]
     again = train_process(made, labelled, out, *more, "--resume")
     assert again.wait(200) == 0, again.stderr.read()
     for process in (whole, again):
@@ -120,7 +120,7 @@ def fails_and_writes_nothing(fails, made, labelled, out: Path, *more: object) ->
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        (["--resume"], "expected the checkpoint of an interrupted training, got nothing there"),
+        (["--resume"], "expected the checkpoint of an interrupted training, got no file"),
         (["--method", "magic"], "method: expected one of range, lsq"),
         (["--estimator", "magic"], "estimator: expected one of clipped"),
         (["--optimizer", "newton"], "optimizer: expected sgd or adamw, got 'newton'"),

@@ -133,7 +133,7 @@ def test_channels_that_never_varied_in_training_are_cut():
     set_constant(node.inputs[1], weight)
     freed = free_constant_channels(graph)
     assert freed.channels == 1
-    assert "1 never varied as far as batch norm tells" in str(freed.steps[0])
+    assert "1 never varied according to batch norm" in str(freed.steps[0])
     made = freed.graph.nodes[0]
     assert not made.inputs[1].const_value.numpy()[3].any()
     assert made.inputs[2].const_value.numpy()[3] == pytest.approx(max(moments.mean[3], 0.0))

@@ -183,4 +183,4 @@ def test_quantize_takes_nothing_that_does_not_gain(rng, x):
     net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 1)).eval()
     q = ig.quantize(ig.load(net, (torch.zeros(1, 3, 9, 9),)), x, "int16x8", calibrator="max")
     told = [h for h in q.history if "equalization" in h]
-    assert all("reverted" in h or "equal already" in h for h in told)
+    assert all("reverted" in h or "already equal" in h for h in told)

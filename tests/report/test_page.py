@@ -57,9 +57,9 @@ def test_with_everything_known_everything_is_shown(quantized: ig.Quantized, full
     full = page(quantized, full_facts)
     for text in (
         "88.19 %", "−0.10 points against float", "10,000 samples", "99.91 %", "1.07 KiB", "3.7 times", "75 s",
-        "512 MiB", "cpu-int8: for tests", "calibrated with max", "nothing is left in float", "no signal",
-        "5 predictions of 40 are others on integers", "Only float right: 4.", "prepared in 1 step",
-        "multiply-accumulates",
+        "512 MiB", "cpu-int8: for tests", "calibrated with max", "no operator stays float", "no signal",
+        "5 predictions of 40 differ between the float network and the integer program", "Only float right: 4.",
+        "prepared in 1 step", "multiply-accumulates",
     ):  # fmt: skip
         assert text in full.text, text
     assert full.count("svg") == 2  # the noise, and the memory
@@ -153,7 +153,7 @@ def test_without_the_plotting_library_the_page_says_so(
 ) -> None:
     monkeypatch.setattr("intaglio.report.page.plotting_library", lambda: None)
     bare = page(quantized, full_facts)
-    assert "Drawn where the Python package plotly is installed" in bare.text
+    assert "No plot: the Python package plotly was not installed" in bare.text
     assert bare.count("script") == 1
     assert bare.count("svg") == 2  # what needs no library is drawn
 
@@ -163,7 +163,7 @@ def test_what_stayed_float_is_listed_with_its_reason(quantized: ig.Quantized) ->
     plan.operators["pool"].integer = False
     plan.operators["pool"].why = "asked for by the user"
     text = Page(render_report(quantized.graph, plan, Facts())).text
-    assert "1 operator left in float" in text
+    assert "1 operator stays float" in text
     assert "GlobalAveragePool pool: asked for by the user" in text
 
 

@@ -56,7 +56,7 @@ def test_the_first_that_holds_ends_the_search(graph, arrays) -> None:
     found = searched(graph, arrays, 100.0)
     assert found.holds
     assert [a.stage for a in found.attempts] == ["calibrators"]
-    assert "holds" in str(found.outcome.steps[-1])
+    assert "is within it" in str(found.outcome.steps[-1])
 
 
 def test_the_allowed_loss_itself_holds(graph, arrays) -> None:
@@ -86,7 +86,7 @@ def test_the_best_is_returned_where_none_holds(graph, arrays, monkeypatch) -> No
     best = max(a.score for a in found.attempts if a.score is not None)
     last = found.outcome.steps[-1]
     assert last.after == best
-    assert "best that was found" in str(last)
+    assert "the best of all attempts" in str(last)
 
 
 def test_an_interrupted_search_measures_nothing_twice(graph, arrays, tmp_path: Path, monkeypatch) -> None:

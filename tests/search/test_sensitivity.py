@@ -119,7 +119,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(graph, quantized, x, label
     assert len(seen) == 5 + len(whole.layers) - 4
     assert again.layers == whole.layers
     assert (tmp_path / "part.json").read_text() == (tmp_path / "whole.json").read_text()
-    assert again.notes == [f"4 layers taken from {tmp_path / 'part.json'}"]
+    assert again.notes == [f"4 layers reused from {tmp_path / 'part.json'}"]
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 
 
@@ -129,19 +129,19 @@ def test_what_changed_is_measured_anew_and_said(graph, quantized, x, labels, tmp
     assert first.notes == []
     plan = harmed(quantized, str(next(n.name for n in graph.nodes if n.op_type == "Gemm")))
     other = sensitivity(graph, plan, samples, path=path)
-    assert "plan is another than when it was written: measured anew" in other.notes[0]
+    assert "plan has changed since it was written: all layers measured again" in other.notes[0]
     assert other.layers == sensitivity(graph, plan, samples).layers
     assert "samples" in sensitivity(graph, plan, ArraySamples([x[8:16]]), path=path).notes[0]
     evaluation = data_for(graph, (x, labels), 8, labels=True)
     scored = sensitivity(graph, plan, ArraySamples([x[8:16]]), evaluation=evaluation, path=path)
-    assert "evaluation data and metric are others" in scored.notes[0]
+    assert "evaluation data and metric have changed" in scored.notes[0]
     changed = graph.copy()
     bias = next(v for v in changed.initializers if v.const_value.numpy().shape == (4,))
     from intaglio.graph.edit import set_constant
 
     set_constant(bias, bias.const_value.numpy() + np.float32(0.5))
     found = sensitivity(changed, plan, ArraySamples([x[8:16]]), evaluation=evaluation, path=path)
-    assert "was about another network" in found.notes[0]
+    assert "is of another network" in found.notes[0]
 
 
 def test_real_weights_of_a_network_whose_biases_were_corrected_come_from_the_reference(graph, x):
@@ -160,22 +160,22 @@ def test_bad_input(graph, quantized, x, labels, tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="metric: expected one of .*top1.*, got 'beauty'"):
         sensitivity(graph, quantized.plan, samples, metric="beauty")
     unlabelled = open_data(x)
-    with pytest.raises(DataError, match="top1 needs a label for each sample, got none"):
+    with pytest.raises(DataError, match="expected a label for each sample, as top1 needs them, got none"):
         sensitivity(graph, quantized.plan, samples, evaluation=unlabelled)
     labelled = data_for(graph, (x, labels), labels=True)
     with monkeypatch.context() as patch:
         patch.setitem(METRICS, "top1", lambda y, label: np.full(len(y), np.nan))
-        with pytest.raises(DataError, match="expected a number for top1 of the float network, got nan"):
+        with pytest.raises(DataError, match="expected a finite top1 of the float network, got nan"):
             sensitivity(graph, quantized.plan, samples, evaluation=labelled)
     for name, text in {"text": "words", "list": "[1]", "other": '{"format": "intaglio-plan", "version": 1}'}.items():
         path = tmp_path / f"{name}.json"
         path.write_text(text)
-        with pytest.raises(UsageError, match=f"{name}.json: expected a file of sensitivities or none"):
+        with pytest.raises(UsageError, match=f"{name}.json: expected the sensitivities of layers, got something else"):
             sensitivity(graph, quantized.plan, samples, path=path)
         assert path.read_text() == text
-    with pytest.raises(UsageError, match="expected a file that can be written"):
+    with pytest.raises(UsageError, match="expected to write the sensitivities of layers here"):
         sensitivity(graph, quantized.plan, samples, path=tmp_path)
-    with pytest.raises(UsageError, match="expected a file that can be written"):
+    with pytest.raises(UsageError, match="expected to write the sensitivities of layers here"):
         sensitivity(graph, quantized.plan, samples, path=tmp_path / "text.json" / "s.json")
     with pytest.raises(UsageError, match="ranking by score: expected a task metric"):
         sensitivity(graph, quantized.plan, samples).ranking("score")

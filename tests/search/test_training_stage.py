@@ -101,7 +101,7 @@ def test_it_is_left_out_where_something_before_holds(raw) -> None:
 def test_it_needs_classes_and_an_allowed_loss(raw) -> None:
     graph = ig.load(raw.copy())
     x, y = np.zeros((8, 1, 8, 8), np.float32), np.zeros(8, np.int64)
-    with pytest.raises(UsageError, match="expected an allowed loss"):
+    with pytest.raises(UsageError, match="expected max_drop beside train_data"):
         ig.quantize(graph, x, train_data=(x, y))
     with pytest.raises(UsageError, match="expected a metric of classes"):
         search_recipes(

@@ -1,4 +1,4 @@
-"""The public calls from a shell."""
+"""Command-line interface: `intaglio COMMAND ...`."""
 
 from intaglio.cli.main import main
 

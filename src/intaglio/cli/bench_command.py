@@ -1,4 +1,4 @@
-"""`intaglio bench`: a program's latency beside other engines, and where its time goes."""
+"""`intaglio bench`: compare a program's latency with other engines, and profile its steps."""
 
 from __future__ import annotations
 
@@ -20,26 +20,38 @@ from intaglio.program import load_program
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the command."""
+    """Declare the command's arguments."""
     parser.add_argument("program", help="a .intaglio file")
-    parser.add_argument("--threads", default="1", metavar="1,2", help="numbers of threads (default: %(default)s)")
     parser.add_argument(
-        "--peers", default=",".join(PEERS), metavar="NAMES", help="engines beside ours (default: %(default)s)"
+        "--threads",
+        default="1",
+        metavar="1,2",
+        help="thread counts to time, separated by commas (default: %(default)s)",
     )
-    parser.add_argument("--float", metavar="MODEL.onnx", help="the float network, which peers run and quantize")
-    parser.add_argument("--litert", metavar="MODEL.tflite", help="the same network for LiteRT")
-    parser.add_argument("--machine", default="host", help="what ours is compiled for (default: %(default)s)")
-    parser.add_argument("--cc", metavar="COMMAND", help="compiler (default: $CC, gcc, clang, or the package ziglang)")
-    parser.add_argument("--rounds", type=int, default=rounds.ROUNDS, help="turns of each engine (default: %(default)s)")
-    parser.add_argument("--profile", action="store_true", help="time of every step and its share of the machine's peak")
+    parser.add_argument(
+        "--peers",
+        default=",".join(PEERS),
+        metavar="NAMES",
+        help="engines to compare with, separated by commas (default: %(default)s)",
+    )
+    parser.add_argument("--float", metavar="MODEL.onnx", help="float network that the other engines quantize and run")
+    parser.add_argument("--litert", metavar="MODEL.tflite", help="the same network as a LiteRT file")
+    parser.add_argument("--machine", default="host", help="machine to compile the program for (default: %(default)s)")
+    parser.add_argument("--cc", metavar="COMMAND", help="C compiler (default: $CC, gcc, clang, or the package ziglang)")
+    parser.add_argument(
+        "--rounds", type=int, default=rounds.ROUNDS, help="timed rounds per engine (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--profile", action="store_true", help="show each step's time and its share of the machine's peak throughput"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object; times in nanoseconds")
     parser.add_argument(
-        "-o", "--output", default="build", metavar="DIR", help="where builds are kept (default: %(default)s)"
+        "-o", "--output", default="build", metavar="DIR", help="folder for compiled builds (default: %(default)s)"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Compile, time, print."""
+    """Compile the program, time it and the other engines, and print the result."""
     counts = _counts(args.threads)
     if args.rounds < 1:
         raise UsageError(f"--rounds: expected at least 1, got {args.rounds}")

@@ -1,4 +1,4 @@
-"""`intaglio compare`: two stages, layer by layer."""
+"""`intaglio compare`: compare two models layer by layer."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from intaglio.report.terminal_tables import print_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the command."""
-    parser.add_argument("a", help="the reference. " + MODEL)
-    parser.add_argument("b", help="the other")
-    parser.add_argument("--data", required=True, help="inputs; labels are not needed")
-    parser.add_argument("--samples", type=int, default=32, help="default: %(default)s")
+    """Declare the command's arguments."""
+    parser.add_argument("a", help="the reference model. " + MODEL)
+    parser.add_argument("b", help="the model to compare with it; same forms")
+    parser.add_argument("--data", required=True, help="input data; labels are not needed")
+    parser.add_argument(
+        "--samples", type=int, default=32, help="compare on at most this many samples (default: %(default)s)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     add_model_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Load both, compare, print."""
+    """Load both models, compare their values, and print a table."""
     from intaglio.evaluation.model_stages import data_for, stage_of, steps_of
 
     a, b = (load_any_or_quantized(args, name) for name in (args.a, args.b))

@@ -1,4 +1,4 @@
-"""`intaglio compile`: a program as C for a machine, built and tested where that can be done."""
+"""`intaglio compile`: write a program as C for a machine; build and test it where a compiler and a runner exist."""
 
 from __future__ import annotations
 
@@ -22,32 +22,37 @@ from intaglio.errors import CompileError, DataError, ExportError, UsageError
 from intaglio.files import whole_tree
 from intaglio.program import Program, load_program
 
-SAMPLES = 100  # of --test-data at most; a board's flash holds fewer
-SAMPLES_BARE = 4
-_TAKEN = frozenset({"all", "board", "clean", "library", "selftest", "test"})  # by other files and targets of the folder
+SAMPLES = 100  # most samples taken from --test-data
+SAMPLES_BARE = 4  # the same for a microcontroller, whose flash has to hold them
+_TAKEN = frozenset({"all", "board", "clean", "library", "selftest", "test"})  # files and make targets of the folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the command."""
+    """Declare the command's arguments."""
     parser.add_argument("program", help="a .intaglio file")
     parser.add_argument(
-        "--machine", default="host", metavar="NAME", help=f"host, {', '.join(MACHINES)} (default: %(default)s)"
+        "--machine",
+        default="host",
+        metavar="NAME",
+        help=f"machine to write C for: host, {', '.join(MACHINES)} (default: %(default)s)",
     )
-    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to write")
-    parser.add_argument("--name", default="model", metavar="PREFIX", help="prefix of every name (default: %(default)s)")
+    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder for the C files")
     parser.add_argument(
-        "--cc", metavar="COMMAND", help="compiler; by default $CC, or what is installed for the machine"
+        "--name", default="model", metavar="PREFIX", help="prefix of every C name and file (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--cc", metavar="COMMAND", help="C compiler (default: $CC, or one that is installed for the machine)"
     )
     parser.add_argument(
         "--test-data",
         metavar="X.npy",
-        help="real inputs for the self-test instead of random ones, as for `run --input`",
+        help="inputs of the self-test, real numbers, .npy or .npz as for `run --input` (default: random inputs)",
     )
-    parser.add_argument("--no-build", action="store_true", help="write the folder, and neither build nor run it")
+    parser.add_argument("--no-build", action="store_true", help="only write the folder; do not compile or run it")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Generate, build, test, and say what there is."""
+    """Write the C files, build them, run the self-test, and print the result."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", args.name) or args.name in _TAKEN:
         raise UsageError(
             f"--name: expected letters, digits and _, and none of {', '.join(sorted(_TAKEN))}; got {args.name!r}"
@@ -86,10 +91,10 @@ def _test_inputs(program: Program, path: Path, target: Machine) -> tuple[Any, ..
 
 @contextmanager
 def output_tree(target: Path) -> Iterator[Path]:
-    """A temporary folder beside `target` that becomes it when all is well; files of an earlier run are replaced.
+    """Yield a temporary folder beside `target` and move its files to `target` on success, over those of an earlier run.
 
     Raises:
-        ExportError: the folder cannot be made or written; the first is said before any work is done.
+        ExportError: the folder cannot be created (raised before any work is done) or written.
     """
     if target.exists() and not target.is_dir():
         raise ExportError(f"{target}: expected a folder, got a file; choose another with -o")

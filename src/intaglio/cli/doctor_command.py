@@ -1,4 +1,4 @@
-"""`intaglio doctor`: what is installed and what this machine can do."""
+"""`intaglio doctor`: show installed packages, compilers, emulators and the processor's instruction sets."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ INSTRUCTION_SETS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the command."""
+    """Declare the command's arguments."""
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Look and print; nothing is changed."""
+    """Collect the facts and print them; changes nothing."""
     facts = look()
     if args.json:
         print(json.dumps(facts))
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def look() -> dict[str, Any]:
-    """The facts."""
+    """Collect versions, machines, tools, instruction sets and the GPU."""
     return {
         "intaglio": __version__,
         "python": platform.python_version(),
@@ -98,7 +98,7 @@ def look() -> dict[str, Any]:
 
 
 def _machine(name: str) -> dict[str, str | None]:
-    """Which compiler reaches a machine, and how what it builds runs here."""
+    """Find the compiler for a machine, and how programs built for it run here."""
     target = machine(name)
     try:
         compiler = find_compiler(target).text

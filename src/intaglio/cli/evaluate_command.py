@@ -1,4 +1,4 @@
-"""`intaglio evaluate`: accuracy of a model or program."""
+"""`intaglio evaluate`: measure the accuracy of a model or program."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the command."""
-    parser.add_argument("model", help=MODEL + "; an ONNX file with quantizers is simulated")
-    parser.add_argument("--data", required=True, help="labelled data")
-    parser.add_argument("--metric", choices=list(METRICS), default="top1", help="default: %(default)s")
+    """Declare the command's arguments."""
+    parser.add_argument("model", help=MODEL + "; a quantized ONNX file (QDQ or QOperator) is simulated")
+    parser.add_argument("--data", required=True, help="labelled data to measure on")
+    parser.add_argument("--metric", choices=list(METRICS), default="top1", help="metric (default: %(default)s)")
     parser.add_argument(
-        "--engine", choices=["float", "simulate", "reference", "native"], help="default: what fits the model"
+        "--engine",
+        choices=["float", "simulate", "reference", "native"],
+        help="what runs the model: float network, simulation, interpreter, or compiled C (default: by kind of model)",
     )
-    parser.add_argument("--limit", type=int, metavar="N", help="at most this many samples")
+    parser.add_argument("--limit", type=int, metavar="N", help="measure on at most this many samples")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     add_model_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Load, measure, print."""
+    """Load the model, measure it, and print the result."""
     from intaglio.evaluation.model_stages import score
 
     with _processes() as ours:
@@ -52,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _processes() -> AbstractContextManager[Processes | None]:
-    """Those that torchrun started; a core install has no PyTorch and runs alone."""
+    """Join the processes that torchrun started; without torchrun import nothing, as a core install has no PyTorch."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return nullcontext()
     from intaglio.processes import processes

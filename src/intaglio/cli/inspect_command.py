@@ -1,4 +1,4 @@
-"""`intaglio inspect`: what is in a model or program, and what quantization would make of it."""
+"""`intaglio inspect`: show a program's operators, costs and memory, or how a float model would be quantized."""
 
 from __future__ import annotations
 
@@ -25,26 +25,30 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the command."""
+    """Declare the command's arguments."""
     parser.add_argument("model", help=MODEL)
     parser.add_argument(
-        "--target", default="cpu-int8", help="for a float model: place it for this target (default: %(default)s)"
+        "--target",
+        default="cpu-int8",
+        help="for a float model: show how it would be quantized for this target (default: %(default)s)",
     )
     parser.add_argument(
         "--machine", default="host", help="for a program: plan its memory for this machine (default: %(default)s)"
     )
     parser.add_argument(
-        "--arena", type=Path, metavar="FILE.svg", help="for a program: write a picture of its memory over time"
+        "--arena", type=Path, metavar="FILE.svg", help="for a program: write a drawing of its memory over time"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(
-        "--strict", action="store_true", help="exit with 1 where an operator of a float model cannot become integers"
+        "--strict",
+        action="store_true",
+        help="exit with status 1 if an operator of a float model cannot run on integers",
     )
     add_model_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Load, describe, print."""
+    """Load the model, describe it, and print the result."""
     model = load_any(args, args.model)
     if isinstance(model, Program):
         facts = describe_program(model)
@@ -71,7 +75,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def describe_program(program: Program) -> dict[str, Any]:
-    """Operators with their cost: multiply-accumulates, and what each zero point adds to them at run time."""
+    """Describe a program's operators and their cost: multiply-accumulates, and additions caused by zero points."""
     operators = [cost.to_json() for cost in operator_costs(program)]
     return {
         "kind": "program",
@@ -87,7 +91,7 @@ def describe_program(program: Program) -> dict[str, Any]:
 
 
 def describe_graph(graph: Graph, target: str) -> dict[str, Any]:
-    """Operators, their coverage under a target, and how each value would be represented and why."""
+    """Describe a graph's operators, which of them the target supports, and each value's planned format and reason."""
     from intaglio.errors import UnsupportedOperatorError
     from intaglio.ops import contract_of
     from intaglio.plan import place, separate_operands

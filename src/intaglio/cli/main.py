@@ -1,4 +1,4 @@
-"""The entry point: arguments, exit status, and one line for every error that was foreseen."""
+"""Entry point: parse arguments, run the command, turn expected errors into one line and an exit status."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from intaglio.errors import IntaglioError
 
 COMMANDS = {
     "quantize": "quantize a trained float network and measure the integer program",
-    "train": "train on with quantization in the forward path, and measure the integer program",
+    "train": "train a network with quantization in the forward pass, and measure the integer program",
     "compile": "write a program as C for a machine, build it and test it",
     "run": "run a program on inputs",
     "evaluate": "measure the accuracy of a model or program on data",
-    "compare": "compare two stages layer by layer",
-    "sensitivity": "find the layers that quantization harms most",
-    "survey": "measure every type of quantization with every method",
-    "inspect": "show operators, coverage and reasons, and the cost of each term",
-    "bench": "time a program beside other engines, and its steps",
-    "targets": "list the hardware descriptions",
-    "doctor": "show what is installed and what this machine can do",
+    "compare": "compare two models layer by layer",
+    "sensitivity": "find the layers that lose most accuracy by quantization",
+    "survey": "measure every quantization scheme with every method",
+    "inspect": "show a model's operators and formats, or a program's costs and memory",
+    "bench": "compare a program's latency with other engines, and profile its steps",
+    "targets": "list the hardware targets",
+    "doctor": "show installed packages, compilers and instruction sets",
 }
-"""Command -> one line. Each is a module of this folder with `add_arguments(parser)` and `run(args) -> int`."""
+"""Command -> one-line summary. `NAME_command.py` has `add_arguments(parser)` and `run(args) -> int`."""
 
 _ADVICE = {
     errno.ENOSPC: "; free some space and start again",
@@ -39,7 +39,7 @@ _ADVICE = {
 
 
 class _Parser(argparse.ArgumentParser):
-    """Wrong arguments are an error like any other: one line, exit status 1."""
+    """Argument parser that reports wrong arguments like other errors: one line, exit status 1."""
 
     def error(self, message: str) -> None:  # type: ignore[override]
         raise SystemExit(_fail(f"{self.prog}: {message}; see `{self.prog} --help`"))
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        argv: arguments without the program's name; those of the process by default.
+        argv: arguments without the program's name; default: those of the process.
     Returns:
         The exit status: 0, or 1 after one line `error: ...` on standard error; 130 after Ctrl-C.
     """
@@ -58,12 +58,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = _run(argv)
         out.flush()
         if status == 0 and out.lost is not None and not isinstance(out.lost, BrokenPipeError):
-            return _fail(f"standard output: {out.lost.strerror}; what was to be printed is lost, files are complete")
+            return _fail(f"standard output: {out.lost.strerror}; the printed text is lost, all files are complete")
         return status
 
 
 def _run(argv: list[str]) -> int:
-    parser = _Parser(prog="intaglio", description="Engraves trained float networks into integer-only programs.")
+    parser = _Parser(prog="intaglio", description="Convert trained float networks into integer-only programs.")
     parser.add_argument("--version", action="version", version=f"intaglio {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -87,7 +87,7 @@ def _run(argv: list[str]) -> int:
 
 
 def _foreseen(error: Exception) -> str | None:
-    """What to tell the user; None for a fault of our own, which deserves its traceback."""
+    """Return the message for an expected error; None for a bug of ours, which keeps its traceback."""
     if isinstance(error, IntaglioError):
         return str(error)
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("intaglio"):
@@ -105,7 +105,7 @@ def _foreseen(error: Exception) -> str | None:
 
 
 def _is_allocation(error: Exception) -> bool:
-    """PyTorch has no MemoryError: a RuntimeError of the processor, an OutOfMemoryError of a GPU."""
+    """Recognise PyTorch's out-of-memory errors: RuntimeError on the CPU, OutOfMemoryError on a GPU."""
     return type(error).__name__ == "OutOfMemoryError" or (
         isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
     )

@@ -1,4 +1,4 @@
-"""MODEL and DATA arguments: what the user names becomes a Graph, a Quantized or a Program."""
+"""Read the MODEL argument and its options: load a Graph, a Quantized or a Program."""
 
 from __future__ import annotations
 
@@ -17,27 +17,31 @@ MODEL = "MODEL: .onnx, .intaglio, or package.module:factory for a PyTorch module
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Options that say how a MODEL is read."""
+    """Add the options that say how a MODEL is read."""
     parser.add_argument(
         "--shape",
         action="append",
         default=[],
         metavar="NAME=1,3,H,W",
-        help="fix the shape of an input whose size is dynamic",
+        help="fix the shape of an input with dynamic sizes (ONNX files; may be repeated)",
     )
     parser.add_argument(
         "--constant",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="bind an input to a number, or to numbers with commas between: one number fills any static shape",
+        help="replace an input by a constant: one number, which fills any static shape, or a vector such as 0.5,1 "
+        "(ONNX "
+        "files; may be repeated)",
     )
-    parser.add_argument("--weights", metavar="FILE", help="state dict for package.module:factory, loaded safely")
+    parser.add_argument(
+        "--weights", metavar="FILE", help="state dict for package.module:factory, loaded without running code"
+    )
     parser.add_argument("--example-shape", metavar="1,3,H,W", help="input shape for package.module:factory")
 
 
 def load_graph(args: argparse.Namespace, name: str) -> Graph:
-    """A float network.
+    """Load a float network and run the graph passes.
 
     Raises:
         ModelError, UsageError: it cannot be read.
@@ -50,7 +54,7 @@ def load_graph(args: argparse.Namespace, name: str) -> Graph:
 
 
 def load_raw_graph(args: argparse.Namespace, name: str) -> Graph:
-    """A float network before any pass: batch norms are where they were.
+    """Load a float network without graph passes, so that batch norms are not folded.
 
     Raises:
         ModelError, UsageError: it cannot be read.
@@ -70,7 +74,7 @@ def _names_a_factory(name: str) -> bool:
 
 
 def _refuse_options(args: argparse.Namespace, name: str, kind: str) -> None:
-    """Options of ONNX models beside another kind of model. `compare` has two, of which one may be meant."""
+    """Refuse ONNX options for another kind of model; with `compare` they may belong to the other of its two models."""
     others = {args.a, args.b} - {name} if "a" in args else set()
     if any(Path(other).suffix.lower() == ".onnx" for other in others):
         return
@@ -80,7 +84,7 @@ def _refuse_options(args: argparse.Namespace, name: str, kind: str) -> None:
 
 
 def _made(args: argparse.Namespace, name: str) -> tuple[Any, Any]:
-    """The module of a factory, and example inputs."""
+    """Call a PyTorch factory; return its module and example inputs."""
     _refuse_options(args, name, "a factory, whose inputs are made with --example-shape")
     if args.example_shape is None:
         raise UsageError(f"{name}: a PyTorch factory needs --example-shape, for example 1,3,224,224")
@@ -90,7 +94,7 @@ def _made(args: argparse.Namespace, name: str) -> tuple[Any, Any]:
 
 
 def load_any(args: argparse.Namespace, name: str) -> Graph | Program:
-    """A Program for .intaglio, otherwise a float network."""
+    """Load a Program from .intaglio, a float network from anything else."""
     if Path(name).suffix == ".intaglio":
         _refuse_options(args, name, "a program, whose inputs are fixed")
         return load_program(name)
@@ -98,7 +102,7 @@ def load_any(args: argparse.Namespace, name: str) -> Graph | Program:
 
 
 def load_any_or_quantized(args: argparse.Namespace, name: str) -> Any:
-    """As `load_any`; an ONNX file with quantizers in it becomes a Quantized."""
+    """Load as `load_any` does; a quantized ONNX file becomes a Quantized."""
     try:
         return load_any(args, name)
     except AlreadyQuantizedError:
@@ -114,7 +118,7 @@ def _example(shape: tuple[int, ...]) -> Any:
 
 
 def parse_shapes(texts: list[str]) -> dict[str, tuple[int, ...]] | None:
-    """`NAME=1,3,H,W`, several times."""
+    """Parse `NAME=1,3,H,W` options into shapes by input name."""
     shapes = {}
     for text in texts:
         name, equals, sizes = text.partition("=")
@@ -127,7 +131,7 @@ def parse_shapes(texts: list[str]) -> dict[str, tuple[int, ...]] | None:
 
 
 def parse_constants(texts: list[str]) -> dict[str, Any] | None:
-    """`NAME=16000` or `NAME=0.5,1`, several times."""
+    """Parse `NAME=16000` or `NAME=0.5,1` options into numbers by input name."""
     constants: dict[str, Any] = {}
     for text in texts:
         name, equals, numbers = text.partition("=")
@@ -149,11 +153,11 @@ def _number(text: str, whole: str) -> int | float | bool:
             return kind(text)
         except ValueError:
             continue
-    raise UsageError(f"--constant: expected a number, true or false behind NAME=, got {whole!r}")
+    raise UsageError(f"--constant: expected a number, true or false after NAME=, got {whole!r}")
 
 
 def parse_shape(text: str, option: str) -> tuple[int, ...]:
-    """`1,3,224,224`."""
+    """Parse a shape such as `1,3,224,224`."""
     try:
         shape = tuple(int(part) for part in text.split(","))
     except ValueError:
@@ -164,7 +168,7 @@ def parse_shape(text: str, option: str) -> tuple[int, ...]:
 
 
 def parse_layers(texts: list[str]) -> dict[str, str]:
-    """`PATTERN=FORMAT`, several times."""
+    """Parse `PATTERN=FORMAT` options into formats by layer pattern."""
     layers = {}
     for text in texts:
         pattern, equals, fmt = text.rpartition("=")
@@ -175,7 +179,7 @@ def parse_layers(texts: list[str]) -> dict[str, str]:
 
 
 def parse_range(text: str | None) -> tuple[float, float] | None:
-    """`LOW,HIGH`."""
+    """Parse a range `LOW,HIGH`."""
     if text is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Options that are switched on by `--name` and off by `--no-name`."""
+"""Options that `--name` switches on and `--no-name` switches off."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class OnOff(argparse.BooleanOptionalAction):
-    """The same on every Python: those before 3.13 write the default behind a help text that has it already."""
+    """Boolean option whose help text is taken as it is: Python before 3.13 appends the default to it again."""
 
     def __init__(self, *args: Any, help: str, **more: Any) -> None:
         super().__init__(*args, **more)

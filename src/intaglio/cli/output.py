@@ -1,4 +1,4 @@
-"""Output folders that appear whole or not at all, and belong to one run at a time."""
+"""Write output folders atomically, and lock them against a second run."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ LOCK = ".lock"
 
 @contextmanager
 def whole_folder(target: Path, rank: int = 0) -> Iterator[Path]:
-    """Files written into the folder that is yielded are moved to `target` when all of them are there.
+    """Yield a temporary folder whose files are moved to `target` when the block ends without an error.
 
     Args:
-        target: made where it is not there, and gone again where nothing came to be in it.
-        rank: of several processes only 0 owns the folder; the others get `target` itself, and write nothing.
+        target: created if it is missing, and removed again if nothing was written into it.
+        rank: of this process; only rank 0 owns the folder. Other ranks get `target` itself and must not write.
     Raises:
-        ExportError: the folder cannot be made or written, or another run is at work in it; said before any work.
+        ExportError: the folder cannot be created or written, or another run uses it; raised before any work is done.
     """
     if rank != 0:
         yield target
@@ -35,7 +35,7 @@ def whole_folder(target: Path, rank: int = 0) -> Iterator[Path]:
         target.mkdir(parents=True, exist_ok=True)
         with open(target / LOCK, "a", encoding="ascii") as lock:
             _take(lock, target)
-            for left in target.glob(f"{TEMPORARY_PREFIX}*"):  # by a run that was killed
+            for left in target.glob(f"{TEMPORARY_PREFIX}*"):  # left by a run that was killed
                 shutil.rmtree(left, ignore_errors=True)
             try:
                 with temporary_folder(target) as temporary:
@@ -44,7 +44,7 @@ def whole_folder(target: Path, rank: int = 0) -> Iterator[Path]:
             finally:
                 (target / LOCK).unlink(missing_ok=True)
                 if made:
-                    with suppress(OSError):  # something is in it
+                    with suppress(OSError):  # it is not empty
                         target.rmdir()
     except OSError as error:
         if not is_of_folder(error, target):
@@ -55,14 +55,14 @@ def whole_folder(target: Path, rank: int = 0) -> Iterator[Path]:
 
 
 def is_of_folder(error: OSError, folder: Path) -> bool:
-    """Whether an error comes of writing into a folder, and not of another file that was used meanwhile."""
-    if error.filename is None:  # as when what was opened is written to
+    """Return whether an error was caused by writing into this folder, not by another file."""
+    if error.filename is None:  # write() to an open file names no file
         return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return Path(os.fsdecode(error.filename)).absolute().is_relative_to(folder.absolute())
 
 
 def _take(lock: IO[str], target: Path) -> None:
-    """Lock a file for as long as it is open; the system lets go of it when a process dies."""
+    """Lock a file while it is open; the system releases the lock when the process dies."""
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -74,6 +74,6 @@ def _take(lock: IO[str], target: Path) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         raise ExportError(
-            f"{target}: expected an output folder of our own, got one in which another run is at work; wait for it, or "
-            "choose another with -o"
+            f"{target}: expected an output folder that no other run uses, got one in which another run is at work; "
+            "wait for it, or choose another with -o"
         ) from None

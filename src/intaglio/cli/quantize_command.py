@@ -1,4 +1,4 @@
-"""`intaglio quantize`: the main job."""
+"""`intaglio quantize`: post-training quantization from the command line."""
 
 from __future__ import annotations
 
@@ -19,101 +19,120 @@ if TYPE_CHECKING:
     from intaglio.workflow.quantize import TrainingStage
 
 WORK = ".search"
-"""Folder in the output folder for what an interrupted search has measured."""
+"""Subfolder of the output folder that keeps the results of an unfinished recipe search."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the command."""
+    """Declare the command's arguments."""
     parser.add_argument("model", help=MODEL)
     parser.add_argument(
         "--data",
         required=True,
-        help="calibration data: .toml descriptor, folder of images or .npy, .parquet, .npz; or none, or synthesize",
+        help="calibration data: .toml descriptor, folder of images, .npy, .npz or .parquet; `none` calibrates without "
+        "data, `synthesize` generates inputs from the network",
     )
     parser.add_argument(
         "--input-range",
         metavar="LOW,HIGH",
-        help="range of the inputs after preprocessing, for --data none and --data synthesize",
+        help="range of the inputs after preprocessing; only with --data none or --data synthesize",
     )
     parser.add_argument(
-        "--target", default="cpu-int8", help="built-in name or TOML file (default: %(default)s); see `intaglio targets`"
+        "--target",
+        default="cpu-int8",
+        help="hardware target: built-in name (see `intaglio targets`) or TOML file (default: %(default)s)",
     )
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder for the results")
     parser.add_argument(
         "--samples", type=int, default=512, help="calibrate on at most this many samples (default: %(default)s)"
     )
     parser.add_argument(
-        "--eval", metavar="DATA", help="labelled data: measure float, simulated and integer accuracy on it"
+        "--eval",
+        metavar="DATA",
+        help="labelled data on which the float network, the simulation and the integer program are measured",
     )
     parser.add_argument(
         "--max-drop",
         type=float,
         metavar="POINTS",
-        help="try ever dearer recipes until the integer program loses no more than this on --eval",
+        help="search: try recipes, cheapest first, until the integer program loses at most this many points of "
+        "--metric on --eval (of mse: percent)",
     )
     parser.add_argument(
-        "--train", metavar="DATA", help="labelled data: train with quantization as the last of these recipes"
+        "--train", metavar="DATA", help="labelled training data: with --max-drop, train as the last stage of the search"
     )
-    parser.add_argument("--train-epochs", type=float, metavar="N", help="passes over these data (default: 2)")
-    parser.add_argument("--train-steps", type=int, metavar="N", help="optimizer steps instead")
-    parser.add_argument("--eval-limit", type=int, metavar="N", help="evaluate on at most this many samples")
-    parser.add_argument("--metric", default="top1", help="top1, top5 or mse (default: %(default)s)")
+    parser.add_argument("--train-epochs", type=float, metavar="N", help="epochs of training with --train (default: 2)")
+    parser.add_argument(
+        "--train-steps", type=int, metavar="N", help="optimizer steps of training with --train, instead of epochs"
+    )
+    parser.add_argument("--eval-limit", type=int, metavar="N", help="use at most this many samples of --eval")
+    parser.add_argument("--metric", default="top1", help="metric of --eval: top1, top5 or mse (default: %(default)s)")
     parser.add_argument(
         "--calibrator",
         default="auto",
-        help="max, moving-average, percentile-99.99, entropy, mse, sigma-3 or auto (default)",
+        help="how ranges of activations are chosen: max, moving-average, percentile-99.99, entropy, mse, sigma-3, or "
+        "auto, "
+        "which compares them (default: auto)",
     )
-    parser.add_argument("--weight-calibrator", metavar="NAME", help="the same for weights (default: the target's)")
+    parser.add_argument(
+        "--weight-calibrator",
+        metavar="NAME",
+        help="how ranges of weights are chosen: a name as for --calibrator (default: the target's own)",
+    )
     parser.add_argument(
         "--layer",
         action="append",
         default=[],
         metavar="PATTERN=FORMAT",
-        help="another format for some layers: first=a16, last=a16, 'features.1*=w8a16'",
+        help="another number format for the layers that match: first=a16, last=a16, 'features.1*=w8a16' (may be "
+        "repeated)",
     )
     parser.add_argument(
         "--equalize",
         action=OnOff,
         default=True,
-        help="cut constant channels and scale channels across layers where that measures better (default: on)",
+        help="remove constant channels and equalize channel ranges across layers; kept only if the output error falls "
+        "(default: on)",
     )
     parser.add_argument(
         "--smooth",
         action="store_true",
-        help="move the spread of activations' channels into the weights behind them where that measures better",
+        help="scale down activation channels with outliers and scale up the following weights; kept only if the output "
+        "error falls",
     )
     parser.add_argument(
-        "--clamp-weights", action="store_true", help="try narrower ranges of weights, kept where that measures better"
+        "--clamp-weights", action="store_true", help="try clipped weight ranges; kept only if the output error falls"
     )
     parser.add_argument(
         "--rounding",
         default="nearest",
         metavar="NAME",
-        help="of weights: nearest (default), gptq, adaround (learned, takes minutes) or blocks (learned by blocks)",
+        help="how weights are rounded: nearest, gptq, adaround (learned layer by layer, takes minutes) or blocks "
+        "(learned "
+        "block by block) (default: nearest)",
     )
     parser.add_argument(
         "--iterations",
         type=int,
         metavar="N",
-        help="learning steps per layer (default: adaround 1000, blocks 200)",
+        help="optimization steps per layer of --rounding adaround and blocks (default: adaround 1000, blocks 200)",
     )
     parser.add_argument(
         "--checkpoint",
         metavar="FILE",
-        help="written as rounding is learned; an interrupted run started again with it goes on there",
+        help="file that saves the progress of learned rounding; the same command resumes from it after an interruption",
     )
     parser.add_argument(
         "--bias-correction",
         action=OnOff,
         default=True,
-        help="take what the rounding of weights adds to mean outputs out of the biases (default: on)",
+        help="correct biases for the shift of mean outputs that weight rounding causes (default: on)",
     )
     parser.add_argument("--json", action="store_true", help="print summary.json instead of tables")
     add_model_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Quantize, lower, measure, write."""
+    """Quantize, lower, measure, and write the results."""
     from intaglio.processes import processes
     from intaglio.ptq.recipe import Recipe
     from intaglio.workflow import quantize_job
@@ -153,7 +172,7 @@ def run(args: argparse.Namespace) -> int:
         )
     if ours.rank != 0:
         return 0
-    shutil.rmtree(work, ignore_errors=True)  # nothing is left to go on with
+    shutil.rmtree(work, ignore_errors=True)  # the search is complete: there is nothing to resume
     if args.json:
         print(json.dumps(summary))
     else:
@@ -163,7 +182,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _stage(args: argparse.Namespace) -> TrainingStage | None:
-    """Training as the last stage of the search for a recipe, where there are data for it."""
+    """Build the training stage of the recipe search; None without --train."""
     from intaglio.search.training import stage_settings
     from intaglio.workflow.quantize import TrainingStage
 
@@ -175,10 +194,10 @@ def _stage(args: argparse.Namespace) -> TrainingStage | None:
 
 @contextmanager
 def _resumable(kept: Sequence[Path]) -> Iterator[None]:
-    """Say so where an interrupted run has left something to go on with."""
+    """On Ctrl-C, tell the user if the same command can resume the run."""
     try:
         yield
     except KeyboardInterrupt:
         if any(path.exists() for path in kept):
-            raise KeyboardInterrupt("the same command goes on where it was") from None
+            raise KeyboardInterrupt("the same command resumes where it stopped") from None
         raise

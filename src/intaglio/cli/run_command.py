@@ -1,4 +1,4 @@
-"""`intaglio run`: a program on inputs."""
+"""`intaglio run`: run a program on inputs from a file."""
 
 from __future__ import annotations
 
@@ -18,27 +18,35 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the command."""
+    """Declare the command's arguments."""
     parser.add_argument("program", help="a .intaglio file")
     parser.add_argument(
-        "--input", required=True, metavar="X.npy", help=".npy with samples in axis 0, or .npz with one array per input"
+        "--input",
+        required=True,
+        metavar="X.npy",
+        help="inputs: .npy with samples in axis 0, or .npz with one array per input name",
     )
     parser.add_argument(
-        "--output", required=True, metavar="Y.npy", help=".npy; .npz where the program has several outputs"
+        "--output",
+        required=True,
+        metavar="Y.npy",
+        help="file for the outputs: .npy, or .npz if the program has several outputs",
     )
     parser.add_argument(
-        "--integers", action="store_true", help="inputs and outputs are integers on the program's own grids"
+        "--integers",
+        action="store_true",
+        help="read and write quantized integers (with the program's scales and zero points) instead of real numbers",
     )
     parser.add_argument(
         "--engine",
         choices=["reference", "native"],
         default="reference",
-        help="what runs it: the interpreter, or C compiled for this processor (default: %(default)s)",
+        help="what runs the program: the interpreter, or C compiled for this processor (default: %(default)s)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Load, run, write."""
+    """Load the program and the inputs, run, and write the outputs."""
     program = load_program(args.program)
     inputs = read_inputs(Path(args.input), program.inputs)
     engine = program if args.engine == "reference" else _compiled(program)
@@ -55,10 +63,10 @@ def _compiled(program: Program) -> NativeProgram:
 
 
 def read_inputs(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
-    """Arrays by input name, from .npy or .npz.
+    """Read input arrays by name from .npy or .npz.
 
     Raises:
-        DataError: the file cannot be read, or has one array where the program has several inputs.
+        DataError: the file cannot be read, or is a .npy while the program has several inputs.
     """
     try:
         with open_file(path) as file:

@@ -1,4 +1,4 @@
-"""`intaglio sensitivity`: which layers quantization harms most."""
+"""`intaglio sensitivity`: rank layers by the accuracy that quantizing them costs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ from intaglio.report.terminal_tables import print_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the command."""
+    """Declare the command's arguments."""
     parser.add_argument("model", help=MODEL)
     parser.add_argument(
-        "--data", required=True, help="inputs for calibration, and others on which outputs are compared"
+        "--data", required=True, help="inputs: some for calibration, others (held back) on which outputs are compared"
     )
-    parser.add_argument("--target", default="cpu-int8", help="built-in name or TOML file (default: %(default)s)")
-    parser.add_argument("-o", "--output", required=True, metavar="FILE.json", help="results; written as they come, and "
-                        "taken up again where they are of the same network, Plan and data")  # fmt: skip
+    parser.add_argument(
+        "--target", default="cpu-int8", help="hardware target: built-in name or TOML file (default: %(default)s)"
+    )
+    parser.add_argument("-o", "--output", required=True, metavar="FILE.json", help="file for the results, written "
+                        "after each group of layers; results of the same network, Plan and data are "
+                        "reused")  # fmt: skip
     parser.add_argument(
         "--samples", type=int, default=512, help="calibrate on at most this many samples (default: %(default)s)"
     )
@@ -30,21 +33,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=64,
         metavar="N",
-        help="compare outputs on at most this many others, evenly spread (default: %(default)s)",
+        help="compare outputs on at most this many other samples, evenly spread (default: %(default)s)",
     )
-    parser.add_argument("--eval", metavar="DATA", help="labelled data: measure the task metric too, and rank by it")
+    parser.add_argument("--eval", metavar="DATA", help="labelled data: also measure --metric, and rank by it")
     parser.add_argument(
-        "--limit", type=int, default=500, metavar="N", help="of these, at most N samples (default: %(default)s)"
+        "--limit", type=int, default=500, metavar="N", help="use at most N samples of --eval (default: %(default)s)"
     )
-    parser.add_argument("--metric", default="top1", help="top1, top5 or mse (default: %(default)s)")
-    parser.add_argument("--calibrator", default="auto", help="as for quantize (default: %(default)s)")
-    parser.add_argument("--equalize", action=OnOff, default=True, help="as for quantize (default: on)")
+    parser.add_argument("--metric", default="top1", help="metric of --eval: top1, top5 or mse (default: %(default)s)")
+    parser.add_argument(
+        "--calibrator", default="auto", help="how ranges are chosen, see `intaglio quantize` (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--equalize", action=OnOff, default=True, help="equalize channel ranges before calibration (default: on)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     add_model_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Quantize on rank 0, measure on every rank, print on rank 0."""
+    """Quantize on rank 0, measure layers on every rank, print on rank 0."""
     from intaglio.evaluation.held_back import ArraySamples
     from intaglio.evaluation.model_stages import data_for
     from intaglio.processes import processes
@@ -72,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _quantized(args: argparse.Namespace, graph: Any, data: Any) -> tuple[bytes, str]:
-    """The network and its Plan as one process tells it to others; the real weights and biases stay as they are."""
+    """Quantize and serialize the graph and its Plan for other processes; weights and biases are not corrected."""
     import onnx_ir as ir
 
     from intaglio.api import quantize

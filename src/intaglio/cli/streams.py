@@ -1,4 +1,4 @@
-"""Standard output and error that do not end a job: when nobody takes the text any more, it is dropped."""
+"""Standard output and error that survive a closed pipe or full disk: text that cannot be written is dropped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TextIO, cast
 
 
 class Outlet:
-    """A text stream that goes quiet at the first error of writing; `lost` keeps that error.
+    """Text stream that drops all text after the first write error; `lost` keeps that error.
 
     A reader that closes its end (`| head -1`), a full disk or a closed descriptor must not cost the result of a job
     that only reports its progress there.
@@ -21,7 +21,7 @@ class Outlet:
         self.lost: OSError | None = None
 
     def write(self, text: str) -> int:
-        """Write; characters that the stream's encoding lacks become escapes."""
+        """Write text; characters that the stream's encoding cannot express become escapes."""
         encoding = self.stream.encoding or "utf-8"
         try:
             self.stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
@@ -30,14 +30,14 @@ class Outlet:
         return len(text)
 
     def flush(self) -> None:
-        """Hand over what is buffered."""
+        """Flush the buffer."""
         try:
             self.stream.flush()
         except OSError as error:
             self._drop(error)
 
     def _drop(self, error: OSError) -> None:
-        """Point the descriptor at the null device: what is buffered would raise again when Python ends."""
+        """Point the descriptor at the null device: buffered text would raise again when Python exits."""
         self.lost = self.lost or error
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, self.stream.fileno())
@@ -49,7 +49,7 @@ class Outlet:
 
 @contextmanager
 def outlets() -> Iterator[Outlet]:
-    """Standard output and error as outlets while a command runs; yields that of standard output."""
+    """Replace standard output and error by outlets while a command runs; yield the one of standard output."""
     with open(os.devnull, "w", encoding="utf-8") as null:
         out, err = Outlet(sys.stdout or null), Outlet(sys.stderr or null)  # None where the descriptor is closed
         with redirect_stdout(cast(TextIO, out)), redirect_stderr(cast(TextIO, err)):

@@ -1,4 +1,4 @@
-"""`intaglio survey`: every type of quantization against every method."""
+"""`intaglio survey`: measure every quantization scheme with every method."""
 
 from __future__ import annotations
 
@@ -23,31 +23,33 @@ STATE = "survey.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the command."""
+    """Declare the command's arguments."""
     parser.add_argument("model", help=MODEL)
     parser.add_argument("--data", required=True, help="calibration data")
     parser.add_argument(
-        "--eval", required=True, metavar="DATA", help="labelled data, on which every program is measured"
+        "--eval", required=True, metavar="DATA", help="labelled data on which every integer program is measured"
     )
-    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder for the results; where it has "
-                        "those of an interrupted survey with the same settings, it goes on there")  # fmt: skip
+    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder for the results; an interrupted "
+                        "survey with the same settings resumes from there")  # fmt: skip
     parser.add_argument(
         "--samples", type=int, default=512, help="calibrate on at most this many samples (default: %(default)s)"
     )
     parser.add_argument(
         "--input-range",
         metavar="LOW,HIGH",
-        help="range of the inputs after preprocessing, for rows without data (default: as batch norm saw them)",
+        help="range of the inputs after preprocessing, for rows without data (default: estimated from batch norms)",
     )
-    parser.add_argument("--limit", type=int, metavar="N", help="evaluate on at most this many samples")
-    parser.add_argument("--metric", default="top1", help="top1, top5 or mse (default: %(default)s)")
-    parser.add_argument("--calibrator", default="auto", help="as for quantize (default: %(default)s)")
+    parser.add_argument("--limit", type=int, metavar="N", help="use at most this many samples of --eval")
+    parser.add_argument("--metric", default="top1", help="metric of --eval: top1, top5 or mse (default: %(default)s)")
+    parser.add_argument(
+        "--calibrator", default="auto", help="how ranges are chosen, see `intaglio quantize` (default: %(default)s)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
     add_model_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure every cell, write, print."""
+    """Measure every cell, write the tables, and print the result."""
     from intaglio.evaluation.model_stages import data_for
     from intaglio.files import data_fingerprint
     from intaglio.search.survey import survey
@@ -90,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _maker(args: argparse.Namespace, graph: Graph, data: Dataset) -> Make:
-    """How a cell is quantized; inputs made from the network are made once."""
+    """Return the function that quantizes a cell; synthesized inputs are generated once and reused."""
     from intaglio.api import calibration_data, quantize_as
     from intaglio.ptq.recipe import Recipe
     from intaglio.search.survey import CALIBRATION
@@ -121,14 +123,14 @@ def _title(found: Survey) -> str:
 
 
 def _text(found: Survey, columns: Any, texts: list[list[str]], headings: list[str], lines: list[list[str]]) -> str:
-    """Both tables: small, and cell by cell."""
+    """Format both tables: the grid, and one line for each cell."""
     small = plain_table(_title(found), headings, lines, [False] + [True] * (len(headings) - 1))
     numeric = [name in ("score", "loss", "agreement %", "seconds") for name in columns]
     return f"{small}\n\n{plain_table('', columns, texts, numeric)}\n"
 
 
 def _say_why(found: Survey) -> None:
-    """The reasons of cells without a result, each once."""
+    """Print the reason of each cell without a result; cells with the same reason share a line."""
     reasons: dict[str, list[str]] = {}
     for row in found.rows:
         if row.error:

@@ -1,4 +1,4 @@
-"""`intaglio targets`: the hardware descriptions."""
+"""`intaglio targets`: list the hardware targets."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from intaglio.targets import BUILTIN, Target, TensorFormat, load_target
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the command."""
-    parser.add_argument("target", nargs="?", help="a name or TOML file to show alone")
+    """Declare the command's arguments."""
+    parser.add_argument("target", nargs="?", help="show only this target: built-in name or TOML file")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
-    """List all, or show one."""
+    """List all targets, or show one in detail."""
     targets = [load_target(name) for name in ([args.target] if args.target else BUILTIN)]
     if args.json:
         print(json.dumps([_describe(t) for t in targets]))

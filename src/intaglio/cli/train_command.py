@@ -1,4 +1,4 @@
-"""`intaglio train`: training with quantization in the forward path."""
+"""`intaglio train`: quantization-aware training from the command line."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
     from intaglio.train.loop import RunOptions, TrainSettings
 
 CHECKPOINT = "checkpoint.pt"
-"""File in the output folder from which an interrupted training goes on."""
+"""File in the output folder from which an interrupted training resumes."""
 PATIENCE = 600.0
-"""Seconds that a process waits for the others; the longest wait is for rank 0 to calibrate."""
+"""Seconds that a process waits for others; the longest wait is for rank 0 to calibrate."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the command."""
+    """Declare the command's arguments."""
     add = parser.add_argument
     add("model", help=MODEL)
-    add("--data", required=True, metavar="TRAIN", help="labelled samples to learn from")
-    add("--eval", metavar="TEST", help="labelled data: measure float, simulated and integer accuracy on it in the end")
-    add("--metric", default="top1", help="of --eval: top1, top5 or mse (default: %(default)s)")
-    add("--eval-limit", type=int, metavar="N", help="evaluate on at most this many samples")
-    add("--target", default="cpu-int8", help="built-in name or TOML file (default: %(default)s)")
-    add("--method", default="lsq", metavar="NAME", help="how grids are found (default: %(default)s)")
-    add("--weight-method", metavar="NAME", help="that of weights, where it is another one")
-    add("--estimator", default="clipped", metavar="NAME", help="gradient of rounding (default: %(default)s)")
-    add("--weight-estimator", metavar="NAME", help="that of weights, where it is another one")
+    add("--data", required=True, metavar="TRAIN", help="labelled training data")
+    add("--eval", metavar="TEST", help="labelled data on which float, simulated and integer accuracy are measured last")
+    add("--metric", default="top1", help="metric of --eval: top1, top5 or mse (default: %(default)s)")
+    add("--eval-limit", type=int, metavar="N", help="use at most this many samples of --eval")
+    add("--target", default="cpu-int8", help="hardware target: built-in name or TOML file (default: %(default)s)")
+    add("--method", default="lsq", metavar="NAME", help="quantizer that learns scales, see docs (default: %(default)s)")
+    add("--weight-method", metavar="NAME", help="quantizer of weights (default: that of --method)")
+    add("--estimator", default="clipped", metavar="NAME", help="gradient estimator of rounding (default: %(default)s)")
+    add("--weight-estimator", metavar="NAME", help="gradient estimator of weights (default: that of --estimator)")
     add("-o", "--output", required=True, metavar="DIR", help="folder for checkpoints and results")
-    add("--resume", action="store_true", help=f"go on from DIR/{CHECKPOINT}, bit for bit as if nothing had happened")
+    add("--resume", action="store_true", help=f"resume from DIR/{CHECKPOINT}; the result is the same, bit for bit")
     _add_start(parser)
     _add_schedule(parser)
     _add_data(parser)
@@ -49,141 +49,188 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_start(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("start").add_argument
-    add("--samples", type=int, default=512, help="calibrate the first grids on so many samples (default: %(default)s)")
-    add("--from-nothing", action="store_true", help="begin with grids of what is seen first instead")
-    add("--calibrator", metavar="NAME", help="of the first grids, as for quantize (default: the target's own)")
-    add("--weight-calibrator", metavar="NAME", help="the same for weights")
-    add("--layer", action="append", default=[], metavar="PATTERN=FORMAT", help="another format for some layers")
+    add("--samples", type=int, default=512, help="calibrate initial scales on this many samples (default: %(default)s)")
+    add("--from-nothing", action="store_true", help="do not calibrate: set initial scales from the first batch")
+    add("--calibrator", metavar="NAME", help="calibrator of initial activation scales (default: the target's own)")
+    add("--weight-calibrator", metavar="NAME", help="calibrator of initial weight scales (default: the target's own)")
+    add(
+        "--layer",
+        action="append",
+        default=[],
+        metavar="PATTERN=FORMAT",
+        help="another number format for the layers that match: first=a16, 'features.1*=w8a16' (may be repeated)",
+    )
 
 
 def _add_schedule(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("schedule").add_argument
-    add("--epochs", type=float, default=5.0, help="passes over the data, parts allowed (default: %(default)s)")
-    add("--steps", type=int, metavar="N", help="optimizer steps instead")
-    add("--batch", type=int, default=128, help="samples per step, over all processes (default: %(default)s)")
+    add("--epochs", type=float, default=5.0, help="epochs to train; fractions are allowed (default: %(default)s)")
+    add("--steps", type=int, metavar="N", help="optimizer steps to train, instead of --epochs")
+    add("--batch", type=int, default=128, help="batch size, summed over all processes (default: %(default)s)")
     add("--optimizer", default="sgd", help="sgd (Nesterov momentum) or adamw (default: %(default)s)")
-    add("--lr", type=float, help="largest learning rate (default: sgd 0.001 at eight bits, 0.01 below; adamw a tenth)")
+    add("--lr", type=float, help="peak learning rate (default: sgd 0.001 at 8 bits, 0.01 below; adamw a tenth of it)")
     add(
         "--final-lr",
         type=float,
         default=0.01,
         metavar="PART",
-        help="cosine annealing down to this part of it (default: %(default)s)",
+        help="final learning rate of the cosine schedule, as a fraction of --lr (default: %(default)s)",
     )
     add(
         "--warmup",
         type=float,
         default=0.02,
         metavar="PART",
-        help="part of the steps over which it rises (default: %(default)s)",
+        help="fraction of the steps over which the learning rate rises (default: %(default)s)",
     )
-    add("--momentum", type=float, default=0.9, help="of sgd (default: %(default)s)")
-    add("--weight-decay", type=float, default=1e-4, help="of weights only (default: %(default)s)")
+    add("--momentum", type=float, default=0.9, help="momentum of sgd (default: %(default)s)")
+    add(
+        "--weight-decay",
+        type=float,
+        default=1e-4,
+        help="weight decay; applied to weights only, not to biases or scales (default: %(default)s)",
+    )
     add(
         "--quantizer-lr",
         type=float,
         default=0.1,
         metavar="FACTOR",
-        help="learning rate of scales and the like, as a multiple (default: %(default)s)",
+        help="learning rate of scales and other quantizer parameters, as a multiple of --lr (default: %(default)s)",
     )
     add(
         "--label-smoothing",
         type=float,
         default=0.0,
         metavar="PART",
-        help="of each label, spread over all classes (default: %(default)s)",
+        help="label smoothing: fraction of each label spread over all classes (default: %(default)s)",
     )
     add(
         "--batch-norm",
         default="auto",
         metavar="auto|revive|as-is",
-        help="give a network whose batch norms were folded new ones to train with (default: below 8 bits)",
+        help="revive: insert new batch norms into a network whose own were folded; as-is: do not; auto: revive below "
+        "8 bits "
+        "(default: auto)",
     )
     add(
         "--freeze-batch-norm",
         type=float,
         metavar="AT",
-        help="part of the training after which batch norms use running statistics",
+        help="fraction of the training after which batch norms use their running statistics (default: never)",
     )
-    add("--freeze-ranges", type=float, metavar="AT", help="part after which observed ranges stay")
-    add("--gradual", metavar="KIND", help="quantize little by little: weights, noise or layers (default: all at once)")
+    add(
+        "--freeze-ranges",
+        type=float,
+        metavar="AT",
+        help="fraction of the training after which observed ranges are fixed",
+    )
+    add("--gradual", metavar="KIND", help="quantize gradually: weights, noise or layers (default: all at once)")
     add(
         "--gradual-end",
         type=float,
         default=0.5,
         metavar="AT",
-        help="part of the training at whose end all is quantized (default: %(default)s)",
+        help="fraction of the training after which --gradual quantizes everything (default: %(default)s)",
     )
     add(
         "--reestimate-batch-norm",
         type=int,
         default=0,
         metavar="N",
-        help="take batch-norm statistics anew over N batches in the end; kept where that measures better",
+        help="after training, re-estimate batch-norm statistics over N batches; kept only if the validation score "
+        "improves",
     )
-    add("--teacher", metavar="float|MODEL.onnx", help="learn from this network's scores too")
+    add(
+        "--teacher",
+        metavar="float|MODEL.onnx",
+        help="distillation: network whose outputs are learned too; `float` is the float network itself",
+    )
     add(
         "--distill",
         type=float,
         metavar="PART",
-        help="weight of the teacher's loss (default with a teacher: 0.5); 1: no labels are needed",
+        help="weight of the distillation loss, 0 to 1; at 1 no labels are needed (default with --teacher: 0.5)",
     )
     add(
         "--distill-features",
         type=float,
         default=0.0,
         metavar="WEIGHT",
-        help="learn from the features of --teacher float in which blocks end; 5 is a good weight below 8 bits",
+        help="weight of the loss between features at block ends and those of --teacher float; 5 works well below 8 "
+        "bits "
+        "(default: %(default)s)",
     )
-    add("--temperature", type=float, default=4.0, help="of the teacher's scores (default: %(default)s)")
-    add("--seed", type=int, default=0, help="of order, crops and everything else random (default: %(default)s)")
+    add(
+        "--temperature",
+        type=float,
+        default=4.0,
+        help="softmax temperature of the distillation loss (default: %(default)s)",
+    )
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        help="seed of all random choices: order of samples, crops, initialization (default: %(default)s)",
+    )
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("data").add_argument
-    add("--augment", default="", metavar="crop,flip", help="random crops and mirror images of each batch")
-    add("--pad", type=int, default=4, help="pixels around an image that crops reach into (default: %(default)s)")
+    add("--augment", default="", metavar="crop,flip", help="data augmentation: random crops, random horizontal flips")
+    add("--pad", type=int, default=4, help="padding of the random crops in pixels (default: %(default)s)")
     add(
         "--held-back",
         type=int,
         metavar="N",
-        help="spread samples of TRAIN, on which the best evaluation is chosen (default: 2000 or a tenth; 0: the last)",
+        help="validation samples, evenly spread over TRAIN, that choose the best weights (default: 2000, at most a "
+        "tenth; "
+        "0: keep the last weights)",
     )
     add(
         "--cache",
         type=int,
         default=2048,
         metavar="MIB",
-        help="memory for decoded samples; others are read again (default: %(default)s)",
+        help="memory for decoded samples in MiB; samples that do not fit are decoded again (default: %(default)s)",
     )
-    add("--workers", type=int, default=0, metavar="N", help="processes that read ahead (default: %(default)s)")
+    add(
+        "--workers",
+        type=int,
+        default=0,
+        metavar="N",
+        help="processes that load data in the background (default: %(default)s)",
+    )
 
 
 def _add_keeping(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("machine").add_argument
-    add("--precision", default="float32", help="of products in training: float32 or bf16 (default: %(default)s)")
+    add(
+        "--precision",
+        default="float32",
+        help="precision of convolutions and matrix products in training: float32 or bf16 (default: %(default)s)",
+    )
     add(
         "--channels-last",
         action=OnOff,
         default=True,
-        help="channels innermost in memory (default: on)",
+        help="use PyTorch's channels-last memory layout (default: on)",
     )
-    add("--compile", action="store_true", help="fuse each step with torch.compile: a slow start, faster steps")
+    add("--compile", action="store_true", help="compile the training step with torch.compile: slow start, faster steps")
     add("--device", metavar="NAME", help="cpu, cuda or cuda:1 (default: the GPU when there is one)")
     add(
         "--checkpoint-minutes",
         type=float,
         default=5.0,
         metavar="M",
-        help="between two checkpoints (default: %(default)s)",
+        help="minutes between two checkpoints (default: %(default)s)",
     )
-    add("--checkpoint-steps", type=int, metavar="N", help="write one every N steps too")
-    add("--lines", type=int, default=50, metavar="N", help="steps between two lines of progress (default: %(default)s)")
+    add("--checkpoint-steps", type=int, metavar="N", help="also write a checkpoint every N steps")
+    add("--lines", type=int, default=50, metavar="N", help="print progress every N steps (default: %(default)s)")
     add("--tensorboard", metavar="DIR", help="write logs for TensorBoard")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, freeze, measure, write."""
+    """Train, freeze, measure, and write the results."""
     from intaglio.processes import processes
     from intaglio.train.loop.distributed import together
     from intaglio.workflow.train import Beginning, train_job
@@ -227,7 +274,7 @@ def run(args: argparse.Namespace) -> int:
             show=None if args.json else sys.stdout,
         )
     if ours.rank == 0:
-        checkpoint.unlink(missing_ok=True)  # nothing is left to go on with
+        checkpoint.unlink(missing_ok=True)  # the training is complete: there is nothing to resume
         _say(args, target, summary)
     return 0
 
@@ -284,24 +331,22 @@ def _keeping(args: argparse.Namespace, checkpoint: Path) -> RunOptions:
 
 def _check_checkpoint(path: Path, resume: bool) -> None:
     if resume and not path.exists():
-        raise UsageError(
-            f"{path}: expected the checkpoint of an interrupted training, got nothing there; leave out --resume"
-        )
+        raise UsageError(f"{path}: expected the checkpoint of an interrupted training, got no file; leave out --resume")
     if not resume and path.exists():
         raise UsageError(
-            f"{path}: expected no checkpoint, got that of an interrupted training; go on with --resume, delete it to "
-            "begin anew, or choose another folder with -o"
+            f"{path}: expected no checkpoint, got one of an interrupted training; resume with --resume, delete it to "
+            "start again, or choose another folder with -o"
         )
 
 
 @contextmanager
 def _resumable(checkpoint: Path) -> Iterator[None]:
-    """Say so where an interrupted training has left something to go on with."""
+    """On Ctrl-C, tell the user if the training can be resumed."""
     try:
         yield
     except KeyboardInterrupt:
         if checkpoint.exists():
-            raise KeyboardInterrupt("the same command with --resume goes on at the last checkpoint") from None
+            raise KeyboardInterrupt("the same command with --resume continues from the last checkpoint") from None
         raise
 
 

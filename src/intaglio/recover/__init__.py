@@ -1,4 +1,4 @@
-"""Accuracy won back without labels or training; each algorithm is measured, and reverted when it does harm."""
+"""Accuracy recovery without labels or training; each algorithm is measured and reverted if it makes outputs worse."""
 
 from intaglio.recover.absorption import absorb_high_biases
 from intaglio.recover.bias_correction import correct_biases

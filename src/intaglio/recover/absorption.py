@@ -1,13 +1,13 @@
-"""High-bias absorption: what a channel always carries moves into the bias of the layer behind it.
+"""High-bias absorption: move the constant part of a channel into the bias of the next layer.
 
     c = max(0, mean - 3 std)         b1' = b1 - c         b2' = b2 + W2 c         cap' = cap - c
 
-Behind a ReLU `relu(y - c) = relu(y) - c` holds wherever `y >= c`, which under a normal distribution all but 0.13 % of
-the numbers are; the values between the layers then begin at 0 again and their grid is not spent on what never changes.
-Equalization makes this worthwhile: it enlarges biases together with weights.
+After a ReLU, `relu(y - c) = relu(y) - c` holds if `y >= c`, which is true for all but 0.13 % of a normal distribution.
+Values between the layers then start at 0 again, so that no codes are wasted on the constant part. Equalization makes
+this useful, because it scales up biases together with weights.
 
-Only layers that see no padding are given such a bias: at a padded border the taps that lie outside would have to
-miss their share of it. Where the outputs of the float network change by more than `LEAST_SQNR`, nothing is absorbed.
+The next layer must have no padding: at a padded border, fewer taps see the constant part. If the float outputs change
+by more than `LEAST_SQNR`, the absorption is reverted.
 
 Source: Nagel et al. 2019, arXiv:1906.04721, section 4.1.3.
 """
@@ -40,18 +40,18 @@ from intaglio.simulate import Simulator
 ALGORITHM = "high-bias absorption"
 SIGMAS = 3.0
 LEAST_SQNR = 20.0
-"""dB between the float outputs before and after: whether the grids gain more than that is measured behind it."""
+"""Lowest accepted SQNR in dB between the float outputs before and after. The gain is measured after quantization."""
 
 
 @dataclass(frozen=True)
 class Absorbed:
-    """What absorption made of a network.
+    """Result of `absorb_high_biases`.
 
     Args:
-        graph: a new one, or the given one where there was nothing to absorb or the function changed.
-        steps: what was done.
-        changed: whether the graph is another one.
-        caps: how many clamps need a bound per channel now that did not before.
+        graph: the changed graph; the given one if there was nothing to absorb or the outputs changed too much.
+        steps: history.
+        changed: whether `graph` is a changed graph.
+        caps: number of clamps that now need one bound per channel.
         tried: whether there was anything to absorb.
     """
 
@@ -64,7 +64,7 @@ class Absorbed:
 
 @dataclass(frozen=True)
 class _Chain:
-    """A layer, the clamps behind it, and the layers that alone read the result."""
+    """A layer, the clamps after it, and the layers that read the result."""
 
     producer: Product
     clamps: tuple[ir.Node, ...]
@@ -72,16 +72,16 @@ class _Chain:
 
     @property
     def values(self) -> tuple[ir.Value, ...]:
-        """What is shifted: all that lies between the layers."""
+        """Values that are shifted: all values between the layers."""
         return (self.producer.node.outputs[0], *(clamp.outputs[0] for clamp in self.clamps))
 
     @property
     def new_caps(self) -> bool:
-        """Whether one cap would have to become one per channel."""
+        """Whether a single upper bound would have to become one per channel."""
         return any(clamp.op_type == "Clip" and clamp_bounds(clamp)[1] < math.inf for clamp in self.clamps)
 
     def caps(self) -> Array:
-        """The upper bound of every channel, (C,)."""
+        """Return the upper bound of each channel, (C,)."""
         bound = np.full(self.producer.outputs, math.inf)
         for clamp in self.clamps:
             if clamp.op_type == "Min":
@@ -101,16 +101,16 @@ def absorb_high_biases(
     predicted: Mapping[str, ClippedGaussian] | None = None,
     carry_caps: bool = True,
 ) -> Absorbed:
-    """Absorb high biases into the layers behind them.
+    """Absorb high biases into the following layers.
 
     Args:
-        graph: in normal form; it is left as it is.
-        held_back: inputs on which the outputs must stay what they were; noise, where there is nothing else.
+        graph: the prepared network; not modified.
+        held_back: inputs on which the outputs must not change; noise if there are no data.
         samples: other inputs, for mean and standard deviation of channels.
-        predicted: the moments of all values instead of samples (`calibrate.predict`).
-        carry_caps: also behind a Clip with an upper bound, which then differs between channels.
+        predicted: moments of all values, instead of samples (`calibrate.predict`).
+        carry_caps: also absorb after a Clip with an upper bound, which then becomes one bound per channel.
     Returns:
-        The changed network. Shifted values have new names, as a name stands for one real tensor.
+        The result. Shifted values get new names, because a name stands for one real tensor.
     """
     made = graph.copy()
     chains = [chain for chain in _chains(made) if carry_caps or not chain.new_caps]
@@ -132,12 +132,12 @@ def absorb_high_biases(
         )
     made.model.graph.sort()
     made.verify()
-    text = f"{ALGORITHM}: the biases of {channels} channels in {layers} layers moved into the layers behind them"
+    text = f"{ALGORITHM}: the biases of {channels} channels in {layers} layers moved into the following layers"
     if caps:
-        text += f"; {caps} caps are one per channel now"
+        text += f"; {caps} upper bounds are now per channel"
     trial = Trial(graph, held_back)
     sqnr, count = trial.sqnr(made, None), trial.samples
-    text += f"; the float outputs stay what they were to {sqnr:.1f} dB on {count} held-back samples"
+    text += f"; SQNR of the float outputs against those before: {sqnr:.1f} dB on {count} held-back samples"
     kept = sqnr >= LEAST_SQNR
     if not kept:
         return Absorbed(graph, [Step(ALGORITHM, f"{text}; reverted", SQNR, None, sqnr, count, kept)])
@@ -167,7 +167,7 @@ def _chains(graph: Graph) -> Iterator[_Chain]:
 
 
 def _is_clamp(node: ir.Node, found: Product, *, first: bool) -> bool:
-    """A clamp from 0, or, behind it, a cap per channel."""
+    """Return whether a node is a clamp from 0, or, after such a clamp, an upper bound per channel."""
     if node.domain:
         return False
     if node.op_type in ("Relu", "Clip"):
@@ -183,14 +183,14 @@ def _is_clamp(node: ir.Node, found: Product, *, first: bool) -> bool:
 
 
 def _expected(chains: list[_Chain], predicted: Mapping[str, ClippedGaussian]) -> dict[str, Moments]:
-    """What is expected of the layers' outputs, over positions."""
+    """Return expected moments of the layers' output channels, over positions."""
     names = {str(chain.values[0].name): chain.producer.outputs for chain in chains}
     found = {name: channel_moments(predicted[name], size) for name, size in names.items() if name in predicted}
     return {name: moments for name, moments in found.items() if moments is not None}
 
 
 def _measured(graph: Graph, chains: list[_Chain], samples: Samples) -> dict[str, Moments]:
-    """Mean and standard deviation of the layers' output channels on samples."""
+    """Measure mean and standard deviation of the layers' output channels on samples."""
     axes = {str(chain.values[0].name): chain.producer.output_axis for chain in chains}
     sums: dict[str, tuple[torch.Tensor, torch.Tensor, float]] = {}
 

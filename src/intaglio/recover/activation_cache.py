@@ -1,6 +1,6 @@
-"""Values between two blocks, for all samples: what lets a network be worked on block by block in one pass.
+"""Cache of the values between two blocks, for all samples, so that a network is processed block by block in one pass.
 
-They lie in memory up to a number of bytes, and beyond it in a temporary file without a name.
+Values are kept in memory up to `KEPT_BYTES`, the rest in an unnamed temporary file.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from intaglio.evaluation.held_back import Samples
 from intaglio.simulate import Simulator
 
 KEPT_BYTES = 256 << 20
-"""Of one cache, in memory."""
+"""Most bytes of one cache in memory."""
 
 Values = dict[str, Tensor]
 
 
 class Rows:
-    """One float32 array per sample, (count, *size).
+    """One value of all samples: float32, (count, *size).
 
     Args:
-        count: of samples.
-        size: shape of each.
-        in_memory: else in a file.
+        count: number of samples.
+        size: shape of one sample.
+        in_memory: keep the array in memory; otherwise in a temporary file.
     """
 
     def __init__(self, count: int, size: tuple[int, ...], *, in_memory: bool) -> None:
@@ -45,7 +45,7 @@ class Rows:
             self.file.close()
 
     def write(self, start: int, x: Tensor) -> None:
-        """Samples from `start` on; x: (N, *size)."""
+        """Write samples `start` to `start + N - 1`; x: (N, *size)."""
         if self.memory is not None:
             self.memory[start : start + len(x)] = x
             return
@@ -55,12 +55,12 @@ class Rows:
             self.file.write(np.ascontiguousarray(x.cpu().numpy(), np.float32).data.cast("B"))
         except OSError as error:
             raise UsageError(
-                f"{tempfile.gettempdir()}: expected room for {4 * self.step * self.count:,} bytes of activations, got: "
-                f"{error.strerror}; make room, set TMPDIR, or take fewer samples"
+                f"{tempfile.gettempdir()}: expected {4 * self.step * self.count:,} free bytes for activations, got: "
+                f"{error.strerror}; free some space, set TMPDIR to another disk, or use fewer samples"
             ) from None
 
     def read(self, index: Sequence[int]) -> Tensor:
-        """Some samples, (N, *size), on the CPU."""
+        """Read some samples, (N, *size), onto the CPU."""
         if self.memory is not None:
             return self.memory[torch.as_tensor(index)]
         assert self.file is not None
@@ -72,12 +72,12 @@ class Rows:
 
 
 class ActivationCache:
-    """The values that live at one place of a network, of all samples.
+    """Values that are alive at one place of a network, for all samples.
 
     Args:
-        count: of samples.
-        batch: how many run at a time.
-        batched: whether samples are rows of the network's values; else each sample is a whole value.
+        count: number of samples.
+        batch: samples per run of the network.
+        batched: whether axis 0 of the network's values is the batch axis; if not, each sample is run alone.
     """
 
     def __init__(self, count: int, batch: int, *, batched: bool) -> None:
@@ -87,7 +87,7 @@ class ActivationCache:
 
     @classmethod
     def at_inputs(cls, simulator: Simulator, samples: Samples) -> ActivationCache:
-        """The network's inputs, rounded where the simulator rounds them."""
+        """Cache the network's inputs, rounded as the simulator rounds them."""
         sizes = [simulator.samples_in(feed) for feed in samples.feeds(simulator)]
         found = cls(sum(sizes), max(sizes, default=1), batched=simulator.batched)
         start = 0
@@ -97,7 +97,7 @@ class ActivationCache:
         return found
 
     def put(self, start: int, values: Mapping[str, Tensor]) -> None:
-        """Keep the values of one batch, whose first sample is `start`."""
+        """Store the values of one batch, whose first sample has number `start`."""
         for name, x in values.items():
             x = x if self.batched else x[None]
             if name not in self.rows:
@@ -109,7 +109,7 @@ class ActivationCache:
             self.rows[name].write(start, x)
 
     def take(self, index: Sequence[int], device: torch.device) -> Iterator[Values]:
-        """The values of some samples: all at once, or one by one where the network is not batched."""
+        """Yield the values of some samples: all together, or one by one if the network is not batched."""
         found = {name: rows.read(index).to(device) for name, rows in self.rows.items()}
         if self.batched:
             yield found
@@ -118,14 +118,14 @@ class ActivationCache:
             yield {name: x[i] for name, x in found.items()}
 
     def batches(self, device: torch.device) -> Iterator[tuple[int, Values]]:
-        """All samples in order, `batch` at a time, each batch with the number of its first sample."""
+        """Yield all samples in order, `batch` at a time, each batch with the number of its first sample."""
         step = self.batch if self.batched else 1
         for start in range(0, self.count, step):
             for values in self.take(range(start, min(start + step, self.count)), device):
                 yield start, values
 
     def behind(self, simulator: Simulator, start: int, stop: int, wanted: Collection[str]) -> ActivationCache:
-        """Run the nodes from here (`start`) to `stop`, and keep the wanted values."""
+        """Run nodes `start` (this place) to `stop - 1`; return a cache of the wanted values."""
         made = ActivationCache(self.count, self.batch, batched=self.batched)
         if not wanted:
             return made
@@ -135,7 +135,7 @@ class ActivationCache:
         return made
 
     def only(self, names: Collection[str]) -> ActivationCache:
-        """The same without the other values."""
+        """Return a cache of only these values; the data are shared."""
         made = ActivationCache(self.count, self.batch, batched=self.batched)
         made.rows = {name: rows for name, rows in self.rows.items() if name in names}
         return made

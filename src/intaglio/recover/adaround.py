@@ -1,14 +1,14 @@
-"""AdaRound: weights rounded so that layers' outputs stay, layer after layer; no labels.
+"""AdaRound: learn the rounding of weights layer by layer, to minimise the error of each layer's output.
 
     codes of layer l = argmin over codes in {floor(W / s), ceil(W / s)} of || f(y) - f(x W~ + b) ||**2
 
-x comes from the quantized network with the layers before already rounded this way, y from the float network. Layers are
-taken in the order of the Graph. How one layer is learned stands in `rounding`; at most `POSITIONS` output positions of
-all samples, and at most `FLOATS` numbers of input, are held for it at a time (64 MiB), and nothing of other layers but
-the values in front of the block at hand (see `sequential_reconstruction`).
+x is the layer's input in the quantized network, whose earlier layers are already rounded; y is the layer's output in
+the float network. Layers are processed in the order of the Graph. `rounding` learns one layer. Memory: at most
+`POSITIONS` output positions of all samples and `FLOATS` input numbers (64 MiB) for the layer, and the values in front
+of the current block (see `sequential_reconstruction`).
 
-Each layer's bias moves by what keeps the mean of its channels that of the float network, before the rounding is learned
-(what the rounding before it has shifted) and after.
+Each layer's bias is shifted so that channel means equal those of the float network, once before its rounding is learned
+(which corrects the shift by earlier layers) and once after.
 
 Source: Nagel et al. 2020, arXiv:2004.10568, section 3 and equation (25) (asymmetric reconstruction).
 """
@@ -51,20 +51,19 @@ def adaround(
     """Learn the rounding of every constant weight of a Conv, ConvTranspose, Gemm or MatMul.
 
     Args:
-        graph: in normal form; it is left as it is.
-        plan: calibrated; any type of up to 16 bits, any granularity, any zero point.
-        samples: inputs to learn from; some hundreds. With very few the rounding fits these only, which the held-back
-            ones show.
+        graph: the prepared network; not modified.
+        plan: calibrated Plan; weights of up to 16 bits, any granularity and zero point.
+        samples: inputs to learn from, some hundreds; with very few the rounding overfits, which `held_back` reveals.
         held_back: other inputs, on which the outputs are compared with float before and after.
-        reference: the float network with its real weights, where those of `graph` are rounded already.
-        settings: how to learn.
-        checkpoint: a file that is written after each layer; started again with it and the same arguments, it goes on
-            there and gives the same result as a run in one piece.
+        reference: the float network with unrounded weights, if those of `graph` are already rounded.
+        settings: learning settings.
+        checkpoint: file written after each layer; with the same file and arguments an interrupted run resumes, and
+            gives the same result as an uninterrupted one.
     Returns:
-        The network with rounded weights, or the given one where its outputs became worse. The Plan is the given one but
-        for the parameters of biases, and for scales of channels whose codes are all zero.
+        The network with rounded weights; the given one if its outputs became worse. The Plan changes only in the
+        parameters of biases, and in scales of channels whose codes are all zero.
     Raises:
-        UsageError: a checkpoint made under other settings, or one that cannot be read or written.
+        UsageError: the checkpoint has other settings, or cannot be read or written.
     """
     settings = settings or Settings()
     return reconstruct_sequentially(
@@ -83,7 +82,7 @@ def adaround(
 
 
 def _learned(settings: Settings, stage: Stage, names: Sequence[str]) -> dict[str, Learned]:
-    """Codes of one layer, and what its bias moves by; the layers before are as they became."""
+    """Learn the codes and the bias shift of one layer, with earlier layers already rounded."""
     (name,) = names
     network = stage.network
     generator = torch.Generator().manual_seed(zlib.crc32(name.encode(), settings.seed))
@@ -105,7 +104,7 @@ def _learned(settings: Settings, stage: Stage, names: Sequence[str]) -> dict[str
 
 
 def _seen(stage: Stage, name: str, index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """What the quantized network feeds a layer, and what the float one makes there, at random positions."""
+    """Return a layer's inputs in the quantized network and its outputs in the float one, at random positions."""
     node = stage.network.layers[name]
     groups, inner, outer = index.shape
     count = positions(node)

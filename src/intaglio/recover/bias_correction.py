@@ -1,14 +1,14 @@
-"""Bias correction: what the rounding of weights adds to a layer's mean output is taken out of its bias.
+"""Bias correction: subtract from each bias the shift of the mean output that weight rounding causes.
 
 Each layer by itself:
 
-    b'[o] = b[o] + mean over positions of ( conv(m, W) - conv(m, Q(W)) )[o],      m = E[x], the mean input image
+    b'[o] = b[o] + mean over positions of ( conv(m, W) - conv(m, Q(W)) )[o],      m = E[x], the mean input
 
-Convolution is linear, so the mean image is all that has to be known of the data; it is exact at the borders too, where
-padding makes per-channel means wrong. It comes from a run of the float network over a few samples, or, without data,
-from moments (`calibrate.data_free.moment_rules`).
+Convolution is linear, so the mean input is sufficient. It is a full image, which is exact at padded borders, where
+per-channel means would be wrong. It is measured on a few samples of the float network or, without data, computed from
+moments (`calibrate.data_free.moment_rules`).
 
-Layer after layer, on samples only (see `sequential_bias`): what the layers before have shifted is taken out too.
+One layer after another, on samples only (see `sequential_bias`): also corrects the shift by earlier layers.
 
 Source: Nagel et al. 2019, arXiv:1906.04721, section 4.2.1 (from batch norm) and appendix D (from samples).
 """
@@ -52,15 +52,15 @@ def correct_biases(
     """Correct the bias of every layer whose weights are rounded.
 
     Args:
-        graph: in normal form; it is left as it is.
-        plan: calibrated; it is left as it is.
+        graph: the prepared network; not modified.
+        plan: calibrated Plan; not modified.
         samples: inputs for the means; some tens are enough.
         held_back: other inputs, on which the outputs are compared with float before and after.
-        reference: the float network with its real weights, where those of `graph` are rounded already (by AdaRound).
-        sequential: layer after layer, or each by itself; None: whichever gives the better outputs.
-        trial: float outputs on the held-back samples, where they are at hand.
+        reference: the float network with unrounded weights, if those of `graph` are already rounded (by AdaRound).
+        sequential: correct one layer after another (True) or each by itself (False); None: whichever is better.
+        trial: float outputs on the held-back samples, if already computed.
     Returns:
-        The corrected network, or the given one where the correction made the outputs worse.
+        The corrected network; the given one if the correction made the outputs worse.
     """
     reference = graph if reference is None else reference
     ways: dict[str, tuple[Graph, Plan]] = {}
@@ -84,13 +84,12 @@ def correct_biases_without_data(
     *,
     reference: Graph | None = None,
 ) -> Recovery:
-    """Correct the bias of every layer whose weights are rounded, from expected means.
+    """Correct the bias of every layer whose weights are rounded, from expected means instead of samples.
 
     Args:
         graph, plan: see `correct_biases`.
         predicted: moments of all values of the float network (`calibrate.predict`).
-        held_back: inputs on which the outputs are compared with float; None: nothing is measured, and the correction is
-            kept.
+        held_back: inputs on which the outputs are compared with float; None: keep the correction without measuring.
         reference: see `correct_biases`.
     """
     reference = graph if reference is None else reference
@@ -105,7 +104,7 @@ def correct_biases_without_data(
 
 
 def _mean_inputs(graph: Graph, samples: Samples) -> dict[str, Tensor]:
-    """The mean over samples of every value that a layer reads, (1, ...) float64."""
+    """Measure the mean over samples of each layer's input, float64, (1, ...)."""
     wanted = {str(node.inputs[0].name) for node in bias_layers(graph) if node.inputs[0] is not None}
     sums: dict[str, Tensor] = {}
     counts: dict[str, int] = {}
@@ -124,18 +123,18 @@ def _mean_inputs(graph: Graph, samples: Samples) -> dict[str, Tensor]:
 
 
 class MeanCorrection:
-    """Each layer by itself, for any Plan of a network.
+    """Bias correction of each layer by itself, for any Plan of a network.
 
     Args:
-        reference: the float network with its real weights.
-        means: the mean over samples of every value that a layer reads, (1, ...).
+        reference: the float network with unrounded weights.
+        means: mean over samples of each layer's input by value name, (1, ...).
     """
 
     def __init__(self, reference: Graph, means: Mapping[str, Tensor]) -> None:
         self.real, self.means = Simulator(reference).constants, means
 
     def __call__(self, graph: Graph, plan: Plan) -> tuple[Graph, Plan]:
-        """The corrected network; both are left as they are."""
+        """Return the corrected network; the arguments are not modified."""
         graph, plan = graph.copy(), plan.copy()
         rounded = Simulator(graph, plan).constants
         for node in bias_layers(graph):
@@ -149,18 +148,18 @@ class MeanCorrection:
 
 
 def corrected_by_means(graph: Graph, samples: Callable[[], Samples]) -> Correction:
-    """What takes a calibrated Plan of a float network and corrects each bias by itself.
+    """Return a function that corrects each bias by itself, for any calibrated Plan of a float network.
 
     Args:
         graph: the network.
-        samples: gives inputs for the means; asked for once, when the first Plan comes.
+        samples: returns inputs for the means; called once, for the first Plan.
     """
     made = cache(lambda: MeanCorrection(graph, _mean_inputs(graph, samples())))
     return lambda network, plan: made()(network, plan)
 
 
 def _output(node: ir.Node, x: Tensor, weight: Tensor) -> Tensor:
-    """The layer without its bias, in float64."""
+    """Compute a layer without its bias, in float64."""
     with torch.no_grad():
         y = float_operator(node).real(node, x, weight)
     assert isinstance(y, Tensor)

@@ -1,4 +1,4 @@
-"""Biases of a block's layers moved so that the mean of each of their channels is that of the float network."""
+"""Shift the biases of a block's layers so that channel means equal those of the float network."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from intaglio.recover.weight_codes import Rounded
 def centre(
     stage: Stage, network: Rounded, names: Sequence[str], weights: Mapping[str, Tensor]
 ) -> dict[str, NDArray[Any]]:
-    """Move the biases of layers, one after another, so that means stay those of the float network.
+    """Shift the biases of layers, one after another, so that channel means equal those of the float network.
 
     Args:
         stage: the block.
-        network: whose biases move, in place.
-        names: of the layers, in order.
-        weights: instead of the network's own, by name.
+        network: the quantized network; changed in place.
+        names: names of the layers, in order.
+        weights: weights to use instead of the network's own, by name.
     Returns:
-        By how much, (O,) per layer.
+        The shift of each layer's bias, (O,).
     """
     want = _means(stage, None, names, {})
     shifts = {}
@@ -46,7 +46,7 @@ def centre(
 def _means(
     stage: Stage, network: Rounded | None, names: Sequence[str], weights: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """Mean per output channel of layers, of the float network (None) or a quantized one: (O,) float64 each."""
+    """Measure the mean of each output channel, (O,) float64, in the float network (None) or a quantized one."""
     simulator = stage.real if network is None else network.quantized
     given = stage.real_given if network is None else stage.given
     layers = stage.network.layers

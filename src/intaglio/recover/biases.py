@@ -1,4 +1,4 @@
-"""Biases of layers: which layers have a place for one, and how it is moved."""
+"""Find layers that can have a bias, and add to their biases."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from intaglio.plan import Plan, Source, ValuePlan
 from intaglio.simulate import Simulator
 
 CHANNEL_AXIS = {"Conv": 1, "ConvTranspose": 1, "Gemm": -1}
-"""Axis of the output channels, for the operators that have a bias."""
+"""Axis of the output channels, for operators with a bias input."""
 
 
 def bias_layers(graph: Graph) -> list[ir.Node]:
-    """Nodes with a weight and a place for a bias."""
+    """Return the nodes that have a weight and can have a bias."""
     return [
         node
         for node in graph.nodes
@@ -31,7 +31,7 @@ def bias_layers(graph: Graph) -> list[ir.Node]:
 
 
 def add_to_bias(graph: Graph, plan: Plan, node: ir.Node, shift: NDArray[Any]) -> None:
-    """Move a layer's bias by (O,), in place; a layer that has none gets one. `derive` or `settle` has to follow."""
+    """Add (O,) to a layer's bias in place; creates a missing bias. Call `derive` or `settle` afterwards."""
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     array = constant(bias)
     if bias is not None and array is not None:
@@ -45,24 +45,24 @@ def add_to_bias(graph: Graph, plan: Plan, node: ir.Node, shift: NDArray[Any]) ->
     node.replace_input_with(2, bias)
     name, why = (
         str(bias.name),
-        f"bias of {node.name}, which had none: what the rounding of its weights adds is taken out",
+        f"bias of {node.name}, which had none: corrects the shift of the mean that weight rounding causes",
     )
     plan.values[name] = ValuePlan(name, Role.BIAS, Source.DERIVED, why, of=(str(data.name), str(weight.name)))
 
 
 def settle(graph: Graph, plan: Plan, simulator: Simulator, nodes: Collection[ir.Node]) -> Simulator:
-    """`derive`, and a simulator of what came of it, after weights or biases of some layers have changed.
+    """Derive bias parameters again and return a new simulator, after weights or biases of some layers have changed.
 
-    It costs what these layers cost, whatever the network's depth, where no other scales have to change.
+    If no other scales change, the cost is that of these layers, independent of the network's depth.
 
     Args:
-        graph, plan: changed in place; `derive` has seen them before.
-        simulator: of what they were; it is left as it is.
-        nodes: the layers.
+        graph, plan: the changed network, derived before; the Plan is updated in place.
+        simulator: simulator of the network before the change; not modified.
+        nodes: the changed layers.
     """
     return Simulator(graph, plan) if derive_layers(graph, plan, nodes) else simulator.with_constants_of(nodes)
 
 
 def _shape(array: NDArray[Any], total: NDArray[Any]) -> tuple[int, ...]:
-    """The bias keeps its shape, unless it was one number for all channels."""
+    """Return the shape of the new bias: the old shape, unless it was one number for all channels."""
     return array.shape if array.size == total.size else (*array.shape[:-1], total.size) if array.ndim else (total.size,)

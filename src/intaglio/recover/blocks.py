@@ -1,8 +1,8 @@
-"""Blocks of a network: runs of nodes that are reconstructed together, and between which few values live.
+"""Cut a network into blocks: consecutive nodes that are reconstructed together.
 
-A block ends where one value carries everything: behind a residual connection, behind a layer without an activation (the
-end of an inverted residual), or when it holds enough layers. Where no such place comes for long, it ends before a layer
-all the same. An activation is never parted from the layer before it.
+A block ends where only one value is alive: after a residual connection, after a layer without an activation (the end of
+an inverted residual), or when it has enough layers. If there is no such place for long, it ends before a layer anyway.
+An activation always stays with the layer before it.
 
 Source: Li et al. 2021, arXiv:2102.05426, section 3.2 (blocks as the unit of reconstruction).
 """
@@ -21,9 +21,9 @@ from intaglio.graph.access import consumers
 from intaglio.recover.im2col import LAYERS
 
 MOST_LAYERS = 4
-"""A block that may end earlier ends here."""
+"""Layers after which a block ends at the next place where one value is alive."""
 _AT_ANY_PLACE = 8
-"""With so many layers a block ends even where several values live."""
+"""Layers after which a block ends even if several values are alive."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Block:
 
     Args:
         start, stop: positions in the order of the nodes.
-        behind: values that live behind it: computed in it or before, read behind it.
-        outputs: values computed in it that are read behind it, or compared in the end.
+        behind: values alive after the block: computed in it or before it, and read after it.
+        outputs: values computed in the block that are read after it, or are outputs of the network.
     """
 
     start: int
@@ -46,16 +46,16 @@ def blocks(graph: Graph, layers: Collection[str], most_layers: int = MOST_LAYERS
     """Cut a network into blocks.
 
     Args:
-        graph: in normal form.
+        graph: the prepared network.
         layers: names of nodes with weights to learn.
-        most_layers: how many of them a block has at least before it ends without another reason.
+        most_layers: layers after which a block ends at the next place where one value is alive.
     Returns:
-        Blocks that follow on each other and cover all nodes.
+        Consecutive blocks that cover all nodes.
     """
     nodes = graph.nodes
     live = _live(graph)
     edges = [0]
-    count = since_single = 0  # layers in the block, and of them those behind the last place where one value lives
+    count = since_single = 0  # layers in the block, and those since the last place where one value is alive
     begun = False
     for i, node in enumerate(nodes):
         if str(node.name) not in layers:
@@ -87,7 +87,7 @@ def blocks(graph: Graph, layers: Collection[str], most_layers: int = MOST_LAYERS
 
 
 def _live(graph: Graph) -> list[tuple[str, ...]]:
-    """For each position, the values computed before it that are read from there on."""
+    """Return the live values at each position: computed before it, read at it or later."""
     read: dict[str, int] = {}
     for i, node in enumerate(graph.nodes):
         for value in node.inputs:
@@ -102,7 +102,7 @@ def _live(graph: Graph) -> list[tuple[str, ...]]:
 
 
 def _is_linear(nodes: list[ir.Node], name: str) -> bool:
-    """Whether a value comes from a layer or a sum without an activation behind it."""
+    """Return whether a value is the direct result of a layer or a sum, without an activation."""
     for node in nodes:
         if any(v.name == name for v in node.outputs):
             return node.op_type in (*LAYERS, "Add")
@@ -110,11 +110,11 @@ def _is_linear(nodes: list[ir.Node], name: str) -> bool:
 
 
 def caps_behind(node: ir.Node, fused: Collection[str]) -> list[ir.Node]:
-    """The clamps that alone read a layer's result, one after another: those that are its saturation, and Min or Max.
+    """Return the chain of clamps after a layer, each the only reader of the value before it.
 
     Args:
-        node: a layer.
-        fused: names of the clamps that are its saturation.
+        node: the layer.
+        fused: names of the clamps fused into its saturation; Min and Max belong to the chain too.
     """
     found: list[ir.Node] = []
     while True:

@@ -1,11 +1,10 @@
-"""Groups of channels: values whose channels can be scaled together without changing what the network computes.
+"""Channel groups: values whose channels can be scaled together without changing the network's function.
 
-Every product that writes into a group divides its output channels by s, every product that reads from it multiplies its
-input channels by s, and everything between is positively homogeneous channel by channel: `f(x / s) = f(x) / s`, s > 0.
-A cap is not; it has to be divided too: `min(x, c) / s = min(x / s, c / s)`.
+Every product that writes a group divides its output channels by s, every product that reads it multiplies its input
+channels by s, and all operators between are positively homogeneous by channel: `f(x / s) = f(x) / s`, s > 0. An upper
+bound has to be divided too: `min(x, c) / s = min(x / s, c / s)`.
 
-A residual connection puts all of its branches into one group. A depthwise convolution reads one group and writes
-another.
+All branches of a residual connection are in one group. A depthwise convolution reads one group and writes another.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ class ChannelGroup:
     """Values that share a scale per channel.
 
     Args:
-        channels: how many.
-        values: every value of the group, with its channel axis and how many neighbours on it make one channel.
-        producers: products that write channels.
-        readers: products that read channels, with how many neighbouring inputs make one channel.
+        channels: number of channels.
+        values: the values of the group, with channel axis and number of consecutive elements on it per channel.
+        producers: products that write the channels.
+        readers: products that read the channels, with number of consecutive input elements per channel.
         caps: Clip nodes from 0 to a finite bound.
-        shifts: constants that are added along the channels.
+        shifts: constants that are added by channel.
     """
 
     channels: int
@@ -46,15 +45,15 @@ class ChannelGroup:
 
     @property
     def name(self) -> str:
-        """The first product that writes it, for people."""
+        """Name of the first product that writes the group."""
         return str(self.producers[0].node.name)
 
 
 def channel_groups(graph: Graph) -> list[ChannelGroup]:
-    """Every group that may be scaled, in the order of the network.
+    """Find all groups that may be scaled, in the order of the network.
 
-    A group is left out where a member is an input or output of the network, or where something that is not
-    homogeneous, or that mixes channels without a constant weight, touches it.
+    A group is left out if it contains a network input or output, or touches an operator that is not homogeneous or
+    mixes channels without a constant weight.
     """
     seen: set[ir.Value] = set()
     groups = []
@@ -71,7 +70,7 @@ def channel_groups(graph: Graph) -> list[ChannelGroup]:
 
 
 def _collect(group: ChannelGroup, start: ir.Value, axis: int) -> bool:
-    """Walk along the edges from a value; whether everything met may be scaled."""
+    """Collect all values connected to a value; return whether all of them may be scaled."""
     legal = True
     waiting = [(start, axis, 1)]
     passed: set[ir.Node] = set()
@@ -99,7 +98,7 @@ def _collect(group: ChannelGroup, start: ir.Value, axis: int) -> bool:
 
 
 def _join_product(group: ChannelGroup, found: Product, value: ir.Value, axis: int, repeat: int) -> bool:
-    """A product ends the walk: it writes the value, or reads it as its data."""
+    """Add a product that writes or reads a value to the group; return whether it may be scaled there."""
     if found.node.outputs[0] is value:
         group.producers.append(found)
         return axis == found.output_axis and repeat == 1
@@ -110,7 +109,7 @@ def _join_product(group: ChannelGroup, found: Product, value: ir.Value, axis: in
 def _through(
     group: ChannelGroup, node: ir.Node, value: ir.Value, axis: int, repeat: int
 ) -> list[tuple[ir.Value, int, int]] | None:
-    """The other values of a node that are scaled with one of them, None where the node forbids it."""
+    """Return the values of a node that scale together with one of them; None if the node forbids scaling."""
     if node.domain or len(node.outputs) != 1:
         return None
     result, source, kind = node.outputs[0], node.inputs[0], node.op_type
@@ -163,7 +162,7 @@ def _through_add(group: ChannelGroup, node: ir.Node, axis: int, repeat: int) -> 
 
 
 def _through_reshape(group: ChannelGroup, source: ir.Value, result: ir.Value) -> list[tuple[ir.Value, int, int]] | None:
-    """(N, C, ...) to (N, C * rest) or back, where a channel stays a run of neighbours on axis 1."""
+    """Pass a reshape (N, C, ...) to (N, C * rest) or back, where a channel stays consecutive on axis 1."""
     reached = []
     for value in (source, result):
         size = shape(value)
@@ -174,14 +173,14 @@ def _through_reshape(group: ChannelGroup, source: ir.Value, result: ir.Value) ->
 
 
 def _spatial_axes(node: ir.Node, index: int) -> bool:
-    """Whether the axes that an input names are all behind the channels."""
+    """Return whether all axes named by an input are spatial (2 or higher)."""
     axes = constant(input_value(node, index))
     full = rank(node.inputs[0])
     return axes is not None and axes.size > 0 and all(int(a) % full >= 2 for a in axes.reshape(-1))
 
 
 def magnitudes(found: Product) -> Array:
-    """Largest |weight| per group, output and input channel of a product: float64, (G, O / G, I / G)."""
+    """Return the largest |weight| by group, output and input channel of a product: float64, (G, O / G, I / G)."""
     weight = np.abs(found.weight.astype(np.float64))
     groups = int(attribute(found.node, "group", 1))
     if found.node.op_type == "Conv":

@@ -1,14 +1,14 @@
-"""Dead and constant channels: what a channel always is moves into the bias, and its weights become zero.
+"""Constant channels: move a channel's constant value into the bias and set its weights to zero.
 
-    W'[c] = 0,   b'[c] = v        where act(W[c] x + b[c]) = act(v) for every x that was seen, or that there can be
-    W2'[:, c] = 0                 where besides act(v) = 0
+    W'[c] = 0,   b'[c] = v        if act(W[c] x + b[c]) = act(v) for every x that was observed, or is possible
+    W2'[:, c] = 0                 if also act(v) = 0
 
-Batch norm folded into a channel that never varied multiplies its weights by `1 / sqrt(epsilon)`: they are the largest
-of their tensor and mean nothing. One scale per tensor is lost on them, and equalization carries them on.
+Batch norm folded into a channel that never varied multiplies its weights by `1 / sqrt(epsilon)`. These weights are the
+largest of their tensor although they have no effect; they ruin a scale per tensor, and equalization spreads them.
 
-Two sources of knowledge: interval arithmetic on the weights and the known range of the input, which proves; and
-calibration data, or, without them, the spreads that batch norm recorded in training. The latter are believed only for
-weights that stand out, and data only where there are enough of them.
+A channel is constant by proof (interval arithmetic on the weights and the known range of the input) or by observation
+(calibration data or, without them, the statistics of batch norm). Observations count only for channels with unusually
+large weights, and data only if there are enough samples.
 """
 
 from __future__ import annotations
@@ -37,25 +37,25 @@ from intaglio.simulate import Simulator
 
 ALGORITHM = "constant channels"
 FEWEST_SAMPLES = 32
-"""With fewer, a channel that was never seen to vary may well do so."""
+"""Fewest samples on which a channel may be called constant."""
 NEGLIGIBLE = 2.0**-24
-"""A channel that cannot move by more than this share of what its layer reaches is constant."""
+"""A channel whose range is at most this fraction of its layer's largest output is constant."""
 TOLERANCE = 1e-3
-"""Largest difference of the outputs on held-back samples, as a share of the largest output."""
+"""Largest accepted change of the outputs on held-back samples, as a fraction of the largest output."""
 STILL = 1e-3
-"""A channel that varied by less than this share of the median one in training did not vary."""
+"""A channel whose standard deviation in batch norm is below this fraction of the median channel's is constant."""
 STANDS_OUT = 2.0
-"""A channel that was only seen to be constant is cut where its weights are so many times the median channel's."""
+"""An observed constant channel is cut only if its largest weight is this many times that of the median channel."""
 
 
 @dataclass(frozen=True)
 class Freed:
-    """What the pass made of a network.
+    """Result of `free_constant_channels`.
 
     Args:
-        graph: a new one, or the given one where nothing was found.
-        steps: one, or none.
-        channels: how many channels lost their weights.
+        graph: the changed graph; the given one if no channel was found.
+        steps: history; empty if no channel was found.
+        channels: number of channels whose weights were set to zero.
     """
 
     graph: Graph
@@ -73,12 +73,12 @@ def free_constant_channels(
     """Set the weights of constant channels to zero.
 
     Args:
-        graph: in normal form, batch norm folded; it is left as it is.
-        samples: calibration inputs; None: what the weights prove, and what batch norm recorded.
-        held_back: others, on which the outputs must stay what they were; where they do not, only proofs count.
-        predicted: the moments of all values (`calibrate.predict`), where there are no samples.
+        graph: the prepared network, batch norms folded; not modified.
+        samples: calibration inputs; None: use only proofs and the statistics of batch norm.
+        held_back: other inputs, on which the outputs must not change; if they do, only proved channels are cut.
+        predicted: moments of all values (`calibrate.predict`), if there are no samples.
     Returns:
-        The network without them. On the samples it computes what it did, to rounding.
+        The changed network, which computes the same on the samples up to rounding.
     """
     freed = _freed(graph, samples, predicted or {})
     if held_back is None or not freed.channels:
@@ -86,7 +86,9 @@ def free_constant_channels(
     difference = _difference(graph, freed.graph, held_back)
     if difference <= TOLERANCE:
         return freed
-    words = f"{freed.steps[0]}; on held-back samples the outputs moved by {difference:.2g} of the largest: reverted"
+    words = (
+        f"{freed.steps[0]}; reverted: outputs on held-back samples changed by {difference:.2g} of the largest output"
+    )
     reverted = Step(ALGORITHM, words, kept=False)
     if samples is None:
         return Freed(graph, [reverted])
@@ -95,7 +97,7 @@ def free_constant_channels(
 
 
 def _difference(graph: Graph, other: Graph, samples: Samples) -> float:
-    """The largest difference of the outputs, as a share of the largest output; 0 without samples."""
+    """Return the largest change of the outputs as a fraction of the largest output; 0 without samples."""
     simulators = Simulator(graph), Simulator(other)
     error = largest = 0.0
     with torch.no_grad():
@@ -134,15 +136,15 @@ def _freed(graph: Graph, samples: Samples | None, predicted: Mapping[str, Clippe
     if not proved + believed + columns:
         return Freed(graph)
     made.verify()
-    words = f"{proved + believed} constant channels have their value as bias and no weights"
-    seen_in = "on the samples" if samples is not None else "as far as batch norm tells"
+    words = f"{proved + believed} constant channels moved into the bias, their weights set to zero"
+    seen_in = "on the samples" if samples is not None else "according to batch norm"
     words += f" ({proved} proved from the weights, {believed} never varied {seen_in})"
-    words += f"; {columns} columns that read zeros are zero"
+    words += f"; weights of {columns} input channels that are always zero set to zero"
     return Freed(made, [Step(ALGORITHM, words, kept=True)], proved + believed)
 
 
 def _activated(found: Product) -> ir.Node:
-    """The clamp behind a product that alone reads it, or the product itself."""
+    """Return the clamp that is the only reader of a product, or the product itself."""
     after = single_consumer(found.node.outputs[0])
     return after if after is not None and after.op_type in ("Relu", "Clip") and not after.domain else found.node
 
@@ -153,9 +155,9 @@ def _clamp(found: Product, x: Array) -> Array:
 
 
 def _proved(found: Product) -> tuple[Array, Array]:
-    """Channels that are constant whatever the input is, and what they are behind the activation.
+    """Return the channels that are constant for all inputs, and their values after the activation.
 
-    With inputs in [l, h] a sum lies within `b + sum min(w l, w h)` and `b + sum max(w l, w h)`; padding adds zeros.
+    With inputs in [l, h] a sum lies between `b + sum min(w l, w h)` and `b + sum max(w l, w h)`; padding adds zeros.
     """
     low, high = bounds(found.node.inputs[0])
     if not found.sees_no_padding:
@@ -175,7 +177,7 @@ def _proved(found: Product) -> tuple[Array, Array]:
 
 
 def _expected(graph: Graph, found: Product, predicted: Mapping[str, ClippedGaussian]) -> tuple[Array, Array]:
-    """Channels that are not expected to vary, and what they are behind the activation."""
+    """Return the channels that are expected to be constant, and their values after the activation."""
     name = str(found.node.outputs[0].name)
     moments = channel_moments(predicted[name], found.outputs) if name in predicted else graph.moments.get(name)
     if moments is None or len(moments.mean) != found.outputs or np.isnan(moments.std).any():
@@ -184,7 +186,7 @@ def _expected(graph: Graph, found: Product, predicted: Mapping[str, ClippedGauss
 
 
 def _per_output(found: Product, weight: Array) -> Array:
-    """Sums over everything that an output channel reads, (outputs,); of a transposed convolution no less than that."""
+    """Sum weights over the inputs of each output channel, (outputs,); an upper bound for transposed convolutions."""
     groups = int(attribute(found.node, "group", 1))
     if found.node.op_type == "ConvTranspose":
         split = weight.reshape(groups, weight.shape[0] // groups, weight.shape[1], -1)
@@ -214,7 +216,7 @@ def _cut(graph: Graph, found: Product, channels: Array, outcome: Array) -> None:
 
 
 def _cut_readers(value: ir.Value, zero: Array) -> int:
-    """Weights that only ever meet zeros become zero; returns how many channels' worth."""
+    """Set weights that are only multiplied by zeros to zero; return the number of input channels changed."""
     count = 0
     for use in value.uses():
         reader = product(use.node)
@@ -229,7 +231,7 @@ def _cut_readers(value: ir.Value, zero: Array) -> int:
 
 
 def _seen(graph: Graph, samples: Samples, layers: list[Product]) -> Mapping[str, tuple[Array, Array]]:
-    """Extremes per channel of every layer's activated output; none where there are too few samples."""
+    """Measure minimum and maximum of each channel after the activation; empty with too few samples."""
     wanted = {str(_activated(found).outputs[0].name): found.output_axis for found in layers}
     extremes: dict[str, tuple[Tensor, Tensor]] = {}
     simulator = Simulator(graph)

@@ -1,14 +1,15 @@
-"""Cross-layer equalization: channels are scaled so that one scale per tensor suits all of them.
+"""Cross-layer equalization: rescale channels so that all channels of a weight tensor have similar ranges.
 
     W1'[c] = W1[c] / s[c],   b1'[c] = b1[c] / s[c],   W2'[:, c] = W2[:, c] * s[c],   cap'[c] = cap[c] / s[c]
     s[c] = sqrt(p1[c] / p2[c]),   p[c] = (largest |weight| of channel c) / (largest |weight| of its tensor)
 
-s is positive and the activations between are homogeneous (see `recover.channels`), so the network computes the same.
-Where several products write or read the channels (residual connections), p is the largest of theirs. All groups are
-visited in turns until nothing moves. A cap that becomes one per channel turns `Clip(0, cap)` into `Min(Relu(x), caps)`.
+s is positive and the activations between are homogeneous (see `recover.channels`), so the network's function does not
+change. If several products write or read the channels (residual connections), p is the largest of theirs. All groups
+are visited in turn until the factors converge. An upper bound that becomes one per channel turns `Clip(0, cap)` into
+`Min(Relu(x), caps)`.
 
-Source: Nagel et al. 2019, arXiv:1906.04721, section 4.1, eq. (11); caps per channel instead of dropping ReLU6, which
-some networks do not survive.
+Source: Nagel et al. 2019, arXiv:1906.04721, section 4.1, eq. (11). The paper replaces ReLU6 by ReLU, which ruins some
+networks; bounds per channel keep the function.
 """
 
 from __future__ import annotations
@@ -36,25 +37,25 @@ from intaglio.simulate import Simulator
 ALGORITHM = "cross-layer equalization"
 SWEEPS = 60
 SETTLED = 1e-3
-"""Sweeps end when no factor moves by more than this share."""
+"""Sweeps end when no log factor changes by more than this."""
 _WEAK = 64.0
-"""Channels so many times weaker than the median one need not be equal to it."""
+"""Channels this many times weaker than the median channel are moved as little as possible."""
 _BIAS_SHARE = 1 / 256
-"""Biases have 32 bits: they may be so much larger than the weights."""
+"""Weight of biases in the range of a channel: they have 32 bits, so they may be larger than the weights."""
 LARGEST_FACTOR = 2.0**24
 TOLERANCE = 1e-4
-"""Largest difference of the outputs that counts as rounding, as a share of the largest output."""
+"""Largest change of the outputs that counts as float rounding, as a fraction of the largest output."""
 
 
 @dataclass(frozen=True)
 class Equalized:
-    """What equalization made of a network.
+    """Result of `equalize`.
 
     Args:
-        graph: the equalized one, or the given one where there was nothing to do or the function changed.
-        steps: what was done.
-        changed: whether the graph is another one.
-        caps: how many clamps need a bound per channel now, each an operator more in the Program.
+        graph: the equalized graph; the given one if there was nothing to do or the outputs changed.
+        steps: history.
+        changed: whether `graph` is a changed graph.
+        caps: number of clamps that now need one bound per channel; each adds an operator to the Program.
     """
 
     graph: Graph
@@ -73,51 +74,51 @@ def equalize(
     """Equalize the ranges of weights across layers.
 
     Args:
-        graph: in normal form, batch norm folded; it is left as it is.
+        graph: the prepared network, batch norms folded; not modified.
         samples: inputs for the ranges of activations.
-        predicted: the moments of all values instead of samples (`calibrate.predict`). Without both the ranges
-            of weights and biases decide alone.
-        carry_caps: scale channels behind a Clip with a finite upper bound too, whose caps then differ.
+        predicted: moments of all values, instead of samples (`calibrate.predict`). Without both, only the
+            ranges of weights and biases decide.
+        carry_caps: also scale channels after a Clip with a finite upper bound, which becomes one bound per channel.
     Returns:
-        The equalized network. Scaled values have new names, as a name stands for one real tensor; what batch norm
-        recorded of them is scaled with them.
+        The result. Scaled values get new names, because a name stands for one real tensor; their batch-norm
+        statistics are scaled too.
     """
     made = graph.copy()
     groups = [g for g in channel_groups(made) if carry_caps or not g.caps]
     if not groups:
         return _left(graph, "no chain of layers to equalize")
     if not all(np.isfinite(p.weight).all() for g in groups for p in (*g.producers, *(r for r, _ in g.readers))):
-        return _left(graph, "some weights are not finite; left as they are")
+        return _left(graph, "nothing done, because some weights are NaN or infinite")
     activations = _activations(made, groups, samples, predicted)
     if not all(np.isfinite(a).all() for reached in activations for a in reached):
-        return _left(graph, "some activations are not finite; nothing was done")
+        return _left(graph, "nothing done, because some activations are NaN or infinite")
     factors, before, after = _factors(groups, activations)
     moved = [k for k, s in enumerate(factors) if np.abs(np.log(s)).max() > SETTLED]
     if not moved:
-        return _left(graph, f"{len(groups)} chains are equal already")
+        return _left(graph, f"{len(groups)} chains are already equal")
     caps = sum(scale_group(made, groups[k], factors[k]) for k in moved)
     made.model.graph.sort()
     made.verify()
     words = (
-        f"{ALGORITHM} of {len(moved)} chains: the largest channel's weights were up to {before:.3g} times "
-        f"the median's in one tensor, and are {after:.3g} times now"
+        f"{ALGORITHM} of {len(moved)} chains: largest channel range over median channel range of a weight tensor "
+        f"at most {before:.3g} before, {after:.3g} after"
     )
     if caps:
-        words += f"; {caps} caps are one per channel now"
+        words += f"; {caps} upper bounds are now per channel"
     difference = output_difference(graph, made)
     if not difference <= TOLERANCE:
-        words += f"; the outputs changed by {difference:.2g} of the largest: reverted"
+        words += f"; reverted: the outputs changed by {difference:.2g} of the largest output"
         return Equalized(graph, [Step(ALGORITHM, words, kept=False)])
     return Equalized(made, [Step(ALGORITHM, words, kept=True)], True, caps)
 
 
 def _left(graph: Graph, why: str) -> Equalized:
-    """Nothing to do."""
+    """Return the given graph with the reason why nothing was done."""
     return Equalized(graph, [Step(ALGORITHM, f"{ALGORITHM}: {why}")])
 
 
 def _factors(groups: list[ChannelGroup], activations: list[list[Array]]) -> tuple[list[Array], float, float]:
-    """s of each group, and the largest ratio of channel ranges in a tensor before and after."""
+    """Return s of each group, and the largest ratio of channel ranges in a tensor before and after."""
     weights: dict[ir.Node, Array] = {}
     for group in groups:
         for found in (*group.producers, *(p for p, _ in group.readers)):
@@ -141,10 +142,10 @@ def _factors(groups: list[ChannelGroup], activations: list[list[Array]]) -> tupl
 
 
 def _step(group: ChannelGroup, weights: dict[ir.Node, Array], factors: Array, others: list[Array]) -> Array:
-    """sqrt(p1 / p2), with a geometric mean of 1.
+    """Return sqrt(p1 / p2), divided by its geometric mean.
 
-    A channel that is weak on both sides, or without weights on one, is moved no further than it has to: any step from
-    `p1 / level` to `level / p2` suits it.
+    A channel that is weak on both sides, or has no weights on one side, is moved as little as possible: any step from
+    `p1 / level` to `level / p2` is good for it.
     """
     rows = [weights[p.node].max(axis=2).reshape(-1) for p in group.producers]
     columns = [weights[p.node].max(axis=1).reshape(group.channels, n).max(axis=1) for p, n in group.readers]
@@ -163,7 +164,7 @@ def _step(group: ChannelGroup, weights: dict[ir.Node, Array], factors: Array, ot
 def _activations(
     graph: Graph, groups: list[ChannelGroup], samples: Samples | None, predicted: Mapping[str, ClippedGaussian] | None
 ) -> list[list[Array]]:
-    """Largest |x| per channel of every value of a group that gets a grid of its own; of each group a list of (C,)."""
+    """Return the largest |x| by channel, (C,), of each value with its own scale; one list for each group."""
     wanted: dict[str, tuple[int, int]] = {}
     for group in groups:
         for value, axis in group.values.items():
@@ -195,17 +196,17 @@ def _share(ranges: Array) -> Array:
 
 
 def _rows(step: Array, weight: Array) -> Array:
-    """Factors of output channels against (G, O / G, I / G)."""
+    """Reshape factors of output channels to broadcast against (G, O / G, I / G)."""
     return step.reshape(weight.shape[0], weight.shape[1], 1)
 
 
 def _columns(step: Array, weight: Array) -> Array:
-    """Factors of input channels against (G, O / G, I / G)."""
+    """Reshape factors of input channels to broadcast against (G, O / G, I / G)."""
     return step.reshape(weight.shape[0], 1, weight.shape[2])
 
 
 def _spread(weights: dict[ir.Node, Array]) -> float:
-    """The largest ratio of a tensor's range to the median of its channels' ranges."""
+    """Return the largest ratio of a tensor's range to the median range of its channels."""
     worst = 1.0
     for weight in weights.values():
         ranges = weight.max(axis=2).reshape(-1)
@@ -216,7 +217,7 @@ def _spread(weights: dict[ir.Node, Array]) -> float:
 
 
 def scale_group(graph: Graph, group: ChannelGroup, factors: Array) -> int:
-    """Scale a group; returns how many caps became one per channel."""
+    """Scale a group in place; return the number of bounds that became one per channel."""
     for found in group.producers:
         found.scale_outputs(1 / factors)
         _scale_bias(found, factors)
@@ -251,7 +252,7 @@ def _scale_bias(found: Product, factors: Array) -> None:
 
 
 def carry_caps_per_channel(graph: ir.Graph, clip: ir.Node, caps: Array, axis: int) -> None:
-    """Clip(x, 0, cap) -> Min(Relu(x), caps); the result keeps its name."""
+    """Replace Clip(x, 0, cap) by Min(Relu(x), caps); the result keeps its name."""
     result = clip.outputs[0]
     size = [1] * len(shape(result))
     size[axis] = len(caps)
@@ -267,7 +268,7 @@ def carry_caps_per_channel(graph: ir.Graph, clip: ir.Node, caps: Array, axis: in
 
 
 def output_difference(graph: Graph, other: Graph) -> float:
-    """The largest difference of outputs on random inputs, as a share of the largest output."""
+    """Return the largest change of the outputs on random inputs, as a fraction of the largest output."""
     simulators = Simulator(graph), Simulator(other)
     generator = torch.Generator().manual_seed(0)
     worst = 0.0
@@ -280,5 +281,5 @@ def output_difference(graph: Graph, other: Graph) -> float:
             want, got = (simulator(dict(feed)) for simulator in simulators)
         for name, y in want.items():
             error = float((y - got[name]).abs().max()) / max(float(y.abs().max()), 1e-30)
-            worst = max(worst, error if error == error else float("inf"))  # NaN differs from everything
+            worst = max(worst, error if error == error else float("inf"))  # a NaN counts as an infinite change
     return worst

@@ -1,18 +1,17 @@
-"""GPTQ: weights rounded one input after another, each error made good by the weights that are not rounded yet.
+"""GPTQ: round weights one input after another, and compensate each error with the weights not yet rounded.
 
     H = X^T X + d I,   U = upper Cholesky factor of H**-1
     for k = 1 ... K:   e = (w_k - round(w_k)) / U_kk,   w_j -= e U_kj  for j > k
 
-minimises || X W - X W~ ||**2 greedily on the grid that the Plan gives; X are the inputs that the quantized network
-feeds the layer, with the layers before already rounded this way. H is summed over batches, so nothing of X is kept. The
-inputs with the largest H_kk come first, in lazy blocks of columns. A grouped convolution is as many problems as it has
-groups.
+minimises || X W - X W~ ||**2 greedily with the scales of the Plan. X are the layer's inputs in the quantized network,
+whose earlier layers are already rounded. H is summed over batches, so X is not kept. The inputs with the largest H_kk
+come first, in lazy blocks of columns. Each group of a grouped convolution is a problem of its own.
 
-Where the layer has a bias, the bias moves by what keeps the mean of its channels that of the float network, so only the
-variance is left to minimise: H is then taken of X minus its mean.
+If the layer has a bias, the bias is shifted so that channel means equal those of the float network. Then only the
+variance has to be minimised, and H is that of X minus its mean.
 
-Source: Frantar et al. 2023, arXiv:2210.17323, algorithm 1; order of columns as in the authors' later "act-order"; the
-mean (ours).
+Source: Frantar et al. 2023, arXiv:2210.17323, algorithm 1; order of columns as in the authors' later "act-order";
+the shift of the mean is ours.
 """
 
 from __future__ import annotations
@@ -37,20 +36,20 @@ from intaglio.recover.sequential_reconstruction import Stage, reconstruct_sequen
 from intaglio.recover.weight_codes import Learned
 
 VERSION = 1
-_FLOATS = 1 << 22  # of inputs at a time
+_FLOATS = 1 << 22  # most input numbers in memory at a time
 
 
 @dataclass(frozen=True)
 class GptqSettings:
-    """How GPTQ rounds.
+    """Settings of GPTQ.
 
     Args:
-        damping: d, as a share of the mean of H's diagonal.
-        columns: in a lazy block.
-        positions: output positions of all samples that H is summed over, at random; all where there are fewer.
-        seed: of positions.
+        damping: d, as a fraction of the mean of H's diagonal.
+        columns: columns in a lazy block.
+        positions: random output positions, of all samples, that H is summed over; all positions if there are fewer.
+        seed: seed of the positions.
     Raises:
-        UsageError: no damping, no columns or no positions.
+        UsageError: a setting is not positive.
     """
 
     damping: float = 0.01
@@ -101,7 +100,7 @@ def gptq(
 
 
 def _learned(settings: GptqSettings, stage: Stage, names: Sequence[str]) -> dict[str, Learned]:
-    """Codes of one layer, and what its bias moves by; the layers before are as they became."""
+    """Find the codes and the bias shift of one layer, with earlier layers already rounded."""
     (name,) = names
     network = stage.network
     node, index = network.layers[name], weight_index(network.layers[name])
@@ -118,7 +117,7 @@ def _learned(settings: GptqSettings, stage: Stage, names: Sequence[str]) -> dict
 
 @dataclass(frozen=True)
 class _Moments:
-    """Of a layer's inputs X and of its wanted results: X^T X (G, K, K), and means (G, K) and (G, O / G)."""
+    """Moments of a layer: X^T X of its inputs X, (G, K, K); means of inputs (G, K) and of float outputs (G, O / G)."""
 
     square: Tensor
     mean: Tensor
@@ -155,11 +154,11 @@ def round_columns(
     """Round the weights of a layer.
 
     Args:
-        steps, scale, low, high: real weights in steps, their scale, and the steps that there are; (G, K, O) float64.
-        hessian: X^T X over a number of positions, (G, K, K) float64.
+        steps, scale, low, high: real weights in steps (W / s), their scale, lowest and highest step; (G, K, O) float64.
+        hessian: X^T X divided by the number of positions, (G, K, K) float64.
         settings: see `GptqSettings`.
     Returns:
-        Codes minus zero point, (G, K, O); in each output channel those of rounding to nearest where they are better.
+        Codes minus zero point, (G, K, O); rounded to nearest in output channels where that has less error.
     """
     nearest = steps.round().clamp(low, high)
     inputs = hessian.shape[-1]
@@ -192,12 +191,12 @@ def round_columns(
 
 
 def output_error(difference: Tensor, hessian: Tensor) -> Tensor:
-    """|| X dW ||**2 of each output channel, (G, O); dW: (G, K, O), hessian: (G, K, K)."""
+    """Return || X dW ||**2 of each output channel, (G, O); dW: (G, K, O), hessian: (G, K, K)."""
     return (difference * torch.bmm(hessian, difference)).sum(dim=1)
 
 
 def _factor_of_inverse(hessian: Tensor) -> Tensor:
-    """U with U^T U = H**-1, upper triangular; the damping grows where H is not positive to rounding."""
+    """Return upper triangular U with U^T U = H**-1; damping is increased if H is not numerically positive definite."""
     identity = torch.eye(hessian.shape[-1], dtype=hessian.dtype, device=hessian.device)
     extra = hessian.diagonal(dim1=1, dim2=2).mean(dim=1)[:, None, None] * identity
     for times in (0.0, 1e-6, 1e-3, 1.0):
@@ -206,4 +205,4 @@ def _factor_of_inverse(hessian: Tensor) -> Tensor:
             upper, failed = torch.linalg.cholesky_ex(torch.cholesky_inverse(lower), upper=True)
             if not failed.any():
                 return torch.as_tensor(upper)
-    return identity.expand_as(hessian)  # rounding to nearest
+    return identity.expand_as(hessian)  # has the effect of rounding to nearest

@@ -1,10 +1,10 @@
-"""Layers with weights as matrix products over a few of their output positions.
+"""im2col: write a layer as a matrix product over some of its output positions.
 
     y[g, p, o] = b[g, o] + sum over k of x[g, p, k] * w[g, k, o]
 
-g: group, p: output position (of all samples), k: what one output sums over, o: output channel of a group. So learning
-something about a layer's weights costs the same whatever the size of its images, and needs to hold only the inputs of
-the positions picked. A transposed convolution becomes a convolution of its input with zeros put in between.
+g: group, p: output position (of all samples), k: summation index of an output, o: output channel of a group. The cost
+of learning a layer's weights then does not depend on image sizes, and only inputs of the picked positions are in
+memory. A transposed convolution is computed as a convolution of its input with zeros inserted.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from intaglio.graph.operators import facts, named
 from intaglio.ops.window_nodes import Window
 
 LAYERS = named("product")
-"""Operators with constant weights that this file knows."""
+"""Operators with constant weights that this file supports."""
 
 
 def positions(node: ir.Node) -> int:
-    """How many output positions a sample has, each with a number in every output channel."""
+    """Return the number of output positions of one sample."""
     sizes = shape(node.outputs[0])
     if facts(node.op_type).channels_first:
         return math.prod(sizes[2:])
@@ -33,7 +33,7 @@ def positions(node: ir.Node) -> int:
 
 
 def weight_index(node: ir.Node) -> Tensor:
-    """Where the matrix takes its elements from: (G, K, O / G) int64 indices into the flattened weight."""
+    """Return the indices of the matrix elements in the flattened weight: int64, (G, K, O / G)."""
     size = shape(node.inputs[1])
     index = torch.arange(math.prod(size)).reshape(size)
     if not facts(node.op_type).channels_first:
@@ -41,20 +41,20 @@ def weight_index(node: ir.Node) -> Tensor:
     groups = attribute(node, "group", 1)
     if node.op_type == "Conv":
         return index.reshape(groups, size[0] // groups, -1).transpose(1, 2)
-    # (I, O/g, *K): the window slides backwards over the input
+    # weight (I, O/g, *K): as a convolution, its kernel is flipped
     turned = index.flip(tuple(range(2, len(size)))).reshape(groups, size[0] // groups, size[1], -1)
     return turned.transpose(2, 3).reshape(groups, -1, size[1])
 
 
 def rows(node: ir.Node, x: Tensor, pick: Tensor) -> Tensor:
-    """What the picked output positions sum over.
+    """Return the inputs that the picked output positions sum over (im2col).
 
     Args:
-        node: a layer of `LAYERS`.
-        x: its input, (N, ...) as the operator takes it.
+        node: a node with an operator of `LAYERS`.
+        x: its input, (N, ...).
         pick: (N, P) int64, positions of each sample.
     Returns:
-        (G, N * P, K).
+        Matrix rows, (G, N * P, K).
     """
     n = torch.arange(len(pick), device=x.device)[:, None]
     if not facts(node.op_type).channels_first:
@@ -76,7 +76,7 @@ def rows(node: ir.Node, x: Tensor, pick: Tensor) -> Tensor:
 
 
 def outputs(node: ir.Node, y: Tensor, pick: Tensor) -> Tensor:
-    """The layer's results at the picked positions: (G, N * P, O / G). y: (N, ...), pick: (N, P)."""
+    """Return a layer's outputs at the picked positions, (G, N * P, O / G). y: (N, ...), pick: (N, P)."""
     n = torch.arange(len(pick), device=y.device)[:, None]
     if not facts(node.op_type).channels_first:
         return y.reshape(len(pick), -1, y.shape[-1])[n, pick].reshape(1, -1, y.shape[-1])
@@ -85,20 +85,20 @@ def outputs(node: ir.Node, y: Tensor, pick: Tensor) -> Tensor:
 
 
 def samples_in(node: ir.Node, x: Tensor) -> int:
-    """How many samples an input of the layer holds; a vector is one."""
+    """Return the number of samples in a layer's input; a vector is one sample."""
     if x.ndim == 1:
         return 1
     return x.shape[1] if node.op_type == "Gemm" and attribute(node, "transA", 0) else len(x)
 
 
 def _padded(x: Tensor, pads: tuple[int, ...]) -> Tensor:
-    """Zeros around the image; negative pads crop. pads: begins, then ends."""
+    """Pad an image with zeros; negative pads crop. pads: begins, then ends."""
     n = len(pads) // 2
     return F.pad(x, [p for i in reversed(range(n)) for p in (pads[i], pads[n + i])])
 
 
 def _spread(node: ir.Node, window: Window, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
-    """The input of the convolution that a transposed one is, and that one's strides."""
+    """Insert zeros into a transposed convolution's input; return input and strides of the equal convolution."""
     axes = len(window.kernel)
     size = [(n - 1) * s + 1 for n, s in zip(x.shape[2:], window.strides, strict=True)]
     wide = x.new_zeros((*x.shape[:2], *size))

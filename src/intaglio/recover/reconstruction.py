@@ -1,17 +1,17 @@
-"""Block-wise reconstruction: the rounding of all weights of a block is learned together, for the block's output.
+"""Block reconstruction (BRECQ, QDrop): learn the rounding of all weights of a block together, for the block's output.
 
     minimise  || f(x) - f~(x~; W~) ||**2 / e  +  lambda * mean(1 - |2 h(V) - 1|**beta)
 
-f is the float block on what the float network feeds it, f~ the quantized one, e the error that it makes with weights
-rounded to nearest. h(V) and its annealing are those of AdaRound (see `rounding`); gradients pass the rounding of
-activations straight through. While learning, each element of x~ and of every activation inside is left real with
-probability `drop`, drawn anew at each step: what is learned then depends less on the samples' own rounding errors.
+f is the block in the float network, f~ in the quantized one, and e the error of f~ with weights rounded to nearest.
+h(V) and its annealing are those of AdaRound (see `rounding`); gradients pass activation rounding straight through.
+While learning, each element of x~ and of every activation in the block stays real with probability `drop` (see
+`qdrop`).
 
-Blocks are taken in the order of the Graph (see `blocks`), each fed by those before as they became. Each layer's bias
-moves by what keeps the mean of its channels that of the float network, before the rounding is learned and after.
+Blocks are processed in the order of the Graph (see `blocks`), with earlier blocks already rounded. Biases are shifted
+so that channel means equal those of the float network, once before the rounding is learned and once after.
 
-Source: Li et al. 2021, arXiv:2102.05426, section 3 (with the squared error of the block's output in place of its Fisher
-information); Wei et al. 2022, arXiv:2203.05740, section 4 (dropped quantization).
+Source: Li et al. 2021, arXiv:2102.05426, section 3 (with the squared error of the block's output instead of Fisher
+information); Wei et al. 2022, arXiv:2203.05740, section 4 (QDrop).
 """
 
 from __future__ import annotations
@@ -40,24 +40,24 @@ from intaglio.recover.sequential_reconstruction import Stage, reconstruct_sequen
 from intaglio.recover.weight_codes import Learned, Rounded
 
 VERSION = 1
-_UNIT_SAMPLES = 64  # of which e is measured
+_UNIT_SAMPLES = 64  # samples on which e is measured
 
 
 @dataclass(frozen=True)
 class BlockSettings:
-    """How the rounding of a block is learned.
+    """Settings of block reconstruction.
 
     Args:
-        iterations: steps of Adam per layer of the block.
+        iterations: Adam steps per layer of the block.
         batch: samples per step.
-        rate: of Adam.
-        weight: lambda, what undecided weights cost.
-        warm: share of the steps without that cost.
-        beta: its exponent, first and last.
-        drop: probability that an activation is left real; 0 is BRECQ, 0.5 QDrop.
-        seed: of batches and drops.
+        rate: learning rate of Adam.
+        weight: lambda, weight of the rounding regularizer.
+        warm: fraction of the steps without the regularizer.
+        beta: first and last exponent of the regularizer.
+        drop: probability that an activation element stays real; 0 is BRECQ, 0.5 is QDrop.
+        seed: seed of batches and drops.
     Raises:
-        UsageError: no iterations, no samples in a batch, or a probability that is none.
+        UsageError: no iterations, no samples in a batch, or a probability outside 0 to 1.
     """
 
     iterations: int = 200
@@ -91,15 +91,15 @@ def reconstruct_blocks(
 
     Args:
         graph, plan, samples, held_back, reference: see `adaround`.
-        settings: how to learn.
-        checkpoint: as for `adaround`, written after each block.
+        settings: learning settings.
+        checkpoint: as for `adaround`, but written after each block.
     Returns, Raises:
         As `adaround`.
     """
     settings = settings or BlockSettings()
     return reconstruct_sequentially(
         "block reconstruction",
-        f"{settings.iterations} steps for each layer, quantization dropped in {100 * settings.drop:g} %",
+        f"{settings.iterations} steps for each layer, quantization dropped with probability {settings.drop:g}",
         partial(_learned, settings),
         graph,
         plan,
@@ -114,7 +114,7 @@ def reconstruct_blocks(
 
 
 def _learned(settings: BlockSettings, stage: Stage, names: Sequence[str]) -> dict[str, Learned]:
-    """Codes of a block's layers, and what their biases move by; the blocks before are as they became."""
+    """Learn codes and bias shifts of a block's layers, with earlier blocks already rounded."""
     if not names:
         return {}
     generator = torch.Generator().manual_seed(zlib.crc32(names[0].encode(), settings.seed))
@@ -137,7 +137,7 @@ def _learned(settings: BlockSettings, stage: Stage, names: Sequence[str]) -> dic
 
 
 class _Weight:
-    """A layer's weight while it is learned, as a matrix of the layer (see `columns`)."""
+    """Weight of a layer while it is learned, as a matrix (see `im2col`)."""
 
     def __init__(self, network: Rounded, name: str) -> None:
         self.network, self.name, self.node = network, name, network.layers[name]
@@ -151,7 +151,7 @@ class _Weight:
         self.back = self.back.to(steps.device)
 
     def shaped(self, steps: Tensor) -> Tensor:
-        """Steps as the weight that the operator takes."""
+        """Convert steps to the real weight in the operator's shape."""
         size = self.network.real_weights[self.name].shape
         return (steps * self.scale).reshape(-1)[self.back].reshape(size)
 
@@ -160,7 +160,7 @@ class _Weight:
 
 
 class _Block:
-    """A block that can be run with other weights, and what it shall compute."""
+    """Block that can be run with other weights, and its wanted outputs."""
 
     def __init__(self, stage: Stage, network: Rounded) -> None:
         self.stage, self.simulator = stage, network.quantized
@@ -174,11 +174,11 @@ class _Block:
         return self.simulator.span(block.start, block.stop, values, block.outputs, constants=weights, rounding=rounding)
 
     def loss(self, got: Values, want: Values) -> Tensor:
-        """Squared error, summed over outputs and elements."""
+        """Return the squared error, summed over outputs and elements."""
         return torch.stack([(got[name] - want[name]).square().sum() for name in self.stage.block.outputs]).sum()
 
     def error(self, weights: Mapping[str, Tensor], count: int | None = None) -> float:
-        """Of the first samples: mean over them, nothing dropped."""
+        """Return the mean squared error over the first `count` samples (None: all), without dropping."""
         total, seen, device = 0.0, 0, self.simulator.device
         with torch.no_grad():
             pairs = zip(self.stage.given.batches(device), self.stage.wanted.batches(device), strict=True)

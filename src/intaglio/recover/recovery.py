@@ -1,4 +1,4 @@
-"""What an algorithm made of a network: kept where it measured better, else what was there before."""
+"""Result of a recovery algorithm: the new network if it measured better, otherwise the old one."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from intaglio.plan.step import trial_step
 
 @dataclass(frozen=True)
 class Recovery:
-    """What an algorithm made of a network.
+    """Result of a recovery algorithm.
 
     Args:
-        graph, plan: the better ones of before and after.
-        steps: what was done, and what it gained.
-        gain: dB of output SQNR that it gained on held-back samples; negative where it was reverted.
+        graph, plan: the better network of before and after.
+        steps: history, with the measured gain.
+        gain: gain of output SQNR on held-back samples in dB; negative if the algorithm was reverted.
     """
 
     graph: Graph
@@ -34,14 +34,14 @@ def better_of(
     after: tuple[Graph, Plan],
     reached: float | None = None,
 ) -> Recovery:
-    """Measure both on the trial's samples, and keep what is better; of equals what was there before.
+    """Measure both networks on the trial's samples and keep the better one; the old one if they are equal.
 
     Args:
         trial: held-back samples with the float outputs.
-        algorithm: for the history.
-        text: what was done, without the numbers of the measurement.
+        algorithm: name of the algorithm, for the history.
+        text: description for the history, without measured numbers.
         before, after: (graph, plan).
-        reached: by `after`, in dB, where it is known.
+        reached: output SQNR of `after` in dB, if already measured.
     """
     was, became = trial.sqnr(*before), trial.sqnr(*after) if reached is None else reached
     kept = became > was

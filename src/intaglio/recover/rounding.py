@@ -1,13 +1,13 @@
-"""Learned rounding of one layer: each weight goes down or up, whichever makes the layer's output best.
+"""Learn the rounding of one layer (AdaRound): each weight is rounded down or up to minimise the output error.
 
     W~ = s * clamp(floor(W / s) + h(V), qmin - z, qmax - z)
     h(V) = clamp(sigmoid(V) * (zeta - gamma) + gamma, 0, 1),                            zeta = 1.1, gamma = -0.1
     minimise  || f(y) - f(x W~ + b) ||**2 / e  +  lambda * mean(1 - |2 h(V) - 1|**beta)
 
-f is the activation behind the layer, y what the float network computes, x what the quantized network feeds the layer; e
-is the error that rounding to nearest adds to x W, so that lambda means the same for every layer. V starts where
-W~ = clamp(W); beta falls from 20 to 2 along a cosine, after a first part without the second term. In the end h(V) is 0
-or 1 almost everywhere, and is rounded.
+f is the activation after the layer, y the layer's output in the float network, x its input in the quantized network,
+and e the error of x W with weights rounded to nearest, which makes lambda comparable between layers. V starts where W~
+= clamp(W). beta falls from 20 to 2 along a cosine, after a first part without the second term. At the end h(V) is 0 or
+1 almost everywhere, and is rounded.
 
 Source: Nagel et al. 2020, arXiv:2004.10568, equations (21) to (25) (normalisation by e: ours).
 """
@@ -28,16 +28,16 @@ ZETA, GAMMA = 1.1, -0.1
 
 @dataclass(frozen=True)
 class Settings:
-    """How rounding is learned.
+    """Settings of AdaRound.
 
     Args:
-        iterations: steps of Adam per layer.
+        iterations: Adam steps per layer.
         batch: output positions per step.
-        rate: of Adam.
-        weight: lambda, what undecided weights cost.
-        warm: share of the steps without that cost.
-        beta: its exponent, first and last.
-        seed: of positions and batches.
+        rate: learning rate of Adam.
+        weight: lambda, weight of the rounding regularizer.
+        warm: fraction of the steps without the regularizer.
+        beta: first and last exponent of the regularizer.
+        seed: seed of positions and batches.
     Raises:
         UsageError: no iterations, or no positions in a batch.
     """
@@ -60,15 +60,15 @@ class Settings:
 
 @dataclass(frozen=True)
 class Problem:
-    """One layer as a matrix product (see `columns`).
+    """One layer as a matrix product (see `im2col`).
 
     Args:
         x: inputs, (G, P, K).
-        y: the wanted outputs, before the activation, (G, P, O).
+        y: wanted outputs before the activation, (G, P, O).
         bias: (G, 1, O).
-        steps: real weights in steps of their scale, W / s, (G, K, O).
-        scale, low, high: of each weight; the codes minus zero point lie in low..high; (G, K, O).
-        clamp: the activation's bounds, each (1, 1, 1) or (G, 1, O); None for none.
+        steps: real weights divided by their scale, W / s, (G, K, O).
+        scale, low, high: scale of each weight, and bounds of its code minus zero point; (G, K, O).
+        clamp: bounds of the activation, each (1, 1, 1) or (G, 1, O); None without activation.
     """
 
     x: Tensor
@@ -81,15 +81,15 @@ class Problem:
     clamp: tuple[Tensor, Tensor] | None = None
 
     def nearest(self) -> Tensor:
-        """Codes minus zero point by rounding to nearest, ties to even, (G, K, O)."""
+        """Return codes minus zero point, rounded to nearest, ties to even, (G, K, O)."""
         return self.limit(self.steps.round())
 
     def limit(self, steps: Tensor) -> Tensor:
-        """Saturate steps to the codes that there are."""
+        """Saturate steps to the range of the codes."""
         return steps.clamp(self.low, self.high)
 
     def error(self, steps: Tensor, index: Tensor | None = None) -> Tensor:
-        """Squared output error, summed over channels, mean over positions (those of `index`); () tensor."""
+        """Return the squared output error, summed over channels, mean over positions (those of `index`); () tensor."""
         x, y = (self.x, self.y) if index is None else (self.x.index_select(1, index), self.y.index_select(1, index))
         got = torch.baddbmm(self.bias, x, steps * self.scale)
         if self.clamp is not None:
@@ -97,28 +97,28 @@ class Problem:
         return (got - y).square().sum() / x.shape[1]
 
     def centred(self, steps: Tensor) -> Problem:
-        """The same with the bias that makes the mean of each channel, before the activation, what is wanted."""
+        """Return the problem with the bias that makes each channel's mean before the activation equal that of y."""
         got = torch.baddbmm(self.bias, self.x, steps * self.scale)
         return replace(self, bias=self.bias + (self.y - got).mean(dim=1, keepdim=True))
 
 
 def rectified_sigmoid(v: Tensor) -> Tensor:
-    """h(V), between 0 and 1, both reached; any shape."""
+    """Return h(V), in [0, 1]; any shape."""
     return (torch.sigmoid(v) * (ZETA - GAMMA) + GAMMA).clamp(0, 1)
 
 
 def inverse(h: Tensor) -> Tensor:
-    """The V with h(V) = h, for h between 0 and 1."""
+    """Return V with h(V) = h, for h in [0, 1]."""
     return torch.logit((h - GAMMA) / (ZETA - GAMMA))
 
 
 def undecided(h: Tensor, beta: float) -> Tensor:
-    """`1 - |2 h - 1|**beta`: 0 where h is 0 or 1, 1 in the middle."""
+    """Return the regularizer `1 - |2 h - 1|**beta`: 0 if h is 0 or 1, 1 at h = 1/2."""
     return 1 - (2 * h - 1).abs().pow(beta)
 
 
 class Annealing(Protocol):
-    """What `annealed` needs of settings."""
+    """Settings that `annealed` reads."""
 
     @property
     def iterations(self) -> int: ...
@@ -129,7 +129,7 @@ class Annealing(Protocol):
 
 
 def annealed(step: int, settings: Annealing) -> float | None:
-    """beta at a step; None in the first part, which has no cost for undecided weights."""
+    """Return beta at a step; None in the first part, which has no regularizer."""
     warm = settings.warm * settings.iterations
     if step < warm:
         return None
@@ -139,7 +139,7 @@ def annealed(step: int, settings: Annealing) -> float | None:
 
 
 class Undecided:
-    """The rounding of a tensor of weights while it is learned.
+    """Rounding of a weight tensor while it is learned: the variable V.
 
     Args:
         steps, low, high: see `Problem`; any shapes that broadcast.
@@ -150,12 +150,12 @@ class Undecided:
         self.v = inverse(steps - self.floor).requires_grad_()
 
     def soft(self) -> tuple[Tensor, Tensor]:
-        """Steps between the codes, and h(V)."""
+        """Return soft steps floor(W / s) + h(V), and h(V)."""
         h = rectified_sigmoid(self.v)
         return (self.floor + h).clamp(self.low, self.high), h
 
     def decided(self) -> Tensor:
-        """Whole steps: codes minus zero point."""
+        """Return integer steps: codes minus zero point."""
         with torch.no_grad():
             return (self.floor + (rectified_sigmoid(self.v) >= 0.5)).clamp(self.low, self.high)
 
@@ -166,10 +166,9 @@ def learn(problem: Problem, settings: Settings, generator: torch.Generator) -> T
     Args:
         problem: the layer.
         settings: see `Settings`.
-        generator: on the CPU, of the batches.
+        generator: CPU generator for the batches.
     Returns:
-        Codes minus zero point, (G, K, O), whole numbers; those of rounding to nearest where learning found nothing
-        better on all positions of the problem.
+        Codes minus zero point, (G, K, O); rounded to nearest if learning did not reduce the error over all positions.
     """
     nearest = problem.nearest()
     added = torch.bmm(problem.x, (nearest - problem.limit(problem.steps)) * problem.scale)

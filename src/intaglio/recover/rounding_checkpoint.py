@@ -1,4 +1,4 @@
-"""What learned rounding has found so far, layer by layer: an interrupted run goes on where it was."""
+"""Checkpoint of learned rounding, layer by layer, from which an interrupted run resumes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ ByName = dict[str, NDArray[Any]]
 
 
 class RoundingCheckpoint:
-    """Arrays by layer name in a .npz, written anew after each layer.
+    """Arrays by layer name in a .npz file, which is rewritten after each layer.
 
     Args:
-        path: of the file; None keeps everything in memory only.
-        belongs_to: all that the result depends on (see `files.run_fingerprint`).
+        path: the file; None: keep arrays in memory only.
+        belongs_to: everything that the result depends on (see `files.run_fingerprint`).
     Raises:
         UsageError: see `files.Checkpoint`.
     """
@@ -31,7 +31,7 @@ class RoundingCheckpoint:
         self.arrays: ByName = self._checkpoint.load(_by_name) or {}
 
     def add(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Keep what was found for some layers; all of it or nothing is in the file."""
+        """Add the arrays of some layers and write the file."""
         self.arrays.update(arrays)
         numbered = {f"array{i}": array for i, array in enumerate(self.arrays.values())}
         self._checkpoint.save({"names": list(self.arrays), **numbered})

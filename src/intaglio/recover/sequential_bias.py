@@ -1,10 +1,10 @@
-"""Bias correction layer after layer: each layer's mean output becomes that of the float network.
+"""Sequential bias correction: make each layer's mean output equal that of the float network, one layer after another.
 
     b'[o] = b[o] + mean( y[o] ) - mean( y_q[o] )
 
-y_q is the layer's output, before it is rounded, in the quantized network whose layers before are corrected already; so
-what the rounding of activations and clipping have shifted is taken out as well. The values in front of the layer at
-hand are kept for all samples (see `activation_cache`): each node runs once over them, and a layer once more.
+y_q is the layer's output before rounding, in the quantized network with earlier layers already corrected. So shifts by
+activation rounding and clipping are corrected too. The values in front of the current layer are cached for all samples
+(see `activation_cache`): each node runs once over them, and each layer once more.
 
 Source: Nagel et al. 2019, arXiv:1906.04721, appendix D.
 """
@@ -33,10 +33,10 @@ Means = NDArray[np.float64]
 
 
 def corrected_in_order(graph: Graph, plan: Plan, samples: Samples, reference: Graph) -> tuple[Graph, Plan]:
-    """Correct every layer that has a place for a bias.
+    """Correct every layer that can have a bias.
 
     Args:
-        graph, plan: calibrated; both are left as they are.
+        graph, plan: the calibrated network; not modified.
         samples: inputs for the means.
         reference: the float network.
     Returns:
@@ -63,7 +63,7 @@ def corrected_in_order(graph: Graph, plan: Plan, samples: Samples, reference: Gr
 
 
 class _Mean:
-    """The mean of a layer's output channels, over samples and positions."""
+    """Mean of a layer's output channels over samples and positions."""
 
     def __init__(self) -> None:
         self.total: Tensor | float = 0.0
@@ -81,7 +81,7 @@ class _Mean:
 
 
 def _mean_outputs(graph: Graph, samples: Samples) -> dict[str, Means]:
-    """What the float network's layers write, by value name."""
+    """Measure the mean outputs of the float network's layers, by value name."""
     nodes = {_result(node): node for node in bias_layers(graph)}
     found = {name: _Mean() for name in nodes}
     simulator = Simulator(graph)
@@ -101,7 +101,7 @@ def _result(node: ir.Node) -> str:
 
 
 def _read_from(simulator: Simulator, starts: Collection[int]) -> dict[int, set[str]]:
-    """The values from before a node, given by its number, that it or a later one reads."""
+    """Return, for each given node position, the earlier values that this or a later node reads."""
     found: dict[int, set[str]] = {}
     read: set[str] = set()
     for index, call in reversed(list(enumerate(simulator.calls))):

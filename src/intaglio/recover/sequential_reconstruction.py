@@ -1,9 +1,9 @@
-"""A network rounded block by block: what GPTQ, AdaRound and block reconstruction share.
+"""Round a network block by block: the common part of GPTQ, AdaRound and block reconstruction.
 
-Two networks walk side by side over the blocks of one Graph: the float one, which says what is wanted, and the quantized
-one, whose layers get their codes in the order of the Graph. The values in front of the block at hand are kept for all
-samples (see `activation_cache`): the cost is that of two runs through each block for each of its layers, whatever the
-network's depth, and memory is bounded by one block.
+The float network (which gives the wanted outputs) and the quantized network (whose layers get their codes) run side by
+side over the blocks of one Graph. The values in front of the current block are cached for all samples (see
+`activation_cache`): the cost is two runs through each block for each of its layers, independent of the network's depth,
+and memory is bounded by one block.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from intaglio.simulate import Simulator
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-_SHIFT = "bias of "  # before a layer's name in a checkpoint: what its bias moved by
+_SHIFT = "bias of "  # prefix of a layer's name in a checkpoint, for the shift of its bias
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A block, and the values around it.
+    """Current block, and the values around it.
 
     Args:
-        network: as far as it has come.
-        real: the float network.
-        block: the nodes at hand.
-        given: what the quantized network feeds the block.
-        real_given: what the float network feeds it.
-        wanted: what the float network makes of that.
+        network: the quantized network, with earlier blocks already rounded.
+        real: simulator of the float network.
+        block: the current block.
+        given: inputs of the block in the quantized network.
+        real_given: inputs of the block in the float network.
+        wanted: outputs of the block in the float network.
     """
 
     network: Rounded
@@ -57,7 +57,7 @@ class Stage:
     wanted: ActivationCache
 
     def seen(self, name: str) -> Iterator[tuple[Tensor, Tensor]]:
-        """What the quantized network feeds a layer of the block, and what the float one makes there, by batch."""
+        """Yield by batch a layer's input in the quantized network and its output in the float network."""
         node = self.network.layers[name]
         data, result = str(node.inputs[0].name), str(node.outputs[0].name)  # type: ignore[union-attr]
         at = next(i for i, call in enumerate(self.network.quantized.calls) if call.node is node)
@@ -87,16 +87,16 @@ def reconstruct_sequentially(
     version: int,
     whole_blocks: bool = False,
 ) -> Recovery:
-    """Give every constant weight of a Conv, ConvTranspose, Gemm or MatMul its codes, layer by layer or block by block.
+    """Find the codes of every constant weight of a Conv, ConvTranspose, Gemm or MatMul, by layer or by block.
 
     Args:
-        algorithm: its name, for people and the checkpoint.
-        words: more about it, for the history.
-        learn: finds the codes of some layers of a stage: of one, or, `whole_blocks`, of all that it has.
+        algorithm: name of the algorithm, for the history and the checkpoint.
+        words: its settings, for the history.
+        learn: finds the codes of one layer of a stage or, with `whole_blocks`, of all its layers.
         graph, plan, samples, held_back, reference, checkpoint: see `adaround`.
-        settings: all that `learn` depends on.
-        version: of the algorithm's results.
-        whole_blocks: learn the layers of a block together.
+        settings: everything that `learn` depends on.
+        version: version of the algorithm; a checkpoint of another version is refused.
+        whole_blocks: learn all layers of a block together.
     """
     reference = graph if reference is None else reference
     found = RoundingCheckpoint(
@@ -120,12 +120,12 @@ def reconstruct_sequentially(
             )
         given = given.behind(network.quantized, block.start, block.stop, block.behind)
         real_given = wanted.only(block.behind)
-    for name in network.layers:  # biases that moved have left every scale with a code behind it as it was
+    for name in network.layers:  # shifted biases must not have changed a weight scale, except of all-zero channels
         assert np.array_equal(network.held(name), found.arrays[name]), name
     total = sum(array.size for array in network.real_weights.values())
     text = (
         f"{algorithm} of {len(network.layers)} layers on {given.count} samples, {words}, "
-        f"{100 * changed / max(total, 1):.1f} % of the weights not to the nearest code"
+        f"{100 * changed / max(total, 1):.1f} % of the weights not rounded to nearest"
     )
     return better_of(Trial(reference, held_back), algorithm, text, (graph, plan), (network.graph, network.plan))
 
@@ -133,7 +133,7 @@ def reconstruct_sequentially(
 def _belongs_to(
     algorithm: str, graph: Graph, plan: Plan, reference: Graph, samples: Samples, settings: DataclassInstance
 ) -> dict[str, Any]:
-    """All that the result depends on."""
+    """Return everything that the result depends on."""
     batches = ({name: x.cpu().numpy() for name, x in feed.items()} for feed in samples.feeds(Simulator(graph)))
     return run_fingerprint(
         graph_fingerprint(graph),

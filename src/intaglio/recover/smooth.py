@@ -1,14 +1,14 @@
-"""Activation equalization: what a tensor's outlying channels make hard to quantize is moved into the weights behind it.
+"""Activation equalization (SmoothQuant): scale down activation channels with outliers, scale up the next weights.
 
     x'[j] = x[j] / s[j],   W'[j] = W[j] * s[j],   s[j] = max|x[j]|**alpha / max|W[j]|**(1 - alpha)
 
-computes the same. The division is folded into what makes x: the gain and bias of a layer normalization, or the weights
-and bias of a product, through activations between that are homogeneous (see `recover.channels`). Where that cannot be,
-x stays. s is divided by its geometric mean, so that a tensor's size stays.
+The network's function does not change. The division is folded into the node that computes x: gain and bias of a layer
+normalization, or weights and bias of a product, through homogeneous activations (see `recover.channels`). If that is
+impossible, x is not scaled. s is divided by its geometric mean to keep the size of the tensor.
 
-Each alpha of a grid makes a candidate; it is placed, calibrated and measured like those of cross-layer equalization.
+Each alpha gives a candidate, which is placed, calibrated and measured like those of cross-layer equalization.
 
-Source: Xiao et al. 2023, arXiv:2211.10438, eq. (4); for convolutions as there for linear layers.
+Source: Xiao et al. 2023, arXiv:2211.10438, eq. (4), applied to convolutions as well as linear layers.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from intaglio.simulate import Simulator
 ALGORITHM = "activation equalization"
 ALPHAS = (0.25, 0.5, 0.75)
 LARGEST_FACTOR = 2.0**10
-"""Channels that are further apart are so for another reason: they are dead, or nearly."""
+"""Largest scale factor; channels that would need more are dead, or nearly."""
 
 
 def smoothed(graph: Graph, samples: Samples, alpha: float, *, carry_caps: bool = True) -> tuple[Graph, int, int] | None:
-    """A network with its activations equalized at one alpha.
+    """Equalize the activations of a network with one alpha.
 
     Args:
-        graph: in normal form; it is left as it is.
+        graph: the prepared network; not modified.
         samples: inputs for the ranges of activations.
-        alpha: share of the activations' spread that moves.
-        carry_caps: scale channels behind a Clip with a finite upper bound too, whose caps then differ.
+        alpha: exponent: fraction of the activations' spread that moves into the weights.
+        carry_caps: also scale channels after a Clip with a finite upper bound, which becomes one bound per channel.
     Returns:
-        (network, how many activations were scaled, how many caps are one per channel now); None where there is none.
+        (network, number of scaled activations, number of bounds now per channel); None if nothing can be scaled.
     """
     made = graph.copy()
     groups = [g for g in channel_groups(made) if carry_caps or not g.caps]
@@ -75,7 +75,7 @@ def smoothed(graph: Graph, samples: Samples, alpha: float, *, carry_caps: bool =
 
 
 def _factors(activation: Array, weight: Array, alpha: float) -> Array | None:
-    """s of each channel, 1 for dead ones; None where they are all equal."""
+    """Return s of each channel, 1 for dead ones; None if all are equal."""
     alive = (activation > 0) & (weight > 0) & np.isfinite(activation) & np.isfinite(weight)
     if not alive.any():
         return None
@@ -87,7 +87,7 @@ def _factors(activation: Array, weight: Array, alpha: float) -> Array | None:
 
 
 def _normalized(node: ir.Node) -> tuple[ir.Value, list[Product]] | None:
-    """A layer normalization's result that only products read, each along the normalized axis, and those."""
+    """Return a layer normalization's result and its readers, if all are products along the normalized axis."""
     if node.op_type != "LayerNormalization" or node.domain:
         return None
     value, last = node.outputs[0], rank(node.inputs[0]) - 1
@@ -112,7 +112,7 @@ def _scale_normalized(graph: Graph, value: ir.Value, readers: list[Product], fac
 
 
 def _reach(graph: Graph, wanted: dict[str, tuple[int, int]], samples: Samples) -> dict[str, Array]:
-    """Largest |x| per channel of some values, (C,) each; wanted: channel axis, and how many neighbours are one."""
+    """Return the largest |x| by channel, (C,); `wanted`: channel axis and consecutive elements per channel by value."""
     found: dict[str, Tensor] = {}
 
     def observe(name: str, x: Tensor) -> None:

@@ -1,11 +1,11 @@
-"""Weight range clamp: narrower ranges for weights, where clipping a few costs less than coarse steps for all.
+"""Weight clipping: use narrower weight ranges if clipping a few weights costs less than a larger scale for all.
 
-Candidates for each weight are its range as calibrated, 2 and 3 standard deviations, and the range with the smallest
-squared error of the weights themselves. The best of them for the whole network is where it starts; then each group of
-neighbouring layers tries the others, one group after another. What decides is the error of the outputs on the samples;
-whether the result is taken, that on held-back ones.
+Candidates for each weight tensor are its calibrated range, 2 and 3 standard deviations, and the range with the smallest
+squared weight error. The search starts with the best candidate for the whole network; then each group of neighbouring
+layers tries the others, one group after another. The output error on the samples decides; the error on held-back
+samples decides whether the result is kept.
 
-The weights stay as they are: only their scales and zero points change, and with them those of the biases.
+Weights are not modified: only their scales and zero points change, and with them those of the biases.
 
 Source: 2 and 3 standard deviations: Wu et al. 2020, arXiv:2004.09602, section 5 (of calibration), and common practice;
 squared error: Sung et al. 2015, arXiv:1511.06488.
@@ -28,9 +28,9 @@ from intaglio.recover.recovery import Recovery, better_of
 
 CANDIDATES = ("sigma-2", "sigma-3", "mse")
 MOST_GROUPS = 24
-"""Groups of layers that are decided one after another: each costs a run over the samples for each candidate."""
+"""Most groups of layers; each group costs one run over the samples for each candidate."""
 LEAST_GAIN = 0.02
-"""dB that another range has to gain: less is chance."""
+"""Least gain in dB for another range; less is chance."""
 
 _Params = Mapping[str, QuantParams]
 
@@ -38,16 +38,16 @@ _Params = Mapping[str, QuantParams]
 def clamp_weights(
     graph: Graph, plan: Plan, samples: Samples, held_back: Samples, *, reference: Graph | None = None
 ) -> Recovery:
-    """Try narrower ranges for weights.
+    """Try narrower weight ranges.
 
     Args:
-        graph: in normal form, its weights not rounded yet; it is left as it is.
-        plan: calibrated; it is left as it is.
-        samples: inputs on which ranges are chosen; some tens.
-        held_back: others, on which the outputs are compared with float before and after.
-        reference: the float network, where `graph` is another one.
+        graph: the prepared network with unrounded weights; not modified.
+        plan: calibrated Plan; not modified.
+        samples: inputs on which ranges are chosen; some tens are enough.
+        held_back: other inputs, on which the outputs are compared with float before and after.
+        reference: the float network, if it differs from `graph`.
     Returns:
-        The same Graph with other parameters of weights and biases in the Plan, or the given Plan where it was better.
+        The given Graph, and a Plan with other parameters of weights and biases; the given Plan if it was better.
     """
     reference = graph if reference is None else reference
     trial = Trial(reference, samples)
@@ -71,13 +71,13 @@ def clamp_weights(
                 best, level = made, reached
                 chosen.update(dict.fromkeys(group, option))
     counts = {option: list(chosen.values()).count(option) for option in ("", *CANDIDATES)}
-    words = ", ".join(f"{count} by {option or 'what calibration found'}" for option, count in counts.items() if count)
-    text = f"ranges of {len(names)} weights tried narrower: {words}"
+    words = ", ".join(f"{count} {option or 'as calibrated'}" for option, count in counts.items() if count)
+    text = f"narrower ranges tried for {len(names)} weights: {words}"
     return better_of(Trial(reference, held_back), "weight range clamp", text, (graph, plan), (graph, best))
 
 
 def _groups(names: list[str]) -> list[list[str]]:
-    """Neighbouring layers, in at most `MOST_GROUPS` groups of about equal size."""
+    """Split layers into at most `MOST_GROUPS` groups of neighbours of about equal size."""
     count = min(MOST_GROUPS, len(names))
     return [names[i * len(names) // count : (i + 1) * len(names) // count] for i in range(count)]
 
@@ -89,7 +89,7 @@ def _params(plan: Plan) -> _Params:
 def _with(
     graph: Graph, plan: Plan, names: Collection[str], option: str, params: _Params, *, as_before: Plan | None = None
 ) -> Plan:
-    """A Plan with other parameters of some weights."""
+    """Return a copy of the Plan with other parameters of some weights."""
     made = plan.copy()
     for name in names:
         value = made[name]

@@ -1,7 +1,7 @@
-"""A quantized network that is being given its codes, layer by layer.
+"""Quantized network whose weights get their codes layer by layer.
 
-Codes are exact: the float weight becomes `scale * (code - zero_point)`, which every later quantization with the same
-parameters maps to that code.
+The float weight is set to `scale * (code - zero_point)`, which every later quantization with the same parameters maps
+to exactly that code.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from intaglio.recover.blocks import caps_behind
 from intaglio.recover.im2col import LAYERS, weight_index
 from intaglio.simulate import Simulator
 
-_WIDEST = 16  # bits; wider codes are no weights
+_WIDEST = 16  # bits of the widest weight type
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Learned:
-    """What was found for one layer.
+    """Learned codes and bias shift of one layer.
 
     Args:
-        codes: integers, in the weight's shape.
-        shift: what its bias moves by, (O,); zeros for a layer that has no place for a bias.
+        codes: integers in the weight's shape.
+        shift: shift of the bias, (O,); zeros for a layer that cannot have a bias.
     """
 
     codes: Array
@@ -48,11 +48,11 @@ class Learned:
 
 
 class Rounded:
-    """A quantized network that is being given its codes.
+    """Quantized network whose weights get their codes layer by layer.
 
     Args:
-        graph, plan: calibrated; both are left as they are.
-        reference: the float network with its real weights, node for node the same.
+        graph, plan: the calibrated network; not modified (copied).
+        reference: the float network with unrounded weights; same nodes.
     """
 
     def __init__(self, graph: Graph, plan: Plan, reference: Graph) -> None:
@@ -68,7 +68,7 @@ class Rounded:
             self.real_weights[name] = held if real is None or real.shape != held.shape else real
 
     def copy(self) -> Rounded:
-        """One of its own, as far as this one has come."""
+        """Return an independent copy in the current state."""
         return Rounded(self.graph, self.plan, self.reference)
 
     def _has_codes(self, node: ir.Node) -> bool:
@@ -76,22 +76,22 @@ class Rounded:
             return False
         array, params = constant(node.inputs[1]), self.plan.params(str(node.inputs[1].name))  # type: ignore[union-attr]
         if array is None or not array.size or params is None or params.type.bipolar:
-            return False  # a sign is not rounded: between -1 and +1 is no code
+            return False  # binary weights take the sign: there is no rounding up or down to learn
         return params.type.bits <= _WIDEST
 
     def params(self, name: str) -> QuantParams:
-        """The grid of a layer's weight."""
+        """Return the quantization parameters of a layer's weight."""
         found = self.plan.params(str(self.layers[name].inputs[1].name))  # type: ignore[union-attr]
         assert found is not None
         return found
 
     def matrix(self, name: str, values: Array, index: Tensor) -> Tensor:
-        """What broadcasts against a layer's weight, as a matrix of that layer, (G, K, O / G); see `columns`."""
+        """Broadcast values to a layer's weight and return them as a matrix, (G, K, O / G); see `im2col`."""
         full = np.broadcast_to(values, self.real_weights[name].shape).astype(np.float32).reshape(-1)
         return torch.as_tensor(full, device=self.quantized.device)[index.to(self.quantized.device)].contiguous()
 
     def grid(self, name: str, index: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """A layer's real weights in steps, their scale, and the lowest and highest step; (G, K, O / G) each."""
+        """Return a layer's real weights in steps (W / s), scales, lowest and highest step; (G, K, O / G) each."""
         params, weight = self.params(name), self.real_weights[name]
         expand = params.granularity.expand
         scale, zero_point = expand(params.scale, weight.shape), expand(params.zero_point, weight.shape)
@@ -100,7 +100,7 @@ class Rounded:
         return steps, scales, low, high
 
     def codes(self, name: str, steps: Tensor, index: Tensor) -> Array:
-        """Codes in the weight's shape, of codes minus zero point (G, K, O / G)."""
+        """Convert codes minus zero point, (G, K, O / G), to codes in the weight's shape."""
         params, size = self.params(name), self.real_weights[name].shape
         flat = np.zeros(self.real_weights[name].size, np.int64)
         flat[index.reshape(-1).numpy()] = steps.reshape(-1).cpu().numpy().astype(np.int64)
@@ -108,7 +108,7 @@ class Rounded:
         return np.asarray((flat.reshape(size) + zero_point).astype(params.type.dtype))
 
     def clamp(self, name: str) -> tuple[Tensor, Tensor] | None:
-        """Bounds of the activations behind a layer, each (1, 1, 1) or (G, 1, O / G); None where it has none."""
+        """Return the bounds of the activations after a layer, each (1, 1, 1) or (G, 1, O / G); None without bounds."""
         node = self.layers[name]
         groups, _, outer = weight_index(node).shape
         low, high = np.full((1, 1, 1), -np.inf), np.full((1, 1, 1), np.inf)
@@ -128,7 +128,7 @@ class Rounded:
         return tuple(torch.as_tensor(a, dtype=torch.float32, device=self.quantized.device) for a in (low, high))  # type: ignore[return-value]
 
     def bias(self, name: str, index: Tensor) -> Tensor:
-        """The rounded bias, (G, 1, O / G); zeros where there is none."""
+        """Return the rounded bias, (G, 1, O / G); zeros without a bias."""
         node, (groups, _, outer) = self.layers[name], index.shape
         value = node.inputs[2] if len(node.inputs) > 2 else None
         if value is None:
@@ -137,12 +137,12 @@ class Rounded:
         return bias.expand(groups * outer).reshape(groups, 1, outer)
 
     def fitting(self, name: str, shift: Tensor, bias: Tensor, scale: Tensor) -> Tensor:
-        """A bias's shift, none in channels whose bias would then not fit its integers, or that have none.
+        """Limit the shift of a bias: zero in channels whose bias would overflow, and for layers without a bias.
 
         Args:
-            name: of the layer.
-            shift, bias: (G, 1, O / G).
-            scale: of the weights, (G, K, O / G).
+            name: name of the layer.
+            shift, bias: shift and current bias, (G, 1, O / G).
+            scale: scale of the weights, (G, K, O / G).
         """
         node = self.layers[name]
         data = self.plan.params(str(node.inputs[0].name))  # type: ignore[union-attr]
@@ -154,7 +154,7 @@ class Rounded:
         return torch.where(fits, shift, 0.0)
 
     def take(self, found: Mapping[str, Learned]) -> int:
-        """Let layers have their codes, and move their biases; how many codes are not the nearest."""
+        """Set codes and shift biases of layers; return the number of codes that are not the nearest."""
         changed = 0
         for name, learned in found.items():
             node, params = self.layers[name], self.params(name)
@@ -165,7 +165,7 @@ class Rounded:
         return changed
 
     def move_bias(self, name: str, shift: Array) -> None:
-        """Move the bias of a layer by (O,)."""
+        """Shift the bias of a layer by (O,)."""
         self._add_bias(self.layers[name], shift)
         self._settle([self.layers[name]])
 
@@ -177,7 +177,7 @@ class Rounded:
         self.quantized = settle(self.graph, self.plan, self.quantized, nodes)
 
     def held(self, name: str) -> Array:
-        """The codes that lowering and export will find for a layer."""
+        """Return the codes that lowering and export will compute for a layer."""
         array = constant(self.layers[name].inputs[1])
         assert array is not None
         return self.params(name).quantize(array)

@@ -1,4 +1,4 @@
-"""Shows people what happened: terminal tables and one self-contained HTML page."""
+"""Report of a quantization: terminal tables and one self-contained HTML page."""
 
 from intaglio.report.collect import known_facts
 from intaglio.report.facts import Facts

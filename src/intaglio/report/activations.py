@@ -1,4 +1,4 @@
-"""Histograms of activations, with the threshold that every calibrator would choose."""
+"""Collect activation histograms, with the clipping range that each calibrator would choose."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ if TYPE_CHECKING:  # PyTorch is behind these
     from intaglio.calibrate import Statistics
     from intaglio.plan import Plan
 
-SIDE = 80  # bins on each side of zero: finer than a phone can draw, and some 2 KB in the page
-MOST = 128  # values with a histogram: 5 seconds for thresholds and, with `SIDE`, a quarter of a megabyte at most
+SIDE = 80  # bins on each side of zero: finer than a phone can draw, about 2 KB in the page
+MOST = 128  # values with a histogram: at most 5 seconds for thresholds and a quarter of a megabyte in the page
 
 
 def activation_histograms(plan: Plan, statistics: Statistics, ratios: dict[str, float]) -> list[ActivationHistogram]:
-    """What calibration saw, value by value.
+    """Return the histogram of each calibrated value.
 
     Args:
-        plan: calibrated; it says which value has which format, and what was chosen.
-        statistics: what was observed; values without a histogram are left out.
-        ratios: SQNR by value; of very many values those with the lowest are taken.
+        plan: the calibrated Plan.
+        statistics: observed statistics; values without a histogram are skipped.
+        ratios: SQNR in dB by value name; if there are more than `MOST` values, those with the lowest SQNR are taken.
     Returns:
-        In the Plan's order.
+        Histograms in the Plan's order.
     """
     from intaglio.calibrate import CALIBRATORS
 

@@ -1,4 +1,4 @@
-"""A Program's memory over time, for the page."""
+"""Draw a Program's memory use over time."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 def arena_over_time(program: Program, machine: str = "host") -> dict[str, Any]:
-    """The memory plan of a Program.
+    """Return the memory plan of a Program as plain data.
 
     Args:
-        program: that the verifier accepts.
-        machine: a name that `codegen.machine` knows.
+        program: a valid Program.
+        machine: a machine name known to `codegen.machine`.
     Raises:
         CompileError: the machine cannot hold or run the Program.
     """
@@ -28,7 +28,7 @@ def arena_over_time(program: Program, machine: str = "host") -> dict[str, Any]:
 
 
 def arena_picture(arena: Mapping[str, Any], title: str) -> str:
-    """The same as SVG text, with names of one visible line each."""
+    """Draw the memory plan as SVG text; control characters in names are replaced."""
     from intaglio.codegen.svg import svg_picture
 
     return "\n".join(words.clean(line) for line in svg_picture(arena, words.clean(title)).splitlines())

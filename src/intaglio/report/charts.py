@@ -1,4 +1,4 @@
-"""What the page's plots are drawn from: short numbers and clean names, nothing else. The script draws them."""
+"""Data of the page's interactive plots: rounded numbers and cleaned names, drawn by `templates/plots.js`."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from intaglio.report.value_rows import Row
 if TYPE_CHECKING:  # PyTorch is behind it
     from intaglio.plan import Step
 
-MOST_CLASSES = 24  # of a confusion matrix that can be read
+MOST_CLASSES = 24  # largest confusion matrix that is still readable
 MOST_BARS = 400
 MOST_POINTS = 600
-LABEL = 40  # letters of a label beside a plot
+LABEL = 40  # most characters of a label beside a plot
 PASSES = "graph"
-"""What steps are called that prepare the float network."""
+"""`Step.algorithm` of the graph passes that prepare the float network."""
 
 
 def charts(facts: Facts, rows: Sequence[Row]) -> dict[str, Any]:
-    """One entry per plot; a plot without data has none."""
+    """Return one entry for each plot that has data."""
     numbers = {row.name: row.number for row in rows}
     all_charts = {
         "training": _training(facts),
@@ -39,13 +39,13 @@ def charts(facts: Facts, rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def as_script(data: dict[str, Any]) -> str:
-    """JSON that can stand in a page: no tag can begin or end in it, whatever is in its names."""
+    """Serialize as JSON for a script element: angle brackets are escaped, so that names cannot open or close a tag."""
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def _training(facts: Facts) -> dict[str, Any] | None:
-    """Step, passes, loss, learning rate and score of each point; of very many every so many-th, and the scored ones."""
+    """Return step, epoch, loss, learning rate and score of each point, thinned out except for points with a score."""
     if not facts.training:
         return None
     every = -(-len(facts.training) // MOST_POINTS)
@@ -55,12 +55,12 @@ def _training(facts: Facts) -> dict[str, Any] | None:
 
 
 def _steps(facts: Facts) -> list[dict[str, Any]]:
-    """Measured steps; one list of points for each metric."""
+    """Return the measured steps, one list of points for each metric."""
     from intaglio.plan.step import SQNR  # PyTorch is behind it
 
     done = list(
         enumerate((step for step in facts.steps if step.algorithm != PASSES), start=1)
-    )  # as the page lists them
+    )  # numbered as in the page's list
     measured = [(number, step) for number, step in done if step.metric and plain(step.after) is not None]
     metrics = list(dict.fromkeys(step.metric for _, step in measured))
     return [
@@ -77,7 +77,7 @@ def _steps(facts: Facts) -> list[dict[str, Any]]:
 
 
 def _brief(step: Step) -> str:
-    """What a step is called in a plot: how its sentence begins, where that is short, or its algorithm."""
+    """Return a short label for a step: its text up to the colon if that is short, otherwise its algorithm."""
     begin, colon, _ = step.text.partition(":")
     return begin if colon and len(begin) <= LABEL else step.algorithm
 
@@ -120,7 +120,7 @@ def _histogram(h: ActivationHistogram, row: int | None, ratio: float | None) -> 
 
 
 def _confusion(found: Confusion) -> dict[str, Any] | None:
-    """The matrix of all classes, or of those between which most predictions change."""
+    """Return the matrix of all classes, or of the classes between which most predictions change."""
     classes = {c for cell in found.cells for c in cell}
     if len(classes) > MOST_CLASSES:
         classes = set()

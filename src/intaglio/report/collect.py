@@ -1,4 +1,4 @@
-"""What a quantized network itself can tell a report, before anything is measured."""
+"""Collect report facts from a quantized network itself, without evaluation data."""
 
 from __future__ import annotations
 
@@ -31,16 +31,17 @@ def known_facts(
     program: Program | None = None,
     layers: Sequence[LayerDifference] = (),
 ) -> Facts:
-    """Steps, weights, activations, costs and memory.
+    """Collect steps, weight ranges, activation histograms, costs and memory.
 
     Args:
-        graph, plan: what was quantized.
-        steps: how it came about.
-        prepared: the float network before its channels were equalized.
-        reference: the same after that, before weights were rounded; None: as in `graph`.
-        statistics: what calibration observed.
+        graph, plan: the quantized network.
+        steps: its history.
+        prepared: the float network before channels were equalized.
+        reference: the float network after equalization, before weights were rounded; None: `graph`.
+        statistics: statistics of the calibration.
         program: the lowered network.
-        layers: float against integer, value by value: the weakest of very many values are shown.
+        layers: differences between the float network and the Program; if there are too many values to draw, those
+            with the lowest SQNR are shown.
     """
     arena = None
     if program is not None:

@@ -1,4 +1,4 @@
-"""Where the float network and the integer program disagree, and pictures of the samples on which they do."""
+"""Compare the predictions of the float network and the integer program, with pictures of differing samples."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from intaglio.data.images import Preprocess
 
 KEPT = 24  # samples shown
-SIDE = 112  # pixels; larger pictures are made smaller, so that all of them stay under 250 KB
-_LOSSLESS = 64  # pixels up to which a PNG is small enough
+SIDE = 112  # pixels; larger pictures are scaled down, so that all together stay below 250 KB
+_LOSSLESS = 64  # pixels; pictures up to this size are stored as PNG, larger ones as JPEG
 RIGHT = ("both right", "only float right", "only integer right", "both wrong")
 
 
 def confusion(evaluation: Evaluation, data: Dataset) -> Confusion | None:
-    """Predictions of the first stage against those of the last.
+    """Compare the predictions of the first stage with those of the last.
 
     Args:
-        evaluation: with the float network first and the integer program last.
-        data: what it was measured on, for names of classes and how images were prepared.
+        evaluation: result with the float network first and the integer program last.
+        data: the evaluation data, for class names and image preprocessing.
     Returns:
-        None where there are no classes.
+        The comparison; None without class labels.
     """
     labels = evaluation.labels
     if labels is None:
@@ -57,15 +57,15 @@ def _sample(
 
 
 def pixels_of(x: NDArray[Any], preprocess: Preprocess | None = None) -> NDArray[np.uint8] | None:
-    """The picture that an input was made from.
+    """Undo image preprocessing, to show an input as a picture.
 
-        pixel = 255 (x std + mean)        or, where these are not known, from the smallest x to the largest
+        pixel = 255 (x std + mean)        without known mean and std: scaled from min(x) to max(x)
 
     Args:
-        x: one input without the batch axis.
-        preprocess: how it was made, where that is known.
+        x: one input without the batch axis, (C, H, W) or (H, W, C).
+        preprocess: its preprocessing, if known.
     Returns:
-        (H, W) or (H, W, 3); None where x is no picture.
+        uint8 (H, W) or (H, W, 3); None if x is not an image.
     """
     if x.ndim != 3 or not np.isfinite(x).all():
         return None
@@ -83,10 +83,10 @@ def pixels_of(x: NDArray[Any], preprocess: Preprocess | None = None) -> NDArray[
 
 
 def thumbnail(pixels: NDArray[np.uint8]) -> tuple[str | None, tuple[int, int]]:
-    """A picture as a `data:` address, and its width and height; None where Pillow is not installed."""
+    """Encode a picture as a `data:` URL (None if Pillow is not installed); return it with width and height."""
     try:
         from PIL import Image
-    except ImportError:  # a report can do without pictures
+    except ImportError:  # pictures are optional
         return None, (0, 0)
     picture = Image.fromarray(pixels)
     picture.thumbnail((SIDE, SIDE))

@@ -1,4 +1,4 @@
-"""What a Program's operators cost, and what each zero point adds to that."""
+"""Count multiply-accumulates of a Program's operators, and the additions that zero points cause."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def operator_costs(program: Program) -> list[OperatorCost]:
-    """Every operator with its multiply-accumulates, and what zero points add to them at run time."""
+    """Return the cost of every operator of a Program."""
     costs = []
     for node in program.nodes:
         op = node.operator
@@ -40,12 +40,12 @@ def operator_costs(program: Program) -> list[OperatorCost]:
 
 @dataclass(frozen=True)
 class Totals:
-    """Sums over a Program.
+    """Cost totals of a Program.
 
     Args:
         macs: multiply-accumulates of one run.
-        input_sums: additions that zero points of weights cost on top.
-        folded: how many operators have the terms of their input's zero point in the bias.
+        input_sums: extra additions because of weight zero points.
+        folded: number of operators whose input zero point is folded into the bias.
     """
 
     macs: int
@@ -54,7 +54,7 @@ class Totals:
 
 
 def cost_totals(costs: Sequence[OperatorCost]) -> Totals:
-    """Sum up."""
+    """Sum the costs of all operators."""
     return Totals(
         sum(c.macs for c in costs), sum(c.input_sums for c in costs), sum(bool(c.offline_terms) for c in costs)
     )

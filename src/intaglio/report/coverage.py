@@ -1,4 +1,4 @@
-"""What became integers, what is fused, and what stayed float and why."""
+"""Count operators that run on integers, that are fused, and that stay float."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Kind:
-    """One float operator: how many there are, and how many of them are integers, fused into another one, or float."""
+    """Counts for one float operator type: all, on integers, fused into another operator, left in float."""
 
     operator: str
     count: int
@@ -25,12 +25,12 @@ class Kind:
 
 @dataclass(frozen=True)
 class Coverage:
-    """The whole network.
+    """Operator coverage of a network.
 
     Args:
-        sentence: the result in one line.
-        kinds: by operator, most frequent first.
-        left: operators that are not integers, each with the reason.
+        sentence: summary in one line.
+        kinds: counts by operator type, most frequent first.
+        left: operators left in float, each with the reason.
     """
 
     sentence: str
@@ -62,21 +62,24 @@ def coverage(plan: Plan) -> Coverage:
 
 
 def _tables(plan: Plan) -> str:
-    """Where the least exact table is, if there is one."""
+    """Describe the lookup table with the largest error; empty without tables."""
     tables = [(o.table, o) for o in plan.operators.values() if o.table is not None]
     if not tables:
         return ""
     worst, operator = max(tables, key=lambda pair: pair[0].largest)
     return (
-        f" {words.count(len(tables), 'table')}: results are at most {worst.largest:.2f} steps from the exact function "
+        f" {words.count(len(tables), 'lookup table')}: results are at most {worst.largest:.2f} steps from the exact "
+        "function "
         f"(RMS {worst.rms:.2f}; {worst.entries} entries; {words.clean(f'{operator.op_type} {operator.name}')})."
     )
 
 
 def _sentence(integer: int, fused: int, real: int) -> str:
-    parts = [f"{words.count(integer, 'operator')} on integers"]
+    parts = [f"{words.count(integer, 'operator runs', 'operators run')} on integers"]
     if fused:
         clamps = words.count(fused, "activation is", "activations are")
-        parts.append(f"{clamps} the saturation of the operator before")
-    parts.append(words.count(real, "operator") + " left in float" if real else "nothing is left in float")
+        parts.append(f"{clamps} fused into the saturation of the operator before")
+    parts.append(
+        words.count(real, "operator stays", "operators stay") + " float" if real else "no operator stays float"
+    )
     return "; ".join(parts) + "."

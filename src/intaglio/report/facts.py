@@ -1,4 +1,4 @@
-"""What a report is made of, besides Graph and Plan. Plain numbers: none of it needs PyTorch, ONNX or a Graph."""
+"""Data classes of a report's measured facts: plain numbers, without PyTorch, ONNX or a Graph."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class ChannelRanges:
-    """How the weights of a layer lie, output channel by output channel, before and after equalization.
+    """Weight ranges of a layer by output channel, before and after equalization.
 
     Args:
-        layer, operator: the node's name and kind.
-        channels: how many output channels it has.
-        shown: their numbers, ordered by range before; evenly chosen where there are too many to draw.
-        before, after: lowest, lower quartile, median, upper quartile and highest weight, (5, shown); `before` is None
-            where nothing was equalized.
-        spread_before, spread_after: range of the widest channel over the median channel's, of all channels.
+        layer, operator: the node's name and operator type.
+        channels: number of output channels.
+        shown: indices of the drawn channels, ordered by range before equalization; evenly chosen if there are many.
+        before, after: lowest, lower quartile, median, upper quartile and highest weight, (5, len(shown)); `before` is
+            None without equalization.
+        spread_before, spread_after: range of the widest channel divided by that of the median channel.
     """
 
     layer: str
@@ -43,7 +43,7 @@ class ChannelRanges:
     spread_after: float
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return plain data."""
         return {
             "layer": self.layer,
             "operator": self.operator,
@@ -58,16 +58,16 @@ class ChannelRanges:
 
 @dataclass(frozen=True, eq=False)
 class ActivationHistogram:
-    """What a value was in calibration, and where each calibrator would clip it.
+    """Histogram of a value in calibration, and the range that each calibrator would choose.
 
     Args:
-        value: its name.
-        edges: of the bins, (B + 1,), ascending.
+        value: name of the value.
+        edges: bin edges, (B + 1,), ascending.
         counts: elements in each bin, (B,).
-        low, high: exact extremes.
-        calibrator: the one that was taken, where there is one.
-        grid: the least and greatest number that its codes express; None before calibration.
-        thresholds: (low, high) by calibrator.
+        low, high: exact minimum and maximum.
+        calibrator: the calibrator that was used; empty if none.
+        grid: smallest and largest real number that the codes represent; None before calibration.
+        thresholds: (low, high) by calibrator name.
     """
 
     value: str
@@ -80,7 +80,7 @@ class ActivationHistogram:
     thresholds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return plain data."""
         return {
             "value": self.value,
             "low": plain(self.low),
@@ -95,18 +95,18 @@ class ActivationHistogram:
 
 @dataclass(frozen=True)
 class OperatorCost:
-    """What an integer operator costs in one run, and what each zero point adds.
+    """Cost of an integer operator in one run, term by term.
 
         sum (x - z_x)(w - z_w) = sum x w  -  z_w sum x  -  z_x sum w  +  K z_x z_w
 
     Args:
-        name, operator: of the Program's node.
-        output: shape of its result.
-        type: of its result.
+        name, operator: name and kind of the Program's node.
+        output: output shape.
+        type: output type.
         macs: multiply-accumulates of `sum x w`.
-        input_sums: additions of `z_w sum x`; 0 where weights are symmetric.
-        offline_terms: the terms that are in the bias and cost nothing at run time.
-        weights: type of its weights; empty where it has none.
+        input_sums: additions of `z_w sum x`; 0 with symmetric weights.
+        offline_terms: terms that are folded into the bias and cost nothing at run time.
+        weights: type of the weights; empty without weights.
     """
 
     name: str
@@ -119,19 +119,19 @@ class OperatorCost:
     weights: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """Return plain data."""
         return {**asdict(self), "output": list(self.output)}
 
 
 @dataclass(frozen=True)
 class DifferingSample:
-    """A sample that the float network and the integer program see differently.
+    """Sample for which the float network and the integer program predict different classes.
 
     Args:
-        number: in the evaluation data, from 0.
-        label: its class.
-        real, integer: what the float network and the integer program predict.
-        image: a `data:` address of a PNG or JPEG; None where the data are no images.
+        number: index in the evaluation data, from 0.
+        label: true class.
+        real, integer: predictions of the float network and of the integer program.
+        image: `data:` URL of a PNG or JPEG; None if the data are not images.
         size: width and height of the image in pixels.
     """
 
@@ -143,20 +143,20 @@ class DifferingSample:
     size: tuple[int, int] = (0, 0)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, without the image."""
+        """Return plain data, without the image."""
         return {"number": self.number, "label": self.label, "float": self.real, "integer": self.integer}
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """Predictions of the float network against those of the integer program.
+    """Predictions of the float network compared with those of the integer program.
 
     Args:
-        samples: how many were compared.
-        cells: (float class, integer class): how often.
-        outcomes: how many samples by who was right.
-        names: of the classes 0, 1, ..., where they are known.
-        differing: samples that differ, a bounded number of them.
+        samples: number of compared samples.
+        cells: number of samples by (float class, integer class).
+        outcomes: number of samples by which of the two was right.
+        names: names of the classes 0, 1, ..., if known.
+        differing: some of the samples with different predictions.
     """
 
     samples: int
@@ -167,15 +167,15 @@ class Confusion:
 
     @property
     def changed(self) -> int:
-        """On how many samples the two differ."""
+        """Number of samples with different predictions."""
         return sum(count for (a, b), count in self.cells.items() if a != b)
 
     def name(self, number: int) -> str:
-        """What a class is called."""
+        """Return the name of a class, or its number if it has no name."""
         return self.names[number] if number < len(self.names) else str(number)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, without images."""
+        """Return plain data, without images."""
         return {
             "samples": self.samples,
             "changed": self.changed,
@@ -188,25 +188,25 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Facts:
-    """Measured facts about one quantization; everything is optional, and what is missing is left out.
+    """Measured facts about one quantization. All are optional; the page leaves out sections without data.
 
     Args:
-        scores: by stage: float, simulated, integer.
+        scores: score by stage: float, simulated, integer.
         agreement: percent of samples with the same prediction, by pair: "simulated and integer", "float and integer".
-        layers: float against the integer program, value by value.
-        sensitivities: by layer, dB of output SQNR with only this layer quantized.
-        gates: sanity gates.
+        layers: differences between the float network and the integer program, by value.
+        sensitivities: output SQNR in dB with only this layer quantized, by layer.
+        gates: results of the sanity checks.
         nbytes: parameter bytes by stage: float, integer.
-        seconds: by step: load, calibrate, lower, evaluate.
-        peak_memory_bytes: of the whole process.
-        steps: how the network came about, and what each algorithm gained.
-        channels: weights of the layers, channel by channel, before and after equalization.
-        histograms: activations in calibration, with every calibrator's threshold.
-        costs: of the Program's operators.
-        arena: the Program's memory over time, from `codegen.picture.describe_arena`.
-        confusion: predictions of the float network against those of the Program.
+        seconds: seconds by step: load, calibrate, lower, evaluate.
+        peak_memory_bytes: peak memory of the process.
+        steps: history, with what each algorithm gained.
+        channels: weight ranges by layer and channel, before and after equalization.
+        histograms: activation histograms with the ranges of all calibrators.
+        costs: costs of the Program's operators.
+        arena: memory plan of the Program, from `codegen.picture.describe_arena`.
+        confusion: predictions of the float network compared with those of the Program.
         target: description of the target.
-        training: the course of the training, where there was one.
+        training: training curve; empty without training.
     """
 
     scores: Mapping[str, Score] = field(default_factory=dict)
@@ -227,7 +227,7 @@ class Facts:
     training: Sequence[Point] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The facts as summary.json holds them: plain data, finite numbers, no images."""
+        """Return the facts as in summary.json: plain data, finite numbers, no images."""
         return {
             "gates": {"passed": all(g.passed for g in self.gates), "checks": [g.to_json() for g in self.gates]},
             **{stage: score.to_json() for stage, score in self.scores.items()},
@@ -253,10 +253,10 @@ class Facts:
 
 
 def plain(x: float | None) -> float | None:
-    """A number in five digits; None where JSON has none for it."""
+    """Round to five significant digits; None for NaN and infinity, which JSON lacks."""
     return None if x is None or not math.isfinite(x) else float(f"{x:.5g}")
 
 
 def rounded(array: Real) -> Any:
-    """Nested lists of numbers in five digits."""
+    """Convert an array to nested lists, rounded to five significant digits."""
     return [rounded(row) for row in array] if array.ndim > 1 else [plain(float(x)) for x in array]

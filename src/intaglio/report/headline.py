@@ -1,4 +1,4 @@
-"""What a person wants first: whether the gates passed, accuracy, agreement, size, time."""
+"""Top of the report: gate verdict, accuracy, agreement, size and time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from intaglio.report.facts import Facts
 
 @dataclass(frozen=True)
 class Verdict:
-    """The first line. `state` is passed, failed or unchecked."""
+    """First line of the report; `state` is passed, failed or unchecked."""
 
     state: str
     text: str
@@ -19,7 +19,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Tile:
-    """One figure: what it is, its value, and what else there is to say about it; `main` is the one to look at."""
+    """One figure: label, value and notes; `main` marks the most important one."""
 
     label: str
     value: str
@@ -28,25 +28,25 @@ class Tile:
 
 
 def verdict(facts: Facts) -> Verdict:
-    """Whether the result can be trusted, with the numbers where it cannot."""
+    """Summarize the gates; failed ones with their numbers."""
     failed = [gate for gate in facts.gates if not gate.passed]
     if failed:
         which = "; ".join(f"{gate.name} ({gate.detail})" for gate in failed)
         return Verdict("failed", words.clean(f"{'Gates' if len(failed) > 1 else 'Gate'} failed: {which}"))
     if not facts.gates:
-        return Verdict("unchecked", "Nothing was measured here, so no gate was checked.")
+        return Verdict("unchecked", "No gate was checked, because nothing was measured.")
     names = ", ".join(gate.name for gate in facts.gates)
     return Verdict("passed", words.clean(f"All gates passed: {names}."))
 
 
 def tiles(facts: Facts) -> list[Tile]:
-    """The figures that are known, most important first."""
+    """Return the known figures, most important first."""
     return [*_accuracy(facts), *_agreement(facts), *_costs(facts)]
 
 
 def _accuracy(facts: Facts) -> Iterator[Tile]:
     reference = facts.scores.get("float")
-    for stage in sorted(facts.scores, key=lambda s: s != "integer"):  # what is published comes first
+    for stage in sorted(facts.scores, key=lambda s: s != "integer"):  # the integer program comes first
         score = facts.scores[stage]
         notes = [f"{score.metric} on {words.count(score.samples, 'sample')}"]
         if reference is not None and stage != "float" and reference.metric == score.metric:

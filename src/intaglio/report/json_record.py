@@ -1,4 +1,4 @@
-"""The page as one JSON object."""
+"""Write the report as one JSON object."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def report_json(graph: Graph, plan: Plan, facts: Facts) -> dict[str, Any]:
-    """All that the page tells, images left out: the facts, the coverage, and every value's format and reason."""
+    """Return the page's content without images: the facts, the coverage, and each value's format and reason."""
     covered = coverage(plan)
     return {
         **facts.to_json(),
@@ -46,7 +46,7 @@ def report_json(graph: Graph, plan: Plan, facts: Facts) -> dict[str, Any]:
 
 
 def as_lines(record: Mapping[str, Any]) -> str:
-    """JSON with a line for each fact, and one for each entry of a list: a person can read it, and it stays small."""
+    """Format as JSON with one line for each fact and each list entry: readable, and still small."""
     return "{\n" + ",\n".join(f" {json.dumps(key)}: {_entries(value)}" for key, value in record.items()) + "\n}\n"
 
 

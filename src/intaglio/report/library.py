@@ -1,7 +1,7 @@
-"""The plotting library, packed into the page: Plotly.js as the Python package `plotly` brings it.
+"""Embed the plotting library in the page: Plotly.js from the Python package `plotly`.
 
-Its 4.8 MB are stored compressed (2 MB as text) and unpacked by the browser itself. The page's policy names the
-library's hash, so nothing else can take its place.
+Its 4.8 MB are stored compressed (2 MB of base64) and decompressed by the browser. The page's Content-Security-Policy
+contains the library's hash, so no other script can run in its place.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import lru_cache
 
 @dataclass(frozen=True)
 class Library:
-    """A script: compressed by gzip, as base64; and the hash that a policy allows it by."""
+    """Script compressed with gzip, as base64, and its hash for the Content-Security-Policy."""
 
     packed: str
     hash: str
@@ -23,7 +23,7 @@ class Library:
 
 @lru_cache(maxsize=1)
 def plotting_library() -> Library | None:
-    """Plotly.js; None where `plotly` is not installed, and the page then does without interactive plots."""
+    """Return Plotly.js; None if `plotly` is not installed, and the page then has no interactive plots."""
     try:
         from plotly.offline import get_plotlyjs
     except ImportError:
@@ -34,5 +34,5 @@ def plotting_library() -> Library | None:
 
 
 def script_hash(script: str) -> str:
-    """The hash by which a Content-Security-Policy allows an inline script."""
+    """Return the hash that allows an inline script in a Content-Security-Policy."""
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -1,7 +1,7 @@
-"""What other people's viewers of networks can show beside the graph: an overlay for Model Explorer, notes for Netron.
+"""Data for graph viewers: SQNR overlay for Model Explorer, notes for Netron.
 
-Model Explorer (https://github.com/google-ai-edge/model-explorer) reads "node data": by the graph's name a table of
-numbers by node, with the colours they are shown in. Netron shows the metadata of ONNX nodes and values as it stands.
+Model Explorer (https://github.com/google-ai-edge/model-explorer) reads "node data": for each graph name, numbers by
+node and the colours of their ranges. Netron shows the metadata of ONNX nodes and values unchanged.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from intaglio.plan import Plan
 
 PREFIX = "intaglio."
-# Upper bounds in dB with the colour below them: below the gate, poor, fair, what 8 bits usually give, better.
+# (upper bound in dB, colour below it): below the gate, poor, fair, usual at 8 bits, better.
 _COLOURS = ((SQNR_FLOOR, "#c62828"), (15.0, "#ef6c00"), (25.0, "#fbc02d"), (35.0, "#9ccc65"), (math.inf, "#2e7d32"))
-_HIGHEST = 1000.0  # dB; above all that occurs
+_HIGHEST = 1000.0  # dB; stands for infinity, which JSON lacks
 
 
 def model_explorer_overlay(graph: Graph, layers: Sequence[LayerDifference]) -> dict[str, Any]:
-    """Signal-to-quantization-noise ratio by node, to be laid over the exported QDQ model.
+    """Build the SQNR overlay for the exported QDQ model.
 
     Args:
-        graph: the prepared network; its nodes keep their names in the export.
-        layers: float against the integer program, by value name.
+        graph: the prepared network; the export keeps its node names.
+        layers: differences between the float network and the integer program, by value.
     Returns:
-        `{graph name: {"results": {node name: {"value": dB}}, "thresholds": [...]}}`; values that are equal, and those
-        without a signal, have no ratio and are left out.
+        `{graph name: {"results": {node name: {"value": dB}}, "thresholds": [...]}}`; values with an infinite or
+        undefined SQNR are left out.
     """
     ratios = {layer.name: layer.sqnr for layer in layers}
     results = {}
@@ -49,7 +49,7 @@ def model_explorer_overlay(graph: Graph, layers: Sequence[LayerDifference]) -> d
 
 
 def value_notes(plan: Plan, facts: Facts) -> dict[str, dict[str, str]]:
-    """What there is to say of each value, by its name: format, scale, zero point, SQNR, and the Plan's reason."""
+    """Return notes by value name: format, scale, zero point, SQNR, and the Plan's reason."""
     ratios = {layer.name: layer.sqnr for layer in facts.layers}
     return {name: _note(plan, name, ratios) for name in plan.values}
 
@@ -71,5 +71,5 @@ def _note(plan: Plan, name: str, ratios: Mapping[str, float]) -> dict[str, str]:
 
 
 def _span(low: float, high: float) -> str:
-    """In full precision, as a file's reader may want to compute with it."""
+    """Format a range in full precision, because readers of the file may compute with it."""
     return str(low) if low == high else f"{low} to {high}"

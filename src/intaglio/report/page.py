@@ -1,4 +1,4 @@
-"""The report: one self-contained HTML page. Nothing in it reaches for the network, and names in it are only text."""
+"""Render the report: one self-contained HTML page that loads nothing and treats all names as text."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_report(path: Path, graph: Graph, plan: Plan, facts: Facts) -> None:
-    """Draw the Plan and what was measured as one HTML file.
+    """Write the report as one HTML file.
 
     Args:
-        path: of the file; it appears whole or not at all.
+        path: the HTML file; written atomically.
         graph: the prepared float network.
-        plan: of this graph, calibrated or not.
-        facts: what was measured; parts that are missing are left out of the page.
+        plan: Plan of this graph, calibrated or not.
+        facts: measured facts; sections without data are left out.
     Raises:
         ExportError: the file cannot be written.
-        PlanError: the Plan refers to values that it does not have.
+        PlanError: the Plan refers to a value that it does not contain.
     """
     text = render_report(graph, plan, facts)
     try:
@@ -46,11 +46,11 @@ def write_report(path: Path, graph: Graph, plan: Plan, facts: Facts) -> None:
 
 
 def render_report(graph: Graph, plan: Plan, facts: Facts) -> str:
-    """The page as text."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # the integer side has no use for it
+    """Render the page as HTML text."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # not part of a core install
     from markupsafe import Markup
 
-    # Every name in the page comes from a model that somebody else may have written: autoescape is for all templates.
+    # Names come from models that somebody else may have written, so autoescape is on for all templates.
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -84,15 +84,13 @@ def render_report(graph: Graph, plan: Plan, facts: Facts) -> str:
         words=words,
         totals=cost_totals(facts.costs),
         charts=drawn,
-        # JSON without a single angle bracket, SVG of our own with escaped names, our own files, and the library: the
-        # only text that is not escaped.
+        # The only unescaped text: JSON without angle brackets, our SVG with escaped names, our files, and the library.
         data=Markup(as_script(drawn)),
         arena=None if not facts.arena else Markup(arena_picture(facts.arena, graph.name)),
         library=None if library is None else Markup(library.packed),
         style=Markup(style),
         scripts=[Markup(text) for text in scripts],
-        # The browser runs these scripts and loads nothing at all, whatever a name in the page may try; pictures are
-        # part of the page.
+        # The browser may run only these scripts and may load nothing; pictures are embedded as data: URLs.
         policy="default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src "
         + " ".join(f"'{one}'" for one in allowed),
     )

@@ -1,4 +1,4 @@
-"""The signal-to-quantization-noise ratio along the network: where the points of the drawing go."""
+"""Lay out the plot of SQNR along the network."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from intaglio.report import words
 from intaglio.report.value_rows import Row
 
 HEIGHT, TOP, BOTTOM, LEFT, RIGHT = 260, 24, 40, 52, 16
-NARROW, COMFORTABLE = 560, 1100  # pixels: the least width of a drawing, and the width up to which values have ROOM
-ROOM, STEP = 40, 12  # pixels from value to value, in short networks and in long ones
-LABELLED, APART = 3, 220  # so many of the weakest values are named in the drawing, as far apart as names are long
+NARROW, COMFORTABLE = 560, 1100  # pixels: smallest width of the plot; width up to which values are ROOM apart
+ROOM, STEP = 40, 12  # pixels between values: preferred, and at least
+LABELLED, APART = 3, 220  # number of labelled weak values, and the pixels between their labels
 
 
 @dataclass(frozen=True)
 class Point:
-    """One value in the drawing: where, what is shown, and which row it belongs to."""
+    """One value in the plot: position, texts, and the table row that it links to."""
 
     x: float
     y: float
@@ -34,7 +34,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Tick:
-    """A mark on an axis."""
+    """Tick on an axis."""
 
     at: float
     text: str
@@ -42,7 +42,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Plot:
-    """A drawing in pixels: y downwards; `line` joins the points; `floor` is where the gate lies."""
+    """Plot in pixels, y downwards; `line` joins the points; `floor` is the y of the SQNR gate."""
 
     width: int
     height: int
@@ -58,9 +58,9 @@ class Plot:
 
 
 def sqnr_plot(layers: Sequence[LayerDifference], rows: Sequence[Row]) -> Plot | None:
-    """The drawing; None where fewer than two values were measured.
+    """Lay out the plot; None if fewer than two values were measured.
 
-    Values without noise are drawn at the upper edge, values without signal at the lower one.
+    Values without noise are drawn at the upper edge, values without signal at the lower edge.
     """
     shown = [layer for layer in layers if not math.isnan(layer.sqnr)]
     if len(shown) < 2:
@@ -126,6 +126,6 @@ def _marks(low: float, high: float) -> list[float]:
 
 
 def _x_ticks(points: Sequence[Point], width: int) -> tuple[Tick, ...]:
-    """Row numbers, as many as there is space for."""
+    """Return row numbers as ticks, as many as fit."""
     every = max(1, math.ceil(len(points) * 34 / (width - LEFT - RIGHT)))
     return tuple(Tick(p.x, str(p.row)) for p in points[::every] if p.row is not None)

@@ -1,4 +1,4 @@
-"""How sensitive each layer is, measured on a few samples, where that takes seconds."""
+"""Measure layer sensitivities for the report on a few samples, if that takes only seconds."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:  # PyTorch and ONNX are behind these
 
 SAMPLES = 8
 BUDGET = 10**11
-"""Multiply-accumulates; some ten seconds on one core. `intaglio sensitivity` measures networks that need more."""
+"""Most multiply-accumulates to spend, about ten seconds on one core; `intaglio sensitivity` has no such limit."""
 
 
 def quick_sensitivities(
     graph: Graph, plan: Plan, reference: Graph | None, inputs: Sequence[NDArray[Any]], macs: int
 ) -> dict[str, float]:
-    """Output SQNR with one layer quantized and all others in float, in dB by node name.
+    """Measure output SQNR with one layer quantized and all others in float, in dB by node name.
 
     Args:
-        graph, plan: what was quantized.
-        reference: the same with its real weights; None where they were not changed.
-        inputs: samples, one array per input of the network.
-        macs: of one run of the network.
+        graph, plan: the quantized network.
+        reference: the same network with unrounded weights; None if they were not changed.
+        inputs: samples, one array (N, ...) for each network input.
+        macs: multiply-accumulates of one run of the network.
     Returns:
-        Infinity where the output stays as it is. Nothing at all where it would take long.
+        SQNR by layer, infinity if the output does not change; empty if the measurement would exceed `BUDGET`.
     Raises:
         IntaglioError: the networks cannot be compared.
     """
@@ -36,7 +36,7 @@ def quick_sensitivities(
     from intaglio.evaluation.sqnr import MOST
     from intaglio.search import layers_of, sensitivity
 
-    runs = len(layers_of(graph, plan))  # each layer alone and left out, from the middle of the network on average
+    runs = len(layers_of(graph, plan))  # two half runs for each layer (alone, left out): the part before it is shared
     samples = min(SAMPLES, len(inputs[0]), BUDGET // max(runs * macs, 1))
     if not samples:
         return {}

@@ -1,4 +1,4 @@
-"""Tables for terminals: rich where it is installed and somebody looks, aligned plain text everywhere else."""
+"""Print tables: with rich on a terminal if it is installed, as aligned plain text otherwise."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 NUMBER = re.compile(r"[+-]?[\d,]*\.?\d+(e[+-]?\d+)?( ?%| dB)?", re.IGNORECASE)
-NOTHING = ("", "-", "equal")  # cells that stand for a missing or an infinite number
+NOTHING = ("", "-", "equal")  # cells of a missing or infinite number
 
 
 def print_table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, file: TextIO | None = None
 ) -> None:
-    """Print a table. Columns of numbers are aligned to the right.
+    """Print a table; columns of numbers are aligned to the right.
 
     Args:
-        title: a line above; none where it is empty.
-        columns: headings.
-        rows: one cell per heading, numbers as such or as text.
-        file: where to; standard output by default.
+        title: line above the table; omitted if empty.
+        columns: column headings.
+        rows: one cell per column, numbers or text.
+        file: output stream; default: standard output.
     """
     file = sys.stdout if file is None else file
     headings = [clean(column) for column in columns]
@@ -43,7 +43,7 @@ def print_table(
 
 
 def plain_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
-    """The table as text; `right` says which columns are aligned to the right."""
+    """Format the table as text; `right` marks the columns to align to the right."""
     lines = [list(columns), *map(list, rows)]
     widths = [max(_width(line[i]) for line in lines) for i in range(len(columns))]
 
@@ -64,14 +64,14 @@ def _is_numeric(cells: Sequence[str]) -> bool:
 
 
 def _width(text: str) -> int:
-    """Columns of a terminal that a text takes; East Asian wide characters take two, accents none."""
+    """Return the width of a text in terminal columns: wide East Asian characters count two, combining accents none."""
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def _rich_table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]
 ) -> Table | None:
-    """The same for a terminal; None where rich is not installed."""
+    """Build the table with rich; None if rich is not installed."""
     try:
         from rich import box
         from rich.table import Table
@@ -82,5 +82,5 @@ def _rich_table(
     for column, numeric in zip(columns, right, strict=True):
         table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))  # Text, not str: brackets in a name are no markup
+        table.add_row(*map(Text, row))  # Text, not str: rich would read brackets in a name as markup
     return table  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""The Plan as a table: one row for every value of the network, weights included."""
+"""Build the report's table of values: one row for each value of the network, weights included."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:  # PyTorch and ONNX are behind these; whoever calls has them l
     from intaglio.graph import Graph
     from intaglio.plan import Plan, ValuePlan
 
-FULL_BAR = 60.0  # dB; 8 bits cannot do much better than 50
+FULL_BAR = 60.0  # dB of a full bar; 8 bits reach little more than 50
 
 
 @dataclass(frozen=True)
 class Link:
-    """A value's name, and the row that tells about it where there is one."""
+    """Name of a value and the number of its row; None if it has no row."""
 
     name: str
     row: int | None
@@ -30,22 +30,22 @@ class Link:
 
 @dataclass(frozen=True)
 class Row:
-    """One value. Texts are for people, numbers for sorting (None sorts last).
+    """Table row of one value: texts to show, and numbers to sort by (None sorts last).
 
     Args:
         number: position in the network, from 1.
-        name, role, shape: of the value.
-        operator, node: what computes it, or reads it if it is a constant.
+        name, role, shape: name, role and shape of the value.
+        operator, node: the operator that computes it; of a constant, the one that reads it.
         format: type, scheme and granularity.
-        bits: for sorting formats.
-        scale, zero_point, range: of its parameters; the range is what its codes can express.
-        step, zero, width: for sorting: the largest scale and zero point, and the size of the range.
+        bits: bits of the type, to sort by format.
+        scale, zero_point, range: quantization parameters, and the range that the codes represent.
+        step, zero, width: to sort by: largest scale, largest zero point, width of the range.
         source, of, calibrator: where the parameters come from.
-        sqnr, ratio: against float, for people and in dB.
-        bar: length of the ratio's bar in percent.
-        weak: whether the ratio is below the floor.
-        difference: the largest difference, in words.
-        alone, sensitivity: output SQNR with only this layer quantized, for people and in dB.
+        sqnr, ratio: SQNR against float, as text and in dB.
+        bar: length of the SQNR bar in percent.
+        weak: whether the SQNR is below the gate.
+        difference: largest difference, as text.
+        alone, sensitivity: output SQNR with only this layer quantized, as text and in dB.
         why: the Plan's reason.
     """
 
@@ -77,7 +77,7 @@ class Row:
 
 
 def value_rows(graph: Graph, plan: Plan, facts: Facts) -> list[Row]:
-    """Every value of the Plan in the order of the network."""
+    """Return a row for each value of the Plan, in the network's order."""
     places = {name: (operator, node, shape) for name, operator, node, shape in _walk(graph)}
     known = [name for name in places if name in plan.values]
     names = [*known, *(name for name in plan.values if name not in places)]
@@ -93,7 +93,7 @@ def value_rows(graph: Graph, plan: Plan, facts: Facts) -> list[Row]:
 
 
 def _walk(graph: Graph) -> Iterator[tuple[str, str, str, str]]:
-    """(value, operator, node, shape) of every value, constants in front of the node that reads them."""
+    """Yield (value, operator, node, shape) of every value; constants come before the node that reads them."""
     for value in graph.inputs:
         yield str(value.name), "input", "", _shape(value.shape)
     for node in graph.nodes:
@@ -163,7 +163,7 @@ def _zero_point(params: QuantParams) -> str:
 
 
 def grid_range(params: QuantParams) -> tuple[float, float]:
-    """The least and the greatest real number that any code stands for."""
+    """Return the smallest and the largest real number that a code represents, over all channels."""
     scale, zero_point = params.scale.astype(float), params.zero_point.astype(float)
     low, high = scale * (params.type.qmin - zero_point), scale * (params.type.qmax - zero_point)
     return float(low.min()), float(high.max())

@@ -1,6 +1,6 @@
-"""Weights of each layer, output channel by output channel: five numbers for a box plot, before and after equalization.
+"""Summarize weights by output channel for box plots, before and after equalization.
 
-Source of the picture: Nagel et al. 2019, arXiv:1906.04721, figures 2 and 6.
+Source: Nagel et al. 2019, arXiv:1906.04721, figures 2 and 6.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ if TYPE_CHECKING:  # ONNX is behind these
     from intaglio.graph.access import Array
     from intaglio.graph.weights import Product
 
-BOXES = 6144  # in a page, before and after: some 300 KB of numbers
+BOXES = 6144  # most boxes in a page, before and after together: about 300 KB of numbers
 MOST_LAYERS, FEWEST_CHANNELS, MOST_CHANNELS = 192, 16, 128
 _QUARTILES = (0, 25, 50, 75, 100)
 
 
 def channel_ranges(graph: Graph, prepared: Graph | None = None) -> list[ChannelRanges]:
-    """How the weights of every layer lie.
+    """Return the weight ranges of each layer by output channel.
 
     Args:
-        graph: the float network whose weights were then rounded.
-        prepared: the same before its channels were equalized; layers are matched by node name.
+        graph: the float network after equalization, before weights are rounded.
+        prepared: the network before equalization; layers are matched by node name.
     Returns:
-        One entry per layer with a constant weight, in the network's order; of very many layers those with the
-        largest spread.
+        One entry for each layer with a constant weight, in the network's order; if there are more than `MOST_LAYERS`,
+        those with the largest spread.
     """
     after = _layers(graph)
     before = {} if prepared is None or prepared is graph else _layers(prepared)
     before = {name: made for name, made in before.items() if name in after and made.outputs == after[name].outputs}
     if all(np.array_equal(made.weight, after[name].weight) for name, made in before.items()):
-        before = {}  # nothing was kept of what was tried
+        before = {}  # equalization was reverted or changed nothing
     if len(after) > MOST_LAYERS:
         worst = sorted(after, key=lambda name: -_spread(before.get(name, after[name]).rows))[:MOST_LAYERS]
         after = {name: after[name] for name in after if name in set(worst)}
@@ -45,7 +45,7 @@ def channel_ranges(graph: Graph, prepared: Graph | None = None) -> list[ChannelR
 
 
 def _layers(graph: Graph) -> dict[str, Product]:
-    """Layers by node name. Their weights are looked at one by one, as all together may be as large as the network."""
+    """Return layers by node name. Weights are read one layer at a time to keep memory small."""
     from intaglio.graph.weights import product
 
     return {str(node.name): made for node in graph.nodes if (made := product(node)) is not None}
@@ -73,7 +73,7 @@ def _boxes(weights: Array, shown: NDArray[np.int64]) -> Real:
 
 
 def _spread(weights: Array) -> float:
-    """The widest channel's range over the median channel's; largest |w| stands for the range, as zero is in each."""
+    """Divide max |w| of the widest channel by that of the median channel; all-zero channels are ignored."""
     sizes = np.abs(weights).max(axis=1)
     middle = float(np.median(sizes[sizes > 0])) if (sizes > 0).any() else 0.0
     return float(sizes.max() / middle) if middle else 1.0

@@ -1,31 +1,31 @@
-"""Numbers and names as people read them."""
+"""Format numbers and names for people."""
 
 from __future__ import annotations
 
 import math
 
 MINUS = "\N{MINUS SIGN}"
-NONE = "\N{EN DASH}"  # nothing to show
+NONE = "\N{EN DASH}"  # cell without a value
 
 
 def clean(text: object) -> str:
-    """One line of visible text: names come from models, and terminals and pages obey control characters."""
+    """Replace unprintable characters: a name from a model must not send control characters to a terminal or page."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text))
 
 
 def number(x: float) -> str:
-    """Four significant digits, with a minus sign that does not break."""
+    """Format with four significant digits and a typographic minus sign, at which lines do not break."""
     return f"{x:.4g}".replace("-", MINUS)
 
 
 def span(low: float, high: float) -> str:
-    """An interval; one number where both ends read the same."""
+    """Format an interval; a single number if both ends read the same."""
     a, b = number(low), number(high)
     return a if a == b else f"{a} to {b}"
 
 
 def decibels(x: float) -> str:
-    """A ratio in dB; what is infinite has no noise at all, or no signal."""
+    """Format a ratio in dB; `equal` for no noise, `no signal` for minus infinity."""
     if math.isnan(x):
         return "not a number"
     if math.isinf(x):
@@ -34,7 +34,7 @@ def decibels(x: float) -> str:
 
 
 def size(n: float) -> str:
-    """Bytes, KiB, MiB or GiB."""
+    """Format a size in bytes, KiB, MiB or GiB."""
     for unit in ("bytes", "KiB", "MiB"):
         if n < 1024:
             return f"{n:.0f} {unit}" if unit == "bytes" else f"{n:.3g} {unit}"
@@ -43,7 +43,7 @@ def size(n: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Milliseconds, seconds, minutes or hours."""
+    """Format a duration in milliseconds, seconds, minutes or hours."""
     if seconds < 0.95:
         return f"{1000 * seconds:.0f} ms"
     if seconds < 120:
@@ -53,12 +53,12 @@ def duration(seconds: float) -> str:
 
 
 def score(metric: str, value: float) -> str:
-    """A metric's value: percent for top1 and top5."""
+    """Format a metric's value: in percent for top1 and top5."""
     return f"{value:.2f} %" if metric.startswith("top") else number(value)
 
 
 def change(metric: str, value: float, reference: float) -> str:
-    """How far a value is from that of the float network."""
+    """Format the difference between a value and that of the float network."""
     difference = value - reference
     if metric.startswith("top"):
         return f"{difference:+.2f} points".replace("-", MINUS)
@@ -66,5 +66,5 @@ def change(metric: str, value: float, reference: float) -> str:
 
 
 def count(n: int, one: str, many: str | None = None) -> str:
-    """`1 layer`, `2 layers`."""
+    """Format a count with its noun: `1 layer`, `2 layers`."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"

@@ -1,4 +1,4 @@
-"""Sensitivity of layers, partial quantization, and surveys of types and methods."""
+"""Layer sensitivity, partial quantization, recipe search, and surveys of schemes and methods."""
 
 from intaglio.search.effect import Effect
 from intaglio.search.layer_groups import Layer, layers_of

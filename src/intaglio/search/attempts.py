@@ -1,4 +1,4 @@
-"""What a search has measured so far, in a file: an interrupted search measures nothing twice."""
+"""File of a search's results so far, so that an interrupted search resumes without measuring again."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _TYPES = {"stage": str, "name": str, "score": (*_NUMBER, type(None)), "agreement
 
 @dataclass(frozen=True)
 class Attempt:
-    """One recipe and what it reached.
+    """One measured recipe.
 
     Args:
-        stage: of the search.
-        name: of the attempt, unique.
-        score: of the integer program; None where there is none.
-        agreement: percent of samples with the float network's prediction; None where that has no meaning.
-        seconds: that it took.
-        error: why there is no program.
+        stage: stage of the search.
+        name: unique name of the attempt.
+        score: score of the integer program; None if it has none.
+        agreement: percent of samples with the float network's prediction; None for metrics without classes.
+        seconds: seconds that quantizing and measuring took.
+        error: why there is no score.
     """
 
     stage: str
@@ -38,16 +38,16 @@ class Attempt:
     error: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """As plain data."""
+        """Return plain data."""
         return asdict(self)
 
 
 class AttemptFile:
-    """Attempts by name in a JSON file, which is written anew after each.
+    """Attempts by name in a JSON file, which is rewritten after each attempt.
 
     Args:
-        path: of the file; None keeps everything in memory only.
-        belongs_to: all that the results depend on (see `files.run_fingerprint`).
+        path: the file; None: keep attempts in memory only.
+        belongs_to: everything that the results depend on (see `files.run_fingerprint`).
     Raises:
         UsageError: see `files.Checkpoint`.
     """
@@ -57,7 +57,7 @@ class AttemptFile:
         self.attempts: dict[str, Attempt] = self._checkpoint.load(_attempts) or {}
 
     def add(self, attempt: Attempt) -> None:
-        """Keep an attempt."""
+        """Add an attempt and write the file."""
         self.attempts[attempt.name] = attempt
         self._checkpoint.save({"attempts": [a.to_json() for a in self.attempts.values()]})
 

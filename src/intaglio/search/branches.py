@@ -1,8 +1,8 @@
-"""A network run many times over, each time with one layer the other way, without running what is the same twice.
+"""Run a network once for each layer, with that layer switched between real and rounded, and share the common part.
 
-One run with every layer on one side (all real, or all rounded) passes by every layer; at each a branch leaves, which
-takes that layer from the other side and everything behind it from the first. What lies before the layer is computed
-once. Memory: the values alive at one place in the network, twice.
+The base run has all layers real (or all rounded). At each layer a branch starts, which takes this layer from the other
+side and all later layers from the base side. Everything before the layer is computed once. Memory: twice the values
+that are alive at one place in the network.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ Values = dict[str, Tensor]
 
 
 class Branches:
-    """Runs of two simulators of the same network, mixed layer by layer.
+    """Two simulators of the same network, mixed layer by layer.
 
     Args:
-        base: what every layer but one is taken from.
-        other: what that one is taken from.
+        base: simulator of all layers but one.
+        other: simulator of that one layer.
         wanted: names of the values that each run returns.
     Raises:
-        UsageError: the two are not the same network.
+        UsageError: the two simulators have different nodes.
     """
 
     def __init__(self, base: Simulator, other: Simulator, wanted: Collection[str]) -> None:
@@ -42,7 +42,7 @@ class Branches:
 
     @torch.no_grad()
     def run(self, feed: Mapping[str, Tensor], layers: Sequence[Layer]) -> Iterator[tuple[Layer | None, Values]]:
-        """One batch; the wanted values of the base alone (None), and with each of the layers from the other side."""
+        """Run one batch; yield the wanted values with each layer from the other side, then of the base alone (None)."""
         base = self.base
         values = {name: _rounded(base, name, feed[name]) for name in base.input_names}
         for layer in layers:
@@ -57,13 +57,13 @@ class Branches:
         yield None, {name: values[name] for name in self.wanted}
 
     def _finish(self, values: Values, start: int, layer: Layer) -> Values:
-        """From a node to the end, one layer from the other side."""
+        """Run from a node to the end, with one layer from the other side."""
         for at in range(start, len(self.base.calls)):
             self._step(self.other if at in layer.nodes else self.base, at, values)
         return {name: values[name] for name in self.wanted}
 
     def _step(self, side: Simulator, at: int, values: Values) -> None:
-        """One node, with the constants and the rounding of a side."""
+        """Run one node with one side's constants and rounding."""
         call = side.calls[at]
         arguments = [
             None if n is None else side.constants[n] if n in side.constants else values[n] for n in call.inputs

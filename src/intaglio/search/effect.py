@@ -1,4 +1,4 @@
-"""What one way of quantizing a network does to its outputs, in decibels and in the task's own metric."""
+"""Effect of a quantization on the outputs: SQNR in dB and the task metric."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from intaglio.evaluation.sqnr import MOST
 
 @dataclass(frozen=True)
 class Effect:
-    """How far the outputs are from those of the float network.
+    """Deviation of the outputs from those of the float network.
 
     Args:
-        sqnr: on held-back samples, in dB, within +-200 (see `evaluation.sqnr`).
-        score: the task metric on labelled samples; None where there were none, NaN where it has no value.
+        sqnr: SQNR on held-back samples in dB, clipped to +-200 (see `evaluation.sqnr`).
+        score: task metric on labelled samples; None without labelled samples, NaN if undefined.
     """
 
     sqnr: float
@@ -28,18 +28,18 @@ class Effect:
 
     @property
     def noise(self) -> float:
-        """Power of the error as a share of the signal's."""
+        """Noise power divided by signal power."""
         return float(10.0 ** (-self.sqnr / 10))
 
     def to_json(self) -> dict[str, Any]:
-        """As plain data; a NaN, which JSON has not, as text."""
+        """Return plain data; NaN as text, because JSON lacks it."""
         if self.score is None:
             return {"sqnr": self.sqnr}
         return {"sqnr": self.sqnr, "score": self.score if math.isfinite(self.score) else repr(self.score)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Effect:
-        """Read what `to_json` gave."""
+        """Read the result of `to_json`."""
         sqnr = float(data["sqnr"])
         if not abs(sqnr) <= MOST:
             raise ValueError(f"sqnr: expected {-MOST:g} to {MOST:g} dB, got {sqnr}")
@@ -48,14 +48,14 @@ class Effect:
 
 @dataclass
 class Scores:
-    """A task metric, averaged over batches."""
+    """Task metric averaged over all samples of several batches."""
 
     metric: str
     total: float = 0.0
     samples: int = field(default=0)
 
     def add(self, y: Tensor, label: Any) -> None:
-        """A batch of outputs (n, ...) and its labels (n,) or targets."""
+        """Add a batch: outputs (N, ...), and labels (N,) or targets (N, ...)."""
         if len(y) != len(label):
             raise DataError(f"labels: expected one for each of {len(y)} outputs, got {len(label)}")
         self.total += float(METRICS[self.metric](y.cpu().numpy(), label).sum())
@@ -63,5 +63,5 @@ class Scores:
 
     @property
     def value(self) -> float:
-        """The mean; NaN where it has none."""
+        """Mean over all samples; NaN without samples."""
         return self.total / self.samples if self.samples else math.nan

@@ -1,4 +1,4 @@
-"""What counts as one layer: an operator that computes, with the clamps that are its saturation."""
+"""Group nodes into layers: an operator that rounds, with the clamps that are fused into it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ INPUT = "Input"
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer.
+    """Group of nodes that is quantized or left real as one.
 
     Args:
-        name: of the node, or of the value for an input of the network.
-        op_type: of the node; `INPUT` for an input.
-        nodes: positions in `graph.nodes` of the node and of the clamps behind it; empty for an input.
-        value: the input's name; empty for a node.
+        name: name of the node; for a network input, of the value.
+        op_type: operator type of the node; `INPUT` for an input.
+        nodes: positions in `graph.nodes` of the node and its clamps; empty for an input.
+        value: name of the input; empty for a node.
     """
 
     name: str
@@ -32,14 +32,14 @@ class Layer:
 
     @property
     def first(self) -> int:
-        """Position of its first node."""
+        """Position of the first node."""
         return min(self.nodes, default=0)
 
 
 def layers_of(graph: Graph, plan: Plan) -> list[Layer]:
-    """The layers of a network in its order, inputs first.
+    """Return the layers of a network in its order, inputs first.
 
-    Operators that only move integers are none: they round nothing.
+    Operators that only move data do not round, so they are not layers.
     """
     nodes = graph.nodes
     position = {str(node.name): i for i, node in enumerate(nodes)}
@@ -60,7 +60,7 @@ def layers_of(graph: Graph, plan: Plan) -> list[Layer]:
 
 
 def _caps_behind(node: ir.Node, plan: Plan) -> str | None:
-    """A clamp with bounds per channel on whose grid a node's result is written: the rest of its activation."""
+    """Find the clamp with per-channel bounds after a node that shares its quantization parameters; None if none."""
     value = plan.values.get(str(node.outputs[0].name))
     users = [use.node for use in node.outputs[0].uses()]
     if value is None or value.source is not Source.SHARED or len(users) != 1 or users[0].op_type not in ("Max", "Min"):

@@ -1,12 +1,12 @@
-"""Partial quantization: the worst layers get the widest format that the target has, as few as suffice.
+"""Partial quantization: give the most sensitive layers the widest format of the target, as few layers as needed.
 
-k layers of a ranking are raised, k = 1, 2, 4, ... until the network is good enough, and then k is halved between the
-last that failed and the first that held. Each k is quantized and measured anew; the best one found is returned whether
-or not it holds.
+The first k layers of the ranking are widened, k = 1, 2, 4, ... until the network is good enough. Bisection between the
+last k that failed and the first that succeeded then reduces k. Each k is quantized and measured; the best network is
+returned even if none is good enough.
 
-No target of ours has an operator that runs on floats, so no layer is left in float.
+No target has float operators, so no layer stays float.
 
-Source: Wu et al. 2020, arXiv:2004.09602, section 6.1, there with floats instead of wide integers.
+Source: Wu et al. 2020, arXiv:2004.09602, section 6.1, where sensitive layers stay float instead.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Q = TypeVar("Q")
 
 @dataclass(frozen=True)
 class Tried:
-    """One attempt: how many of the ranking were raised, and the score it reached."""
+    """One attempt: number of widened layers, and its score."""
 
     count: int
     score: float
@@ -36,15 +36,15 @@ class Tried:
 
 @dataclass(frozen=True)
 class Partial(Generic[Q]):
-    """What `partial` returns.
+    """Result of `partial`.
 
     Args:
-        result: the best one found; of equals the one with the fewest layers raised.
-        layers: name -> format of what is raised in it; empty where nothing was better.
-        score: what it reached.
-        held: whether that is enough.
-        tried: every attempt in order, the first one with count 0.
-        steps: one for each attempt.
+        result: the best network; among equal ones, the one with the fewest widened layers.
+        layers: layer name -> wider format; empty if no attempt was better than the first network.
+        score: score of `result`.
+        held: whether the score reaches `enough`.
+        tried: all attempts in order; the first has count 0.
+        steps: history, one step for each attempt.
     """
 
     result: Q
@@ -65,18 +65,18 @@ def partial(
     metric: str = "score",
     samples: int = 0,
 ) -> Partial[Q]:
-    """Raise the worst layers until the network is good enough.
+    """Widen the most sensitive layers until the network is good enough.
 
     Args:
-        first: the network as it is, no layer raised.
-        wider: layer -> wider format, worst first, as `wider_formats` gives it.
-        make: quantizes the network anew with formats for some layers.
-        score: measures it, more is better; NaN is never enough.
-        enough: the score to reach.
-        metric, samples: of `score`, for the steps.
+        first: the network without widened layers.
+        wider: layer -> wider format, most sensitive first, from `wider_formats`.
+        make: quantizes the network with formats for some layers.
+        score: measures a network; higher is better, NaN is never enough.
+        enough: score to reach.
+        metric, samples: name of the score and number of samples, for the history.
     Returns:
-        The network with the fewest layers raised that holds, as far as halving finds it; the one with the highest score
-        where none does. At most 2 * log2(len(wider)) + 2 networks are made, and two of them kept.
+        The network with the fewest widened layers that is good enough, as far as bisection finds it; if none is, the
+        one with the highest score. At most 2 * log2(len(wider)) + 2 networks are made, and two of them kept in memory.
     """
     names = list(wider)
     before = score(first)
@@ -97,8 +97,8 @@ def partial(
             better = higher and not best.held
         if better:
             best = Partial(made, layers, reached, holds)
-        text = f"the {count} worst layers in wider formats: {metric} {before:.2f} -> {reached:.2f}"
-        text += f"; {enough:.2f} {'holds' if holds else 'does not hold'}"
+        text = f"the {count} most sensitive layers in wider formats: {metric} {before:.2f} -> {reached:.2f}"
+        text += f"; {enough:.2f} is {'reached' if holds else 'not reached'}"
         steps.append(Step("partial quantization", text, metric, before, reached, samples))
         return holds
 
@@ -114,24 +114,24 @@ def partial(
 
 
 def wider_formats(graph: Graph, plan: Plan, target: Target, ranking: Sequence[str]) -> dict[str, str]:
-    """The widest format that a target has for each layer of a ranking, in its order.
+    """Find the widest format of the target for each layer of a ranking.
 
     Args:
-        graph, plan: the network as it is.
-        target: what the hardware has.
-        ranking: names of layers (see `layers.layers_of`), worst first.
+        graph, plan: the quantized network.
+        target: the hardware target.
+        ranking: names of layers (see `layer_groups.layers_of`), most sensitive first.
     Returns:
-        Layer -> format such as `a16`, `w8` or `w16a16`, as `quantize(layers=...)` takes them; an input of the network
-        is raised with the first layer (`first`). Layers that have the widest format already are left out.
+        Layer -> format such as `a16`, `w8` or `w16a16`, as `quantize(layers=...)` takes them, in the ranking's order.
+        A network input is widened through the pattern `first`. Layers with the widest format are left out.
     Raises:
-        TargetError: there is no wider format for any of them; or a name is no layer of the network.
+        TargetError: no layer has a wider format, or a name is not a layer of the network.
     """
     known = {layer.name: layer for layer in layers_of(graph, plan)}
     found: dict[str, str] = {}
     for name in ranking:
         if name not in known:
             raise TargetError(
-                f"layer {name!r}: expected a layer of the network, got none of that name; it has {_few(list(known))}"
+                f"layer {name!r}: expected a layer of the network, which are {_few(list(known))}; got another name"
             )
         text = _wider(graph, plan, target, known[name])
         if text:
@@ -139,18 +139,18 @@ def wider_formats(graph: Graph, plan: Plan, target: Target, ranking: Sequence[st
     if ranking and not found:
         kinds = ", ".join(sorted({str(f.type) for f in (*target.activations, *target.weights)}))
         raise TargetError(
-            f"target {target.name}: expected layers that could have a wider format, got none: it has {kinds}; choose a "
-            "target with wider ones, such as cpu-int8 (int16 activations) or w4a8 (int8 weights)"
+            f"target {target.name}: expected a wider format for at least one layer, got only {kinds}; choose a "
+            "target with wider formats, such as cpu-int8 (int16 activations) or w4a8 (int8 weights)"
         )
     return found
 
 
 def wider_values(graph: Graph, plan: Plan, target: Target) -> set[str]:
-    """The values that a target has a wider format for: by these, layers that are to be raised are ranked best.
+    """Return the values that a target has a wider format for; rank layers to be widened by these values.
 
-    Where weights have one format only, their error stays whatever is done to a layer's result. Raising the worst 3 and
-    12 layers of a MobileNetV2 to 16-bit results took its outputs from 31.7 to 33.5 and 33.9 dB in this order, to 31.9
-    and 32.7 dB in the order of whole layers.
+    If weights have only one format, widening a layer does not reduce their error. Widening the 3 and 12 most sensitive
+    layers of a MobileNetV2 to 16-bit results raised its outputs from 31.7 to 33.5 and 33.9 dB in this ranking, but to
+    31.9 and 32.7 dB in the ranking of whole layers.
     """
     found = set()
     for layer in layers_of(graph, plan):
@@ -167,7 +167,7 @@ def wider_values(graph: Graph, plan: Plan, target: Target) -> set[str]:
 
 
 def _wider(graph: Graph, plan: Plan, target: Target, layer: Layer) -> str:
-    """Format text for one layer; empty where it has the widest already."""
+    """Return the wider format for one layer as text; empty if it already has the widest."""
     if layer.op_type == INPUT:
         return _raised("a", plan, layer.value, target.activations)
     row = target.row(layer.op_type)
@@ -176,7 +176,7 @@ def _wider(graph: Graph, plan: Plan, target: Target, layer: Layer) -> str:
     activations = row.activations or target.activations
     if target.products is None:
         return text + _raised("a", plan, result, activations)
-    if weight:  # here `a` is how a layer with weights reads its data
+    if weight:  # with a format of products, `a` is that of the data which a layer with weights reads
         return text + _raised("a", plan, _data(graph, layer), activations)
     own = plan.root(result).format
     written_for_products = own is not None and own.type == target.products.type
@@ -184,7 +184,7 @@ def _wider(graph: Graph, plan: Plan, target: Target, layer: Layer) -> str:
 
 
 def _ends(graph: Graph, layer: Layer) -> tuple[str, str]:
-    """Names of a layer's weight (empty where it has none) and of its result."""
+    """Return the names of a layer's weight (empty if it has none) and of its result."""
     if layer.op_type == INPUT:
         return "", layer.value
     nodes = graph.nodes
@@ -195,7 +195,7 @@ def _ends(graph: Graph, layer: Layer) -> tuple[str, str]:
 
 
 def _data(graph: Graph, layer: Layer) -> str:
-    """Name of what a layer with weights reads."""
+    """Return the name of the data input of a layer with weights."""
     data = graph.nodes[layer.first].inputs[0]
     assert data is not None
     return str(data.name)
@@ -208,7 +208,7 @@ def _raised(letter: str, plan: Plan, value: str, formats: Sequence[TensorFormat]
 
 
 def _escaped(name: str) -> str:
-    """A layer's name as a pattern that names it alone."""
+    """Escape a layer's name as a pattern that matches only itself."""
     return "".join(f"[{c}]" if c in "*?[" else c for c in name)
 
 
@@ -218,9 +218,9 @@ def _few(names: Sequence[str]) -> str:
 
 def _decision(best: Partial[Q], metric: str, before: float, samples: int, tried: Sequence[Tried]) -> Step:
     if not best.layers:
-        text = "partial quantization: " + ("not needed" if best.held else "no number of raised layers was better")
+        text = "partial quantization: " + ("not needed" if best.held else "no number of wider layers was better")
     else:
         raised = ", ".join(f"{name} {text}" for name, text in best.layers.items())
-        text = f"partial quantization: {len(best.layers)} layers raised ({raised}): {metric} {before:.2f} -> "
+        text = f"partial quantization: {len(best.layers)} layers widened ({raised}): {metric} {before:.2f} -> "
         text += f"{best.score:.2f}, {len(tried) - 1} tried{'' if best.held else '; not enough'}"
     return Step("partial quantization", text, metric, before, best.score, samples, bool(best.layers))

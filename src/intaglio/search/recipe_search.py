@@ -1,14 +1,14 @@
-"""The recommended workflow: from the cheapest recipe to the dearest, until the loss of accuracy is small enough.
+"""Recipe search: try quantization recipes, cheapest first, until the accuracy loss is small enough.
 
-    1. calibrators     plain rounding; several ways to find ranges
-    2. recovery        constant channels, equalization, bias correction, activation equalization, weight clamp
-    3. rounding        GPTQ, AdaRound, reconstruction of blocks
+    1. calibrators     nearest rounding with each calibrator
+    2. recovery        bias correction, equalization, activation equalization, weight clipping
+    3. rounding        GPTQ, AdaRound, block reconstruction
     4. partial         the most sensitive layers in wider formats
-    5. training        with quantization in the forward path, where there are labelled data for it
+    5. training        quantization-aware training, if labelled training data are given
 
-Each attempt is lowered, and its integer program measured on the evaluation data. The first that holds ends the search;
-where none does, the best of all is the result. What was measured is kept in a file, so that an interrupted search goes
-on; learned rounding and sensitivities have files of their own.
+Each attempt is lowered, and its integer program is measured on the evaluation data. The first attempt within the
+allowed loss ends the search; if there is none, the best attempt is the result. Results are kept in a file, so that an
+interrupted search resumes; learned rounding and sensitivities have files of their own.
 
 Source: Wu et al. 2020, arXiv:2004.09602, section 6; the stages between calibration and training are ours.
 """
@@ -57,13 +57,13 @@ Callback = Callable[[Attempt, float], None]
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What `search_recipes` returns.
+    """Result of `search_recipes`.
 
     Args:
-        outcome: the best network that was found.
-        attempts: all of them, in order.
-        holds: whether the best one's loss is small enough.
-        reference: the score of the float network.
+        outcome: the best network.
+        attempts: all attempts in order.
+        holds: whether its loss is within `max_drop`.
+        reference: score of the float network.
     """
 
     outcome: Outcome
@@ -73,7 +73,7 @@ class SearchResult:
 
 
 def loss(metric: str, score: float, reference: float) -> float:
-    """What was lost against float: points of top1 and top5; of an error its growth in percent. NaN counts as all."""
+    """Return the loss against float: points for top1 and top5, increase in percent for errors; infinite for NaN."""
     if not math.isfinite(score):
         return math.inf
     if metric in TARGETED:
@@ -94,25 +94,25 @@ def search_recipes(
     callback: Callback | None = None,
     training: Training | None = None,
 ) -> SearchResult:
-    """Quantize a network with as little effort as an allowed loss permits.
+    """Find the cheapest recipe whose integer program loses at most `max_drop`.
 
     Args:
-        graph: in normal form.
-        target: what the hardware has.
-        dataset: calibration inputs, read many times; or none.
-        scored: labelled data, on which every attempt is measured; not the calibration data.
-        max_drop: the loss that is allowed, in points (of mse: in percent of growth).
+        graph: the prepared float network.
+        target: the hardware target.
+        dataset: calibration inputs, read many times; or `NoData`.
+        scored: labelled data on which every attempt is measured; must differ from the calibration data.
+        max_drop: largest accepted loss in points (for mse: increase in percent), inclusive.
         metric: a name of `evaluation.METRICS`.
-        recipe: what the attempts start from; a calibrator or a rounding that it names is the only one of its stage.
-        folder: where the state of an interrupted search lies, or will; None: nowhere.
-        callback: called after each attempt with it and its loss.
-        training: the last stage; None: there is none.
+        recipe: starting point of all attempts; if it names a calibrator or a rounding, only that one is tried.
+        folder: folder for the state of the search, from which an interrupted search resumes; None: keep no state.
+        callback: called after each attempt with the attempt and its loss.
+        training: the training stage; None: no training.
     Returns:
-        The first that holds, or the best.
+        The first attempt within `max_drop`, or the best one.
     Raises:
-        UsageError: an allowed loss that is none; a folder of a search with other settings.
-        DataError: the float network's score is no number; or data that do not fit.
-        LoweringError, TargetError, CalibrationError: no attempt gave a program; the first one's reason.
+        UsageError: `max_drop` is negative or not finite; or the folder has a search with other settings.
+        DataError: the float network's score is NaN or infinite; or the data do not fit the network.
+        LoweringError, TargetError, CalibrationError: no attempt gave a program; the first attempt's error.
     """
     if not (max_drop >= 0 and math.isfinite(max_drop)):
         raise UsageError(f"max-drop: expected points of {metric}, 0 or more, got {max_drop:g}")
@@ -122,7 +122,7 @@ def search_recipes(
 
 
 class _Search:
-    """The state of a search: what was measured, and the best of it."""
+    """State of a search: results so far and the best network."""
 
     def __init__(
         self,
@@ -141,18 +141,24 @@ class _Search:
         self.metric, self.max_drop, self.base, self.folder, self.callback = metric, max_drop, recipe, folder, callback
         self.training = training
         if training is not None and metric in TARGETED:
-            raise UsageError(f"train: expected a metric of classes such as top1, got {metric}; leave it out")
+            raise UsageError(
+                f"train: expected a metric of classes such as top1, got {metric}; choose such a metric, or search "
+                "without training"
+            )
         self.file = AttemptFile(self._path("attempts.json"), self._belongs_to())
         real = evaluate([FloatStage(graph)], scored, metric, label="evaluate float")
         self.reference, self.predictions = real.scores[0].value, real.predictions[0]
         if not math.isfinite(self.reference):
-            raise DataError(f"{scored.name}: {metric} of the float network is {self.reference}; expected a number")
+            raise DataError(
+                f"{scored.name}: expected a finite {metric} of the float network, got {self.reference}; look for NaN "
+                "among inputs and targets"
+            )
         self.tried: dict[str, tuple[Attempt, Recipe]] = {}
-        self.made: tuple[str, Outcome] | None = None  # of the best attempt, unless an earlier run measured it
+        self.made: tuple[str, Outcome] | None = None  # (name, network) of the best attempt, if this run made it
         self.errors: list[IntaglioError] = []
 
     def run(self) -> SearchResult:
-        """Search."""
+        """Run the stages in order and return the result."""
         if not any(self._holds(self._attempt(*step)) for step in self._recipes()):
             self._partial()
             self._train()
@@ -164,10 +170,10 @@ class _Search:
         return SearchResult(outcome, tuple(a for a, _ in self.tried.values()), self._holds(best), self.reference)
 
     def _recipes(self) -> Iterator[tuple[str, str, Recipe]]:
-        """The first three stages: each begins with the best recipe so far."""
+        """Yield (stage, name, recipe) of the first three stages; each continues from the best recipe so far."""
         plain = self.base.without_recovery()
         blind = isinstance(self.dataset, NoData)
-        names = tuple(c for c in CALIBRATORS if not (blind and c == AUTO))  # auto compares on data
+        names = tuple(c for c in CALIBRATORS if not (blind and c == AUTO))  # auto needs data to compare on
         for name in names if self.base.calibrator == AUTO else (self.base.calibrator,):
             yield "calibrators", f"calibrator {name or 'of the target'}", replace(plain, calibrator=name)
         changes: list[tuple[str, dict[str, Any]]] = [
@@ -188,7 +194,7 @@ class _Search:
             yield "rounding", rounding, replace(best, rounding=rounding, iterations=self.base.iterations)
 
     def _partial(self) -> None:
-        """Wider formats for the most sensitive layers, on top of the best recipe that learns nothing."""
+        """Widen the most sensitive layers, starting from the best recipe without learned rounding."""
         best = self._best(lambda recipe: recipe.rounding == NEAREST)
         if best is None:
             return
@@ -211,7 +217,7 @@ class _Search:
         partial(best, wider, make, lambda attempt: -self._loss(attempt), -self.max_drop, metric=self.metric)
 
     def _train(self) -> None:
-        """Training, where no wider formats were enough; it begins with the plain rounding that measured best."""
+        """Train if no attempt was good enough so far; start from the best recipe without recovery."""
         best = self._best()
         if self.training is None or (best is not None and self._holds(best)):
             return
@@ -220,7 +226,7 @@ class _Search:
         self._attempt(STAGE, self.training.name, plain if begin is None else self.tried[begin.name][1])
 
     def _attempt(self, stage: str, name: str, recipe: Recipe) -> Attempt:
-        """Measure a recipe, unless an earlier run has."""
+        """Measure a recipe, or take its result from the file."""
         known = self.file.attempts.get(name)
         attempt = self._measured(stage, name, recipe) if known is None else known
         self._tell(attempt, recipe)
@@ -252,7 +258,7 @@ class _Search:
         return attempt
 
     def _outcome(self, attempt: Attempt) -> Outcome:
-        """The network of an attempt: at hand, or made again."""
+        """Return the network of an attempt, from memory or made again."""
         if self.made is None or self.made[0] != attempt.name:
             self.made = attempt.name, self._made(attempt.stage, attempt.name, self.tried[attempt.name][1])
         return self.made[1]
@@ -266,7 +272,7 @@ class _Search:
         return quantize_graph(self.graph, self.target, self.dataset, recipe, checkpoint=checkpoint)
 
     def _best(self, among: Callable[[Recipe], bool] = lambda recipe: True) -> Attempt | None:
-        """The attempt with the smallest loss; of equals the first, which is the simplest."""
+        """Return the attempt with the smallest loss; among equal ones the first, which is the simplest."""
         scored = [a for a, recipe in self.tried.values() if a.score is not None and among(recipe)]
         return min(scored, key=self._loss, default=None)
 
@@ -286,7 +292,7 @@ class _Search:
             self.callback(attempt, self._loss(attempt))
 
     def _steps(self, best: Attempt) -> list[Step]:
-        """Every attempt, and the decision."""
+        """Return the history: every attempt and the decision."""
         samples = len(self.predictions)
         steps = []
         for attempt, _ in self.tried.values():
@@ -298,15 +304,15 @@ class _Search:
             steps.append(
                 Step(ALGORITHM, text, self.metric, self.reference, attempt.score, samples, attempt.name == best.name)
             )
-        words = "holds" if self._holds(best) else "does not hold; it is the best that was found"
-        text = f"an allowed loss of {self.max_drop:g}: {best.name} with {self._loss(best):.2f} {words}"
+        words = "is within it" if self._holds(best) else "exceeds it, and is the best of all attempts"
+        text = f"allowed loss {self.max_drop:g}: {best.name} with loss {self._loss(best):.2f} {words}"
         return [*steps, Step(ALGORITHM, text, self.metric, self.reference, best.score, samples)]
 
     def _path(self, name: str) -> Path | None:
         return None if self.folder is None else self.folder / name
 
     def _belongs_to(self) -> dict[str, Any]:
-        """All that an attempt's score depends on, besides its own recipe."""
+        """Return everything that an attempt's score depends on, besides its own recipe."""
         return run_fingerprint(
             graph_fingerprint(self.graph),
             {"calibration data": data_fingerprint(self.dataset), "evaluation data": data_fingerprint(self.scored)},

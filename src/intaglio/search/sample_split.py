@@ -1,4 +1,4 @@
-"""Samples on which outputs are compared, apart from those on which ranges were found."""
+"""Split samples into calibration samples and held-back samples for comparing outputs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ from intaglio.samples import HELD_BACK
 
 
 def held_back(dataset: Dataset, samples: int, held: int) -> tuple[Dataset, list[NDArray[Any]]]:
-    """Samples for calibration, and arrays of those held back among them, one array per input of the network.
+    """Split a data set into calibration samples and held-back samples.
 
     Args:
-        dataset: matched with the network.
-        samples: for calibration, at most; fewer where the data would not leave others.
-        held: held back, at most; of data that are too few a quarter. Of a single sample there is nothing to hold back:
-            it is both.
+        dataset: data matched to the network.
+        samples: most calibration samples.
+        held: most held-back samples; if the data are too few for both, at most a quarter is held back. A single sample
+            is used for both.
+    Returns:
+        The calibration data, and the held-back samples as one array (N, ...) for each network input.
     Raises:
-        UsageError: a number below 1.
+        UsageError: `samples` or `held` is below 1.
     """
     if samples < 1 or held < 1:
         raise UsageError(f"samples: expected at least 1 for calibration and 1 held back, got {samples} and {held}")

@@ -1,11 +1,11 @@
-"""Sensitivity: how much each layer, quantized alone or alone left out, changes the outputs of the network.
+"""Layer sensitivity: how much quantizing one layer, or leaving one layer real, changes the network's outputs.
 
     alone:    only this layer is quantized, everything else is real
     without:  everything but this layer is quantized
 
-Alone, a layer's noise is seen on its own; left out, it is seen in the presence of all the others, which is what raising
-its format would give. Both count: `Sensitivities.ranking`. A layer is an operator that computes, with its weights, its
-result and the clamp that is its saturation; inputs of the network are layers too.
+`alone` shows a layer's own noise. `without` shows what a wider format of the layer would gain while all others are
+quantized. `Sensitivities.ranking` uses the mean of both. A layer is an operator with its weights, its result and the
+clamp fused into it; network inputs are layers too.
 
 Source: Wu et al. 2020, arXiv:2004.09602, section 6.1 (partial quantization, one layer at a time).
 """
@@ -40,7 +40,7 @@ from intaglio.search.sensitivity_table import LayerSensitivity, Sensitivities, S
 from intaglio.simulate import Simulator
 
 LAYERS_AT_ONCE = 8
-"""Layers between two writes of the results; each such group runs the network once more."""
+"""Layers measured between two writes of the file; each group costs one more run of the network."""
 
 Labelled = Iterator[tuple[dict[str, Tensor], Any]]
 
@@ -57,26 +57,26 @@ def sensitivity(
     values: Collection[str] | None = None,
     processes: Processes | None = None,
 ) -> Sensitivities:
-    """Measure every layer.
+    """Measure the sensitivity of every layer.
 
     Args:
         graph: the quantized network.
-        plan: its Plan, calibrated.
+        plan: its calibrated Plan.
         held_back: inputs on which outputs are compared with float.
-        reference: the float network with its real weights and biases, where those of `graph` were changed (by AdaRound
-            or bias correction); it has the same nodes.
-        evaluation: labelled data for the task metric, as `data_for` gives them; None: output error only.
+        reference: the float network with unrounded weights and biases, if those of `graph` were changed (by AdaRound
+            or bias correction); same nodes as `graph`.
+        evaluation: labelled data for the task metric, from `data_for`; None: measure SQNR only.
         metric: a name of `evaluation.METRICS`.
-        path: a JSON file that is written as results come. Where it has results for the same network, Plan, data and
-            metric, they are not measured again; where any of these is another, all are, and `notes` says so.
-        values: names of the values that are quantized alone and left out; what else belongs to a layer stays as the
-            rest of the network is (a weight that `graph` has rounded already stays so). By default everything of a
-            layer; `partial.wider_values` gives those that a target could widen.
-        processes: those that share the work; each measures its part, rank 0 writes, all return everything. Every one
-            has to be called with the same arguments.
+        path: JSON file for the results, written after each group of layers. Its results are reused if network, Plan,
+            data and metric are the same; otherwise all layers are measured again, and `notes` gives the reason.
+        values: names of the values to quantize alone or leave real; other values of a layer are treated like the
+            rest of the network (a weight that is already rounded in `graph` stays rounded). Default: all values of a
+            layer. `partial.wider_values` gives those that a target could widen.
+        processes: processes that share the work; each calls this function with the same arguments, measures its part
+            and returns all results; rank 0 writes.
     Raises:
-        UsageError: no such metric; `path` is no such file or cannot be written; `reference` is another network.
-        DataError: no labels; or the metric of the float network is NaN.
+        UsageError: unknown metric; `path` has another format or cannot be written; `reference` has other nodes.
+        DataError: labels are missing; or the metric of the float network is NaN.
     """
     if metric not in METRICS:
         raise UsageError(f"metric: expected one of {', '.join(METRICS)}, got {metric!r}")
@@ -85,7 +85,7 @@ def sensitivity(
     layers = layers_of(graph, plan)
     file: SensitivityFile | None = None
 
-    def begin() -> Sensitivities:  # on rank 0, as is all that has to do with the file
+    def begin() -> Sensitivities:  # runs on rank 0, which alone uses the file
         nonlocal file
         if path is not None:
             file = SensitivityFile(path, work.belongs_to())
@@ -111,7 +111,7 @@ def sensitivity(
 
 
 class _Work:
-    """The two simulators and the samples on which they are compared."""
+    """Real and quantized simulators, and the samples on which they are compared."""
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class _Work:
         self.from_rounded = Branches(self.rounded, without, wanted)
 
     def belongs_to(self) -> dict[str, Any]:
-        """All that the results depend on."""
+        """Return everything that the results depend on."""
         held = ({n: x.cpu().numpy() for n, x in feed.items()} for feed in self.held_back.feeds(self.real))
         labelled = (
             {**{n: x.cpu().numpy() for n, x in feed.items()}, "label": np.asarray(y)} for feed, y in self._labelled()
@@ -158,7 +158,7 @@ class _Work:
         )
 
     def start(self) -> Sensitivities:
-        """The whole network, real and quantized; no layer yet."""
+        """Measure the whole network, real and quantized, before any layer."""
         error, real, all_rounded = SignalToNoise(self.watched), Scores(self.metric), Scores(self.metric)
         for feed in self.held_back.feeds(self.real):
             want = self._watched(self._outputs(self.from_real, feed))
@@ -168,7 +168,7 @@ class _Work:
             all_rounded.add(self._first(self._outputs(self.from_rounded, feed), len(label)), label)
         if self.evaluation is not None and not math.isfinite(real.value):
             raise DataError(
-                f"{self.evaluation.name}: expected a number for {self.metric} of the float network, got {real.value}; "
+                f"{self.evaluation.name}: expected a finite {self.metric} of the float network, got {real.value}; "
                 "look for NaN among the targets, or choose another metric"
             )
         scored = self.evaluation is not None
@@ -183,7 +183,7 @@ class _Work:
         )
 
     def measure(self, layers: Sequence[Layer]) -> list[LayerSensitivity]:
-        """Some layers, both ways."""
+        """Measure some layers, alone and left out."""
         if not layers:
             return []
         sides = (self.from_real, self.from_rounded)
@@ -207,13 +207,16 @@ class _Work:
         return [LayerSensitivity(o.name, o.op_type, effect(o.name, 0), effect(o.name, 1)) for o in layers]
 
     def _labelled(self) -> Labelled:
-        """Batches of evaluation data, as the simulators take them, and their labels."""
+        """Yield batches of evaluation data as simulator inputs, with their labels."""
         if self.evaluation is None:
             return
         size = default_batch_size(self.graph)
         for x, y in self.evaluation.batches(size):
             if y is None:
-                raise DataError(f"{self.evaluation.name}: {self.metric} needs a label for each sample, got none")
+                raise DataError(
+                    f"{self.evaluation.name}: expected a label for each sample, as {self.metric} needs them, got none; "
+                    "give labelled data"
+                )
             at = 0
             for feed in ArraySamples(inputs_of(x), size).feeds(self.real):
                 rows = self.real.samples_in(feed)

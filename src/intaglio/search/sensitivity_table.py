@@ -1,4 +1,4 @@
-"""Sensitivities as a table: ranked, in words, and in a JSON file that survives an interruption."""
+"""Sensitivities of all layers: ranking, and the JSON file from which an interrupted measurement resumes."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ By = Literal["sqnr", "score"]
 
 @dataclass(frozen=True)
 class LayerSensitivity:
-    """One layer.
+    """Sensitivity of one layer.
 
     Args:
-        name, op_type: of its node; `Input` for an input of the network.
-        alone: when only this layer is quantized.
-        without: when everything but this layer is.
+        name, op_type: name and operator type of its node; `Input` for a network input.
+        alone: effect of quantizing only this layer.
+        without: effect of quantizing everything but this layer.
     """
 
     name: str
@@ -40,30 +40,30 @@ class LayerSensitivity:
     without: Effect
 
     def to_json(self) -> dict[str, Any]:
-        """As plain data."""
+        """Return plain data."""
         named = {"name": self.name, "op_type": self.op_type}
         return {**named, "alone": self.alone.to_json(), "without": self.without.to_json()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> LayerSensitivity:
-        """Read what `to_json` gave."""
+        """Read the result of `to_json`."""
         effects = Effect.from_json(data["alone"]), Effect.from_json(data["without"])
         return cls(str(data["name"]), str(data["op_type"]), *effects)
 
 
 @dataclass
 class Sensitivities:
-    """What `sensitivity` returns.
+    """Result of `sensitivity`.
 
     Args:
-        network, target: their names.
-        metric: the task metric; empty where only output error was measured.
-        samples: held-back samples behind every SQNR.
-        scored: labelled samples behind every score.
-        real: the score of the float network.
-        quantized: the network with every layer quantized.
-        layers: in the network's order.
-        notes: what was reused and what was measured anew, and why.
+        network, target: names of the network and the target.
+        metric: task metric; empty if only SQNR was measured.
+        samples: number of held-back samples of each SQNR.
+        scored: number of labelled samples of each score.
+        real: score of the float network.
+        quantized: effect of quantizing every layer.
+        layers: sensitivities in the network's order.
+        notes: which results were reused or measured again, and why.
     """
 
     network: str
@@ -78,14 +78,14 @@ class Sensitivities:
 
     @property
     def names(self) -> set[str]:
-        """The layers measured so far."""
+        """Names of the layers measured so far."""
         return {layer.name for layer in self.layers}
 
     def harm(self, layer: LayerSensitivity, by: By = "sqnr") -> float:
-        """What quantizing a layer costs: the mean of what it does alone and of what leaving it out gains.
+        """Return the cost of quantizing a layer: mean of its cost alone and of the gain from leaving it real.
 
-        By `sqnr`: power of the error, as a share of the outputs'. By `score`: points of the metric (of mse: its
-        increase). Layers with a score that is NaN do infinite harm.
+        By `sqnr`: noise power divided by signal power. By `score`: loss in points of the metric (mse: increase); a NaN
+        score counts as infinite.
         """
         if by == "sqnr":
             gained = self.quantized.noise - layer.without.noise
@@ -99,17 +99,17 @@ class Sensitivities:
         return harm if math.isfinite(harm) else math.inf
 
     def ranking(self, by: By = "sqnr") -> list[LayerSensitivity]:
-        """The layers, worst first; those equal by score in the order of their SQNR.
+        """Return the layers, most harmful first; layers with equal score are ordered by SQNR.
 
         Raises:
-            UsageError: by score, and none was measured.
+            UsageError: `by` is `score`, but no score was measured.
         """
         if by == "sqnr":
             return sorted(self.layers, key=lambda layer: -self.harm(layer))
         return sorted(self.layers, key=lambda layer: (-self.harm(layer, "score"), -self.harm(layer)))
 
     def to_json(self) -> dict[str, Any]:
-        """As the file holds it."""
+        """Return plain data, as in the file."""
         return {
             "network": self.network,
             "target": self.target,
@@ -123,24 +123,24 @@ class Sensitivities:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Sensitivities:
-        """Read what `to_json` gave."""
+        """Read the result of `to_json`."""
         layers = [LayerSensitivity.from_json(layer) for layer in data["layers"]]
         return cls(**{**data, "quantized": Effect.from_json(data["quantized"]), "layers": layers})
 
 
 class SensitivityFile:
-    """Sensitivities in a JSON file, written whole each time.
+    """JSON file of sensitivities, rewritten atomically each time.
 
     The file is a result too: one about another network, other data or other settings is replaced, and `notes` says so.
 
     Args:
-        path: of the file.
-        belongs_to: all that the results depend on (see `files.run_fingerprint`).
+        path: the file.
+        belongs_to: everything that the results depend on (see `files.run_fingerprint`).
     Attributes:
-        found: what the file has for this network, these data and settings; None where it has nothing.
-        notes: why it has nothing, or what is reused.
+        found: results in the file for this network, data and settings; None if there are none.
+        notes: what is reused, or why nothing is.
     Raises:
-        UsageError: see `files.Checkpoint`; but for other networks, data and settings.
+        UsageError: see `files.Checkpoint`; results of another network, data or settings are no error here.
     """
 
     def __init__(self, path: str | os.PathLike[str], belongs_to: Mapping[str, Any]) -> None:
@@ -153,19 +153,21 @@ class SensitivityFile:
             self._take(found, list(differences))
 
     def write(self, found: Sensitivities) -> None:
-        """Replace the file."""
+        """Write the file."""
         self._checkpoint.save(found.to_json())
 
     def _take(self, found: Sensitivities, changed: list[str]) -> None:
         path = self._checkpoint.path
         if not changed:
             self.found = found
-            self.notes.append(f"{len(found.layers)} layers taken from {path}")
+            self.notes.append(f"{len(found.layers)} layers reused from {path}")
         elif "network" in changed:
-            self.notes.append(f"{path} was about another network ({found.network}, {found.target}): measured anew")
+            self.notes.append(
+                f"{path} is of another network ({found.network}, {found.target}): all layers measured again"
+            )
         else:
-            words = " and ".join(changed) + (" is another" if len(changed) == 1 else " are others")
-            self.notes.append(f"{path}: {words} than when it was written: measured anew")
+            words = " and ".join(changed) + (" has changed" if len(changed) == 1 else " have changed")
+            self.notes.append(f"{path}: {words} since it was written: all layers measured again")
 
 
 def _sensitivities(contents: Contents) -> Sensitivities:

@@ -1,12 +1,11 @@
-"""A survey: every type of quantization against every method, by the accuracy of the integer program.
+"""Survey: accuracy of the integer program for every quantization scheme and method.
 
-    types      power-of-two, symmetric, asymmetric scales; one per weight tensor or one per output channel
-    methods    ranges without any data, from data made from the network, from calibration data; each with and without
-               recovery
+    types      power-of-two, symmetric, asymmetric scales; weight scales per tensor or per output channel
+    methods    ranges without data, from synthesized data, from calibration data; each with and without recovery
 
-Each cell is quantized, lowered and measured by itself. One that fails has its reason in the table instead of a number.
+Each cell of the table is quantized, lowered and measured by itself. A failed cell shows its error instead of a number.
 
-Source: of the comparison by type and method: Krishnamoorthi 2018, arXiv:1806.08342, tables 2 to 4.
+Source: Krishnamoorthi 2018, arXiv:1806.08342, tables 2 to 4 (comparison by type and method).
 """
 
 from __future__ import annotations
@@ -36,29 +35,29 @@ SCHEMES = (Scheme.POWER_OF_TWO, Scheme.SYMMETRIC, Scheme.ASYMMETRIC)
 GRANULARITIES = ("tensor", "channel")
 NO_DATA, SYNTHESIZED, CALIBRATION = "none", "synthesize", "calibration"
 SOURCES = {NO_DATA: "no data", SYNTHESIZED: "synthesized data", CALIBRATION: "calibration data"}
-"""Where ranges come from, and what tables call it."""
+"""Source of the ranges -> its name in tables."""
 
 
 class Planned(Protocol):
-    """A quantized network."""
+    """Quantized network: graph and Plan."""
 
     graph: Graph
     plan: Plan
 
 
 Make = Callable[[Target, str, bool], Planned]
-"""(target, a key of `SOURCES`, whether to recover) -> the quantized network."""
+"""(target, key of `SOURCES`, whether to use recovery) -> quantized network."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One type and method.
+    """Cell of the survey: one type and one method.
 
     Args:
-        scheme: of activations and weights.
-        per: weights have one scale per "tensor" or per "channel".
+        scheme: scheme of activations and weights.
+        per: granularity of weight scales, "tensor" or "channel".
         source: a key of `SOURCES`.
-        recover: with equalization, bias correction and what else `make` knows.
+        recover: whether recovery (equalization, bias correction, ...) is used.
     """
 
     scheme: Scheme
@@ -68,17 +67,17 @@ class Cell:
 
     @property
     def type(self) -> str:
-        """For people: `symmetric, per channel`."""
+        """Name of the type, such as `symmetric, per channel`."""
         return f"{self.scheme.value.replace('_', '-')}, per {self.per}"
 
     @property
     def method(self) -> str:
-        """For people: `no data + recovery`."""
+        """Name of the method, such as `no data + recovery`."""
         return SOURCES[self.source] + (" + recovery" if self.recover else "")
 
     @property
     def name(self) -> str:
-        """Unique."""
+        """Unique name of the cell."""
         return f"{self.type}; {self.method}"
 
 
@@ -93,13 +92,13 @@ CELLS = tuple(
 
 @dataclass(frozen=True)
 class Row:
-    """A cell and what it reached.
+    """Result of one cell.
 
     Args:
-        cell: which.
-        score: of the integer program; None where there is none.
-        agreement: percent of samples with the float network's prediction.
-        seconds: that quantization and measurement took.
+        cell: the cell.
+        score: score of the integer program; None if it has none.
+        agreement: percent of samples with the float network's prediction; None for metrics without classes.
+        seconds: seconds that quantizing and measuring took.
         error: why there is no score.
     """
 
@@ -112,13 +111,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Survey:
-    """What `survey` returns.
+    """Result of `survey`.
 
     Args:
-        network, metric: their names.
-        reference: the score of the float network.
-        samples: behind every score.
-        rows: one for each of `CELLS`, in their order.
+        network, metric: names of the network and the metric.
+        reference: score of the float network.
+        samples: number of samples of each score.
+        rows: one row for each of `CELLS`, in their order.
     """
 
     network: str
@@ -129,12 +128,12 @@ class Survey:
 
     @property
     def standard_error(self) -> float:
-        """Of the float network's score, for top1 and top5; NaN for others.   sqrt(p (100 - p) / n), in points"""
+        """Standard error of the float network's top1 or top5, sqrt(p (100 - p) / n) in points; NaN otherwise."""
         p = self.reference
         return math.sqrt(p * (100 - p) / self.samples) if self.metric.startswith("top") else math.nan
 
     def loss(self, row: Row) -> float | None:
-        """Points lost against float (of an error: what it grew by); None without a score."""
+        """Return the loss against float in points (mse: increase); None without a score."""
         if row.score is None:
             return None
         return row.score - self.reference if self.metric == "mse" else self.reference - row.score
@@ -150,31 +149,35 @@ def survey(
     path: Path | None = None,
     callback: Callable[[Row], None] | None = None,
 ) -> Survey:
-    """Measure every cell.
+    """Quantize and measure every cell.
 
     Args:
-        graph: the float network, in normal form.
-        scored: labelled data.
-        make: quantizes the network; an error that it raises becomes the cell's reason.
+        graph: the prepared float network.
+        scored: labelled evaluation data.
+        make: quantizes the network; if it raises an error, the cell shows the error.
         metric: a name of `evaluation.METRICS`.
-        settings: what `make` depends on besides its arguments, by name.
-        path: a JSON file that is written after each cell, and from which an interrupted survey goes on.
+        settings: everything that `make` depends on besides its arguments, by name.
+        path: JSON file, written after each cell, from which an interrupted survey resumes.
         callback: called with each row.
     Raises:
-        UsageError: `path` is of a survey with other settings (which ones is said), is none, or cannot be written; or
-            there is no such metric.
-        DataError: no labels, or the score of the float network is no number.
+        UsageError: `path` has another format or other settings (the message names them), or cannot be written; or the
+            metric is unknown.
+        DataError: labels are missing, or the score of the float network is NaN or infinite.
     """
     data = {"evaluation data": data_fingerprint(scored)}
     file = AttemptFile(path, run_fingerprint(graph_fingerprint(graph), data, {"metric": metric, **(settings or {})}))
     real = evaluate([FloatStage(graph)], scored, metric, label="evaluate float")
     reference = real.scores[0]
     if not math.isfinite(reference.value):
-        raise DataError(f"{scored.name}: {metric} of the float network is {reference.value}; expected a number")
+        raise DataError(
+            f"{scored.name}: expected a finite {metric} of the float network, got {reference.value}; look for NaN "
+            "among "
+            "inputs and targets"
+        )
     rows = []
     for cell in progress(CELLS, label="survey"):
         attempt = file.attempts.get(cell.name)
-        if attempt is None or attempt.error:  # what failed may have failed for want of memory
+        if attempt is None or attempt.error:  # retry failed cells: they may have run out of memory
             attempt = _measured(graph, scored, make, cell, metric, real.predictions[0])
             file.add(attempt)
         row = Row(cell, attempt.score, attempt.agreement, attempt.seconds, attempt.error)
@@ -185,7 +188,7 @@ def survey(
 
 
 def target_of(cell: Cell) -> Target:
-    """A target with the formats of a cell: 8 bits, and 16 for the scores that the network returns."""
+    """Build the target of a cell: 8-bit formats, and 16 bits for the network's outputs."""
     asymmetric, power = cell.scheme is Scheme.ASYMMETRIC, cell.scheme is Scheme.POWER_OF_TWO
     scores = Scheme.POWER_OF_TWO if power else Scheme.SYMMETRIC
     return Target.model_validate(
@@ -207,7 +210,7 @@ def _measured(graph: Graph, scored: Dataset, make: Make, cell: Cell, metric: str
         made = make(target_of(cell), cell.source, cell.recover)
         stage = integer_stage(lower(made.graph, made.plan, {"name": graph.name}))
         found = evaluate([stage], scored, metric)
-    except Exception as error:  # 35 other cells do not depend on it; the table says what it was
+    except Exception as error:  # the other cells do not depend on this one; the table shows the error
         text = str(error) if isinstance(error, IntaglioError) else f"{type(error).__name__}: {error}"
         return Attempt(cell.type, cell.name, seconds=time.perf_counter() - begin, error=text)
     score = found.scores[0].value

@@ -1,4 +1,4 @@
-"""A survey as text, as CSV and as a plot."""
+"""Write a survey as text, CSV and an HTML plot."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _COLOURS = {"power_of_two": "#3366aa", "symmetric": "#cc6633", "asymmetric": "#3
 
 
 def cells_of(survey: Survey, row: Row, *, exact: bool = False) -> list[str]:
-    """A row as texts, one for each of `COLUMNS`; to two decimals unless `exact`."""
+    """Format a row, one text for each of `COLUMNS`; with two decimals unless `exact`."""
     cell, loss = row.cell, survey.loss(row)
 
     def number(value: float | None) -> str:
@@ -34,7 +34,7 @@ def cells_of(survey: Survey, row: Row, *, exact: bool = False) -> list[str]:
 
 
 def grid(survey: Survey) -> tuple[list[str], list[list[str]]]:
-    """The survey in small: headings, and a row for each type with `score (loss)` for each method; `-` for no score."""
+    """Build the small table: a row for each type, a column `score (loss)` for each method; `-` without a score."""
     found = {(row.cell.type, row.cell.method): row for row in survey.rows}
     types, methods = (list(dict.fromkeys(key[k] for key in found)) for k in range(2))
 
@@ -46,7 +46,7 @@ def grid(survey: Survey) -> tuple[list[str], list[list[str]]]:
 
 
 def to_csv(survey: Survey) -> str:
-    """One line for each cell, with every digit, and one for the float network first."""
+    """Format as CSV in full precision: the float network, then one line for each cell."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([name if name != "score" else survey.metric for name in COLUMNS])
@@ -56,7 +56,7 @@ def to_csv(survey: Survey) -> str:
 
 
 def to_html(survey: Survey) -> str | None:
-    """A self-contained page with the score of every cell; None where `plotly` is not installed."""
+    """Render a self-contained page with the score of every cell; None if `plotly` is not installed."""
     try:
         import plotly.graph_objects as go
     except ImportError:
@@ -78,7 +78,7 @@ def to_html(survey: Survey) -> str | None:
 
 
 def _trace(go: Any, survey: Survey, rows: list[Row]) -> Any:
-    """One type: a mark for each method that has a score."""
+    """Draw the scores of one type over the methods."""
     colour, filled = _COLOURS[rows[0].cell.scheme.value], rows[0].cell.per == "channel"
     hover = [
         f"{row.cell.name}<br>{survey.metric} {row.score:.2f}, loss {survey.loss(row):.2f}"

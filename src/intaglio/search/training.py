@@ -1,4 +1,4 @@
-"""The last stage of the search for a recipe: training with quantization, for a bounded number of steps."""
+"""Training stage of the recipe search: quantization-aware training for a fixed number of steps."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ from intaglio.train.prepare import prepare_qat
 from intaglio.train.teacher import FloatModule
 
 STAGE = "training"
-REVIVED_ON = 512  # samples that tell the statistics of new batch norms
+REVIVED_ON = 512  # samples for the statistics of newly inserted batch norms
 EPOCHS = 2.0
 CHECKPOINT = "training.pt"
 FEATURES = 5.0
-"""Weight of the teacher's features in networks of images; measured in docs/which-method.md."""
+"""Weight of the feature loss for image networks; measured in docs/which-method.md."""
 
 
 def stage_settings(epochs: float | None = None, steps: int | None = None) -> TrainSettings:
-    """How the stage trains: the recommended start, and the float network as a teacher (its features too, of images)."""
+    """Return the stage's training settings: defaults, with distillation from the float network."""
     return TrainSettings(epochs=epochs or EPOCHS, steps=steps, distill=0.5)
 
 
 @dataclass(frozen=True)
 class Training:
-    """What the stage needs.
+    """Network, data and settings of the training stage.
 
     Args:
-        raw: the network as the front end read it, so that batch norms live; or as it was given.
+        raw: the network before any pass, so that batch norms are not folded; or as it was given.
         data: labelled samples, matched to the network.
-        settings: of the training.
-        method: of finding grids.
+        settings: training settings.
+        method: quantizer, see `prepare_qat`.
     Raises:
-        UsageError: the network tells no classes apart, or there are too few samples.
+        UsageError: the network is not a classifier, or the data can be read only once.
     """
 
     raw: Graph
@@ -56,32 +56,34 @@ class Training:
     def __post_init__(self) -> None:
         classes_of(self.raw, self.settings)
         if self.data.once:
-            raise UsageError(f"{self.data.name}: training reads samples in any order, an iterator gives one; cache it")
+            raise UsageError(
+                f"{self.data.name}: training reads samples in random order, which an iterator cannot give; cache it"
+            )
 
     @property
     def name(self) -> str:
-        """Of the attempt."""
+        """Name of the attempt."""
         learned, _ = hold_back(self.data)
         return f"{self.method}, {self.settings.total_steps(len(learned))} steps on {Path(self.data.name).name}"
 
     def outcome(self, target: Target, plan: Plan, layers: Mapping[str, str], folder: Path | None) -> Outcome:
-        """Train, and freeze.
+        """Train the network and freeze it.
 
         Args:
-            target: what the hardware has.
-            plan: whose grids the training begins with.
-            layers: other formats for some layers.
-            folder: where the checkpoint lies, or will: an interrupted training goes on, a finished one is only read.
+            target: the hardware target.
+            plan: calibrated Plan with the initial scales.
+            layers: other formats for some layers, by pattern.
+            folder: folder of the checkpoint: an interrupted training resumes, a finished one is only read.
         Raises:
-            TrainingError: it cannot go on.
-            DataError, UsageError: the data, or the checkpoint, do not fit.
+            TrainingError: the training diverged.
+            DataError, UsageError: the data or the checkpoint do not fit.
         """
         begun = partial(prepare_qat, target=target, method=self.method, plan=plan, layers=layers)
         module, revived = begin(begun, self.raw, self.data.limit(REVIVED_ON))
         settings = self.settings
         if settings.distill and block_ends(module.graph):
             settings = replace(settings, distill_features=FEATURES)
-        if module.narrowest >= 8:  # nearly nothing has to be learned again, least of all the statistics
+        if module.narrowest >= 8:  # at 8 bits little has to be learned, and batch-norm statistics need not change
             settings = replace(settings, freeze_batch_norm=0.0)
         path = None if folder is None else folder / CHECKPOINT
         learned, held = hold_back(self.data)

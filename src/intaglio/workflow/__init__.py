@@ -1,4 +1,4 @@
-"""The main jobs, step by step and timed: load, quantize or train, lower, measure, write."""
+"""Jobs behind the commands, timed step by step: load, quantize or train, lower, measure, write."""
 
 from intaglio.workflow.quantize import quantize_job
 from intaglio.workflow.train import Beginning, train_job

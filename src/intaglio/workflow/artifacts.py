@@ -1,4 +1,4 @@
-"""What becomes of a quantized network: lowered, measured, and written as every file that a user gets."""
+"""Lower and measure a quantized network, and write every output file."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ ALONE = Processes()
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a result goes, and what it is measured on.
+    """Output folder, evaluation data and other settings of `write_artifacts`.
 
     Args:
-        folder: gets model.intaglio, model.qdq.onnx where the formats exist in ONNX, plan.json, report.html,
-            model_explorer.json and summary.json.
-        target: what the hardware has.
-        scored: labelled data to measure on; None: nothing is measured.
-        metric: of these.
-        source: the float model's file, for its size.
-        show: where tables are printed; None for nowhere.
-        seconds: by step, what was done before.
-        processes: that share the evaluation, each of which delivers the same network; rank 0 writes.
+        folder: output folder: model.intaglio, model.qdq.onnx (if ONNX has the formats), plan.json, report.html,
+            model_explorer.json and summary.json are written into it.
+        target: the hardware target.
+        scored: labelled evaluation data; None: accuracy is not measured.
+        metric: metric on `scored`.
+        source: file of the float model, whose size is reported.
+        show: stream for printed tables; None prints nothing.
+        seconds: seconds by step so far; later steps are added.
+        processes: processes that share the evaluation; each passes the same network, rank 0 writes.
     """
 
     folder: Path
@@ -72,23 +72,23 @@ class Destination:
 def write_artifacts(
     graph: Graph, quantized: Quantized, dataset: Data | NoData, destination: Destination, curve: tuple[Point, ...] = ()
 ) -> dict[str, Any]:
-    """Lower a quantized network, measure it and write every result.
+    """Lower a quantized network, measure it and write all output files.
 
     Args:
-        graph: the float network that it came from.
-        quantized: the result.
-        dataset: that it was calibrated on.
-        destination: where to, and what with.
-        curve: of the training, if there was one.
+        graph: the float network.
+        quantized: its quantized form.
+        dataset: the calibration data.
+        destination: output folder and settings.
+        curve: the training curve; empty without training.
     Returns:
-        What summary.json holds; nothing on other ranks than 0.
+        The content of summary.json; an empty dictionary on ranks other than 0.
     Raises:
-        IntaglioError: whatever step fails; the caller owns the folder.
+        IntaglioError: a step fails. Files written until then are left to the caller.
     """
     folder, scored, seconds, show = destination.folder, destination.scored, destination.seconds, destination.show
     with timed(seconds, "lower"):
         program = quantized.lower()
-    # Compiling pays where many samples follow; the integers are the same.
+    # Compiled C pays off when many samples follow; its integers equal the interpreter's.
     integer = ProgramStage(program) if scored is None else integer_stage(program)
     stages = (FloatStage(graph), SimulatedStage(quantized.graph, quantized.plan), integer)
     if destination.processes.rank != 0:
@@ -122,7 +122,7 @@ def write_artifacts(
             try:
                 alone = quick_sensitivities(quantized.graph, quantized.plan, quantized.reference, some, macs)
                 known = replace(known, sensitivities=alone)
-            except IntaglioError as error:  # the page can do without, and says so
+            except IntaglioError as error:  # optional part of the page, which then says why it is missing
                 told = Step("sensitivity", f"the sensitivity of layers was not measured: {error}")
                 known = replace(known, steps=(*known.steps, told))
         if evaluation is not None and scored is not None:
@@ -149,7 +149,7 @@ def write_artifacts(
 
 
 def _some_inputs(graph: Graph, dataset: Data | NoData, scored: Dataset | None) -> Dataset | None:
-    """A few samples to compare layers on; None where there are no data at all."""
+    """Take a few samples to compare layers on; None if there are no data."""
     source = scored if isinstance(dataset, NoData) else dataset
     if source is None:
         return None
@@ -176,7 +176,7 @@ def _facts(
         known,
         scores={} if evaluation is None else dict(zip(STAGES, evaluation.scores, strict=True)),
         agreement=agreement,
-        # Weights that were trained to be rounded mean nothing in between: only their results are held against float.
+        # After training, a layer's values need not follow the float network: only the results are checked against it.
         gates=check_gates(evaluation, None if known.training else known.layers, classes),
         nbytes={
             "float": source.stat().st_size
@@ -191,19 +191,19 @@ def _facts(
 
 
 def float_bytes(graph: Graph) -> int:
-    """Bytes of a network's real constants; one that layers share counts once."""
+    """Count the bytes of a network's float constants; a constant that layers share counts once."""
     arrays = [a for v in graph.initializers if (a := constant(v)) is not None and a.dtype == np.float32]
     return sum(map(len, {a.tobytes() for a in arrays}))
 
 
 def peak_memory() -> int:
-    """Largest resident memory of this process so far, in bytes."""
+    """Return the peak resident memory of this process in bytes."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
 def show_facts(facts: Facts, file: TextIO) -> None:
-    """Print what a person wants first."""
+    """Print failed gates, the result table, agreement, the weakest layers and timings."""
     failed = [gate for gate in facts.gates if not gate.passed]
     if failed:
         print("GATES FAILED: " + "; ".join(f"{gate.name} ({gate.detail})" for gate in failed), file=file)
@@ -232,7 +232,7 @@ def show_facts(facts: Facts, file: TextIO) -> None:
 
 @contextmanager
 def timed(seconds: dict[str, float], step: str) -> Iterator[None]:
-    """Add what a step takes to its seconds."""
+    """Add the block's wall time to `seconds[step]`."""
     begin = time.perf_counter()
     yield
     seconds[step] = seconds.get(step, 0.0) + time.perf_counter() - begin

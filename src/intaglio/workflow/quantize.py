@@ -1,4 +1,4 @@
-"""`intaglio quantize`, step by step: load, quantize, measure, write."""
+"""The job of `intaglio quantize`: load, quantize, measure, write."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ DEFAULT_RECIPE = Recipe()
 
 @dataclass(frozen=True)
 class TrainingStage:
-    """Training as the last stage of the search for a recipe.
+    """Training data and settings for the last stage of the recipe search.
 
     Args:
-        load: gives the Graph as the front end reads it, batch norms and all.
-        data: labelled samples.
-        settings: of the training.
+        load: returns the Graph before any pass, so that batch norms are not folded.
+        data: labelled training samples.
+        settings: training settings.
     """
 
     load: Callable[[], Graph]
@@ -65,25 +65,26 @@ def quantize_job(
     stage: TrainingStage | None = None,
     processes: Processes = ALONE,
 ) -> dict[str, Any]:
-    """Quantize a network, lower it, measure it and write every result.
+    """Quantize a network, lower it, measure it and write all output files.
 
     Args:
-        load: gives the Graph.
-        data: for calibration.
-        folder: gets model.intaglio, model.qdq.onnx, plan.json, report.html, model_explorer.json and summary.json.
+        load: returns the prepared Graph.
+        data: calibration data.
+        folder: output folder (files: see `Destination`).
         target, samples, input_range, checkpoint: as for `intaglio.quantize`.
-        recipe: its other choices.
-        max_drop: the loss that is allowed on `eval_data`; recipes are tried, cheapest first (`search.recipe_search`).
-        work: a folder for what an interrupted search has measured.
-        eval_data, eval_limit, metric: what to measure on, if anything.
-        source: the model's file, for its size.
-        show: where tables are printed; None for nowhere.
-        stage: training as the last stage of the search for a recipe; None: there is none.
-        processes: that share calibration and evaluation, each of which calls this; rank 0 writes.
+        recipe: calibrator and recovery algorithms.
+        max_drop: largest accepted loss on `eval_data`, in points of `metric` (of mse: percent); recipes are tried,
+            cheapest first (`search.recipe_search`). None: use `recipe` as it is.
+        work: folder that keeps the results of an unfinished search.
+        eval_data, eval_limit, metric: labelled evaluation data, how many samples of them, and the metric.
+        source: file of the float model, whose size is reported.
+        show: stream for printed tables; None prints nothing.
+        stage: training as the last stage of the search; None: no training.
+        processes: processes that share calibration and evaluation; each calls this function, rank 0 writes.
     Returns:
-        What summary.json holds.
+        The content of summary.json.
     Raises:
-        IntaglioError: whatever step fails; the caller owns the folder.
+        IntaglioError: a step fails. Files written until then are left to the caller.
     """
     seconds: dict[str, float] = {}
     with timed(seconds, "load"):
@@ -92,12 +93,16 @@ def quantize_job(
         dataset = shared_data(calibration_data(graph, data, samples, input_range=input_range), processes)
         if max_drop is not None and processes.world > 1:
             raise UsageError(
-                f"max-drop: expected one process, which tries one recipe after another, got {processes.world}"
+                f"max-drop: expected one process, as recipes are tried one after another, got {processes.world}; "
+                "start it without torchrun"
             )
         measured = eval_data is not None or max_drop is not None
         scored = scored_data(graph, eval_data, eval_limit, metric) if measured else None
         if stage is not None and max_drop is None:
-            raise UsageError("train: expected an allowed loss beside it (--max-drop), whose last stage it is, got none")
+            raise UsageError(
+                "train: expected --max-drop beside --train, as training is the last stage of the search, got no "
+                "--max-drop; set it, or use the command `intaglio train`"
+            )
         training = None if stage is None else training_stage(stage.load(), graph, stage.data, stage.settings)
     with timed(seconds, "calibrate"):
         if max_drop is None or scored is None:
@@ -122,7 +127,7 @@ def quantize_job(
 
 
 def _teller(show: TextIO, metric: str) -> Callable[[Attempt, float], None]:
-    """Prints a line for each attempt as it comes."""
+    """Return a callback that prints one line for each attempt."""
 
     def tell(attempt: Attempt, loss: float) -> None:
         if attempt.score is None:

@@ -1,4 +1,4 @@
-"""`intaglio train`, step by step: load, calibrate, train, freeze, measure, write."""
+"""The job of `intaglio train`: load, calibrate, train, freeze, measure, write."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ from intaglio.train.teacher import FloatModule
 from intaglio.workflow.artifacts import Destination, timed, write_artifacts
 
 FLOAT = "float"
-"""The teacher that is the float network itself."""
+"""Value of `teacher` for the float network itself."""
 
 
 @dataclass(frozen=True)
 class Beginning:
-    """What a training begins with.
+    """Target, quantizers, calibration and teacher that a training starts with.
 
     Args:
-        target: what the hardware has.
+        target: the hardware target.
         method, weight_method, estimator, weight_estimator: see `intaglio.prepare_qat`.
-        layers: other formats for some layers.
-        calibrator, weight_calibrator: of the grids that it begins with (see `intaglio.quantize`); None for the
-            target's own, which suit each format: the least error of the outputs, by which `auto` chooses, is reached
-            at two bits by rounding most values to 0, and nothing is learned from there.
-        samples: to calibrate on; None: begin with what is seen first.
-        batch_norm: `revive`: a network without live batch norms gets new ones (see `train.insert_batch_norm`); `as-is`:
-            it does not; `auto`: below 8 bits it does.
-        teacher: of distillation: `float`, or an .onnx file of the same task; None: none.
+        layers: other number formats for some layers, by pattern.
+        calibrator, weight_calibrator: choose the initial ranges (see `intaglio.quantize`); None: the target's own.
+            `auto` is a bad start at 2 bits: the lowest output error is reached there by rounding most values to 0,
+            from which training does not recover.
+        samples: calibration samples; None: no calibration, initial scales come from the first batch.
+        batch_norm: `revive`: insert new batch norms into a network whose own were folded (see
+            `train.insert_batch_norm`); `as-is`: do not; `auto`: revive below 8 bits.
+        teacher: teacher of the distillation: `float`, or an .onnx file of the same task; None: no distillation.
     """
 
     target: str | Path | Target = "cpu-int8"
@@ -67,7 +67,7 @@ class Beginning:
             raise UsageError(f"batch-norm: expected {', '.join(BATCH_NORM)}, got {self.batch_norm!r}")
 
     def described(self, target: Target) -> dict[str, Any]:
-        """What a checkpoint has to agree in."""
+        """Return the settings that have to equal those of a checkpoint to resume from it."""
         return {
             "target": target.name,
             "method": self.method,
@@ -95,25 +95,25 @@ def train_job(
     source: Path | None = None,
     show: TextIO | None = None,
 ) -> dict[str, Any]:
-    """Train a network, freeze it, lower it, measure it and write every result.
+    """Train a network, freeze it, lower it, measure it and write all output files.
 
     Args:
-        load: gives the Graph as the front end reads it, batch norms and all.
-        data: samples, labelled unless the teacher alone is learned from.
-        folder: gets what `quantize_job` writes; only rank 0 writes.
-        beginning: target, method, start.
-        settings: of the training.
+        load: returns the Graph before any pass, so that batch norms are not folded.
+        data: training samples; labels are needed unless the loss is distillation alone.
+        folder: output folder (files: see `Destination`); only rank 0 writes.
+        beginning: target, quantizers, calibration and teacher.
+        settings: training settings.
         run_options: checkpoints, progress, logs.
-        processes: that share the training; each of them calls this.
-        held_back: of the data, to choose the best evaluation on; None: 2,000, or a tenth where that is less; 0: the
-            last step is kept.
-        eval_data, eval_limit, metric: what to measure float, simulated and integer accuracy on, if anything.
-        source: the model's file, for its size.
-        show: where tables are printed; None for nowhere.
+        processes: processes that share the training; each calls this function.
+        held_back: validation samples taken from `data`, which choose the best weights; None: 2,000, at most a tenth;
+            0: none, the last weights are kept.
+        eval_data, eval_limit, metric: labelled evaluation data, how many samples of them, and the metric.
+        source: file of the float model, whose size is reported.
+        show: stream for printed tables; None prints nothing.
     Returns:
-        What summary.json holds; nothing on other ranks than 0.
+        The content of summary.json; an empty dictionary on ranks other than 0.
     Raises:
-        IntaglioError: whatever step fails; the caller owns the folder.
+        IntaglioError: a step fails. Files written until then are left to the caller.
     """
     seconds: dict[str, float] = {}
     processes = processes or Processes()
@@ -156,7 +156,7 @@ def train_job(
     quantized = freeze(module.cpu())
     steps = [Step("graph", sentence) for sentence in graph.history]
     quantized.steps = [*steps, *told, _step(result, beginning, settings)]
-    # The weights are trained to be rounded: what the layers are compared with is the network as it would be without.
+    # Layers are compared with the trained network without rounding, not with the float network before training.
     quantized.reference = quantized.graph
     destination = Destination(
         folder, target, scored, metric, source=source, show=show, seconds=seconds, processes=processes
@@ -167,7 +167,7 @@ def train_job(
 def _start(
     graph: Graph, target: Target, beginning: Beginning, learned: Dataset, processes: Processes
 ) -> tuple[Plan | None, list[Step]]:
-    """The calibrated Plan, the same on every process, each of which observes its part of the samples."""
+    """Calibrate; every process observes a part of the samples, and all get the same Plan."""
     if beginning.samples is None:
         return None, []
     recipe = Recipe(
@@ -189,7 +189,7 @@ def _teacher(name: str | None, module: QuantizedModule) -> FloatModule | None:
 
 
 def _step(result: TrainResult, beginning: Beginning, settings: TrainSettings) -> Step:
-    """The training as a step of the history."""
+    """Describe the training as a step of the history."""
     text = f"{result.sentence()}; method {beginning.method}, {settings.optimizer}, batch {settings.batch}"
     first = next((p.score for p in result.curve if p.score is not None), None)
     if result.best.score is None:

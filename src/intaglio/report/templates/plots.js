@@ -8,14 +8,14 @@
     return;
   }
 
-  // The library is part of the page, compressed. The policy knows its hash, so that it may run as an inline script.
+  // The compressed library is part of the page; its hash in the policy lets it run as an inline script.
   const packed = Uint8Array.from(atob(document.getElementById("library").textContent), (c) => c.charCodeAt(0));
   const unpacked = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   const script = document.createElement("script");
   script.textContent = await new Response(unpacked).text();
   document.head.append(script);
 
-  // Colours are those of the style sheet: of the screen as it is now, or of its first rule, which is the light one.
+  // Colours of the style sheet: as on the screen now, or (to print) of its first rule, the light theme.
   const paper = document.styleSheets[0].cssRules[0].style;
   const colours = (printing) => {
     const style = printing ? paper : getComputedStyle(root);
@@ -24,7 +24,7 @@
   const dashes = ["solid", "dot", "dash", "dashdot", "longdash"];
   const rainbow = ["hue1", "hue2", "hue3", "hue4", "hue5"];
 
-  // Names come from models. Plotly reads tags in texts, so there must be none.
+  // Names come from models: escape them, because Plotly interprets tags in texts.
   const text = (name) => name.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
   const short = (name, most = 24) => text(name.length <= most ? name : `…${name.slice(1 - most)}`);
   const wrapped = (sentence) => text(sentence.slice(0, 400)).replace(/(.{30,60}?) /g, "$1<br>");
@@ -94,7 +94,7 @@
           ...(scored.length ? [line(score, scored, (p) => p[4], c("accent"), { yaxis: "y2" })] : []),
         ],
         layout: frame(c, 320, {
-          xaxis: axis(c, "passes over the data", { zeroline: false }),
+          xaxis: axis(c, "epoch", { zeroline: false }),
           yaxis: axis(c, "loss", { zeroline: false, rangemode: "tozero" }),
           yaxis2: axis(c, score, { zeroline: false, overlaying: "y", side: "right", showgrid: false }),
         }),
@@ -111,7 +111,7 @@
           marker: { color: c("accent") },
         }],
         layout: frame(c, 70 + 22 * worst.length, {
-          xaxis: axis(c, "noise in the output, % of its power"),
+          xaxis: axis(c, "output noise, % of signal power"),
           yaxis: axis(c, "", { tickvals: worst.map((_, i) => i), ticktext: worst.map(([name]) => short(name)), autorange: "reversed", fixedrange: true }),
         }),
       };
@@ -213,7 +213,7 @@
         hovertemplate: `%{text}: %{y:,} ${name}<extra></extra>`, marker: { color: colour },
       });
       return {
-        traces: [bars("multiply-accumulates", 2, c("accent")), ...(data.costs.some((cost) => cost[3]) ? [bars("sums of inputs", 3, c("bad"))] : [])],
+        traces: [bars("multiply-accumulates", 2, c("accent")), ...(data.costs.some((cost) => cost[3]) ? [bars("input sums", 3, c("bad"))] : [])],
         layout: frame(c, 280, { barmode: "stack", xaxis: axis(c, "operator", { zeroline: false }), yaxis: axis(c, "") }),
       };
     },
@@ -232,7 +232,7 @@
           customdata: classes.map((a) => classes.map((b) => `float ${text(a)}, integer ${text(b)}`)),
           hovertemplate: "%{customdata}: %{z}<extra></extra>",
         }, {
-          // the diagonal has no colour, so that what differs stands out, but it has its numbers
+          // the diagonal shows numbers without colour, so that differing predictions stand out
           type: "scatter", mode: "text", x: at, y: at, text: cells.map((row, i) => row[i] || ""), hoverinfo: "skip", showlegend: false,
           textfont: { color: c("soft") },
         }],
@@ -253,7 +253,7 @@
   };
   const all = (printing) => Promise.all(canvases.map((canvas) => draw(canvas, printing)));
 
-  // A layer or value is chosen from a list, which a search shortens; the weakest comes first where that is known.
+  // Choose a layer or value from a list that a search filters; the weakest comes first if that is known.
   const pick = (controls) => {
     const kind = controls.dataset.for;
     const select = controls.querySelector("select");

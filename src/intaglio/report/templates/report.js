@@ -11,7 +11,7 @@
   const words = new Intl.Collator(undefined, { numeric: true });
   let state = { key: "number", down: false };
 
-  // What a row is sorted by: a number, a text, or null where there is nothing, which comes last in both directions.
+  // Sort key of a row: a number, a text, or null for no value; null comes last in both directions.
   const value = (row, key) => {
     const cell = row.querySelector(`[data-key="${key}"]`);
     if (cell.dataset.value === undefined) return cell.firstChild.textContent;
@@ -55,7 +55,7 @@
   window.addEventListener("hashchange", () => {
     const row = document.getElementById(location.hash.slice(1));
     if (!row || !row.hidden) return;
-    filter.value = ""; // a link leads to a row that the filter hides
+    filter.value = ""; // the link's row is hidden by the filter
     show();
     row.scrollIntoView();
   });
