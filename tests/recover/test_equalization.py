@@ -76,7 +76,7 @@ def test_without_data_the_ranges_of_weights_become_equal(rng):
     first, second = [found for node in made.graph.nodes if (found := product(node)) is not None][:2]
     rows, columns = magnitudes(first).max(2).reshape(-1), magnitudes(second).max(1).reshape(-1)
     np.testing.assert_allclose(rows / rows.max(), columns / columns.max(), rtol=0.1)
-    assert "times the median's" in str(made.steps[0])
+    assert "largest channel range over median" in str(made.steps[0])
 
 
 def test_scaled_values_have_other_names_and_the_rest_keeps_its_own(rng):

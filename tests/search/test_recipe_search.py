@@ -128,7 +128,7 @@ def test_other_settings_are_refused_with_what_differs(graph, arrays, tmp_path: P
 
 def test_a_score_that_is_no_number_is_refused(graph, arrays, monkeypatch) -> None:
     monkeypatch.setitem(METRICS, "odd", lambda y, label: np.full(len(y), np.nan))
-    with pytest.raises(DataError, match="float network is nan"):
+    with pytest.raises(DataError, match="of the float network, got nan"):
         searched(graph, arrays, 1.0, metric="odd")
 
 

@@ -148,7 +148,7 @@ def test_a_float_network_without_a_score_is_refused(graph, x, labels, few, monke
 
     scored = data_for(graph, (x, labels), labels=True)
     monkeypatch.setitem(METRICS, "top1", lambda y, label: np.full(len(y), np.nan))
-    with pytest.raises(DataError, match="top1 of the float network is nan"):
+    with pytest.raises(DataError, match="top1 of the float network, got nan"):
         survey(graph, scored, maker(graph, x))
 
 
