@@ -7,12 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from intaglio.calibrate import CALIBRATORS, Calibration, calibrate
+from intaglio.calibrate import CALIBRATORS, Calibration, Candidate, calibrate
 from intaglio.calibrate.automatic import (
     ACTIVATION_CANDIDATES,
     HELD_SAMPLES,
     LEAST_GAIN,
     WEIGHT_CANDIDATES,
+    _best,
     automatic,
     default_first,
 )
@@ -122,6 +123,24 @@ def test_the_default_stays_where_others_are_better_by_chance(small_net, placed, 
     _, candidates, _ = automatic(small_net, placed(small_net), rows(x), calibrators=names, weight_calibrators=("max",))
     assert candidates[0].calibrator == "max"
     assert (candidates[0].gain, candidates[0].uncertainty) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("gain", "uncertainty", "taken"),
+    [(LEAST_GAIN, 0.1, False), (LEAST_GAIN + 0.01, 0.1, True), (2.0, 2.0, False), (2.01, 2.0, True)],
+)
+def test_a_gain_has_to_exceed_the_least_one_and_its_own_uncertainty(
+    gain: float, uncertainty: float, taken: bool
+) -> None:
+    default, other, third = (None, None), ("mse", None), ("entropy", None)
+    candidates = {
+        default: Candidate("max", "max", 30.0, 16),
+        third: Candidate("entropy", "max", 30.4, 16, gain=0.4, uncertainty=0.1),
+        other: Candidate("mse", "max", 30.0 + gain, 16, gain=gain, uncertainty=uncertainty),
+    }
+    assert _best(default, candidates) == (other if taken else default)
+    better = {**candidates, third: Candidate("entropy", "max", 40.0, 16, gain=10.0, uncertainty=0.1)}
+    assert _best(default, better) == third, "of several the one with the highest SQNR"
 
 
 def test_a_gain_on_a_single_held_back_sample_does_not_count(saturating, placed, rows, rng) -> None:

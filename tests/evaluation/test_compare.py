@@ -9,7 +9,7 @@ import pytest
 
 from intaglio.data import open_data
 from intaglio.errors import DataError, UsageError
-from intaglio.evaluation import compare, evaluate
+from intaglio.evaluation import METRICS, compare, evaluate
 from intaglio.evaluation.stage import Show
 
 
@@ -75,6 +75,8 @@ def test_metrics_by_hand() -> None:
     six = np.array([[5, 4, 3, 2, 1, 0]] * 3, np.float32)
     stage.scores = six
     assert score("top5", np.array([0, 4, 5])) == pytest.approx(200 / 3)
+    errors = METRICS["mse"](np.array([[0, 2], [1, 1], [3, 0]], np.float32), np.zeros((3, 2), np.float32))
+    assert errors.tolist() == [2, 1, 4.5], "the mean over a sample's outputs"
     with pytest.raises(DataError, match="expected classes below 6"):
         score("top1", np.array([0, 1, 6]))
     with pytest.raises(UsageError, match="metric: expected one of top1, top5, mse, got 'top3'"):

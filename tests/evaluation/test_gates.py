@@ -56,11 +56,13 @@ def test_a_sound_network_passes() -> None:
     assert all(gate.passed for gate in found.values())
 
 
+@pytest.mark.parametrize("sample", [0, -1])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_one_output_that_is_not_finite(value: float) -> None:
+def test_one_output_that_is_not_finite(value: float, sample: int) -> None:
     outputs = np.eye(CLASSES)[LABELS]
-    outputs[-1, 2] = value
+    outputs[sample, 2] = value
     assert not gates(outputs, LABELS)["finite"].passed
+    assert evaluate([Scores(outputs)], labelled(LABELS), batch=8).finite == (False,), "one batch spoils the whole"
 
 
 def test_a_network_that_predicts_one_class_only() -> None:

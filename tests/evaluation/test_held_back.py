@@ -67,6 +67,22 @@ def test_learned_and_held_samples_are_disjoint_in_every_room(count: int) -> None
         assert numbers[0] | numbers[1] == set(range(count))
 
 
+class Centred(torch.nn.Module):
+    """Mixes the samples of a batch, so that its Graph takes one sample at a time."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x - 0.5 * x.mean(0)
+
+
+def test_single_samples_are_divided_by_their_numbers_too() -> None:
+    x, graph = numbered(11), ig.load(Centred(), torch.zeros(1, 2))
+    assert not graph.batched
+    data, held = match(open_data(x), (1, 2)), is_held_back(np.arange(11))
+    for part, want in ((False, x[~held]), (True, x[held])):
+        feeds = DatasetSamples(data, held=part).feeds(Simulator(graph))
+        np.testing.assert_array_equal(np.concatenate([next(iter(feed.values())).numpy() for feed in feeds]), want)
+
+
 def test_sqnr_of_a_network_does_not_depend_on_batches(rng: np.random.Generator) -> None:
     torch.manual_seed(1)
     net = torch.nn.Sequential(torch.nn.Linear(2, 5), torch.nn.ReLU(), torch.nn.Linear(5, 3))

@@ -90,12 +90,8 @@ def partial(
         reached = score(made)
         holds = reached >= enough
         tried.append(Tried(count, reached))
-        if holds:
-            better = not best.held or count < len(best.layers)
-        else:
-            higher = reached > best.score or (math.isnan(best.score) and not math.isnan(reached))
-            better = higher and not best.held
-        if better:
+        higher = reached > best.score or (math.isnan(best.score) and not math.isnan(reached))
+        if holds or (higher and not best.held):  # once one holds, only fewer layers are tried: what holds is better
             best = Partial(made, layers, reached, holds)
         text = f"the {count} most sensitive layers in wider formats: {metric} {before:.2f} -> {reached:.2f}"
         text += f"; {enough:.2f} is {'reached' if holds else 'not reached'}"
