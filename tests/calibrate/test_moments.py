@@ -142,7 +142,7 @@ def test_other_operators_are_drawn_the_same_way_each_time(rng):
         np.testing.assert_array_equal(got, again[name].moments()[0][0].numpy())
         # the pool's rule takes neighbours for correlated, which these are not
         np.testing.assert_allclose(got, want, atol=0.1)
-    low, high = found[graph.outputs[0].name].reach(6)
+    low, high = found[graph.outputs[0].name].interval(6)
     assert float(low.min()) >= 0
     assert float(high.max()) <= 1
 

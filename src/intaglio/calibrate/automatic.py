@@ -1,14 +1,14 @@
-"""`auto`: every calibrator is tried on held-back data, and one that is better than the default beyond doubt is taken.
+"""Choose calibrators by trial on held-back samples: what `auto` does.
 
-The float network runs once over all data; all candidates come from the same statistics. One sample in four is held
-back, at most `HELD_SAMPLES`. Each candidate's Plan is simulated on them and its outputs compared with the float ones
-(see `evaluation.sqnr`); where the network ends in a softmax or sigmoid, their inputs, since these hide errors where
-they saturate. Where biases are corrected afterwards, they are corrected in each candidate too: as long as rounding
-shifts every mean, all candidates may have about 0 dB, and what tells them apart is chance.
+The float network runs once over all data; all candidates use the same statistics. One sample in four is held back, at
+most `HELD_SAMPLES`. Each candidate's Plan is simulated on them, and its outputs are compared with the float ones (see
+`evaluation.sqnr`). Where the network ends in a softmax or sigmoid, the inputs of this function are compared instead, as
+it hides errors where it saturates. Where biases are corrected after calibration, they are corrected in each candidate
+too: while rounding shifts every mean, all candidates may have about 0 dB, and the differences between them are chance.
 
-The default is the target's own calibrator. Another one is taken where its SQNR is higher by `LEAST_GAIN` and by more
-than the error of this gain; of several the one with the highest SQNR. In the end the chosen calibrator gets the
-statistics of all samples.
+The default is the target's own calibrator. Another one is taken where its SQNR is higher by more than `LEAST_GAIN` and
+by more than the uncertainty of this gain; of several, the one with the highest SQNR. The chosen calibrator then gets
+the statistics of all samples.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ ACTIVATION_CANDIDATES = (
 WEIGHT_CANDIDATES = ("max", "mse")
 
 LEAST_GAIN = 0.5
-"""dB that another calibrator than the default has to gain: 11 % of the noise power."""
+"""Least gain in dB over the default: 11 % of the noise power."""
 HELD_SAMPLES = 64
 HELD_BYTES = 256 << 20
 _FIRST_ROUND = 8  # samples on which all candidates run; the best few then run on all
@@ -63,14 +63,14 @@ def automatic(
     batch_size: int | None = None,
     device: torch.device | str | None = None,
 ) -> tuple[Plan, list[Candidate], Statistics]:
-    """Choose calibrators by measured output error. Of both kinds the target's own is the default.
+    """Choose the calibrators of activations and weights by measured output error. The target's own are the default.
 
     Args:
         graph, plan: see `calibrate`.
         dataset: calibration inputs; read once.
         calibrators: candidates for activations; None stands for the Plan's own.
         weight_calibrators: candidates for weights; the default is used while activations are decided.
-        correct: see `CalibratorTrial`.
+        correct: applied to the biases of each candidate before it is measured.
         batch_size, device: see `observe`.
     Returns:
         The Plan, every candidate (best first), and the statistics of all samples.
@@ -92,12 +92,7 @@ def automatic(
     weights = default_first(weight_calibrators, plan.calibrated(Role.WEIGHT))
     default = (activations[0], weights[0])
     plans: dict[Pair, Plan] = {(c, weights[0]): build((c, weights[0]), observer.statistics) for c in activations}
-    results = trial.of_plans(plans, min(_FIRST_ROUND, trial.samples))
-    of_first = _against(default, results)
-    if trial.samples > _FIRST_ROUND:
-        finalists = {default, *sorted(plans, key=lambda pair: -results[pair].sqnr)[:_FINALISTS]}
-        results = trial.of_plans({pair: plans[pair] for pair in plans if pair in finalists}, trial.samples)
-    candidates = {**of_first, **_against(default, results)}
+    results, candidates = _in_two_rounds(trial, plans, default)
     best = _best(default, {pair: candidates[pair] for pair in results})
     others: dict[Pair, Plan] = {(best[0], w): build((best[0], w), observer.statistics) for w in weights[1:]}
     with_weights = _against(best, {best: results[best], **trial.of_plans(others, trial.samples)})
@@ -108,8 +103,28 @@ def automatic(
     return build(best, everything), chosen, everything
 
 
+def _in_two_rounds(
+    trial: CalibratorTrial, plans: Mapping[Pair, Plan], default: Pair
+) -> tuple[dict[Pair, SignalToNoise], dict[Pair, Candidate]]:
+    """Measure all Plans on the first held-back samples, then the best few and the default on all of them.
+
+    Returns:
+        The measurements of the last round, and every candidate as it was last measured.
+    """
+    results = trial.of_plans(plans, min(_FIRST_ROUND, trial.samples))
+    candidates = _against(default, results)
+    if trial.samples > _FIRST_ROUND:
+        finalists = {default, *sorted(plans, key=lambda pair: -results[pair].sqnr)[:_FINALISTS]}
+        results = trial.of_plans({pair: plans[pair] for pair in plans if pair in finalists}, trial.samples)
+        candidates.update(_against(default, results))
+    return results, candidates
+
+
 def default_first(names: Sequence[Named], values: Iterable[ValuePlan]) -> list[Named]:
-    """Candidates with the target's own first: None for it where that is none of them, or differs between values."""
+    """Put the target's own calibrator first among the candidates.
+
+    It is None where the values of the Plan have different ones, or one that is not in `names`.
+    """
     own = {value.calibrator or "max" for value in values}
     if len(names) == 1:
         return list(names)
@@ -122,7 +137,7 @@ def default_first(names: Sequence[Named], values: Iterable[ValuePlan]) -> list[N
 
 
 def _against(default: Pair, results: Mapping[Pair, SignalToNoise]) -> dict[Pair, Candidate]:
-    """What was measured of each, and how much better it is than the default on the same samples."""
+    """Compare the SQNR of each candidate with the default's on the same samples."""
     found = {}
     for pair, noise in results.items():
         gain = (0.0, 0.0) if pair == default else noise.gain_over(results[default])
@@ -131,7 +146,7 @@ def _against(default: Pair, results: Mapping[Pair, SignalToNoise]) -> dict[Pair,
 
 
 def _best(default: Pair, candidates: Mapping[Pair, Candidate]) -> Pair:
-    """The largest SQNR among those that are surely better than the default; else the default."""
+    """Find the candidate with the highest SQNR among those whose gain over the default is certain; else the default."""
     better = [pair for pair, c in candidates.items() if c.gain > max(LEAST_GAIN, c.uncertainty)]
     return max(better, key=lambda pair: candidates[pair].sqnr, default=default)
 
@@ -139,7 +154,7 @@ def _best(default: Pair, candidates: Mapping[Pair, Candidate]) -> Pair:
 def _observe_and_hold_parts(
     observer: Observer, dataset: Batches, batch_size: int | None
 ) -> tuple[list[tuple[int, Feed]], bool]:
-    """`_observe_and_hold`, by several processes where they share the data."""
+    """Do what `_observe_and_hold` does; of data that processes share, each of them observes a part."""
     part = dataset.part(batch_size or observer.batch_size) if isinstance(dataset, SharedData) else None
     if part is None or not isinstance(dataset, SharedData):
         return _observe_and_hold(observer, dataset, batch_size)
@@ -158,13 +173,15 @@ def _observe_and_hold_parts(
 def _observe_and_hold(
     observer: Observer, dataset: Batches, batch_size: int | None, first: int = 0
 ) -> tuple[list[tuple[int, Feed]], bool]:
-    """Observe three samples in four and keep the others; of fewer than four, the last one is both (True).
+    """Observe three samples in four and hold back the others; of fewer than four, the last one is both.
 
     Args:
-        observer: keeps the statistics.
-        dataset: what is observed.
+        observer: collects the statistics.
+        dataset: calibration inputs.
         batch_size: see `observe`.
-        first: number of its first sample, where it is a part of more data.
+        first: number of the dataset's first sample, where it is a part of more data.
+    Returns:
+        Held-back batches as (number of samples, inputs by name), and whether their samples are observed too.
     """
     held: list[tuple[int, Feed]] = []
     simulator = observer.simulator
@@ -176,7 +193,7 @@ def _observe_and_hold(
         most = HELD_BYTES // (of_outputs + sum(x.nbytes for x in feed.values()) // size)
         limit = min(HELD_SAMPLES, max(most, 1))
         if read == first:
-            kept = min(first * HELD_BACK[0] // HELD_BACK[1], limit)  # by whoever reads what is before
+            kept = min(first * HELD_BACK[0] // HELD_BACK[1], limit)  # by the processes that read earlier parts
         which = np.flatnonzero(is_held_back(np.arange(read, read + size)))[: max(limit - kept, 0)]
         seen = read - kept
         if len(which):

@@ -1,4 +1,4 @@
-"""Calibration: data and weights in, every parameter of the Plan out."""
+"""Calibrate with data: observe activations, choose calibrators, set every parameter of the Plan."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ ALGORITHM = "calibration"
 
 @dataclass(frozen=True)
 class Calibration:
-    """What `calibrate` found.
+    """The result of `calibrate`.
 
     Args:
-        plan: with every parameter known.
-        steps: what was done.
-        candidates: what `auto` tried, best first; empty otherwise.
-        statistics: what was observed.
+        plan: with every parameter set.
+        statistics: of the calibration data.
+        steps: what was done, for the history.
+        candidates: calibrators that `auto` tried, best first; empty otherwise.
     """
 
     plan: Plan
@@ -63,12 +63,12 @@ def calibrate(
         dataset: calibration inputs, anything with `batches(n)`.
         calibrator: of activations: a name that `parse_calibrator` reads, or `auto`; None for the Plan's own.
         weight_calibrator: the same for weights; None for the Plan's own, or `auto` where `calibrator` is.
-        correct: what is done to the biases of each network that `auto` measures, beforehand.
-        batch_size: samples at a time; by default as many as the largest value allows. Results depend on it
-            only as far as PyTorch's own sums of another batch do.
+        correct: applied to the biases of each network before `auto` measures it.
+        batch_size: samples at a time (default: see `default_batch_size`). Results depend on it only by the
+            order of PyTorch's float32 sums.
         device: default: the GPU when there is one.
     Raises:
-        CalibrationError: no samples; NaN or infinity in data or weights; scales without a defined answer.
+        CalibrationError: no samples; NaN or infinity in data or weights; a scale that float32 cannot hold.
         DataError: the data do not fit the Graph.
         UsageError: no such calibrator.
     """
@@ -92,7 +92,7 @@ def calibrate(
         return Calibration(
             made,
             statistics,
-            [*_told(candidates, statistics, corrected=correct is not None), *saturation_steps(made, ALGORITHM)],
+            [*_auto_steps(candidates, statistics, corrected=correct is not None), *saturation_steps(made, ALGORITHM)],
             candidates,
         )
     chosen = [parse_calibrator(calibrator)] if calibrator is not None else [parse_calibrator(c or "max") for c in own]
@@ -109,12 +109,12 @@ def calibrate(
 
 
 def _checked(calibrator: Named) -> Named:
-    """A name that is none is refused before the data are read."""
+    """Parse a calibrator's name before data are read, so that an unknown one is refused at once."""
     return None if calibrator is None else parse_calibrator(calibrator)
 
 
-def _told(candidates: Sequence[Candidate], statistics: Statistics, *, corrected: bool) -> list[Step]:
-    """What `auto` did: one step for what it took and why, one for what else it tried."""
+def _auto_steps(candidates: Sequence[Candidate], statistics: Statistics, *, corrected: bool) -> list[Step]:
+    """Describe for the history what `auto` chose and why, and what else it tried."""
     best = candidates[0]
     named = f"activations by {best.calibrator} and weights by {best.weight_calibrator}"
     reached = f"{best.sqnr:.2f} dB SQNR on {best.samples} held-back samples" + " with biases corrected" * corrected

@@ -1,4 +1,4 @@
-"""Candidate calibrators on held-back samples."""
+"""Measure candidate calibrators on held-back samples."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ Correction = Callable[[Graph, Plan], tuple[Graph, Plan]]  # of a calibrated netw
 
 @dataclass(frozen=True)
 class Candidate:
-    """A choice of calibrators and what it does to the outputs.
+    """A pair of calibrators, and the quality of the outputs with them.
 
     Args:
         calibrator, weight_calibrator: names.
         sqnr: signal to quantization noise of the outputs, in dB; at most 200.
-        samples: on how many held-back samples it was measured.
-        chosen: whether it is the one that was taken.
+        samples: number of held-back samples that it was measured on.
+        chosen: whether `auto` chose it.
         gain: dB more than with the default calibrator, on the same samples; 0 of the default.
-        uncertainty: of the gain, in dB, as far as these samples tell.
+        uncertainty: of the gain, in dB (see `SignalToNoise.gain_over`).
     """
 
     calibrator: str
@@ -48,13 +48,15 @@ class Candidate:
 
 
 class CalibratorTrial(Trial):
-    """Candidate Plans on held-back samples, of which the same pass takes statistics.
+    """Simulates candidate Plans on held-back samples.
+
+    The pass through the float network that gives the reference outputs also collects the statistics of these samples.
 
     Args:
         graph: the float network.
-        observer: takes note of the samples.
-        held: the samples.
-        correct: what is done to each candidate's biases before it is measured.
+        observer: runs the float network; its own statistics stay as they are.
+        held: the samples, as (number of samples, inputs by name).
+        correct: applied to each candidate's biases before it is measured.
     """
 
     def __init__(
@@ -78,7 +80,12 @@ class CalibratorTrial(Trial):
         super().__init__(graph, _Held([feed for _, feed in held]), reference, observer.simulator.device)
 
     def of_plans(self, plans: Mapping[Pair, Plan], samples: int) -> dict[Pair, SignalToNoise]:
-        """Simulate Plans on the first samples; equal Plans only once."""
+        """Measure Plans on the first samples, equal Plans only once.
+
+        Args:
+            plans: by calibrators.
+            samples: number of held-back samples to run at least.
+        """
         known: list[tuple[Plan, SignalToNoise]] = []
         result: dict[Pair, SignalToNoise] = {}
         for pair, plan in progress(plans.items(), len(plans), "try calibrators"):
@@ -93,7 +100,7 @@ class CalibratorTrial(Trial):
 
 @dataclass(frozen=True)
 class _Held:
-    """Tensors that are where the simulator runs."""
+    """Held-back samples as tensors on the simulator's device (see `evaluation.held_back.Samples`)."""
 
     kept: list[Feed]
 
@@ -102,10 +109,10 @@ class _Held:
 
 
 def label(calibrator: Named) -> str:
-    """How the history calls it."""
+    """Name a calibrator as the history does."""
     return "the target's own" if calibrator is None else calibrator if isinstance(calibrator, str) else calibrator.name
 
 
 def same_params(a: Plan, b: Plan) -> bool:
-    """Whether two Plans of one Graph have equal parameters everywhere."""
+    """Tell whether two Plans of one Graph have equal parameters for every value."""
     return all(b.values[name].params == value.params for name, value in a.values.items())

@@ -1,4 +1,4 @@
-"""Calibration without data: predicted statistics and weights in, every parameter of the Plan out."""
+"""Calibrate without data: predict statistics, choose calibrators, set every parameter of the Plan."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEFAULT = "max"
 
 @dataclass(frozen=True)
 class NoData:
-    """No calibration data: ranges come from the network itself (see `ptq.data_free`).
+    """Stands for calibration data: ranges are predicted from the network itself (see `ptq.data_free`).
 
     Args:
         input_range: (low, high) of the inputs after preprocessing, or by input name; None: from the first batch norms.
@@ -46,12 +46,12 @@ def calibrate_without_data(
         plan: from `place`; it is left as it is.
         input_range: (low, high) of the inputs after preprocessing, or by input name; None: estimated from the first
             batch norms.
-        calibrator: of activations: a name that `parse_calibrator` reads; None for the Plan's own. `auto` has nothing to
-            compare on and is `DEFAULT`.
+        calibrator: of activations: a name that `parse_calibrator` reads; None for the Plan's own. `auto` has no data
+            to compare on and means `DEFAULT`.
         weight_calibrator: the same for weights.
-        prediction: from `predict`, where it is at hand.
+        prediction: what `predict` gave for this Graph, so that it is not computed again.
     Raises:
-        CalibrationError: neither batch norm nor a range, or a range that is none.
+        CalibrationError: neither batch norm nor a range, or a range that is not two ascending finite numbers.
         UsageError: no such calibrator.
     """
     prediction = prediction or predict(graph, input_range)

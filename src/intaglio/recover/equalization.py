@@ -186,7 +186,7 @@ def _activations(
                 simulator(feed, observe)
     elif predicted is not None:
         for name in wanted.keys() & predicted.keys():
-            for end in predicted[name].reach(SIGMAS):
+            for end in predicted[name].interval(SIGMAS):
                 observe(name, end)
     return [[found[str(v.name)].double().cpu().numpy() for v in g.values if str(v.name) in found] for g in groups]
 

@@ -1,4 +1,4 @@
-"""What every calibrator has: a name, the statistics that it needs, and how it finds a range."""
+"""The interface of a calibrator: its name, the statistics that it needs, and how it finds ranges."""
 
 from __future__ import annotations
 
@@ -15,27 +15,29 @@ Bounds = NDArray[np.float64]
 
 
 class Calibrator(Protocol):
-    """How a range is found."""
+    """Finds the range of a value: a frozen dataclass with one name, used for activations and weights alike."""
 
     needs: ClassVar[Needs]
 
     @property
     def name(self) -> str:
-        """What `parse_calibrator` reads."""
+        """The name that `parse_calibrator` reads."""
 
     def range(self, record: Record, fmt: Format) -> tuple[float, float]:
-        """The range of an activation.
+        """Find the range of an activation.
 
         Args:
-            record: its statistics, with what `needs` says.
+            record: its statistics, with those that `needs` names.
             fmt: the number format that the range is for.
+        Returns:
+            low, high.
         """
 
     def ranges(self, blocks: NDArray[np.float32], fmt: Format) -> tuple[Bounds, Bounds]:
-        """The ranges of a constant's blocks.
+        """Find the range of each block of a constant.
 
         Args:
-            blocks: `granularity.blocks(constant)`, (..., K).
+            blocks: `granularity.blocks(constant)`, (..., K), the K elements of a block sharing a scale.
             fmt: the number format that the ranges are for.
         Returns:
             low, high: (...), float64.

@@ -1,4 +1,4 @@
-"""Every calibrator under its name, the same for activations and weights."""
+"""Look up a calibrator by its name, the same for activations and weights."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _NUMBERED = re.compile(r"(percentile|sigma)-(\d+(?:\.\d+)?)")
 
 
 def parse_calibrator(name: str | Calibrator) -> Calibrator:
-    """Read `max`, `moving-average`, `percentile-99.99`, `entropy`, `mse`, `sigma-3`.
+    """Read `max`, `moving-average`, `percentile-99.99`, `entropy`, `mse`, `sigma-3`; a Calibrator is returned as it is.
 
     Raises:
-        UsageError: the name is none of these.
+        UsageError: no calibrator has this name.
     """
     if not isinstance(name, str):
         return name

@@ -1,4 +1,4 @@
-"""The range that loses least information: the smallest Kullback-Leibler divergence of the quantized distribution.
+"""Entropy: the range with the smallest Kullback-Leibler divergence between the data and their quantized form.
 
 For each candidate range,
 
@@ -39,7 +39,7 @@ SIDE = 2048  # bins on each side, as TensorRT
 
 @dataclass(frozen=True)
 class Entropy:
-    """The range that loses least information."""
+    """Takes the range that loses least information."""
 
     needs: ClassVar[Needs] = Needs.HISTOGRAM
     name: ClassVar[str] = "entropy"
@@ -48,20 +48,20 @@ class Entropy:
         return entropy_range(record, fmt)
 
     def ranges(self, blocks: NDArray[np.float32], fmt: Format) -> tuple[Bounds, Bounds]:
-        # A channel has few elements, and a network many channels: fewer bins and candidates, in seconds.
+        # A channel has few elements, and a network many channels: fewer bins and candidates keep this to seconds.
         rows = blocks.reshape(-1, blocks.shape[-1])
         found = np.array([entropy_range(_record_of(row), fmt, side=256, steps=32) for row in rows])
         return found[:, 0].reshape(blocks.shape[:-1]), found[:, 1].reshape(blocks.shape[:-1])
 
 
 def entropy_range(record: Record, fmt: Format, side: int = SIDE, steps: int = 64) -> tuple[float, float]:
-    """The range of an activation with the smallest divergence.
+    """Find the range of an activation with the smallest divergence.
 
     Args:
         record: with a histogram.
-        fmt: what the range is for.
-        side: bins on each side of 0 at most.
-        steps: candidates of a line search.
+        fmt: the number format that the range is for.
+        side: most bins on each side of 0.
+        steps: number of candidates of a line search.
     """
     assert record.histogram is not None
     counts, edges = record.histogram.used(side)
@@ -80,12 +80,14 @@ def entropy_range(record: Record, fmt: Format, side: int = SIDE, steps: int = 64
 
 
 def divergence(mass: Bounds, codes: Bounds, first: NDArray[np.int32], last: NDArray[np.int32]) -> NDArray[np.float64]:
-    """`sum P log(P / Q) - P + Q` for M candidate grids; infinite where nothing is inside.
+    """Compute `sum P log(P / Q) - P + Q` for M candidate grids; infinite where all data lie outside a grid.
 
     Args:
-        mass: of each bin that holds data, (B,), in ascending order of x.
+        mass: count of each bin that holds data, (B,), in ascending order of x.
         codes: of each bin before saturation, (M, B).
-        first, last: the grid's codes, (M, 1).
+        first, last: smallest and largest code of each grid, (M, 1).
+    Returns:
+        (M,).
     """
     count, bins = codes.shape
     inside = (codes >= first) & (codes <= last)

@@ -1,4 +1,4 @@
-"""The calibrator that clips nothing."""
+"""Max: the extremes themselves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from intaglio.plan import Format
 
 @dataclass(frozen=True)
 class Max:
-    """The extremes themselves: nothing is clipped."""
+    """Takes the extremes as the range: nothing is clipped."""
 
     needs: ClassVar[Needs] = Needs.EXTREMES
     name: ClassVar[str] = "max"

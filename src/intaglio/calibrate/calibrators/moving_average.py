@@ -1,4 +1,4 @@
-"""The calibrator that averages the extremes of samples."""
+"""Moving average: the averaged extremes of samples."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from intaglio.plan import Format
 
 @dataclass(frozen=True)
 class MovingAverage:
-    """The exponential moving average of each sample's extremes (see `moving_extremes`); for constants as max.
+    """Takes the exponential moving average of each sample's extremes (see `moving_extremes`); for constants as max.
 
     It does not depend on the batch size, and on the order only where there are more samples than it remembers, about a
     hundred. PyTorch's MovingAverageMinMaxObserver begins with the first sample instead; both meet after some hundreds.

@@ -1,4 +1,4 @@
-"""The range with the smallest mean squared quantization error: rounding against clipping.
+"""MSE: the range with the smallest mean squared quantization error, rounding and clipping together.
 
 For an activation the error is integrated over its histogram, data within a bin spread evenly. With step s, codes
 n = round(t / s) and r = t - n s, the rounding error's integral is known in closed form,
@@ -6,12 +6,12 @@ n = round(t / s) and r = t - n s, the rounding error's integral is known in clos
     integral from 0 to t of (x - s round(x / s))**2 dx = n s**3 / 12 + r**3 / 3
 
 and beyond the last code T it is (t - T)**3 / 3. So a step may be wider than a bin (2 bits) or narrower (16 bits).
-For a constant it is the error of its elements themselves. Of bipolar codes the best scale is known:
+For a constant it is the error of its elements themselves. For bipolar codes the best scale has a closed form:
 
     sum (x - s sign(x))**2 is smallest at s = mean |x|
 
-and of ternary ones (int2n) the search finds what ternary weight networks approximate: threshold and scale that belong
-together, half a step and the mean of the magnitudes above it.
+For ternary codes (int2n) the search finds what ternary weight networks approximate: a threshold of half a step, and as
+scale the mean of the magnitudes above it.
 
 Source: Sung et al. 2015, arXiv:1511.06488; Choukroun et al. 2019, arXiv:1902.06822; Rastegari et al. 2016,
 arXiv:1603.05279, eq. (6) (bipolar); Li et al. 2016, arXiv:1605.04711, eq. (4)-(5) (ternary).
@@ -38,7 +38,7 @@ _ROWS = 1 << 16  # elements at a time: five arrays of float32 stay in the second
 
 @dataclass(frozen=True)
 class Mse:
-    """The range with the smallest mean squared quantization error."""
+    """Takes the range with the smallest mean squared quantization error."""
 
     needs: ClassVar[Needs] = Needs.HISTOGRAM
     name: ClassVar[str] = "mse"
@@ -51,12 +51,12 @@ class Mse:
 
 
 def best_range(record: Record, fmt: Format) -> tuple[float, float]:
-    """The range of an activation with the smallest error on its histogram."""
+    """Find the range of an activation with the smallest error on its histogram."""
     assert record.histogram is not None
     if not record.low < record.high:
         return record.low, record.high
     counts, edges = record.histogram.used(_SIDE)
-    # Zeros are exact on every grid; most of bin 0 are such.
+    # Bin 0 holds mostly zeros, which are exact on every grid: it is left out.
     density = np.where((edges[:-1] < 0) & (edges[1:] > 0), 0.0, counts / np.diff(edges))
     if not density.any():
         return record.low, record.high
@@ -71,19 +71,19 @@ def best_range(record: Record, fmt: Format) -> tuple[float, float]:
 
 
 def _integral(t: Bounds, scale: Bounds, first: NDArray[np.int32], last: NDArray[np.int32]) -> Bounds:
-    """The squared error's integral from 0 to t (B,), for M grids (M, 1) with codes first..last, as (M, B)."""
+    """Integrate the squared error from 0 to t (B,), for M grids (M, 1) with codes first..last; (M, B)."""
     steps = np.clip(np.rint(t / scale), first, last)
     rest = t - steps * scale  # inside: the rounding error; outside: the distance to the last code
     return steps * (scale**3 / 12) + rest * rest * rest / 3
 
 
 def best_ranges(blocks: NDArray[np.float32], fmt: Format) -> tuple[Bounds, Bounds]:
-    """The ranges of a constant's blocks (..., K) with the smallest error of their own elements."""
+    """Find the ranges (...) of a constant's blocks (..., K) with the smallest error of their elements."""
     rows = np.ascontiguousarray(blocks.reshape(-1, blocks.shape[-1]), np.float32)
     low, high = rows.min(axis=1).astype(np.float64), rows.max(axis=1).astype(np.float64)
     if fmt.type.bipolar:
         best = np.abs(rows).mean(axis=1, dtype=np.float64).reshape(blocks.shape[:-1])
-        if fmt.scheme is Scheme.POWER_OF_TWO:  # the error is quadratic in the scale: of the two around it, the nearer
+        if fmt.scheme is Scheme.POWER_OF_TWO:  # the error is quadratic in the scale: take the nearer power of two
             below = np.exp2(np.floor(np.log2(np.maximum(best, SMALLEST_SCALE))))
             best = np.where(best > 1.5 * below, 2 * below, below)
         return -best, best
@@ -96,7 +96,7 @@ def best_ranges(blocks: NDArray[np.float32], fmt: Format) -> tuple[Bounds, Bound
 
 
 def _search(rows: NDArray[np.float32], low: Bounds, high: Bounds, fmt: Format) -> tuple[Bounds, Bounds]:
-    """Try candidates for all rows at once; each keeps its own best."""
+    """Try candidate ranges for all rows at once; each row keeps its own best."""
     bound = np.maximum(-low, high)
     if fmt.scheme is Scheme.POWER_OF_TWO:
         lines = [clipped(low, high, -t, t) for t in octaves(low, high, fmt)]

@@ -1,4 +1,4 @@
-"""Percentile ranges.
+"""Percentile: a range that holds a given share of the data.
 
 - One threshold (symmetric formats): the range is cut at the `percent`-th percentile of |x|.
 - Two ends (asymmetric formats): the share `100 - percent` is cut off, half of it at each end; all of it at the far end
@@ -23,7 +23,7 @@ from intaglio.plan import Format
 
 @dataclass(frozen=True)
 class Percentile:
-    """The range that holds `percent` of the data."""
+    """Takes the range that holds `percent` of the data."""
 
     percent: float = 99.99
     needs: ClassVar[Needs] = Needs.HISTOGRAM
@@ -41,7 +41,13 @@ class Percentile:
 
 
 def percentile_range(record: Record, percent: float, *, symmetric: bool) -> tuple[float, float]:
-    """The range of an activation, from its histogram; the data within a bin count as spread evenly."""
+    """Find the range of an activation from its histogram, data within a bin taken as spread evenly.
+
+    Args:
+        record: with a histogram.
+        percent: share of the data within the range, 50 to 100.
+        symmetric: cut at one threshold of |x| instead of at two ends.
+    """
     assert record.histogram is not None
     counts, edges = record.histogram.used()
     below = np.append(0, np.cumsum(counts)).astype(np.float64)  # elements below each edge
@@ -50,7 +56,7 @@ def percentile_range(record: Record, percent: float, *, symmetric: bool) -> tupl
         sizes = np.unique(np.abs(edges))
         within = np.interp(sizes, edges, below) - np.interp(-sizes, edges, below)
         bound = float(np.interp(percent / 100 * below[-1], within, sizes))
-        # Of data on one side of 0 within a single bin, the near end may lie beyond the threshold.
+        # Where all data lie on one side of 0 in a single bin, the end nearer to 0 may lie beyond the threshold.
         return min(max(low, -bound), high), max(min(high, bound), low)
     left, right = _shares(low, high, percent)
     start, stop = np.interp([left * below[-1], right * below[-1]], below, edges)
@@ -59,7 +65,7 @@ def percentile_range(record: Record, percent: float, *, symmetric: bool) -> tupl
 
 
 def percentile_ranges(blocks: NDArray[np.float32], percent: float, *, symmetric: bool) -> tuple[Bounds, Bounds]:
-    """The ranges of a constant's blocks (..., K), from their sorted elements, linearly between neighbours."""
+    """Find the ranges of a constant's blocks (..., K) by linear interpolation between their sorted elements."""
     low, high = blocks.min(axis=-1).astype(np.float64), blocks.max(axis=-1).astype(np.float64)
     if symmetric:
         bound = np.quantile(np.abs(blocks).astype(np.float64), percent / 100, axis=-1)
@@ -72,7 +78,7 @@ def percentile_ranges(blocks: NDArray[np.float32], percent: float, *, symmetric:
 
 
 def _shares(low: float, high: float, percent: float) -> tuple[float, float]:
-    """The shares of the data that lie below the range's two ends."""
+    """Compute the shares of the data that lie below the range's two ends."""
     cut = 1 - percent / 100
     if low >= 0:
         return 0.0, 1 - cut

@@ -1,4 +1,4 @@
-"""Search for the range with the smallest cost, by shrinking the extremes."""
+"""Search for the range with the smallest cost by shrinking the extremes."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _OCTAVES = 6  # power-of-two scales tried below that of the extremes
 
 
 def candidates(steps: int = STEPS, smallest: float = SMALLEST_RATIO) -> Bounds:
-    """Ratios from 1 down to `smallest`, in equal proportions: fine where ranges are small, coarse where large."""
+    """List ratios from 1 down to `smallest`, in equal proportions: fine where ranges are small, coarse where large."""
     return np.geomspace(1.0, smallest, steps)
 
 
 def smallest_cost(low: float, high: float, fmt: Format, cost: Cost, steps: int = STEPS) -> tuple[float, float]:
-    """The range within [low, high] with the smallest cost; of equals, the widest.
+    """Find the range within [low, high] with the smallest cost; of equals, the widest.
 
     One threshold for symmetric formats. Two ends for asymmetric ones: both shrink together, then each alone while the
     other stays, twice.
 
     Args:
         low, high: extremes of the data, low < high.
-        fmt: what the range is for.
+        fmt: the number format that the range is for.
         cost: of candidate ranges (M,), (M,) -> (M,).
-        steps: how many candidates a line search tries.
+        steps: number of candidates of a line search.
     """
     if fmt.scheme is Scheme.POWER_OF_TWO:
         bound = octaves(np.asarray(low), np.asarray(high), fmt)
@@ -55,19 +55,19 @@ def smallest_cost(low: float, high: float, fmt: Format, cost: Cost, steps: int =
 
 
 def octaves(low: NDArray[np.float64], high: NDArray[np.float64], fmt: Format) -> Bounds:
-    """Thresholds whose scales are powers of two: the one that holds [low, high], its half, and so on, on axis 0."""
+    """List thresholds with power-of-two scales: the one that holds [low, high], its half, and so on, on axis 0."""
     params = params_for(np.atleast_1d(low), np.atleast_1d(high), fmt)
     top = (params.type.qmax - params.zero_point) * params.scale.astype(np.float64)
     return np.exp2(-np.arange(_OCTAVES + 1)).reshape(-1, *(1,) * low.ndim) * top.reshape(low.shape)
 
 
 def params_for(low: Bounds, high: Bounds, fmt: Format) -> QuantParams:
-    """Parameters of many candidate ranges (M,) at once."""
+    """Choose the parameters of many candidate ranges (M,) at once."""
     return choose_params(low, high, fmt.type, fmt.scheme, PerChannel(0))
 
 
 def _refined(line: Callable[[Bounds], tuple[Bounds, Bounds]], ratios: Bounds, cost: Cost) -> tuple[float, float]:
-    """The best of a line of candidates, then the best between its neighbours."""
+    """Find the best of a line of candidates, then the best between its neighbours."""
     *_, best = _best(*line(ratios), cost)
     near = np.linspace(ratios[max(best - 1, 0)], ratios[min(best + 1, len(ratios) - 1)], 2 * _REFINE + 1)
     return _best(*line(near), cost)[:2]
@@ -80,5 +80,5 @@ def _best(lows: Bounds, highs: Bounds, cost: Cost) -> tuple[float, float, int]:
 
 
 def clipped(low: ArrayLike, high: ArrayLike, lows: Bounds, highs: Bounds) -> tuple[Bounds, Bounds]:
-    """Candidates within the extremes; where the data lie beyond both bounds, both ends are at the nearer bound."""
+    """Clip candidates to the extremes; where all data lie beyond both bounds, both ends are at the nearer bound."""
     return np.minimum(np.maximum(low, lows), highs), np.maximum(np.minimum(high, highs), lows)

@@ -1,4 +1,4 @@
-"""The calibrator that keeps a number of standard deviations around the mean."""
+"""Sigma: a number of standard deviations around the mean."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from intaglio.plan import Format
 
 @dataclass(frozen=True)
 class Sigma:
-    """`mean - n * std` to `mean + n * std`, but not beyond the extremes."""
+    """Takes `mean - n * std` to `mean + n * std`, but not beyond the extremes."""
 
     n: float = 3
     needs: ClassVar[Needs] = Needs.HISTOGRAM

@@ -10,7 +10,7 @@ from intaglio.graph.moments import Moments
 
 
 def channel_axis(x: Tensor, channels: int) -> int | None:
-    """The axis of a value's channels: 1, or else the last; None where neither has so many."""
+    """Find the axis of a value's channels: 1, or else the last one; None where neither is of this size."""
     for axis in (1, x.ndim - 1):
         if 0 < axis < x.ndim and x.shape[axis] == channels:
             return axis
@@ -18,7 +18,7 @@ def channel_axis(x: Tensor, channels: int) -> int | None:
 
 
 def channel_moments(x: ClippedGaussian, channels: int) -> Moments | None:
-    """Mean and standard deviation of a value's channels over its positions; None where it has not so many."""
+    """Compute mean and standard deviation of each channel over its positions; None without an axis of that size."""
     mean, std = x.moments()
     axis = channel_axis(mean, channels)
     if axis is None:
@@ -29,9 +29,9 @@ def channel_moments(x: ClippedGaussian, channels: int) -> Moments | None:
 
 
 def corrected(predicted: ClippedGaussian, recorded: Moments) -> ClippedGaussian:
-    """A prediction moved and stretched, channel by channel, to the recorded moments.
+    """Shift and scale a prediction, channel by channel, to the recorded moments.
 
-    How the mean differs between positions (at padded borders) stays as predicted.
+    Differences of the mean between positions (at padded borders) stay as predicted.
     """
     axis = channel_axis(predicted.mean, len(recorded.mean))
     if axis is None:
@@ -44,7 +44,7 @@ def corrected(predicted: ClippedGaussian, recorded: Moments) -> ClippedGaussian:
     mean = predicted.mean.mean(rest, keepdim=True) if rest else predicted.mean
     between = (predicted.mean - mean).square().mean(rest, keepdim=True) if rest else torch.zeros_like(mean)
     within = predicted.std.square().mean(rest, keepdim=True) if rest else predicted.std.square()
-    least = 0.01 * std.square()  # where borders alone are said to vary more than the whole, they are not believed
+    least = 0.01 * std.square()  # differences between positions alone that exceed this are not believed
     spread = predicted.mean - mean
     spread = torch.where(between > std.square() - least, torch.zeros_like(spread), spread)
     left = torch.where(between > std.square() - least, std.square(), std.square() - between)

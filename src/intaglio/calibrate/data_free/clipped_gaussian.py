@@ -1,11 +1,11 @@
-"""Normal numbers that are cut to an interval: what is assumed of every element of a value when there are no data.
+"""Clipped normal distributions: what is assumed of every element of a value when there are no data.
 
     y = clamp(z, low, high),   z ~ N(mean, std)            a = (low - mean) / std,   b = (high - mean) / std
 
     E[y] - mean          = std * ( a F(a) + f(a) - f(b) + b (1 - F(b)) )
     E[(y - mean)**2]     = std**2 * ( a**2 F(a) + b**2 (1 - F(b)) + F(b) - F(a) + a f(a) - b f(b) )
 
-f and F are the density and the distribution function of N(0, 1). Cutting once more only narrows the interval, so
+f and F are the density and the distribution function of N(0, 1). Clipping again only narrows the interval, so
 Relu, ReLU6 and any chain of clamps are exact.
 
 Source: Nagel et al. 2019, arXiv:1906.04721, appendix C ("clipped normal distribution").
@@ -24,10 +24,10 @@ _FAR = 40.0  # standard deviations beyond which a bound changes no float64
 
 @dataclass(frozen=True)
 class ClippedGaussian:
-    """One cut normal number per element of a value.
+    """A clipped normal distribution for each element of a value.
 
     Args:
-        mean, std: before the cut; float64, the value's shape.
+        mean, std: before clipping; float64, the value's shape.
         low, high: the bounds; float64, they broadcast to that shape; infinite where there are none.
     """
 
@@ -38,12 +38,12 @@ class ClippedGaussian:
 
     @classmethod
     def uncut(cls, mean: Tensor, std: Tensor) -> ClippedGaussian:
-        """Without bounds."""
+        """Make one without bounds."""
         edge = mean.new_tensor(math.inf)
         return cls(mean, std, -edge, edge)
 
     def moments(self) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation after the cut, both in the value's shape."""
+        """Compute mean and standard deviation after clipping, both in the value's shape."""
         std = self.std.clamp_min(1e-300)
         a = ((self.low - self.mean) / std).clamp(-_FAR, _FAR)
         b = ((self.high - self.mean) / std).clamp(-_FAR, _FAR)
@@ -54,17 +54,17 @@ class ClippedGaussian:
         spread = (square - shift.square()).clamp_min(0).sqrt()
         certain = self.std <= 0
         mean = torch.where(certain, self.mean, self.mean + std * shift)
-        mean = torch.minimum(torch.maximum(mean, self.low), self.high)  # a mean that is many std beyond a bound, too
+        mean = torch.minimum(torch.maximum(mean, self.low), self.high)  # also where the mean is many std beyond a bound
         return mean, torch.where(certain, 0.0, self.std * spread)
 
-    def reach(self, sigmas: float) -> tuple[Tensor, Tensor]:
-        """`mean - sigmas * std` and `mean + sigmas * std` of each element, within its bounds."""
+    def interval(self, sigmas: float) -> tuple[Tensor, Tensor]:
+        """Compute `mean - sigmas * std` and `mean + sigmas * std` of each element, within its bounds."""
         ends = (self.mean - sigmas * self.std, self.mean + sigmas * self.std)
         low, high = (torch.minimum(torch.maximum(end, self.low), self.high) for end in ends)
         return low, high
 
     def below(self, x: Tensor) -> Tensor:
-        """The probability of a number below x, for x that broadcasts; a number on a bound is above its lower side."""
+        """Compute the probability of a number below x, which broadcasts; a number on a bound is not below the bound."""
         p = torch.special.ndtr((x - self.mean) / self.std.clamp_min(1e-300))
         return torch.where(x <= self.low, 0.0, torch.where(x > self.high, 1.0, p))
 

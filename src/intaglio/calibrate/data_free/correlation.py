@@ -1,4 +1,4 @@
-"""How far numbers that a layer sums vary together: without data, this has to be assumed.
+"""Correlations that are assumed, without data, between the values that a layer sums.
 
 Two positions of one channel that are d steps apart (d summed over the axes) have the correlation `neighbours**d`, two
 channels of one position `channels`. A sum of products over taps t, s and input channels c, d then has the variance
@@ -6,10 +6,11 @@ channels of one position `channels`. A sum of products over taps t, s and input 
     var y[o] = aligned**2 * sum over c, d, t, s of w[o, c, t] w[o, d, s] R[c, d, t, s] std x[c] std x[d]
     R = neighbours**|t - s|, times `channels` where c != d
 
-For features `channels` is 0: what one channel is in means little for another. Yet the channels that a layer reads vary
-together in the directions that it reads, so that more spread comes out than independent channels have: `aligned`. This
-is most where positions are averaged away, and classes are told apart: there it is `CLASSES * sqrt(number of channels)`,
-where that is more. For the same reason a mean over positions keeps a share of their variance: `COMMON`.
+For features `channels` is 0: one channel's value says little of another's. Yet the channels that a layer reads vary
+together in the directions that the layer reads, so that its results spread wider than with independent channels:
+`aligned`. The effect is largest where positions are averaged away and the layer separates classes: there the factor is
+`CLASSES * sqrt(number of channels)`, if that is more. For the same reason a mean over positions keeps a share of their
+variance: `COMMON`.
 
 Measured on MobileNetV2 and ResNet-20 (CIFAR-10), see docs/calibration.md.
 """
@@ -32,12 +33,12 @@ CLASSES = 0.2
 
 @dataclass(frozen=True)
 class Correlation:
-    """What is assumed of the values that a layer reads.
+    """Correlations assumed of the values that a layer reads.
 
     Args:
         neighbours: correlation of neighbouring positions, 0 to 1.
         channels: correlation of any two channels, 0 to 1.
-        aligned: by how much the standard deviation of a sum over several channels exceeds what that gives.
+        aligned: factor on the standard deviation of a sum over several channels, beyond these correlations.
     """
 
     neighbours: float
@@ -45,7 +46,9 @@ class Correlation:
     aligned: float = 1.0
 
     def variance_weights(self, node: ir.Node, weight: Tensor) -> Tensor:
-        """Weights that make a layer's variances of its input's: the whole is shared evenly by what they sum over.
+        """Compute weights that map the variances of a layer's input to those of its output.
+
+        A sum's variance is spread evenly over the terms of the sum.
 
         Args:
             node: a Conv, ConvTranspose, Gemm or MatMul.
@@ -76,16 +79,16 @@ class Correlation:
         return shared.reshape(*weight.shape[:2], *[1] * (weight.ndim - 2)).expand(weight.shape)
 
     def of_a_mean(self, sizes: Sequence[int]) -> float:
-        """The variance of a mean over a window of positions, as a share of that of one."""
+        """Compute the variance of a mean over a window of positions, as a share of that of one position."""
         return COMMON + (1 - COMMON) * math.prod(float(along(size, self.neighbours).mean()) for size in sizes)
 
 
 def along(size: int, neighbours: float) -> Tensor:
-    """Correlations of positions on one axis, (size, size)."""
+    """Compute the correlations of positions on one axis, (size, size)."""
     position = torch.arange(size, dtype=torch.float64)
     return torch.as_tensor(neighbours, dtype=torch.float64) ** (position[:, None] - position[None]).abs()
 
 
 FEATURES = Correlation(neighbours=0.5, aligned=1.6)
 IMAGE = Correlation(neighbours=0.8, channels=0.9)
-"""The network's input, where it has positions."""
+"""Of the network's input, where it has positions."""

@@ -1,6 +1,6 @@
-"""Statistics that calibrators read, made of expected numbers instead of counted ones.
+"""Make the statistics that calibrators read from expected counts instead of counted data.
 
-Every value counts as a mixture of cut normal numbers, one for each channel (see `clipped_gaussian`). They give
+Every value is taken as a mixture of clipped normal distributions, one for each channel (see `clipped_gaussian`):
 
 - extremes: the least `mean - 6 std` and the largest `mean + 6 std` of its channels, within known bounds;
 - the histogram: how many of `TOTAL` numbers would fall into each bin;
@@ -36,7 +36,7 @@ _ELEMENTS = 2048  # with more elements than this, those of a channel count as on
 
 
 def expected_statistics(graph: Graph, plan: Plan, prediction: Prediction) -> Statistics:
-    """Statistics of every activation whose range the Plan asks for.
+    """Predict the statistics of every activation whose range the Plan asks for.
 
     Raises:
         CalibrationError: the prediction of a value is not finite.
@@ -55,13 +55,13 @@ def expected_statistics(graph: Graph, plan: Plan, prediction: Prediction) -> Sta
 
 
 def expected_record(x: ClippedGaussian) -> Record:
-    """What calibration would keep of a value."""
-    least, most = x.reach(SIGMAS)
+    """Predict the statistics that calibration would collect of a value with this distribution."""
+    least, most = x.interval(SIGMAS)
     low, high = float(np.float32(least.min())), float(np.float32(most.max()))
     record = Record(low, high, TOTAL, Histogram(exponent_for(max(-low, high, 0.0))), MovingExtremes())
     assert record.histogram is not None and record.moving is not None
     numbers = np.arange(math.trunc(low / record.histogram.width), math.trunc(high / record.histogram.width) + 1)
-    # Bin n > 0 holds n * width and bin n < 0 too: the number on an edge counts to the bin that is farther from 0.
+    # A number on an edge, n * width, counts to the bin farther from 0, for n > 0 and n < 0 alike.
     edges = np.where(numbers[1:] > 0, numbers[1:].astype(np.float64), np.nextafter(numbers[:-1], np.inf))
     below = _share_below(x, edges * record.histogram.width)
     shares = np.diff(np.concatenate([[0.0], np.maximum.accumulate(below), [1.0]]))
@@ -71,7 +71,7 @@ def expected_record(x: ClippedGaussian) -> Record:
 
 
 def _share_below(x: ClippedGaussian, at: np.ndarray) -> np.ndarray:
-    """The share of a value's elements below some numbers."""
+    """Compute the share of a value's elements below each of some numbers."""
     part = _representatives(x)
     points = torch.as_tensor(at)
     total = torch.zeros(len(points), dtype=torch.float64)
@@ -85,7 +85,7 @@ def _share_below(x: ClippedGaussian, at: np.ndarray) -> np.ndarray:
 
 
 def _representatives(x: ClippedGaussian) -> ClippedGaussian:
-    """A value's elements, or, where these are many, one for each channel; all (n,)."""
+    """List the distributions of a value's elements, or, where these are many, of its channels; all (n,)."""
     full = x.mean.shape
     low, high = x.low.expand(full), x.high.expand(full)
     if x.mean.numel() > _ELEMENTS and x.mean.ndim > 2:
@@ -100,6 +100,7 @@ def _representatives(x: ClippedGaussian) -> ClippedGaussian:
 def _of_one_sample(
     x: ClippedGaussian, edges: np.ndarray, below: np.ndarray, low: float, high: float
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Estimate the extremes of one sample: the values that one of its elements is expected to exceed."""
     share = 1 / max(x.mean.numel(), 2)
     if not len(edges):
         return np.array([low]), np.array([high])

@@ -1,13 +1,13 @@
-"""What a network's inputs look like, without any: from a stated range, or from what batch norm recorded of them.
+"""Estimate the distribution of a network's inputs from a stated range or from what batch norm recorded of them.
 
 A first layer's batch norm has seen the inputs through known weights:
 
     mean y[o] = sum over c of A[o, c] mean x[c] + b[o]         var y[o] = std x**2 V[o]
 
-A, V and b follow from the weights (see `moments`). The channels' means are the least-squares solution, the spread, one
-for all channels, the median of what the outputs say. Where the recorded spread of y is not known, it is taken from
-the means behind the next layer. A stated range bounds the input; without batch norm its numbers count as spread evenly
-over it.
+A, V and b follow from the weights (see `moment_rules`). The channels' means are the least-squares solution; the spread,
+one for all channels, is the median of those that the outputs imply. Where the spread of y was not recorded, it is taken
+from the means behind the next layer. A stated range bounds the input; without batch norm its numbers are taken as
+spread evenly over it.
 """
 
 from __future__ import annotations
@@ -32,21 +32,24 @@ from intaglio.graph.weights import product
 
 InputRange = tuple[float, float] | Mapping[str, tuple[float, float]] | None
 INPUT_SIGMAS = 3.0
-"""Inputs are images and the like, which end where normal numbers would go on."""
+"""Standard deviations to the end of the inputs: those of images and the like are bounded, unlike normal numbers."""
 ROUGH_SIGMAS = 6.0
-"""The same where their spread is known from means alone: a range too wide costs less than one too narrow."""
-_MOST_CHANNELS = 16  # whose means are told apart
+"""The same where the spread is known from means alone: too wide a range costs less than one too narrow."""
+_MOST_CHANNELS = 16  # more channels get one common mean
 _STEPS = {"Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Pad", "BatchNormalization", "Add", "Mul", "Sub"}
 
 
 def input_normals(graph: Graph, input_range: InputRange = None) -> tuple[dict[str, ClippedGaussian], str]:
-    """The network's inputs, and in words where that is known from.
+    """Estimate the distributions of the network's inputs.
 
     Args:
         graph: in normal form.
         input_range: (low, high) of all inputs, or by input name.
+    Returns:
+        Distributions by input name, and their source in words.
     Raises:
-        CalibrationError: no batch norm speaks of an input and no range was stated, or one that is no range.
+        CalibrationError: no batch norm follows an input and no range was stated, or one that is not two ascending
+            finite numbers.
     """
     found, told = {}, []
     for value in graph.inputs:
@@ -101,11 +104,11 @@ def _stated(name: str, input_range: InputRange) -> tuple[float, float] | None:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What batch norm tells of an input.
+    """The mean and spread of an input as batch norm implies them.
 
     Args:
         mean: broadcasts to the input.
-        std: of all its channels.
+        std: one for all its channels.
         rough: whether the spread is known from means alone.
     """
 
@@ -137,7 +140,7 @@ def _from_batch_norm(graph: Graph, value: ir.Value) -> _Seen | None:
     if not rows or not spreads:
         return None
     design, target = np.concatenate(rows), np.concatenate(wanted)
-    if len(design) < 2 * len(probes):  # too few to tell the channels apart
+    if len(design) < 2 * len(probes):  # too few equations for a mean per channel
         together = design.sum(axis=1)
         solved = np.full(len(probes), float(together @ target / max(float(together @ together), 1e-300)))
     else:
@@ -147,7 +150,7 @@ def _from_batch_norm(graph: Graph, value: ir.Value) -> _Seen | None:
 
 
 def _probes(size: tuple[int, ...]) -> list[Tensor]:
-    """Inputs that are 1 in one channel; a single one where there are many channels."""
+    """Make inputs that are 1 in one channel; a single one of ones where there are many channels."""
     axis = channel_axis_of_input(size)
     channels = size[axis] if size else 1
     if channels > _MOST_CHANNELS:
@@ -159,12 +162,12 @@ def _probes(size: tuple[int, ...]) -> list[Tensor]:
 
 
 def channel_axis_of_input(size: tuple[int, ...]) -> int:
-    """Axis 1; of an image in channels-last order the last one."""
+    """Find the channel axis of an input: 1, but the last one of an image in channels-last order."""
     return len(size) - 1 if len(size) < 2 or (len(size) > 2 and size[1] > size[-1]) else 1
 
 
 def _paths(value: ir.Value) -> list[list[ir.Node]]:
-    """Ways from an input through movements and constant steps to a product with weights."""
+    """Find the paths from an input through data movement and constant steps to a product with weights."""
     found: list[list[ir.Node]] = []
     waiting: list[tuple[ir.Value, list[ir.Node]]] = [(value, [])]
     while waiting:
@@ -201,7 +204,7 @@ def _mean(rules: MomentPropagation, path: list[ir.Node], x: ClippedGaussian, rec
 
 
 def _spread(rules: MomentPropagation, path: list[ir.Node], unit: ClippedGaussian, recorded: Moments) -> list[float]:
-    """What each output channel says of the input's standard deviation."""
+    """Estimate the input's standard deviation from each output channel."""
     y = _through(rules, path, unit)
     axis = channel_axis(y.std, len(recorded.mean))
     assert axis is not None

@@ -31,13 +31,13 @@ INPUT_FACTORS = tuple(float(f) for f in np.exp2(np.arange(-32, 41) / 4))
 
 
 def propagate(graph: Graph, inputs: Mapping[str, ClippedGaussian]) -> dict[str, ClippedGaussian]:
-    """Moments of every computed value.
+    """Predict the moments of every computed value of a Graph.
 
     Args:
         graph: in normal form.
-        inputs: of the network's inputs, in the Graph's shapes.
+        inputs: distributions of the network's inputs by name, in the Graph's shapes.
     Returns:
-        By value name, the inputs among them.
+        Distributions by value name, those of the inputs included.
     """
     rules = MomentPropagation(graph)
     known = dict(inputs)
@@ -51,7 +51,10 @@ def propagate(graph: Graph, inputs: Mapping[str, ClippedGaussian]) -> dict[str, 
 
 
 class MomentPropagation:
-    """A Graph's constants, in float64, and its rules."""
+    """Applies the rules of `moment_rules` to the nodes of a Graph, and corrects the results by recorded moments.
+
+    Its constants are kept in float64.
+    """
 
     def __init__(self, graph: Graph) -> None:
         self.moments = graph.moments
@@ -64,11 +67,11 @@ class MomentPropagation:
         self.images = {str(v.name) for v in graph.inputs if len(shape(v)) > 2}
 
     def operands(self, node: ir.Node, known: Mapping[str, ClippedGaussian]) -> Operands:
-        """What a node reads: constants as tensors."""
+        """Collect what a node reads: constants as tensors, `known` distributions of computed values."""
         return [None if v is None else self.constants.get(str(v.name), known.get(str(v.name))) for v in node.inputs]
 
     def results(self, node: ir.Node, known: Mapping[str, ClippedGaussian]) -> tuple[ClippedGaussian, ...]:
-        """What a node makes of its operands."""
+        """Predict the distributions of a node's results; those of an input image get their own correlations."""
         source = node.inputs[0] if node.inputs else None
         of_image = source is not None and source.name in self.images
         if of_image and node.op_type in MOVEMENTS:
@@ -78,7 +81,7 @@ class MomentPropagation:
     def recorded(
         self, value: ir.Value, predicted: ClippedGaussian, factors: Sequence[float] = LAYER_FACTORS
     ) -> ClippedGaussian:
-        """The prediction, or what batch norm knew better; `factors`: see `spread_factor`."""
+        """Correct a prediction by what batch norm recorded of the value; `factors`: see `spread_factor`."""
         moments = self.moments.get(str(value.name))
         if moments is None:
             return predicted
@@ -87,14 +90,22 @@ class MomentPropagation:
         return found if factor is None else ClippedGaussian(found.mean, found.std * factor, found.low, found.high)
 
     def spread_factor(self, value: ir.Value, found: ClippedGaussian, factors: Sequence[float]) -> float | None:
-        """The factor on a spread with which the recorded means behind the next layer come out best, if any does."""
+        """Find the factor on a predicted spread that best explains the recorded means behind the next layer.
+
+        Args:
+            value: the value with the spread.
+            found: its distribution, with the recorded mean.
+            factors: the candidates.
+        Returns:
+            None where no clamp and recorded layer follow.
+        """
         clamps = []
         while (clamp := single_consumer(value)) is not None and clamp.op_type in CLAMPS:
             clamps.append(clamp)
             value = clamp.outputs[0]
         readers = [node for node in consumers(value) if facts(node.op_type).product and node.inputs[0] is value]
         layer = next((node for node in readers if str(node.outputs[0].name) in self.moments), None)
-        if layer is None or not clamps:  # without a clamp the mean says nothing of the spread
+        if layer is None or not clamps:  # without a clamp the next mean does not depend on the spread
             return None
         wanted, operands = self.moments[str(layer.outputs[0].name)], self.operands(layer, {})
         axis = channel_axis(torch.empty(shape(layer.outputs[0])), len(wanted.mean))
@@ -109,5 +120,5 @@ class MomentPropagation:
                 x = clamped(clamp, [x if v is None else v for v in self.operands(clamp, {})])
             (y,) = run_on(layer, [x.moments()[0], *operands[1:]], lambda x: x.mean)
             off = ((y.mean(rest) - torch.as_tensor(wanted.mean)) / size).abs()
-            errors.append((off + 1e-3).log().mean())  # some channels explain nothing, whatever the factor
+            errors.append((off + 1e-3).log().mean())  # log: channels that no factor explains must not decide
         return factors[int(torch.stack(errors).argmin())]

@@ -69,13 +69,13 @@ def result_moments(node: ir.Node, operands: Operands, correlation: Correlation) 
 
 
 def run_on(node: ir.Node, operands: Operands, take: Callable[[ClippedGaussian], Tensor]) -> tuple[Tensor, ...]:
-    """The operator on one tensor of each operand."""
+    """Run the operator on one tensor of each operand, which `take` chooses."""
     results = float_operator(node).real(node, *(take(x) if isinstance(x, ClippedGaussian) else x for x in operands))
     return results if isinstance(results, tuple) else (results,)
 
 
 def _affine(node: ir.Node, operands: Operands) -> tuple[ClippedGaussian, ...]:
-    """`s * x + t`, element by element: the standard deviation is what is left without t."""
+    """Map `s * x + t`, element by element: the standard deviation is mapped without t."""
     means = run_on(node, operands, lambda x: x.mean)
     offsets = run_on(node, operands, lambda x: torch.zeros_like(x.mean))
     stds = run_on(node, operands, lambda x: x.std)
@@ -92,13 +92,13 @@ def _affine(node: ir.Node, operands: Operands) -> tuple[ClippedGaussian, ...]:
 
 
 def _narrow(bound: Tensor) -> Tensor:
-    """One number where all are equal: bounds are kept for every value."""
+    """Keep one number where all bounds are equal, to save memory."""
     first = bound.reshape(-1)[:1]
     return first.reshape(()) if first.numel() and bool((bound == first).all()) else bound
 
 
 def clamped(node: ir.Node, operands: Operands) -> ClippedGaussian:
-    """Clamp the only computed operand of a node: its bounds get closer, mean and std before the cut stay."""
+    """Clamp the only computed operand of a node: its bounds get closer, mean and std before clipping stay."""
     (x,) = (x for x in operands if isinstance(x, ClippedGaussian))
     (low,) = run_on(node, operands, lambda x: x.low.expand(x.mean.shape))
     (high,) = run_on(node, operands, lambda x: x.high.expand(x.mean.shape))
@@ -124,7 +124,7 @@ def _product(node: ir.Node, x: ClippedGaussian, rest: Operands, correlation: Cor
 
 
 def _average(node: ir.Node, x: ClippedGaussian, correlation: Correlation) -> ClippedGaussian:
-    """The mean of n numbers: of the mean variance as much as their correlations leave."""
+    """Average n numbers: of their mean variance as much remains as their correlations leave."""
     mean, std = x.moments()
     (y,), (variance,) = (run_on(node, [t], lambda x: x.mean) for t in (mean, std.square()))
     if node.op_type == "AveragePool":
@@ -141,7 +141,7 @@ def _average(node: ir.Node, x: ClippedGaussian, correlation: Correlation) -> Cli
 
 
 def _leaky(node: ir.Node, x: ClippedGaussian, rest: Operands) -> ClippedGaussian:
-    """y = r(x) - a r(-x), r(x) = max(x, 0); r(x) r(-x) = 0, so E[y**2] = E[r(x)**2] + a**2 E[r(-x)**2]."""
+    """Compute y = r(x) - a r(-x), r(x) = max(x, 0); r(x) r(-x) = 0, so E[y**2] = E[r(x)**2] + a**2 E[r(-x)**2]."""
     mean, std = x.moments()
     slope: Tensor | float = float(attribute(node, "alpha", 0.01))
     if node.op_type == "PRelu":
@@ -157,7 +157,7 @@ def _leaky(node: ir.Node, x: ClippedGaussian, rest: Operands) -> ClippedGaussian
 
 
 def _drawn(node: ir.Node, operands: Operands, neighbours: float) -> tuple[ClippedGaussian, ...]:
-    """Draws of the operands, one run of the operator on each; the same ones at every call."""
+    """Run the operator on random draws of its operands, the same ones at every call."""
     generator = torch.Generator().manual_seed(0)
     totals: list[Tensor] = []
     squares: list[Tensor] = []
@@ -183,7 +183,7 @@ def _drawn(node: ir.Node, operands: Operands, neighbours: float) -> tuple[Clippe
 
 
 def _quantiles(x: ClippedGaussian, generator: torch.Generator) -> Tensor:
-    """What the positions of a channel share in each draw, (DRAWS, ...): the same normal numbers, shuffled."""
+    """Draw what the positions of a channel share in each draw, (DRAWS, ...): the same normal numbers, shuffled."""
     size = (*x.mean.shape[:2], *[1] * (x.mean.ndim - 2))
     order = torch.rand((DRAWS, *size), generator=generator, dtype=torch.float64).argsort(dim=0)
     numbers: Tensor = torch.special.ndtri((order.double() + 0.5) / DRAWS)
@@ -191,7 +191,7 @@ def _quantiles(x: ClippedGaussian, generator: torch.Generator) -> Tensor:
 
 
 def _draw(x: ClippedGaussian, common: Tensor, generator: torch.Generator, neighbours: float) -> Tensor:
-    """Positions of a channel share a part of what is drawn, so that they are correlated."""
+    """Draw every element; positions of a channel share a part of the draw, so that they are correlated."""
     if x.mean.ndim > 2:
         own = torch.randn(x.mean.shape, generator=generator, dtype=torch.float64)
         common = math.sqrt(1 - neighbours) * own + math.sqrt(neighbours) * common
@@ -199,5 +199,5 @@ def _draw(x: ClippedGaussian, common: Tensor, generator: torch.Generator, neighb
 
 
 def _over_positions(x: Tensor) -> Tensor:
-    """The mean over the positions of an image, which steadies what few draws gave."""
+    """Average over the positions of an image, which reduces the error of few draws."""
     return x.mean(tuple(range(2, x.ndim)), keepdim=True).expand(x.shape) if x.ndim > 3 else x

@@ -1,4 +1,4 @@
-"""Inputs drawn at random, as far as anything is known of them: mean, spread, bounds, and that images are smooth."""
+"""Draw random inputs with the expected mean, spread and bounds, smooth where they are images."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ from intaglio.simulate import Simulator
 
 
 class Noise:
-    """Random inputs, the same ones whenever they are read.
+    """Random inputs as a data set, the same ones whenever it is read.
 
     Args:
-        inputs: the network's inputs by name (`input_moments.input_normals`).
-        count: how many samples.
-        seed: sample i depends on it and i alone.
+        inputs: distributions of the network's inputs by name (see `predict`, or `input_moments.input_normals`).
+        count: number of samples.
+        seed: sample i depends on the seed and on i alone.
     """
 
     def __init__(self, inputs: Mapping[str, ClippedGaussian], count: int, seed: int = 0) -> None:
         self.inputs, self.length, self.seed = dict(inputs), count, seed
 
     def batches(self, n: int) -> Iterator[tuple[dict[str, NDArray[Any]], None]]:
-        """(inputs by name, None) in batches of n samples, one behind the other along the inputs' own axis 0."""
+        """Yield (inputs by name, None) in batches of n samples, joined along the inputs' own axis 0."""
         for start in range(0, self.length, n):
             samples = [self.sample(i) for i in range(start, min(start + n, self.length))]
             yield {name: np.concatenate([s[name] for s in samples]) for name in self.inputs}, None
 
     def sample(self, index: int) -> dict[str, NDArray[np.float32]]:
-        """One sample of every input, in the Graph's shape."""
+        """Draw sample `index` of every input, in the Graph's shape."""
         # PyTorch's generator on the CPU takes 32 bits of a seed.
         mixed = int(np.random.SeedSequence([self.seed, index]).generate_state(1)[0])
         generator = torch.Generator().manual_seed(mixed)
         return {name: draw(x, generator).float().numpy() for name, x in self.inputs.items()}
 
     def feeds(self, simulator: Simulator) -> Iterator[Mapping[str, Tensor]]:
-        """Batches as tensors (see `evaluation.held_back.Samples`)."""
+        """Yield batches as tensors (see `evaluation.held_back.Samples`)."""
         several = (x for x, _ in self.batches(8)) if simulator.batched else map(self.sample, range(self.length))
         for x in several:
             yield {name: torch.as_tensor(array, device=simulator.device) for name, array in x.items()}
 
 
 def draw(x: ClippedGaussian, generator: torch.Generator) -> Tensor:
-    """One draw of an input; of an image, positions and channels vary together as `correlation.IMAGE` says."""
+    """Draw an input once; positions and channels of an image are correlated as `correlation.IMAGE` says."""
     size = x.mean.shape
     own = torch.randn(size, generator=generator, dtype=torch.float64)
     if x.mean.ndim > 2:

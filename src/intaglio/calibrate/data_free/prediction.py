@@ -12,12 +12,12 @@ from intaglio.graph import Graph
 
 @dataclass(frozen=True)
 class Prediction:
-    """Moments of all values of a Graph, and where they are known from.
+    """Moments of all values of a Graph, and their source.
 
     Args:
-        values: by value name.
-        inputs: those of the network's inputs.
-        text: half a sentence.
+        values: distributions by value name.
+        inputs: distributions of the network's inputs by name.
+        text: the source in words, for the history.
     """
 
     values: dict[str, ClippedGaussian]
@@ -25,18 +25,18 @@ class Prediction:
     text: str
 
     def of(self, graph: Graph) -> Prediction:
-        """The same for another form of the network, with the same inputs."""
+        """Predict the moments of another form of the network, with the same inputs."""
         return Prediction(propagate(graph, self.inputs), self.inputs, self.text)
 
 
 def predict(graph: Graph, input_range: InputRange = None) -> Prediction:
-    """Moments of all values without data.
+    """Predict the moments of all values of a Graph without data.
 
     Args:
         graph: in normal form, loaded by `intaglio.load`, which keeps what batch norm recorded.
         input_range: (low, high) of the inputs, or by input name; None: from the first batch norms.
     Raises:
-        CalibrationError: neither batch norm nor a range, or a range that is none.
+        CalibrationError: neither batch norm nor a range, or a range that is not two ascending finite numbers.
     """
     inputs, text = input_normals(graph, input_range)
     values = propagate(graph, inputs)

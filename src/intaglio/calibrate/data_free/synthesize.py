@@ -1,13 +1,13 @@
-"""Inputs made from the network itself: optimised until batch norm sees the means and spreads that it recorded.
+"""Synthesize inputs from the network itself: optimise them until batch norm sees the moments that it recorded.
 
     minimise over x:   sum over recorded values of  mean over channels of
                        ((mean(x) - mean) / std)**2 + (std(x) / std - 1)**2
 
-The mean and std of a channel are taken over the samples of a batch and over positions. Each batch begins as noise of
+The mean and std of a channel are taken over the samples of a batch and over positions. Each batch starts as noise with
 the expected mean and spread (see `noise`) and is optimised by Adam through the float network, within the bounds of the
-input; it depends on the seed and on its number alone.
+input. It depends on the seed and on its number alone.
 
-Without batch norm there is nothing to match: the inputs are the noise itself, within a stated range.
+Without batch norm there are no moments to match: the inputs are the noise itself, within a stated range.
 
 Source: Cai et al. 2020 (ZeroQ), arXiv:2001.00281, section 3.1, equation (3); normalised by std: ours.
 """
@@ -41,12 +41,12 @@ Arrays = dict[str, NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class SynthesisSettings:
-    """How inputs are optimised.
+    """Settings of the optimisation of inputs.
 
     Args:
         iterations: steps of Adam per batch.
-        batch: samples that are optimised together: their statistics are compared.
-        rate: of Adam, in standard deviations of the input; it falls to 0 along a cosine.
+        batch: number of samples optimised together, whose statistics are compared.
+        rate: learning rate of Adam, in standard deviations of the input; it falls to 0 along a cosine.
         seed: of the noise that each batch begins with.
     Raises:
         UsageError: no iterations, or fewer than 2 samples in a batch.
@@ -66,17 +66,17 @@ class SynthesisSettings:
 
 
 class Synthesized:
-    """Inputs made from a network, as a data set that is read like any other.
+    """Inputs synthesized from a network, as a data set that is read like any other.
 
-    Each batch is made when it is first read, and kept in a temporary file: never more than one is in memory.
+    Each batch is made when it is first read, and kept in a temporary file: at most one is in memory.
 
     Args:
         graph: in normal form, from `intaglio.load`, which keeps what batch norm recorded.
-        count: how many samples.
+        count: number of samples.
         input_range: (low, high) of the inputs after preprocessing, or by input name; None: from the first batch norms.
-        settings: how they are optimised.
+        settings: of the optimisation.
     Raises:
-        CalibrationError: neither batch norm nor a range, or a range that is none.
+        CalibrationError: neither batch norm nor a range, or a range that is not two ascending finite numbers.
         UsageError: no samples.
     """
 
@@ -102,7 +102,7 @@ class Synthesized:
         self._made = 0
 
     def batches(self, n: int) -> Iterator[tuple[Any, None]]:
-        """(x, None) in batches of n samples: x an array, or a dict by input name where there are several inputs."""
+        """Yield (x, None) in batches of n samples: x an array, or a dict by name of several inputs."""
         if n < 1:
             raise UsageError(f"synthesis: a batch must hold at least 1 sample, got {n}")
         for start in range(0, self.length, n):
@@ -112,7 +112,7 @@ class Synthesized:
             yield next(iter(found.values())) if len(found) == 1 else found, None
 
     def step(self) -> Step:
-        """What was done, and how near the statistics came; makes every sample."""
+        """Describe for the history how close the statistics came; makes every sample."""
         self._make(self.length)
         if not self.graph.moments:
             text = f"{self.length} inputs of noise ({self.known_from}): the network has no batch norm to match"
@@ -158,7 +158,12 @@ class Synthesized:
 def optimised(
     graph: Graph, inputs: dict[str, ClippedGaussian], number: int, settings: SynthesisSettings
 ) -> tuple[Arrays, tuple[float, float]]:
-    """One batch of inputs, (batch, *Graph's shape) each, and how far the statistics were off before and after."""
+    """Make batch `number` of inputs.
+
+    Returns:
+        The inputs by name, (batch, *Graph's shape); the deviation of the statistics before and after, in standard
+        deviations.
+    """
     noise = Noise(inputs, (number + 1) * settings.batch, settings.seed)
     start = [noise.sample(number * settings.batch + i) for i in range(settings.batch)]
     drawn = {name: np.stack([s[name] for s in start]) for name in inputs}
@@ -187,7 +192,7 @@ def optimised(
 
 
 def _targets(graph: Graph, device: torch.device) -> dict[str, tuple[Tensor, Tensor]]:
-    """Recorded mean and std by value name; std is NaN where it is not known. Channels that never vary are left out."""
+    """Collect recorded mean and std by value name; std is NaN where it was not recorded."""
     found = {}
     for name, moments in graph.moments.items():
         std = moments.std if not np.isnan(moments.std).all() else np.full(moments.mean.shape, np.nan)

@@ -1,4 +1,4 @@
-"""Parameters of a Plan once they are found: whose they are, how a scale is changed, and a word on why."""
+"""Look up parameters in a Plan, change a scale, and note the reason."""
 
 from __future__ import annotations
 
@@ -15,22 +15,32 @@ from intaglio.plan import Plan, ValuePlan
 
 
 def params_of(value: ValuePlan) -> QuantParams:
-    """The parameters of a value that has them."""
+    """Get the parameters of a value that must have them."""
     assert value.params is not None, value.name
     return value.params
 
 
 def result_of(node: ir.Node, nodes: Mapping[str, ir.Node], plan: Plan) -> ValuePlan:
-    """Whose parameters a node's result has, behind what is fused into it; `nodes` are those of the Graph by name."""
+    """Find the value that owns the parameters of a node's result.
+
+    Args:
+        node: with weights, or a sum; the result is that of the last operator fused into it.
+        nodes: all nodes of the Graph by name.
+        plan: of this Graph.
+    """
     fused = plan.operators[str(node.name)].fused
     return plan.root(str((nodes[fused[-1]] if fused else node).outputs[0].name))
 
 
 def rescaled(params: QuantParams, scale: NDArray[np.float64], where: str, name: str) -> QuantParams:
-    """The parameters with another scale, rounded to float32.
+    """Replace the scale of parameters, rounded to float32.
 
+    Args:
+        params: of the value.
+        scale: the new one, of the same shape.
+        where, name: the operator and the value, for errors.
     Raises:
-        CalibrationError: no such scale exists; naming the operator and the value.
+        CalibrationError: float32 cannot hold the scale, or it is not positive and finite.
     """
     try:
         return dataclasses.replace(params, scale=np.asarray(scale, np.float64).astype(np.float32))
@@ -39,13 +49,13 @@ def rescaled(params: QuantParams, scale: NDArray[np.float64], where: str, name: 
 
 
 def note(value: ValuePlan, text: str) -> None:
-    """Add to why a value is represented as it is, once."""
+    """Append a reason to the `why` of a value, unless it is there already."""
     if text not in value.why:
         value.why += f"; {text}"
 
 
-def channels_of(channels: NDArray[np.int64]) -> str:
-    """Channels in words, the first few of many."""
+def channel_list(channels: NDArray[np.int64]) -> str:
+    """List channels in words, at most the first five."""
     text = ", ".join(map(str, channels[:5].tolist()))
     more = f" and {len(channels) - 5} more" if len(channels) > 5 else ""
     return f"channel{'s' if len(channels) > 1 else ''} {text}{more}"

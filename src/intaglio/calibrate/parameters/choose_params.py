@@ -1,4 +1,4 @@
-"""From statistics and weights to the parameters of a Plan."""
+"""Turn statistics and weights into the parameters of a Plan."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def choose(
     calibrator: Named = None,
     weight_calibrator: Named = None,
 ) -> Plan:
-    """A copy of the Plan with every parameter known.
+    """Copy a Plan and set every parameter in the copy.
 
     Args:
         graph: in normal form.
-        plan: which values need what.
+        plan: says which values need parameters, and their formats.
         statistics: of this Graph's values (see `observe`).
         calibrator: of activations, instead of the Plan's own.
         weight_calibrator: of weights, instead of the Plan's own.
     Raises:
         CalibrationError: statistics of another Graph, without what the calibrator needs, or without samples; a weight
-            that is not finite; scales without a defined answer.
+            that is not finite; a scale that float32 cannot hold.
         UsageError: no such calibrator.
     """
     if statistics.graph != graph_fingerprint(graph):
@@ -57,7 +57,12 @@ def assign(
     weight_calibrator: Named,
     constants: Mapping[str, QuantParams],
 ) -> Plan:
-    """`choose` for statistics that are known to fit, and with what `constant_params` gave for the weight calibrator."""
+    """Do what `choose` does, with statistics known to be of this Graph and parameters of constants chosen before.
+
+    Args:
+        graph, plan, statistics, calibrator: see `choose`.
+        weight_calibrator, constants: what `constant_params` was given, and what it returned.
+    """
     result = plan.copy()
     silent = []
     for value in result.calibrated():
@@ -95,10 +100,12 @@ def _activation_params(name: str, record: Record, calibrator: Calibrator, fmt: F
 
 
 def constant_params(graph: Graph, plan: Plan, weight_calibrator: Named = None) -> dict[str, QuantParams]:
-    """Parameters of weights and of constant operands, by name.
+    """Choose the parameters of weights and of constant operands.
 
+    Returns:
+        By value name.
     Raises:
-        CalibrationError: one holds NaN or infinity.
+        CalibrationError: a constant holds NaN or infinity.
     """
     values = graph.values()
     result = {}
@@ -123,7 +130,7 @@ def _constant_params(name: str, x: NDArray[np.float32], calibrator: Calibrator, 
         if not blocks.size:
             low = high = np.zeros(blocks.shape[:-1])
         else:
-            low, high = calibrator.ranges(blocks, fmt)  # some try scales
+            low, high = calibrator.ranges(blocks, fmt)  # inside the try, as some calibrators choose parameters
         return choose_params(low, high, fmt.type, fmt.scheme, fmt.granularity)
     except UsageError as error:
         raise CalibrationError(f"constant {name!r}: {error}") from None

@@ -1,11 +1,11 @@
-"""Parameters that follow from others: int32 biases on the accumulators' own grid, and what that asks of the scales.
+"""Derive the parameters of biases, int32 on the accumulators' grid, and adjust scales that do not fit.
 
     scale_b[o] = scale_x * scale_w[o]        |b[o]| / scale_b[o] <= 2**30
 
 Layers are taken in the order of the Graph. Where a bias would not fit int32, the scale of its weight is raised until it
-does: the bias then dwarfs what the weight can add. The output's scale is raised where the requantization factor
-`scale_x * scale_w / scale_y` would leave the range of a multiplier: steps far below the accumulator's carry nothing.
-Scales with which results tie but for a hair are moved off it (`ties`).
+does: such a bias is far larger than what the weight adds. The output's scale is raised where the requantization factor
+`scale_x * scale_w / scale_y` would leave the range of a multiplier: output steps far finer than the accumulator's carry
+no information. Scales that cause rounding ties are nudged (see `rounding_ties`).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collections.abc import Iterable
 import numpy as np
 import onnx_ir as ir
 
-from intaglio.calibrate.parameters.adjust import channels_of, note, params_of, rescaled
-from intaglio.calibrate.parameters.rounding_ties import leave_product_ties, leave_sum_ties
+from intaglio.calibrate.parameters.adjust import channel_list, note, params_of, rescaled
+from intaglio.calibrate.parameters.rounding_ties import avoid_product_ties, avoid_sum_ties
 from intaglio.calibrate.parameters.weighted_layers import Scales, WeightedLayer, weighted_layers
 from intaglio.errors import CalibrationError, UsageError
 from intaglio.graph import Graph
@@ -26,37 +26,41 @@ from intaglio.ops import float_operator
 from intaglio.plan import Plan, Source, ValuePlan
 
 LARGEST_BIAS = 2.0**30  # leaves the other half of an int32 accumulator to the products
-_PRECISE_BIAS = 2.0**15  # codes that a bias alone has at least, where nothing else decides its step
+_PRECISE_BIAS = 2.0**15  # least number of codes of a bias whose step is free, as the weight or the data are all zero
 _LARGEST_FACTOR = 2.0**30
-_LARGEST_WIDE_FACTOR = 2.0**14  # accumulators of more than 32 bits have multipliers of 15
-_FINE_FACTOR = 2.0**-12  # an accumulator's step this much below the output's is as good as exact
+_LARGEST_WIDE_FACTOR = 2.0**14  # accumulators wider than 32 bits are multiplied by 15 bits
+_FINE_FACTOR = 2.0**-12  # an accumulator step this much finer than the output's counts as exact
 
 
 def derive(graph: Graph, plan: Plan, silent: frozenset[str] = frozenset()) -> None:
-    """Set the parameters of biases, and adjust scales that they ask to be adjusted; each change is told in `why`.
+    """Set the parameters of biases and adjust scales that do not fit; each change is noted in `why`.
 
     Args:
         graph: in normal form.
         plan: with parameters of every activation and weight; changed in place.
-        silent: activations that were 0 throughout calibration. Any scale would do for them, so they get one that
-            keeps the biases behind them precise.
+        silent: activations that were 0 throughout calibration. Any scale represents them, so they get one that
+            keeps the biases of the layers that read them precise.
     Raises:
-        CalibrationError: naming the operator whose scales have no defined answer.
+        CalibrationError: a scale has to be adjusted but is fixed, or would leave float32; names the operator.
     """
     layers = list(weighted_layers(graph, plan, graph.nodes))
     for layer in layers:
         if layer.data.name in silent:
             _settle_silent(layer)
-    leave_sum_ties(graph, plan)
+    avoid_sum_ties(graph, plan)
     for layer in layers:
         _fit(layer, plan)
 
 
 def derive_layers(graph: Graph, plan: Plan, nodes: Iterable[ir.Node]) -> bool:
-    """What `derive` does, of a Plan that it has seen before, where only weights or biases of some layers have changed.
+    """Derive parameters anew after the weights or biases of some layers have changed.
 
+    Args:
+        graph: in normal form.
+        plan: one that `derive` has set before; changed in place.
+        nodes: the layers whose weights or biases have changed.
     Returns:
-        Whether other scales than those of the biases had to change too, of any value.
+        Whether any scale other than those of biases changed.
     Raises:
         CalibrationError: see `derive`.
     """
@@ -74,13 +78,13 @@ def _fit(layer: WeightedLayer, plan: Plan) -> None:
     if isinstance(params_of(layer.weight).granularity, (PerTensor, PerChannel)):
         _fit_weight(layer)
         _fit_output(layer, plan)
-        leave_product_ties(layer.data, layer.weight, layer.output, layer.gain, layer.where)
+        avoid_product_ties(layer.data, layer.weight, layer.output, layer.gain, layer.where)
     if layer.bias is not None:
         layer.bias.params = _bias_params(layer)
 
 
-def _needed(layer: WeightedLayer, channels: int) -> Scales:
-    """The largest |bias| of each of the weight's scales, (channels,); zeros without a bias."""
+def _largest_biases(layer: WeightedLayer, channels: int) -> Scales:
+    """Find the largest |bias| that shares each of the weight's scales, (channels,); zeros without a bias."""
     if layer.offsets is None or not layer.offsets.size:
         return np.zeros(channels)
     sizes = np.abs(layer.offsets)
@@ -91,17 +95,17 @@ def _needed(layer: WeightedLayer, channels: int) -> Scales:
 
 
 def _fit_weight(layer: WeightedLayer) -> None:
-    """Raise scales until biases fit; give dead channels one that keeps their bias precise."""
+    """Raise weight scales until biases fit int32; give all-zero channels one that keeps their bias precise."""
     params = params_of(layer.weight)
     blocks = params.granularity.blocks(layer.array)
     silent = ~blocks.any(axis=-1).reshape(-1)
-    # Bipolar codes are never 0: with the smallest scale that the bias allows they are next to nothing.
+    # Bipolar codes have no 0: all-zero weights get the smallest scale that the bias allows, to be negligible.
     dead = silent & (not params.type.bipolar)
     scale = params.scale.astype(np.float64).reshape(-1)
     before = scale.copy()
     if dead.any() and not dead.all():
         scale[dead] = scale[~dead].max()
-    bias, unit = _needed(layer, scale.size), float(params_of(layer.data).scale) * abs(layer.gain)
+    bias, unit = _largest_biases(layer, scale.size), float(params_of(layer.data).scale) * abs(layer.gain)
     if layer.offsets is not None:
         precise = np.maximum(bias / _PRECISE_BIAS, float(params_of(layer.output).scale) * _FINE_FACTOR) / unit
         scale = np.where(dead, _power_of_two(np.minimum(scale, precise), layer.weight, up=False), scale)
@@ -110,18 +114,18 @@ def _fit_weight(layer: WeightedLayer) -> None:
     changed = (raised > scale) & ~silent
     if changed.any():
         which = np.flatnonzero(changed)
-        channels = "" if scale.size == 1 else f" of {channels_of(which)}"
+        channels = "" if scale.size == 1 else f" of {channel_list(which)}"
         times = np.max(raised[changed] / scale[changed])
-        if times > 1.05:  # a corrected bias moves a raised scale once more, by nothing worth a word
+        if times > 1.05:  # bias correction moves a raised scale again, slightly: not worth a note
             note(layer.weight, f"scale{channels} raised up to {times:.3g} times so that the bias fits int32")
     if dead.any() and scale.size > 1:
-        note(layer.weight, f"{channels_of(np.flatnonzero(dead))} all zero, with a scale that suits the bias")
+        note(layer.weight, f"{channel_list(np.flatnonzero(dead))} all zero, with a scale that suits the bias")
     if (raised != before).any():
         layer.weight.params = rescaled(params, raised.reshape(params.scale.shape), layer.where, layer.weight.name)
 
 
 def _fit_output(layer: WeightedLayer, plan: Plan) -> None:
-    """Raise the output's scale until the requantization factor is one that a multiplier can hold."""
+    """Raise the output's scale until a multiplier can hold the requantization factor."""
     x, w, y = params_of(layer.data), params_of(layer.weight), params_of(layer.output)
     terms = layer.array.size // max(w.scale.size, 1)
     reach = x.type.reach(int(x.zero_point)) * int(max(w.type.reach(int(z)) for z in w.zero_point.reshape(-1)))
@@ -142,7 +146,7 @@ def _fit_output(layer: WeightedLayer, plan: Plan) -> None:
 
 
 def _settle_silent(layer: WeightedLayer) -> None:
-    """Let the scale of an activation that is always 0 keep the bias behind it precise."""
+    """Lower the scale of an activation that is always 0 until the layer's bias is precise."""
     if layer.offsets is None or not layer.offsets.any():
         return
     x, w, y = params_of(layer.data), params_of(layer.weight), params_of(layer.output)
@@ -156,13 +160,13 @@ def _settle_silent(layer: WeightedLayer) -> None:
 
 
 def _bias_params(layer: WeightedLayer) -> QuantParams:
-    """int32 on the grid of the accumulator."""
+    """Put the bias on the grid of the accumulator, int32."""
     assert layer.bias is not None and layer.offsets is not None
     w = params_of(layer.weight)
     contract = float_operator(layer.node).contract(layer.node)
     scale = w.scale.astype(np.float64)
     if not isinstance(w.granularity, (PerTensor, PerChannel)):
-        # Groups have accumulators of their own: the bias joins behind them, on the finest grid of its channel.
+        # Each group has an accumulator of its own: the bias is added after them, on the finest grid of its channel.
         axis = contract.weight_axis or 0
         scale = np.moveaxis(scale, axis, 0).reshape(scale.shape[axis], -1).min(axis=1)
     scale = scale * float(params_of(layer.data).scale) * layer.gain
@@ -179,7 +183,7 @@ def _bias_params(layer: WeightedLayer) -> QuantParams:
 
 
 def _power_of_two(scale: Scales, value: ValuePlan, *, up: bool) -> Scales:
-    """The next power of two where the value's scheme asks for one."""
+    """Round a scale to the next power of two where the value's scheme asks for one."""
     if value.format is None or value.format.scheme is not Scheme.POWER_OF_TWO:
         return scale
     exponent = np.log2(scale)

@@ -1,8 +1,8 @@
-"""Results half way between two codes but for a hair: scales are moved so that float32 rounds as integers do.
+"""Nudge scales that cause rounding ties, so that float32 rounds as integers do.
 
-Simulation, and QDQ files in other engines, compute in float32. What lies within its errors of a tie goes one way there
-and the other way in integers. Where such a result is a common one, many outputs differ at once, and layers of few bits
-make much of each.
+Simulation, and QDQ files in other engines, compute in float32. A result within float32's error of a tie (half way
+between two codes) may be rounded one way there and the other way in integers. Where such a result is common, many
+outputs differ at once, and layers of few bits amplify each difference.
 """
 
 from __future__ import annotations
@@ -11,33 +11,33 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import ArrayLike, NDArray
 
-from intaglio.calibrate.parameters.adjust import channels_of, note, params_of, rescaled, result_of
+from intaglio.calibrate.parameters.adjust import channel_list, note, params_of, rescaled, result_of
 from intaglio.graph import Graph
 from intaglio.number import QuantParams, Scheme
 from intaglio.ops import Role
 from intaglio.plan import Plan, Source, ValuePlan
 
-_SUMS = np.arange(1, 33)  # of products: the smallest that ties is one of these, for its odd multiples tie as well
-_WIDTH = 2.0**-19  # of a factor: what float32 loses on the way to a sum of products, with a margin
-_MOVE = 1 + 2.0**-14  # up to 1/64 of a step of 8 bits; more than float32 loses where terms cancel
+_SUMS = np.arange(1, 33)  # of products; odd multiples of a sum that ties tie too, so small sums suffice
+_WIDTH = 2.0**-19  # relative to the factor: float32's error up to a sum of products, with a margin
+_MOVE = 1 + 2.0**-14  # moves 8-bit results by up to 1/64 step; more than float32 loses where terms cancel
 
-_FEW_BITS = 4  # of activations: with more of them, a step more or less of a sum is next to nothing
-_FLOAT_ERROR = 2.0**-22  # of the operands: two products, their sum and the division, each rounded once
-_INTEGER_ERROR = 2.0**-19  # of the coarser operand's step: both are rounded at 2**-20 of twice it
-_FINE_MOVE = 2.0**-20  # less moves nothing off a tie, more moves results that are none over their own
+_FEW_BITS = 4  # of activations: with more bits, one step more or less of a sum is negligible
+_FLOAT_ERROR = 2.0**-22  # relative to the operands: two products, their sum and the division, each rounded once
+_INTEGER_ERROR = 2.0**-19  # relative to the coarser operand's step: both are rounded at 2**-20 of twice it
+_FINE_MOVE = 2.0**-20  # a smaller move takes no result off its tie, a larger one puts other results on ties
 _MOST_MOVES = 64
 
 
-def leave_product_ties(x: ValuePlan, w: ValuePlan, y: ValuePlan, gain: float, where: str) -> None:
+def avoid_product_ties(x: ValuePlan, w: ValuePlan, y: ValuePlan, gain: float, where: str) -> None:
     """Raise weight scales with which small sums of products tie: factors near odd fractions, such as 7/8.
 
-    Powers of two compute exactly in either, ties included, and stay. So do those behind which results are finer than 8
-    bits: a step is next to nothing there, and the move would be several.
+    Power-of-two scales stay: float32 and integers compute both exactly, ties included. So do layers with results of
+    more than 8 bits: one step is negligible there, and the move would be several steps.
 
     Args:
-        x, w, y: plans of the data, the weight, which is changed, and the result.
-        gain: what the operator multiplies its products with.
-        where: it is, for errors.
+        x, w, y: the values of data, weight and result; that of the weight is changed.
+        gain: factor of the products (see `WeightedLayer`).
+        where: the operator, for errors.
     """
     of_x, of_w, of_y = params_of(x), params_of(w), params_of(y)
     if of_y.type.bits > 8 or _is_power_of_two(w):
@@ -51,16 +51,16 @@ def leave_product_ties(x: ValuePlan, w: ValuePlan, y: ValuePlan, gain: float, wh
     if not ties.any():
         return
     w.params = rescaled(of_w, np.where(ties, scale * _MOVE, scale), where, w.name)
-    which = f" of {channels_of(np.flatnonzero(ties))}" if scale.ndim else ""
+    which = f" of {channel_list(np.flatnonzero(ties))}" if scale.ndim else ""
     note(w, f"scale{which} raised by 0.006 %: sums would lie half way between two codes of the output")
 
 
-def leave_sum_ties(graph: Graph, plan: Plan) -> None:
-    """Move scales of sums of two operands (Add, Sub) with which a pair of codes ties, by as little as does it.
+def avoid_sum_ties(graph: Graph, plan: Plan) -> None:
+    """Move the result scales of Add and Sub by as little as takes every pair of codes off a tie.
 
-    Of the 2**16 pairs of 8 bits one or two lie within the errors of float32, as a rule; where they are common ones, a
-    residual network of 2 bits gives other classes for one image in fifty. Plans without activations of 4 bits or fewer
-    stay as they are.
+    Of the 2**16 pairs of 8-bit codes, usually one or two lie within float32's error of a tie. Where these pairs are
+    common, a residual network of 2 bits predicts another class for one image in fifty. Plans without activations of 4
+    bits or fewer stay as they are.
 
     Args:
         graph: in normal form.
@@ -71,15 +71,15 @@ def leave_sum_ties(graph: Graph, plan: Plan) -> None:
     nodes = {str(node.name): node for node in graph.nodes}
     for node in graph.nodes:
         if node.op_type in ("Add", "Sub") and (node.domain, len(node.inputs)) == ("", 2):
-            _leave_ties_of(node, result_of(node, nodes, plan), plan)
+            _avoid_ties_of(node, result_of(node, nodes, plan), plan)
 
 
-def _leave_ties_of(node: ir.Node, result: ValuePlan, plan: Plan) -> None:
+def _avoid_ties_of(node: ir.Node, result: ValuePlan, plan: Plan) -> None:
     first, second = (plan.root(str(v.name)) for v in node.inputs if v is not None)
     a, b = first.params, second.params
     if a is None or b is None or result.params is None or result.source is not Source.OWN or _is_power_of_two(result):
         return
-    if result.name in (first.name, second.name):  # of a Concat that joins both, say: they would move together
+    if result.name in (first.name, second.name):  # with one scale for both (of a Concat, say), both would move
         return
     if any(p.type.bits > 8 or p.scale.size > 1 for p in (a, b, result.params)):
         return
@@ -101,7 +101,7 @@ def _leave_ties_of(node: ir.Node, result: ValuePlan, plan: Plan) -> None:
 
 
 class _Sums:
-    """All results of a sum of two operands.
+    """The results of a sum for all pairs of codes of its two operands.
 
     Args:
         a, b, y: parameters of the operands and of the result, one scale each.
@@ -117,7 +117,7 @@ class _Sums:
         self._low, self._high = (bound - int(y.zero_point) for bound in (y.type.qmin, y.type.qmax))
 
     def ties(self, scale: float) -> int:
-        """How many of them lie within the errors of half way between two codes of a result with this scale."""
+        """Count results within the error of half way between two codes of a result with this scale."""
         steps = self._values / scale
         near = np.abs(steps - np.floor(steps) - 0.5) * scale <= self._errors
         return int((near & (steps > self._low) & (steps < self._high)).sum())
@@ -133,7 +133,7 @@ def _is_coarse(value: ValuePlan) -> bool:
 
 
 def _exact(scale: ArrayLike) -> NDArray[np.bool_]:
-    """Powers of two: float32 loses nothing of them."""
+    """Tell which scales are powers of two: float32 multiplies by them exactly."""
     return np.asarray(np.frexp(scale)[0] == 0.5)
 
 

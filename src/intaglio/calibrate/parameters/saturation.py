@@ -1,4 +1,4 @@
-"""Values whose parameters were known before calibration, and of which calibration saw numbers beyond their range."""
+"""Warn of values with a fixed range that the calibration data exceed."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from intaglio.plan import Plan, Step
 
 
 def note_saturation(plan: Plan, statistics: Statistics) -> None:
-    """Add to the `why` of such values what was seen and what is kept.
+    """Note in the `why` of each fixed value what calibration saw beyond its range.
 
     Up to one step beyond the range counts as inside: a sigmoid that reaches 1 is the largest code, 255/256.
     """
     for value in plan.fixed():
         record = statistics.records.get(value.name)
         if record is None or not record.count:
-            continue  # statistics that were written before these values were observed
+            continue  # statistics from an earlier version, which did not observe fixed values
         params = params_of(value)
         low, high, step = *(float(bound) for bound in params.range), float(params.scale)
         if record.low < low - step or record.high > high + step:
@@ -26,11 +26,11 @@ def note_saturation(plan: Plan, statistics: Statistics) -> None:
 
 
 def saturation_steps(plan: Plan, algorithm: str) -> list[Step]:
-    """A warning for the history for each value that `note_saturation` found.
+    """List a warning for the history for each value that `note_saturation` found.
 
     Args:
         plan: calibrated.
-        algorithm: which the history names.
+        algorithm: the name that the history gives.
     """
     return [
         Step(algorithm, f"warning: value {value.name!r}: {value.why}") for value in plan.fixed() if _SEEN in value.why

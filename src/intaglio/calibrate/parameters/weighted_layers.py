@@ -1,4 +1,4 @@
-"""Layers with weights as a Plan describes them: whose scales meet in one accumulator."""
+"""Find the layers with weights, and the values of the Plan whose scales meet in their accumulators."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ Scales = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class WeightedLayer:
-    """An operator with weights, as the Plan sees it.
+    """An operator with a weight, and the Plan's values of its operands and its result.
 
     Args:
         node: the operator.
-        data, weight, output: its values' plans; `data` and `output` those that own the parameters.
-        bias: its bias, if any.
-        array, offsets: the weight, and the bias as (channels,).
-        gain: what the operator multiplies its products with (Gemm's alpha / beta).
-        bias_rank: axes of the bias; the channels are the last one.
+        data, weight, output: the values that own the parameters of data, weight and result.
+        bias: the bias, where its parameters are derived; else None.
+        array: the weight, float32.
+        offsets: that bias, float64, (channels,).
+        gain: factor of the products relative to the bias (alpha / beta of Gemm).
+        bias_rank: number of axes of the bias; the channels are on the last one.
     """
 
     node: ir.Node
@@ -43,6 +44,7 @@ class WeightedLayer:
 
     @property
     def where(self) -> str:
+        """The operator as errors name it."""
         return f"[{self.node.op_type} {self.node.name!r}]"
 
 

@@ -1,11 +1,11 @@
-"""A streaming histogram whose result depends on the multiset of data only, never on batches or merge order.
+"""Count values in a streaming histogram that depends on the data only, not on batches or the order of merging.
 
     bin(x) = trunc(x / 2**k)        k = the smallest integer with max|x| < N * 2**k
 
 Bins are aligned to multiples of a power-of-two width, so a wider bin is exactly the union of two narrower ones:
 `trunc(trunc(y) / 2) = trunc(y / 2)`. When a larger value comes, neighbouring bins are added, which gives what counting
-all data with the wider bins would have given. Truncation makes bin 0 the interval (-2**k, 2**k): its middle is 0
-itself, so the many zeros behind a ReLU are where they belong.
+all data with the wider bins would have given. Truncation makes bin 0 the interval (-2**k, 2**k): its middle is
+0, so the many zeros behind a ReLU are represented exactly.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class Histogram:
         self.counts: Counts = np.zeros(2 * SIDE - 1, np.int64) if counts is None else counts
 
     def add(self, x: Tensor, bound: float) -> None:
-        """Count a tensor.
+        """Count the elements of a tensor.
 
         Args:
-            x: float32, finite, any shape and device; it stays there.
-            bound: its largest |x|.
+            x: float32, finite, any shape, on any device.
+            bound: the largest |x|.
         """
         self.widen(exponent_for(bound))
         assert self.exponent is not None
@@ -58,7 +58,7 @@ class Histogram:
         self.counts += counted.cpu().numpy()
 
     def widen(self, exponent: int) -> None:
-        """Make bins at least 2**exponent wide by adding neighbours."""
+        """Make bins at least 2**exponent wide by adding neighbouring ones."""
         if self.exponent is None:
             self.exponent = exponent
         elif exponent > self.exponent:
@@ -66,7 +66,7 @@ class Histogram:
             self.exponent = exponent
 
     def merge(self, other: Histogram) -> Histogram:
-        """The histogram of both data sets together."""
+        """Return the histogram of both data sets together."""
         both = Histogram(self.exponent, self.counts.copy())
         if other.exponent is not None:
             both.widen(other.exponent)
@@ -76,19 +76,19 @@ class Histogram:
 
     @property
     def total(self) -> int:
-        """How many elements were counted."""
+        """The number of counted elements."""
         return int(self.counts.sum())
 
     @property
     def width(self) -> float:
-        """Width of a bin (bin 0 is twice as wide); 1 when nothing was counted."""
+        """The width of a bin (bin 0 is twice as wide); 1 when nothing was counted."""
         return 2.0 ** (self.exponent or 0)
 
     def used(self, side: int | None = None) -> tuple[Counts, Edges]:
-        """The bins between the smallest and the largest element.
+        """Return the bins between the smallest and the largest element.
 
         Args:
-            side: join neighbours until no more than so many bins lie on each side of 0.
+            side: join neighbouring bins until at most this many lie on each side of 0.
         Returns:
             counts (B,) and edges (B + 1,), float64; bin 0, if among them, spans -width to width.
         """
@@ -105,7 +105,7 @@ class Histogram:
         return counts[numbers + SIDE - 1], edges
 
     def moments(self) -> tuple[float, float]:
-        """Mean and standard deviation, from the middles of the bins; each off by less than a bin's width."""
+        """Estimate mean and standard deviation from the middles of the bins, each to within a bin's width."""
         counts, edges = self.used()
         total = int(counts.sum())
         if not total:
@@ -125,19 +125,19 @@ class Histogram:
 
 
 def in_memory_order(x: Tensor) -> Tensor:
-    """The same elements with axes in the order of memory, so that flattening a channels-last tensor copies nothing."""
+    """Permute axes into the order of memory, so that flattening a channels-last tensor copies nothing."""
     strides = x.stride()
     return x.permute(sorted(range(x.ndim), key=lambda axis: -strides[axis]))
 
 
 def exponent_for(bound: float) -> int:
-    """The smallest k, at least SMALLEST_EXPONENT, with bound < SIDE * 2**k."""
+    """Find the smallest k, at least SMALLEST_EXPONENT, with bound < SIDE * 2**k."""
     # frexp: bound = m * 2**e with 1/2 <= m < 1, so bound < 2**e and no smaller power of two is above it.
     return max(math.frexp(bound)[1] - SIDE.bit_length() + 1, SMALLEST_EXPONENT) if bound > 0 else SMALLEST_EXPONENT
 
 
 def _coarser(counts: Counts, steps: int) -> Counts:
-    """Counts in bins that are 2**steps times as wide."""
+    """Join counts into bins 2**steps times as wide."""
     if steps == 0 or not counts.any():
         return counts
     bins = np.flatnonzero(counts)

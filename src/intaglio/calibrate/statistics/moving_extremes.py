@@ -1,14 +1,14 @@
-"""Moving average of each sample's extremes, mergeable in any order.
+"""Average each sample's extremes exponentially, in parts that merge in any order.
 
     m[0] = 0        m[i] = m[i-1] + c * (x[i] - m[i-1])        average = m[n] / (1 - (1 - c)**n)
 
 x[i] is the minimum (or maximum) of sample i, i = 1..n. The divisor is the sum of the weights, c * (1 - c)**(n - i).
-Were m to begin with the first sample instead, that one would weigh (1 - c)**(n - 1): 86 % of all where n is 16.
+If m began with the first sample instead, this one would weigh (1 - c)**(n - 1): 86 % of all for n = 16.
 
 Samples i..j-1 act on m as `m -> decay * m + gain`, with decay = (1 - c)**(j - i). Two neighbouring runs of samples join
 into one by composition; but floats are not associative, so only runs of 2**n samples that begin at a multiple of
-2**n are formed, from their two halves. What is stored, and the result, then depend on the set of samples and not on how
-it was cut or in which order the parts were merged; and memory grows with the logarithm of the number of samples.
+2**n are formed, from their two halves. The runs stored, and the result, then depend on the set of samples, not on how
+it was cut or in which order parts were merged. Memory grows with the logarithm of the number of samples.
 
 Source of the divisor: Kingma and Ba 2015, arXiv:1412.6980, section 3.
 """
@@ -30,10 +30,10 @@ RATE = 0.01
 
 @dataclass
 class MovingExtremes:
-    """Runs of samples, by (first sample, length).
+    """The moving averages of each sample's minimum and maximum, kept as runs of samples.
 
     Args:
-        runs: the gain of each run, for minimum and maximum.
+        runs: the gain of each run for minimum and maximum, by (first sample, length).
     """
 
     runs: dict[tuple[int, int], Pair] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class MovingExtremes:
             self._insert(i, 1, (RATE * float(a), RATE * float(b)))
 
     def merge(self, other: MovingExtremes) -> MovingExtremes:
-        """Both sets of samples together.
+        """Return the runs of both sets of samples together.
 
         Raises:
             CalibrationError: a sample is in both.
@@ -81,7 +81,7 @@ class MovingExtremes:
 
 
 def _after(m: Pair, length: int, gain: Pair) -> Pair:
-    """What a run of samples makes of the averages before it."""
+    """Update the averages by a run of samples."""
     decay = _decay(length)
     return decay * m[0] + gain[0], decay * m[1] + gain[1]
 

@@ -1,4 +1,4 @@
-"""Runs the float network on data and keeps statistics of every value that needs a range."""
+"""Run the float network on data and collect statistics of every value that needs a range."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ from intaglio.simulate.tensor_batches import Batches, Feed, feeds
 Observe = Callable[[str, Tensor], None]
 
 BATCH_ELEMENTS = 2 << 20
-"""Elements of the largest computed value in one batch, unless the user says otherwise: larger batches run no faster on
-a CPU (they leave its caches) and cost memory."""
+"""Most elements of the largest computed value in a default batch: larger batches leave a CPU's caches, so that they run
+no faster and only cost memory."""
 
 CHECKPOINT_SECONDS = 30.0
+"""Least time between two writes of a checkpoint."""
 
 
 def observe(
@@ -50,13 +51,13 @@ def observe(
     Args:
         graph: in normal form; run with real numbers.
         plan: which values need a range.
-        dataset: calibration inputs; of `SharedData` each process observes a part, and all of them get the whole.
-        needs: what to keep besides extremes; the default suits every calibrator.
+        dataset: calibration inputs. Of `SharedData` each process observes a part, and all get the merged statistics.
+        needs: statistics to keep besides extremes; the default suits every calibrator.
         first_sample: number of the dataset's first sample where it is a part of more data.
-        batch_size: samples at a time; by default as many as the largest value allows.
+        batch_size: samples at a time (default: see `default_batch_size`).
         device: default: the GPU when there is one.
-        checkpoint: a .npz that is written now and then, and at the end. If it is there already, the samples in it
-            are not observed again, so that a long run that was broken off goes on.
+        checkpoint: a .npz file, written every `CHECKPOINT_SECONDS` and at the end. If it exists, the samples in it
+            are not observed again: an interrupted run continues.
     Raises:
         CalibrationError: no samples; NaN or infinity in a value (named, with the sample); a checkpoint of another
             Graph, of other data or of other settings.
@@ -80,6 +81,7 @@ def observe(
 
 
 def _belongs_to(statistics: Statistics, dataset: Batches, needs: Needs, first_sample: int) -> dict[str, Any]:
+    """Fingerprint what a checkpoint of `observe` depends on."""
     return run_fingerprint(
         statistics.graph,
         {"calibration data": data_fingerprint(dataset)},
@@ -92,12 +94,16 @@ def _belongs_to(statistics: Statistics, dataset: Batches, needs: Needs, first_sa
 
 
 def merged(parts: Sequence[Statistics]) -> Statistics:
-    """Statistics of all parts together."""
+    """Merge the statistics of all parts."""
     return reduce(Statistics.merge, parts)
 
 
 class Observer:
-    """A float network with statistics of its values."""
+    """Runs a float network and collects statistics of its values.
+
+    Args:
+        graph, plan, needs, device: see `observe`.
+    """
 
     def __init__(self, graph: Graph, plan: Plan, needs: Needs, device: torch.device | str | None = None) -> None:
         self.simulator = Simulator(graph, device=device)
@@ -112,17 +118,17 @@ class Observer:
         first_sample: int = 0,
         checkpoint: Checkpoint | None = None,
     ) -> None:
-        """Observe every sample of a data set that is not in the statistics yet."""
+        """Observe every sample of a data set that is not in the statistics yet; arguments as those of `observe`."""
         seen, done = first_sample, max((stop for _, stop in self.statistics.parts), default=first_sample)
         saved = time.monotonic()
         for size, feed in feeds(dataset, self.simulator, batch_size or self.batch_size, "calibrate"):
             known = min(max(done - seen, 0), size)
             if known < size:
-                # Of a single sample, which may have any axis 0, nothing is cut off.
+                # A single sample, whose axis 0 may be of any size, is either known or not: nothing is cut off it.
                 rest = feed if known == 0 else {name: x[known:] for name, x in feed.items()}
                 self.step(rest, seen + known, size - known)
             seen += size
-            # Between two steps only: within one, some values know a batch that others do not.
+            # Only between steps: within one, some values have seen the batch and others have not.
             if checkpoint is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
                 checkpoint.save(self.statistics.state())
                 saved = time.monotonic()
@@ -136,8 +142,8 @@ class Observer:
 
         Args:
             feed: tensors by input name.
-            first, size: number of its first sample, and of its samples.
-            also: sees every value too.
+            first, size: the number of its first sample; how many samples it has.
+            also: called with every value too.
         """
         records = self.statistics.records
 
@@ -158,7 +164,7 @@ class Observer:
 
 
 def default_batch_size(graph: Graph) -> int:
-    """As many samples as BATCH_ELEMENTS allows, 1 to 64."""
+    """Choose 1 to 64 samples, so that the largest value has at most BATCH_ELEMENTS elements."""
     if not graph.batched:
         return 1
     largest = max((int(np.prod(shape(v))) for n in graph.nodes for v in n.outputs if v.name), default=1)

@@ -1,4 +1,4 @@
-"""What calibration keeps of one value."""
+"""Collect the statistics of one value."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from intaglio.errors import CalibrationError
 
 
 class Needs(IntFlag):
-    """What calibrators want to know of a value besides its extremes, which are always kept."""
+    """The statistics that a calibrator needs besides the extremes, which are always kept."""
 
     EXTREMES = 0
     HISTOGRAM = 1
@@ -23,13 +23,13 @@ class Needs(IntFlag):
 
 @dataclass
 class Record:
-    """What is known of one value.
+    """The statistics of one value.
 
     Args:
         low, high: exact extremes.
-        count: elements seen.
-        histogram: where it was asked for.
-        moving: extremes per sample, where they were asked for.
+        count: number of elements seen.
+        histogram: None where it was not asked for.
+        moving: moving average of the extremes per sample; None where it was not asked for.
     """
 
     low: float = float("inf")
@@ -40,7 +40,7 @@ class Record:
 
     @classmethod
     def empty(cls, needs: Needs) -> Record:
-        """A record that collects what is needed."""
+        """Make an empty record that collects what `needs` names."""
         return cls(
             histogram=Histogram() if needs & Needs.HISTOGRAM else None,
             moving=MovingExtremes() if needs & Needs.MOVING else None,
@@ -48,23 +48,23 @@ class Record:
 
     @property
     def needs(self) -> Needs:
-        """What it collects."""
+        """The statistics that it collects."""
         histogram = Needs.EXTREMES if self.histogram is None else Needs.HISTOGRAM
         return histogram | (Needs.EXTREMES if self.moving is None else Needs.MOVING)
 
     def add(self, x: Tensor, first: int, samples: int) -> None:
-        """Take note of a tensor.
+        """Add the elements of a tensor.
 
         Args:
             x: float32, (samples, ...) where there are several samples.
             first: number of its first sample.
-            samples: how many it holds.
+            samples: number of samples in it.
         Raises:
             CalibrationError: NaN or infinity.
         """
         if not x.numel():
             return
-        if self.moving is None:  # both in one pass
+        if self.moving is None:  # one pass for both
             low, high = (float(v) for v in x.aminmax())
         else:
             ordered = in_memory_order(x)
@@ -72,7 +72,7 @@ class Record:
             rows = (ordered if outermost else x).reshape(samples, -1)
             lows, highs = rows.amin(1).cpu().numpy(), rows.amax(1).cpu().numpy()
             low, high = float(lows.min()), float(highs.max())
-        if not (np.isfinite(low) and np.isfinite(high)):  # minimum and maximum carry a NaN on
+        if not (np.isfinite(low) and np.isfinite(high)):  # minimum and maximum propagate NaN
             bad = x.isfinite().logical_not()
             where = first + int(bad.reshape(samples, -1).any(dim=1).nonzero()[0])
             raise CalibrationError(f"sample {where}: expected finite values, got {int(bad.sum())} NaN or infinite ones")
@@ -84,7 +84,7 @@ class Record:
             self.histogram.add(x, max(-low, high))
 
     def merge(self, other: Record) -> Record:
-        """What is known of both data sets together."""
+        """Return the statistics of both data sets together."""
         return Record(
             min(self.low, other.low),
             max(self.high, other.high),

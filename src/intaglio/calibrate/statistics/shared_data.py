@@ -1,4 +1,4 @@
-"""Calibration data that several processes share: each observes its part, and all of them have the whole statistics."""
+"""Share calibration data between processes: each observes a part, and all get the merged statistics."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from intaglio.simulate.tensor_batches import Batches
 
 @dataclass(frozen=True)
 class SharedData:
-    """A data set, and who reads which part of it.
+    """A data set of which each process observes a part.
 
-    Whatever reads `batches` reads all of it, on every process; `observe` and `auto` read parts. Every process has to
-    call the same functions with it, in the same order.
+    `observe` and `auto` read parts; any other reader of `batches` reads the whole, on every process. All processes have
+    to call the same functions with it, in the same order.
 
     Args:
         whole: the data set.
         length: number of its samples.
-        some: gives those from a first one up to another.
-        processes: that share it.
+        some: returns the samples start to stop - 1, given (start, stop).
+        processes: those that share it.
     """
 
     whole: Batches
@@ -30,10 +30,10 @@ class SharedData:
     processes: Processes
 
     def batches(self, n: int) -> Iterator[tuple[Any, Any]]:
-        """See `Batches`."""
+        """Yield (x, y) in batches of n samples, of the whole data set."""
         return iter(self.whole.batches(n))
 
     def part(self, batch_size: int) -> tuple[Batches, int] | None:
-        """This process's part, and the number of its first sample; None where there are too few samples to share."""
+        """Return this process's part and the number of its first sample; None where samples are too few to share."""
         mine = self.processes.part(self.length, batch_size)
         return None if mine is None else (self.some(mine.start, mine.stop), mine.start)

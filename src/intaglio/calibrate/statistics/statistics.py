@@ -1,4 +1,4 @@
-"""What calibration keeps of the data: a few numbers and one histogram per value, mergeable across processes."""
+"""Statistics of all values of a Graph: merge those of several processes, write and read them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ STATISTICS = CheckpointKind(
 
 @dataclass
 class Statistics:
-    """Records of every value of a Graph that needs a range.
+    """The statistics of every value of a Graph that needs a range.
 
     Args:
         graph: fingerprint of the Graph that was run.
         records: by value name.
-        parts: the samples seen, as sorted (first, behind the last) runs.
+        parts: the samples seen, as sorted runs (start, stop); stop is not included.
     """
 
     graph: str
@@ -35,18 +35,18 @@ class Statistics:
 
     @property
     def samples(self) -> int:
-        """Number of samples seen."""
+        """The number of samples seen."""
         return sum(stop - start for start, stop in self.parts)
 
     def empty_copy(self) -> Statistics:
-        """Statistics of the same values, of no samples yet."""
+        """Make statistics of the same values without any samples."""
         return Statistics(self.graph, {name: Record.empty(record.needs) for name, record in self.records.items()})
 
     def merge(self, other: Statistics) -> Statistics:
-        """Statistics of both parts of the data together, whatever the order.
+        """Return the statistics of both parts of the data together; the order does not matter.
 
         Raises:
-            CalibrationError: of another Graph, of other values, or of samples that are in both.
+            CalibrationError: the other is of another Graph or of other values, or a sample is in both.
         """
         if self.graph != other.graph:
             raise CalibrationError("statistics: expected parts of the same Graph, got two; observe both parts anew")
@@ -60,7 +60,7 @@ class Statistics:
         return Statistics(self.graph, {n: r.merge(other.records[n]) for n, r in self.records.items()}, parts)
 
     def state(self) -> Contents:
-        """As plain data and arrays; `from_state` reads them back."""
+        """Convert to plain data and arrays, for a file or for other processes; `from_state` reads them back."""
         records = list(self.records.values())
         histograms = [r.histogram for r in records if r.histogram is not None]
         runs = [(i, start, length, *gain) for i, r in enumerate(records) if r.moving
@@ -97,7 +97,7 @@ class Statistics:
         return cls(str(state["graph"]), dict(zip(state["names"], records, strict=True)), parts)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a .npz; it appears whole or not at all.
+        """Write a .npz file; it appears whole or not at all.
 
         Raises:
             CalibrationError: it cannot be written.
@@ -106,19 +106,19 @@ class Statistics:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Statistics:
-        """Read what `save` or a checkpoint of `observe` wrote; runs no code of the file.
+        """Read what `save` or a checkpoint of `observe` wrote; no code from the file runs.
 
         Raises:
-            CalibrationError: no such file, or no statistics.
+            CalibrationError: the file does not exist, or `save` did not write it.
         """
         return STATISTICS.read(path, cls.from_state)[1]
 
 
 def joined_parts(parts: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """Runs of samples, sorted, neighbours joined.
+    """Sort runs of samples (start, stop) and join neighbouring ones.
 
     Raises:
-        CalibrationError: a sample is in two of them.
+        CalibrationError: a sample is in two runs.
     """
     result: list[tuple[int, int]] = []
     for start, stop in sorted(parts):
