@@ -14,10 +14,6 @@ BROAD = {"Exception", "BaseException", *OURS}
 
 # (file, function): why nothing is told there
 SILENT = {
-    (
-        "cli/models.py",
-        "load_any_or_quantized",
-    ): "a file that is quantized already is loaded as such, with its own errors",
     ("codegen/package.py", "build"): "the next call compiles without the call graph and raises what is wrong",
     ("export/runtime.py", "reads"): "the question is whether ONNX Runtime reads a version, whatever it says if not",
     ("frontends/open_batch.py", "_dependence"): "a model for several samples only is the same network at all others",

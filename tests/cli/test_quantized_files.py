@@ -149,6 +149,17 @@ def test_functions_say_the_same(files, name):
         ig.quantize(str(files / name), str(files / "data.npz"))
 
 
+def test_the_front_end_tells_which_files_are_quantized(files, tmp_path):
+    from intaglio.frontends.quantized.load import is_quantized_file
+
+    for name in (*STATIC, "dynamic.onnx", "weights.onnx"):
+        assert is_quantized_file(files / name), name
+    assert not is_quantized_file(files / "float.onnx")
+    (tmp_path / "cut.onnx").write_bytes((files / "qdq.onnx").read_bytes()[:50])
+    with pytest.raises(ModelError, match="cut short"):
+        is_quantized_file(tmp_path / "cut.onnx")
+
+
 def test_an_operator_of_onnx_runtime_alone_names_another_form(tmp_path):
     node = helper.make_node("QLinearReduceMean", ["x", "s", "z", "s", "z"], ["y"], name="mean", domain="com.microsoft")
     ends = [helper.make_tensor_value_info(name, TensorProto.INT8, (1, 4)) for name in "xy"]

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from intaglio.errors import AlreadyQuantizedError, UsageError
+from intaglio.errors import UsageError
 from intaglio.program import Program, load_program
 
 if TYPE_CHECKING:
@@ -103,12 +103,15 @@ def load_any(args: argparse.Namespace, name: str) -> Graph | Program:
 
 def load_any_or_quantized(args: argparse.Namespace, name: str) -> Any:
     """Load as `load_any` does; a quantized ONNX file becomes a Quantized."""
-    try:
-        return load_any(args, name)
-    except AlreadyQuantizedError:
+    if not _names_a_factory(name) and Path(name).suffix != ".intaglio":
         from intaglio.api import load_quantized
+        from intaglio.frontends import check_suffix
+        from intaglio.frontends.quantized.load import is_quantized_file
 
-        return load_quantized(name, parse_shapes(args.shape), parse_constants(args.constant))
+        check_suffix(name)
+        if is_quantized_file(name):
+            return load_quantized(name, parse_shapes(args.shape), parse_constants(args.constant))
+    return load_any(args, name)
 
 
 def _example(shape: tuple[int, ...]) -> Any:

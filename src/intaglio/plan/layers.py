@@ -34,11 +34,11 @@ class LayerFormats:
     """
 
     def __init__(
-        self, graph: Graph, contracts: Mapping[str, Contract], target: Target, layers: Mapping[str, str]
+        self, graph: Graph, contracts: Mapping[ir.Node, Contract], target: Target, layers: Mapping[str, str]
     ) -> None:
         self.target = target
         names = [str(node.name) for node in graph.nodes]
-        weighted = [name for name in names if Role.WEIGHT in contracts[name].roles]
+        weighted = [str(node.name) for node in graph.nodes if Role.WEIGHT in contracts[node].roles]
         ends = {"first": weighted[:1], "last": weighted[-1:]}
         self.bits: dict[tuple[str, Kind], int] = {}
         own = target.layers if weighted else {}
@@ -62,12 +62,12 @@ class LayerFormats:
         for node in graph.nodes:  # refuse before any work is done
             self.activation_format(node)
             self.operand_format(node)
-            if Role.WEIGHT in contracts[str(node.name)].roles:
+            if Role.WEIGHT in contracts[node].roles:
                 self.weight_format(node)
             # An activation is where the layer's result is written.
             if self.asked(node) and len(node.outputs) == 1:
                 users = consumers(node.outputs[0])
-                if len(users) == 1 and (contracts[str(users[0].name)].clamp is not None or _has_caps(users[0])):
+                if len(users) == 1 and (contracts[users[0]].clamp is not None or _has_caps(users[0])):
                     self.bits.setdefault((str(users[0].name), "activations"), self.bits[str(node.name), "activations"])
         for node in reversed(graph.nodes):  # what is capped is written in the format of the capped result
             source = next((v for v in node.inputs if v is not None and v.producer() is not None), None)

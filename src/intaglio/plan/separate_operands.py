@@ -69,7 +69,7 @@ class Operands:
         layers: formats of its layers.
     """
 
-    def __init__(self, contracts: Mapping[str, Contract], layers: LayerFormats) -> None:
+    def __init__(self, contracts: Mapping[ir.Node, Contract], layers: LayerFormats) -> None:
         self.contracts, self.layers = contracts, layers
         self._known: dict[ir.Value, frozenset[TensorFormat | None]] = {}
 
@@ -95,7 +95,7 @@ class Operands:
             return self._known[value]
         found: set[TensorFormat | None] = {None} if is_output(value) else set()
         for user in consumers(value):
-            joined = isinstance(self.contracts[str(user.name)].output, Joined)
+            joined = isinstance(self.contracts[user].output, Joined)
             if joined and self.layers.asked(user):
                 found.add(self.layers.activation_format(user))
             elif joined or self._moved(user) is value:
@@ -107,7 +107,7 @@ class Operands:
 
     def _moved(self, node: ir.Node) -> ir.Value | None:
         """The input whose grid a node's results share."""
-        rule = self.contracts[str(node.name)].output
+        rule = self.contracts[node].output
         if self.layers.target.row(node.op_type).output == "same":
             rule = Same(0)
         return node.inputs[rule.index] if isinstance(rule, Same) else None

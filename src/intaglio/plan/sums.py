@@ -8,6 +8,7 @@ from intaglio.graph import Graph
 from intaglio.graph.access import shape
 from intaglio.number import INT32, PerChannel, PerTensor, QuantParams
 from intaglio.ops import Role, float_operator
+from intaglio.plan.accumulator_grid import accumulator_scale
 from intaglio.plan.plan import Plan
 
 
@@ -29,10 +30,7 @@ def signed_sums(graph: Graph, plan: Plan) -> dict[str, QuantParams]:
             continue
         if isinstance(weight.granularity, (PerTensor, PerChannel)):
             y = node.outputs[0]
-            scale = np.asarray(data.scale * weight.scale, np.float32)
             axis = 1 if node.op_type.startswith("Conv") else len(shape(y)) - 1
-            channels = shape(y)[axis]
-            if scale.ndim:  # a transposed convolution of groups repeats its scales
-                scale = np.tile(scale, channels // scale.size)
+            scale = accumulator_scale(data, weight.scale, shape(y)[axis]).astype(np.float32)
             found[str(y.name)] = QuantParams(INT32, scale, granularity=PerChannel(axis) if scale.ndim else PerTensor())
     return found

@@ -24,6 +24,7 @@ from intaglio.number import INT32, PerChannel, PerTensor, QuantParams, Scheme
 from intaglio.number.params import SMALLEST_SCALE
 from intaglio.ops import float_operator
 from intaglio.plan import Plan, Source, ValuePlan
+from intaglio.plan.accumulator_grid import accumulator_scale
 
 LARGEST_BIAS = 2.0**30  # leaves the other half of an int32 accumulator to the products
 _PRECISE_BIAS = 2.0**15  # least number of codes of a bias whose step is free, as the weight or the data are all zero
@@ -169,10 +170,7 @@ def _bias_params(layer: WeightedLayer) -> QuantParams:
         # Each group has an accumulator of its own: the bias is added after them, on the finest grid of its channel.
         axis = contract.weight_axis or 0
         scale = np.moveaxis(scale, axis, 0).reshape(scale.shape[axis], -1).min(axis=1)
-    scale = scale * float(params_of(layer.data).scale) * layer.gain
-    count = layer.offsets.size
-    if scale.ndim and count > scale.size:
-        scale = np.tile(scale, count // scale.size)
+    scale = accumulator_scale(params_of(layer.data), scale, layer.offsets.size, layer.gain)
     if not isinstance(w.granularity, (PerTensor, PerChannel)):
         scale = np.maximum(scale, np.maximum(np.abs(layer.offsets) / LARGEST_BIAS, 2 * SMALLEST_SCALE))
     granularity = PerChannel(layer.bias_rank - 1) if scale.ndim else PerTensor()

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from intaglio.calibrate.parameters.adjust import result_of
 from intaglio.graph import Graph
-from intaglio.graph.access import attribute, constant
+from intaglio.graph.access import constant
 from intaglio.ops import Role, float_operator
 from intaglio.plan import Plan, Source, ValuePlan
+from intaglio.plan.accumulator_grid import product_gain
 
 Scales = NDArray[np.float64]
 
@@ -79,6 +80,6 @@ def weighted_layers(graph: Graph, plan: Plan, of: Iterable[ir.Node]) -> Iterator
             plan[str(bias.name)] if derived and bias is not None else None,
             np.asarray(array, np.float32),
             np.asarray(offsets, np.float64).reshape(-1) if derived and offsets is not None else None,
-            float(attribute(node, "alpha", 1.0) / attribute(node, "beta", 1.0)) if node.op_type == "Gemm" else 1.0,
+            product_gain(node),
             max(1, np.ndim(offsets)) if offsets is not None else 1,
         )

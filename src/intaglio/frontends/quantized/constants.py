@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
 import onnx_ir as ir
@@ -12,99 +11,85 @@ from numpy.typing import NDArray
 from intaglio.errors import ModelError
 from intaglio.frontends.quantized.formats import FILE, format_of
 from intaglio.frontends.quantized.strip import Stripped
-from intaglio.graph import attribute, constant, shape
+from intaglio.graph import constant, shape
 from intaglio.graph.access import where
 from intaglio.number import INT16, INT32, PerChannel, PerTensor, QuantParams, Scheme, choose_params
-from intaglio.ops import Contract, Role
-from intaglio.plan import Plan, Source, ValuePlan
+from intaglio.ops import Role
+from intaglio.plan import PlanBuilder
+from intaglio.plan.accumulator_grid import accumulator_scale, product_gain
 
 
-@dataclass(frozen=True)
-class Constants:
-    """Adds the constants of a graph to its Plan.
+def plan_constants(plan: PlanBuilder, node: ir.Node, stripped: Stripped) -> None:
+    """Add the constants of one node to the Plan of a graph.
 
     Args:
-        stripped: the graph, and what its file says.
-        plan: what they are added to.
-        params: the parameters of computed values.
+        plan: with parameters of every computed value.
+        node: of the graph.
+        stripped: the graph, and what its file says; a note is added where a constant is float.
+    Raises:
+        ModelError: scales that lie along another axis than integers can use.
     """
+    for value, role in plan.constants(node):
+        match role:
+            case Role.WEIGHT:
+                params = _weight(node, value, plan.contract(node).weight_axis, stripped.constants[value])
+                plan.own(value, f"weight of {node.name}: {FILE}", format_of(params), params, role=role)
+            case Role.SIDE:
+                params, why = _side(node, value, stripped)
+                plan.own(value, why, format_of(params), params, role=role)
+            case Role.BIAS:
+                params, note = _bias(node, value, plan, stripped.constants)
+                plan.bias(node, value, params, note)
 
-    stripped: Stripped
-    plan: Plan
-    params: Callable[[ir.Value | None], QuantParams | None]
 
-    def add(self, node: ir.Node, contract: Contract) -> None:
-        """The constants of one node.
+def _weight(node: ir.Node, value: ir.Value, axis: int | None, params: QuantParams) -> QuantParams:
+    """A weight's parameters, with the axis of its scales counted from the front."""
+    if not isinstance(params.granularity, PerChannel):
+        return params
+    found = params.granularity.axis % len(shape(value))
+    if found != axis:
+        raise ModelError(
+            f"{where(node)} weight '{value.name}': expected scales per output channel (axis {axis}), got them "
+            f"along axis {found}; quantize the weight per output channel or per tensor"
+        )
+    return QuantParams(params.type, params.scale, params.zero_point, PerChannel(found))
 
-        Raises:
-            ModelError: scales that lie along another axis than integers can use.
-        """
-        for value, role in zip(node.inputs, contract.roles, strict=False):
-            if value is None or not value.is_initializer():
-                continue
-            if role is Role.WEIGHT:
-                self._weight(node, value, contract.weight_axis)
-            elif role is Role.SIDE:
-                self._side(node, value)
-            elif role is Role.BIAS:
-                self._bias(node, value)
 
-    def _weight(self, node: ir.Node, value: ir.Value, axis: int | None) -> None:
-        params, rank = self.stripped.constants[value], len(shape(value))
-        if isinstance(params.granularity, PerChannel):
-            found = params.granularity.axis % rank
-            if found != axis:
-                raise ModelError(
-                    f"{where(node)} weight '{value.name}': expected scales per output channel (axis {axis}), got them "
-                    f"along axis {found}; quantize the weight per output channel or per tensor"
-                )
-            params = QuantParams(params.type, params.scale, params.zero_point, PerChannel(found))
-        self._add(value, Role.WEIGHT, Source.OWN, f"weight of {node.name}: {FILE}", params)
+def _side(node: ir.Node, value: ir.Value, stripped: Stripped) -> tuple[QuantParams, str]:
+    """The parameters of an elementwise operator's constant, and the reason."""
+    params, why = stripped.constants.get(value), f"constant operand of {node.name}: {FILE}"
+    if params is None:
+        array = constant(value)
+        assert array is not None
+        params = choose_params(float(array.min()), float(array.max()), INT16, Scheme.SYMMETRIC)
+        why = f"constant operand of {node.name}, float in the file: 16 bits"
+        stripped.notes.append(f"{where(node)} its constant '{value.name}' is float in the file: held in 16 bits")
+    if not isinstance(params.granularity, PerTensor):
+        raise ModelError(
+            f"{where(node)} constant '{value.name}': expected one scale, got {params.scale.size}; quantize the "
+            "constants of elementwise operators per tensor"
+        )
+    return params, why
 
-    def _side(self, node: ir.Node, value: ir.Value) -> None:
-        params, why = self.stripped.constants.get(value), f"constant operand of {node.name}: {FILE}"
-        if params is None:
-            array = constant(value)
-            assert array is not None
-            params = choose_params(float(array.min()), float(array.max()), INT16, Scheme.SYMMETRIC)
-            why = f"constant operand of {node.name}, float in the file: 16 bits"
-            self.stripped.notes.append(
-                f"{where(node)} its constant '{value.name}' is float in the file: held in 16 bits"
-            )
-        if not isinstance(params.granularity, PerTensor):
-            raise ModelError(
-                f"{where(node)} constant '{value.name}': expected one scale, got {params.scale.size}; quantize the "
-                "constants of elementwise operators per tensor"
-            )
-        self._add(value, Role.SIDE, Source.OWN, why, params)
 
-    def _bias(self, node: ir.Node, value: ir.Value) -> None:
-        """On the accumulator's grid, whatever the file has: the same one up to rounding, another, or float."""
-        data, weight = node.inputs[0], node.inputs[1]
-        assert data is not None
-        assert weight is not None
-        x, w, given = self.params(data), self.stripped.constants[weight], self.stripped.constants.get(value)
-        assert x is not None
-        gain = attribute(node, "alpha", 1.0) / attribute(node, "beta", 1.0) if node.op_type == "Gemm" else 1.0
-        scale = w.scale.astype(np.float64) * float(x.scale) * gain
-        if scale.ndim:  # a grouped ConvTranspose has its weight channels once per group
-            scale = np.tile(scale, max(1, int(np.prod(shape(value))) // scale.size))
-        granularity = PerChannel(max(1, len(shape(value))) - 1) if scale.ndim else PerTensor()
-        params = QuantParams(INT32, scale.astype(np.float32), granularity=granularity)
-        why = f"bias of {node.name}: int32 on the accumulator's grid, scale_x * scale_w"
-        if given is None:
-            why += "; float in the file"
-        elif given.type == INT32 and _nearly_equal(given.scale, params.scale):
-            params = QuantParams(INT32, np.broadcast_to(given.scale, params.scale.shape), granularity=granularity)
-            why += f", {FILE}"
-        else:
-            why += f"; {given.type} on another grid in the file"
-        self._add(value, Role.BIAS, Source.DERIVED, why, params, str(data.name), str(weight.name))
-
-    def _add(self, value: ir.Value, role: Role, source: Source, why: str, params: QuantParams, *of: str) -> None:
-        name = str(value.name)
-        fmt = None if role is Role.BIAS else format_of(params)
-        self.plan.values[name] = ValuePlan(name, role, source, why, fmt, of, None, params)
+def _bias(
+    node: ir.Node, value: ir.Value, plan: PlanBuilder, constants: Mapping[ir.Value, QuantParams]
+) -> tuple[QuantParams, str]:
+    """On the accumulator's grid, whatever the file has: the same one up to rounding, another, or float."""
+    data, weight = node.inputs[0], node.inputs[1]
+    assert data is not None
+    assert weight is not None
+    x, w, given = plan.params(data), constants[weight], constants.get(value)
+    assert x is not None
+    scale = accumulator_scale(x, w.scale, int(np.prod(shape(value))), product_gain(node)).astype(np.float32)
+    granularity = PerChannel(max(1, len(shape(value))) - 1) if scale.ndim else PerTensor()
+    if given is None:
+        note = "; float in the file"
+    elif given.type == INT32 and _nearly_equal(given.scale, scale):
+        scale, note = np.broadcast_to(given.scale, scale.shape), f", {FILE}"
+    else:
+        note = f"; {given.type} on another grid in the file"
+    return QuantParams(INT32, scale, granularity=granularity), note
 
 
 def _nearly_equal(given: NDArray[np.float32], wanted: NDArray[np.float32]) -> bool:

@@ -10,10 +10,10 @@ from typing import Any
 
 from intaglio.errors import ModelError, UsageError
 from intaglio.frontends.onnx import load_onnx
+from intaglio.frontends.quantized.file_plan import plan_of_file
 from intaglio.frontends.quantized.fold_batchnorm import fold_batchnorm_into_weights
 from intaglio.frontends.quantized.pairs import merge_twins, note_saturation, settle_weights
 from intaglio.frontends.quantized.per_channel_activations import merge_channel_scales
-from intaglio.frontends.quantized.plan_building import represent
 from intaglio.frontends.quantized.qoperators import expand_qoperators
 from intaglio.frontends.quantized.quantized_operators import is_quantized, standardize_pairs
 from intaglio.frontends.quantized.strip import Stripped, strip
@@ -45,6 +45,18 @@ _BEFORE = (
     fuse_activations,
     hoist_clamps,
 )
+
+
+def is_quantized_file(path: str | os.PathLike[str]) -> bool:
+    """Whether an ONNX file holds quantizers, those that `load_quantized_graph` refuses included.
+
+    Raises:
+        ModelError: the file cannot be read.
+    """
+    with one_error(os.fspath(path)):
+        model = read_model(path)
+    graphs = (model.graph, *(function.graph for function in model.functions.values()))
+    return any(is_quantized(node) for graph in graphs for node in graph)
 
 
 def load_quantized_graph(
@@ -95,7 +107,7 @@ def _load(
     _add_noted(stripped)
     stripped.notes += fold_batchnorm_into_weights(stripped)
     stripped.notes += merge_channel_scales(stripped)
-    plan = represent(stripped)
+    plan = plan_of_file(stripped)
     graph.model.graph.sort()
     graph.verify()
     own = sum(value.source is Source.OWN for value in plan.values.values())

@@ -4,83 +4,53 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from intaglio.frontends.quantized.value_plans import Known
+from intaglio.frontends.quantized.formats import format_of
 from intaglio.graph import consumers, is_output
-from intaglio.ops import Joined, Plain, Same
-from intaglio.plan import Source
+from intaglio.ops import Joined, Same
+from intaglio.plan import PlanBuilder, Source
 
 
-def spread(known: Known) -> None:
+def spread(plan: PlanBuilder) -> None:
     """Plan every value that follows from those that are planned."""
     count = -1
-    while count < len(known.plans):
-        count = len(known.plans)
-        nodes = known.graph.nodes
+    while count < len(plan):
+        count = len(plan)
+        nodes = plan.graph.nodes
         for node in reversed(nodes):
             for value in node.inputs:
-                if value is not None and value not in known and not value.is_initializer():
-                    _from_reader(known, value)
+                if value is not None and value not in plan and not value.is_initializer():
+                    _from_reader(plan, value)
         for node in nodes:
             for value in node.outputs:
-                if value.name and value not in known:
-                    _from_inputs(known, node, value)
+                if value.name and value not in plan:
+                    _from_inputs(plan, node, value)
 
 
-def _from_reader(known: Known, value: ir.Value) -> None:
+def _from_reader(plan: PlanBuilder, value: ir.Value) -> None:
     """What the only reader of a value makes of it."""
     users = consumers(value)
     if len(users) != 1 or len(list(value.uses())) != 1 or is_output(value):
         return
-    reader, contract = users[0], known.contracts[users[0]]
-    result = reader.outputs[0]
-    if contract.clamp is not None and value is reader.inputs[0] and _can_saturate(known, value):
-        why = f"stays in the accumulator: {reader.op_type} is the saturation of the operator before it"
-        known.add(value, Source.FUSED, why, of=result)
+    reader, contract = users[0], plan.contract(users[0])
+    if contract.clamp is not None and plan.fuse(value):
         return
+    result, params = reader.outputs[0], plan.params(reader.outputs[0])
     moves = isinstance(contract.output, (Same, Joined)) or contract.clamp is not None
-    if not moves or known.source(result) in (None, Source.FUSED, Source.PLAIN) or len(reader.outputs) != 1:
+    if not moves or params is None or len(reader.outputs) != 1:
         return
     if isinstance(contract.output, Same) and reader.inputs[contract.output.index] is not value:
         return
     if value.is_graph_input():
-        known.add(value, Source.OWN, f"as the file says of what {reader.name} makes of it", known.params(result))
-    elif not known.leads_to(result, value):
-        why = f"only {reader.name} reads it, which keeps the integers of its input"
-        known.add(value, Source.SHARED, why, of=result)
+        plan.own(value, f"as the file says of what {reader.name} makes of it", format_of(params), params)
+    elif not plan.leads_to(result, value):
+        plan.share(value, result, f"only {reader.name} reads it, which keeps the integers of its input")
 
 
-def _can_saturate(known: Known, value: ir.Value) -> bool:
-    """Whether the operator that computes a value can take a clamp behind it as its saturation."""
-    producer = value.producer()
-    if producer is None or len(producer.outputs) != 1:
-        return False
-    contract = known.contracts[producer]
-    return contract.fuses_clamp if contract.clamp is None else known.source(producer.inputs[0]) is Source.FUSED
-
-
-def _from_inputs(known: Known, node: ir.Node, value: ir.Value) -> None:
+def _from_inputs(plan: PlanBuilder, node: ir.Node, value: ir.Value) -> None:
     """What a node makes of inputs whose plan is known."""
-    contract = known.contracts[node]
-    if isinstance(contract.output, Plain):
-        known.add(value, Source.PLAIN, f"{node.op_type} gives indices, not quantized numbers")
+    if plan.indices(node, value):
         return
-    if isinstance(contract.output, Joined):
-        given = [v for v in node.inputs if v is not None and not v.is_initializer()]
-        grids = [known.params(v) for v in given]
-        if all(grid is not None and grid == grids[0] for grid in grids):
-            known.add(value, Source.SHARED, f"{node.op_type} of values on one grid", of=given[0])
-        return
-    if contract.clamp is not None:
-        source = node.inputs[0]
-    elif isinstance(contract.output, Same):
-        source = node.inputs[contract.output.index]
-    else:
-        return
-    kind = known.source(source)
-    if source is None or kind in (None, Source.FUSED):
-        return
-    if kind is Source.PLAIN:
-        known.add(value, Source.PLAIN, known.plans[source].why)
-    else:
+    source = plan.kept_input(node)
+    if source is not None and plan.source(source) not in (None, Source.FUSED):
         why = f"{node.op_type} keeps the integers of {source.name}; the file gives it no parameters of its own"
-        known.add(value, Source.SHARED, why, of=source)
+        plan.share(value, source, why)

@@ -17,7 +17,8 @@ from intaglio.graph import Graph
 from intaglio.plan import Plan
 from intaglio.train.nn.exporting import exporting
 from intaglio.train.nn.layer import Layer
-from intaglio.train.nn.layer_plans import represent, strip_marks
+from intaglio.train.nn.layer_plans import plan_of_layers
+from intaglio.train.nn.strip_marks import strip_marks
 from intaglio.train.quantizers.quantizer import Quantizer
 
 
@@ -60,7 +61,7 @@ def freeze_layers(module: nn.Module, example_inputs: Any) -> tuple[Graph, Plan]:
     }
     owners = {part: name for name, part in settled.named_modules() if isinstance(part, Quantizer)}
     grids = [(quantizer.format, quantizer.named_params(owners[quantizer])) for quantizer in marked]
-    plan = represent(graph, marks, grids, weights)
+    plan = plan_of_layers(graph, marks, grids, weights)
     graph.verify()
     derive(graph, plan)
     return graph, plan

@@ -1,0 +1,86 @@
+"""From what a file says about some values to a Plan that says how every value is represented."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from intaglio.errors import ModelError
+from intaglio.frontends.quantized.constants import plan_constants
+from intaglio.frontends.quantized.float_regions import fill_float_regions, refuse_float_regions
+from intaglio.frontends.quantized.formats import FILE, TARGET, format_of
+from intaglio.frontends.quantized.grids import requantization
+from intaglio.frontends.quantized.spread import spread
+from intaglio.frontends.quantized.strip import Stripped
+from intaglio.graph.access import where
+from intaglio.number import PerTensor, Rule
+from intaglio.ops import Same
+from intaglio.plan import Plan, PlanBuilder, Source
+from intaglio.plan.contracts import contracts_of
+
+
+def plan_of_file(stripped: Stripped) -> Plan:
+    """The Plan of a graph without its QuantizeLinear nodes; may add requantizations to the graph, and notes.
+
+    Values without parameters of their own lie between an operator and the activation that is its saturation, or
+    beside an operator that only moves integers. What is left is held in 16 bits where its range is known.
+
+    Raises:
+        UnsupportedOperatorError: operators that Intaglio does not have; all are listed.
+        ModelError: values that the file leaves float; all are listed.
+    """
+    plan = PlanBuilder(stripped.graph, contracts_of(stripped.graph))
+    for value, params in stripped.params.items():
+        if not isinstance(params.granularity, PerTensor):
+            raise ModelError(
+                f"value '{value.name}': expected one scale for a computed value, got {params.scale.size}; quantize "
+                "activations per tensor"
+            )
+        plan.own(value, FILE, format_of(params), params)
+    spread(plan)
+    stripped.notes += fill_float_regions(plan)
+    refuse_float_regions(plan, stripped)
+    for node in stripped.graph.nodes:
+        stripped.notes += _bridge(plan, node)
+    for node in stripped.graph.nodes:
+        plan_constants(plan, node, stripped)
+    return plan.finish(TARGET, Rule.HALF_EVEN, accumulator=64)
+
+
+def _bridge(plan: PlanBuilder, node: ir.Node) -> list[str]:
+    """Let an operator that moves integers write the grid that it reads; requantize where the file has another."""
+    contract, notes = plan.contract(node), []
+    if not isinstance(contract.output, Same):
+        return []
+    source = node.inputs[contract.output.index]
+    assert source is not None
+    given = plan.params(source)
+    for value in node.outputs:
+        wanted = plan.params(value)
+        if wanted is None or given is None:
+            continue
+        if wanted != given:
+            _requantize(plan, node, value)
+            plan.share(value, source, f"{node.op_type} keeps the parameters of {source.name}")
+            notes.append(f"{where(node)} moves integers to another grid in the file: requantized behind it")
+        elif plan.source(value) is Source.OWN and not plan.leads_to(source, value):
+            plan.share(value, source, f"{FILE}, and as {node.op_type} has it: the parameters of {source.name}")
+    return notes
+
+
+def _requantize(plan: PlanBuilder, node: ir.Node, value: ir.Value) -> None:
+    """A requantization behind a node, whose result takes over the value's name, readers and plan."""
+    inner, params = plan.graph.model.graph, plan.params(value)
+    assert params is not None
+    users, was_output = list(value.uses()), value.is_graph_output()
+    copy = requantization(inner, node, value, params, f"{value.name}.moved")
+    clip = copy.producer()
+    assert clip is not None
+    inner.remove(clip)
+    inner.insert_after(node, clip)
+    for use in users:
+        use.node.replace_input_with(use.idx, copy)
+    for index, output in enumerate(inner.outputs):
+        if was_output and output is value:
+            inner.outputs[index] = copy
+    value.name, copy.name = copy.name, value.name
+    plan.hand_over(value, copy)
