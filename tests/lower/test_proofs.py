@@ -11,7 +11,6 @@ from torch import nn
 
 import intaglio as ig
 from intaglio.errors import LoweringError
-from intaglio.lower.proofs import prove_accumulator
 from intaglio.plan import Source
 
 
@@ -63,16 +62,3 @@ def test_a_move_onto_another_grid_is_refused(quantized):
     value.params = dataclasses.replace(params, scale=params.scale * 2)
     with pytest.raises(LoweringError, match="moves integers, but the Plan gives value"):
         broken.lower()
-
-
-@pytest.mark.parametrize(
-    ("bound", "allowed", "wide"), [(2**31 - 1, 32, False), (2**31, 64, True), (2**47 - 1, 64, True)]
-)
-def test_the_width_of_an_accumulator_is_decided_exactly(bound, allowed, wide):
-    assert prove_accumulator(bound, allowed) is wide
-
-
-@pytest.mark.parametrize(("bound", "allowed"), [(2**31, 32), (2**47, 64)])
-def test_sums_that_do_not_fit_are_refused_with_the_bits_they_need(bound, allowed):
-    with pytest.raises(LoweringError, match=f"needs {bound.bit_length() + 1} bits; the target has {allowed}"):
-        prove_accumulator(bound, allowed)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from intaglio.errors import LoweringError
-from intaglio.number import INT8, INT16, UINT8, IntType, PerGroup, QuantParams, Rule
-from intaglio.program.factors import check_bound, clamp_of, counted, same_params, scale_of, zero_point_of
+from intaglio.number import BIPOLAR, INT8, INT16, UINT8, IntType, PerGroup, QuantParams, Rule
+from intaglio.program import Operator
+from intaglio.program.factors import clamp_of, counted, needs_wide, same_params, scale_of, zero_point_of
 from intaglio.program.operators.average_pool2d import AveragePool2d
 from intaglio.program.operators.conv2d import Conv2d
 from intaglio.program.operators.dense import Dense
@@ -20,6 +21,7 @@ from intaglio.program.operators.matmul import MatMul
 from intaglio.program.operators.mul import Mul
 from intaglio.program.operators.prelu import PRelu
 from intaglio.program.operators.reduce_sum import ReduceSum
+from intaglio.program.operators.requantize import Requantize as IntegerRequantize
 from intaglio.program.operators.resize_bilinear import ResizeBilinear
 from intaglio.program.operators.softmax import Softmax
 from intaglio.program.operators.softmax_tflite import SoftmaxTflite
@@ -58,15 +60,39 @@ def test_counts_round_half_up_where_they_are_no_power_of_two() -> None:
     assert counted(1 / 49, Rule.TFLITE).rule is Rule.TFLITE
 
 
-def test_bounds_of_31_and_47_bits() -> None:
-    check_bound((1 << 31) - 1, wide=False)
-    check_bound((1 << 47) - 1, wide=True)
-    with pytest.raises(
-        LoweringError, match=r"accumulators may reach 2147483648, expected less than 2\*\*31; use fewer bits"
-    ):
-        check_bound(1 << 31, wide=False)
-    with pytest.raises(LoweringError, match=r"expected less than 2\*\*47"):
-        check_bound(1 << 47, wide=True)
+@pytest.mark.parametrize(
+    ("bound", "accumulator", "wide"),
+    [(2**31 - 1, 32, False), (2**31 - 1, 64, False), (2**31, 64, True), (2**47 - 1, 64, True)],
+)
+def test_the_width_of_an_accumulator_is_decided_exactly(bound: int, accumulator: int, wide: bool) -> None:
+    assert needs_wide(bound, accumulator) is wide
+
+
+@pytest.mark.parametrize(("bound", "accumulator", "bits"), [(2**31, 32, 32), (2**47, 64, 48)])
+def test_sums_that_do_not_fit_are_refused_with_the_bits_they_need(bound: int, accumulator: int, bits: int) -> None:
+    text = f"accumulator: expected sums of at most {bits} bits, got up to {bound}, which needs {bits + 1}; use fewer"
+    with pytest.raises(LoweringError, match=text):
+        needs_wide(bound, accumulator)
+
+
+def test_a_bipolar_result_is_the_sign_of_the_accumulator_whatever_the_scales() -> None:
+    for rule in (Rule.HALF_UP, Rule.TFLITE, Rule.SHIFT):
+        y, signs, x = grid(BIPOLAR, 0.7), grid(BIPOLAR, 1.0), np.array([[-1, 1], [1, 1], [-1, -1]], np.int8)
+        made: list[Operator] = [
+            Dense.from_real(signs, signs, y, np.array([[1, 1]], np.int8), None, rule),
+            MatMul.from_real(signs, signs, y, depth=2, rule=rule),
+        ]
+        want = [[1], [1], [-1]]  # sums of 0, 2 and -2
+        assert made[0].integer(x).tolist() == made[1].integer(x, np.ones((2, 1), np.int8)).tolist() == want
+        sign = IntegerRequantize.from_real(X, y, rule=rule)
+        assert sign.integer(np.array([6, 7, 8], np.uint8)).tolist() == [-1, 1, 1]
+
+
+def test_a_gain_goes_into_the_multiplier_and_the_grid_of_the_bias() -> None:
+    for rule in (Rule.HALF_UP, Rule.TFLITE):
+        operator = Dense.from_real(X, W, Y, WEIGHT, np.array([1.0, -2.0, 0.0]), rule, gain=4.0)
+        assert operator.bias.tolist() == [125, -250, 0]  # steps of 4 * 0.1 * 0.02
+        assert float(operator.requantize.real) == pytest.approx(4 * 0.1 * 0.02 / 0.5)
 
 
 def test_a_real_bias_is_rounded_half_to_even_onto_its_grid() -> None:
@@ -98,7 +124,7 @@ def test_biases_that_do_not_fit_are_named_by_channel() -> None:
         Dense.from_real(X, W, Y, WEIGHT, np.array([0, 1e20, 0]), Rule.HALF_UP)
     with pytest.raises(LoweringError, match="bias of channel 0: nan needs nan steps"):
         Dense.from_real(X, W, Y, WEIGHT, np.array([np.nan, 0, 0]), Rule.HALF_UP)
-    with pytest.raises(LoweringError, match=r"accumulators may reach \d+, expected less than 2\*\*31"):
+    with pytest.raises(LoweringError, match=r"expected sums of at most 32 bits, got up to \d+"):
         Dense.from_real(X, W, Y, WEIGHT, np.array([0, 1 << 31, 0]), Rule.HALF_UP)
     with pytest.raises(LoweringError, match=r"bias: expected 3 values, got shape \(2,\)"):
         Dense.from_real(X, W, Y, WEIGHT, np.zeros(2), Rule.HALF_UP)
@@ -117,22 +143,22 @@ def test_sixteen_bit_inputs_get_wide_sums_where_they_need_them() -> None:
     assert not Dense.from_real(x, W, Y, few, None, Rule.HALF_UP).requantize.wide
     wide = Dense.from_real(x, W, Y, many, None, Rule.HALF_UP)
     assert wide.requantize.wide and wide.bias.dtype == np.int64
-    with pytest.raises(LoweringError, match="accumulators may reach"):
+    with pytest.raises(LoweringError, match="expected sums of at most 32 bits"):
         Dense.from_real(x, W, Y, many, None, Rule.TFLITE)
-    with pytest.raises(LoweringError, match="accumulators may reach"):
-        Dense.from_real(x, W, Y, many, None, Rule.HALF_UP, wide=False)
+    with pytest.raises(LoweringError, match="expected sums of at most 32 bits"):
+        Dense.from_real(x, W, Y, many, None, Rule.HALF_UP, accumulator=32)
 
 
 def test_eight_bit_inputs_never_do_unasked() -> None:
     many = np.full((1, 70_000), 127, np.int8)
-    with pytest.raises(LoweringError, match=r"accumulators may reach \d+, expected less than 2\*\*31"):
+    with pytest.raises(LoweringError, match=r"expected sums of at most 32 bits, got up to \d+"):
         Dense.from_real(X, W, Y, many, None, Rule.HALF_UP)
-    assert Dense.from_real(X, W, Y, many, None, Rule.HALF_UP, wide=True).requantize.wide
-    with pytest.raises(LoweringError, match="accumulators may reach"):
+    assert Dense.from_real(X, W, Y, many, None, Rule.HALF_UP, accumulator=64).requantize.wide
+    with pytest.raises(LoweringError, match="expected sums of at most 32 bits"):
         MatMul.from_real(X, grid(UINT8, 0.1), Y, depth=1 << 16, rule=Rule.HALF_UP)
-    with pytest.raises(LoweringError, match="accumulators may reach"):
+    with pytest.raises(LoweringError, match="expected sums of at most 32 bits"):
         ReduceSum.from_real(X, Y, axes=(1,), keepdims=True, count=1 << 24, rule=Rule.HALF_UP)
-    with pytest.raises(LoweringError, match="accumulators may reach"):
+    with pytest.raises(LoweringError, match="expected sums of at most 32 bits"):
         AveragePool2d.from_real(X, Y, input_shape=(4096, 4096), kernel=(4096, 4096), rule=Rule.HALF_UP)
 
 
@@ -140,7 +166,7 @@ def test_wide_sums_of_sixteen_bits() -> None:
     x = grid(UINT16, 0.001, 9)
     assert ReduceSum.from_real(x, x, axes=(1,), keepdims=True, count=1 << 16, rule=Rule.HALF_UP).requantize.wide
     assert Mul.from_real(x, x, x, rule=Rule.HALF_UP).requantize.wide
-    with pytest.raises(LoweringError, match="accumulators may reach"):
+    with pytest.raises(LoweringError, match="expected sums of at most 32 bits"):
         Mul.from_real(x, x, x, rule=Rule.TFLITE)
 
 

@@ -156,6 +156,19 @@ def conv2d(rng: np.random.Generator) -> Iterator[Case]:
             low=y.type.qmin + 9,
         )
         yield operator, (x_q,), conv(real(x, x_q), w_real, strides, dilations, pads, groups) + bias, y, 0
+    yield from _affine(rng)
+
+
+def _affine(rng: np.random.Generator) -> Iterator[Case]:
+    """A gain and an offset per channel, one of them almost dead.
+
+    Slack: a bias is rounded to a quarter of an output step at most, so it is off by 1/8; weights by less than 1/20.
+    """
+    for rule, type in RULES_AND_TYPES:
+        x, y = params(rng, type, rule, symmetric=type is INT16), params(rng, type, rule, 0.1)
+        gain, offset = np.array([0.3, -1.7, 1e-9, 0.02, 5.0]), rng.uniform(-20, 20, 5) * float(y.scale)
+        x_q = codes(rng, type, (2, 3, 4, 5))
+        yield Conv2d.from_affine(x, y, gain, offset, rule), (x_q,), real(x, x_q) * gain + offset, y, 1 / 8 + 1 / 20
 
 
 @case
@@ -491,7 +504,7 @@ def masked_softmax(rng: np.random.Generator) -> Iterator[Case]:
         x_q = codes(rng, type, (4, 6, 6))
         kept = np.where(keep, real(x, x_q), -np.inf)
         kept[:, 3] = 0.0
-        yield MaskedSoftmax.of_mask(x, y, keep), (x_q,), softmax_of(kept), y, 0
+        yield MaskedSoftmax.from_mask(x, y, keep), (x_q,), softmax_of(kept), y, 0
 
 
 @case

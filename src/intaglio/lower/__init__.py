@@ -1,4 +1,4 @@
-"""From Graph and Plan to Program, with the proofs that nothing overflows and nothing stays float."""
+"""From Graph and Plan to Program, with the check that nothing stays float."""
 
 from intaglio.lower.lowering import lower
 

@@ -8,19 +8,20 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from intaglio.errors import LoweringError, UsageError
 from intaglio.graph import Graph
 from intaglio.graph.access import constant, rank, shape
-from intaglio.lower.proofs import blockers, prove_accumulator
-from intaglio.number import INT32, IntType, QuantParams, Requantize, Rule
+from intaglio.lower.proofs import blockers
+from intaglio.number import INT32, IntType, QuantParams, Rule
 from intaglio.ops import Placed, Result, float_operator
 from intaglio.plan import Plan
 from intaglio.plan.results import fused_chain, planned_result
 from intaglio.program import Node, Operator, Program, TensorInfo
 from intaglio.program.operators.reshape import Reshape
 from intaglio.program.operators.transpose import Transpose
+from intaglio.program.weighted import quantize_bias
 
 Axes = tuple[int, ...]
 
@@ -64,6 +65,7 @@ class _Driver:
     def __init__(self, graph: Graph, plan: Plan) -> None:
         self.graph, self.plan = graph, plan
         self.rule: Rule = plan.rule
+        self.accumulator = plan.accumulator
         self.batched = graph.batched
         self.nodes: list[Node] = []
         self.tensors: dict[str, TensorInfo] = {}
@@ -185,25 +187,18 @@ class _Driver:
         array = constant(value)
         params = self.plan.params(str(value.name))
         assert array is not None and params is not None, value.name
-        codes = np.rint(np.broadcast_to(array.reshape(-1).astype(np.float64), (channels,)) / params.scale)
+        real, grid = (np.broadcast_to(a.reshape(-1).astype(np.float64), (channels,)) for a in (array, params.scale))
+        codes = quantize_bias(real, grid)
         worst = int(np.abs(codes).argmax())
         if abs(codes[worst]) > INT32.qmax:
             raise LoweringError(
-                f"bias of channel {worst} needs {int(codes[worst])}, which does not fit int32; "
+                f"bias of channel {worst} needs {codes[worst]}, which does not fit int32; "
                 "calibrate again (it raises weight scales until biases fit) or give the layer 16-bit activations"
             )
-        return codes.astype(np.int64)
+        return codes
 
     def result(self, node: ir.Node, index: int = 0) -> Result:
         return planned_result(self.plan, node, index)
-
-    def requantizer(self, node: ir.Node, factor: ArrayLike, bound: int, *, rule: Rule | None = None) -> Requantize:
-        wide = prove_accumulator(bound, self.plan.accumulator)
-        rule = self.rule if rule is None else rule
-        found = Requantize.from_real(factor, rule, wide=wide)
-        params = self.plan.params(str(self.last(node).name))
-        signs = params is not None and params.type.bipolar
-        return Requantize.from_real(np.full(np.shape(factor), 2.0), rule, wide=wide) if signs else found
 
     def emit(self, node: ir.Node, operator: Operator, inputs: Sequence[Placed], value: ir.Value, axes: Axes) -> None:
         params = self.plan.params(str(value.name))

@@ -1,37 +1,14 @@
-"""Proofs made before and while lowering: every value has a representation, no accumulator overflows."""
+"""The proof made before lowering: every operator of the Plan is integer, and every value has parameters."""
 
 from __future__ import annotations
 
 import onnx_ir as ir
 
-from intaglio.errors import LoweringError, UnsupportedOperatorError
+from intaglio.errors import UnsupportedOperatorError
 from intaglio.graph import Graph
 from intaglio.number import PerChannel, PerTensor
 from intaglio.ops import Role, Same, float_operator
 from intaglio.plan import Plan, Source
-
-NARROW_BITS, WIDE_BITS = 31, 47  # signed int32; 48 bits leave room for the 15-bit multiplier of wide accumulators
-
-
-def prove_accumulator(bound: int, allowed: int) -> bool:
-    """Decide whether sums of magnitude up to `bound` fit, and say whether they need a wide accumulator.
-
-    Args:
-        bound: the largest |acc| that any input can cause, from the real weights.
-        allowed: bits that the target has, 32 or 64.
-    Returns:
-        True where 32 bits do not suffice.
-    Raises:
-        LoweringError: the sums do not fit.
-    """
-    if bound < 1 << NARROW_BITS:
-        return False
-    if allowed == 64 and bound < 1 << WIDE_BITS:
-        return True
-    raise LoweringError(
-        f"accumulator: sums reach {bound}, which needs {bound.bit_length() + 1} bits; the target has {allowed}. "
-        "Use fewer bits for its weights or inputs, or a target with a wider accumulator"
-    )
 
 
 def blockers(graph: Graph, plan: Plan) -> list[str]:

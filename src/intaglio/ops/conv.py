@@ -10,7 +10,6 @@ from torch import Tensor
 from intaglio.graph.access import attribute, shape
 from intaglio.ops.contract import Contract, Role
 from intaglio.ops.float_operator import FloatOperator, Lowering
-from intaglio.ops.products import product_bound
 from intaglio.ops.window_nodes import Window, as_image, from_image, plain_strides, require_at_most_two_axes
 from intaglio.program.operators.conv2d import Conv2d
 
@@ -49,24 +48,20 @@ class Conv(FloatOperator):
         codes, weight = to.weight(node.inputs[1])
         codes = codes.reshape(*codes.shape[:2], -1, codes.shape[-1])
         bias = to.bias(node.inputs[2] if len(node.inputs) > 2 else None, codes.shape[0])
-        x = as_image(node, to)
-        result = to.result(node)
-        centred = codes.astype(np.int64) - weight.zero_point.reshape(-1, 1, 1, 1)
-        factor = x.quant.scale.astype(np.float64) * weight.scale / result.params.scale
-        operator = Conv2d(
-            weight=np.ascontiguousarray(codes.transpose(0, 2, 3, 1)),
-            weight_zero_point=weight.zero_point,
-            bias=bias,
-            x_zero_point=int(x.quant.zero_point),
-            y_zero_point=result.zero_point,
+        x, result = as_image(node, to), to.result(node)
+        operator = Conv2d.from_real(
+            x.quant,
+            weight,
+            result.params,
+            np.ascontiguousarray(codes.transpose(0, 2, 3, 1)),
+            bias,
+            to.rule,
             strides=window.strides,
             dilations=window.dilations,
             pads=window.pads,
             groups=attribute(node, "group", 1),
-            requantize=to.requantizer(node, factor, product_bound(centred.reshape(len(centred), -1), x.quant, bias)),
             low=result.low,
             high=result.high,
-            out=result.params.type,
-            weight_type=weight.type,
+            accumulator=to.accumulator,
         )
         from_image(node, to, operator, [x], len(shape(node.inputs[0])))

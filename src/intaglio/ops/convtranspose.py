@@ -10,7 +10,6 @@ from torch import Tensor
 from intaglio.graph.access import attribute, shape
 from intaglio.ops.contract import Contract, Role
 from intaglio.ops.float_operator import FloatOperator, Lowering
-from intaglio.ops.products import product_bound
 from intaglio.ops.window_nodes import Window, as_image, from_image, require_at_most_two_axes
 from intaglio.program.operators.conv_transpose2d import ConvTranspose2d
 
@@ -62,24 +61,21 @@ class ConvTranspose(FloatOperator):
         codes = np.ascontiguousarray(np.concatenate(parts))
         bias = to.bias(node.inputs[2] if len(node.inputs) > 2 else None, len(codes))
         x, result = as_image(node, to), to.result(node)
-        centred = codes.astype(np.int64) - weight.zero_point.reshape(-1, 1, 1, 1)
-        factor = x.quant.scale.astype(np.float64) * weight.scale / result.params.scale
         extra = attribute(node, "output_padding", (0,) * (len(shape(node.inputs[0])) - 2))
-        operator = ConvTranspose2d(
-            weight=codes,
-            weight_zero_point=weight.zero_point,
-            bias=bias,
-            x_zero_point=int(x.quant.zero_point),
-            y_zero_point=result.zero_point,
+        operator = ConvTranspose2d.from_real(
+            x.quant,
+            weight,
+            result.params,
+            codes,
+            bias,
+            to.rule,
             strides=window.strides,
             dilations=window.dilations,
             pads=window.pads,
             output_padding=extra if len(extra) == 2 else (0, *extra),
             groups=groups,
-            requantize=to.requantizer(node, factor, product_bound(centred.reshape(len(centred), -1), x.quant, bias)),
             low=result.low,
             high=result.high,
-            out=result.params.type,
-            weight_type=weight.type,
+            accumulator=to.accumulator,
         )
         from_image(node, to, operator, [x], len(shape(node.inputs[0])))

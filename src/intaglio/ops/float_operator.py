@@ -8,11 +8,11 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor
 
 from intaglio.errors import UnsupportedOperatorError
-from intaglio.number import IntType, QuantParams, Requantize, Rule
+from intaglio.number import IntType, QuantParams, Rule
 from intaglio.ops.contract import Contract, Role
 from intaglio.ops.operands import require_constants, require_one_result
 from intaglio.program import Operator
@@ -57,21 +57,19 @@ class Result:
         value: the Graph value that is written.
         params: its parameters.
         low, high: clamp in output codes; a fused activation's bounds, or the type's own.
-        zero_point: added to what is requantized: that of the parameters, or 1 where the sign of the accumulator is
-            written: `clamp(1 + 2 * acc, -1, 1)` is +1 for 0 too.
     """
 
     value: ir.Value
     params: QuantParams
     low: int
     high: int
-    zero_point: int
 
 
 class Lowering(Protocol):
     """What `lower` functions may ask of the lowering (see `intaglio.lower`)."""
 
     rule: Rule
+    accumulator: int  # bits that the target has: 32 or 64
 
     def leading(self, size: int) -> int:
         """A leading size for a Reshape: -1 where it is the batch of a batched program."""
@@ -97,12 +95,6 @@ class Lowering(Protocol):
 
     def result(self, node: ir.Node, index: int = 0) -> Result:
         """Where a quantized output of the node goes."""
-
-    def requantizer(self, node: ir.Node, factor: ArrayLike, bound: int, *, rule: Rule | None = None) -> Requantize:
-        """Integers for a real factor, after the proof that accumulators up to `bound` fit; LoweringError if not.
-
-        Where the sign of the accumulator is written, the factor is 2 whatever the scales (see `Result`).
-        """
 
     def emit(self, node: ir.Node, operator: Operator, inputs: Sequence[Placed], value: ir.Value, axes: Axes) -> None:
         """Append an operator whose output stands for a Graph value stored with these axes."""

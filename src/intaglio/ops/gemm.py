@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from intaglio.graph.access import attribute, constant, rank, shape
-from intaglio.number import QuantParams, Rule
+from intaglio.number import QuantParams
 from intaglio.ops.contract import Contract, Role
 from intaglio.ops.float_operator import FloatOperator, Lowering
-from intaglio.ops.products import largest_offset, product_bound
-from intaglio.program.float_product import match_float_product
 from intaglio.program.operators.dense import Dense
 from intaglio.program.operators.matmul import MatMul as IntegerMatMul
 
@@ -84,16 +82,15 @@ class MatMul(FloatOperator):
             return
         a, b = (to.operand(v, axes=tuple(range(rank(v)))) for v in (left, right))
         result = to.result(node)
-        factor = float(a.quant.scale) * float(b.quant.scale) / float(result.params.scale)
-        bound = a.shape[-1] * largest_offset(a.quant) * largest_offset(b.quant)
-        operator = IntegerMatMul(
-            a_zero_point=int(a.quant.zero_point),
-            b_zero_point=int(b.quant.zero_point),
-            y_zero_point=result.zero_point,
-            requantize=to.requantizer(node, factor, bound),
+        operator = IntegerMatMul.from_real(
+            a.quant,
+            b.quant,
+            result.params,
+            depth=a.shape[-1],
+            rule=to.rule,
             low=result.low,
             high=result.high,
-            out=result.params.type,
+            accumulator=to.accumulator,
         )
         to.emit(node, operator, [a, b], result.value, tuple(range(rank(result.value))))
 
@@ -110,26 +107,17 @@ def lower_dense(
     x, order = to.matrix_operand(node.inputs[0], codes.shape[1])
     if order is not None:
         codes = codes[:, order]
-    bias_codes = to.bias(bias, codes.shape[0])
     result = to.result(node)
-    centred = codes.astype(np.int64) - params.zero_point.reshape(-1, 1)
-    factor = alpha * x.quant.scale.astype(np.float64) * params.scale / result.params.scale
-    bound = product_bound(centred, x.quant, bias_codes)
-    if to.rule is Rule.TFLITE:
-        nearest = to.requantizer(node, factor, bound, rule=Rule.HALF_AWAY)
-        requantize = match_float_product(nearest, factor, bound, result.params.type)
-    else:
-        requantize = to.requantizer(node, factor, bound)
-    operator = Dense(
-        weight=np.ascontiguousarray(codes),
-        weight_zero_point=params.zero_point,
-        bias=bias_codes,
-        x_zero_point=int(x.quant.zero_point),
-        y_zero_point=result.zero_point,
-        requantize=requantize,
+    operator = Dense.from_real(
+        x.quant,
+        params,
+        result.params,
+        np.ascontiguousarray(codes),
+        to.bias(bias, codes.shape[0]),
+        to.rule,
         low=result.low,
         high=result.high,
-        out=result.params.type,
-        weight_type=params.type,
+        accumulator=to.accumulator,
+        gain=alpha,
     )
     to.emit(node, operator, [x], result.value, tuple(range(len(shape(result.value)))))

@@ -18,8 +18,7 @@ import dataclasses
 import onnx_ir as ir
 from torch import Tensor
 
-from intaglio import number
-from intaglio.number import BIPOLAR, QuantParams, Rule
+from intaglio.number import QuantParams, Rule
 from intaglio.ops.contract import Contract
 from intaglio.ops.float_operator import Result
 from intaglio.ops.pointwise import Pointwise
@@ -47,5 +46,4 @@ class Sign(Pointwise):
         """A requantization to one bit, or a `lut`."""
         if not result.params.type.bipolar:
             return super().unary(node, x, result, rule)
-        factor = number.Requantize.from_real(2.0, rule)
-        return Requantize(int(x.zero_point), result.zero_point, factor, -1, 1, BIPOLAR)
+        return Requantize.from_real(x, result.params, rule=rule)

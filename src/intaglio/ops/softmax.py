@@ -50,7 +50,7 @@ class Softmax(FloatOperator):
         if node.op_type == "LogSoftmax":
             operator: Operator = IntegerLogSoftmax.from_real(x.quant, y, rule=to.rule)
         elif mask is not None:
-            operator = MaskedSoftmax.of_mask(x.quant, y, mask_rows(mask.transpose(x.axes), x.shape))
+            operator = MaskedSoftmax.from_mask(x.quant, y, mask_rows(mask.transpose(x.axes), x.shape))
         else:
             operator = _softmax(x, y, to.rule)
         to.emit(node, operator, [x], node.outputs[0], x.axes)

@@ -29,7 +29,7 @@ def unary_operator(node: ir.Node, x: QuantParams, result: Result, rule: Rule) ->
     Raises:
         LoweringError: there is none for these parameters.
     """
-    key = node_meaning(node), _key(x), _key(result.params), result.low, result.high, result.zero_point, rule
+    key = node_meaning(node), _key(x), _key(result.params), result.low, result.high, rule
     if key in _made:
         _made.move_to_end(key)
         return _made[key]

@@ -38,4 +38,4 @@ def planned_result(plan: Plan, node: ir.Node, index: int = 0, params: QuantParam
         if bounds is not None:
             codes = params.quantize(np.array([max(bounds[0], -3e38), min(bounds[1], 3e38)], np.float32))
             low, high = max(low, int(codes[0])), min(high, int(codes[1]))
-    return Result(value, params, low, high, 1 if params.type.bipolar else int(params.zero_point))
+    return Result(value, params, low, high)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from intaglio.errors import LoweringError
-from intaglio.number import QuantParams, Requantize, Rule
+from intaglio.number import IntType, QuantParams, Requantize, Rule
 from intaglio.number.fixedpoint import MULTIPLIER_BITS
 
 
@@ -78,15 +78,43 @@ def tflite_mean(scale: float, count: int) -> Requantize:
     return Requantize(np.asarray(multiplier, np.int32), np.asarray(shift + more, np.int32), Rule.TFLITE)
 
 
-def check_bound(bound: int, *, wide: bool) -> None:
-    """Refuse accumulators that may overflow.
+def onto_grid(factor: ArrayLike, y: QuantParams) -> tuple[ArrayLike, int]:
+    """The factor by which accumulators are multiplied and the zero point that is added, for results with parameters y.
 
-    Raises:
-        LoweringError: `bound` is too large.
+    A bipolar result is the sign of the accumulator, whatever the scales; that of 0 is +1:
+
+        y = clamp(1 + 2 * acc, -1, 1)
+
+    Args:
+        factor: output steps per step of the accumulator, () or (C,).
+        y: one scale.
     """
-    limit = 1 << (47 if wide else MULTIPLIER_BITS)
-    if bound >= limit:
-        raise LoweringError(
-            f"accumulators may reach {bound}, expected less than 2**{limit.bit_length() - 1}; use fewer bits, a larger "
-            "weight scale, or 16-bit activations with the rule half_up, whose accumulators are wide"
-        )
+    return (np.full(np.shape(factor), 2.0), 1) if y.type.bipolar else (factor, zero_point_of(y))
+
+
+def default_accumulator(x: IntType, rule: Rule) -> int:
+    """Bits of the accumulator where no target says: 64 for inputs of more than 8 bits, but under the rule `tflite`."""
+    return 64 if x.bits > 8 and rule is not Rule.TFLITE else 32
+
+
+def needs_wide(bound: int, accumulator: int) -> bool:
+    """Decide whether sums of magnitude up to `bound` need a wide accumulator, and prove that they fit.
+
+    Args:
+        bound: the largest |acc| that any input can cause.
+        accumulator: bits that the target has, 32 or 64. Of 64, sums take 48: that leaves room for the product with a
+            multiplier of 15 bits.
+    Returns:
+        True where 32 bits do not suffice.
+    Raises:
+        LoweringError: the sums do not fit.
+    """
+    if bound < 1 << MULTIPLIER_BITS:
+        return False
+    bits = 48 if accumulator == 64 else 32
+    if bound < 1 << (bits - 1):
+        return True
+    raise LoweringError(
+        f"accumulator: expected sums of at most {bits} bits, got up to {bound}, which needs {bound.bit_length() + 1}; "
+        "use fewer bits for weights or inputs, a larger weight scale, or a target with a wider accumulator"
+    )

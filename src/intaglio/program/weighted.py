@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from intaglio.errors import LoweringError
 from intaglio.number import INT8, IntType, QuantParams, Requantize, Rule
-from intaglio.program.factors import check_bound, clamp_of, scale_of, zero_point_of
+from intaglio.program.factors import clamp_of, default_accumulator, needs_wide, onto_grid, scale_of, zero_point_of
 from intaglio.program.field_bounds import Code
 from intaglio.program.operator import Ints, Operator, Shape
 
@@ -115,21 +116,24 @@ def weighted_fields(
     weight: Ints,
     bias: Any,
     rule: Rule,
+    *,
     low: int | None,
     high: int | None,
-    wide: bool | None,
+    accumulator: int | None,
+    gain: float = 1.0,
 ) -> dict[str, Any]:
     """The fields of `Weighted` from quantization parameters.
 
     Args:
-        x, y: parameters of input and output, one scale each. A bipolar output is the sign of the accumulator,
-            `clamp(1 + 2 * acc, -1, 1)`, whatever the scales.
+        x, y: parameters of input and output, one scale each. A bipolar output is the sign of the accumulator, see
+            `onto_grid`.
         w: parameters of the weight, 1 or O scales in the order of the output channels (the axis is not looked at).
         weight: codes of w.type, output channel first.
-        bias: (O,), real numbers (rounded half to even onto s_x * s_w), integers already on that grid, or None.
+        bias: (O,), real numbers (rounded half to even onto gain * s_x * s_w), integers already on that grid, or None.
         rule: the rounding rule.
         low, high: clamp in output codes; the type's own where None.
-        wide: accumulators of up to 48 bits; None: only where the input has more than 8 bits and 32 do not suffice.
+        accumulator: bits that the target has, 32 or 64; None: see `default_accumulator`.
+        gain: a number by which the products are multiplied.
     Raises:
         LoweringError: a bias does not fit, an accumulator may overflow, a factor is out of range, or scales are
             neither 1 nor O.
@@ -139,29 +143,62 @@ def weighted_fields(
         raise LoweringError(f"weight: expected 1 or {o} scales (one per output channel), got {w.scale.size}")
     if weight.dtype.kind not in "iu" or not w.type.holds(weight):
         raise LoweringError(f"weight: expected codes of {w.type}, got {weight.dtype} {weight.min()} to {weight.max()}")
-    grid = scale_of(x) * w.scale.astype(np.float64).reshape(-1)
-    bias_q = quantize_bias(bias, np.broadcast_to(grid, (o,)))
-    per_tensor = w.scale.size == 1
-    z_w = w.zero_point.reshape(() if per_tensor else (o,))
-    bound = int(bounds(weight, z_w, bias_q, x.type, zero_point_of(x)).max())
-    if wide is None:
-        wide = x.type.bits > 8 and bound >= 1 << 31 and rule not in (Rule.TFLITE, Rule.HALF_AWAY)
-    check_bound(bound, wide=wide)
+    shape = (o,) if w.scale.shape == (o,) else ()
+    grid = gain * scale_of(x) * w.scale.astype(np.float64).reshape(shape)
+    return integer_fields(
+        x,
+        y,
+        weight.astype(w.type.dtype),
+        w.zero_point.reshape(shape).astype(np.int32),
+        quantize_bias(bias, np.broadcast_to(grid, (o,))),
+        grid / scale_of(y),
+        rule,
+        low=low,
+        high=high,
+        accumulator=accumulator,
+        weight_type=w.type,
+    )
+
+
+def integer_fields(
+    x: QuantParams,
+    y: QuantParams,
+    weight: Ints,
+    weight_zero_point: Ints,
+    bias: Ints,
+    factor: ArrayLike,
+    rule: Rule,
+    *,
+    low: int | None,
+    high: int | None,
+    accumulator: int | None,
+    weight_type: IntType,
+) -> dict[str, Any]:
+    """The fields of `Weighted` from the integers of weight and bias, and the proof that their sums fit.
+
+    Args:
+        weight, weight_zero_point, weight_type: see `Weighted`.
+        bias: codes on the accumulator's grid, (O,).
+        factor: output steps per step of the accumulator, () or (O,).
+        x, y, rule, low, high, accumulator: see `weighted_fields`.
+    Raises:
+        LoweringError: an accumulator may overflow, or a factor is out of range.
+    """
+    accumulator = default_accumulator(x.type, rule) if accumulator is None else accumulator
+    wide = needs_wide(int(bounds(weight, weight_zero_point, bias, x.type, zero_point_of(x)).max()), accumulator)
     low, high = clamp_of(y, low, high)
-    factor = (grid / scale_of(y)).reshape(() if per_tensor else (o,))
-    if y.type.bipolar:
-        factor = np.full(factor.shape, 2.0)
+    factor, zero_point = onto_grid(factor, y)
     return {
-        "weight": weight.astype(w.type.dtype),
-        "weight_zero_point": z_w.astype(np.int32),
-        "bias": bias_q.astype(np.int64 if wide else np.int32),
+        "weight": weight,
+        "weight_zero_point": weight_zero_point,
+        "bias": bias,
         "x_zero_point": zero_point_of(x),
-        "y_zero_point": 1 if y.type.bipolar else zero_point_of(y),
+        "y_zero_point": zero_point,
         "requantize": Requantize.from_real(factor, rule, wide=wide),
         "low": low,
         "high": high,
         "out": y.type,
-        "weight_type": w.type,
+        "weight_type": weight_type,
     }
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from intaglio import number
 from intaglio.number import INT8, INT16, UINT8, IntType, Rule
 from intaglio.program import Operator
 from intaglio.program.operators.add import Add
@@ -21,6 +23,7 @@ from intaglio.program.operators.requantize import Requantize
 from intaglio.program.sampling import UINT16, codes, grid, params
 
 Sample = tuple[Operator, tuple[np.ndarray, ...]]
+Product = TypeVar("Product", Conv2d, Dense)
 CHANNELS = sorted({(m << k) + d for k in range(7) for m in (1, 2, 3) for d in (-1, 0, 1)} & set(range(1, 131)))
 WIDTHS = range(1, 21)
 # rule, type of x, type of y, type of the weights, zero point of the weights; WIDE: with wide accumulators
@@ -88,8 +91,17 @@ def _weighted(rng: np.random.Generator, at: int, shape: tuple[int, ...]) -> tupl
     y = params(rng, y_type, rule, max(reach, 1e-4), symmetric=y_type is INT16)
     limits = {"low": int(y.zero_point)} if rng.random() < 0.5 else {"high": y_type.qmax - 3}
     # 255 * 32768 * 200 < 2**31: weights of 16 bits fit 32-bit accumulators where the depth is small
-    wide = True if at % len(KINDS) in WIDE and (x_type is INT16 or depth > 200) else None
+    wide = at % len(KINDS) in WIDE and (x_type is INT16 or depth > 200)
     return (x, w, y, _filled(rng, w_type, shape), rng.uniform(-1, 1, outputs), rule), {**limits, "wide": wide}
+
+
+def _made(operator: type[Product], *arguments: Any, wide: bool, **options: Any) -> Product:
+    """The operator of `from_real`, with wide accumulators where asked for, which its sums may not need."""
+    made = operator.from_real(*arguments, **options, accumulator=64 if wide else None)
+    if not wide:
+        return made
+    factor = number.Requantize.from_real(made.requantize.real, made.requantize.rule, wide=True)
+    return dataclasses.replace(made, requantize=factor)
 
 
 def _input(rng: np.random.Generator, at: int, shape: tuple[int, ...]) -> tuple[np.ndarray]:
@@ -104,7 +116,7 @@ def _convolutions(rng: np.random.Generator) -> Iterator[Sample]:
         arguments, options = _weighted(rng, at, (outputs, size, size, channels))
         pads = tuple(int(p) for p in rng.integers(0, size, 4))
         strides = (int(rng.integers(1, 3)), int(rng.integers(1, 3)))
-        operator = Conv2d.from_real(*arguments, **options, strides=strides, pads=pads)
+        operator = _made(Conv2d, *arguments, **options, strides=strides, pads=pads)
         yield operator, _input(rng, at, (1, height, width, channels))
 
 
@@ -114,7 +126,7 @@ def _depthwise(rng: np.random.Generator) -> Iterator[Sample]:
         height, width = int(rng.integers(size, size + 5)), max(size - 1, int(rng.choice(WIDTHS)))
         arguments, options = _weighted(rng, at, (channels, size, size, 1))
         pads = (size // 2,) * 4
-        operator = Conv2d.from_real(*arguments, **options, strides=(stride, stride), pads=pads, groups=channels)
+        operator = _made(Conv2d, *arguments, **options, strides=(stride, stride), pads=pads, groups=channels)
         yield operator, _input(rng, at, (1, height, width, channels))
 
 
@@ -128,7 +140,7 @@ def _deep(rng: np.random.Generator) -> Iterator[tuple[Conv2d, tuple[np.ndarray]]
         if rule is Rule.HALF_UP:
             w = grid(INT8, rng.uniform(0.005, 0.01, outputs))
         arguments = (x, w, y, weight, rng.uniform(-1, 1, outputs), rule)
-        operator = Conv2d.from_real(*arguments, pads=(size // 2,) * 4, wide=True)
+        operator = _made(Conv2d, *arguments, pads=(size // 2,) * 4, wide=True)
         yield operator, (_filled(rng, INT16, (1, 1 if size == 1 else 3, int(rng.integers(1, 6)), channels)),)
 
 
@@ -140,7 +152,7 @@ def _as_dense(op: Conv2d) -> Dense:
 def _dense(rng: np.random.Generator) -> Iterator[Sample]:
     for at, depth in enumerate([*CHANNELS, 255, 257, 640]):
         arguments, options = _weighted(rng, at, (int(rng.choice(CHANNELS)), depth))
-        yield Dense.from_real(*arguments, **options), _input(rng, at, (int(rng.choice([1, 1, 2, 5])), depth))
+        yield _made(Dense, *arguments, **options), _input(rng, at, (int(rng.choice([1, 1, 2, 5])), depth))
 
 
 def _sums(rng: np.random.Generator) -> Iterator[Sample]:

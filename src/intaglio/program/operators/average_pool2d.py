@@ -22,7 +22,7 @@ import numpy as np
 
 from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams, Requantize, Rule
 from intaglio.number.fixedpoint import saturate
-from intaglio.program.factors import check_bound, clamp_of, counted, same_params, scale_of, zero_point_of
+from intaglio.program.factors import clamp_of, counted, needs_wide, same_params, scale_of, zero_point_of
 from intaglio.program.field_bounds import Amount, Code, Count
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes, params
@@ -92,7 +92,7 @@ class AveragePool2d(Operator):
         counts = _counts(input_shape, Window(kernel, strides, dilations, full), extra, include=count_include_pad)
         if (counts == counts[0, 0]).all():
             counts = counts[0, 0, 0]
-        check_bound(math.prod(kernel) * x.type.reach(zero_point_of(x)), wide=False)
+        needs_wide(math.prod(kernel) * x.type.reach(zero_point_of(x)), 32)
         divide = rule is Rule.TFLITE and same_params(x, y)
         low, high = clamp_of(y, low, high)
         return cls(

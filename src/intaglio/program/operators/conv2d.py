@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from intaglio.number import BIPOLAR, INT8, INT16, UINT8, IntType, QuantParams, Rule, exact_matmul
+from intaglio.program.channel_affine import ChannelAffine
 from intaglio.program.field_bounds import Amount, Count
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes, grid, params
-from intaglio.program.weighted import Weighted, products, weighted_fields
+from intaglio.program.weighted import Weighted, integer_fields, products, weighted_fields
 from intaglio.program.windows import Window
 
 
@@ -56,15 +58,44 @@ class Conv2d(Weighted):
         groups: int = 1,
         low: int | None = None,
         high: int | None = None,
-        wide: bool | None = None,
+        accumulator: int | None = None,
     ) -> Conv2d:
         """From quantization parameters; see `weighted_fields` for those and the errors.
 
         Args:
             weight: codes of w.type, (O, kh, kw, I/groups).
         """
-        fields = weighted_fields(x, w, y, weight, bias, rule, low, high, wide)
+        fields = weighted_fields(x, w, y, weight, bias, rule, low=low, high=high, accumulator=accumulator)
         return cls(**fields, strides=strides, dilations=dilations, pads=pads, groups=groups)
+
+    @classmethod
+    def from_affine(
+        cls,
+        x: QuantParams,
+        y: QuantParams,
+        gain: NDArray[np.float64],
+        offset: NDArray[np.float64],
+        rule: Rule,
+        *,
+        low: int | None = None,
+        high: int | None = None,
+        accumulator: int | None = None,
+    ) -> Conv2d:
+        """`y[c] = gain[c] * x[c] + offset[c]`, a depthwise 1x1 convolution; see `program.channel_affine`.
+
+        Args:
+            x, y: parameters of input and output, one scale each.
+            gain, offset: real, (C,).
+            rule, low, high, accumulator: see `weighted_fields`.
+        Raises:
+            LoweringError: an accumulator may overflow, or a factor is out of range.
+        """
+        found = ChannelAffine.from_real(x, y, gain, offset, rule)
+        weight = found.weight.reshape(-1, 1, 1, 1).astype(found.type.dtype)
+        zero = np.zeros((), np.int32)
+        bounds = {"low": low, "high": high, "accumulator": accumulator}
+        fields = integer_fields(x, y, weight, zero, found.bias, found.factor, rule, weight_type=found.type, **bounds)
+        return cls(**fields, groups=len(gain))
 
     @property
     def window(self) -> Window:

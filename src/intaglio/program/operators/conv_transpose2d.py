@@ -61,14 +61,14 @@ class ConvTranspose2d(Weighted):
         groups: int = 1,
         low: int | None = None,
         high: int | None = None,
-        wide: bool | None = None,
+        accumulator: int | None = None,
     ) -> ConvTranspose2d:
         """From quantization parameters; see `weighted_fields` for those and the errors.
 
         Args:
             weight: codes of w.type, (O, kh, kw, I/groups); several scales of w are in the order of O.
         """
-        fields = weighted_fields(x, w, y, weight, bias, rule, low, high, wide)
+        fields = weighted_fields(x, w, y, weight, bias, rule, low=low, high=high, accumulator=accumulator)
         return cls(
             **fields, strides=strides, dilations=dilations, pads=pads, output_padding=output_padding, groups=groups
         )

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from intaglio.number import BIPOLAR, INT8, INT16, UINT8, IntType, QuantParams, Rule, exact_matmul
-from intaglio.program.factors import scale_of
+from intaglio.program.factors import default_accumulator, scale_of
 from intaglio.program.float_product import match_float_product
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes, grid, params
@@ -42,14 +42,18 @@ class Dense(Weighted):
         *,
         low: int | None = None,
         high: int | None = None,
-        wide: bool | None = None,
+        accumulator: int | None = None,
+        gain: float = 1.0,
     ) -> Dense:
         """From quantization parameters; see `weighted_fields` for them and the errors. weight: codes (O, K)."""
         once = Rule.HALF_AWAY if rule is Rule.TFLITE else rule
-        operator = cls(**weighted_fields(x, w, y, weight, bias, once, low, high, wide and rule is not Rule.TFLITE))
+        accumulator = default_accumulator(x.type, rule) if accumulator is None else accumulator
+        fields = weighted_fields(x, w, y, weight, bias, once, low=low, high=high, accumulator=accumulator, gain=gain)
+        operator = cls(**fields)
         if rule is not Rule.TFLITE:
             return operator
-        factor = scale_of(x) * w.scale.astype(np.float64).reshape(operator.requantize.multiplier.shape) / scale_of(y)
+        scales = w.scale.astype(np.float64).reshape(operator.requantize.multiplier.shape)
+        factor = gain * scale_of(x) * scales / scale_of(y)
         bound = operator.accumulator_bound((), (x.type,))
         return replace(operator, requantize=match_float_product(operator.requantize, factor, bound, y.type))
 

@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from intaglio.errors import LoweringError
 from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams, Requantize, Rule
 from intaglio.number.fixedpoint import floor_log2, integer_sqrt, rounding_shift_right
-from intaglio.program.factors import check_bound, clamp_of, counted, scale_of, zero_point_of
+from intaglio.program.factors import clamp_of, counted, needs_wide, scale_of, zero_point_of
 from intaglio.program.field_bounds import Bound, Code
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes, params
@@ -107,7 +107,7 @@ class LayerNorm(Operator):
             raise LoweringError(
                 f"layer_norm: {n} elements leave {precision} bits for the normalized values, expected 4"
             )
-        check_bound(_bound(gain_q, bias_q, precision), wide=wide)
+        needs_wide(_bound(gain_q, bias_q, precision), 64 if wide else 32)
         low, high = clamp_of(y, low, high)
         return cls(
             gain=gain_q.astype(np.int16),

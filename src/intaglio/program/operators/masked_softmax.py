@@ -37,7 +37,7 @@ class MaskedSoftmax(Softmax):
     keep: Ints
 
     @classmethod
-    def of_mask(cls, x: QuantParams, y: QuantParams, keep: NDArray[np.bool_]) -> MaskedSoftmax:
+    def from_mask(cls, x: QuantParams, y: QuantParams, keep: NDArray[np.bool_]) -> MaskedSoftmax:
         """From quantization parameters, one scale each (see `Softmax.from_real`), and the positions that are kept.
 
         Raises:
@@ -81,4 +81,4 @@ class MaskedSoftmax(Softmax):
             for keep in masks:
                 for y in results:
                     x = params(rng, type, scale=float(rng.choice([0.02, 0.2, 2.0])) * 256 / (1 << type.bits))
-                    yield cls.of_mask(x, y, keep), (codes(rng, type, (3, *keep.shape)),)
+                    yield cls.from_mask(x, y, keep), (codes(rng, type, (3, *keep.shape)),)

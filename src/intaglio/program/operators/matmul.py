@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 
 from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams, Requantize, Rule, exact_matmul
-from intaglio.program.factors import check_bound, clamp_of, scale_of, zero_point_of
+from intaglio.program.factors import clamp_of, default_accumulator, needs_wide, onto_grid, scale_of, zero_point_of
 from intaglio.program.field_bounds import Code
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes, params
@@ -56,25 +56,25 @@ class MatMul(Operator):
         rule: Rule,
         low: int | None = None,
         high: int | None = None,
-        wide: bool | None = None,
+        accumulator: int | None = None,
     ) -> MatMul:
         """From quantization parameters.
 
         Args:
             a, b, y: parameters, one scale each.
             depth: K, for the proof of the accumulator.
-            rule, low, high, wide: as for `weighted_fields`.
+            rule, low, high, accumulator: as for `weighted_fields`.
         Raises:
             LoweringError: the accumulator may overflow, or the factor is out of range.
         """
         bound = depth * a.type.reach(zero_point_of(a)) * b.type.reach(zero_point_of(b))
-        if wide is None:
-            wide = max(a.type.bits, b.type.bits) > 8 and bound >= 1 << 31 and rule is not Rule.TFLITE
-        check_bound(bound, wide=wide)
-        factor = scale_of(a) * scale_of(b) / scale_of(y)
+        if accumulator is None:
+            accumulator = default_accumulator(max(a.type, b.type, key=lambda type: type.bits), rule)
+        wide = needs_wide(bound, accumulator)
         low, high = clamp_of(y, low, high)
+        factor, zero_point = onto_grid(scale_of(a) * scale_of(b) / scale_of(y), y)
         requantize = Requantize.from_real(factor, rule, wide=wide)
-        return cls(zero_point_of(a), zero_point_of(b), zero_point_of(y), requantize, low, high, y.type)
+        return cls(zero_point_of(a), zero_point_of(b), zero_point, requantize, low, high, y.type)
 
     def shape(self, *inputs: Shape) -> Shape:
         """(..., M, K) and (..., K, N) to (..., M, N)."""

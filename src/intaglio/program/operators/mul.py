@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from intaglio.number import IntType, QuantParams, Requantize, Rule
-from intaglio.program.factors import check_bound, clamp_of, scale_of, zero_point_of
+from intaglio.program.factors import clamp_of, default_accumulator, needs_wide, scale_of, zero_point_of
 from intaglio.program.field_bounds import Code
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import TYPES, codes, params
@@ -60,8 +60,7 @@ class Mul(Operator):
             LoweringError: the factor is out of range, or the product needs more than 32 bits under `tflite`.
         """
         bound = a.type.reach(zero_point_of(a)) * b.type.reach(zero_point_of(b))
-        wide = bound >= 1 << 31 and rule is not Rule.TFLITE
-        check_bound(bound, wide=wide)
+        wide = needs_wide(bound, default_accumulator(max(a.type, b.type, key=lambda type: type.bits), rule))
         low, high = clamp_of(y, low, high)
         requantize = Requantize.from_real(scale_of(a) * scale_of(b) / scale_of(y), rule, wide=wide)
         return cls(zero_point_of(a), zero_point_of(b), zero_point_of(y), requantize, low, high, y.type)

@@ -13,7 +13,15 @@ from typing import ClassVar
 import numpy as np
 
 from intaglio.number import IntType, QuantParams, Requantize, Rule
-from intaglio.program.factors import check_bound, clamp_of, counted, scale_of, tflite_mean, zero_point_of
+from intaglio.program.factors import (
+    clamp_of,
+    counted,
+    default_accumulator,
+    needs_wide,
+    scale_of,
+    tflite_mean,
+    zero_point_of,
+)
 from intaglio.program.field_bounds import Axis, Code
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import TYPES, codes, params
@@ -72,8 +80,7 @@ class ReduceSum(Operator):
                 under the rule `tflite`, otherwise 48).
         """
         bound = count * x.type.reach(zero_point_of(x))
-        wide = x.type.bits > 8 and bound >= 1 << 31 and rule is not Rule.TFLITE
-        check_bound(bound, wide=wide)
+        wide = needs_wide(bound, default_accumulator(x.type, rule))
         low, high = clamp_of(y, low, high)
         if rule is Rule.TFLITE and factor == 1.0 / count:
             requantize = tflite_mean(scale_of(x) / scale_of(y), count)

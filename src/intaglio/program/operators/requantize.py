@@ -10,7 +10,7 @@ import numpy as np
 
 from intaglio import number
 from intaglio.number import INT8, IntType, QuantParams, Rule
-from intaglio.program.factors import clamp_of, scale_of, zero_point_of
+from intaglio.program.factors import clamp_of, onto_grid, scale_of, zero_point_of
 from intaglio.program.field_bounds import Code
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import TYPES, codes, grid, params
@@ -40,14 +40,14 @@ class Requantize(Operator):
     def from_real(
         cls, x: QuantParams, y: QuantParams, *, rule: Rule, low: int | None = None, high: int | None = None
     ) -> Requantize:
-        """From quantization parameters, one scale each; clamp in output codes.
+        """From quantization parameters, one scale each; clamp in output codes. A bipolar y is the sign of x.
 
         Raises:
             LoweringError: the factor is out of range.
         """
         low, high = clamp_of(y, low, high)
-        factor = number.Requantize.from_real(scale_of(x) / scale_of(y), rule)
-        return cls(zero_point_of(x), zero_point_of(y), factor, low, high, y.type)
+        factor, zero_point = onto_grid(scale_of(x) / scale_of(y), y)
+        return cls(zero_point_of(x), zero_point, number.Requantize.from_real(factor, rule), low, high, y.type)
 
     def shape(self, *inputs: Shape) -> Shape:
         """The input's."""

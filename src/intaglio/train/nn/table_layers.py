@@ -60,7 +60,7 @@ def _operator(
 ) -> Operator | None:
     op_type, attributes = function
     node = ir.node(op_type, [ir.Value(name="x")], dict(attributes))
-    result = Result(node.outputs[0], y, y.type.qmin, y.type.qmax, int(y.zero_point))
+    result = Result(node.outputs[0], y, y.type.qmin, y.type.qmax)
     try:
         return unary_operator(node, x, result, Rule.HALF_UP)
     except LoweringError:  # freezing says why
