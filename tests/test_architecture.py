@@ -102,6 +102,42 @@ def test_a_room_imports_only_what_it_may(path: Path) -> None:
             assert top in CORE, f"{room}/ may not import {name}"
 
 
+def circles(files: list[Path]) -> set[str]:
+    """Modules of files that import one another in a circle, or lie between circles; imports in functions count."""
+    modules = {}
+    for path in files:
+        parts = ("intaglio", *path.relative_to(ROOT).with_suffix("").parts)
+        modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    left = {}
+    for module, path in modules.items():
+        names = {name if name in modules else name.rpartition(".")[0] for name in imported(path)}
+        left[module] = names & set(modules) - {module}
+    for arrows in (left, {m: {n for n, others in left.items() if m in others} for m in left}):
+        while free := {module for module in left if not arrows[module] & set(left)}:
+            left = {module: others for module, others in left.items() if module not in free}
+    return set(left)
+
+
+def test_no_files_import_one_another_in_a_circle() -> None:
+    assert circles(FILES) == set()
+
+
+def test_circles_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    sources = {
+        "graph/__init__.py": "",
+        "graph/a.py": "from intaglio.graph import b\nfrom intaglio.graph.e import f",
+        "graph/b.py": "def g():\n    from intaglio.graph.c import x",
+        "graph/c.py": "if TYPE_CHECKING:\n    from intaglio.graph.a import y",
+        "graph/d.py": "import intaglio.graph.a",
+        "graph/e.py": "import os",
+    }
+    for name, text in sources.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert circles(sorted(tmp_path.rglob("*.py"))) == {f"intaglio.graph.{name}" for name in "abc"}
+
+
 def test_the_documentation_shows_these_arrows() -> None:
     page = (ROOT.parents[1] / "docs" / "internals" / "architecture.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \| (\S.*?) \| (.+?) \|$", page, re.MULTILINE)

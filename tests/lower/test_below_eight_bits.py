@@ -22,7 +22,7 @@ from intaglio.codegen.toolchain import find_compiler
 from intaglio.data import open_data
 from intaglio.evaluation.model_stages import score
 from intaglio.number import BIPOLAR, IntType
-from intaglio.program.codec import program_to_data
+from intaglio.program.encode import program_to_data
 from intaglio.program.weighted import Weighted
 from intaglio.simulate import Simulator
 

@@ -1,9 +1,4 @@
-"""The `.intaglio` file: a Program in one safetensors file.
-
-The integer arrays are safetensors tensors; everything else is JSON in the safetensors header, under the metadata key
-`intaglio` (one key, because safetensors keeps no order among several). Weights and constants of types other than 8, 16
-and 32 bits are packed (`number.packing`). That JSON's `checksum` is the SHA-256 of the whole file with these 64 digits
-themselves read as zeros, so any changed byte is found.
+"""Read the `.intaglio` file, whose form `file_writer` describes.
 
 Reading executes nothing and allocates no more than a small multiple of the file's size: shapes are believed only after
 the bytes that they claim have been found, and the Program is verified before it is returned.
@@ -14,28 +9,29 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
-import struct
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.numpy import load as read_tensors
-from safetensors.numpy import save as write_tensors
 
 from intaglio.errors import IntaglioError, ProgramError
-from intaglio.files import whole_file
-from intaglio.program.codec import program_from_data, program_to_data
+from intaglio.program.decode import program_from_data
+from intaglio.program.file_writer import (
+    CHECKSUM,
+    CHECKSUM_ZEROS,
+    FORMAT,
+    VERSION,
+    header_size,
+    parameter_bytes,
+    save,
+    to_bytes,
+)
+from intaglio.program.program import Program
 from intaglio.program.verify import verify
 
-if TYPE_CHECKING:
-    from intaglio.program.program import Program
+__all__ = ["from_bytes", "load_program", "parameter_bytes", "save", "to_bytes"]
 
-FORMAT = "intaglio-program"
-VERSION = 1
-_ZEROS = b"0" * 64
-# JSON inside a JSON string: our quotes have one backslash in front, quotes inside our own strings have more.
-_CHECKSUM = re.compile(rb'\\"checksum\\":\\"([0-9a-f]{64})\\"')
 _INSTEAD = {
     ".onnx": ". A float network becomes a program with `intaglio quantize`, one in QDQ or QOperator form with "
     "intaglio.load_quantized(path).lower()",
@@ -44,22 +40,6 @@ _INSTEAD = {
 }
 """What to do with other tools' files, by suffix."""
 DAMAGED = "the file is damaged; copy it again or write it again with `intaglio quantize`"
-
-
-def save(program: Program, path: str | os.PathLike[str]) -> None:
-    """Write a `.intaglio` file: under a temporary name in the same folder, then renamed, so nothing is half-written.
-
-    Raises:
-        ProgramError: the program does not verify, or the folder cannot be written.
-    """
-    verify(program)
-    path = Path(path)
-    data = to_bytes(program)
-    try:
-        with whole_file(path) as written:
-            written.write_bytes(data)
-    except OSError as error:
-        raise ProgramError(f"{path}: cannot be written ({error.strerror or error}); choose another folder") from error
 
 
 def load_program(path: str | os.PathLike[str]) -> Program:
@@ -77,18 +57,6 @@ def load_program(path: str | os.PathLike[str]) -> Program:
         return from_bytes(data)
     except IntaglioError as error:
         raise ProgramError(f"{path}: {error}{_INSTEAD.get(path.suffix.lower(), '')}") from error
-
-
-def to_bytes(program: Program) -> bytes:
-    """The file's bytes; the same Program gives the same bytes."""
-    header, arrays = program_to_data(program)
-    header = {"checksum": _ZEROS.decode(), "format": FORMAT, "version": VERSION, **header}
-    text = json.dumps(header, separators=(",", ":"), allow_nan=False)
-    data = bytearray(write_tensors(arrays, {"intaglio": text}))
-    found = _CHECKSUM.search(data, 8, 8 + _header_size(data))
-    assert found is not None and found[1] == _ZEROS
-    data[found.start(1) : found.end(1)] = hashlib.sha256(data).hexdigest().encode()
-    return bytes(data)
 
 
 def from_bytes(data: bytes) -> Program:
@@ -111,20 +79,11 @@ def from_bytes(data: bytes) -> Program:
     return program
 
 
-def parameter_bytes(program: Program) -> int:
-    """Bytes of weights, biases, multipliers, tables and constants as the file stores them."""
-    return sum(array.nbytes for array in program_to_data(program)[1].values())
-
-
-def _header_size(data: bytes | bytearray) -> int:
-    return int(struct.unpack_from("<Q", data)[0])
-
-
 def _read_header(data: bytes) -> dict[str, Any]:
     """Our part of the header, once format and version are ours."""
     if len(data) < 8:
         raise ProgramError(f"expected a .intaglio file, got {len(data)} bytes; the file is cut short")
-    size = _header_size(data)
+    size = header_size(data)
     if size > len(data) - 8:
         if data[8:9] in (b"{", b""):
             raise ProgramError(
@@ -153,14 +112,14 @@ def _read_header(data: bytes) -> dict[str, Any]:
 
 
 def _verify_checksum(data: bytes) -> None:
-    end = 8 + _header_size(data)
-    found = _CHECKSUM.findall(data, 8, end)
+    end = 8 + header_size(data)
+    found = CHECKSUM.findall(data, 8, end)
     if len(found) != 1:
         raise ProgramError(f"expected one checksum in the header, got {len(found)}; {DAMAGED}")
-    match = _CHECKSUM.search(data, 8, end)
+    match = CHECKSUM.search(data, 8, end)
     assert match is not None
     digest = hashlib.sha256(data[: match.start(1)])
-    digest.update(_ZEROS)
+    digest.update(CHECKSUM_ZEROS)
     digest.update(memoryview(data)[match.end(1) :])
     if digest.hexdigest().encode() != match[1]:
         raise ProgramError(

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from intaglio.errors import DataError
+from intaglio.program.structure import ProgramStructure, TensorInfo
 from intaglio.samples import count_samples, sample_shape
-
-if TYPE_CHECKING:
-    from intaglio.program.program import Program, TensorInfo
 
 Input = NDArray[Any] | Mapping[str, NDArray[Any]]
 
 
-def quantize_inputs(program: Program, *x: Input) -> tuple[NDArray[Any], ...]:
+def quantize_inputs(program: ProgramStructure, *x: Input) -> tuple[NDArray[Any], ...]:
     """Real inputs on the input tensors' grids, checked.
 
     Raises:
@@ -42,7 +40,7 @@ def quantize_inputs(program: Program, *x: Input) -> tuple[NDArray[Any], ...]:
     return tuple(codes)
 
 
-def check_codes(program: Program, x: Sequence[Input]) -> tuple[NDArray[Any], ...]:
+def check_codes(program: ProgramStructure, x: Sequence[Input]) -> tuple[NDArray[Any], ...]:
     """Integer inputs, checked, in the input tensors' dtypes.
 
     Raises:
@@ -51,7 +49,7 @@ def check_codes(program: Program, x: Sequence[Input]) -> tuple[NDArray[Any], ...
     return tuple(_codes(info, value) for info, value in _inputs(program, x))
 
 
-def _inputs(program: Program, x: Sequence[Input]) -> list[tuple[TensorInfo, NDArray[Any]]]:
+def _inputs(program: ProgramStructure, x: Sequence[Input]) -> list[tuple[TensorInfo, NDArray[Any]]]:
     """Pair the inputs with their tensors and check count, names, ranks and shapes."""
     names = program.inputs
     if len(x) == 1 and isinstance(x[0], Mapping):
@@ -72,7 +70,7 @@ def _inputs(program: Program, x: Sequence[Input]) -> list[tuple[TensorInfo, NDAr
     return pairs
 
 
-def _check_shape(program: Program, info: TensorInfo, value: NDArray[Any]) -> None:
+def _check_shape(program: ProgramStructure, info: TensorInfo, value: NDArray[Any]) -> None:
     if count_samples(value.shape, info.shape, batched=program.batched):
         return
     rest = info.shape[1:]

@@ -11,22 +11,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from intaglio.number.blas import blas_threads, one_blas_thread
 from intaglio.program.inputs import Input, check_codes, quantize_inputs
-
-if TYPE_CHECKING:
-    from intaglio.program.program import Program, TensorInfo
+from intaglio.program.structure import ProgramStructure, TensorInfo
 
 Arrays = dict[str, NDArray[Any]]
 CHUNK_ELEMENTS = 1 << 18  # of the largest node's inputs and output, per chunk of samples; 2 MB as int64, for the cache
 
 
-def run(program: Program, *x: Input) -> Any:
+def run(program: ProgramStructure, *x: Input) -> Any:
     """Float in, float out.
 
     Args:
@@ -44,7 +42,7 @@ def run(program: Program, *x: Input) -> Any:
     return _bare([_dequantize(program.tensors[name], out[name]) for name in program.outputs])
 
 
-def run_int(program: Program, *x_q: Input) -> Any:
+def run_int(program: ProgramStructure, *x_q: Input) -> Any:
     """Integers in, integers out.
 
     Args:
@@ -59,12 +57,12 @@ def run_int(program: Program, *x_q: Input) -> Any:
     return _bare([out[name] for name in program.outputs])
 
 
-def trace(program: Program, *x_q: Input) -> Arrays:
+def trace(program: ProgramStructure, *x_q: Input) -> Arrays:
     """Every tensor by name, constants included, for integers in. Keeps them all: give it few samples."""
     return _run(program, check_codes(program, x_q), tuple(program.tensors))
 
 
-def trace_real(program: Program, *x: Input) -> Arrays:
+def trace_real(program: ProgramStructure, *x: Input) -> Arrays:
     """The real value of every tensor that stands for a value of the Graph, by the Graph's name and in its axis order.
 
     Where several tensors stand for one value, the last one is given.
@@ -83,7 +81,7 @@ def trace_real(program: Program, *x: Input) -> Arrays:
     return values
 
 
-def _run(program: Program, codes: Sequence[NDArray[Any]], keep: Sequence[str]) -> Arrays:
+def _run(program: ProgramStructure, codes: Sequence[NDArray[Any]], keep: Sequence[str]) -> Arrays:
     """The tensors named in `keep`, for any number of samples."""
     inputs = dict(zip(program.inputs, codes, strict=True))
     declared = {name: program.tensors[name].shape for name in program.inputs}
@@ -108,7 +106,7 @@ def _part(x: NDArray[Any], declared: tuple[int, ...], start: int, count: int) ->
     return x[start : start + count] if declared[:1] == (1,) else x
 
 
-def _joined(part: Callable[[int], Arrays], starts: range, keep: Sequence[str], program: Program) -> Arrays:
+def _joined(part: Callable[[int], Arrays], starts: range, keep: Sequence[str], program: ProgramStructure) -> Arrays:
     parts: dict[str, list[NDArray[Any]]] = {name: [] for name in keep}
     for arrays in _in_threads(part, starts):
         for name, x in arrays.items():
@@ -137,7 +135,7 @@ def _in_threads(part: Callable[[int], Arrays], starts: Iterable[int]) -> Iterato
             pool.shutdown(cancel_futures=True)  # on Ctrl-C, what has not begun never does
 
 
-def _execute(program: Program, inputs: Arrays, keep: Sequence[str]) -> Arrays:
+def _execute(program: ProgramStructure, inputs: Arrays, keep: Sequence[str]) -> Arrays:
     """Run every node once; tensors outside `keep` are dropped after their last reader."""
     last = {name: i for i, node in enumerate(program.nodes) for name in node.inputs}
     kept = set(keep)
@@ -150,7 +148,7 @@ def _execute(program: Program, inputs: Arrays, keep: Sequence[str]) -> Arrays:
     return {name: live[name] for name in keep}
 
 
-def _samples_per_chunk(program: Program) -> int:
+def _samples_per_chunk(program: ProgramStructure) -> int:
     def elements(names: Sequence[str]) -> int:
         return sum(math.prod(program.tensors[name].shape) for name in names)
 

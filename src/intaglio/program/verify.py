@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,15 +16,13 @@ from intaglio.errors import IntaglioError, ProgramError
 from intaglio.number import INT32, IntType, Requantize
 from intaglio.program.field_bounds import INT32_MAX, MAX_RANK, bound_problem
 from intaglio.program.operator import OPERATORS, Operator, Shape
-
-if TYPE_CHECKING:
-    from intaglio.program.program import Node, Program, TensorInfo
+from intaglio.program.structure import Node, ProgramStructure, TensorInfo
 
 C_INTEGERS = ("i1", "u1", "i2", "u2", "i4", "i8")  # NumPy's names of the integer types that generated C has
 BATCH = 7  # a batch size that no shape of a file is likely to hold by accident
 
 
-def verify(program: Program) -> None:
+def verify(program: ProgramStructure) -> None:
     """Check every invariant.
 
     Raises:
@@ -46,7 +44,7 @@ def verify(program: Program) -> None:
             ) from error
 
 
-def _verify_names(program: Program) -> None:
+def _verify_names(program: ProgramStructure) -> None:
     for kind, names in (("input", program.inputs), ("output", program.outputs)):
         _expect(len(names) > 0, f"program: expected at least one {kind}, got none")
         _expect(len(set(names)) == len(names), f"program: {kind} names repeat: {', '.join(names)}")
@@ -70,7 +68,7 @@ def _verify_names(program: Program) -> None:
     _expect(not missing, f"tensor '{min(missing, default='')}': declared, but no node, input or constant makes it")
 
 
-def _verify_tensor(program: Program, info: TensorInfo) -> None:
+def _verify_tensor(program: ProgramStructure, info: TensorInfo) -> None:
     where, shape = f"tensor '{info.name}'", info.shape
     _expect(len(shape) <= MAX_RANK, f"{where}: expected at most {MAX_RANK} axes, got {len(shape)}")
     _expect(all(n >= 1 for n in shape), f"{where}: expected sizes of 1 and more, got shape {shape}")
@@ -100,7 +98,7 @@ def _verify_tensor(program: Program, info: TensorInfo) -> None:
         _expect(got == want, f"{where}: expected scales of shape {want}, got {got}")
 
 
-def _verify_constant(program: Program, name: str) -> None:
+def _verify_constant(program: ProgramStructure, name: str) -> None:
     array, info = program.constants[name], program.tensors[name]
     _expect(
         array.shape == info.shape and array.dtype == info.type.dtype,
@@ -109,7 +107,7 @@ def _verify_constant(program: Program, name: str) -> None:
     _expect(info.type.holds(array), f"constant '{name}': holds values that are no codes of {info.type}")
 
 
-def _verify_node(program: Program, node: Node) -> None:
+def _verify_node(program: ProgramStructure, node: Node) -> None:
     operator = node.operator
     _expect(OPERATORS.get(operator.kind) is type(operator), f"operator '{operator.kind}' is not known")
     if operator.operands is None:
@@ -136,7 +134,7 @@ def _verify_node(program: Program, node: Node) -> None:
     _verify_accumulator(operator, shapes, types)
 
 
-def _verify_batch(program: Program, node: Node, shapes: tuple[Shape, ...], made: Shape) -> None:
+def _verify_batch(program: ProgramStructure, node: Node, shapes: tuple[Shape, ...], made: Shape) -> None:
     pairs = zip(node.inputs, shapes, strict=True)
     many = [shape if name in program.constants else (BATCH, *shape[1:]) for name, shape in pairs]
     if not any(name not in program.constants for name in node.inputs):
@@ -149,7 +147,7 @@ def _verify_batch(program: Program, node: Node, shapes: tuple[Shape, ...], made:
     )
 
 
-def _verify_fields(program: Program, operator: Operator, types: tuple[IntType, ...], out: IntType) -> None:
+def _verify_fields(program: ProgramStructure, operator: Operator, types: tuple[IntType, ...], out: IntType) -> None:
     """The fields whose names have one meaning everywhere."""
     fields = {f.name: getattr(operator, f.name) for f in dataclasses.fields(operator)}
     for name, value in fields.items():
