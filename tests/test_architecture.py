@@ -182,7 +182,7 @@ def test_a_file_name_says_which_file_is_meant() -> None:
 ONLY_IN = {
     "hashlib": {
         "files/digest.py": "every fingerprint and checksum of ours",
-        "program/file.py": "the checksum that the format of programs states",
+        "program/file_writer.py": "the checksum that the format of programs states",
         "report/library.py": "what a browser compares a script with",
     },
     "tempfile.mkdtemp": {"files/whole.py": "files that appear whole"},

@@ -6,7 +6,6 @@ the bytes that they claim have been found, and the Program is verified before it
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -19,9 +18,9 @@ from intaglio.errors import IntaglioError, ProgramError
 from intaglio.program.decode import program_from_data
 from intaglio.program.file_writer import (
     CHECKSUM,
-    CHECKSUM_ZEROS,
     FORMAT,
     VERSION,
+    checksum,
     header_size,
     parameter_bytes,
     save,
@@ -118,10 +117,7 @@ def _verify_checksum(data: bytes) -> None:
         raise ProgramError(f"expected one checksum in the header, got {len(found)}; {DAMAGED}")
     match = CHECKSUM.search(data, 8, end)
     assert match is not None
-    digest = hashlib.sha256(data[: match.start(1)])
-    digest.update(CHECKSUM_ZEROS)
-    digest.update(memoryview(data)[match.end(1) :])
-    if digest.hexdigest().encode() != match[1]:
+    if checksum(data, match) != match[1]:
         raise ProgramError(
             f"the checksum does not fit the content ({len(data)} bytes): cut short or changed; {DAMAGED}"
         )

@@ -25,7 +25,7 @@ from intaglio.program.verify import verify
 
 FORMAT = "intaglio-program"
 VERSION = 1
-CHECKSUM_ZEROS = b"0" * 64
+_ZEROS = b"0" * 64
 # JSON inside a JSON string: our quotes have one backslash in front, quotes inside our own strings have more.
 CHECKSUM = re.compile(rb'\\"checksum\\":\\"([0-9a-f]{64})\\"')
 
@@ -49,13 +49,21 @@ def save(program: ProgramStructure, path: str | os.PathLike[str]) -> None:
 def to_bytes(program: ProgramStructure) -> bytes:
     """The file's bytes; the same Program gives the same bytes."""
     header, arrays = program_to_data(program)
-    header = {"checksum": CHECKSUM_ZEROS.decode(), "format": FORMAT, "version": VERSION, **header}
+    header = {"checksum": _ZEROS.decode(), "format": FORMAT, "version": VERSION, **header}
     text = json.dumps(header, separators=(",", ":"), allow_nan=False)
     data = bytearray(write_tensors(arrays, {"intaglio": text}))
     found = CHECKSUM.search(data, 8, 8 + header_size(data))
-    assert found is not None and found[1] == CHECKSUM_ZEROS
-    data[found.start(1) : found.end(1)] = hashlib.sha256(data).hexdigest().encode()
+    assert found is not None and found[1] == _ZEROS
+    data[found.start(1) : found.end(1)] = checksum(data, found)
     return bytes(data)
+
+
+def checksum(data: bytes | bytearray, found: re.Match[bytes]) -> bytes:
+    """The 64 digits of a file; `found` says where they stand in it."""
+    digest = hashlib.sha256(memoryview(data)[: found.start(1)])
+    digest.update(_ZEROS)
+    digest.update(memoryview(data)[found.end(1) :])
+    return digest.hexdigest().encode()
 
 
 def parameter_bytes(program: ProgramStructure) -> int:
