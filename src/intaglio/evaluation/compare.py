@@ -1,4 +1,4 @@
-"""Two stages, layer by layer: signal-to-quantization-noise ratio and the largest difference."""
+"""Compare two stages layer by layer: signal-to-quantization-noise ratio and largest difference."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class LayerDifference:
-    """How one value differs between two stages.
+    """The difference of one value between two stages.
 
     Args:
         name: of the Graph value.
@@ -37,7 +37,7 @@ class LayerDifference:
     equal: float
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data; an infinite ratio is null."""
+        """Convert to plain data; an infinite ratio is null."""
         return {**self.__dict__, "sqnr": self.sqnr if math.isfinite(self.sqnr) else None}
 
 
@@ -92,7 +92,7 @@ def compare(
 
 
 def _traced(stage: Stage, x: tuple[Array, ...]) -> dict[str, list[Array]]:
-    """Every value of a batch by name, in the parts in which it was computed."""
+    """Collect every value of a batch by name, in the parts in which it was computed."""
     found: dict[str, list[Array]] = {}
     stage.trace(lambda name, value: found.setdefault(name, []).append(value), *x)
     return found

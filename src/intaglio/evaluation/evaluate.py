@@ -1,4 +1,4 @@
-"""Accuracy of any stages on the same data, in one pass."""
+"""Measure the accuracy of several stages on the same data, in one pass."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from intaglio.errors import DataError, UsageError
 from intaglio.evaluation.stage import Stage, inputs_of
 from intaglio.progress import progress
 
-if TYPE_CHECKING:  # PyTorch is behind it
+if TYPE_CHECKING:  # imports PyTorch
     from intaglio.processes import Processes
 
 Array = NDArray[Any]
@@ -42,12 +42,12 @@ def _squared_error(y: Array, target: Array) -> Array:
 
 
 KEPT_BYTES = 64 << 20
-"""Of samples that are kept to be shown."""
+"""Memory for samples that are kept for display."""
 
 METRICS: dict[str, Callable[[Array, Array], Array]] = {"top1": _top(1), "top5": _top(5), "mse": _squared_error}
 """Per-sample scores by metric name: percent for top1 and top5, squared error for mse."""
 TARGETED = ("mse",)
-"""Metrics that compare outputs with real numbers instead of class indices, and of which less is better."""
+"""Metrics that compare outputs with real numbers instead of class indices; less is better."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,13 @@ class Score:
     engine: str
 
     def to_json(self) -> dict[str, Any]:
-        """As `evaluate --json` prints it."""
+        """Convert to what `evaluate --json` prints."""
         return {**asdict(self), "value": round(self.value, 4)}
 
 
 @dataclass(frozen=True, eq=False)
 class Differing:
-    """A sample on which the first and the last stage have another largest output.
+    """A sample on which the largest output of the first stage is not that of the last one.
 
     Args:
         number: of the sample, from 0.
@@ -94,7 +94,7 @@ class Evaluation:
         predictions: index of the largest output, (stages, samples).
         finite: for each stage, whether every output was finite.
         labels: of the samples, (samples,); None where the data have targets instead.
-        differing: the first samples on which the first and the last stage differ, as many as were to be kept.
+        differing: the first samples on which the first and the last stage differ, at most `keep`.
     """
 
     scores: tuple[Score, ...]
@@ -107,7 +107,7 @@ class Evaluation:
 
 @dataclass
 class _Seen:
-    """What some samples gave: for each stage hits, predictions and whether all was finite; labels; samples to show."""
+    """Results on some samples: scores, predictions, finiteness by stage; labels; samples to show."""
 
     hits: list[Array]
     best: list[Array]
@@ -126,7 +126,7 @@ def evaluate(
     keep: int = 0,
     processes: Processes | None = None,
 ) -> Evaluation:
-    """Run every stage on the same samples.
+    """Run every stage on the same samples and score the outputs.
 
     Args:
         stages: what to measure; the first output counts.
@@ -134,11 +134,11 @@ def evaluate(
         metric: a name of `METRICS`.
         batch: samples at a time.
         label: for the progress bar.
-        keep: at most so many samples on which the first and the last stage differ; fewer where they are large.
-        processes: that share the samples, each of which calls this; every one gets the whole result.
+        keep: most samples to return on which the first and the last stage differ; fewer where they are large.
+        processes: those that share the samples; each calls this and gets the whole result.
     Raises:
         UsageError: no such metric.
-        DataError: no samples, no labels, or labels that the model does not have.
+        DataError: no samples, no labels, or labels beyond the model's classes.
     """
     if metric not in METRICS:
         raise UsageError(f"metric: expected one of {', '.join(METRICS)}, got {metric!r}")
@@ -166,7 +166,7 @@ def evaluate(
 
 
 def _see(stages: Sequence[Stage], data: Dataset, metric: str, batch: int, label: str, keep: int, number: int) -> _Seen:
-    """Run every stage; `number` is that of the first sample where these are a part of more."""
+    """Run every stage on this process's samples; `number` is that of the first one."""
     hits: list[list[Array]] = [[] for _ in stages]
     best: list[list[Array]] = [[] for _ in stages]
     finite = [True] * len(stages)

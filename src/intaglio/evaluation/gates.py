@@ -1,4 +1,4 @@
-"""Sanity gates: a result that fails one says so in its first line."""
+"""Sanity gates: checks that a quantized network is usable at all; a report names failed ones in its first line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Gate:
     detail: str
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data."""
+        """Convert to plain data."""
         return dict(self.__dict__)
 
 

@@ -1,4 +1,4 @@
-"""Samples as a network takes them, to learn from and held back."""
+"""Divide samples into those to learn from and those held back, in batches as a network takes them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from intaglio.simulate.tensor_batches import Batches, feeds, rows
 
 
 class Samples(Protocol):
-    """Inputs of the network, as often as they are wanted."""
+    """Inputs of the network that can be read several times."""
 
     def feeds(self, simulator: Simulator) -> Iterator[Mapping[str, Tensor]]:
-        """Small batches by input name; one sample at a time where the Graph is not batched."""
+        """Yield small batches by input name; one sample at a time where the Graph is not batched."""
 
 
 class ArraySamples:
     """Samples held in memory.
 
     Args:
-        arrays: one per input of the network, N samples each (see `intaglio.samples`).
+        arrays: one for each input of the network, N samples each (see `intaglio.samples`).
         batch: samples at a time.
     """
 
@@ -49,7 +49,7 @@ class ArraySamples:
             yield {name: torch.as_tensor(x, dtype=torch.float32, device=simulator.device) for name, x in some.items()}
 
     def split(self) -> tuple[ArraySamples, ArraySamples]:
-        """Samples to learn from and every fourth one, held back; of fewer than four all are both."""
+        """Split into samples to learn from and every fourth one, held back; of fewer than four all are both."""
         held = is_held_back(np.arange(len(self)))
         if not held.any():
             return self, self
@@ -59,7 +59,7 @@ class ArraySamples:
 
 
 class DatasetSamples:
-    """A data set that is read in small batches: samples to learn from, or, `held`, every fourth one."""
+    """Samples of a data set that is read anew each time: those to learn from, or with `held` every fourth one."""
 
     def __init__(self, dataset: Batches, held: bool) -> None:
         self.dataset, self.held = dataset, held

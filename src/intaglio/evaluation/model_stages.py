@@ -1,4 +1,4 @@
-"""One model on one data source: what the public `evaluate` and the commands call.
+"""Match a model with an engine and with data, for the public `evaluate` and the commands.
 
 PyTorch and ONNX are loaded only for models that need them, so that a core install can evaluate a Program.
 """
@@ -36,14 +36,14 @@ Model: TypeAlias = "Graph | Planned | Program | NativeProgram"
 def data_for(
     model: Model, data: DataLike, samples: int | None = None, *, labels: bool = False, metric: str = ""
 ) -> Dataset:
-    """Data held against a model's inputs.
+    """Open data and check them against a model's inputs.
 
     Args:
-        model: whose inputs the data are for.
+        model: the one that the data are inputs of.
         data: see `intaglio.data.open_data`.
-        samples: at most so many.
+        samples: most samples to read.
         labels: whether labels are needed.
-        metric: what they are for: some compare outputs with real numbers.
+        metric: the one to be computed, as some compare outputs with real numbers.
     Raises:
         DataError: the data do not fit.
     """
@@ -64,15 +64,15 @@ def data_for(
 
 
 def stage_of(model: Model, engine: str | None = None) -> Stage:
-    """What runs a model.
+    """Choose the stage that runs a model.
 
     Args:
         model: a Graph (float), a Quantized (float, simulate, reference or native; simulate unasked), a Program
             (reference or native; reference unasked) or a compiled Program (native).
-        engine: the one that is wanted.
+        engine: float, simulate, reference or native; None for the one named above.
     Raises:
         UsageError: the model cannot be run by that engine.
-        CompileError: native: no compiler, or an operator without a kernel.
+        CompileError: of native: no compiler, or an operator without a kernel.
     """
     if isinstance(model, NativeProgram):
         _require(engine, "a compiled program", ("native",))
@@ -92,7 +92,7 @@ def stage_of(model: Model, engine: str | None = None) -> Stage:
 
 
 def integer_stage(program: Program) -> Stage:
-    """The fastest that runs a Program here: native where it can be compiled, else the reference; the integers agree."""
+    """Choose the fastest stage for a Program: native where it compiles, else the reference, with the same integers."""
     try:
         return NativeStage(program)
     except CompileError:
@@ -113,24 +113,25 @@ def score(
     limit: int | None = None,
     processes: Processes | None = None,
 ) -> Score:
-    """Accuracy on labelled data.
+    """Measure accuracy on labelled data.
 
     Args:
         model: float Graph, Quantized (simulated), Program (integers) or what `intaglio.compile` returns (integers).
         data: with labels; see `intaglio.data.open_data`.
         metric: top1, top5 (percent) or mse.
         engine: float, simulate, reference or native, where another than the model's own is wanted.
-        limit: at most so many samples.
-        processes: that share the samples, each of which calls this.
+        limit: most samples to read.
+        processes: those that share the samples; each calls this.
     Raises:
-        UsageError, DataError: as said in the text.
+        UsageError: the model cannot be run by that engine, or no such metric.
+        DataError: the data do not fit, or have no labels.
     """
     dataset = data_for(model, data, limit, labels=True, metric=metric)
     return evaluate([stage_of(model, engine)], dataset, metric, processes=processes).scores[0]
 
 
 def steps_of(model: Model) -> dict[str, float]:
-    """Size of a quantization step by Graph value name, for values that have one scale; empty for a float network."""
+    """Collect quantization steps by Graph value name, for values with one scale; empty for a float network."""
     if isinstance(model, NativeProgram):
         model = model.program
     if isinstance(model, Program):

@@ -2,17 +2,17 @@
 
     SQNR = 10 log10( sum (y - m)**2 / sum (y - q)**2 )  dB
 
-of one value y of the float network, over all its elements on all samples; m is the mean of these elements, one number;
-q is the other network's value. So a constant that everything has in common is no signal. Of a value that is constant
-the sum in the numerator is that of y**2. Of several outputs it is the mean of their ratios.
+for one value y of the float network, over all its elements on all samples. m is the mean of these elements, one number;
+q is the other network's value. So an offset common to all elements is no signal. For a constant value the numerator
+is the sum of y**2. For several outputs it is the mean of their ratios in dB.
 
 Two networks on the same samples are compared by
 
     gain = SQNR - SQNR of the other network
     error of the gain = sqrt( (n - 1) / n * sum over i (g[i] - mean g)**2 )  g[i]: the gain without sample i
 
-What is hard for both cancels; and a gain that a single sample makes has a large error. Source of the error: Efron and
-Stein 1981, "The jackknife estimate of variance", Annals of Statistics 9 (3).
+Samples that are hard for both networks cancel out, and a gain that comes from a single sample has a large error.
+Source of the error: Efron and Stein 1981, "The jackknife estimate of variance", Annals of Statistics 9 (3).
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST = 200.0
-"""dB that stand for an output without any error, and, negative, for one that is not finite: none of several outputs
-decides alone."""
+"""Most dB of a value: that of one without any error, and, negative, of one that is not finite. So no single output
+decides a mean over several."""
 
 STUDENT = (np.inf, 89.13, 11.77, 6.58, 5.07, 4.39, 4.0, 3.76, 3.59, 3.47, 3.37, 3.3, 3.24, 3.19, 3.15, 3.12)
 """Student's t at 99.64 %, by degrees of freedom: of seven candidates that are no better, one passes in 2.5 % of all
 trials (Bonferroni). That of 15 stands for all above; of 63 it is 2.79."""
 
 _CONSTANT = 1e-9
-"""Of the power: a variance below it is that of rounding in float64."""
+"""Share of the power: a variance below it comes from rounding in float64."""
 
 
 class SignalToNoise:
-    """The SQNR of some values, summed over batches of any size.
+    """Accumulates the SQNR of some values over batches of any size.
 
     Args:
-        names: of the values.
+        names: those of the values.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -48,12 +48,12 @@ class SignalToNoise:
         self._signal = np.zeros((len(self.names), 3))  # how many y, sum of y, sum of y**2
 
     def add(self, wanted: Mapping[str, Any], got: Mapping[str, Any], samples: int) -> None:
-        """Count a batch.
+        """Add a batch.
 
         Args:
             wanted: values of the float network by name, tensors or arrays of any shape.
             got: those of the other network, of the same shapes.
-            samples: how many these are. Axis 0 counts them, or is of any size for a single one.
+            samples: number of samples. Axis 0 counts them, or is of any size for a single one.
         """
         noise = np.zeros((len(self.names), samples))
         for row, name in enumerate(self.names):
@@ -64,24 +64,24 @@ class SignalToNoise:
         self._noise.append(noise)
 
     def sums(self) -> NDArray[np.float64]:
-        """(values, 4): count, sum and sum of squares of y, and noise. Sums of several parts are those of the whole."""
+        """Return count, sum and sum of squares of y, and noise, (values, 4). They add up over parts of the data."""
         return np.column_stack([self._signal, self.noise.sum(axis=1)])
 
     @classmethod
     def from_sums(cls, names: Sequence[str], sums: NDArray[np.float64]) -> SignalToNoise:
-        """What `sums` gave, added up; all samples count as one."""
+        """Restore from added `sums`; all samples count as one."""
         made = cls(names)
         made._signal, made._noise = sums[:, :3].copy(), [sums[:, 3:].copy()]
         return made
 
     @property
     def noise(self) -> NDArray[np.float64]:
-        """Power of the error, (values, samples)."""
+        """The power of the error, (values, samples)."""
         return np.concatenate(self._noise, axis=1) if self._noise else np.zeros((len(self.names), 0))
 
     @property
     def samples(self) -> int:
-        """How many were counted."""
+        """The number of samples."""
         return sum(noise.shape[1] for noise in self._noise)
 
     @property
@@ -98,7 +98,7 @@ class SignalToNoise:
         return float(self._decibels(self.noise.sum(axis=1)).mean())
 
     def gain_over(self, other: SignalToNoise) -> tuple[float, float]:
-        """How many dB its SQNR is above another's on the same samples, and within how many dB that is known.
+        """Compute the gain over another SQNR on the same samples, and the uncertainty of this gain, both in dB.
 
         The second number is the standard error times Student's t: a gain that is larger is above 0 with 99.6 %
         confidence. It is infinite for a single sample.
@@ -114,7 +114,7 @@ class SignalToNoise:
         return gain, float(error * STUDENT[min(n, len(STUDENT)) - 1])
 
     def _decibels(self, noise: NDArray[np.float64]) -> NDArray[np.float64]:
-        """SQNR of noise (values, ...), each within -`MOST` and `MOST`."""
+        """Compute the SQNR of noise (values, ...), each within -`MOST` and `MOST`."""
         count, total, square = self._signal.T
         spread = square - total**2 / np.maximum(count, 1)
         signal = np.where(spread > _CONSTANT * square, spread, square)
@@ -124,11 +124,11 @@ class SignalToNoise:
 
 
 def _float64(x: Any) -> NDArray[np.float64]:
-    """A tensor, wherever it is, or an array."""
+    """Convert a tensor on any device, or an array."""
     return np.asarray(x.detach().cpu() if hasattr(x, "detach") else x, np.float64)
 
 
 def _each_left_out(noise: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The sums without one sample each, (values, samples)."""
+    """Sum without one sample each, (values, samples)."""
     n = noise.shape[1]
     return np.stack([np.delete(noise, i, axis=1).sum(axis=1) for i in range(n)], axis=1)

@@ -1,4 +1,4 @@
-"""A stage: something that maps real inputs to real outputs and can show every value on the way, by Graph name."""
+"""Stages: run a network on real inputs to real outputs, and show every value on the way by its Graph name."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Stage(Protocol):
     input_shapes: tuple[tuple[int, ...], ...]
 
     def run(self, *x: Array) -> tuple[Array, ...]:
-        """Real inputs to real outputs, in the model's order; axis 0 counts samples, as in the batches of `data`."""
+        """Map real inputs to real outputs, in the model's order; axis 0 counts samples, as in the batches of `data`."""
 
     def trace(self, show: Show, *x: Array) -> None:
         """Call `show(name, real values)` for every value, in the Graph's order of axes.
@@ -38,7 +38,7 @@ class Stage(Protocol):
 
 
 class SimulatedStage:
-    """A Graph in PyTorch; rounded under a Plan, or real without one."""
+    """A Graph in PyTorch: quantized under a Plan, or real without one."""
 
     def __init__(self, graph: Graph, plan: Plan | None) -> None:
         from intaglio.simulate import Simulator  # PyTorch is loaded only where it is used
@@ -80,7 +80,7 @@ class ProgramStage:
         return self._by_sample(self._program.run(*x), len(x[0]))
 
     def _by_sample(self, y: Any, samples: int) -> tuple[Array, ...]:
-        """The outputs with axis 0 counting samples, that of a single one too."""
+        """Reshape outputs so that axis 0 counts samples, also for a single one."""
         program = self._program
         shapes = [sample_shape(program.tensors[name].shape, batched=program.batched) for name in program.outputs]
         outputs = y if isinstance(y, tuple) else (y,)
@@ -97,7 +97,7 @@ class ProgramStage:
 
 
 class NativeStage(ProgramStage):
-    """A Program compiled for this processor; what lies between inputs and outputs is shown by the interpreter."""
+    """A Program compiled for this processor; `trace` runs in the interpreter."""
 
     engine = "native"
 
@@ -114,7 +114,7 @@ class NativeStage(ProgramStage):
 
 
 def inputs_of(x: Inputs) -> tuple[Array, ...]:
-    """A batch as one array per input of the model, in its order."""
+    """Convert a batch to one array per input of the model, in its order."""
     if isinstance(x, dict):
         return tuple(x.values())
     return x if isinstance(x, tuple) else (x,)

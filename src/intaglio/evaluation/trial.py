@@ -1,4 +1,4 @@
-"""Quantized candidates against the float network's outputs on held-back samples."""
+"""Measure quantized candidates against the float network's outputs on held-back samples."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from intaglio.simulate import Simulator
 
 
 def watched_values(graph: Graph) -> list[str]:
-    """The outputs, or what goes into the squashing function that gives one: it hides errors where it saturates."""
+    """List the outputs; instead of a softmax or sigmoid its input, as these hide errors where they saturate."""
     names = []
     for value in graph.outputs:
         node = value.producer()
@@ -26,12 +26,12 @@ def watched_values(graph: Graph) -> list[str]:
 
 
 class Trial:
-    """The float network's outputs on held-back samples.
+    """Holds the float network's outputs on held-back samples and measures candidates against them.
 
     Args:
         graph: the float network.
         held_back: the samples.
-        reference: what it gives for each batch of them, where that is known.
+        reference: its watched values for each batch of samples, if they are known already.
         device: where candidates run.
     """
 
@@ -49,11 +49,11 @@ class Trial:
         self.samples = sum(map(simulator.samples_in, held_back.feeds(simulator)))
 
     def measure(self, simulator: Simulator, samples: int | None = None) -> SignalToNoise:
-        """What a candidate does to the outputs.
+        """Measure the SQNR of a candidate's outputs.
 
         Args:
-            simulator: of a network with values of the same names.
-            samples: run batches until so many were seen; None: all.
+            simulator: runs a network with values of the same names.
+            samples: run batches until this many samples were seen; None: all.
         """
         found = SignalToNoise(self.watched)
         feeds = self.held_back.feeds(simulator)
@@ -64,7 +64,7 @@ class Trial:
         return found
 
     def sqnr(self, graph: Graph, plan: Plan | None) -> float:
-        """The SQNR of a candidate in dB, mean over outputs, on all samples; without a Plan of a float network."""
+        """Measure a candidate's SQNR in dB, mean over outputs, on all samples; without a Plan it is a float network."""
         return self.measure(Simulator(graph, plan, self.device)).sqnr
 
     def _outputs(self, simulator: Simulator) -> Iterator[dict[str, Tensor]]:

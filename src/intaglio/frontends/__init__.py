@@ -1,4 +1,4 @@
-"""Foreign models to Graphs."""
+"""Load foreign models as Graphs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def load(
     shapes: Mapping[str, tuple[int | None, ...]] | None = None,
     constants: Constants | None = None,
 ) -> Graph:
-    """A trained network as a prepared Graph.
+    """Load a trained network as a prepared Graph.
 
     Args:
         model: path of an .onnx file, `onnx.ModelProto`, `onnx_ir.Model`, `torch.nn.Module`, or a Graph.
@@ -51,7 +51,7 @@ def load(
         The Graph after all passes of `graph.passes`.
     Raises:
         ModelError: the model cannot be read or understood.
-        UsageError: something else than a model was given, or arguments that say nothing about this kind of model.
+        UsageError: not a model, or arguments that do not apply to this kind of model.
     """
     if isinstance(model, Graph) or _is_module(model):
         _refuse(model, "an ONNX model", shapes=shapes, constants=constants)
@@ -99,7 +99,7 @@ def check_suffix(path: str | os.PathLike[str]) -> None:
 
 
 def _is_module(model: object) -> bool:
-    """Whether it is a torch.nn.Module; torch is loaded already where one exists."""
+    """Tell whether it is a torch.nn.Module, without loading torch: it is loaded where one exists."""
     return any(kind.__module__ == "torch.nn.modules.module" for kind in type(model).__mro__)
 
 

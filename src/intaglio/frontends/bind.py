@@ -1,4 +1,4 @@
-"""Inputs bound to constants: a sampling rate, a mode or an initial state that is the same for every sample."""
+"""Bind inputs to constants: a sampling rate, a mode or an initial state that is the same for every sample."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Constants = Mapping[str, Any]
 def bind_inputs(model: ir.Model, constants: Constants) -> list[str]:
     """Turn inputs into initializers with the given values, in place.
 
-    A size that the model calls by one name is known at the other inputs too once a constant has it.
+    Where the constant sets a size that the model calls by a name, other inputs with that name get it too.
 
     Args:
-        model: as it was read, before anything is folded.
+        model: as read, before any folding.
         constants: by input name: a number or an array of the input's shape; one number fills an input of static shape.
     Returns:
-        What was bound, a sentence for each input.
+        A sentence for each bound input.
     Raises:
         ModelError: no such input, or a value whose type or shape is not the input's.
     """
@@ -39,7 +39,7 @@ def bind_inputs(model: ir.Model, constants: Constants) -> list[str]:
         array = _shaped(value, _typed(value, given))
         _name_sizes(graph, value, array.shape)
         graph.inputs.remove(value)
-        if name in graph.initializers:  # the default that old models give their inputs
+        if name in graph.initializers:  # the default value that old models give their inputs
             graph.initializers.pop(name)
         value.const_value = tensor(array, name)
         value.shape = ir.Shape(array.shape)
@@ -60,7 +60,7 @@ def _filled(array: np.ndarray) -> str:
 
 
 def _typed(value: ir.Value, given: Any) -> np.ndarray:
-    """The value in the input's own type, without loss of a whole number."""
+    """Convert the value to the input's own type; whole numbers must stay the same."""
     if not isinstance(value.type, ir.TensorType) or value.dtype is None:
         raise ModelError(f"constant '{value.name}': expected an input that is a tensor, got {value.type}")
     wanted = value.dtype
@@ -88,7 +88,7 @@ def _typed(value: ir.Value, given: Any) -> np.ndarray:
 
 
 def _shaped(value: ir.Value, array: np.ndarray) -> np.ndarray:
-    """The array in the input's shape; one number stands for all of a static shape."""
+    """Bring the array to the input's shape; one number fills a static shape."""
     if value.shape is None:
         return array
     sizes = list(value.shape.dims)
@@ -108,7 +108,7 @@ def _shaped(value: ir.Value, array: np.ndarray) -> np.ndarray:
 
 
 def _name_sizes(graph: ir.Graph, bound: ir.Value, got: tuple[int, ...]) -> None:
-    """Sizes that share a name with a size of the bound input become that number."""
+    """Set open sizes that share a name with a size of the bound input."""
     named = bound.shape.dims if bound.shape is not None else ()
     known = {
         size.value: number

@@ -1,4 +1,4 @@
-"""`package.module:factory` on a command line to a torch module with its weights."""
+"""Make a torch module with its weights from `package.module:factory`, as a command line names it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def load_module(specification: str, weights: str | os.PathLike[str] | None = None) -> Module:
-    """The module that a factory makes, with weights from a file.
+    """Call a factory for a module and load its weights from a file.
 
     This imports and runs the named Python code; the weights file is data only and is loaded with
     `weights_only=True`.
@@ -26,7 +26,7 @@ def load_module(specification: str, weights: str | os.PathLike[str] | None = Non
             factory is a function or class that is called without arguments, or a module itself.
         weights: a state dict as `torch.save` writes it, also one inside a checkpoint under "state_dict" or "model".
     Raises:
-        UsageError: the specification cannot be followed.
+        UsageError: the module or factory cannot be imported or called.
         ModelError: the weights cannot be read or do not fit.
     """
     import torch

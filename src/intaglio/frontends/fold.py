@@ -1,10 +1,9 @@
-"""Constants folded at load time: the arithmetic on shapes that exporters write, and weights that are still to be made.
+"""Fold constants at load time: the arithmetic on shapes that exporters write, and weights computed from constants.
 
 Nodes on constants are computed by ONNX's reference implementation (`graph.compute`), one after the other, together
-with the shapes that they make known. `onnxscript.optimizer` does what needs no numbers: it inlines the branch of an If
-whose condition is known and takes sequences of tensors apart. It is given no shapes to infer: what a file says is
-inferred here, node by node, so that a size below 1 is refused before ONNX's C++ inference meets it, which may abort
-the process.
+with the shapes that follow. `onnxscript.optimizer` does the rest: it inlines the branch of an If
+whose condition is known and resolves sequences of tensors. Its shape inference is off: shapes are inferred here, node
+by node, so that a size below 1 is refused before it reaches ONNX's C++ inference, which may abort the process.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from intaglio.graph.compute import Result, compute_node
 from intaglio.graph.edit import remove_unread, set_constant, tensor
 from intaglio.graph.infer import infer_node, refuse_empty
 
-# Nothing that a file asks to be computed beforehand may grow beyond this: 2**28 float32 are 1 GiB.
+# Most elements of a folded result: 2**28 float32 are 1 GiB.
 _LARGEST_CONSTANT = 2**28
 _MOST_ROUNDS = 64
 
@@ -49,13 +48,13 @@ def fold(model: ir.Model) -> None:
     """Compute what depends on constants and static shapes only, in place. Quantized constants are left as they are.
 
     Raises:
-        ModelError: the first node that cannot be computed beforehand, inferred or done without, with the reason; or a
-            tensor without elements, as a network has it that is given too small an input.
+        ModelError: a needed node can be neither computed nor inferred, with the reason; or a tensor has no elements,
+            as when the input is too small.
     """
     graph, walk = model.graph, _Walk(model.graph)
     logger = logging.getLogger("onnxscript.optimizer._constant_folding")
     level = logger.level
-    logger.setLevel(logging.ERROR)  # it warns of shapes that do not fit, which the inference refuses by node
+    logger.setLevel(logging.ERROR)  # it warns of shapes that do not fit; the inference refuses these by node
     try:
         for _ in range(_MOST_ROUNDS):
             lift_constants(model)
@@ -73,7 +72,7 @@ def fold(model: ir.Model) -> None:
 
 
 def lift_constants(model: ir.Model) -> None:
-    """Constant nodes become initializers, in subgraphs too; one that stays says why in `fold`."""
+    """Turn Constant nodes into initializers, in subgraphs too; `fold` gives the reason for one that stays."""
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
 
 
@@ -81,10 +80,10 @@ class _Walk:
     """One walk after the other along a graph, in order.
 
     Attributes:
-        graph: it is changed in place.
+        graph: changed in place.
         sequences: constant sequences of tensors, which no initializer can hold.
-        problems: why a node could be neither computed nor inferred in the last walk. It may still be dead, in a branch
-            that is not taken, or wait for what is not folded yet.
+        problems: why a node could be neither computed nor inferred in the last walk. It may still be unused, in a
+            branch that is not taken, or depend on nodes that are not folded yet.
     """
 
     def __init__(self, graph: ir.Graph) -> None:
@@ -111,7 +110,7 @@ class _Walk:
         return changed
 
     def _results(self, node: ir.Node, imports: dict[str, int]) -> list[Result] | None:
-        """What a node computes, if its inputs say so already; otherwise the types of its outputs are inferred."""
+        """Compute a node whose inputs are known; otherwise infer the types of its outputs."""
         given = [value for value in node.inputs if value is not None]
         if node.op_type in ("Shape", "Size") and not node.domain and given and given[0].shape is not None:
             sizes = given[0].shape
@@ -119,7 +118,7 @@ class _Walk:
                 part = sizes.numpy()[attribute(node, "start", 0) : attribute(node, "end")]
                 return [np.array(math.prod(sizes.numpy()) if node.op_type == "Size" else part, dtype=np.int64)]
         if any(value.type is None and value not in self.sequences for value in given):
-            return None  # behind a node with a problem of its own
+            return None  # depends on a node that could not be computed
         arguments = [None if value is None else self._known(value) for value in node.inputs]
         known = all(a is not None or v is None for a, v in zip(arguments, node.inputs, strict=True))
         known = known and not node.domain and _should_fold(node)
@@ -127,13 +126,13 @@ class _Walk:
             if not infer_foreign(node, imports):
                 infer_node(node, imports)
         except ModelError:
-            # The inference is stricter than runtimes are: Range of tensors with one axis. What can be computed, may be.
+            # Inference is stricter than runtimes (Range of tensors with one axis): what can be computed is accepted.
             if not known:
                 raise
         if not known:
             return None
         _refuse_large(node)
-        # The newest QuantizeLinear and DequantizeLinear say the same for more types.
+        # The newest QuantizeLinear and DequantizeLinear mean the same and allow more types.
         version = NORMAL_OPSET if is_quantized(node) else imports[""]
         return compute_node(node, arguments, {**imports, "": version})
 
@@ -166,13 +165,13 @@ class _Walk:
 def _should_fold(node: ir.Node) -> bool:
     if not is_quantized(node):
         return True
-    # A quantized constant is what a plan is read from. A bound or a padding behind one is a plain number.
+    # Quantized constants stay, as a Plan is read from them; but a bound or padding computed from one is a plain number.
     bound = all(use.node.op_type in {"Pad", "Clip"} for output in node.outputs for use in output.uses())
     return node.op_type == "QuantizeLinear" or (node.op_type == "DequantizeLinear" and bound)
 
 
 def _refuse_large(node: ir.Node) -> None:
-    """Refuse to compute what makes much out of little.
+    """Refuse to compute a result far larger than the file.
 
     Raises:
         ModelError: naming the node and the number of elements.
@@ -186,7 +185,7 @@ def _refuse_large(node: ir.Node) -> None:
 
 
 def _size_of_result(node: ir.Node) -> float:
-    """How many numbers a node on constants would write, as far as that is known beforehand."""
+    """Estimate how many numbers a node on constants would write, as far as that is known beforehand."""
     arrays = [constant(value) for value in node.inputs]
     first, second = (*arrays, None, None)[:2]
     if node.op_type == "ConstantOfShape" and first is not None:

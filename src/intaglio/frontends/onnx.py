@@ -1,4 +1,4 @@
-"""ONNX files to a Graph in normal form."""
+"""Load ONNX models as Graphs in normal form."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def load_onnx(
     constants: Constants | None = None,
     keep_quantized: bool = False,
 ) -> Graph:
-    """An ONNX model as a Graph in normal form; nothing of it is run.
+    """Load an ONNX model as a Graph in normal form, without running it.
 
     An open batch becomes 1, and so does a fixed one where the model treats its samples apart (`Graph.batched`).
 
@@ -43,7 +43,7 @@ def load_onnx(
     Returns:
         The Graph, before any pass of `graph.passes`.
     Raises:
-        ModelError: the file cannot be read or understood; the text names file, node or constant.
+        ModelError: the file cannot be read or understood; names file, node or constant.
         UnsupportedOperatorError: an operator outside ONNX, or one that has no form in the normal opset.
     """
     with one_error(source_name(source)):
@@ -61,7 +61,7 @@ def _load(model: ir.Model, shapes: static.Shapes, constants: Constants, keep_qua
     to_float32(model)
     _check_inputs(model, keep_quantized)
     model, history = with_static_batch(model, shapes, lambda m, s, batch: _normal(m, s, batch, version))
-    check_finite(model.graph)  # what constants are made of may be infinite, such as a bound
+    check_finite(model.graph)  # after folding: operands of folded nodes, such as bounds, may be infinite
     graph = Graph(model, [*bound, *history])
     graph.verify()
     return graph
@@ -93,7 +93,7 @@ def _normal(model: ir.Model, shapes: static.Shapes, batch: int, version: int) ->
 
 
 def _check_opset(model: ir.Model) -> int:
-    """The version of ONNX's own operators that the model uses."""
+    """Get the version of ONNX's own operators that the model uses; refuse one that cannot be read."""
     imports = model.opset_imports
     if "ai.onnx" in imports:
         imports[""] = imports.pop("ai.onnx")

@@ -1,4 +1,4 @@
-"""The batch of a network: 1 where samples are kept apart, and fixed with a reason where its size is computed with."""
+"""Settle the batch: 1 where a network keeps samples apart; fixed, with a reason, where it computes with the size."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from intaglio.graph.batch import first_batch_mixer, first_difference, fix_batch
 Normalize = Callable[[ir.Model, static.Shapes, int], ir.Model]
 """(model, shapes, size of an open batch) -> the model in normal form."""
 
-# What tells a network the size of its batch. At each of these sizes it must be the same network; at one sample it may
-# have other shapes, as a Squeeze of all axes of size 1 gives them.
+# Operators by which a network gets the size of its batch. At each of `_OTHER_SIZES` it must be the same network; at one
+# sample it may have other shapes, as from a Squeeze of all axes of size 1.
 _ASKS = {"Shape", "Size", "EyeLike", "RandomNormalLike", "RandomUniformLike", "Bernoulli"}
 _OTHER_SIZES = (3, 61)
 
 
 def with_static_batch(model: ir.Model, shapes: static.Shapes, normalize: Normalize) -> tuple[ir.Model, list[str]]:
-    """Static shapes with a batch of 1, found by way of a batch of 2 where the model leaves it open.
+    """Make shapes static with a batch of 1; where the model leaves it open, by way of a batch of 2.
 
-    At a batch of 1 a Squeeze of all axes of size 1 would take the batch too, and Expand by the batch would be a
-    no-op; at 2 both mean what they mean for every other number.
+    At a batch of 1 a Squeeze of all axes of size 1 would remove the batch too, and Expand by the batch would be a
+    no-op; at 2 both act as at any larger size.
 
     Returns:
-        The model in normal form, and what there is to tell about its batch.
+        The model in normal form, and sentences about its batch for the history.
     """
     if static.open_batch(model, shapes):
         return _open(model, shapes, normalize)
@@ -56,7 +56,7 @@ def _open(model: ir.Model, shapes: static.Shapes, normalize: Normalize) -> tuple
             static.set_batch(pair, 1)
             why = _dependence(model, shapes, normalize, pair) if _asks_for_sizes(model) else None
             depends = why is not None
-    except ModelError as error:  # a batch of 1 may still do; if not, its own error is the one to tell
+    except ModelError as error:  # a batch of 1 may still work; if not, its own error is reported
         why = f"with two samples it cannot be loaded ({error})"
         told = [f"loaded with 1 sample: {why}"]
     if why is None:
@@ -70,7 +70,7 @@ def _open(model: ir.Model, shapes: static.Shapes, normalize: Normalize) -> tuple
 
 
 def _dependence(model: ir.Model, shapes: static.Shapes, normalize: Normalize, pair: ir.Model) -> str | None:
-    """How a network, here with a batch of 1 by way of 2, differs from itself at other sizes of its batch."""
+    """Find out how a network, here with a batch of 1 by way of 2, differs from itself at other batch sizes."""
     for size in _OTHER_SIZES:
         try:
             other = normalize(model.clone(), shapes, size)
@@ -90,7 +90,7 @@ def _dependence(model: ir.Model, shapes: static.Shapes, normalize: Normalize, pa
 
 
 def _dependence_of_fixed(free: ir.Model, shapes: static.Shapes, normalize: Normalize) -> str | None:
-    """The same for a model that fixes its batch, once it is opened."""
+    """Do what `_dependence` does for a model that fixes its batch, after opening it."""
     loose = {name: (None, *sizes[1:]) for name, sizes in shapes.items()}
     try:
         pair = normalize(free.clone(), loose, 2)
@@ -103,7 +103,7 @@ def _dependence_of_fixed(free: ir.Model, shapes: static.Shapes, normalize: Norma
 
 
 def _opened(model: ir.Model) -> ir.Model | None:
-    """The model with an open batch, where all its inputs share one fixed size of axis 0."""
+    """Open the batch of a model whose inputs all share one fixed size of axis 0."""
     sizes = {value.shape[0] if value.shape is not None and value.shape.rank() else None for value in model.graph.inputs}
     if len(sizes) != 1 or not isinstance(next(iter(sizes)), int):
         return None

@@ -1,15 +1,16 @@
-"""One form per operator: what older and newer opsets wrote differently is brought to opset `NORMAL_OPSET`.
+"""Upgrade nodes to opset `NORMAL_OPSET`, one form per operator, from older and newer opsets.
 
-A row of `FORMS` is `(operator, function)`; the function changes a node of a graph with static shapes. It makes
-implied things explicit as well, so that nobody downstream has to know a default twice:
+A row of `FORMS` is `(operator, function)`; the function changes a node of a graph with static shapes. It also
+writes out defaults, so that no code downstream has to know them:
 
 - axes, sizes, starts, ends, pads are constant inputs, complete and not negative; `axis` attributes are explicit;
 - vectors that are multiplied are matrices of one row or column;
 - Softmax, LogSoftmax and Hardmax over several axes, as before opset 13, are a Reshape around one over the last axis;
 - a Reshape's target is fully known and starts with 0 where it keeps axis 0;
-- windows have explicit kernel_shape, strides, pads, dilations (`forms_window`), Resize has scales (`forms_resize`).
+- windows have explicit kernel_shape, strides, pads, dilations (`upgrade_conv_pool_ops`), Resize has scales
+  (`upgrade_resize`).
 
-What changed between opsets without a row here is checked against ONNX's own schemas.
+Operators without a row are checked against ONNX's own schemas.
 """
 
 from __future__ import annotations
@@ -42,11 +43,11 @@ def upgrade_opset(model: ir.Model, version: int, target: int) -> None:
     """Bring every node to its one form.
 
     Args:
-        model: static shapes; its opset import already says `target`.
+        model: static shapes; its opset import is already `target`.
         version: the opset in which its nodes are written.
         target: the opset of the result.
     Raises:
-        UnsupportedOperatorError: a node whose meaning the target opset cannot say.
+        UnsupportedOperatorError: a node that the target opset cannot express.
     """
     for node in list(model.graph):
         if node.domain:
@@ -122,7 +123,7 @@ def _cast_like(graph: ir.Graph, node: ir.Node, version: int) -> None:
 
 
 def _group_normalization(graph: ir.Graph, node: ir.Node, version: int) -> None:
-    """Before opset 21 there is one scale and bias per group, later one per channel."""
+    """Expand one scale and bias per group, as before opset 21, to one per channel."""
     if version >= 21:
         return
     repeats = shape(node.inputs[0])[1] // int(attribute(node, "num_groups"))
@@ -134,7 +135,7 @@ def _group_normalization(graph: ir.Graph, node: ir.Node, version: int) -> None:
 
 
 def _default_only(name: str, default: int | str) -> Form:
-    """An attribute newer than the target opset goes where it says what was always meant."""
+    """Drop an attribute newer than the target opset where it has the value that was implied before."""
 
     def form(graph: ir.Graph, node: ir.Node, version: int) -> None:
         if attribute(node, name, default) == default:

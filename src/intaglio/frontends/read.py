@@ -1,4 +1,4 @@
-"""Foreign bytes to an `onnx_ir.Model`, with one clear error for whatever cannot be read. No code is ever run."""
+"""Read foreign bytes as an `onnx_ir.Model`, with one clear error where that fails. No code from them is run."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ def one_error(name: str) -> Iterator[None]:
 
 
 def source_name(source: Source) -> str:
-    """What a model is called in error texts: its path, or the name of its graph."""
+    """Name a model in errors: its path, or the name of its graph."""
     if isinstance(source, (onnx.ModelProto, ir.Model)):
         return source.graph.name or "model"
     return os.fspath(source)
 
 
 def read_model(source: Source) -> ir.Model:
-    """An ONNX model from a file, a protobuf or an `onnx_ir.Model`, with all its constants in memory.
+    """Read an ONNX model from a file, a protobuf or an `onnx_ir.Model`, with all its constants in memory.
 
-    External data is looked for inside the model's own directory only.
+    External data are read from the model's own directory only.
 
     Raises:
-        ModelError: the file is missing, cut short, no ONNX, or its constants cannot be read.
+        ModelError: the file is missing, truncated or not ONNX, or its constants cannot be read.
     """
     if isinstance(source, ir.Model):
         model = source.clone()
@@ -77,7 +77,7 @@ def _sort(model: ir.Model, name: str) -> None:
 
 
 def _open_sizes_below_one(graph: ir.Graph) -> None:
-    """Some exporters write -1 or 0 for a size that is open; here such a size is None."""
+    """Turn sizes of -1 and 0, which some exporters write for open ones, into None."""
     for value in graph.inputs:
         if value.shape is not None:
             value.shape = ir.Shape([None if isinstance(d, int) and d < 1 else d for d in value.shape.dims])
@@ -114,7 +114,7 @@ def _deserialize(proto: onnx.ModelProto, name: str, directory: Path | None = Non
     logger = logging.getLogger("onnx_ir.serde")
     level = logger.level
     try:
-        logger.setLevel(logging.ERROR)  # what it warns of is an error here
+        logger.setLevel(logging.ERROR)  # its warnings become errors below
         model = ir.from_proto(proto)
     except Exception as error:
         raise ModelError(f"{name}: expected an ONNX model, got one that is malformed: {_one_line(error)}") from error
@@ -135,14 +135,14 @@ def _deserialize(proto: onnx.ModelProto, name: str, directory: Path | None = Non
 
 
 def _graphs(model: ir.Model) -> Iterator[ir.Graph]:
-    """The graph, the bodies of functions, and every graph inside one."""
+    """Walk over the graph, the bodies of functions, and every graph inside them."""
     for graph in (model.graph, *(function.graph for function in model.functions.values())):
         yield graph
         yield from graph.subgraphs()
 
 
 def _check_sources(graph: ir.Graph) -> None:
-    """onnx_ir invents a value for a name that nothing computes."""
+    """Refuse names that nothing computes: onnx_ir invents values for them."""
     for node in graph:
         for value in node.inputs:
             if (
@@ -210,7 +210,7 @@ def _in_memory(content: ir.TensorProtocol | None, where: str) -> ir.TensorProtoc
 
 
 def _one_line(error: BaseException) -> str:
-    """What went wrong first: libraries wrap an error in others that repeat the whole graph."""
+    """Keep the first line of the first error: libraries wrap it in others that repeat the whole graph."""
     while error.__cause__ is not None:
         error = error.__cause__
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

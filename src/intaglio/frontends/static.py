@@ -1,4 +1,4 @@
-"""Open shapes to static ones: inputs fixed, every shape inferred, the batch brought to 1."""
+"""Make open shapes static: fix the inputs, infer every shape, bring the batch to 1."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Shapes = Mapping[str, tuple[int | None, ...]]
 
 
 def open_batch(model: ir.Model, shapes: Shapes) -> bool:
-    """Whether the size of axis 0 of some input is left open by the model and by the user."""
+    """Tell whether the size of axis 0 of some input is left open by the model and by the user."""
     return any(
         value.shape is not None
         and value.shape.rank() > 0
@@ -37,7 +37,7 @@ def _asked(shapes: Shapes, value: ir.Value) -> tuple[int | None, ...]:
 
 
 def shape_text(shape: ir.Shape) -> str:
-    """For error texts, with the names of open sizes: (1, 3, height, ?)."""
+    """Write a shape for errors, with the names of open sizes: (1, 3, height, ?)."""
     return "(" + ", ".join(str(d) if isinstance(d, int) else str(getattr(d, "value", None) or "?") for d in shape) + ")"
 
 
@@ -47,9 +47,9 @@ def fix_inputs(model: ir.Model, shapes: Shapes, batch: int) -> None:
     Args:
         model: changed in place.
         shapes: sizes that the user gave, by input name; None leaves a size as the model has it.
-        batch: the size of axis 0 where nobody gave one.
+        batch: the size of axis 0 where neither the model nor the user gives one.
     Raises:
-        ModelError: an open size that nobody gave, a size that contradicts the model, or an unknown input name.
+        ModelError: an open size without a given one, a size that contradicts the model, or an unknown input name.
     """
     inputs = {str(value.name): value for value in model.graph.inputs}
     unknown = sorted(set(shapes) - set(inputs))
@@ -126,7 +126,7 @@ def infer(model: ir.Model) -> None:
 
 
 def has_subgraphs(node: ir.Node) -> bool:
-    """Whether a node carries graphs: If, Loop, Scan, SequenceMap."""
+    """Tell whether a node has subgraphs: If, Loop, Scan, SequenceMap."""
     return any(found.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for found in node.attributes.values())
 
 
@@ -141,7 +141,7 @@ def refuse_control_flow(graph: ir.Graph) -> None:
 
 
 def set_batch(model: ir.Model, batch: int) -> None:
-    """Another number of samples for a graph that keeps its samples apart; shapes are inferred anew."""
+    """Change the number of samples of a graph that keeps its samples apart; shapes are inferred anew."""
     for value in model.graph.inputs:
         assert value.shape is not None
         value.shape = ir.Shape([batch, *value.shape.dims[1:]])

@@ -1,4 +1,4 @@
-"""The last steps to the normal form: names, float32, no identities, finite constants."""
+"""Take the last steps to the normal form: names, float32, no identities, finite constants."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from intaglio.graph.access import attribute, constant
 from intaglio.graph.edit import bypass, can_bypass, set_attribute, set_constant, unique_name
 
 _FLOATS = {ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE}
-# Where an infinite constant says something: an open bound, a padding that no maximum sees, a mask of attention. A sum
-# with infinity that is no mask is refused by calibration.
+# Where an infinite constant has a meaning: an open bound, padding that a maximum ignores, an attention mask.
+# Calibration refuses a sum with infinity that is not a mask.
 _INFINITE_ALLOWED = {"Add", "CastLike", "Clip", "Max", "Min", "Pad", "Sub", "Where"}
 
 

@@ -1,4 +1,4 @@
-"""torch.nn.Module to Graph, through torch's own exporter."""
+"""Load a torch.nn.Module as a Graph, through torch's own exporter."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from intaglio.graph.batch import first_batch_mixer, fix_batch
 from intaglio.graph.graph import Graph
 from intaglio.graph.operators import facts
 
-# Of the inputs with which the size of the batch is tried: 256 MiB of float32.
+# Most elements of the inputs that other batch sizes are tried with: 256 MiB of float32.
 _MOST_ELEMENTS = 2**26
 
 
 def load_torch(module: torch.nn.Module, example_inputs: Any, *, keep_quantized: bool = False) -> Graph:
-    """A module as a Graph; parameters keep their names: `conv1.weight` is a constant called `conv1.weight`.
+    """Load a module as a Graph; parameters keep their names: `conv1.weight` is a constant called `conv1.weight`.
 
     The module is exported in eval mode and left as it was found.
 
@@ -38,8 +38,8 @@ def load_torch(module: torch.nn.Module, example_inputs: Any, *, keep_quantized: 
         The Graph, before any pass of `graph.passes`, with a batch of 1 where samples are kept apart, and with that of
         the example inputs where the module mixes samples or computes with their number; the history says why.
     Raises:
-        ModelError: the exporter cannot translate the module, or the result is no Graph.
-        UsageError: the example inputs are no tensors.
+        ModelError: the exporter cannot translate the module, or its result is refused.
+        UsageError: the example inputs are not tensors.
     """
     args, kwargs = _arguments(example_inputs)
     names = {name for name, _ in [*module.named_parameters(), *module.named_buffers()]}
@@ -48,17 +48,17 @@ def load_torch(module: torch.nn.Module, example_inputs: Any, *, keep_quantized: 
         return _export(module, args, kwargs, names, keep_quantized)
     depends = None
     try:
-        # With two samples everything that mixes them shows: torch.export takes 1 for a constant.
+        # With two samples any mixing of them shows; with one, torch.export treats the size as a constant.
         graph = _export(module, _with_batch(args, 2), _with_batch(kwargs, 2), names, keep_quantized)
         why = first_batch_mixer(graph.model.graph)
         if why is None:
             why = depends = _dependence(module, args, kwargs)
         if why is None:
             return graph
-    except ModelError as error:  # it may be made for the number of samples that it is shown; if not, it says so itself
+    except ModelError as error:  # perhaps made for its own number of samples; else it fails again below
         why = f"with two samples it cannot be loaded ({error})"
     size = sizes.pop()
-    fixed = why if size != 1 else depends  # of one sample there is nothing to know but what it is by itself
+    fixed = why if size != 1 else depends  # for one sample only a computed size is a reason
     graph = _export(module, args, kwargs, names, keep_quantized, fixed)
     told = f"the batch is fixed to {size}" if not graph.batched else f"loaded with {size} sample"
     graph.history.insert(0, f"{told}, as in the example inputs: {why}")
@@ -66,7 +66,7 @@ def load_torch(module: torch.nn.Module, example_inputs: Any, *, keep_quantized: 
 
 
 def _dependence(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
-    """How a module depends on the size of its batch, where it looks as if it kept its samples apart."""
+    """Find out how a module that seems to keep its samples apart depends on the size of its batch."""
 
     def export(size: int) -> torch.export.ExportedProgram:
         with _inference(module), _quiet():
@@ -99,14 +99,14 @@ def _tensor(value: Any) -> Any:
 
 
 def _batch_sizes(args: tuple[Any, ...], kwargs: dict[str, Any]) -> set[int | None]:
-    """The size of axis 0, if all tensors share one; empty otherwise."""
+    """Get the size of axis 0, if all tensors share one; empty otherwise."""
     tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)]
     sizes = {int(value.shape[0]) if value.ndim else None for value in tensors}
     return sizes if len(sizes) == 1 else set()
 
 
 def _with_batch(values: Any, batch: int) -> Any:
-    """The same arguments with another number of samples, by repeating the first one."""
+    """Change the number of samples of arguments, by repeating the first one."""
     if isinstance(values, dict):
         return {name: _with_batch((value,), batch)[0] for name, value in values.items()}
     return tuple(
@@ -123,7 +123,7 @@ def _export(
     keep_quantized: bool,
     fixed: str | None = None,
 ) -> Graph:
-    """Through torch.onnx.export; `fixed` says why the size of the batch is not to be changed."""
+    """Export through torch.onnx.export; `fixed` says why the size of the batch must stay."""
     name = type(module).__name__
     with _inference(module), _quiet():
         try:
@@ -147,7 +147,7 @@ def _one_line(error: Exception) -> str:
 
 
 def _drop_invented_biases(model: ir.Model, names: set[str]) -> None:
-    """The exporter writes zeros where a convolution has no bias; they are no parameter of the module."""
+    """Remove the zeros that the exporter writes where a convolution has no bias."""
     for node in model.graph:
         bias = input_value(node, 2)
         row = facts(node.op_type)
@@ -161,7 +161,7 @@ def _drop_invented_biases(model: ir.Model, names: set[str]) -> None:
 
 @contextlib.contextmanager
 def _inference(module: torch.nn.Module) -> Iterator[None]:
-    """Eval mode for the whole module; afterwards every part is in the mode in which it was."""
+    """Put the whole module in eval mode, and afterwards every part back in its own mode."""
     modes = {part: part.training for part in module.modules()}
     module.eval()
     try:
@@ -174,7 +174,7 @@ def _inference(module: torch.nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter's remarks on itself (missing torchvision, its own deprecations) are no business of the user."""
+    """Silence warnings of the exporter about itself (missing torchvision, its own deprecations)."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx._internal.exporter", "torch.onnx", "onnxscript")]
     levels = [logger.level for logger in loggers]
     children = [

@@ -1,8 +1,9 @@
-"""Whether a module computes with the size of its batch.
+"""Find out whether a module computes with the size of its batch.
 
 `torch.export` writes the size of a fixed batch into the program as a number: `x / x.shape[0]` becomes a division by 2,
-and of `if x.shape[0] == 1` only one branch is left. So the program is exported for several sizes, which is cheap beside
-the way to ONNX, and compared: beyond the sizes in calls such as `view` and `expand` all must be the same.
+and of `if x.shape[0] == 1` only one branch is left. So the program is exported for several sizes, which costs little
+compared with the conversion to ONNX, and compared: apart from sizes in calls such as `view` and `expand`, all must be
+the same.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from intaglio.errors import ModelError
 Export = Callable[[int], torch.export.ExportedProgram]
 """Size of the batch -> the module's program."""
 
-# Which argument is a size and nothing else. The numbers of `arange`, for instance, are values.
+# Index of the argument that is a size and nothing else. The numbers of `arange`, for instance, are values.
 _SIZES = {
     **dict.fromkeys(["view", "_unsafe_view", "reshape", "expand", "repeat"], 1),
     **dict.fromkeys(["zeros", "ones", "empty", "full"], 0),
@@ -29,12 +30,12 @@ _SIZES = {
 
 
 def batch_dependence(export: Export, base: int, sizes: tuple[int, ...]) -> str | None:
-    """How a module computes something else with another number of samples, or None where it does not.
+    """Describe how a module computes something different with another number of samples; None where it does not.
 
     Args:
-        export: makes the program for a size of the batch.
+        export: exports the program for a batch size.
         base: the size to compare with, 2 or more.
-        sizes: other sizes. With 1 shapes are not compared: a squeeze of all axes of size 1 takes the batch too.
+        sizes: other sizes. For size 1 shapes are not compared: a squeeze of all axes of size 1 removes the batch too.
     Returns:
         A sentence that names the operation.
     """
@@ -80,7 +81,7 @@ def _named(node: fx.Node) -> str:
 
 
 def _arguments(node: fx.Node, order: Mapping[fx.Node, int]) -> tuple[Any, Any]:
-    """Nodes by their place; sizes left out."""
+    """Describe arguments: nodes by position, without sizes."""
     args, kwargs = fx.map_arg((node.args, node.kwargs), lambda source: ("node", order[source]))
     if isinstance(node.target, torch._ops.OpOverload):
         index = _SIZES.get(str(node.target).split(".")[1])
@@ -90,7 +91,7 @@ def _arguments(node: fx.Node, order: Mapping[fx.Node, int]) -> tuple[Any, Any]:
 
 
 def _same_shapes(left: Any, right: Any, growth: tuple[int, int]) -> bool:
-    """Whether two results differ at most in one axis, which grows with the batch."""
+    """Tell whether two results differ at most in one axis, which grows with the batch."""
     if isinstance(left, (tuple, list)) and isinstance(right, (tuple, list)):
         return len(left) == len(right) and all(_same_shapes(a, b, growth) for a, b in zip(left, right, strict=True))
     if not isinstance(left, torch.Tensor) or not isinstance(right, torch.Tensor):

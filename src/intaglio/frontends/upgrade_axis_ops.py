@@ -1,4 +1,4 @@
-"""Operators along axes: which ones they are is given, complete and not negative."""
+"""Upgrade operators along axes: all axes given, none negative."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Form = Callable[[ir.Graph, ir.Node, int], None]
 
 
 def explicit_axis(default: int) -> Form:
-    """The attribute `axis`, given and not negative."""
+    """Write the attribute `axis`, not negative."""
 
     def form(graph: ir.Graph, node: ir.Node, version: int) -> None:
         axis, full = int(attribute(node, "axis", default)), rank(node.inputs[0])
@@ -25,13 +25,13 @@ def explicit_axis(default: int) -> Form:
 
 
 def flatten(graph: ir.Graph, node: ir.Node, version: int) -> None:
-    """Flatten: an axis that is not negative."""
+    """Upgrade Flatten: an axis that is not negative."""
     axis, full = int(attribute(node, "axis", 1)), rank(node.inputs[0])
     set_attribute(node, "axis", axis + full if axis < 0 else axis)
 
 
 def softmax(graph: ir.Graph, node: ir.Node, version: int) -> None:
-    """Before opset 13 the axes from `axis` on are taken together as one, and `axis` is 1 by default."""
+    """Upgrade softmaxes: before opset 13 the axes from `axis` on count as one, and `axis` is 1 by default."""
     source, result = node.inputs[0], node.outputs[0]
     sizes = shape(source)
     given = int(attribute(node, "axis", -1 if version >= 13 else min(1, len(sizes) - 1)))
@@ -58,10 +58,10 @@ def append(graph: ir.Graph, node: ir.Node, op_type: str, operand: ir.Value, size
 
     Args:
         graph: that of the node.
-        node: its first result has its type and shape.
+        node: its first result has type and shape.
         op_type: a Reshape or Squeeze.
         operand: its second input, constant.
-        sizes: of its result.
+        sizes: those of the new node's result.
     """
     result = node.outputs[0]
     back = ir.Node("", op_type, [result, operand], name=f"{node.name}.{op_type.lower()}", num_outputs=1)
@@ -79,7 +79,7 @@ def append(graph: ir.Graph, node: ir.Node, op_type: str, operand: ir.Value, size
 
 
 def reduce(graph: ir.Graph, node: ir.Node, version: int) -> None:
-    """Reductions: complete axes as an input."""
+    """Upgrade reductions: complete axes as an input."""
     axes = take_ints(node, "axes", 1, 13 if node.op_type == "ReduceSum" else 18, version)
     full = rank(node.inputs[0])
     if not axes:
@@ -92,7 +92,7 @@ def reduce(graph: ir.Graph, node: ir.Node, version: int) -> None:
 
 
 def squeeze(graph: ir.Graph, node: ir.Node, version: int) -> None:
-    """Squeeze: complete axes as an input."""
+    """Upgrade Squeeze: complete axes as an input."""
     sizes = shape(node.inputs[0])
     axes = take_ints(node, "axes", 1, 13, version)
     ones = [axis for axis, size in enumerate(sizes) if size == 1]
@@ -105,14 +105,14 @@ def squeeze(graph: ir.Graph, node: ir.Node, version: int) -> None:
 
 
 def unsqueeze(graph: ir.Graph, node: ir.Node, version: int) -> None:
-    """Unsqueeze: axes as an input."""
+    """Upgrade Unsqueeze: axes as an input."""
     axes = take_ints(node, "axes", 1, 13, version)
     full = rank(node.outputs[0])
     set_input(node, 1, ints(graph, node, "axes", sorted(proper_axes(node, axes or [], full))))
 
 
 def split(graph: ir.Graph, node: ir.Node, version: int) -> None:
-    """Split: the sizes of all parts as an input."""
+    """Upgrade Split: the sizes of all parts as an input."""
     axis = proper_axes(node, [int(attribute(node, "axis", 0))], rank(node.inputs[0]))[0]
     set_attribute(node, "axis", axis)
     take_ints(node, "split", 1, 13, version)
@@ -121,7 +121,7 @@ def split(graph: ir.Graph, node: ir.Node, version: int) -> None:
 
 
 def matmul(graph: ir.Graph, node: ir.Node, version: int) -> None:
-    """MatMul: a vector, as NumPy takes it, is a matrix of one row or column, which the result loses again."""
+    """Upgrade MatMul: a vector operand becomes a matrix of one row or column, which the result drops again."""
     sizes = list(shape(node.outputs[0]))
     vectors = [index for index in (0, 1) if rank(node.inputs[index]) == 1]
     for index in vectors:
@@ -137,7 +137,7 @@ def matmul(graph: ir.Graph, node: ir.Node, version: int) -> None:
     if not vectors:
         return
     full = len(sizes) + len(vectors)
-    gone = [full - 2 + index for index in vectors]  # the row or column that was made, last or last but one
+    gone = [full - 2 + index for index in vectors]  # the added row or column, last or last but one
     widened = iter(sizes)
     node.outputs[0].shape = ir.Shape([1 if axis in gone else next(widened) for axis in range(full)])
     append(graph, node, "Squeeze", ints(graph, node, "axes", gone), sizes)

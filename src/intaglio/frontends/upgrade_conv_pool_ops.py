@@ -1,4 +1,4 @@
-"""Convolutions and pools with every window parameter written out: no auto_pad, no implied kernel, stride or group."""
+"""Upgrade convolutions and pools: write every window parameter: no auto_pad, no implied kernel, stride or group."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from intaglio.errors import ModelError
 from intaglio.graph.access import attribute, input_value, rank, shape, where
 from intaglio.graph.edit import set_attribute
 
-_LARGEST = 2**31  # what a Program's integers, and C's, hold
+_LARGEST = 2**31  # the limit of sizes in a Program and in C
 
 
 def _window(node: ir.Node, kernel: tuple[int, ...]) -> tuple[list[int], list[int], list[int]]:
-    """Strides, dilations and explicit pads, set on the node. kernel: sizes of the window, one per spatial axis."""
+    """Set strides, dilations and explicit pads on the node. kernel: sizes of the window, one per spatial axis."""
     axes = len(kernel)
     strides = [int(item) for item in attribute(node, "strides", (1,) * axes)]
     dilations = [int(item) for item in attribute(node, "dilations", (1,) * axes)]
@@ -67,7 +67,7 @@ def _auto_pad(node: ir.Node) -> str:
 
 
 def _share(total: int, upper: bool) -> tuple[int, int]:
-    """Padding split over both ends; the odd one goes to the end for SAME_UPPER, to the beginning for SAME_LOWER."""
+    """Split padding over both ends; the odd one goes to the end for SAME_UPPER, to the beginning for SAME_LOWER."""
     return (total // 2, total - total // 2) if upper else (total - total // 2, total // 2)
 
 
@@ -81,7 +81,7 @@ def _same_pads(node: ir.Node, sizes: tuple[int, ...], kernel: tuple[int, ...], m
 
 
 def conv(graph: ir.Graph, node: ir.Node, version: int) -> None:
-    """Conv and QLinearConv."""
+    """Upgrade Conv and QLinearConv."""
     quantized = node.op_type == "QLinearConv"
     weight = shape(node.inputs[3 if quantized else 1])
     _set_group(node, weight, input_value(node, 8 if quantized else 2))
@@ -93,7 +93,7 @@ def conv(graph: ir.Graph, node: ir.Node, version: int) -> None:
 
 
 def pool(graph: ir.Graph, node: ir.Node, version: int) -> None:
-    """MaxPool, AveragePool, LpPool. Rounding sizes up becomes a larger pad at the end, where that is the same."""
+    """Upgrade MaxPool, AveragePool, LpPool. Rounding up becomes a larger pad at the end, where that is the same."""
     kernel = tuple(int(item) for item in attribute(node, "kernel_shape"))
     mode = _auto_pad(node)
     strides, dilations, pads = _window(node, kernel)
@@ -124,7 +124,7 @@ def _without_ceil(
     strides: list[int],
     dilations: list[int],
 ) -> list[int]:
-    """The pads with which rounding down gives the same windows; ceil_mode stays where there are none.
+    """Find the pads with which rounding down gives the same windows; ceil_mode stays where there are none.
 
     A maximum ignores padding and so does an average that does not count it. One that counts it would count the
     added cells too, which ceil_mode does not.
@@ -143,7 +143,7 @@ def _without_ceil(
 
 
 def conv_transpose(graph: ir.Graph, node: ir.Node, version: int) -> None:
-    """ConvTranspose: pads follow from auto_pad or output_shape, after which neither is needed."""
+    """Upgrade ConvTranspose: pads follow from auto_pad or output_shape, after which neither is needed."""
     weight = shape(node.inputs[1])
     _set_group(node, weight, input_value(node, 2))
     kernel = weight[2:]

@@ -1,4 +1,4 @@
-"""Constant inputs of nodes, as the forms of operators read and write them."""
+"""Read and write constant inputs of nodes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from intaglio.graph.edit import add_constant
 
 
 def ints(graph: ir.Graph, node: ir.Node, role: str, values: Sequence[int]) -> ir.Value:
-    """A constant int64 vector for one input of a node."""
+    """Make a constant int64 vector for one input of a node."""
     return add_constant(graph, f"{node.name}.{role}", np.array(values, dtype=np.int64))
 
 
@@ -25,7 +25,7 @@ def set_input(node: ir.Node, index: int, value: ir.Value | None) -> None:
 
 
 def proper_axes(node: ir.Node, axes: Sequence[int], full: int) -> list[int]:
-    """Axes of a tensor of rank `full` without negative ones, in their order.
+    """List axes of a tensor of rank `full` without negative ones, in their order.
 
     Raises:
         ModelError: an axis outside [-full, full), or one that is named twice.
@@ -37,7 +37,7 @@ def proper_axes(node: ir.Node, axes: Sequence[int], full: int) -> list[int]:
 
 
 def take_ints(node: ir.Node, name: str, index: int, since: int, version: int) -> list[int] | None:
-    """Integers that were an attribute before opset `since` and are a constant input from then on; None if absent.
+    """Read integers that were an attribute before opset `since` and are a constant input from then on; None if absent.
 
     Raises:
         ModelError: they are computed at run time.

@@ -1,4 +1,4 @@
-"""Resize and its forerunner Upsample in one form: `scales` for every axis, `sizes` only where scales cannot say it."""
+"""Upgrade Resize and its predecessor Upsample: `scales` for every axis, `sizes` only where scales are not enough."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from intaglio.graph.edit import add_constant, set_attribute
 
 
 def upsample(graph: ir.Graph, node: ir.Node, version: int) -> None:
-    """Upsample, removed in opset 10, maps coordinates by division and takes the pixel below."""
+    """Upgrade Upsample, removed in opset 10, which maps coordinates by division and takes the pixel below."""
     if version < 9:
         scales = np.array(attribute(node, "scales"), dtype=np.float32)
         node.attributes.pop("scales", None)
@@ -23,7 +23,7 @@ def upsample(graph: ir.Graph, node: ir.Node, version: int) -> None:
 
 
 def resize(graph: ir.Graph, node: ir.Node, version: int) -> None:
-    """Resize of opsets 10, 11, 13, 18 and 19."""
+    """Upgrade Resize of opsets 10, 11, 13, 18 and 19."""
     if version < 11:
         given = input_value(node, 1)
         node.resize_inputs(3)
@@ -65,14 +65,14 @@ def resize(graph: ir.Graph, node: ir.Node, version: int) -> None:
         set_attribute(node, name, str(attribute(node, name, default)))
     if attribute(node, "mode") == "nearest":
         set_attribute(node, "nearest_mode", str(attribute(node, "nearest_mode", "round_prefer_floor")))
-    # Inference multiplies in float32 or in float64, depending on the library: only what both agree on counts.
+    # Libraries multiply in float32 or in float64: scales are taken only where both give the same sizes.
     single = np.floor(np.array(source, dtype=np.float32) * scales)
     double = np.floor(np.array(source, dtype=np.float64) * scales)
     if all(tuple(int(size) for size in sizes) == shape(node.outputs[0]) for sizes in (single, double)):
         node.resize_inputs(3)
         node.replace_input_with(2, add_constant(graph, f"{node.name}.scales", scales))
     else:
-        # 7/3 in float32 times 3 falls short of 7: only sizes say what is meant, of the axes that change, as the batch
+        # 7/3 in float32 times 3 is less than 7: sizes are exact. They are given for the axes that change, as the batch
         # stays open.
         target, roi = shape(node.outputs[0]), constant(input_value(node, 1))
         kept = [roi is None or (roi[axis], roi[axis + full]) == (0.0, 1.0) for axis in range(full)]
@@ -88,7 +88,7 @@ def resize(graph: ir.Graph, node: ir.Node, version: int) -> None:
 
 
 def _numbers(node: ir.Node, index: int) -> Array | None:
-    """A constant input; None where it is left out or, as opset 11 wrote it, empty."""
+    """Get a constant input; None where it is left out or, as opset 11 wrote it, empty."""
     value = input_value(node, index)
     if value is None:
         return None
@@ -102,7 +102,7 @@ def _numbers(node: ir.Node, index: int) -> Array | None:
 
 
 def grid_sample(graph: ir.Graph, node: ir.Node, version: int) -> None:
-    """Before opset 20 the modes were called bilinear and bicubic."""
+    """Rename the modes bilinear and bicubic, as they were called before opset 20."""
     names = {"bilinear": "linear", "bicubic": "cubic"}
     mode = str(attribute(node, "mode", "bilinear"))
     set_attribute(node, "mode", names.get(mode, mode))

@@ -1,4 +1,4 @@
-"""Operators that move numbers, with every size, position and padding given."""
+"""Upgrade data movement: write every size, position and padding."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from intaglio.graph.edit import add_constant, set_attribute
 
 
 def pad(graph: ir.Graph, node: ir.Node, version: int) -> None:
-    """Pad: pads of every axis; no value where it is 0."""
+    """Upgrade Pad: pads of every axis; no value where it is 0."""
     full = rank(node.inputs[0])
     set_attribute(node, "mode", attribute(node, "mode", "constant"))
     pads = take_ints(node, "pads", 1, 11, version)
@@ -46,7 +46,7 @@ def pad(graph: ir.Graph, node: ir.Node, version: int) -> None:
 
 
 def slice_(graph: ir.Graph, node: ir.Node, version: int) -> None:
-    """Slice: starts, ends, axes and steps of the axes that are cut, in order."""
+    """Upgrade Slice: starts, ends, axes and steps of the axes that are cut, in order."""
     sizes = shape(node.inputs[0])
     starts = take_ints(node, "starts", 1, 10, version)
     ends = take_ints(node, "ends", 2, 10, version)
@@ -83,7 +83,7 @@ def slice_(graph: ir.Graph, node: ir.Node, version: int) -> None:
 
 
 def reshape(graph: ir.Graph, node: ir.Node, version: int) -> None:
-    """Reshape: sizes that are all known, 0 where axis 0 is kept."""
+    """Upgrade Reshape: sizes that are all known, 0 where axis 0 is kept."""
     node.attributes.pop("allowzero", None)
     source, target = shape(node.inputs[0]), list(shape(node.outputs[0]))
     if 0 in target:
@@ -94,7 +94,7 @@ def reshape(graph: ir.Graph, node: ir.Node, version: int) -> None:
 
 
 def expand(graph: ir.Graph, node: ir.Node, version: int) -> None:
-    """Expand: 1 where an axis keeps its size."""
+    """Upgrade Expand: 1 where an axis keeps its size."""
     source, target = shape(node.inputs[0]), list(shape(node.outputs[0]))
     if len(source) == len(target):
         target = [1 if a == b else b for a, b in zip(source, target, strict=True)]
@@ -102,7 +102,7 @@ def expand(graph: ir.Graph, node: ir.Node, version: int) -> None:
 
 
 def transpose(graph: ir.Graph, node: ir.Node, version: int) -> None:
-    """Transpose: perm given."""
+    """Upgrade Transpose: perm given."""
     full = rank(node.inputs[0])
     perm = [int(axis) for axis in attribute(node, "perm", tuple(reversed(range(full))))]
     if len(perm) != full:

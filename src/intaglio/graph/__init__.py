@@ -1,4 +1,4 @@
-"""What a network means: an ONNX graph in one normal form, and passes that rearrange it."""
+"""The Graph: a float network as an ONNX graph in normal form, and the passes that rearrange it."""
 
 from intaglio.graph.access import attribute, constant, consumers, is_output, shape
 from intaglio.graph.fingerprint import graph_fingerprint

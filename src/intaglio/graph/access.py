@@ -1,4 +1,4 @@
-"""Small questions to ask of a Graph's nodes and values."""
+"""Look up constants, shapes, attributes and consumers in a Graph."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Array = npt.NDArray[Any]
 
 
 def constant(value: ir.Value | None) -> Array | None:
-    """The array behind a constant value, or None where the value is computed, an input or absent.
+    """Get the array of a constant value; None where the value is computed, an input or absent.
 
     The array is shared with the Graph: copy it before changing it.
     """
@@ -23,7 +23,7 @@ def constant(value: ir.Value | None) -> Array | None:
 
 
 def shape(value: ir.Value | None) -> tuple[int, ...]:
-    """The static shape of a value.
+    """Get the static shape of a value.
 
     Raises:
         ModelError: the shape is unknown or not static, which a Graph in normal form never has.
@@ -36,15 +36,15 @@ def shape(value: ir.Value | None) -> tuple[int, ...]:
 
 
 def rank(value: ir.Value | None) -> int:
-    """The number of axes of a value."""
+    """Count the axes of a value."""
     return len(shape(value))
 
 
 def attribute(node: ir.Node, name: str, default: Any = None) -> Any:
-    """An attribute as a Python value: int, float, str, tuple of these, or an array for a tensor.
+    """Get an attribute as a Python value: int, float, str, tuple of these, or an array for a tensor.
 
     Args:
-        node: the node that is asked.
+        node: the node that carries it.
         name: the attribute's ONNX name.
         default: returned where the node does not carry the attribute.
     """
@@ -60,22 +60,22 @@ def attribute(node: ir.Node, name: str, default: Any = None) -> Any:
 
 
 def input_value(node: ir.Node, index: int) -> ir.Value | None:
-    """The value at an input position, None where it is left out (also behind the last one given)."""
+    """Get the value at an input position; None where it is left out (also after the last one given)."""
     return node.inputs[index] if index < len(node.inputs) else None
 
 
 def is_output(value: ir.Value) -> bool:
-    """Whether the value is an output of the whole graph."""
+    """Tell whether the value is an output of the whole graph."""
     return value.is_graph_output()
 
 
 def consumers(value: ir.Value) -> list[ir.Node]:
-    """The nodes that read the value, each once, in the order in which they were connected."""
+    """List the nodes that read the value, each once, in the order in which they were connected."""
     return list(dict.fromkeys(use.node for use in value.uses()))
 
 
 def single_consumer(value: ir.Value) -> ir.Node | None:
-    """The one node that reads the value, at one place; None if there are more uses or it is a graph output."""
+    """Find the only node that reads the value, at one input; None if there are more uses or it is a graph output."""
     uses = list(value.uses())
     if len(uses) != 1 or value.is_graph_output():
         return None
@@ -83,6 +83,6 @@ def single_consumer(value: ir.Value) -> ir.Node | None:
 
 
 def where(node: ir.Node) -> str:
-    """How a node is called in error texts and histories: [Conv 'features.3']."""
+    """Name a node as errors and histories do: [Conv 'features.3']."""
     domain = f"{node.domain}." if node.domain else ""
     return f"[{domain}{node.op_type} '{node.name}']"

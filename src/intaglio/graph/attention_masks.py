@@ -1,7 +1,7 @@
-"""Attention masks in their one form: `Where(keep, scores, lowest)` with constant `keep`, in front of softmaxes.
+"""Recognise attention masks in normal form: `Where(keep, scores, lowest)`, constant `keep`, in front of softmaxes.
 
-The lowest float32 number stands for minus infinity: beside any other score its share is exactly 0, and where a row is
-all of it the shares are equal instead of NaN.
+The lowest float32 number stands for minus infinity: next to any other score its softmax is exactly 0, and a row of
+nothing else gives equal shares instead of NaN.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ LOWEST = float(np.finfo(np.float32).min)
 
 
 def mask_of(node: ir.Node | None) -> NDArray[np.bool_] | None:
-    """Which positions a Where keeps, with the rank of its result; None where it, or any other node, is no mask."""
+    """Find the positions that a mask keeps, in the rank of its result; None where the node is not a mask."""
     if node is None or node.op_type != "Where" or node.domain:
         return None
     keep, other, result = constant(node.inputs[0]), constant(node.inputs[2]), node.outputs[0]
@@ -30,5 +30,5 @@ def mask_of(node: ir.Node | None) -> NDArray[np.bool_] | None:
 
 
 def with_rank(array: Array, axes: int) -> Array:
-    """The array with leading axes of size 1."""
+    """Add leading axes of size 1 to an array."""
     return array.reshape((1,) * (axes - array.ndim) + array.shape)

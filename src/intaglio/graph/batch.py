@@ -1,4 +1,4 @@
-"""Which graphs treat their samples one by one: axis 0 is the batch everywhere and no operator mixes it.
+"""Find out whether a graph treats its samples one by one: axis 0 is the batch everywhere, and no operator mixes it.
 
 The question is answered by induction along the graph. Each rule below says, for one operator whose computed inputs
 all carry the batch in axis 0, whether sample i of the output depends on sample i of the inputs only.
@@ -19,7 +19,7 @@ Rule = Callable[[ir.Node], bool]
 
 
 def first_batch_mixer(graph: ir.Graph) -> str | None:
-    """Why a graph cannot be run on any number of samples at once, or None where it can.
+    """Say why a graph cannot be run on any number of samples at once; None where it can.
 
     Args:
         graph: static shapes; the batch is axis 0 of every input, with one size for all.
@@ -46,12 +46,12 @@ def first_batch_mixer(graph: ir.Graph) -> str | None:
 
 
 def fix_batch(graph: ir.Graph, why: str) -> None:
-    """Remember that a graph is right for its own size of axis 0 only."""
+    """Mark a graph as right for its own size of axis 0 only."""
     graph.metadata_props[_FIXED] = why
 
 
 def first_difference(one: ir.Graph, other: ir.Graph, *, but_for_shapes: bool = False) -> str | None:
-    """The first node in which two graphs compute something else, names aside; None where they are the same.
+    """Find the first node in which two graphs compute something different, names aside; None where they are the same.
 
     Args:
         one: in topological order, as is `other`.
@@ -73,7 +73,7 @@ _SHAPE_ONLY = frozenset({"Expand", "Flatten", "Identity", "Reshape", "Squeeze", 
 
 
 def _described(graph: ir.Graph, skipped: frozenset[str]) -> list[tuple[str, object]]:
-    """Each node with what it computes from what; the outputs at the end."""
+    """Describe each node by what it computes and its operands; the outputs come last."""
     known: dict[ir.Value, object] = {value: ("input", index) for index, value in enumerate(graph.inputs)}
 
     def source(value: ir.Value | None) -> object:
@@ -102,7 +102,7 @@ _DEQUANTIZES = {"DequantizeLinear"}
 
 
 def _is_fixed(value: ir.Value) -> bool:
-    """Whether a value is the same for every sample: a constant, or a quantized one that is read through its scale."""
+    """Tell whether a value is the same for every sample: a constant, or a dequantized constant."""
     node = value.producer()
     if node is not None and node.op_type in _DEQUANTIZES:
         return all(source is None or source.is_initializer() for source in node.inputs)
@@ -114,12 +114,12 @@ def _computed(node: ir.Node) -> list[ir.Value]:
 
 
 def _only_data(node: ir.Node) -> bool:
-    """The first input carries the batch; every other one is a constant."""
+    """Require that the first input carries the batch and every other one is a constant."""
     return all(value is None or _is_fixed(value) for value in node.inputs[1:])
 
 
 def _broadcast(node: ir.Node) -> bool:
-    """Computed operands have the full rank; constants have one row or none along the batch."""
+    """Require full rank of computed operands, and size 1 or no axis along the batch of constants."""
     full = rank(node.outputs[0])
     for value in node.inputs:
         if value is None:
@@ -147,7 +147,7 @@ def _concat(node: ir.Node) -> bool:
 
 
 def _axes_input(index: int) -> Rule:
-    """Axes as a constant input; absent means all axes."""
+    """Check axes given as a constant input; without it, all axes are meant."""
 
     def rule(node: ir.Node) -> bool:
         axes = constant(input_value(node, index))
@@ -167,7 +167,7 @@ def _reduce(node: ir.Node) -> bool:
 
 
 def _reshape(node: ir.Node) -> bool:
-    """Row-major order keeps samples apart when axis 0 keeps its size."""
+    """Require that axis 0 keeps its size: row-major order then keeps samples apart."""
     return _only_data(node) and rank(node.outputs[0]) > 0 and shape(node.inputs[0])[:1] == shape(node.outputs[0])[:1]
 
 

@@ -1,4 +1,4 @@
-"""What is known about the smallest and largest number that a value can hold."""
+"""Bound the numbers that a value can hold."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DEEPEST = 32
 
 
 def bounds(value: ir.Value | None, depth: int = 0) -> tuple[float, float]:
-    """The interval in which every element of a value is known to lie; infinite where nothing is known."""
+    """Find the interval in which every element of a value lies; infinite where nothing is known."""
     unknown = (-math.inf, math.inf)
     if value is None or depth > _DEEPEST:
         return unknown
@@ -35,7 +35,7 @@ def bounds(value: ir.Value | None, depth: int = 0) -> tuple[float, float]:
         low, high = bounds(node.inputs[0], depth + 1)
         return min(low, 0.0), max(high, 0.0)
     if node.op_type == "Pad":
-        return unknown  # the number that it pads with may lie outside
+        return unknown  # the padding value may lie outside
     if row.moves or row.averages or row.largest:
         return bounds(node.inputs[0], depth + 1)
     if node.op_type in ("Concat", "Max", "Min"):
@@ -61,5 +61,5 @@ def _clip(node: ir.Node, depth: int) -> tuple[float, float]:
 
 
 def lower_bound(value: ir.Value) -> float:
-    """The largest number known to be below or equal to every element."""
+    """Find the largest number known to be at most every element."""
     return bounds(value)[0]

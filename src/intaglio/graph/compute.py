@@ -1,4 +1,4 @@
-"""What one node computes on constants, by ONNX's reference implementation."""
+"""Compute a node on constants by ONNX's reference implementation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _RANDOM = {
 
 
 def compute_node(node: ir.Node, arguments: Sequence[Result | None], opset_imports: Mapping[str, int]) -> list[Result]:
-    """The outputs of a node whose inputs are known.
+    """Compute the outputs of a node whose inputs are known.
 
     Args:
         node: of ONNX's own domain, without subgraphs.
@@ -54,7 +54,7 @@ def _refusal(node: ir.Node, reason: str) -> str:
 
 
 def _described(name: str, item: Result | None) -> onnx.ValueInfoProto:
-    """The type of an argument; functions of ONNX choose their form by it."""
+    """Describe the type of an argument, by which ONNX's function operators choose their body."""
     if not isinstance(item, np.ndarray):
         return onnx.helper.make_empty_tensor_value_info(name)
     return onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(item.dtype), item.shape)

@@ -1,4 +1,4 @@
-"""Changes to a graph that keep its normal form: names stay unique, each constant has one consumer, types are known.
+"""Change a graph and keep its normal form: names stay unique, each constant has one consumer, types are known.
 
 A value's name stands for one real tensor. So when several nodes become one, the result takes the name of the last.
 """
@@ -19,7 +19,7 @@ AttributeValue = int | float | str | Sequence[int] | Sequence[float]
 
 
 def value_names(graph: ir.Graph) -> set[str]:
-    """The names of all values of a graph."""
+    """Collect the names of all values of a graph."""
     names = {str(value.name) for value in (*graph.inputs, *graph.initializers.values())}
     for node in graph:
         names.update(str(output.name) for output in node.outputs)
@@ -27,7 +27,7 @@ def value_names(graph: ir.Graph) -> set[str]:
 
 
 def unique_name(wanted: str, taken: set[str]) -> str:
-    """The wanted name, or with '__2', '__3', ... behind it where it is taken."""
+    """Make a name unique: append '__2', '__3', ... where it is taken."""
     if wanted not in taken:
         return wanted
     number = 2
@@ -37,12 +37,12 @@ def unique_name(wanted: str, taken: set[str]) -> str:
 
 
 def tensor(array: Array, name: str | None = None) -> ir.Tensor[Array]:
-    """An array as an `onnx_ir` tensor that owns a contiguous copy in memory, writable so that torch may share it."""
+    """Make an `onnx_ir` tensor that owns a contiguous copy of an array, writable so that torch may share it."""
     return ir.Tensor(np.array(array, order="C"), name=name)
 
 
 def add_constant(graph: ir.Graph, wanted: str, array: Array) -> ir.Value:
-    """A new initializer, called `wanted` or like it."""
+    """Add an initializer named `wanted`, made unique."""
     name = unique_name(wanted, value_names(graph))
     content = tensor(array, name)
     value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(content.dtype), const_value=content)
@@ -51,7 +51,7 @@ def add_constant(graph: ir.Graph, wanted: str, array: Array) -> ir.Value:
 
 
 def set_constant(value: ir.Value, array: Array) -> None:
-    """Another array for an initializer, whose name stays."""
+    """Replace the array of an initializer, which keeps its name."""
     content = tensor(array, value.name)
     value.const_value = content
     value.shape = ir.Shape(array.shape)
@@ -68,7 +68,7 @@ def insert(
     name: str,
     outputs: int = 1,
 ) -> ir.Node:
-    """A new node in front of another; its outputs get the node's name and their types.
+    """Insert a new node before another; its outputs get names after the node, and their types.
 
     Args:
         graph: the graph that holds `before`.
@@ -94,13 +94,13 @@ def insert(
 
 
 def set_attribute(node: ir.Node, name: str, value: AttributeValue) -> None:
-    """Give a node an attribute, or another value for it."""
+    """Set an attribute of a node."""
     attribute: Any = ir.convenience.convert_attribute(name, value)
     node.attributes[name] = attribute
 
 
 def replace(graph: ir.Graph, old: ir.Value, new: ir.Value) -> None:
-    """Let `new` stand wherever `old` is read or is an output of the graph, under the name of `old`.
+    """Replace `old` by `new` wherever it is read or is an output of the graph; `new` takes the name of `old`.
 
     Both denote the same tensor, which keeps its name. `old` is left unread. A `new` that is an input, a constant or
     an output of the graph keeps its own name.
@@ -115,19 +115,19 @@ def replace(graph: ir.Graph, old: ir.Value, new: ir.Value) -> None:
 
 
 def can_be_output(value: ir.Value) -> bool:
-    """Whether a value may become an output of the graph under another name."""
+    """Tell whether a value may become an output of the graph under another name."""
     return not (value.is_graph_input() or value.is_initializer() or value.is_graph_output())
 
 
 def can_bypass(node: ir.Node) -> bool:
-    """Whether the first output of a node that computes nothing can be replaced by its first input."""
+    """Tell whether the first output of a node that computes nothing can be replaced by its first input."""
     source, result = node.inputs[0], node.outputs[0]
     assert source is not None
     return not result.is_graph_output() or can_be_output(source)
 
 
 def bypass(graph: ir.Graph, node: ir.Node) -> None:
-    """Take out a node whose first output equals its first input."""
+    """Remove a node whose first output equals its first input."""
     source, result = node.inputs[0], node.outputs[0]
     assert source is not None
     assert can_bypass(node)
@@ -139,7 +139,7 @@ def bypass(graph: ir.Graph, node: ir.Node) -> None:
 
 
 def remove(graph: ir.Graph, *nodes: ir.Node) -> None:
-    """Take out nodes that nobody reads, with the constants that only they read."""
+    """Remove nodes that are not read, with the constants that only they read."""
     for node in nodes:
         read = [value for value in node.inputs if value is not None]
         graph.remove(node, safe=True)
@@ -158,10 +158,10 @@ def drop_inputs(graph: ir.Graph, node: ir.Node, keep: int) -> None:
 
 
 def remove_unread(graph: ir.Graph) -> int:
-    """Take out every node and constant that no output depends on, and optional outputs that nobody reads.
+    """Remove every node and constant that no output depends on, and optional outputs that are not read.
 
     Returns:
-        How many nodes went.
+        The number of removed nodes.
     """
     count = 0
     for node in reversed(list(graph)):
@@ -181,10 +181,10 @@ def _is_read(output: ir.Value) -> bool:
 
 
 def _leave_out_outputs(node: ir.Node, opset_imports: dict[str, int]) -> None:
-    """Cut optional outputs off that nobody reads, such as the mean and deviation that LayerNormalization can tell."""
+    """Remove optional outputs that are not read, such as mean and deviation of LayerNormalization."""
     version = opset_imports.get(node.domain)
     if node.attributes.get_int("training_mode", 0):
-        return  # it demands its outputs, and is refused in words of its own
+        return  # its outputs are required: it is refused later, by an error of its own
     if version is None or not onnx.defs.has(node.op_type, version, node.domain):
         return
     formal = onnx.defs.get_schema(node.op_type, version, node.domain).outputs
@@ -198,7 +198,7 @@ def _leave_out_outputs(node: ir.Node, opset_imports: dict[str, int]) -> None:
 
 
 def split_shared_constants(graph: ir.Graph) -> None:
-    """Give every constant one consumer at one place: `w` read twice becomes `w` and `w__2`, with one array behind."""
+    """Give every constant one consumer: `w` read twice becomes `w` and `w__2`, which share one array."""
     for value in list(graph.initializers.values()):
         uses = list(value.uses())
         for use in uses[1:]:
@@ -211,10 +211,10 @@ def split_shared_constants(graph: ir.Graph) -> None:
 
 
 def with_constants(node: ir.Node, constants: Mapping[str, Array]) -> ir.Node:
-    """A node of the same operator and attributes that stands in no graph.
+    """Copy a node, outside any graph, with other constants.
 
     Args:
-        node: what it is like; untouched.
+        node: the node to copy; it stays as it is.
         constants: by name, instead of its constant inputs of these names.
     """
     inputs: list[ir.Value | None] = []

@@ -1,4 +1,4 @@
-"""The Graph: what a network means. Float, typed, static."""
+"""The Graph: a float network, typed and with static shapes."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Graph:
     that computes on constants only, float32 throughout.
 
     Attributes:
-        model: the `onnx_ir.Model` behind it.
+        model: the `onnx_ir.Model`.
         history: one sentence per change that a pass made, in order.
-        moments: what batch norm told about values before it was folded, by value name.
+        moments: mean and spread that batch norm recorded of values before it was folded, by value name.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Types and shapes of what nodes compute, by ONNX's own inference, one node at a time."""
+"""Infer types and shapes by ONNX's own inference, one node at a time."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def infer_node(node: ir.Node, opset_imports: dict[str, int]) -> None:
 
 
 def _inferred_as(node: ir.Node, opset_imports: dict[str, int]) -> int:
-    """The opset by which a node is inferred."""
+    """Choose the opset by which a node is inferred."""
     version = opset_imports.get(node.domain) or 1
     if node.op_type in _POOLS and not node.domain and version >= _CEIL_MODE:
         return max(version, _MENDED_POOLS)

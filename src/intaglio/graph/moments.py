@@ -1,4 +1,4 @@
-"""What batch norm tells about a network's values: mean and standard deviation of every channel.
+"""Read off batch norms the mean and standard deviation of every channel of the values that they write.
 
     y = gamma * (x - mean x) / sqrt(var x + eps) + beta
     mean y = beta,   std y = |gamma| sqrt(var x / (var x + eps))
@@ -35,12 +35,12 @@ class Moments:
     std: Array
 
     def divided(self, factors: Array) -> Moments:
-        """Those of `x / factors`. factors: (C,), not 0."""
+        """Compute the moments of `x / factors`. factors: (C,), not 0."""
         return Moments(self.mean / factors, self.std / np.abs(factors))
 
 
 def batch_norm_moments(graph: ir.Graph) -> dict[str, Moments]:
-    """Moments of what every batch norm of a model writes, by value name.
+    """Collect the moments of the values that batch norms of a model write, by value name.
 
     Args:
         graph: before any pass.
@@ -69,7 +69,7 @@ def _of_batch_normalization(node: ir.Node) -> Moments | None:
 
 
 def _of_sub_mul_add(node: ir.Node) -> Moments | None:
-    """The last of `Add(Mul(Sub(x, mean), factor), beta)`, with one number per channel each."""
+    """Find the moments of `Add(Mul(Sub(x, mean), factor), beta)` with one number per channel each, given the Add."""
     mul = node.inputs[0].producer() if node.inputs[0] is not None else None
     if mul is None or mul.op_type != "Mul" or mul.inputs[0] is None:
         return None
@@ -87,7 +87,7 @@ def _of_sub_mul_add(node: ir.Node) -> Moments | None:
 
 
 def _vector(value: ir.Value | None, result: tuple[int, ...]) -> Array | None:
-    """A constant that differs along one axis only, which is not the batch."""
+    """Get a constant that varies along one axis only, which is not the batch."""
     array = constant(value)
     if array is None or array.dtype != np.float32 or array.ndim > len(result) or array.size < 2:
         return None

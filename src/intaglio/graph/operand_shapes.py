@@ -1,4 +1,4 @@
-"""Shapes of operands that ONNX's own inference does not look at, held against what the operator can do with them."""
+"""Check the shapes of operands that ONNX's own inference does not check."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _per_channel(node: ir.Node, got: Shape) -> str | None:
 
 
 def _broadcast_to(target: Callable[[ir.Node], Shape]) -> Fits:
-    """One-sided: the operand is stretched, the target keeps its shape."""
+    """Require that the operand broadcasts to the target, which keeps its shape."""
 
     def fits(node: ir.Node, got: Shape) -> str | None:
         wanted = target(node)

@@ -1,4 +1,4 @@
-"""What each ONNX operator is: one row for each, which every rule about batch, axes, bounds and channels asks.
+"""Properties of each ONNX operator: one row for each, which every rule about batch, axes, bounds and channels reads.
 
 A row holds facts of mathematics, not choices: what a pass or a placement makes of them stands there. An operator
 without a row has none of these properties.
@@ -16,7 +16,7 @@ _ANY, _POSITIVE, _UNIT, _SIGNED = (-math.inf, math.inf), (0.0, math.inf), (0.0, 
 
 @dataclass(frozen=True)
 class Facts:
-    """One operator.
+    """The properties of one operator.
 
     Args:
         elementwise: an element of the result is a function of one element of each operand; operands broadcast.
@@ -101,10 +101,10 @@ _NOTHING = Facts()
 
 
 def facts(op_type: str) -> Facts:
-    """The row of an operator of ONNX's own domain; one without any property where there is none."""
+    """Look up the row of an operator of ONNX's own domain; a row without properties where there is none."""
     return OPERATORS.get(op_type, _NOTHING)
 
 
 def named(fact: str) -> frozenset[str]:
-    """The operators that have a property, by the name of the field."""
+    """List the operators that have a property, given as the name of the field."""
     return frozenset(op_type for op_type, row in OPERATORS.items() if getattr(row, fact))

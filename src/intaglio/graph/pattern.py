@@ -1,4 +1,4 @@
-"""Small expressions to be found in a graph, written as data.
+"""Find small expressions in a graph, which are written as data.
 
     x = Var("x")
     SWISH = Op("Mul", x, Op("Sigmoid", x))
@@ -63,20 +63,21 @@ class Match:
     named: Mapping[str, ir.Node] = field(default_factory=dict)
 
     def value(self, name: str) -> ir.Value:
-        """The value bound to a `Var` or `Constant`."""
+        """Get the value bound to a `Var` or `Constant`."""
         return self.values[name]
 
     def array(self, name: str) -> Array:
-        """The array bound to a `Constant`."""
+        """Get the array bound to a `Constant`."""
         found = constant(self.values[name])
         assert found is not None
         return found
 
 
 def find(pattern: Op, root: ir.Node) -> Match | None:
-    """The first way in which the only output of `root` is computed as the pattern says.
+    """Match the only output of `root` against a pattern; None where it does not match.
 
-    Every node inside must serve this result only: what is also read elsewhere could not be taken out.
+    Every node inside must serve this result only: one that is also read elsewhere could not be removed. Of several
+    matches the first is returned.
     """
     if len(root.outputs) != 1:
         return None
@@ -132,12 +133,12 @@ def _match_inputs(patterns: tuple[Pattern, ...], values: list[ir.Value | None], 
 
 
 def equals(array: Array | None, value: float, tolerance: float = 1e-5) -> bool:
-    """Whether every element of a constant is this number, up to a relative tolerance."""
+    """Tell whether every element of a constant is this number, up to a relative tolerance."""
     if array is None or array.size == 0 or array.dtype.kind not in "fiu":
         return False
     return bool(np.all(np.abs(array.astype(np.float64) - value) <= tolerance * max(abs(value), 1e-30)))
 
 
 def keeps_shape(node: ir.Node, source: ir.Value) -> bool:
-    """Whether a node's result has the shape of one of its inputs: nothing was broadcast up."""
+    """Tell whether a node's result has the shape of one of its inputs: broadcasting enlarged nothing."""
     return shape(node.outputs[0]) == shape(source)

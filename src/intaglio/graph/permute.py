@@ -1,4 +1,4 @@
-"""Which operators can work in another order of axes, and how they are told.
+"""Change nodes to compute on another order of axes.
 
 `PERMUTE[op_type](graph, node, perm)` changes attributes and constants of a node so that it computes the same with
 all its computed inputs and outputs transposed by `perm`: new = old.transpose(perm). Old axis a is the new axis
@@ -21,28 +21,28 @@ Permute = Callable[[ir.Graph, ir.Node, Perm], bool]
 
 
 def inverse(perm: Sequence[int]) -> Perm:
-    """The permutation that undoes another."""
+    """Invert a permutation."""
     return tuple(int(axis) for axis in np.argsort(np.asarray(perm)))
 
 
 def compose(first: Sequence[int], second: Sequence[int]) -> Perm:
-    """x.transpose(first).transpose(second) = x.transpose(compose(first, second))."""
+    """Compose: x.transpose(first).transpose(second) = x.transpose(compose(first, second))."""
     return tuple(first[axis] for axis in second)
 
 
 def is_identity(perm: Sequence[int]) -> bool:
-    """Whether a permutation moves nothing."""
+    """Tell whether a permutation moves nothing."""
     return tuple(perm) == tuple(range(len(perm)))
 
 
 def moves_nothing(perm: Sequence[int], sizes: Sequence[int]) -> bool:
-    """Whether a transpose moves axes of size 1 only, so that a Reshape does the same."""
+    """Tell whether a transpose moves axes of size 1 only, so that a Reshape does the same."""
     kept = [axis for axis in perm if sizes[axis] != 1]
     return kept == sorted(kept)
 
 
 def can_permute(node: ir.Node) -> bool:
-    """Whether a node works in any order of axes: its computed operands have one rank and its parameters are known."""
+    """Tell whether a node works in any order of axes: computed operands of one rank, known parameters."""
     return not node.domain and node.op_type in PERMUTE and _CHECKS.get(node.op_type, _same_rank)(node)
 
 
@@ -76,7 +76,7 @@ def _by_vector(node: ir.Node) -> bool:
 
 
 def permuted_operand(array: Array, perm: Perm) -> Array:
-    """A broadcast operand of lower or equal rank, in the new order of axes."""
+    """Permute a broadcast operand of lower or equal rank."""
     if array.ndim == 0:
         return array
     return array.reshape((1,) * (len(perm) - array.ndim) + array.shape).transpose(perm)
@@ -128,7 +128,7 @@ def _pad(graph: ir.Graph, node: ir.Node, perm: Perm) -> bool:
 
 
 def _sizes(index: int) -> Permute:
-    """One number per axis, as Tile, Expand and Resize take it."""
+    """Permute an input of one number per axis, as Tile, Expand and Resize have it."""
 
     def permute(graph: ir.Graph, node: ir.Node, perm: Perm) -> bool:
         numbers = constant(input_value(node, index))

@@ -1,4 +1,4 @@
-"""A model as plain bytes and arrays, for `pickle`; weights stay beside the protobuf, which cannot hold 2 GiB."""
+"""Convert a model to bytes and arrays for `pickle`; weights stay beside the protobuf, which cannot hold 2 GiB."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ State = tuple[bytes, dict[str, NDArray[Any]]]
 
 
 def to_state(model: ir.Model) -> State:
-    """The model without its large constants, serialized, and these by name."""
+    """Serialize a model without its large constants.
+
+    Returns:
+        The bytes, and the large constants by name.
+    """
     bare, arrays = model.clone(), {}
     for name, value in bare.graph.initializers.items():
         tensor = value.const_value
@@ -26,7 +30,7 @@ def to_state(model: ir.Model) -> State:
 
 
 def from_state(state: State) -> ir.Model:
-    """The model of `to_state`."""
+    """Read a model from what `to_state` returned."""
     serialized, arrays = state
     model: ir.Model = ir.from_proto(onnx.ModelProto.FromString(serialized))
     for name, array in arrays.items():

@@ -1,4 +1,4 @@
-"""The checks of the normal form."""
+"""Check that a model is in normal form."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _verify_value(value: ir.Value) -> None:
 
 
 def _verify_inference(model: ir.Model) -> None:
-    """ONNX's own checker and shape inference must accept the graph and find the shapes that it states."""
+    """Require that ONNX's checker and shape inference accept the graph and find the shapes that it states."""
     checked = model.clone()
     for value in list(checked.graph.initializers.values()):
         assert value.const_value is not None

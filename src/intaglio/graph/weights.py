@@ -1,4 +1,4 @@
-"""Products with a constant weight, and what can be done to the weight along its input and output channels."""
+"""Read and scale the constant weights of products along input and output channels."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ class Product:
 
     @property
     def weight(self) -> Array:
-        """The weight as it lies in the graph."""
+        """Get the weight as it is stored in the graph."""
         array = constant(self.node.inputs[1])
         assert array is not None
         return array
 
     @property
     def rows(self) -> Array:
-        """The weights of each output channel, (outputs, weights of one)."""
+        """Arrange the weights by output channel, (outputs, weights of one)."""
         weight, kind = self.weight, self.node.op_type
         if kind == "Conv" or (kind == "Gemm" and attribute(self.node, "transB", 0)):
             return weight.reshape(len(weight), -1)
@@ -53,7 +53,7 @@ class Product:
 
     @property
     def bias(self) -> Array | None:
-        """The bias, float64, shape (outputs,); None where there is none."""
+        """Get the bias, float64, shape (outputs,); None where there is none."""
         array = constant(input_value(self.node, 2))
         return None if array is None else np.broadcast_to(array.astype(np.float64).ravel(), (self.outputs,))
 
@@ -72,7 +72,7 @@ class Product:
         set_constant(value, (self.weight.astype(np.float64) * spread).astype(np.float32))
 
     def spread(self, factors: Array, out: bool) -> Array:
-        """Factors per channel, in a shape that broadcasts against the weight."""
+        """Reshape factors per channel so that they broadcast against the weight."""
         weight = self.weight
         tail = (1,) * (weight.ndim - 2)
         kind = self.node.op_type
@@ -94,7 +94,7 @@ class Product:
         return factors.reshape(-1, 1) if rows else factors.reshape(1, -1)
 
     def apply(self, vector: Array) -> Array:
-        """What a constant input of one number per channel adds to each output. vector: (inputs,) -> (outputs,)."""
+        """Apply the weight to a constant input of one number per channel. vector: (inputs,) -> (outputs,)."""
         weight = self.weight.astype(np.float64)
         if self.node.op_type == "Conv":
             return np.asarray((weight * self.spread(vector, out=False)).reshape(self.outputs, -1).sum(axis=1))
@@ -103,7 +103,7 @@ class Product:
 
 
 def product(node: ir.Node) -> Product | None:
-    """A node as a `Product`, None if it is none or its weight is computed."""
+    """Describe a node as a `Product`; None if it is not one or its weight is computed."""
     if node.domain or not facts(node.op_type).product:
         return None
     source, weight, bias = (input_value(node, index) for index in (0, 1, 2))
@@ -127,5 +127,5 @@ def product(node: ir.Node) -> Product | None:
 
 
 def sizes_out(node: ir.Node) -> int:
-    """How many numbers a Gemm computes per row."""
+    """Count the numbers that a Gemm computes per row."""
     return shape(node.outputs[0])[1]

@@ -39,7 +39,7 @@ PASSES: tuple[Pass, ...] = (
     fuse_activations,
     make_global_pool,
     make_masks,
-    # One layout next: behind a Transpose, a channel is not where the products have theirs.
+    # One layout next: after a Transpose, channels are not on the axis where products have them.
     one_layout,
     merge_moves,
     move_transposes,
@@ -48,7 +48,7 @@ PASSES: tuple[Pass, ...] = (
     merge_affine,
     fold_affine,
     fold_pads,
-    # What nothing has taken in by now stays by itself.
+    # Last: steps that no other pass has folded become nodes of their own.
     move_factors,
     hoist_clamps,
     make_batchnorm,
@@ -58,13 +58,13 @@ _MOST_ROUNDS = 50
 
 
 def prepare(graph: Graph) -> Graph:
-    """The same function as a graph that is easier to quantize: folded, fused, in one layout.
+    """Rearrange a graph so that it is easier to quantize, without changing its function: folded, fused, in one layout.
 
     Args:
         graph: in normal form; it is left as it is.
     Returns:
-        A new graph, equal up to the rounding of float32, whose history tells every change, and whose moments are those
-        that its batch norms knew.
+        A new graph, equal up to the rounding of float32. Its history lists every change; its moments are those that
+        batch norms recorded.
     """
     result = graph.copy()
     result.moments = {**batch_norm_moments(graph.model.graph), **graph.moments}

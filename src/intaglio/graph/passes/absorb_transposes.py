@@ -1,4 +1,4 @@
-"""A Transpose beside a dense layer is a permutation of the layer's weights.
+"""Absorb a Transpose next to a dense layer into the order of the layer's weights.
 
     Transpose -> Reshape to (N, K) -> Gemm      the rows of the weight are permuted
     Gemm -> Reshape from (N, K) -> Transpose    its columns and the bias are
@@ -44,13 +44,13 @@ def absorb_transposes(graph: Graph) -> list[str]:
 
 
 def is_absorbed(node: ir.Node, value: ir.Value, perm: Perm, sizes: tuple[int, ...]) -> bool:
-    """Whether a transpose by `perm` between a value and this reader of it would vanish.
+    """Tell whether this reader of a value would absorb a transpose by `perm` before it.
 
     Args:
         node: reads `value`.
-        value: as it would be behind the Transpose.
-        perm: of the Transpose.
-        sizes: in front of the Transpose.
+        value: the result of that Transpose.
+        perm: that of the Transpose.
+        sizes: those before the Transpose.
     """
     if node.domain or node.inputs[0] is not value:
         return False
@@ -60,7 +60,7 @@ def is_absorbed(node: ir.Node, value: ir.Value, perm: Perm, sizes: tuple[int, ..
 
 
 def _axes_in_front(node: ir.Node, perm: Perm) -> list[int] | None:
-    """The axes that a reduction which drops them would reduce in front of a Transpose; None if the order is lost."""
+    """Find the axes that an axis-dropping reduction has before a Transpose; None if the order of the rest changes."""
     axes = _reduced_axes(node)
     if axes is None:
         return None
@@ -78,7 +78,7 @@ def _reduced_axes(node: ir.Node) -> list[int] | None:
 
 
 def _into_reduction(graph: ir.Graph, node: ir.Node) -> str | None:
-    """A reduction that drops its axes reads what the Transpose reads."""
+    """Let an axis-dropping reduction read the input of the Transpose."""
     users = consumers(node.outputs[0])
     perm = attribute(node, "perm")
     if not users or node.outputs[0].is_graph_output() or any(_axes_in_front(user, perm) is None for user in users):
@@ -97,7 +97,7 @@ def _into_reduction(graph: ir.Graph, node: ir.Node) -> str | None:
 
 
 def _into_reshape(graph: ir.Graph, node: ir.Node) -> str | None:
-    """A Transpose that moves only axes of size 1 is a Reshape."""
+    """Replace a Transpose that moves only axes of size 1 by a Reshape."""
     sizes = shape(node.inputs[0])
     if not moves_nothing(attribute(node, "perm"), sizes):
         return None
@@ -112,7 +112,7 @@ def _into_reshape(graph: ir.Graph, node: ir.Node) -> str | None:
 
 
 def _layers_behind(reshape: ir.Node) -> list[ir.Node] | None:
-    """The dense layers that are the only readers of a flattened value; None if anything else reads it."""
+    """Find the dense layers that read a flattened value; None if anything else reads it."""
     source, result = shape(reshape.inputs[0]), shape(reshape.outputs[0])
     if len(result) != 2 or len(source) < 2 or source[0] != result[0]:
         return None
@@ -207,7 +207,7 @@ def _into_preceding(graph: ir.Graph, node: ir.Node) -> str | None:
 
 
 def _only_source(node: ir.Node) -> ir.Node | None:
-    """The node that computes the first input, if this node is its only reader."""
+    """Find the node that computes the first input, if this node is its only reader."""
     value = node.inputs[0]
     if value is None or value.producer() is None or single_consumer(value) is not node:
         return None

@@ -1,4 +1,4 @@
-"""One way to say it: Sub and Div by constants, Min and Max with constants, squares, sums of several, axis changes."""
+"""Bring equivalent nodes to one form: Sub, Div, Min and Max with constants, squares, sums of several values."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def canonicalize(graph: Graph) -> list[str]:
 
 
 def _other_is_constant(node: ir.Node, index: int) -> bool:
-    """Whether the input at `index` is a constant and the other one of two is computed."""
+    """Tell whether the input at `index` is a constant and the other one of two is computed."""
     first, second = node.inputs[index], node.inputs[1 - index]
     return first is not None and second is not None and first.is_initializer() and not second.is_initializer()
 
 
 def _constant_second(graph: ir.Graph, node: ir.Node) -> str | None:
-    """c + x -> x + c, c * x -> x * c: not worth a word in the history, but patterns rely on it."""
+    """Rewrite c + x -> x + c, c * x -> x * c: patterns rely on it; the history does not mention it."""
     if len(node.inputs) == 2 and _other_is_constant(node, 0):
         first, second = node.inputs
         node.replace_input_with(0, second)
@@ -56,7 +56,7 @@ def _constant_second(graph: ir.Graph, node: ir.Node) -> str | None:
 
 
 def _sub(graph: ir.Graph, node: ir.Node) -> str | None:
-    """X - c -> x + (-c);   c - x -> -x + c."""
+    """Rewrite x - c -> x + (-c);   c - x -> -x + c."""
     if node.outputs[0].dtype != ir.DataType.FLOAT:
         return None
     if _other_is_constant(node, 1):
@@ -79,7 +79,7 @@ def _sub(graph: ir.Graph, node: ir.Node) -> str | None:
 
 
 def _div(graph: ir.Graph, node: ir.Node) -> str | None:
-    """X / c -> x * (1 / c);   c / x -> 1/x * c."""
+    """Rewrite x / c -> x * (1 / c);   c / x -> 1/x * c."""
     if node.outputs[0].dtype != ir.DataType.FLOAT:
         return None
     if _other_is_constant(node, 1):
@@ -111,7 +111,7 @@ def _div(graph: ir.Graph, node: ir.Node) -> str | None:
 
 
 def _square(graph: ir.Graph, node: ir.Node) -> str | None:
-    """X * x -> x ** 2."""
+    """Rewrite x * x -> x ** 2."""
     if node.inputs[0] is not node.inputs[1]:
         return None
     two = add_constant(graph, f"{node.name}.exponent", np.array(2.0, dtype=np.float32))
@@ -121,7 +121,7 @@ def _square(graph: ir.Graph, node: ir.Node) -> str | None:
 
 
 def _double(graph: ir.Graph, node: ir.Node) -> str | None:
-    """X + x -> x * 2."""
+    """Rewrite x + x -> x * 2."""
     if node.inputs[0] is not node.inputs[1] or node.outputs[0].dtype != ir.DataType.FLOAT:
         return None
     two = add_constant(graph, f"{node.name}.factor", np.array(2.0, dtype=np.float32))
@@ -131,7 +131,7 @@ def _double(graph: ir.Graph, node: ir.Node) -> str | None:
 
 
 def _pow(graph: ir.Graph, node: ir.Node) -> str | None:
-    """X ** 0.5 -> Sqrt,   x ** -1 -> Reciprocal."""
+    """Rewrite x ** 0.5 -> Sqrt,   x ** -1 -> Reciprocal."""
     exponent = constant(input_value(node, 1))
     for value, op_type in ((0.5, "Sqrt"), (-1.0, "Reciprocal")):
         if equals(exponent, value, 0.0) and node.inputs[0] is not None and keeps_shape(node, node.inputs[0]):
@@ -142,7 +142,7 @@ def _pow(graph: ir.Graph, node: ir.Node) -> str | None:
 
 
 def _bound(graph: ir.Graph, node: ir.Node) -> str | None:
-    """Min(x, c), Max(x, c) with one number c -> Clip."""
+    """Rewrite Min(x, c), Max(x, c) with one number c -> Clip."""
     if len(node.inputs) != 2 or not _other_is_constant(node, 1) or node.outputs[0].dtype != ir.DataType.FLOAT:
         return None
     array = constant(node.inputs[1])
@@ -161,7 +161,7 @@ def _bound(graph: ir.Graph, node: ir.Node) -> str | None:
 
 
 def _clip(graph: ir.Graph, node: ir.Node) -> str | None:
-    """Clip(x, 0, inf) -> Relu; infinite bounds are left out."""
+    """Rewrite Clip(x, 0, inf) -> Relu, and drop infinite bounds."""
     low, high = constant(input_value(node, 1)), constant(input_value(node, 2))
     if input_value(node, 2) is not None and high is None:
         return None
@@ -182,7 +182,7 @@ def _clip(graph: ir.Graph, node: ir.Node) -> str | None:
 
 
 def _several(graph: ir.Graph, node: ir.Node) -> str | None:
-    """Sum, Mean, Min and Max of several values -> pairs of them."""
+    """Rewrite Sum, Mean, Min and Max of several values -> pairs of them."""
     pair = {"Sum": "Add", "Mean": "Add"}.get(node.op_type, node.op_type)
     count = len(node.inputs)
     if count < 2 or (count == 2 and pair == node.op_type):
@@ -207,7 +207,7 @@ def _several(graph: ir.Graph, node: ir.Node) -> str | None:
 
 
 def _inside(node: ir.Node, op_type: str) -> ir.Node | None:
-    """The node of a type that computes what a node reads, and that nobody else reads."""
+    """Find the node of a type that computes what a node reads, and that nothing else reads."""
     source = node.inputs[0]
     producer = source.producer() if source is not None else None
     if source is None or producer is None or producer.op_type != op_type or len(source.uses()) != 1:
@@ -216,7 +216,7 @@ def _inside(node: ir.Node, op_type: str) -> ir.Node | None:
 
 
 def _other_softmax(before: str, after: str) -> Rule:
-    """Log(Softmax(x)) -> LogSoftmax(x) and Exp(LogSoftmax(x)) -> Softmax(x)."""
+    """Rewrite Log(Softmax(x)) -> LogSoftmax(x) and Exp(LogSoftmax(x)) -> Softmax(x)."""
 
     def rule(graph: ir.Graph, node: ir.Node) -> str | None:
         producer = _inside(node, before)
@@ -232,7 +232,7 @@ def _other_softmax(before: str, after: str) -> Rule:
 
 
 def _log_of_sigmoid(graph: ir.Graph, node: ir.Node) -> str | None:
-    """Log(Sigmoid(x)) -> -Softplus(-x), which neither leaves float32 at -100 nor has a grid for numbers near 1."""
+    """Rewrite Log(Sigmoid(x)) -> -Softplus(-x), which is finite at -100 and needs no grid for numbers near 1."""
     producer = _inside(node, "Sigmoid")
     if producer is None:
         return None
@@ -245,7 +245,7 @@ def _log_of_sigmoid(graph: ir.Graph, node: ir.Node) -> str | None:
 
 
 def _neg_of_constant_factor(graph: ir.Graph, node: ir.Node) -> str | None:
-    """-x -> x * -1 where x is a product or sum with a constant, which takes the sign in."""
+    """Rewrite -x -> x * -1 where x is a product or sum with a constant, which absorbs the sign."""
     source = node.inputs[0]
     producer = source.producer() if source is not None else None
     if producer is None or not (producer.op_type in ("Mul", "Add") or facts(producer.op_type).product):
@@ -261,7 +261,7 @@ def _neg_of_constant_factor(graph: ir.Graph, node: ir.Node) -> str | None:
 
 
 def _leaky(graph: ir.Graph, node: ir.Node) -> str | None:
-    """PRelu with one slope for all -> LeakyRelu."""
+    """Rewrite PRelu with one slope for all -> LeakyRelu."""
     slope = constant(input_value(node, 1))
     if slope is None or slope.size == 0 or not np.all(slope == slope.ravel()[0]):
         return None
@@ -274,7 +274,7 @@ def _leaky(graph: ir.Graph, node: ir.Node) -> str | None:
 
 
 def _without_expand(graph: ir.Graph, node: ir.Node) -> str | None:
-    """An Expand in front of an operator that broadcasts anyway."""
+    """Remove an Expand in front of an operator that broadcasts anyway."""
     for index, value in enumerate(node.inputs):
         producer = value.producer() if value is not None else None
         if producer is None or producer.op_type != "Expand" or producer.domain:

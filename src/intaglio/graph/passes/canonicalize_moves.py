@@ -1,4 +1,4 @@
-"""One way to move numbers: changes of axes as Reshape, evenly spaced Gathers as Slice, constants at the ends as Pad."""
+"""Bring data movement to one form: axes by Reshape, evenly spaced Gathers by Slice, constants at the ends by Pad."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def canonicalize_moves(graph: Graph) -> list[str]:
 
 
 def _reshape(graph: ir.Graph, node: ir.Node) -> str | None:
-    """Flatten, Squeeze and Unsqueeze -> Reshape to sizes that are all known."""
+    """Rewrite Flatten, Squeeze and Unsqueeze -> Reshape to sizes that are all known."""
     source, target = shape(node.inputs[0]), list(shape(node.outputs[0]))
     if source and target and source[0] == target[0]:
         target[0] = 0
@@ -42,7 +42,7 @@ def _reshape(graph: ir.Graph, node: ir.Node) -> str | None:
 
 
 def _gather(graph: ir.Graph, node: ir.Node) -> str | None:
-    """Gather of evenly spaced indices, also of a single one -> Slice (and a Reshape where an axis goes)."""
+    """Rewrite Gather of evenly spaced indices, also of a single one -> Slice (and a Reshape where an axis goes)."""
     indices = constant(input_value(node, 1))
     source = node.inputs[0]
     if indices is None or source is None or source.is_initializer() or indices.ndim > 1 or indices.size == 0:
@@ -73,7 +73,7 @@ def _gather(graph: ir.Graph, node: ir.Node) -> str | None:
 
 
 def _concat_of_constants(graph: ir.Graph, node: ir.Node) -> str | None:
-    """A value with constants at its ends, to which a constant is added -> Pad and Add.
+    """Rewrite a Concat of a value with constants at its ends, to which a constant is added -> Pad and Add.
 
     Transformers put a class token in front of the others and add positions to all. As part of the sum the token is
     there for every sample of a batch.

@@ -1,4 +1,4 @@
-"""Per-channel y = s * x + t folded into the matrix product beside it.
+"""Fold per-channel y = s * x + t into the matrix product beside it.
 
 The affine step is a BatchNormalization, a Mul or an Add of a constant; the product a Conv, ConvTranspose, Gemm or
 MatMul with a constant weight. Behind the product it always folds:
@@ -47,7 +47,7 @@ class Affine:
 
 
 def affine(node: ir.Node, axis: int) -> Affine | None:
-    """The step that a node makes along an axis of its first input; None if it makes none, or along other axes too.
+    """Describe a node as an affine step along an axis of its first input; None if it is not one, or varies elsewhere.
 
     Args:
         node: any node.
@@ -71,7 +71,7 @@ def affine(node: ir.Node, axis: int) -> Affine | None:
 
 
 def along_axis(array: Array, full: int, axis: int, channels: int) -> Array | None:
-    """A broadcast constant as one float64 number per channel, shape (channels,); None if it varies elsewhere."""
+    """Reduce a broadcast constant to one float64 number per channel, (channels,); None if it varies elsewhere."""
     padded = (1,) * (full - array.ndim) + array.shape
     if any(size != 1 for position, size in enumerate(padded) if position != axis):
         return None

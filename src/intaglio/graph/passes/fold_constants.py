@@ -1,4 +1,4 @@
-"""Constants of constants: what other passes left to be computed beforehand."""
+"""Fold nodes on constants that other passes left."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def fold_constants(graph: Graph) -> list[str]:
     """Replace every node that reads constants only by what it computes.
 
     Raises:
-        ModelError: a node that cannot be computed beforehand, with the reason.
+        ModelError: a node on constants cannot be computed; with the reason.
     """
     changes = []
     inner = graph.model.graph

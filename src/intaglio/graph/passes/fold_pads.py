@@ -1,4 +1,4 @@
-"""Pad taken into the convolution or pool behind it, where the border means the same there."""
+"""Fold a Pad into the convolution or pool after it, where the border means the same there."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def fold_pads(graph: Graph) -> list[str]:
 
 
 def _value(node: ir.Node) -> float | None:
-    """The number that fills the border, None if it is computed."""
+    """Get the number that fills the border; None if it is computed."""
     if input_value(node, 2) is None:
         return 0.0
     array = constant(input_value(node, 2))
@@ -47,7 +47,7 @@ def _value(node: ir.Node) -> float | None:
 
 
 def _spatial_pads(node: ir.Node) -> list[int] | None:
-    """Pads of axes 2 and up, all beginnings before all ends; None where other axes are padded or one is cut."""
+    """Get the pads of axes 2 and up, all beginnings before all ends; None where other axes are padded or one is cut."""
     array = constant(input_value(node, 1))
     full = rank(node.inputs[0])
     if array is None or full < 3 or bool((array < 0).any()):
@@ -93,7 +93,7 @@ def _take(user: ir.Node, pad: ir.Node, pads: list[int]) -> None:
 
 
 def _merge_following(graph: ir.Graph, node: ir.Node) -> str | None:
-    """Two constant Pads with the same value, neither of which cuts, are one."""
+    """Merge two constant Pads with the same value, neither of which cuts."""
     following = single_consumer(node.outputs[0])
     if following is None or following.op_type != "Pad" or attribute(following, "mode", "constant") != "constant":
         return None

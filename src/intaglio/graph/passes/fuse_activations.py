@@ -1,4 +1,4 @@
-"""Activations that exporters took apart, put together again: a table of (pattern, operator).
+"""Fuse activations that exporters decomposed: a table of (pattern, operator).
 
 Patterns are written for what `canonicalize` leaves: no Sub or Div by a constant, no Min or Max with one, Pow for a
 square. Bounds of Clip must be numbers, so they are compared in the builders.
@@ -102,7 +102,7 @@ _TANH_ARGUMENTS = (
 
 
 def _half_of_product(other: Pattern) -> tuple[Op, ...]:
-    """0.5 * x * other, in the three orders in which it is multiplied."""
+    """Write 0.5 * x * other in the three orders of multiplication."""
     return (_scaled(Op("Mul", x, other), 0.5), Op("Mul", x, _scaled(other, 0.5)), Op("Mul", _scaled(x, 0.5), other))
 
 

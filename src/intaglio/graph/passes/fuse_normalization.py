@@ -1,4 +1,4 @@
-"""Layer normalization and softmax that exporters took apart, put together again."""
+"""Fuse layer normalization and softmax that exporters decomposed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ x = Var("x")
 
 
 def _minus(left: Pattern, right: Pattern) -> tuple[Op, ...]:
-    """Left - right, also as left + (-right)."""
+    """Write left - right, also as left + (-right)."""
     return Op("Sub", left, right), Op("Add", left, Op("Neg", right)), Op("Add", left, Op("Mul", right, Number(-1.0)))
 
 
@@ -97,7 +97,7 @@ def _first(patterns: tuple[Op, ...], node: ir.Node) -> Match | None:
 
 
 def _axes(match: Match, full: int) -> tuple[int, ...] | None:
-    """The axes over which all reductions of an expression go, kept in the result; None if they differ."""
+    """Find the axes of all reductions of an expression, kept in the result; None if they differ."""
     found = set()
     for node in match.nodes:
         if node.op_type.startswith("Reduce"):
@@ -128,7 +128,7 @@ def _layer_normalization(graph: ir.Graph, node: ir.Node, match: Match) -> ir.Nod
 
 
 def _along(array: Array, sizes: tuple[int, ...], full: int) -> Array | None:
-    """A constant that is broadcast over the last axes only, brought to their sizes; None if it varies elsewhere."""
+    """Expand a constant that varies along the last axes only to their sizes; None if it varies elsewhere."""
     padded = (1,) * (full - array.ndim) + array.shape
     if any(size != 1 for size in padded[: full - len(sizes)]):
         return None
@@ -155,7 +155,7 @@ _BUILDERS: tuple[tuple[tuple[Op, ...], Callable[[ir.Graph, ir.Node, Match], ir.N
 
 
 def _take_in_scale_and_bias(graph: Graph) -> list[str]:
-    """LayerNormalization followed by Mul and Add of constants along its axes: its scale and bias."""
+    """Fold Mul and Add of constants after a LayerNormalization into its scale and bias."""
     changes = []
     inner = graph.model.graph
     for node in graph.nodes:
@@ -183,7 +183,7 @@ def _take_in_scale_and_bias(graph: Graph) -> list[str]:
 
 
 def _set(graph: ir.Graph, node: ir.Node, index: int, role: str, array: Array) -> None:
-    """Another array for a constant input of a node, which is added where there was none."""
+    """Set the array of a constant input of a node; the input is added where there was none."""
     old = input_value(node, index)
     if old is not None:
         set_constant(old, array.astype(np.float32))

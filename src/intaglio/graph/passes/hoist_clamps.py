@@ -1,8 +1,8 @@
-"""A Relu or Clip behind a maximum or a move of numbers goes in front of it, next to the operator whose clamp it is.
+"""Move a Relu or Clip before a maximum or data movement, next to the operator that it is fused into.
 
     relu(maxpool(x)) = maxpool(relu(x)), since both are monotone
 
-What is between then works on a range that is already cut, which integers represent with smaller steps.
+The nodes in between then work on a clamped range, which integers represent with smaller steps.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _is_clamp(node: ir.Node) -> bool:
 
 
 def _above(clamp: ir.Node) -> ir.Node | None:
-    """The monotone node that a clamp can pass: it alone reads that node, which alone reads its own input."""
+    """Find the monotone node that a clamp can pass: the clamp alone reads it, and it alone reads its own input."""
     value = clamp.inputs[0]
     node = value.producer() if value is not None else None
     if node is None or value is None or node.op_type not in _MONOTONE or node.domain or len(node.outputs) != 1:
@@ -54,7 +54,7 @@ def _above(clamp: ir.Node) -> ir.Node | None:
 
 
 def _exchange(graph: ir.Graph, node: ir.Node, clamp: ir.Node) -> ir.Node:
-    """clamp(op(x)) -> op(clamp(x)); the last result keeps its name."""
+    """Rewrite clamp(op(x)) -> op(clamp(x)); the last result keeps its name."""
     inputs = [node.inputs[0], *clamp.inputs[1:]]
     for index in range(1, len(clamp.inputs)):
         clamp.replace_input_with(index, None)

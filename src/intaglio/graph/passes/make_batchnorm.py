@@ -1,7 +1,7 @@
-"""What is left of per-channel scaling and shifting, as one BatchNormalization each.
+"""Merge remaining per-channel scales and shifts into one BatchNormalization each.
 
-A product takes such a step in where it can (`fold_affine`). Elsewhere, as between an addition and a Relu, Mul and Add
-would be two operators with a value between them that has to be represented; together they are one:
+Products absorb such a step where they can (`fold_affine`). Elsewhere, as between an addition and a Relu, Mul and Add
+would be two operators, with a value between them that has to be quantized; together they are one:
 
     y = scale * x + shift = BatchNormalization(x; scale, shift, mean 0, variance 1, epsilon 0)
 """
@@ -33,7 +33,7 @@ def make_batchnorm(graph: Graph) -> list[str]:
 
 
 def _next(node: ir.Node) -> ir.Node | None:
-    """The per-channel step that alone reads this one, if one of both is more than a number."""
+    """Find the per-channel step that alone reads this one, if at least one of both varies by channel."""
     following = single_consumer(node.outputs[0]) if len(node.outputs) == 1 else None
     if following is None or following.inputs[0] is not node.outputs[0] or rank(following.outputs[0]) < 2:
         return None

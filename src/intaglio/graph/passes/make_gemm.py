@@ -1,6 +1,6 @@
-"""One form for dense layers: Gemm for matrices, with alpha = beta = 1, transA = 0 and a bias of shape (N,).
+"""Bring dense layers to one form: Gemm for matrices, with alpha = beta = 1, transA = 0 and a bias of shape (N,).
 
-A MatMul of a rank-2 value with a constant is such a Gemm. A MatMul of higher rank stays, its bias an Add behind it.
+A MatMul of a rank-2 value with a constant is such a Gemm. A MatMul of higher rank stays, with its bias as an Add.
 A Gemm that multiplies two computed values is a MatMul, since it has no weight.
 """
 
@@ -85,7 +85,7 @@ def _simplify_bias(graph: ir.Graph, node: ir.Node) -> str | None:
 
 
 def _bias_behind(graph: ir.Graph, node: ir.Node, bias: ir.Value, beta: float) -> None:
-    """A Gemm without addend, and an Add behind it that takes over the result's name."""
+    """Split off the addend of a Gemm as an Add, which takes over the result's name."""
     product = insert(
         graph,
         node,
@@ -105,7 +105,7 @@ def _bias_behind(graph: ir.Graph, node: ir.Node, bias: ir.Value, beta: float) ->
 
 
 def _without_weight(graph: ir.Graph, node: ir.Node) -> str:
-    """alpha * A' B' + beta * C of two computed values -> MatMul, Mul, Add."""
+    """Rewrite alpha * A' B' + beta * C of two computed values -> MatMul, Mul, Add."""
     sides = []
     for index, flag in ((0, "transA"), (1, "transB")):
         side = node.inputs[index]

@@ -1,4 +1,4 @@
-"""Reductions and pools over the whole image -> GlobalAveragePool, GlobalMaxPool."""
+"""Rewrite reductions and pools over the whole image as GlobalAveragePool and GlobalMaxPool."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def make_global_pool(graph: Graph) -> list[str]:
 
 
 def _reduce(graph: ir.Graph, node: ir.Node) -> str | None:
-    """ReduceMean, ReduceMax over all spatial axes of an image -> GlobalAveragePool, GlobalMaxPool."""
+    """Rewrite ReduceMean, ReduceMax over all spatial axes of an image -> GlobalAveragePool, GlobalMaxPool."""
     axes = constant(input_value(node, 1))
     sizes = shape(node.inputs[0])
     if axes is None or len(sizes) < 4 or sorted(int(axis) for axis in axes) != list(range(2, len(sizes))):
@@ -37,7 +37,7 @@ def _reduce(graph: ir.Graph, node: ir.Node) -> str | None:
 
 
 def _global_pool(graph: ir.Graph, node: ir.Node, pool: str) -> str:
-    """The node becomes a global pool; a Reshape takes the spatial axes away where the node did."""
+    """Replace the node by a global pool; a Reshape removes the spatial axes where the node did."""
     result = node.outputs[0]
     sizes = shape(node.inputs[0])
     if shape(result) == (*sizes[:2], *[1] * (len(sizes) - 2)):
@@ -57,7 +57,7 @@ def _global_pool(graph: ir.Graph, node: ir.Node, pool: str) -> str:
 
 
 def _pool(graph: ir.Graph, node: ir.Node) -> str | None:
-    """A pool whose one window is the whole image -> GlobalAveragePool, GlobalMaxPool."""
+    """Rewrite a pool whose only window is the whole image -> GlobalAveragePool, GlobalMaxPool."""
     sizes = shape(node.inputs[0])
     whole = tuple(attribute(node, "kernel_shape")) == sizes[2:] and shape(node.outputs[0])[2:] == (1,) * (
         len(sizes) - 2

@@ -1,11 +1,11 @@
-"""Attention masks brought to one form (see `graph.attention_masks`), however exporters write them.
+"""Bring attention masks to one form (see `graph.attention_masks`), however exporters write them.
 
     Softmax(scores + c)            c constant, with elements of -100 and less below the largest of their row
     Softmax(Where(m, scores, c))   m constant, c at most -100; or with both exchanged
 
-exp(-100) is less than float32's smallest normal number: such a number says "leave it out", not how much. What else a
-constant adds stays a sum. Where a constant masks the whole row, its own size decides, as in float32: from -1e9 on it
-absorbs the scores, and the row is uniform; below that softmax does not see it, and it is left out.
+exp(-100) is less than float32's smallest normal number: adding such a number masks an element. All else that a constant
+adds stays a sum. Where a constant masks a whole row, its size decides, as in float32: -1e9 and less absorbs the scores,
+and the row becomes uniform; a smaller one cancels in the softmax and is left out.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def make_masks(graph: Graph) -> list[str]:
 
 
 def _softmax_axis(node: ir.Node) -> int | None:
-    """The axis of the softmaxes that alone read a node's result; None where others do."""
+    """Find the axis of the softmaxes that read a node's result; None where other nodes read it."""
     users = consumers(node.outputs[0])
     if not users or is_output(node.outputs[0]) or any(user.op_type != "Softmax" for user in users):
         return None
@@ -71,10 +71,10 @@ def _sum(graph: Graph, node: ir.Node) -> str | None:
 
 
 def _split(numbers: NDArray[np.float64], axis: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Which elements of a row are kept, and what is added to them."""
+    """Split a mask into the elements of a row that are kept, and what is added to them."""
     top = numbers.max(axis=axis, keepdims=True)
     empty = top <= ABSORBS
-    level = np.where((top <= -FAR) & ~empty, top, 0.0)  # softmax does not see what is added to a whole row
+    level = np.where((top <= -FAR) & ~empty, top, 0.0)  # a number added to a whole row cancels in the softmax
     moved = np.where(empty, -np.inf, numbers - level)
     keep = moved > np.where(empty, 0.0, top - level) - FAR
     return keep, np.where(keep, moved, 0.0)
@@ -113,7 +113,7 @@ def _write(graph: Graph, node: ir.Node, scores: ir.Value, keep: NDArray[np.bool_
 
 
 def _without_nan(graph: Graph, node: ir.Node) -> str | None:
-    """Where(IsNaN(p), c, p): p is a masked softmax each of whose rows keeps a position, so it is never NaN."""
+    """Remove Where(IsNaN(p), c, p) of a masked softmax p: each of its rows keeps a position, so p is never NaN."""
     test = node.inputs[0].producer() if node.inputs[0] is not None else None
     source = node.inputs[2]
     softmax = source.producer() if source is not None else None

@@ -1,9 +1,9 @@
-"""Chains of Mul and Add by constants become at most one Mul and one Add.
+"""Merge chains of Mul and Add by constants into at most one Mul and one Add.
 
     (x * a) * b = x * (a b)      (x + a) + b = x + (a + b)      (x + a) * b = x * b + a b
 
 Constants may be numbers, per channel or of any broadcast shape, as long as the merged one is not larger than the
-larger of the two: two vectors must not become an image. A BatchNormalization that nothing takes in stays one node.
+larger of the two: two vectors must not become an image. A BatchNormalization that no pass folds stays one node.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def merge_affine(graph: Graph) -> list[str]:
                 break
             text = f"{where(following)} merged with {where(node)}"
             if kinds == ("Add", "Mul"):
-                # The product first: then what is before it can take it in.
+                # The Mul first: then the node before it may absorb it.
                 _exchange(inner, node, following, merged)
             else:
                 _set_factor(node, merged)
@@ -46,7 +46,7 @@ def merge_affine(graph: Graph) -> list[str]:
 
 
 def _factor(node: ir.Node) -> Array | None:
-    """The constant of a Mul or Add that keeps the shape of its first input, in float64."""
+    """Get the constant of a Mul or Add that keeps the shape of its first input, in float64."""
     source = input_value(node, 0)
     array = constant(input_value(node, 1))
     if node.op_type not in ("Mul", "Add") or node.domain or array is None or source is None:
@@ -63,7 +63,7 @@ def _set_factor(node: ir.Node, array: Array) -> None:
 
 
 def _exchange(graph: ir.Graph, add: ir.Node, mul: ir.Node, shift: Array) -> None:
-    """(x + a) * b -> x * b + (a b): the Mul moves in front of the Add."""
+    """Rewrite (x + a) * b -> x * b + (a b): the Mul moves before the Add."""
     source, offset = add.inputs
     assert offset is not None
     scaled = insert(graph, add, "Mul", [source, mul.inputs[1]], name=f"{mul.name}.scale")

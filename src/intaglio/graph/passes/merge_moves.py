@@ -1,4 +1,4 @@
-"""Neighbouring nodes that only move numbers, merged: Slice with Slice, Reshape with Reshape, Clip with Clip."""
+"""Merge neighbouring data movement and clamps: Slice with Slice, Reshape with Reshape, Clip with Clip."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _previous(node: ir.Node, op_type: str) -> ir.Node | None:
 
 
 def _slice(graph: ir.Graph, node: ir.Node) -> str | None:
-    """Slices with positive steps: x[a:b:s][c:d:t] = x[a + c s : a + ... : s t], axis by axis."""
+    """Merge Slices with positive steps: x[a:b:s][c:d:t] = x[a + c s : a + ... : s t], axis by axis."""
     previous = _previous(node, "Slice")
     if previous is None or single_consumer(previous.outputs[0]) is not node:
         return None
@@ -70,7 +70,7 @@ def _slice(graph: ir.Graph, node: ir.Node) -> str | None:
 
 
 def _reshape(graph: ir.Graph, node: ir.Node) -> str | None:
-    """A Reshape behind a Reshape reads what the first one read."""
+    """Let a Reshape after a Reshape read the input of the first one."""
     previous = _previous(node, "Reshape")
     if previous is None:
         return None
@@ -89,7 +89,7 @@ def _reshape(graph: ir.Graph, node: ir.Node) -> str | None:
 
 
 def _transpose(graph: ir.Graph, node: ir.Node) -> str | None:
-    """A Transpose behind a Transpose; one that moves only axes of size 1 is a Reshape."""
+    """Merge a Transpose into the Transpose before it; one that moves only axes of size 1 becomes a Reshape."""
     previous = _previous(node, "Transpose")
     if previous is not None:
         first, second = attribute(previous, "perm"), attribute(node, "perm")
@@ -107,7 +107,7 @@ def _transpose(graph: ir.Graph, node: ir.Node) -> str | None:
 
 
 def _bounds(graph: ir.Graph, node: ir.Node) -> str | None:
-    """A Clip or Relu that cannot change anything goes; one behind another takes over its bounds."""
+    """Remove a Clip or Relu that cannot change anything; one after another takes over its bounds."""
     low, high = bounds(node.inputs[0])
     own_low, own_high = _limits(node)
     if own_low is None or own_high is None:
@@ -150,7 +150,7 @@ def _limits(node: ir.Node) -> tuple[float | None, float | None]:
 
 
 def _concat(graph: ir.Graph, node: ir.Node) -> str | None:
-    """A Concat that only another Concat along the same axis reads."""
+    """Merge a Concat into the Concat along the same axis that alone reads it."""
     axis = int(attribute(node, "axis"))
     for index, source in enumerate(node.inputs):
         producer = source.producer() if source is not None else None

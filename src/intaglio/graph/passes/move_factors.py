@@ -1,9 +1,9 @@
-"""A number that multiplies a factor of a product of two computed values moves behind the product.
+"""Move a number that multiplies an operand of a product of two computed values behind the product.
 
     (c q) k^T = c (q k^T)
 
-Attention scales both factors; behind the product one Mul is left, which is part of a scale there. On its way the
-number passes nodes that only move others: reshape(c x) = c reshape(x).
+Attention scales both operands; one Mul is left behind the product, where it becomes part of a scale. On its way the
+number passes data movement: reshape(c x) = c reshape(x).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def move_factors(graph: Graph) -> list[str]:
 
 
 def _way_to_product(node: ir.Node) -> list[ir.Node]:
-    """The nodes, each the only reader of the one before, up to a MatMul of computed values; empty if there is none."""
+    """Find the chain of only readers up to a MatMul of computed values; empty if there is none."""
     way: list[ir.Node] = []
     value = node.outputs[0]
     while (following := single_consumer(value)) is not None and not following.domain:
@@ -54,7 +54,7 @@ def _is_factor(node: ir.Node) -> bool:
 
 
 def _behind(graph: ir.Graph, mul: ir.Node, node: ir.Node) -> ir.Node:
-    """op(x * c) -> op(x) * c; the result keeps its name."""
+    """Rewrite op(x * c) -> op(x) * c; the result keeps its name."""
     source, factor = mul.inputs
     for index, value in enumerate(node.inputs):
         if value is mul.outputs[0]:
@@ -62,7 +62,7 @@ def _behind(graph: ir.Graph, mul: ir.Node, node: ir.Node) -> ir.Node:
     mul.replace_input_with(1, None)
     result, name = node.outputs[0], str(mul.name)
     remove(graph, mul)
-    # The new Mul stands right behind the node, in front of its first reader.
+    # The new Mul is placed right after the node, before its first reader.
     moved = _insert_behind(graph, node, factor, name)
     for use in list(result.uses()):
         if use.node is not moved:

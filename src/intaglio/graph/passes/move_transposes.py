@@ -1,4 +1,4 @@
-"""Transposes and Reshapes around each other, as attention layers write them, with as few axes as they need.
+"""Reorder Transposes and Reshapes of attention layers so that they need as few axes as possible.
 
     Reshape (B, H, N, D) to (B H, N, D) -> Transpose -> Reshape to (B, H, D, N)     is one Transpose
     Transpose -> Slice of one position -> Reshape                                   is Slice, Reshape, Transpose
@@ -43,7 +43,7 @@ def _reshape(graph: ir.Graph, before: ir.Node, source: ir.Value, sizes: list[int
 
 
 def _unmerge(graph: ir.Graph, node: ir.Node) -> str | None:
-    """Leading axes that are merged before a Transpose which leaves them in front, and split behind it."""
+    """Remove a merge of leading axes before a Transpose that leaves them in front, and their split after it."""
     perm = attribute(node, "perm")
     value = node.inputs[0]
     before = value.producer() if value is not None else None
@@ -62,7 +62,7 @@ def _unmerge(graph: ir.Graph, node: ir.Node) -> str | None:
 
 
 def _dropped(before: tuple[int, ...], after: tuple[int, ...]) -> list[int] | None:
-    """The axes of size 1 without which `before` is `after`; None if there is no such choice."""
+    """Find the axes of size 1 to remove from `before` to get `after`; None if there are none."""
     gone, position = [], 0
     for axis, size in enumerate(before):
         if (
@@ -79,7 +79,7 @@ def _dropped(before: tuple[int, ...], after: tuple[int, ...]) -> list[int] | Non
 
 
 def _behind_reshape(graph: ir.Graph, node: ir.Node) -> str | None:
-    """A Reshape that only drops axes of size 1 moves in front of the Transpose; the batch stays where it is."""
+    """Move a Reshape that only drops axes of size 1 before the Transpose; the batch stays where it is."""
     perm = attribute(node, "perm")
     reshape = single_consumer(node.outputs[0])
     source = node.inputs[0]
@@ -105,7 +105,7 @@ def _replace_reshape(graph: ir.Graph, reshape: ir.Node, result: ir.Value) -> Non
 def _without_axes(
     graph: ir.Graph, before: ir.Node, source: ir.Value, perm: Perm, gone: list[int], name: str
 ) -> ir.Value:
-    """Reshape and Transpose that equal a Transpose by `perm` without the axes `gone` of its result, all of size 1."""
+    """Insert a Reshape and a Transpose: a Transpose by `perm` without the axes `gone` of its result, of size 1."""
     sizes = shape(source)
     away = {perm[axis] for axis in gone}
     left = [axis for axis in range(len(sizes)) if axis not in away]
@@ -117,7 +117,7 @@ def _without_axes(
 
 
 def _behind_slices(graph: ir.Graph, node: ir.Node) -> str | None:
-    """Slices of one position, each read by Reshapes only, move in front of the Transpose, and the axis goes."""
+    """Move Slices of one position, each read by Reshapes only, before the Transpose, and drop the axis."""
     perm, source = attribute(node, "perm"), node.inputs[0]
     users = consumers(node.outputs[0])
     if source is None or node.outputs[0].is_graph_output() or not users:
@@ -146,7 +146,7 @@ def _behind_slices(graph: ir.Graph, node: ir.Node) -> str | None:
 
 
 def _one_position(node: ir.Node, value: ir.Value) -> int | None:
-    """The axis of which a Slice takes one position."""
+    """Find the axis of which a Slice takes one position."""
     if node.op_type != "Slice" or node.domain or node.inputs[0] is not value:
         return None
     axes = constant(input_value(node, 3))

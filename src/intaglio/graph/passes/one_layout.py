@@ -1,10 +1,10 @@
-"""One layout: the Transposes that a channels-last framework puts around every convolution cancel.
+"""Bring the graph to one layout, so that Transposes from channels-last frameworks cancel.
 
-Nodes that work in any order of axes (`graph.permute`) and hang together form a region. For each region the orders
-that a Transpose at its border suggests are compared: all nodes inside are told the new order, their constants are
-permuted, and Transposes are needed only where the region meets a value that keeps its own order. The cheapest order
-is taken, if it is cheaper than what is there: fewer elements moved, then fewer Transposes, then Transposes nearer to
-the network's own inputs and outputs. That order is strict, so the pass ends.
+Connected nodes that work in any order of axes (`graph.permute`) form a region. For each region the orders that a
+Transpose at its border suggests are compared: all nodes inside change to the new order, their constants are permuted,
+and Transposes are needed only where the region meets a value that keeps its own order. The cheapest order is taken, if
+it is cheaper than the present one: fewer elements moved, then fewer Transposes, then Transposes nearer to the network's
+inputs and outputs. This order is strict, so the pass ends.
 
 Values inside keep their names; they hold the same numbers in the new order of axes.
 """
@@ -26,7 +26,7 @@ from intaglio.graph.permute import PERMUTE, Perm, can_permute, compose, inverse,
 
 Cost = tuple[int, int, int]
 
-# Each change makes the graph cheaper, so this is never reached; it is a fuse.
+# Each change makes the graph cheaper, so this limit is never reached; it guards against an endless loop.
 _MOST_SWEEPS = 1000
 
 
@@ -46,7 +46,7 @@ def one_layout(graph: Graph) -> list[str]:
 
 @dataclass
 class _Region:
-    """Nodes that hang together and share one rank.
+    """Connected nodes of one rank.
 
     Attributes:
         nodes: in topological order.
@@ -59,13 +59,13 @@ class _Region:
     exits: list[ir.Value]
 
     def transpose_of(self, entry: ir.Value) -> ir.Node | None:
-        """The Transpose that an entry comes from, unless it turns what the region itself computes."""
+        """Find the Transpose that an entry comes from, unless it transposes a result of the region itself."""
         node = _transpose_of(entry)
         source = None if node is None else node.inputs[0]
         return None if source is None or source.producer() in self.nodes else node
 
     def candidates(self) -> list[Perm]:
-        """The orders that would cancel a Transpose at the border."""
+        """List the orders of axes that would cancel a Transpose at the border."""
         found: dict[Perm, None] = {}
         for value in self.entries:
             node = self.transpose_of(value)
@@ -89,7 +89,7 @@ def _users_outside(value: ir.Value, nodes: list[ir.Node]) -> list[ir.Node]:
 
 
 def _regions(graph: ir.Graph) -> Iterator[list[ir.Node]]:
-    """Nodes that can work in any order of axes and hang together, in topological order."""
+    """Collect connected nodes that can work in any order of axes, in topological order."""
     flexible = {node: index for index, node in enumerate(graph) if can_permute(node)}
     seen: set[ir.Node] = set()
     for start in flexible:
@@ -110,7 +110,7 @@ def _regions(graph: ir.Graph) -> Iterator[list[ir.Node]]:
 
 
 def _region(nodes: list[ir.Node]) -> _Region:
-    """The border of a region as it is now: its neighbours may have changed since the nodes were collected."""
+    """Find the border of a region as it is now: its neighbours may have changed since the nodes were collected."""
     made = {output: None for node in nodes for output in node.outputs}
     read = {v: None for node in nodes for v in node.inputs if v is not None and not v.is_initializer()}
     full = rank(nodes[0].outputs[0])
@@ -135,7 +135,7 @@ def _improve(graph: ir.Graph, nodes: list[ir.Node]) -> str | None:
 
 
 def _cost(region: _Region, perm: Perm | None) -> Cost:
-    """What Transposes cost at the border of a region, as it is (None) or in another order of axes."""
+    """Compute the cost of Transposes at a region's border, as it is (None) or in another order of axes."""
     costs = [cost for value in region.entries for cost in _entry_costs(region, value, perm)]
     costs += [cost for value in region.exits for cost in _exit_costs(region, value, perm)]
     elements, nodes, inner = (sum(column) for column in zip((0, 0, 0), *costs, strict=True))
@@ -169,7 +169,7 @@ def _exit_costs(region: _Region, value: ir.Value, perm: Perm | None) -> Iterator
             turned = node.outputs[0]
             readers = consumers(turned)
             if readers and not turned.is_graph_output() and all(is_absorbed(r, turned, own, sizes) for r in readers):
-                continue  # it is about to vanish there
+                continue  # it will be removed there
             needed[own] = needed.get(own, False) or node.outputs[0].is_graph_output()
         elif not is_absorbed(node, value, back, sizes):
             needed.setdefault(back, False)
@@ -178,7 +178,7 @@ def _exit_costs(region: _Region, value: ir.Value, perm: Perm | None) -> Iterator
 
 
 def _one(sizes: tuple[int, ...], perm: Perm, at_end: bool) -> Cost:
-    """The cost of one Transpose of a value with these sizes; at_end: beside an input or output of the network."""
+    """Compute the cost of a Transpose of a value of these sizes; at_end: next to an input or output of the network."""
     if is_identity(perm):
         return 0, 0, 0
     return 0 if moves_nothing(perm, sizes) else math.prod(sizes), 1, 0 if at_end else 1
@@ -187,7 +187,7 @@ def _one(sizes: tuple[int, ...], perm: Perm, at_end: bool) -> Cost:
 def _apply(graph: ir.Graph, region: _Region, perm: Perm) -> None:
     back = inverse(perm)
     inside = set(region.nodes)
-    # One entry may be another one's Transpose, so who reads what is asked before anything is connected anew.
+    # One entry may be the Transpose of another, so all readers are found before anything is reconnected.
     reads = {value: [use for use in value.uses() if use.node in inside] for value in region.entries}
     for value, users in reads.items():
         node = region.transpose_of(value)
@@ -220,7 +220,7 @@ def _turn_back(graph: ir.Graph, value: ir.Value, back: Perm, uses: list[Any]) ->
     producer = value.producer()
     assert producer is not None
     turned: ir.Value | None = None
-    was_output = value.is_graph_output()  # it may become one below, in its new order, when a Transpose goes
+    was_output = value.is_graph_output()  # it may become one below, in its new order, when a Transpose is removed
     for use in uses:
         if use.node.op_type == "Transpose":
             perm = compose(back, attribute(use.node, "perm"))
@@ -241,7 +241,7 @@ def _turn_back(graph: ir.Graph, value: ir.Value, back: Perm, uses: list[Any]) ->
 
 
 def _transposed(graph: ir.Graph, producer: ir.Node, value: ir.Value, perm: Perm) -> ir.Value:
-    """A Transpose right behind the node that computes a value."""
+    """Insert a Transpose right after the node that computes a value."""
     node = ir.Node("", "Transpose", [value], [ir.AttrInt64s("perm", perm)], num_outputs=1)
     node.name = unique_name(f"{value.name}.in_order_back", {str(other.name) for other in graph})
     output = node.outputs[0]

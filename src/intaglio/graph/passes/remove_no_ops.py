@@ -1,4 +1,4 @@
-"""Nodes that compute nothing: a row of `NO_OPS` says when."""
+"""Remove nodes that compute nothing; a row of `NO_OPS` says when a node does."""
 
 from __future__ import annotations
 
