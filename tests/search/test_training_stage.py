@@ -88,7 +88,7 @@ def test_a_folded_network_trains_with_batch_norms_that_live_again(raw) -> None:
     target, settings = load_target("w2a8"), replace(stage_settings(steps=2), batch=32)
     plan = ig.quantize(folded, x, target, calibrator="max", equalize=False, bias_correction=False).plan
     outcome = Training(folded, data, settings).outcome(target, plan, {}, None)
-    assert "2 batch norms live again while the network trains" in {step.text for step in outcome.steps}
+    assert "2 new batch norms inserted for training" in {step.text for step in outcome.steps}
     assert "BatchNormalization" not in {node.op_type for node in outcome.graph.nodes}
 
 

@@ -123,7 +123,7 @@ def test_features_of_any_module_are_outputs_of_its_parts() -> None:
 
 
 def test_what_cannot_be_compared_is_refused() -> None:
-    with pytest.raises(DataError, match="one shape"):
+    with pytest.raises(DataError, match="of the same shape"):
         distillation(torch.zeros(2, 3), torch.zeros(2, 4))
     with pytest.raises(UsageError, match="temperature above 0"):
         distillation(torch.zeros(2, 3), torch.zeros(2, 3), 0.0)

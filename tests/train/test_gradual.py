@@ -137,7 +137,7 @@ def test_proximal_steps_bring_weights_to_their_grid(raw) -> None:
 
 
 def test_proximal_steps_need_weights_that_are_rounded_as_they_are(raw) -> None:
-    with pytest.raises(UsageError, match="rounds weights as they are"):
+    with pytest.raises(UsageError, match="rounds weights directly"):
         prepare_qat(raw, target="ternary", method="twn", estimator="proxquant")
 
 
@@ -247,7 +247,7 @@ def test_what_cannot_be_meant_is_refused() -> None:
         Gradual("magic")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="0 <= start < end <= 1"):
         Gradual("noise", 0.5, 0.5)
-    with pytest.raises(UsageError, match="freeze_ranges: expected a part of the training"):
+    with pytest.raises(UsageError, match="freeze_ranges: expected a fraction of the training"):
         Schedule(freeze_ranges=2)
 
 

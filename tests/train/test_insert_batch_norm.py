@@ -1,4 +1,4 @@
-"""Batch norms that were folded away live again in training, change nothing at first, and are folded in the end."""
+"""Batch norms inserted for training change nothing at first, and are folded at the end."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_the_command_says_what_it_did(graph: Graph, tmp_path) -> None:
         assert main([*common, "--target", target, "--batch-norm", asked, "-o", str(folder)]) == 0
         steps = json.loads((folder / "summary.json").read_text())["steps"]
         counts[target, asked] = [step["text"] for step in steps if step["algorithm"] == "batch norm"]
-    said = ["3 batch norms live again while the network trains"]
+    said = ["3 new batch norms inserted for training"]
     assert counts == {
         ("w2a8", "auto"): said,
         ("w2a8", "as-is"): [],

@@ -215,7 +215,7 @@ def test_damaged_foreign_and_missing_checkpoints_are_refused(tmp_path) -> None:
     def resume() -> None:
         train(prepare_qat(raw_graph(), target="w4a8"), dataset(), FAST, run_options=RunOptions(path, resume=True))
 
-    with pytest.raises(UsageError, match="got nothing there"):
+    with pytest.raises(UsageError, match="got no file"):
         resume()
     interrupted(path)
     whole = path.read_bytes()
@@ -308,7 +308,7 @@ def test_the_value_that_is_not_finite_first_is_named() -> None:
 
 
 def test_a_scale_that_collapses_or_is_no_number_is_named() -> None:
-    for value, words in ((0.0, "collapsed to zero"), (-1e-30, "collapsed to zero"), (math.nan, "is no number")):
+    for value, words in ((0.0, "collapsed to zero"), (-1e-30, "collapsed to zero"), (math.nan, "is NaN or infinite")):
         module = prepare_qat(raw_graph(), target="w4a8")
         module(torch.from_numpy(arrays(8)[0]))
         check_scales(module, 3, "")
@@ -373,7 +373,7 @@ def test_a_batch_of_one_with_live_batch_norm_is_refused() -> None:
 
 
 def test_a_batch_larger_than_the_data_is_refused() -> None:
-    with pytest.raises(UsageError, match="expected at most 256 samples per step"):
+    with pytest.raises(UsageError, match="expected at most 256, the number of training samples"):
         trained(replace(FAST, batch=300))
 
 

@@ -110,5 +110,5 @@ def test_a_process_that_dies_ends_the_others_with_a_clear_message(tmp_path, dies
     running[dies].communicate()
     assert running[1 - dies].returncode == 1
     assert "expected all processes to answer, got none from one of them" in told
-    assert f"The last checkpoint stays: {path}" in told
+    assert f"The last checkpoint is {path}" in told
     assert torch.load(path, weights_only=True)["state"]["step"] >= 3

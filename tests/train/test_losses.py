@@ -87,7 +87,7 @@ def test_features_need_a_teacher_with_the_same_values(qat) -> None:
     with pytest.raises(UsageError, match="--teacher float"):
         Loss(settings, qat, torch.nn.Linear(2, 5))
     flat = prepare_qat(torch.nn.Linear(4, 3), torch.zeros(1, 4), "w4a8")
-    with pytest.raises(UsageError, match="network of images"):
+    with pytest.raises(UsageError, match="expected an image network"):
         Loss(settings, flat, FloatModule(flat.graph))
 
 

@@ -37,7 +37,7 @@ class Two(torch.nn.Module):
             {},
             r"\[Conv2d\] expected a value with a format, got a plain",
         ),
-        (lambda n, x: n.b(n.a(n.input(x)) * 2), {}, "torch's own functions compute has no format"),
+        (lambda n, x: n.b(n.a(n.input(x)) * 2), {}, "results of PyTorch's own functions have no format"),
         (lambda n, x: n.b(n.a(n.input(x))), {"output": None}, "got the sums of a layer without an output format"),
     ],
 )
@@ -139,7 +139,7 @@ def test_formats_of_values(text: str, format: Format) -> None:
         ),
         (lambda: nn.Add(None, activation="relu"), "expected an output format beside activation='relu'"),
         (lambda: nn.Linear(1, 1, method="magic"), "method: expected one of"),
-        (lambda: nn.Linear(1, 1, estimator="proxquant"), "expected one that works in the forward pass"),
+        (lambda: nn.Linear(1, 1, estimator="proxquant"), "expected one that needs only the forward pass"),
         (lambda: nn.Linear(1, 1, estimator="magic"), "estimator: expected one of"),
     ],
 )

@@ -159,7 +159,7 @@ def test_the_plan_of_another_network_is_refused(net) -> None:
     """An equalized one is another: its values have other names and its weights other sizes."""
     x, _ = batch(32)
     other = ig.quantize(ig.load(torch.nn.Flatten(), x[:1]), x.numpy())
-    with pytest.raises(UsageError, match=r"plan: expected a grid for every value .* equalize=False"):
+    with pytest.raises(UsageError, match=r"plan: expected parameters for every value .* equalize=False"):
         prepare_qat(net, x[:1], plan=other.plan)
 
 

@@ -1,4 +1,4 @@
-"""Training with quantization in the forward path; what is trained freezes to Graph and Plan, and so to a Program."""
+"""Quantization-aware training; a trained network is frozen to Graph and Plan, and lowered to a Program."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    if name == "nn":  # loaded when it is first used: everything else here does without it
+    if name == "nn":  # loaded on first use, because nothing else here needs it
         return import_module("intaglio.train.nn")
     raise AttributeError(f"module 'intaglio.train' has no attribute {name!r}")

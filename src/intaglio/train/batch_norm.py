@@ -1,10 +1,11 @@
-"""Batch norms that live while a network trains: behind which product each stood before it was folded, or alone.
+"""Find batch norms that stay trainable, and fold them into weights as the frozen network does.
 
     y = gamma * (conv(x, W) + b - mean) / sqrt(var + eps) + beta
 
-In training the product runs with the weights that the frozen network will have, W gamma / sigma with the running sigma,
-quantized; dividing by gamma / sigma gives back what batch norm normalizes with the statistics of the batch. Frozen, the
-running statistics are folded into weights and bias. One that no product could take stays an operator, with constants.
+In training the product uses the quantized folded weight of the frozen network, W gamma / sigma with the running sigma.
+Division by gamma / sigma then recovers the input of batch norm, which normalizes with batch statistics. In the frozen
+network the running statistics are folded into weights and bias. A batch norm that cannot be folded into a product stays
+an operator with constants.
 
 Source: Jacob et al. 2018, arXiv:1712.05877, section 3.2; Krishnamoorthi 2018, arXiv:1806.08342, section 3.2.2.
 """
@@ -27,15 +28,15 @@ from intaglio.train.quantizers.quantizer import Quantizer
 
 @dataclass(frozen=True)
 class BatchNorm:
-    """A batch norm.
+    """Trainable batch norm and the product before it.
 
     Args:
-        weight, bias: names of the constants of the product before it; the bias empty where that has none, both where
-            the batch norm stands alone.
-        gamma, beta, mean, variance: names of the batch norm's.
-        epsilon: what is added to the variance.
-        output: the value that it computes, and the product once it is folded.
-        axis: of the weight, along which its output channels lie.
+        weight, bias: names of the constants of the product before it; bias is empty if there is none, both are empty
+            for a batch norm without a product.
+        gamma, beta, mean, variance: names of the batch norm's constants.
+        epsilon: number added to the variance.
+        output: name of its output, which the product computes after folding.
+        axis: axis of the output channels in the weight.
     """
 
     weight: str
@@ -50,11 +51,11 @@ class BatchNorm:
 
 
 def batch_norms(raw: Graph, prepared: Graph) -> dict[str, BatchNorm]:
-    """The batch norms that can live while a network trains, by the name of what they compute.
+    """Return the batch norms that can stay trainable, by output name.
 
     Args:
         raw: the network before any pass.
-        prepared: the same with batch norms folded where that goes.
+        prepared: the same network with batch norms folded where possible.
     """
     behind = {str(node.outputs[0].name): norm for node in raw.nodes if (norm := _behind_a_product(node)) is not None}
     alone = {str(node.outputs[0].name): norm for node in prepared.nodes if (norm := _batch_norm(node)) is not None}
@@ -75,7 +76,7 @@ def _behind_a_product(node: ir.Node) -> BatchNorm | None:
 
 
 def _batch_norm(node: ir.Node) -> BatchNorm | None:
-    """A node as a batch norm that stands alone; None where it is none, or its constants are computed."""
+    """Read a node as a batch norm without a product; None if it is another operator, or has computed constants."""
     if node.op_type != "BatchNormalization":
         return None
     constants = [v for v in node.inputs[1:5] if v is not None and constant(v) is not None]
@@ -87,7 +88,7 @@ def _batch_norm(node: ir.Node) -> BatchNorm | None:
 
 
 def folds_to(raw: Graph, norm: BatchNorm, prepared: Graph) -> bool:
-    """Whether a product of the prepared network is this one with its batch norm folded, and nothing else."""
+    """Return whether the prepared network contains this product with only its batch norm folded in."""
     value = prepared.values().get(norm.output)
     node = None if value is None else value.producer()
     found = None if node is None else product(node)
@@ -103,13 +104,13 @@ def folds_to(raw: Graph, norm: BatchNorm, prepared: Graph) -> bool:
 
 
 def folded_weight(quantizer: Quantizer, weight: Tensor, factor: Tensor, axis: int = 0) -> Tensor:
-    """The weight that the frozen network has, W gamma / sigma, rounded.
+    """Return the quantized folded weight of the frozen network, W gamma / sigma.
 
     Args:
-        quantizer: of the folded weight.
-        weight: of any shape, with O output channels along `axis`.
+        quantizer: quantizer of the folded weight.
+        weight: real weight of any shape, with O output channels along `axis`.
         factor: gamma / sigma with the running sigma, (O,).
-        axis: see there.
+        axis: axis of the output channels.
     """
     quantizer.measured_in(factor.detach().abs())
     rounded: Tensor = quantizer(weight * along(factor, weight, axis))
@@ -117,9 +118,9 @@ def folded_weight(quantizer: Quantizer, weight: Tensor, factor: Tensor, axis: in
 
 
 def unfolded_weight(quantizer: Quantizer, weight: Tensor, factor: Tensor, axis: int = 0) -> Tensor:
-    """The same without its factor: what the product in front of a living batch norm runs with.
+    """Return the quantized folded weight divided by its factor: the weight of a product before a trainable batch norm.
 
-    The factor is a number here: gamma learns in the batch norm, not from rounding errors divided by it.
+    The factor has no gradient here: gamma is learned in the batch norm, not from rounding errors.
     """
     factor = factor.detach()
     whole = torch.where(factor.abs() < SMALLEST_SCALE, torch.ones_like(factor), factor)
@@ -127,5 +128,5 @@ def unfolded_weight(quantizer: Quantizer, weight: Tensor, factor: Tensor, axis: 
 
 
 def along(factor: Tensor, weight: Tensor, axis: int = 0) -> Tensor:
-    """A factor per channel, (O,), in a shape that broadcasts against a weight with its channels along an axis."""
+    """Reshape a factor per channel, (O,), to broadcast against a weight with its channels along an axis."""
     return factor.reshape([-1 if i == axis else 1 for i in range(weight.ndim)])

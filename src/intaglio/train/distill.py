@@ -1,4 +1,4 @@
-"""Distillation: a float teacher's scores and features as losses that any training loop can call.
+"""Distillation losses for any training loop: distance from a float teacher's scores and features.
 
 teacher = FloatModule(qat.graph)
 names = stage_ends(qat.graph)
@@ -30,21 +30,20 @@ from intaglio.train.teacher import FloatModule
 
 
 def distillation(student_logits: Tensor, teacher_logits: Tensor, temperature: float = 4.0) -> Tensor:
-    """How far a student's classes lie from its teacher's.
+    """Return the distillation loss between a student's and a teacher's scores.
 
         L = T^2 * mean over samples of KL(softmax(teacher / T) || softmax(student / T))
 
-    T^2 keeps the gradients as large as those of a loss on labels, whatever T is.
+    T^2 makes the size of the gradients independent of T.
 
     Args:
-        student_logits, teacher_logits: scores before softmax, (N, classes) or with further axes behind; the teacher's
-            get no gradient.
-        temperature: T; the larger, the more the small scores count.
+        student_logits, teacher_logits: scores before softmax, (N, classes, ...); the teacher gets no gradient.
+        temperature: T; with a larger T small scores count more.
     Returns:
-        A scalar, 0 where both agree.
+        Scalar, 0 if both agree.
     Raises:
         DataError: the shapes differ.
-        UsageError: a temperature that is not positive.
+        UsageError: the temperature is not positive.
     Source: Hinton et al. 2015, arXiv:1503.02531, section 2.
     """
     _check_shapes("distillation", student_logits, teacher_logits)
@@ -61,15 +60,15 @@ def feature_loss(
     teacher: Mapping[str, Tensor],
     measure: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """The mean distance of named features.
+    """Return the mean distance of named features.
 
     Args:
-        student, teacher: features of the same names, as `capture` gives them.
-        measure: the distance of two features; `feature_distance` unasked.
+        student, teacher: features with the same names, from `capture`.
+        measure: distance of two features; default: `feature_distance`.
     Returns:
-        A scalar.
+        Scalar.
     Raises:
-        DataError: there are none, or names or shapes differ.
+        DataError: there are no features, or names or shapes differ.
     """
     if not student or student.keys() != teacher.keys():
         raise DataError(
@@ -83,14 +82,14 @@ def feature_loss(
 
 
 def feature_distance(student: Tensor, teacher: Tensor) -> Tensor:
-    """The squared error of a feature, in parts of the teacher's power.
+    """Return the squared error of a feature, divided by the teacher's power.
 
         L = sum (s - t)^2 / sum t^2
 
-    The regressor that the paper puts between is not needed: a quantized network has its teacher's shapes.
+    The paper's regressor is not needed, because a quantized network has its teacher's shapes.
 
     Args:
-        student, teacher: of one shape; the teacher's gets no gradient.
+        student, teacher: features of the same shape; the teacher gets no gradient.
     Raises:
         DataError: the shapes differ.
     Source: Romero et al. 2014, arXiv:1412.6550 (FitNets), eq. (3).
@@ -101,14 +100,14 @@ def feature_distance(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def attention_distance(student: Tensor, teacher: Tensor) -> Tensor:
-    """The squared distance of two attention maps: where a feature is large, whatever its channels.
+    """Return the squared distance of two attention maps, which are the power of a feature by position.
 
         Q = sum over channels of F^2, as a vector of length 1         L = mean over samples of ||Q_s - Q_t||^2
 
     Args:
-        student, teacher: (N, C, positions ...); channels may differ; the teacher's gets no gradient.
+        student, teacher: (N, C, positions ...); C may differ; the teacher gets no gradient.
     Raises:
-        DataError: no axes of positions, or they differ.
+        DataError: positions are missing or differ.
     Source: Zagoruyko & Komodakis 2016, arXiv:1612.03928, eq. (2).
     """
     if student.ndim < 3 or student.shape[:1] + student.shape[2:] != teacher.shape[:1] + teacher.shape[2:]:
@@ -126,22 +125,24 @@ _LEAST = 1e-12
 def _check_shapes(where: str, student: Tensor, teacher: Tensor) -> None:
     if student.shape != teacher.shape:
         raise DataError(
-            f"{where}: expected student and teacher of one shape, got {tuple(student.shape)} and "
+            f"{where}: expected student and teacher of the same shape, got {tuple(student.shape)} and "
             f"{tuple(teacher.shape)}; give both the same batch of the same task"
         )
 
 
 @contextmanager
 def capture(module: nn.Module, names: Collection[str]) -> Iterator[dict[str, Tensor]]:
-    """The features of named values, filled in at each forward pass inside the `with`.
+    """Record the features of named values at each forward pass inside the `with` block.
 
     Args:
-        module: a `QuantizedModule` or `FloatModule`, whose names are those of the Graph's values (after rounding); of
-            any other module the names are those of its submodules, whose outputs are meant. Wrapped ones (DDP,
-            torch.compile) are looked into.
-        names: of the features.
+        module: a `QuantizedModule` or `FloatModule`, for which names are those of Graph values (after rounding); or any
+            other module, for which names are those of submodules (their outputs). Wrappers (DDP, torch.compile) are
+            removed.
+        names: names of the features.
+    Yields:
+        Features by name.
     Raises:
-        UsageError: a name that the module has not.
+        UsageError: the module has no value or submodule of a name.
     """
     inner = _unwrapped(module)
     features: dict[str, Tensor] = {}
@@ -149,7 +150,7 @@ def capture(module: nn.Module, names: Collection[str]) -> Iterator[dict[str, Ten
         if isinstance(inner, (QuantizedModule, FloatModule)):
             _refuse_unknown(names, {str(v.name) for n in inner.graph.nodes for v in n.outputs}, "values")
             before, wanted, whole = inner.observe, frozenset(names), inner.graph.batched
-            parts: dict[str, list[Tensor]] = {name: [] for name in wanted}  # of a network that runs sample by sample
+            parts: dict[str, list[Tensor]] = {name: [] for name in wanted}  # for a network that runs sample by sample
 
             def observe(name: str, x: Tensor) -> None:
                 if name in wanted:
@@ -191,7 +192,7 @@ def _refuse_unknown(names: Collection[str], known: Collection[str], what: str) -
 
 
 def _unwrapped(module: nn.Module) -> nn.Module:
-    """The module inside DDP's or torch.compile's."""
+    """Return the module inside the wrappers of DDP and torch.compile."""
     while not isinstance(module, (QuantizedModule, FloatModule)):
         inner = getattr(module, "_orig_mod", None)
         if inner is None and isinstance(module, (nn.parallel.DistributedDataParallel, nn.DataParallel)):
@@ -203,10 +204,10 @@ def _unwrapped(module: nn.Module) -> nn.Module:
 
 
 def stage_ends(graph: Graph) -> list[str]:
-    """The values at which features are usually compared: the last one of each resolution, in order.
+    """Return the values at which features are usually compared: the last one of each resolution, in order.
 
     Args:
-        graph: of an image network; values (N, C, positions ...) with more than one position count.
+        graph: an image network; only values (N, C, positions ...) with more than one position are considered.
     """
     found: dict[tuple[int, ...], str] = {}
     for node in graph.nodes:
@@ -218,15 +219,15 @@ def stage_ends(graph: Graph) -> list[str]:
 
 
 def _is_copy(node: ir.Node) -> bool:
-    """Whether a node computes nothing: what products read in a format of their own (see `plan.separate_operands`)."""
+    """Return whether a node is only a copy with another format for products (see `plan.separate_operands`)."""
     return node.op_type == "Clip" and clamp_bounds(node) == (-math.inf, math.inf)
 
 
 def block_ends(graph: Graph) -> list[str]:
-    """The values in which a network's blocks end, in order: residual sums behind their activation, and `stage_ends`.
+    """Return the block ends of a network in order: residual sums (after their activation) and `stage_ends`.
 
     Args:
-        graph: of an image network.
+        graph: an image network.
     """
     found = set(stage_ends(graph))
     for node in graph.nodes:

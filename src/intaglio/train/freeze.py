@@ -1,4 +1,4 @@
-"""From a trained module to Graph and Plan: what it computes in evaluation, as data."""
+"""Freeze a trained module to Graph and Plan."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from intaglio.train.module import QuantizedModule, quantizer_key
 
 
 def freeze_graph(module: QuantizedModule) -> tuple[Graph, Plan]:
-    """The trained network with batch norm folded, and its grids.
+    """Convert a trained module to a Graph with folded batch norms and a Plan with the learned parameters.
 
     Args:
-        module: from `prepare_qat`, trained or not.
+        module: module from `prepare_qat`, trained or not; not modified.
     Returns:
-        (graph, plan) of their own.
+        (graph, plan), independent of the module.
     Raises:
-        UsageError: a scale has collapsed, or no tensor has been seen yet.
-        CalibrationError: scales without a defined answer.
+        UsageError: a scale has collapsed, or was never initialized.
+        CalibrationError: a scale cannot be derived.
     """
     graph = module.graph.copy()
     values = {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
@@ -55,6 +55,6 @@ def freeze_graph(module: QuantizedModule) -> tuple[Graph, Plan]:
             quantizer = module.quantizer(name)
             planned.params = quantizer.named_params(name)
             planned.calibrator = None
-            planned.why += "; its grid was learned in training"
+            planned.why += "; scale and zero point learned in training"
     derive(graph, plan)
     return graph, plan

@@ -1,8 +1,8 @@
-"""Functions of one value in evaluation: results are those of the integer program's tables, as in a frozen network.
+"""Lookup tables of functions in evaluation: results equal those of the integer program's tables.
 
-In training functions are computed in float32 and rounded like every other value: scales change at each step, and a
-table of 16 bits takes a tenth of a second. Of up to 8 bits both give the same but for ties; of 16 bits a table is
-within 1.5 steps of 65536.
+In training, functions are computed in float32 and rounded like all values, because scales change at each step and a
+16-bit table takes a tenth of a second to build. Up to 8 bits both give the same results except for ties; at 16 bits a
+table is within 1.5 of 65536 steps.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ from intaglio.program import Operator
 from intaglio.simulate.lookup import Computed, Lookup, looked_up, results_of
 
 Made = Callable[[QuantParams, QuantParams, Sequence[NDArray[Any]]], Operator | None]
-"""Parameters of input and output, and constants as they are now, to the operator; None where there is none."""
+"""(input parameters, output parameters, current constants) -> integer operator; None if there is none."""
 
 GridNow = tuple[Tensor, Tensor]
-"""Scale and zero point, one number each."""
+"""Current scale and zero point, one number each."""
 
 
 class Table:
-    """The table of one function; made again when a grid or a constant has changed.
+    """Lookup table of one function, rebuilt when a scale, zero point or constant has changed.
 
     Args:
-        make: see `Made`.
+        make: makes the integer operator, see `Made`.
         x, y: types of input and output.
-        axis: of channels that have a function each; None for one function.
+        axis: channel axis, if each channel has its own function; None for one function.
     """
 
     def __init__(self, make: Made, x: IntType, y: IntType, axis: int | None = None) -> None:
         self.make, self.types, self.axis = make, (x, y), axis
-        self.key = next(_keys)  # what compiled code knows it by
+        self.key = next(_keys)  # identifies the table in compiled code
         self._made_for: tuple[object, ...] = ()
         self._lookup: Lookup | Computed | None = None
         _TABLES[self.key] = self
@@ -59,15 +59,15 @@ class Table:
     def __call__(
         self, x: Tensor, rounded: Tensor, x_grid: GridNow, y_grid: GridNow, constants: Sequence[Tensor] = ()
     ) -> Tensor:
-        """Results of the integer operator.
+        """Return the results of the integer operator.
 
         Args:
-            x: real numbers on the input's grid.
-            rounded: what the real function gives, rounded; its gradient is that of the result.
-            x_grid, y_grid: as they are now.
-            constants: which training changes, as they are now.
+            x: input, rounded real numbers.
+            rounded: rounded result of the real function, whose gradient is used.
+            x_grid, y_grid: current scale and zero point of input and output.
+            constants: current values of the trained constants.
         Returns:
-            Shape and type of `rounded`; that itself where these grids have no table.
+            Results in shape and dtype of `rounded`; `rounded` itself if there is no table for these parameters.
         """
         numbers = [t.detach() for t in (*x_grid, *y_grid)]
         return looked_up(
@@ -75,7 +75,7 @@ class Table:
         )
 
     def found(self, x: Tensor, rounded: Tensor, numbers: Sequence[Tensor], constants: Sequence[Tensor]) -> Tensor:
-        """See `__call__`; runs outside of compiled code."""
+        """Look up results, outside of compiled code (arguments: see `__call__`)."""
         grids = torch.stack([n.float().reshape(()) for n in numbers]).cpu().numpy()
         arrays = [c.cpu().numpy() for c in constants]
         key = grids.tobytes(), *(a.tobytes() for a in arrays), x.device
@@ -87,7 +87,7 @@ class Table:
         self, grids: NDArray[np.float32], arrays: list[NDArray[Any]], device: torch.device
     ) -> Lookup | Computed | None:
         if not np.isfinite(grids).all() or min(grids[0], grids[2]) < SMALLEST_SCALE:
-            return None  # a scale that has collapsed, which `QuantizedModule.check_scales` tells of
+            return None  # collapsed scale, which `QuantizedModule.check_scales` reports
         x, y = (QuantParams(t, s, np.rint(z)) for t, s, z in zip(self.types, grids[::2], grids[1::2], strict=True))
         operator = self.make(x, y, arrays)
         return None if operator is None else results_of(operator, x, y, device, self.axis)
@@ -95,13 +95,13 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class TableFunction:
-    """A node that is a function of one value with a table.
+    """Node that computes a function of one value with a lookup table.
 
     Args:
-        source: the value that it reads.
-        result: the value that it writes, behind the activations fused into it.
-        learned: its constants that training changes.
-        table: of it.
+        source: name of its input.
+        result: name of its output, after fused activations.
+        learned: names of its trained constants.
+        table: its lookup table.
     """
 
     source: str
@@ -113,13 +113,13 @@ class TableFunction:
 def table_functions(
     graph: Graph, plan: Plan, learned: Collection[str], grids: Collection[str], grid_of: Mapping[str, str]
 ) -> dict[str, TableFunction]:
-    """The functions of one value in a network, by the names of their nodes.
+    """Find the functions of one value in a network, by node name.
 
     Args:
-        graph, plan: of the network.
-        learned: constants that training changes.
-        grids: that values have in training, by their keys.
-        grid_of: the keys of values.
+        graph, plan: the network.
+        learned: names of the trained constants.
+        grids: keys of the scales that exist in training.
+        grid_of: key of each value's scale, by value name.
     """
     found = {}
     for unary in unaries(graph, plan):

@@ -1,4 +1,4 @@
-"""Quantization that comes over a network little by little, and what else changes at a point of a training.
+"""Gradual quantization, and freezing of ranges and batch norms at points of a training.
 
     gradual, schedule = Gradual("noise", end=0.3), Schedule(freeze_ranges=0.5, freeze_batch_norm=0.8)
     for step in range(steps):
@@ -9,8 +9,8 @@
         optimizer.step()
         qat.after_step(progress)
 
-Both depend on `progress` alone (and on the codes that stay, which are in the `state_dict`), so that a training goes on
-from a checkpoint as if it had not stopped. Evaluation rounds everything at any time.
+Both depend only on `progress` (and on fixed codes, which are in the `state_dict`), so a training resumes exactly from a
+checkpoint. Evaluation always quantizes everything.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from intaglio.train.quantizers.quantizer import Quantizer
 Kind = Literal["weights", "noise", "layers"]
 
 FRACTIONS = (0.5, 0.75, 0.875, 1.0)
-"""Parts of the weights that stay, one after the other, as in the paper's experiments."""
+"""Fractions of the weights whose codes are fixed, one after the other, as in the paper's experiments."""
 
 
 @dataclass(frozen=True)
 class Gradual:
-    """Rounding that grows from none at `start` to all at `end`.
+    """Gradual quantization, from nothing at `start` to everything at `end`.
 
-    - `weights`: the largest half of each weight is rounded and its codes stay, the rest trains on in real numbers; then
-      3/4, 7/8, all, in equal parts of the time. The scales go on learning, and activations are rounded from the
-      beginning.
-    - `noise`: y = x + f (rounded x - x) for everything, f from 0 to 1.
-    - `layers`: the first k of n quantizers round, in the order in which the network reads them, k from 0 to n.
+    - `weights`: the largest half of each weight tensor is rounded and its codes are fixed, the rest stays real and goes
+      on training; then 3/4, 7/8, all, in equal parts of the time. Scales are still learned; activations are quantized
+      from the start.
+    - `noise`: y = x + f (rounded x - x) for everything, f grows from 0 to 1.
+    - `layers`: the first k of n quantizers round, in the order of the network; k grows from 0 to n.
 
     Args:
-        kind: one of these.
-        start, end: as parts of the training.
+        kind: `weights`, `noise` or `layers`.
+        start, end: as fractions of the training.
     Raises:
-        UsageError: no such kind, or not 0 <= start < end <= 1.
+        UsageError: unknown kind, or not 0 <= start < end <= 1.
     Source: Zhou et al. 2017, arXiv:1702.03044 (incremental network quantization: weights), section 2; Baskin et al.
         2018, arXiv:1804.10969 (layer by layer).
     """
@@ -59,11 +59,11 @@ class Gradual:
             raise UsageError(f"gradual: expected 0 <= start < end <= 1, got {self.start:g} and {self.end:g}")
 
     def apply(self, module: QuantizedModule, progress: float) -> None:
-        """Set how much is rounded from now on; cheap where nothing has changed.
+        """Set how much is quantized from now on; cheap if nothing changes.
 
         Args:
-            module: in training.
-            progress: how much of the training is done, 0 to 1.
+            module: the module in training.
+            progress: fraction of the training that is done, 0 to 1.
         """
         done = min(max((progress - self.start) / (self.end - self.start), 0.0), 1.0)
         match self.kind:
@@ -79,7 +79,7 @@ class Gradual:
 
 
 def _hold(module: QuantizedModule, begun: bool, done: float) -> None:
-    """Round and keep a part of each weight, and leave the rest in real numbers."""
+    """Fix the codes of a part of each weight, and leave the rest real."""
     part = FRACTIONS[min(int(done * len(FRACTIONS)), len(FRACTIONS) - 1)] if begun else 0.0
     for name in module.weight_names():
         quantizer = module.quantizer(name)
@@ -89,7 +89,7 @@ def _hold(module: QuantizedModule, begun: bool, done: float) -> None:
 
 
 def _in_order(module: QuantizedModule) -> Iterator[Quantizer]:
-    """Every quantizer once, as the network comes to need them."""
+    """Yield every quantizer once, in the order of the network."""
     names = [str(v.name) for v in module.graph.inputs]
     for node in module.graph.nodes:
         names += [str(v.name) for v in (*node.inputs, *node.outputs) if v is not None and v.name]
@@ -104,13 +104,13 @@ def _in_order(module: QuantizedModule) -> Iterator[Quantizer]:
 
 @dataclass(frozen=True)
 class Schedule:
-    """When observers and batch norms stop, as parts of the training; None: never.
+    """When to freeze observed ranges and batch norms, as fractions of the training; None: never.
 
     Args:
-        freeze_ranges: from then on observed ranges stay.
-        freeze_batch_norm: from then on batch norms use their running statistics.
+        freeze_ranges: from here on observed ranges are fixed.
+        freeze_batch_norm: from here on batch norms use their running statistics.
     Raises:
-        UsageError: a part that is not in 0 to 1.
+        UsageError: a fraction outside 0 to 1.
     """
 
     freeze_ranges: float | None = None
@@ -119,10 +119,10 @@ class Schedule:
     def __post_init__(self) -> None:
         for name, part in (("freeze_ranges", self.freeze_ranges), ("freeze_batch_norm", self.freeze_batch_norm)):
             if part is not None and not 0 <= part <= 1:
-                raise UsageError(f"{name}: expected a part of the training, 0 to 1, got {part:g}")
+                raise UsageError(f"{name}: expected a fraction of the training, 0 to 1, got {part:g}")
 
     def apply(self, module: QuantizedModule, progress: float) -> None:
-        """Freeze what it is time for."""
+        """Freeze what is due at this progress."""
         if self.freeze_ranges is not None and progress >= self.freeze_ranges:
             module.freeze_ranges()
         if self.freeze_batch_norm is not None and progress >= self.freeze_batch_norm:

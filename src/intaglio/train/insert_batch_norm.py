@@ -1,12 +1,12 @@
-"""Batch norms for a network that has none: where they were folded away, they can live again while it trains.
+"""Insert new batch norms into a network whose own were folded, for training.
 
     y = conv(x, W) + b        becomes        gamma (conv(x, W) + b - m) / sqrt(v + eps) + beta
     beta = m,  gamma = sqrt(v + eps),  m and v the mean and variance of y by channel over some samples
 
-which changes nothing, until the rounding of few bits moves mean and variance: then batch norm puts back what the next
-layer has learned to expect. Frozen, it is folded again, so the integer program has no more work than before.
+This does not change the network's function. When rounding to few bits shifts mean and variance, batch norm restores
+what the next layer expects. It is folded again when the network is frozen, so the integer program has no extra work.
 
-Source: Ioffe & Szegedy 2015, arXiv:1502.03167, algorithm 1 (the equation; how it lives here: `batch_norm`).
+Source: Ioffe & Szegedy 2015, arXiv:1502.03167, algorithm 1 (equation of batch norm).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from intaglio.simulate.tensor_batches import Batches, feeds
 from intaglio.train.module import QuantizedModule
 
 BATCH_NORM = ("auto", "revive", "as-is")
-"""Who gets new ones: networks that train below 8 bits without any that lives; every network; none."""
+"""When to insert: below 8 bits if no batch norm is trainable; always; never."""
 EPSILON = 1e-5
 _AT_A_TIME = 64
 
@@ -37,15 +37,15 @@ Moments = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def insert_batch_norm(graph: Graph, dataset: Batches, *, device: torch.device | str | None = None) -> Graph:
-    """The same network with a batch norm behind each convolution and dense layer but those that compute outputs.
+    """Insert a batch norm after each convolution and dense layer, except those that compute outputs.
 
     Args:
-        graph: prepared, batched, without batch norms.
-        dataset: inputs, over which means and variances are taken.
-        device: default: the GPU when there is one.
+        graph: the prepared network, batched, without batch norms.
+        dataset: inputs for means and variances.
+        device: default: the GPU if there is one.
     Returns:
-        A Graph for `prepare_qat`, which computes what this one does, but for the rounding of float32; the same Graph
-        where there is nothing to stand behind.
+        A Graph for `prepare_qat` that computes the same up to float32 rounding; the given Graph if there is no layer
+        for a batch norm.
     Raises:
         DataError: the data do not fit the network.
     """
@@ -64,40 +64,40 @@ def insert_batch_norm(graph: Graph, dataset: Batches, *, device: torch.device | 
 def begin(
     prepare: Callable[[Graph], QuantizedModule], raw: Graph, dataset: Batches, asked: str = "auto"
 ) -> tuple[QuantizedModule, list[Step]]:
-    """A network in training, with batch norms where it shall have them, and what was done for that.
+    """Prepare a network for training, with new batch norms if asked for; return it with its history steps.
 
     Args:
-        prepare: `prepare_qat` with all but the network.
+        prepare: `prepare_qat` with all arguments except the network.
         raw: the network before any pass.
-        dataset: as for `insert_batch_norm`.
+        dataset: inputs for `insert_batch_norm`.
         asked: a name of `BATCH_NORM`.
     """
     module = prepare(raw)
     if asked != "revive" and (asked != "auto" or not misses_batch_norm(module)):
         return module, []
     module = prepare(insert_batch_norm(module.graph, dataset))
-    return module, [Step("batch norm", f"{len(module.norms)} batch norms live again while the network trains")]
+    return module, [Step("batch norm", f"{len(module.norms)} new batch norms inserted for training")]
 
 
 def misses_batch_norm(module: QuantizedModule) -> bool:
-    """Whether a network of convolutions trains at less than 8 bits and has no batch norm that lives."""
+    """Return whether a convolutional network trains below 8 bits without a trainable batch norm."""
     convolves = any(node.op_type == "Conv" and _takes_norm(node) for node in module.graph.nodes)
     return convolves and module.graph.batched and not module.norms and module.narrowest < 8
 
 
 def _takes_norm(node: ir.Node) -> bool:
-    """Whether a node is a product whose result is not an output, or all but one."""
+    """Return whether a node is a product whose result is not (nearly) an output."""
     return node.op_type in ("Conv", "Gemm") and product(node) is not None and not _ends(node.outputs[0])
 
 
 def _ends(value: ir.Value) -> bool:
-    """Whether nothing but a softmax, a sigmoid or a change of shape lies between a value and an output."""
+    """Return whether a value is an output, up to softmax, sigmoid and changes of shape."""
     kinds = ("Softmax", "LogSoftmax", "Sigmoid", "Reshape", "Transpose")
     return is_output(value) or any(node.op_type in kinds and _ends(node.outputs[0]) for node in consumers(value))
 
 
 def _moments(graph: Graph, dataset: Batches, names: list[str], device: torch.device | str | None) -> dict[str, Moments]:
-    """Mean and variance of values by channel, which lie along axis 1."""
+    """Measure mean and variance of values by channel (axis 1)."""
     simulator = Simulator(graph, None, device)
     counts = dict.fromkeys(names, 0)
     sums: dict[str, Tensor] = {}
@@ -121,10 +121,10 @@ def _means(sums: dict[str, Tensor], counts: dict[str, int]) -> Iterator[tuple[st
 
 
 def _stand_behind(graph: Graph, node: ir.Node, mean: NDArray[np.float64], variance: NDArray[np.float64]) -> None:
-    """Put a batch norm behind a node; its result gets the name, as it is the same tensor."""
+    """Insert a batch norm after a node; its result takes the node's output name, because it is the same tensor."""
     inner, y = graph.model.graph, node.outputs[0]
     name, users = str(y.name), consumers(y)
-    # A channel that never changes has no size to keep: 1 is as good as any.
+    # The variance of a constant channel is arbitrary: use 1.
     variance = np.where(variance > 0, variance, 1.0)
     parts = {"weight": np.sqrt(variance + EPSILON), "bias": mean, "running_mean": mean, "running_var": variance}
     constants = [add_constant(inner, f"{name}.norm.{key}", part.astype(np.float32)) for key, part in parts.items()]

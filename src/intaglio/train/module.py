@@ -1,7 +1,7 @@
-"""A network in training: a Graph whose weights are parameters, its values rounded by quantizers that learn.
+"""Network in training: a Graph whose weights are parameters and whose values are rounded by trainable quantizers.
 
-Parameters and buffers have the names that they have in the original module: `layer1.0.conv1.weight`. Those of the
-quantizers stand beside them under `quantizers.`, one for each weight and each activation that has a grid of its own.
+Parameters and buffers keep the names of the original module: `layer1.0.conv1.weight`. Those of the quantizers are under
+`quantizers.`, one quantizer for each weight and each activation with its own scale.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from intaglio.train.quantizers.observed import MovingRange
 from intaglio.train.quantizers.quantizer import Quantizer
 
 Maker = Callable[..., Quantizer]
-"""(format, shape of the parameters, ties_up=...) -> Quantizer."""
+"""(format, shape of the quantization parameters, ties_up=...) -> Quantizer."""
 
 
 class QuantizedModule(nn.Module):
-    """What `prepare_qat` returns; any training loop takes it.
+    """Module returned by `prepare_qat`, for any training loop.
 
     Args:
-        graph: the prepared network, batch norm folded.
-        plan: of this Graph; where it has parameters the quantizers begin with them, else with what they see first.
+        graph: the prepared network, batch norms folded.
+        plan: Plan of this Graph; its parameters initialize the quantizers, others are initialized by the first data.
         placed: makes the Plan of the same network with other constants.
-        parameters, buffers: by original names; they replace the Graph's constants of that name.
-        norms: batch norms that live, by the name of the value behind each.
+        parameters, buffers: tensors by original name; they replace the Graph's constants of that name.
+        norms: trainable batch norms by output name.
         weights, activations: make the quantizers.
-        momentum: of the running statistics of batch norms.
+        momentum: momentum of the running statistics of batch norms.
     """
 
     quantizers: nn.ModuleDict
@@ -66,14 +66,14 @@ class QuantizedModule(nn.Module):
     ) -> None:
         super().__init__()
         self._graph, self._plan, self.norms, self.momentum = graph, plan, dict(norms), momentum
-        self.observe: Observe | None = None  # called with name and tensor of every computed value
+        self.observe: Observe | None = None  # called with name and tensor of each computed value
         self.placed = placed
         self._simulator = Simulator(graph, None, "cpu")
         for name, tensor in parameters.items():
             _holder(self, name).register_parameter(_last(name), nn.Parameter(tensor))
         for name, tensor in buffers.items():
             _holder(self, name).register_buffer(_last(name), tensor)
-        # Bounds, shapes and the like, by device; those of this one before compiled code looks.
+        # Untrained constants (bounds, shapes, ...) by device; the CPU's are made before compiled code needs them.
         self._fixed_on: dict[torch.device, dict[str, Tensor]] = {torch.device("cpu"): self._simulator.constants}
         self.quantizers = nn.ModuleDict()
         self._weights = [
@@ -84,9 +84,9 @@ class QuantizedModule(nn.Module):
         self._scaled = {norm.weight for norm in self.norms.values() if norm.weight}
         for name in self._weights:
             self._add_quantizer(name, shape(graph.value(name)), weights)
-        self._key = {name: quantizer_key(plan.root(name).name) for name in plan.values}  # of a value's grid
-        self._known: dict[str, FakeQuantize] = {}  # grids that are fixed, by the same keys
-        self._rounds: dict[str, tuple[str, bool]] = {}  # rounded value -> key of its grid, whether ties go up
+        self._key = {name: quantizer_key(plan.root(name).name) for name in plan.values}  # value -> key of its quantizer
+        self._known: dict[str, FakeQuantize] = {}  # untrained quantizers, by the same keys
+        self._rounds: dict[str, tuple[str, bool]] = {}  # rounded value -> key of its quantizer, whether ties go up
         for name, ties_up in rounded_values(graph, plan).items():
             root, key = plan.root(name), self._key[name]
             if root.source is Source.OWN:
@@ -102,7 +102,7 @@ class QuantizedModule(nn.Module):
         self._functions = table_functions(graph, plan, set(parameters), {*self._known, *self.quantizers}, self._key)
         self.batch_norm_frozen = False
         for name in self._scaled:
-            self.seen_weight(name)  # its scales count in units of the batch norm before compiled code looks
+            self.seen_weight(name)  # sets the unit of its scales before compiled code needs it
 
     def _add_quantizer(self, name: str, size: tuple[int, ...], make: Maker, *, ties_up: bool = False) -> None:
         planned = self._plan[name]
@@ -115,16 +115,16 @@ class QuantizedModule(nn.Module):
 
     @property
     def graph(self) -> Graph:
-        """The prepared float network with the weights that training began with."""
+        """Prepared float network with the initial weights."""
         return self._graph
 
     @property
     def plan(self) -> Plan:
-        """How each value is represented."""
+        """Plan of the network."""
         return self._plan
 
     def forward(self, *inputs: Tensor) -> Any:
-        """Real inputs in the Graph's order to one output, or a tuple of them."""
+        """Run on real inputs in the Graph's order; return one output, or a tuple if there are several."""
         outputs = self._forward(*inputs) if self._shapes is None else by_sample(self._forward, self._shapes, inputs)
         return outputs[0] if len(outputs) == 1 else outputs
 
@@ -133,7 +133,7 @@ class QuantizedModule(nn.Module):
         values = self._given(inputs[0].device)
         for name, x in zip(simulator.input_names, inputs, strict=True):
             values[name] = self._observed(name, self._rounded(name, x))
-        sources: dict[str, tuple[TableFunction, Tensor]] = {}  # by the results behind fused activations
+        sources: dict[str, tuple[TableFunction, Tensor]] = {}  # by result name after fused activations
         for step in self._steps:
             function = self._functions.get(step.name)
             if function is not None and not self.training:
@@ -148,7 +148,7 @@ class QuantizedModule(nn.Module):
         return tuple(values[name] for name in simulator.output_names)
 
     def _given(self, device: torch.device) -> dict[str, Tensor]:
-        """Every constant, parameter and buffer by name; weights rounded, unless a batch norm scales them first."""
+        """Return constants, parameters and buffers by name; weights are rounded unless a batch norm scales them."""
         values = {**self._fixed(device), **dict(self.named_parameters()), **dict(self.named_buffers())}
         for name in self._weights:
             if name not in self._scaled:
@@ -179,12 +179,12 @@ class QuantizedModule(nn.Module):
         return x
 
     def _from_table(self, function: TableFunction, x: Tensor, rounded: Tensor) -> Tensor:
-        """What the integer program's table has for x, in place of the rounded result of the function."""
+        """Look up the function's result in the integer program's table, instead of the rounded real result."""
         constants = [self.get_parameter(name) for name in function.learned]
         return function.table(x, rounded, self._grid_now(function.source), self._grid_now(function.result), constants)
 
     def _grid_now(self, name: str) -> tuple[Tensor, Tensor]:
-        """Scale and zero point of a computed value, which have one number each."""
+        """Return the current scale and zero point of a computed value, one number each."""
         key = self._key[name]
         if key in self._known:
             fake, params = self._known[key], self._plan.params(name)
@@ -195,7 +195,7 @@ class QuantizedModule(nn.Module):
 
     def _run(self, step: Step, values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         arguments = step.call.operands(values)
-        if step.sign:  # rounding to one bit takes the sign, and has a gradient
+        if step.sign:  # the quantizer of the result takes the sign, with a gradient
             assert arguments[0] is not None
             return (arguments[0],)
         if step.norm is not None:
@@ -212,7 +212,7 @@ class QuantizedModule(nn.Module):
         return (y, *others)
 
     def _step_size(self, step: Step) -> Tensor | None:
-        """The scale of products as it is now, () or (channels,), without a gradient; None where they have no one."""
+        """Return the current scale of products, () or (channels,), without a gradient; None if undefined."""
         data, weight = map(self._scale, step.factors)
         return None if data is None or weight is None else data * weight
 
@@ -226,7 +226,7 @@ class QuantizedModule(nn.Module):
         return scale if scale.ndim <= 1 else None
 
     def _whole_sums(self, step: Step, y: Tensor) -> Tensor:
-        """Sums whose sign is taken, as whole accumulators: 0 as a sum of floats may be a rounding error below it."""
+        """Round sums to whole accumulators before their sign is taken: a float sum of 0 may be slightly negative."""
         size = self._step_size(step)
         if size is None:
             return y
@@ -235,12 +235,12 @@ class QuantizedModule(nn.Module):
         return (y / size).round() * size
 
     def _rounded_bias(self, step: Step, bias: Tensor) -> Tensor:
-        """A bias on the accumulator's grid, scale_x * scale_w."""
+        """Round a bias to the accumulator's scale, scale_x * scale_w."""
         size = self._step_size(step)
         return bias if size is None else rounded_through(bias / size) * size
 
     def _normalized(self, step: Step, norm: BatchNorm, values: Mapping[str, Tensor]) -> Tensor:
-        """A batch norm, and the product before it where there is one (see `batch_norm`)."""
+        """Compute a batch norm together with the product before it, if there is one (see `batch_norm`)."""
         if not norm.weight:
             x, *constants = step.call.operands(values)
             assert x is not None
@@ -258,14 +258,17 @@ class QuantizedModule(nn.Module):
         return self._by_batch(step, norm, y, values)
 
     def _by_batch(self, step: Step, norm: BatchNorm, y: Tensor, values: Mapping[str, Tensor]) -> Tensor:
-        """Normalized with the statistics of the batch, of which the running ones take note."""
+        """Normalize with batch statistics and update the running statistics."""
         gamma, beta, mean, variance = (values[name] for name in (norm.gamma, norm.beta, norm.mean, norm.variance))
         if y.numel() // y.shape[1] < 2:
             raise DataError(
                 f"{step.title} batch norm in training: expected more than 1 value per channel, got shape "
                 f"{tuple(y.shape)}; give larger batches, or freeze batch norm (freeze_batch_norm())"
             )
-        mean, variance = mean.clone(), variance.clone()  # the backward pass still needs what `factor` was made of
+        mean, variance = (
+            mean.clone(),
+            variance.clone(),
+        )  # the backward pass needs the old values, from which `factor` comes
         y = torch.nn.functional.batch_norm(
             y, mean, variance, gamma, beta, training=True, momentum=self.momentum, eps=norm.epsilon
         )
@@ -274,7 +277,7 @@ class QuantizedModule(nn.Module):
         return y
 
     def __deepcopy__(self, memo: dict[int, Any]) -> QuantizedModule:
-        """Parameters and quantizers of its own; the Graph and the Plan, which nobody changes, are shared."""
+        """Copy parameters and quantizers; share the Graph and the Plan, which are never changed."""
         memo.update({id(shared): shared for shared in (self._graph, self._plan, self._simulator, self._steps)})
         made = self.__class__.__new__(self.__class__)
         memo[id(self)] = made
@@ -282,22 +285,22 @@ class QuantizedModule(nn.Module):
         return made
 
     def quantizer(self, name: str) -> Quantizer:
-        """The quantizer of a value that has a grid of its own."""
+        """Return the quantizer of a value with its own scale."""
         found = self.quantizers[quantizer_key(name)]
         assert isinstance(found, Quantizer)
         return found
 
     @property
     def narrowest(self) -> int:
-        """Bits of the narrowest format of any weight or activation; 8 where nothing has one."""
+        """Bits of the narrowest format of a weight or activation; 8 without quantizers."""
         return min((quantizer.format.type.bits for quantizer in self._quantizers()), default=8)
 
     def weight_names(self) -> tuple[str, ...]:
-        """The constants that are rounded by quantizers of their own, in the order of the Graph."""
+        """Return the names of constants with their own quantizers, in the order of the Graph."""
         return tuple(self._weights)
 
     def seen_weight(self, name: str) -> tuple[Tensor, Tensor]:
-        """A weight as its quantizer sees it, and the factor in that: a live batch norm's by channel, else 1.
+        """Return a weight as its quantizer sees it, and its factor: that of a trainable batch norm, otherwise 1.
 
         Neither has a gradient.
         """
@@ -312,10 +315,10 @@ class QuantizedModule(nn.Module):
         return weight * factor, factor
 
     def after_step(self, progress: float) -> None:
-        """What an estimator does to weights behind each step of the optimizer (see `ProxQuant`); nothing with others.
+        """Apply the proximal step of `ProxQuant` after an optimizer step; does nothing for other estimators.
 
         Args:
-            progress: how much of the training is done, 0 to 1.
+            progress: fraction of the training that is done, 0 to 1.
         """
         for name in self._weights:
             quantizer = self.quantizer(name)
@@ -327,14 +330,14 @@ class QuantizedModule(nn.Module):
                     self.get_parameter(name).copy_(torch.where(dead, self.get_parameter(name), pulled / factor))
 
     def penalty(self) -> Tensor:
-        """What methods add to the loss (see `Pact`), a scalar; 0 where none does."""
+        """Return what quantizers add to the loss (see `Pact`), a scalar; 0 if nothing."""
         parts = [part for q in self._quantizers() if (part := q.penalty()) is not None]
         return torch.stack(parts).sum() if parts else torch.zeros((), device=next(self.parameters()).device)
 
     def check_scales(self) -> list[str]:
-        """The values whose scale is no finite number, or was learned down to zero or beyond.
+        """Return the values whose scale is NaN or infinite, or has collapsed to zero.
 
-        One look at the device, cheap enough for every few steps.
+        Synchronizes once with the device: cheap enough for every few steps.
         """
         if not self.quantizers:
             return []
@@ -348,30 +351,30 @@ class QuantizedModule(nn.Module):
             yield quantizer
 
     def pace(self, magnitudes: Mapping[str, float]) -> None:
-        """Tell learned grids how large their tensors are, by name; those that are left out are of size 1."""
+        """Set step-size factors of learned scales by value name (see `lr_scaling.magnitudes`); default 1."""
         sizes = {quantizer_key(name): size for name, size in magnitudes.items()}
         for key, quantizer in self.quantizers.items():
             if isinstance(quantizer, Learned):
                 quantizer.magnitude = sizes.get(key, 1.0)
 
     def freeze_batch_norm(self) -> None:
-        """From now on batch norms use their running statistics, in training too."""
+        """Use the running statistics of batch norms from now on, also in training."""
         self.batch_norm_frozen = True
 
     def freeze_ranges(self) -> None:
-        """From now on observed ranges stay; learned ones go on learning."""
+        """Fix observed ranges from now on; learned scales are still trained."""
         for quantizer in self.quantizers.modules():
             if isinstance(quantizer, MovingRange):
                 quantizer.observes = False
 
 
 def quantizer_key(name: str) -> str:
-    """A value's name as a name of `nn.ModuleDict`, which takes no dots."""
+    """Convert a value's name to a key of `nn.ModuleDict`, which forbids dots."""
     return name.replace(".", "/")
 
 
 def _holder(module: nn.Module, name: str) -> nn.Module:
-    """The module that a dotted name's last part belongs to; made where there is none."""
+    """Return the submodule that holds a dotted name, creating it if needed."""
     for part in name.split(".")[:-1]:
         if part not in module._modules:
             module.add_module(part, nn.Module())

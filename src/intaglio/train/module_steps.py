@@ -1,4 +1,4 @@
-"""What a network in training does at each node, looked up once: the forward pass sees tensors and names alone."""
+"""Steps of the forward pass in training, prepared once from the nodes."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from intaglio.train.batch_norm import BatchNorm
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """A node in training.
+    """One node in training.
 
     Args:
-        call: what it reads, makes and computes.
-        norm: the batch norm that lives behind it, or that it is.
-        biased: its constant bias lies on the grid of its products.
-        sign: it takes signs of one bit, which is how its result is rounded.
-        summed: the sign of its sums is taken in its place.
-        channels: the axis of its results that holds channels.
-        has_poles: its function is infinite, or infinitely steep, somewhere.
+        call: inputs, outputs and function of the node.
+        norm: trainable batch norm after the node, or the node itself.
+        biased: whether its constant bias is rounded to the scale of its products.
+        sign: whether it is a Sign with a one-bit result.
+        summed: whether a one-bit Sign is fused into it.
+        channels: channel axis of its result.
+        has_poles: whether its function has infinite values or slopes.
     """
 
     call: Call
@@ -39,12 +39,12 @@ class Step:
 
     @property
     def name(self) -> str:
-        """Of the node."""
+        """Name of the node."""
         return str(self.call.node.name)
 
     @property
     def factors(self) -> tuple[str, str]:
-        """Names of the data and the weight of a product."""
+        """Names of data and weight of a product."""
         data, weight = self.call.inputs[:2]
         assert data is not None
         assert weight is not None
@@ -52,17 +52,17 @@ class Step:
 
     @property
     def title(self) -> str:
-        """Operator and name, for errors."""
+        """Operator and name, for error messages."""
         return f"[{self.call.node.op_type} {self.call.node.name!r}]"
 
 
 def steps(calls: Sequence[Call], plan: Plan, norms: Mapping[str, BatchNorm]) -> list[Step]:
-    """The steps of a network.
+    """Prepare the steps of a network.
 
     Args:
         calls: its nodes.
-        plan: how its values are represented.
-        norms: batch norms that live, by the name of the value behind each.
+        plan: its Plan.
+        norms: trainable batch norms by output name.
     """
     signs = {
         str(call.node.name) for call in calls if call.node.op_type == "Sign" and _is_one_bit(call.outputs[0], plan)
@@ -88,7 +88,7 @@ def _is_one_bit(name: str, plan: Plan) -> bool:
 
 
 def _adds_bias(node: ir.Node) -> bool:
-    """Whether a node adds a constant bias to its products as it is, without a factor."""
+    """Return whether a node adds a constant bias to its products without a factor."""
     contract = float_operator(node).contract(node)
     has = len(node.inputs) > 2 and node.inputs[2] is not None
     plain = attribute(node, "alpha", 1.0) == attribute(node, "beta", 1.0) == 1.0

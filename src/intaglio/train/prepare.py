@@ -1,4 +1,4 @@
-"""From a trained network to one that trains on with quantization in its forward path."""
+"""Prepare a trained network for quantization-aware training."""
 
 from __future__ import annotations
 
@@ -44,23 +44,24 @@ def prepare_qat(
     plan: Plan | None = None,
     layers: Mapping[str, str] | None = None,
 ) -> QuantizedModule:
-    """A module that computes what the integer program will, and learns.
+    """Return a trainable module that simulates the integer program.
 
     Args:
-        model: a module, or a Graph or .onnx file, whose batch norms live where they can be told.
-        example_inputs: for a module: what it can be called with.
+        model: a module, a Graph or an .onnx file; batch norms that can be recognised stay trainable.
+        example_inputs: for a module: inputs that it can be called with.
         target: a built-in name, a TOML file, or a Target.
-        method: of finding grids: a name of `METHODS`.
-        weight_method: that of weights, where it is another one.
-        estimator: how training rounds, and the gradient of it: a name of `ESTIMATORS`.
-        weight_estimator: that of weights, where it is another one.
-        seed: of the draws of `stochastic` and `gumbel`.
-        plan: from `quantize` on the same network, not equalized: begin with its grids; None: with what is seen first.
+        method: quantizer that finds scales: a name of `METHODS`.
+        weight_method: quantizer of weights; None: `method`.
+        estimator: rounding in training and its gradient: a name of `ESTIMATORS`.
+        weight_estimator: estimator of weights; None: `estimator`.
+        seed: seed of the estimators `stochastic` and `gumbel`.
+        plan: Plan from `quantize` of the same network with equalize=False, whose scales are the initial ones; None:
+            scales are initialized by the first data.
         layers: other formats for some layers (see `intaglio.quantize`).
     Raises:
-        ModelError, UnsupportedOperatorError, TargetError: the network or the request cannot be met.
-        UsageError: no such method or estimator, none that fits the target's weights, a plan of another network, or a
-            module without example inputs.
+        ModelError, UnsupportedOperatorError, TargetError: the network or the target cannot be used.
+        UsageError: unknown method or estimator, or one that does not suit the target's weights; a plan of another
+            network; a module without example inputs.
     """
     by_weights, by_activations = quantizer_makers(weight_method or method)[0], quantizer_makers(method)[1]
     rounds_weights, rounds_activations = (
@@ -92,11 +93,11 @@ def prepare_qat(
     return made.train()
 
 
-_STREAMS = 1 << 20  # seeds apart: a network has fewer quantizers
+_STREAMS = 1 << 20  # distance between seeds: more than a network has quantizers
 
 
 def _with_estimator(make: QuantizerMaker, rounds: EstimatorMaker, seeds: Iterator[int]) -> QuantizerMaker:
-    """A maker of quantizers, each with an estimator of its own."""
+    """Return a maker of quantizers, each with its own estimator."""
 
     def made(format: Format, shape: tuple[int, ...], **options: Any) -> Quantizer:
         return make(format, shape, estimator=rounds(next(seeds)), **options)
@@ -105,7 +106,7 @@ def _with_estimator(make: QuantizerMaker, rounds: EstimatorMaker, seeds: Iterato
 
 
 def _check_formats(plan: Plan, weights: Weights, method: str) -> None:
-    """Refuse a method that is made for other formats than any weight has."""
+    """Refuse a method that supports none of the weights' formats."""
     formats = [v.format for v in plan.values.values() if v.role is Role.WEIGHT and v.format is not None]
     if formats and not any(map(weights.wanted.takes, formats)):
         got = ", ".join(sorted({str(format) for format in formats}))
@@ -120,8 +121,8 @@ def _check_estimators(module: QuantizedModule) -> None:
         assert isinstance(quantizer, Quantizer)
         if isinstance(quantizer.estimator, ProxQuant) and quantizer.transforms:
             raise UsageError(
-                f"[value {name!r}] estimator 'proxquant': expected a method that rounds weights as they are (range, "
-                f"lsq, tqt, pact), got {type(quantizer).__name__}, which transforms them; choose another of both"
+                f"[value {name!r}] estimator 'proxquant': expected a method that rounds weights directly (range, "
+                f"lsq, tqt, pact), got {type(quantizer).__name__}, which transforms them; change one of the two"
             )
 
 
@@ -130,7 +131,10 @@ def _raw(model: nn.Module | Graph | str | Path, example_inputs: Any) -> Graph:
         return model
     if isinstance(model, nn.Module):
         if example_inputs is None:
-            raise UsageError(f"{type(model).__name__}: expected example_inputs beside a torch.nn.Module, got none")
+            raise UsageError(
+                f"{type(model).__name__}: expected example_inputs beside a torch.nn.Module, got none; give inputs that "
+                "it can be called with"
+            )
         return load_torch(model, example_inputs)
     return load_onnx(model)
 
@@ -138,7 +142,7 @@ def _raw(model: nn.Module | Graph | str | Path, example_inputs: Any) -> Graph:
 def _arrays(
     raw: Graph, graph: Graph, plan: Plan, norms: Mapping[str, BatchNorm]
 ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """Parameters and buffers by name: those of live batch norms from the raw network, the rest as prepared."""
+    """Return parameters and buffers by name; those of trainable batch norms come from the raw network."""
     parameters = {}
     values = graph.values()
     behind = [values[name].producer() for name, norm in norms.items() if norm.weight]
@@ -161,7 +165,7 @@ def _arrays(
 
 
 def _offline_learned(graph: Graph) -> Iterator[ir.Value]:
-    """Constants that lowering turns into integer parameters and that training changes: gains, slopes."""
+    """Yield trainable constants that lowering turns into integer parameters: gains, slopes."""
     for node in graph.nodes:
         for index in float_operator(node).contract(node).learns:
             value = input_value(node, index)
@@ -173,8 +177,8 @@ def _take_params(plan: Plan, known: Plan) -> None:
     strange = [name for name, value in plan.values.items() if value.source is Source.OWN and name not in known.values]
     if strange:
         raise UsageError(
-            f"plan: expected a grid for every value of this network, got none for {strange[0]!r} and "
-            f"{len(strange) - 1} others; take the plan of the network as it is (quantize with equalize=False)"
+            f"plan: expected parameters for every value of this network, got none for {strange[0]!r} and "
+            f"{len(strange) - 1} others; use the plan of the unchanged network (quantize with equalize=False)"
         )
     for name, value in plan.values.items():
         if name in known.values and value.format == known[name].format:

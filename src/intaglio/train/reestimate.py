@@ -1,7 +1,7 @@
-"""Batch-norm statistics anew, after training: those of the network as it is now.
+"""Re-estimate batch-norm statistics after training.
 
-While weights oscillate between two codes, the running statistics of batch norm lag behind what the rounded network
-computes. Taking them once more over some batches, with weights and grids held still, mends that.
+While weights oscillate between two codes, the running statistics of batch norm differ from those of the quantized
+network. Computing them again over some batches, with weights and scales fixed, corrects that.
 
     mean <- 1/K sum over batches of mean_k        var <- 1/K sum over batches of var_k
 
@@ -23,19 +23,18 @@ from intaglio.train.module import QuantizedModule
 
 
 def reestimate_batch_norm(module: nn.Module, batches: Iterable[Any]) -> int:
-    """Set the running statistics of every live batch norm to the mean of those of the given batches.
+    """Set the running statistics of every trainable batch norm to their mean over the given batches.
 
-    Nothing else changes: no gradient, no observed range, no mode. The products run with the weights that the running
-    statistics from before give them until the last batch. Where several processes run, the mean is over all of them.
+    Nothing else changes: no parameter, no observed range, no mode. Folded weights use the old statistics until the last
+    batch is done. With several processes, the mean is over all of them.
 
     Args:
-        module: from `prepare_qat`, or any other module with batch norms, such as `train.nn` has.
-        batches: inputs: a tensor, or a tuple or list whose first entry is it (`(x, y)`); or that is a tuple of all
-            inputs, where there are several.
+        module: module from `prepare_qat`, or any module with batch norms, such as layers of `train.nn`.
+        batches: inputs x, or tuples or lists (x, ...) as from a data loader; x is a tensor, or a tuple of all inputs.
     Returns:
-        How many batch norms were set; 0 where the network has none.
+        The number of batch norms; 0 if there are none.
     Raises:
-        DataError: no batch was given.
+        DataError: there are no batches.
     """
     names = _statistics(module)
     if not names:
@@ -60,7 +59,7 @@ def reestimate_batch_norm(module: nn.Module, batches: Iterable[Any]) -> int:
 
 
 def _statistics(module: nn.Module) -> list[str]:
-    """Names of the buffers with running means and variances."""
+    """Return the names of buffers with running means and variances."""
     found = []
     for prefix, part in module.named_modules():
         dot = f"{prefix}." if prefix else ""
@@ -77,7 +76,7 @@ def _has_statistics(part: nn.Module) -> bool:
 
 @contextmanager
 def _only_statistics(module: nn.Module) -> Iterator[None]:
-    """Batch norms replace their statistics by those of each batch; the rest computes as in evaluation."""
+    """Let batch norms replace their statistics by those of each batch; everything else is in evaluation mode."""
     modes = {part: part.training for part in module.modules()}
     frozen = {part: part.batch_norm_frozen for part in modes if hasattr(part, "batch_norm_frozen")}
     momenta: dict[nn.Module, float | None] = {}
@@ -103,7 +102,7 @@ def _only_statistics(module: nn.Module) -> Iterator[None]:
 
 
 def _over_processes(sums: dict[str, Tensor], count: int) -> int:
-    """The sums of all processes in place of this one's, and how many batches they are of."""
+    """Sum over all processes in place; return the total number of batches."""
     if not (dist.is_available() and dist.is_initialized()):
         return count
     for tensor in sums.values():

@@ -1,4 +1,4 @@
-"""The float network as a teacher: the Graph that a quantized one began as, in real numbers."""
+"""Float network as a teacher for distillation."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from intaglio.simulate.simulator import Observe
 
 
 class FloatModule(nn.Module):
-    """A Graph in real numbers; it has no parameters and computes without gradients.
+    """Graph computed in real numbers, without parameters and without gradients.
 
-    Its values have the names that they have in the `QuantizedModule` of the same Graph, so features of both can be
-    compared by name (see `distill.capture`).
+    Its values have the same names as in the `QuantizedModule` of the same Graph, so features can be compared by name
+    (see `distill.capture`).
 
     Args:
-        graph: in normal form, such as `QuantizedModule.graph`, whose weights are those that training began with.
+        graph: the prepared network, such as `QuantizedModule.graph` with its initial weights.
     """
 
     def __init__(self, graph: Graph) -> None:
         super().__init__()
         self.graph = graph
         self.observe: Observe | None = None
-        self._simulators: dict[torch.device, Simulator] = {}  # the constants, by device
+        self._simulators: dict[torch.device, Simulator] = {}  # by device
 
     @torch.no_grad()
     def forward(self, *inputs: Tensor) -> Any:
-        """Real inputs in the Graph's order to one output, or a tuple of them."""
+        """Run on real inputs in the Graph's order; return one output, or a tuple if there are several."""
         device = inputs[0].device
         if device not in self._simulators:
             self._simulators[device] = Simulator(self.graph, None, device)

@@ -1,4 +1,4 @@
-"""Gradient estimators: what rounding passes on in the backward pass, and how training rounds.
+"""Gradient estimators: how training rounds, and the gradient of rounding.
 
-Evaluation rounds to nearest whatever the estimator, so that a trained network freezes to what was trained.
+Evaluation always rounds to nearest, as the frozen network does.
 """

@@ -1,16 +1,16 @@
-"""The clipped straight-through estimator, and with it the gradients of learned grids.
+"""Clipped straight-through estimator, with gradients for learned scales and zero points.
 
     t = x / s            y = s * q,  q = clamp(round(t), qmin - z, qmax - z)
 
     dL/dx = dL/dy inside the range, 0 outside
-    dL/ds = sum dL/dy * (q - t) inside, dL/dy * q outside        of -1 and +1: dL/dy * q
+    dL/ds = sum dL/dy * (q - t) inside, dL/dy * q outside        for -1 and +1: dL/dy * q
     dL/dz = - sum of s * dL/dy outside
 
-On the CPU it runs in pieces that stay in cache, forwards and backwards, and keeps x alone; elsewhere, and where the
-compiler traces it, it is made of PyTorch's operators, which fuse by themselves.
+On the CPU both passes process pieces that fit in the cache, and only x is saved. On other devices and under
+torch.compile it consists of PyTorch operators, which the compiler fuses.
 
 Source: Jacob et al. 2018, arXiv:1712.05877, section 3; Esser et al. 2020, arXiv:1902.08153, eq. (3); Bhalgat et al.
-2020, arXiv:2004.09576, eq. (6) and (7); of one bit Hubara et al. 2016, arXiv:1602.02830, eq. (4).
+2020, arXiv:2004.09576, eq. (6) and (7); for one bit: Hubara et al. 2016, arXiv:1602.02830, eq. (4).
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from torch import Tensor
 
 from intaglio.train.estimators.grid import Grid, real, rounded, steps_of
 
-_PIECE = 1 << 16  # elements; a few float32 buffers of them lie in a core's second-level cache
+_PIECE = 1 << 16  # elements; a few float32 buffers of this size fit in a core's second-level cache
 
 
 def clipped(x: Tensor, grid: Grid) -> Tensor:
-    """The gradient passes inside the range, and stops outside it. See the module's equations."""
+    """Round x; gradients pass inside the range and stop outside it (see the module's equations)."""
     if x.device.type != "cpu" or torch.compiler.is_compiling():
         steps, inside = steps_of(x, grid)
         return real(inside, grid.codes(steps), grid, x)
@@ -52,7 +52,7 @@ class _Clipped(torch.autograd.Function):
         x, scale, zero_point = ctx.saved_tensors
         wants_x, wants_scale, wants_zero_point = ctx.needs_input_grad[:3]
         g = gradients[0]
-        if g.stride() != x.stride():  # pieces of both have to hold the same elements
+        if g.stride() != x.stride():  # pieces of g and x must contain the same elements
             g = torch.empty_like(x, dtype=g.dtype).copy_(g)
         grid: Grid = ctx.grid
         step, low, high = _numbers(grid)
@@ -62,7 +62,7 @@ class _Clipped(torch.autograd.Function):
         for part, out, given in _pieces(shared, x, by_x, g):
             steps, given = _over(part, step), given.float()
             if shared:
-                # The backward pass of hardtanh leaves out its bounds, of which the range is one: take their neighbours.
+                # hardtanh_backward excludes its bounds, but the range includes them: widen them a little.
                 below, above = math.nextafter(low, -math.inf) - 1e-5, math.nextafter(high, math.inf) + 1e-5
                 passed = torch.ops.aten.hardtanh_backward(given, steps, below, above)
             else:
@@ -79,7 +79,7 @@ class _Clipped(torch.autograd.Function):
 
 
 def _over(x: Tensor, step: Tensor | float) -> Tensor:
-    """x / step in float32, a new tensor."""
+    """Return x / step in float32, a new tensor."""
     return x / step if x.dtype == torch.float32 else x.float().div_(step)
 
 
@@ -94,12 +94,12 @@ def _sum(x: Tensor, step: Tensor | float, like: Tensor) -> Tensor:
 
 
 def _shared(scale: Tensor, zero_point: Tensor) -> bool:
-    """Whether all elements have one grid."""
+    """Return whether all elements share one scale and zero point."""
     return scale.ndim == zero_point.ndim == 0
 
 
 def _numbers(grid: Grid) -> tuple[Any, Any, Any]:
-    """Scale and bounds; as Python numbers, which cost no broadcast, where all elements have one grid."""
+    """Return scale and bounds; as Python numbers, which need no broadcast, if all elements share them."""
     if _shared(grid.scale, grid.zero_point):
         zero_point = float(grid.zero_point)
         return float(grid.scale), grid.type.qmin - zero_point, grid.type.qmax - zero_point
@@ -107,7 +107,7 @@ def _numbers(grid: Grid) -> tuple[Any, Any, Any]:
 
 
 def _pieces(shared: bool, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Parts of tensors of one shape and layout; whole ones where parameters differ between elements."""
+    """Split tensors of the same shape and layout into pieces; not if scales differ between elements."""
     flat = [_flat(t) for t in tensors] if shared else []
     if not flat or any(t is None for t in flat):
         yield tensors
@@ -116,7 +116,7 @@ def _pieces(shared: bool, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
 
 
 def _flat(x: Tensor) -> Tensor | None:
-    """The elements in the order of memory, a view; None where they do not lie densely."""
+    """View a tensor as 1-D in memory order; None if it is not dense."""
     if x.is_contiguous():
         return x.view(-1)
     if x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last):

@@ -1,4 +1,4 @@
-"""Random numbers that a run of the same seed draws again, and that a checkpoint continues."""
+"""Reproducible random numbers whose state is in the `state_dict`, so that a checkpoint continues the stream."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ _WORD = (1 << 64) - 1
 
 
 class Draws(nn.Module):
-    """Draws that depend on a seed and on how many there were before; both are in the `state_dict`.
+    """Random numbers that depend only on a seed and a counter; both are in the `state_dict`.
 
-    Processes with the same seed draw the same: what all of them hold, the weights, is then rounded alike in all.
+    Processes with the same seed draw the same numbers, so that all of them round the weights in the same way.
 
     Args:
-        seed: of this stream.
+        seed: seed of this stream.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -23,22 +23,22 @@ class Draws(nn.Module):
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def uniform(self, like: Tensor, *more: int) -> Tensor:
-        """Uniform numbers in [0, 1), float32, of a tensor's shape with further axes behind, on its device."""
+        """Draw uniform numbers in [0, 1): float32, shape `(*like.shape, *more)`, on the tensor's device."""
         generator = torch.Generator(like.device).manual_seed(_mixed(self.seed, self.drawn))
         self.drawn += 1
         return torch.rand((*like.shape, *more), generator=generator, device=like.device)
 
     def get_extra_state(self) -> Tensor:
-        """Seed and count, as `state_dict` keeps them."""
+        """Return seed and counter for the `state_dict`."""
         return torch.tensor([self.seed, self.drawn])
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Go on where a `state_dict` was written."""
+        """Restore seed and counter from a `state_dict`."""
         self.seed, self.drawn = map(int, state.tolist())
 
 
 def _mixed(seed: int, count: int) -> int:
-    """A seed whose every bit depends on both (generators on the CPU use the low 32 alone): the finalizer of SplitMix64.
+    """Mix seed and counter so that every bit depends on both (CPU generators use only 32 bits): SplitMix64's finalizer.
 
     Source: Steele et al. 2014, "Fast splittable pseudorandom number generators", figure 14.
     """

@@ -1,4 +1,4 @@
-"""The gradient estimators by name."""
+"""Registry of gradient estimators by name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from intaglio.train.estimators.stochastic import Stochastic
 from intaglio.train.estimators.straight_through import straight_through
 
 EstimatorMaker = Callable[[int], Estimator]
-"""A seed to the estimator of one quantizer."""
+"""Function from a seed to the estimator of one quantizer."""
 
 
 def _clipped(seed: int) -> Estimator:
@@ -39,16 +39,16 @@ ESTIMATORS: dict[str, tuple[EstimatorMaker, EstimatorMaker]] = {
     "dsq": (_dsq, _dsq),
     "gumbel": (Gumbel, Gumbel),
     "stochastic": (Stochastic, Stochastic),
-    "proxquant": (_proxquant, _clipped),  # a proximal step is one of parameters: activations have none
+    "proxquant": (_proxquant, _clipped),  # a proximal step changes parameters, so activations cannot use it
 }
-"""Makers of the estimators of weights and of activations by name."""
+"""Name -> (maker of weight estimators, maker of activation estimators)."""
 
 
 def estimator_makers(name: str, where: str = "estimator") -> tuple[EstimatorMaker, EstimatorMaker]:
-    """A row of `ESTIMATORS`.
+    """Look up a row of `ESTIMATORS`.
 
     Raises:
-        UsageError: no such estimator.
+        UsageError: unknown estimator.
     """
     if name not in ESTIMATORS:
         raise UsageError(f"{where}: expected one of {', '.join(ESTIMATORS)}, got {name!r}")

@@ -1,10 +1,10 @@
-"""Training without a gradient of rounding: the forward pass has real weights, a proximal step pulls them to the grid.
+"""ProxQuant: real weights in the forward pass; a proximal step after each optimizer step pulls them to the codes.
 
     after each step of the optimizer:   w <- q + sign(w - q) max(|w - q| - lambda, 0)        q = w rounded
-    lambda = rate * progress * scale, and from `settled` on without end: w <- q
+    lambda = rate * progress * scale; from progress `settled` on: w <- q
 
-This is the proximal operator of lambda |w - q|, the distance to the grid. Its strength grows as training goes on, so
-that early weights move freely and late ones lie on their grid.
+This is the proximal operator of lambda |w - q|. Its strength grows during training: weights move freely at first and
+are exactly quantized at the end.
 
 Source: Bai et al. 2019, arXiv:1810.00861, algorithm 1.
 """
@@ -22,28 +22,28 @@ from intaglio.train.estimators.grid import Grid
 
 @dataclass(frozen=True)
 class ProxQuant:
-    """Weights that come to lie on their grid; `QuantizedModule.after_step` pulls them.
+    """ProxQuant estimator of weights; `QuantizedModule.after_step` applies the proximal step.
 
     Args:
-        rate: the pull of one optimizer step at the end of training, in steps of the grid.
-        settled: the progress from which weights are held on the grid, while the rest of the network trains on.
+        rate: pull per optimizer step at the end of the training, in steps.
+        settled: progress from which weights stay quantized, while the rest of the network goes on training.
     """
 
     rate: float = 0.01
     settled: float = 0.8
 
     def __call__(self, x: Tensor, grid: Grid) -> Tensor:
-        """x itself; a learned grid has the gradients that `clipped` gives it."""
+        """Return x; scale and zero point get the gradients of `clipped`."""
         rounded = clipped(x.detach(), grid)
         return x + (rounded - rounded.detach())
 
     def pulled(self, x: Tensor, grid: Grid, progress: float) -> Tensor:
-        """Weights after the proximal step.
+        """Apply the proximal step to weights.
 
         Args:
-            x: the weights as their quantizer sees them.
-            grid: theirs.
-            progress: of the training, 0 to 1.
+            x: weights as their quantizer sees them.
+            grid: grid of the weights.
+            progress: fraction of the training that is done, 0 to 1.
         """
         with torch.no_grad():
             rounded = grid.codes(x / grid.scale) * grid.scale

@@ -1,6 +1,6 @@
-"""The straight-through estimator: rounding passes every gradient on.
+"""Straight-through estimator: the gradient of rounding is 1 everywhere.
 
-    dL/dx = dL/dy, inside the range and outside it
+    dL/dx = dL/dy, inside and outside the range
 
 Source: Bengio et al. 2013, arXiv:1308.3432, section 4.
 """
@@ -14,5 +14,5 @@ from intaglio.train.estimators.grid import Grid
 
 
 def straight_through(x: Tensor, grid: Grid) -> Tensor:
-    """Identity for x everywhere; a learned grid has the gradients that `clipped` gives it."""
+    """Round x; the gradient of x is the identity, those of scale and zero point are as in `clipped`."""
     return clipped(x.detach(), grid) + (x - x.detach())

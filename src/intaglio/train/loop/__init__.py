@@ -1,4 +1,4 @@
-"""The training loop behind `intaglio train`: shuffled epochs, augmentation, checkpoints, several processes."""
+"""Training loop of `intaglio train`: shuffled epochs, augmentation, checkpoints, several processes."""
 
 from intaglio.train.loop.curve import Point
 from intaglio.train.loop.run import train

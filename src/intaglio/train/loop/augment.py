@@ -1,4 +1,4 @@
-"""Random crops and mirror images of a batch. The random numbers are those of the step: nothing of them is kept."""
+"""Augment batches by random crops and flips, seeded by the step so that no state has to be saved."""
 
 from __future__ import annotations
 
@@ -14,33 +14,34 @@ _CHANNELS = (1, 3, 4)  # of grey, colour and colour with opacity
 
 
 class Augmentation:
-    """Crops from a padded image and flips from left to right, each sample on its own.
+    """Random crops of the padded image and horizontal flips, independent for each sample.
 
     Args:
-        kinds: "crop", "flip".
-        shape: of a sample: (C, H, W), or (H, W, C) where only the last axis can be channels.
-        pad: zeros around the image that a crop may reach into.
-        seed: of the random numbers.
+        kinds: "crop", "flip" or both.
+        shape: shape of a sample: (C, H, W), or (H, W, C) if only the last axis can be channels.
+        pad: zero padding around the image, in pixels.
+        seed: seed of the random numbers.
     Raises:
-        UsageError: the samples are no images.
+        UsageError: the samples are not images.
     """
 
     def __init__(self, kinds: Collection[str], shape: tuple[int, ...], *, pad: int = 4, seed: int = 0) -> None:
         self.kinds, self.pad, self.seed = frozenset(kinds), pad, seed
         if self.kinds and len(shape) != 3:
             raise UsageError(
-                f"augment: expected images, samples of shape (C, H, W) or (H, W, C), got {shape}; leave it out"
+                f"augment: expected images of shape (C, H, W) or (H, W, C), got samples of shape {shape}; leave out "
+                "augmentation"
             )
         self.last = len(shape) == 3 and shape[2] in _CHANNELS and shape[0] not in _CHANNELS
 
     def __call__(self, x: Tensor, step: int, share: tuple[int, int] = (0, 1)) -> Tensor:
-        """A new batch of the same shape.
+        """Return an augmented batch of the same shape.
 
         Args:
             x: (N, C, H, W) or (N, H, W, C).
-            step: of the training; equal steps, equal crops.
-            share: (rank, world): x is this part of the step's batch, so that the crops of a sample do not depend on
-                how many processes there are.
+            step: step of the training, which determines the random numbers.
+            share: (rank, world): x is this process's part of the batch; a sample's crop does not depend on the number
+                of processes.
         """
         if not self.kinds:
             return x

@@ -1,4 +1,4 @@
-"""The state of a training in a file: written whole, read without running code, refused where it does not belong."""
+"""Training checkpoint: written atomically, loaded without running code, refused if settings differ."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from intaglio.train.loop.lr_schedule import GLOBAL, seed_of
 
 
 class Tensors:
-    """An `Encoding` of plain data with tensors inside, as `torch.save` writes them."""
+    """`Encoding` of plain data that contains tensors, in the format of `torch.save`."""
 
     def write(self, path: Path, contents: Contents) -> None:
-        """See `Encoding`."""
+        """Write the contents with `torch.save`."""
         try:
             torch.save(contents, path)
-        except RuntimeError as error:  # so it reports a full disk
+        except RuntimeError as error:  # torch.save reports a full disk like this
             raise OSError(str(error)) from error
 
     def read(self, path: Path) -> Contents:
-        """See `Encoding`."""
+        """Verify the checksums and read the contents without running code."""
         try:
-            with zipfile.ZipFile(path) as archive:  # torch.load looks at no checksum
+            with zipfile.ZipFile(path) as archive:  # torch.load does not verify checksums
                 damaged = archive.testzip()
             if damaged is not None:
-                raise ValueError(f"the checksum of its part {damaged} does not fit")
+                raise ValueError(f"the checksum of its part {damaged} is wrong")
             return dict(torch.load(path, map_location="cpu", weights_only=True))
-        except Exception as error:  # whatever a damaged zip, pickle or dict makes of the libraries that read it
+        except Exception as error:  # zipfile, pickle and PyTorch raise many kinds of errors for damaged files
             reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
             raise UnreadableError(reason) from error
 
@@ -48,15 +48,15 @@ TRAINING = CheckpointKind("the checkpoint of a training", "intaglio-training", 1
 
 @dataclass
 class State:
-    """What a training needs to go on.
+    """State from which a training resumes.
 
     Args:
-        step: the next one, from 0.
-        module, optimizer: their `state_dict`s.
-        random: of PyTorch, NumPy and Python (see `random_state`).
+        step: number of the next step, from 0.
+        module, optimizer: `state_dict`s.
+        random: random states of PyTorch, NumPy and Python (see `random_state`).
         running: sums since the last point of the curve, and seconds so far.
         curve: points so far, as plain data.
-        best: the best of the evaluations: {"score", "step", "module"}; empty before the first.
+        best: best evaluation so far: {"score", "step", "module"}; empty before the first one.
     """
 
     step: int
@@ -69,7 +69,7 @@ class State:
 
 
 def save(path: Path, belongs_to: Mapping[str, Any], state: State) -> None:
-    """Write a checkpoint; the one before stays until the new one is whole.
+    """Write a checkpoint atomically: the previous one stays until the new one is complete.
 
     Raises:
         UsageError: it cannot be written.
@@ -81,44 +81,42 @@ def load(path: Path, belongs_to: Mapping[str, Any]) -> State:
     """Read a checkpoint of the same training.
 
     Raises:
-        UsageError: there is none; or see `files.Checkpoint`.
+        UsageError: there is no file; or see `files.Checkpoint`.
     """
     found = Checkpoint(TRAINING, path, belongs_to).load(lambda contents: State(**contents["state"]))
     if found is None:
-        raise UsageError(
-            f"{path}: expected the checkpoint of an interrupted training, got nothing there; leave out resume"
-        )
+        raise UsageError(f"{path}: expected the checkpoint of an interrupted training, got no file; leave out resume")
     return found
 
 
 @contextmanager
 def fitting(path: Path) -> Iterator[None]:
-    """A state that is whole but does not fit what is trained becomes one error.
+    """Turn errors of restoring a state that does not fit the network into a UsageError.
 
     Raises:
-        UsageError: parts are missing, or have other shapes or types than the module, the optimizer or the curve.
+        UsageError: parts are missing, or have other shapes or types than those of the module, optimizer or curve.
     """
     try:
         with readable():
             yield
-    except (RuntimeError, UnreadableError) as error:  # what load_state_dict raises, and plain data of wrong types
+    except (RuntimeError, UnreadableError) as error:  # from load_state_dict, and from plain data of wrong types
         reason = " ".join(str(error).split())[:200]
         raise UsageError(
-            f"{path}: expected the state of a training of this network, got one that does not fit it ({reason}); go on "
-            "with the network that it belongs to, or begin anew in another folder"
+            f"{path}: expected the state of a training of this network, got one that does not fit it ({reason}); use "
+            "the network that it belongs to, or start again in another folder"
         ) from None
 
 
 def begin_random(seed: int, *numbers: int) -> None:
-    """Seed PyTorch, NumPy and Python: quantizers may draw from any of them."""
+    """Seed PyTorch, NumPy and Python, because quantizers may use any of them."""
     torch.manual_seed(seed_of(seed, GLOBAL, *numbers))
-    np.random.seed(seed_of(seed, GLOBAL, *numbers) % (1 << 32))  # noqa: NPY002  what other code may draw from
+    np.random.seed(seed_of(seed, GLOBAL, *numbers) % (1 << 32))  # noqa: NPY002  the global generator
     random.seed(seed_of(seed, GLOBAL, *numbers))
 
 
 def random_state() -> dict[str, Any]:
-    """The random numbers to come, of PyTorch, NumPy and Python, as tensors and plain numbers."""
-    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002  what other code draws from
+    """Return the random states of PyTorch, NumPy and Python, as tensors and plain numbers."""
+    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # noqa: NPY002  the global generator
     version, numbers, next_gauss = random.getstate()
     return {
         "torch": torch.get_rng_state(),
@@ -129,7 +127,7 @@ def random_state() -> dict[str, Any]:
 
 
 def restore_random_state(state: Mapping[str, Any]) -> None:
-    """Go on with the random numbers of a checkpoint."""
+    """Restore the random states of a checkpoint."""
     torch.set_rng_state(state["torch"])
     if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["cuda"])

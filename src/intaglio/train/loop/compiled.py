@@ -1,4 +1,4 @@
-"""The forward and the backward pass of a training as compiled code."""
+"""Compile forward and backward pass with torch.compile."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from intaglio.errors import UsageError
 
 
 def compiled(module: nn.Module) -> Callable[..., Any]:
-    """A module as torch.compile makes code of it at the first call.
+    """Wrap a module with torch.compile; the code is compiled at the first call.
 
     Raises:
-        UsageError: (the first call) there is no compiler on this machine that PyTorch can use.
+        UsageError: (at the first call) PyTorch finds no usable compiler.
     """
     from torch._inductor import exc  # loads the compiler, which takes a second
 

@@ -1,4 +1,4 @@
-"""The course of a training: loss, learning rate and accuracy over its steps."""
+"""Training curve: loss, learning rate and score over the steps."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 METRICS = {"top1": "top-1 held back, %", "sqnr": "SQNR held back, dB"}
-"""Scores on the samples held back, more is better: right classes; or how little outputs differ from the teacher's."""
+"""Scores on validation samples, higher is better: accuracy, or SQNR of the outputs against the teacher's."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """What was seen at one step.
+    """Point of the training curve.
 
     Args:
-        step: optimizer steps done.
-        epoch: passes over the data done.
-        loss: mean over the steps since the point before.
-        lr: learning rate of the last of them.
-        score: what the simulated network reaches on the samples held back, see `METRICS`; None where nothing was
-            evaluated.
-        metric: of the score.
-        seconds: of training so far.
+        step: optimizer steps so far.
+        epoch: epochs so far.
+        loss: mean loss over the steps since the previous point.
+        lr: learning rate of the last step.
+        score: score of the simulated network on the validation samples, see `METRICS`; None without evaluation.
+        metric: name of the score.
+        seconds: seconds of training so far.
     """
 
     step: int
@@ -34,9 +33,9 @@ class Point:
 
     @property
     def scored(self) -> str:
-        """The metric in words."""
+        """Description of the score."""
         return METRICS[self.metric]
 
     def to_json(self) -> dict[str, Any]:
-        """As plain data."""
+        """Return plain data."""
         return asdict(self)

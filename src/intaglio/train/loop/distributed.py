@@ -1,8 +1,8 @@
-"""One training on several processes: gradients, running statistics and sums that all of them share.
+"""Train on several processes: share gradients, running statistics and sums.
 
-Each process takes its part of every batch. Gradients are averaged by DistributedDataParallel. Batch norm normalizes
-with the statistics of a process's own part; running statistics and observed ranges are averaged over the processes
-after each step, so that all of them always hold the same network.
+Each process takes its part of every batch. DistributedDataParallel averages the gradients. Batch norm normalizes with
+the statistics of the process's own part; running statistics and observed ranges are averaged over the processes after
+each step, so that all of them always have the same network.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from intaglio.processes import Processes
 from intaglio.train.module import QuantizedModule
 
 _Parallel = nn.parallel.DistributedDataParallel
-_BUFFERS: dict[str, Any] = {  # what the same option is called from PyTorch 2.13 on, and before
+_BUFFERS: dict[str, Any] = {  # the option was renamed in PyTorch 2.13
     next(n for n in ("forward_sync_buffers", "broadcast_buffers") if n in signature(_Parallel).parameters): False
 }
 
 
 class World:
-    """The processes of a training, and what they tell each other.
+    """Processes of a training and their communication.
 
     Args:
-        processes: who we are.
-        batch: samples per step over all of them.
+        processes: rank and number of processes.
+        batch: batch size summed over all processes.
     Raises:
-        UsageError: a batch that cannot be shared evenly.
+        UsageError: the batch cannot be divided evenly.
     """
 
     def __init__(self, processes: Processes, batch: int) -> None:
@@ -48,25 +48,25 @@ class World:
 
     @property
     def leads(self) -> bool:
-        """Whether we are the one that writes."""
+        """Whether this process writes files and prints."""
         return self.rank == 0
 
     def wrapped(self, module: QuantizedModule, device: torch.device) -> nn.Module:
-        """The module as the loop calls it, on its device."""
+        """Wrap the module with DistributedDataParallel if there are several processes."""
         if self.world == 1:
             return module
         ids = None if device.type != "cuda" else [torch.cuda.current_device() if device.index is None else device.index]
-        # The module puts new buffers in place of old ones, which DDP would not see; `average_buffers` does its part.
+        # The module replaces its buffers, which DDP does not notice; `average_buffers` synchronizes them instead.
         return _Parallel(module, device_ids=ids, **_BUFFERS)
 
     def begin_alike(self, module: nn.Module) -> None:
-        """Everything as it is on rank 0."""
+        """Copy parameters and buffers of rank 0 to all processes."""
         if self.world > 1:
             for tensor in module.state_dict().values():
                 dist.broadcast(tensor, src=0)
 
     def average_buffers(self, module: nn.Module) -> None:
-        """Running statistics and observed ranges: the mean over the processes."""
+        """Average running statistics and observed ranges over the processes."""
         if self.world == 1:
             return
         buffers = [b for b in module.buffers() if b.is_floating_point()]
@@ -79,7 +79,7 @@ class World:
             buffer.copy_(part.reshape(buffer.shape))
 
     def summed(self, *numbers: float | Tensor) -> list[float]:
-        """Sums over the processes."""
+        """Sum numbers over the processes."""
         if self.world == 1:
             return [float(x) for x in numbers]
         whole = torch.tensor([float(x) for x in numbers], dtype=torch.float64)
@@ -89,12 +89,12 @@ class World:
 
 @contextmanager
 def together(kept: object) -> Iterator[None]:
-    """Say so where another process of the training has died.
+    """Report the death of another process of the training as a TrainingError.
 
     Args:
-        kept: a sentence on what is left.
+        kept: sentence about the last checkpoint, for the message.
     Raises:
-        TrainingError: instead of the transport's own error.
+        TrainingError: instead of the communication library's own error.
     """
     try:
         yield
@@ -108,7 +108,7 @@ def together(kept: object) -> Iterator[None]:
 
 
 def _of_transport(error: RuntimeError) -> bool:
-    """Whether gloo or nccl report a peer that is gone; they have no exception of their own for it on every version."""
+    """Return whether gloo or nccl report a lost process; not every version has its own exception for that."""
     text = str(error).lower()
     words = ("connection", "gloo", "nccl", "timed out", "timeout", "socket", "peer", "processgroup")
     return isinstance(error, dist.DistBackendError) or any(word in text for word in words)

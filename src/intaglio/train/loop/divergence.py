@@ -1,4 +1,4 @@
-"""What stops a training: numbers that are none, and scales that have collapsed."""
+"""Divergence checks: NaN or infinite values, and collapsed scales."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from intaglio.train.quantizers.learned import Learned
 
 
 def first_not_finite(module: QuantizedModule, inputs: tuple[Tensor, ...]) -> str:
-    """Where the first number that is none comes from, in words.
+    """Describe where the first NaN or infinity comes from.
 
     Args:
-        module: as it was when the loss became none.
-        inputs: of that step.
+        module: the module at the step whose loss is not finite.
+        inputs: inputs of that step.
     """
     for name, parameter in module.named_parameters():
         if not bool(torch.isfinite(parameter).all()):
-            return f"parameter '{name}' (an update of the step before made it so)"
+            return f"parameter '{name}' (changed by the previous update)"
     for name, x in zip((str(v.name) for v in module.graph.inputs), inputs, strict=True):
         if not bool(torch.isfinite(x).all()):
             return f"input '{name}'"
@@ -38,38 +38,38 @@ def first_not_finite(module: QuantizedModule, inputs: tuple[Tensor, ...]) -> str
     finally:
         module.observe = before
     if not found:
-        return "the loss alone; every value of the network is finite"
+        return "the loss only; every value of the network is finite"
     nodes = {str(v.name): node for node in module.graph.nodes for v in node.outputs}
     node = nodes.get(found[0])
     return f"value '{found[0]}'" + ("" if node is None else f" of [{node.op_type} '{node.name}']")
 
 
 def check_loss(loss: float, step: int, module: QuantizedModule, inputs: tuple[Tensor, ...], kept: object) -> None:
-    """Refuse to go on with a loss that is no number.
+    """Stop the training if the loss is NaN or infinite.
 
     Args:
-        loss: of the step.
-        step: its number.
-        module, inputs: to find the first layer.
-        kept: a sentence on what is left.
+        loss: loss of the step.
+        step: number of the step.
+        module, inputs: module and inputs of the step, to find the first NaN.
+        kept: sentence about the last checkpoint, for the message.
     Raises:
-        TrainingError: it is none.
+        TrainingError: the loss is not finite.
     """
     if math.isfinite(loss):
         return
     raise TrainingError(
-        f"step {step}: expected a finite loss, got {loss}; not finite first: {first_not_finite(module, inputs)}. "
+        f"step {step}: expected a finite loss, got {loss}; first NaN or infinity: {first_not_finite(module, inputs)}. "
         f"{kept} Try a smaller --lr, a longer --warmup, or float32"
     )
 
 
 def check_scales(module: QuantizedModule, step: int, kept: object) -> None:
-    """Refuse to go on with a scale that is no number or has collapsed to zero.
+    """Stop the training if a scale is NaN or infinite, or has collapsed to zero.
 
-    One that changed its sign in a step goes on with its size (see `quantizers.learned`).
+    A scale that changed its sign is used with its absolute value (see `quantizers.learned`).
 
     Raises:
-        TrainingError: one has; the value is named.
+        TrainingError: a scale has collapsed; the message names its value.
     """
     names = module.check_scales()
     if not names:
@@ -85,5 +85,5 @@ def check_scales(module: QuantizedModule, step: int, kept: object) -> None:
 
 def _trouble(value: Tensor) -> str:
     if not bool(torch.isfinite(value).all()):
-        return "is no number: expected a positive one"
-    return "collapsed to zero: expected about what training began with"
+        return "is NaN or infinite: expected a positive number"
+    return "collapsed to zero: expected a number near its initial value"

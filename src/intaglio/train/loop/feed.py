@@ -1,4 +1,4 @@
-"""What the network of a training is fed with: batches in order, augmented, on its device, in its memory layout."""
+"""Provide training batches: shuffled, augmented, on the device and in the memory layout of the network."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Inputs = tuple[Tensor, ...]
 
 
 class Feed:
-    """The batches of a training, the same for the same settings.
+    """Batches of a training, deterministic for equal settings.
 
     Args:
-        samples: to learn from.
-        settings: batch, seed, augmentation, memory layout.
-        device: of the network.
-        share: (rank, world): the part of each batch that is ours.
-        workers: processes that read ahead.
+        samples: training samples.
+        settings: batch size, seed, augmentation, memory layout.
+        device: device of the network.
+        share: (rank, world): this process's part of each batch.
+        workers: processes that load data in the background.
     Raises:
-        UsageError: crops and flips of samples that are no images.
+        UsageError: augmentation of samples that are not images.
     """
 
     def __init__(
@@ -42,29 +42,29 @@ class Feed:
         self.augment = Augmentation(settings.augment, shape, pad=settings.pad, seed=settings.seed)
 
     def batches(self, first: int, stop: int) -> DataLoader[Batch]:
-        """Our parts of the batches of steps `first` to `stop`, as they are read."""
-        generator = torch.Generator()  # the loader's own: it draws a number at each start, a resumed one too
+        """Load this process's parts of the batches of steps `first` to `stop - 1`."""
+        generator = torch.Generator()  # a private one: DataLoader draws a number at each start, also when resumed
         order = self._order(first, stop, self.share)
         return DataLoader(self.samples, batch_size=None, sampler=order, generator=generator, num_workers=self.workers)
 
     def given(self, batch: Batch, step: int) -> Batch:
-        """A batch of a step as the network takes it: augmented inputs, labels."""
+        """Augment a batch and move it to the device."""
         (x, *others), labels = batch
         inputs = self.placed((self.augment(x, step, self.share), *others))
         return inputs, None if labels is None else labels.to(self.device)
 
     def first(self) -> Inputs:
-        """The whole first batch, whatever our part of it is."""
+        """Return the whole first batch, on every process."""
         x, *others = self.samples[next(iter(self._order(0, 1, (0, 1))))][0]
         return self.placed((self.augment(x, 0), *others))
 
     def plain(self, count: int) -> Iterator[tuple[Inputs]]:
-        """Inputs of the first steps without augmentation, as evaluation sees them."""
+        """Yield the inputs of the first `count` steps without augmentation."""
         for numbers in self._order(0, count, self.share):
             yield (self.placed(self.samples[numbers][0]),)
 
     def placed(self, inputs: Inputs) -> Inputs:
-        """Inputs on the device, in the memory layout of the settings."""
+        """Move inputs to the device, in the memory layout of the settings."""
         return tuple(
             x.to(self.device, memory_format=torch.channels_last)
             if self.settings.channels_last and x.ndim == 4

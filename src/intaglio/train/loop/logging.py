@@ -1,4 +1,4 @@
-"""What a training says of itself: lines for people, and TensorBoard logs."""
+"""Log a training: progress lines and TensorBoard."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Tell = Callable[[str], None]
 
 
 def line(point: Point, total: int, epochs: float, rate: float) -> str:
-    """A point in one line.
+    """Format a point of the curve as one line.
 
     Args:
-        point: of the curve.
-        total: steps of the training.
-        epochs: of the training.
+        point: the point.
+        total: steps of the whole training.
+        epochs: epochs of the whole training.
         rate: steps per second.
     """
     score = "" if point.score is None else f", {point.scored} {point.score:.2f}"
@@ -36,11 +36,11 @@ def _duration(seconds: float) -> str:
 
 
 class TensorBoard:
-    """Writes a training's points where TensorBoard reads them.
+    """TensorBoard log of a training.
 
     Args:
-        folder: of the logs.
-        step: points of an interrupted run behind this step are passed over.
+        folder: folder of the logs.
+        step: first step of this run; logged points of an interrupted run after it are discarded.
     Raises:
         UsageError: the package is not installed, or the folder cannot be written.
     """
@@ -55,15 +55,18 @@ class TensorBoard:
         try:
             self._writer: Any = SummaryWriter(str(folder), purge_step=step or None)
         except OSError as error:
-            raise UsageError(f"{folder}: expected to write logs here, got: {error.strerror or error}") from None
+            raise UsageError(
+                f"{folder}: expected a folder for logs that can be written, got: {error.strerror or error}; choose "
+                "another folder"
+            ) from None
 
     def add(self, point: Point) -> None:
-        """Write a point."""
+        """Log a point."""
         self._writer.add_scalar("loss", point.loss, point.step)
         self._writer.add_scalar("learning rate", point.lr, point.step)
         if point.score is not None:
             self._writer.add_scalar(point.scored, point.score, point.step)
 
     def close(self) -> None:
-        """Write what is left."""
+        """Flush and close the log."""
         self._writer.close()

@@ -1,4 +1,4 @@
-"""The loss of a training: labels, smoothed or not, and a teacher."""
+"""Training loss: cross-entropy with labels, distillation from a teacher, feature distance."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from intaglio.train.module import QuantizedModule
 from intaglio.train.teacher import FloatModule
 
 Teacher = Callable[..., Any]
-"""Inputs of the network to its outputs: scores of classes, (N, classes), or what else it gives."""
-_LEAST = 1e-6  # keeps the logarithms of a teacher's probabilities finite
+"""Function from the network's inputs to its outputs: class scores (N, classes), or other outputs."""
+_LEAST = 1e-6  # keeps the logarithm of a teacher's probabilities finite
 
 
 def classes_of(graph: Graph, settings: TrainSettings) -> int | None:
-    """How many classes a network tells apart; None where it tells none, and its teacher is imitated.
+    """Return the number of classes of a network; None if it is not a classifier and only imitates its teacher.
 
     Raises:
-        UsageError: its first output is not one score per class, and labels are to be learned.
+        UsageError: the first output is not one score per class, although labels are used.
     """
     size = sample_shape(shape(graph.outputs[0]), batched=graph.batched)
     if len(size) == 1 and size[0] > 1 and (len(graph.outputs) == 1 or not settings.imitates):
@@ -43,22 +43,23 @@ def classes_of(graph: Graph, settings: TrainSettings) -> int | None:
 
 
 class Loss:
-    """Cross-entropy with the labels, and the distance from a teacher: of its scores, and of its features.
+    """Loss of a training: cross-entropy, distillation and feature distance.
 
-        L = (1 - d) * cross-entropy + d * distillation + f * distance of the features in which blocks end
+        L = (1 - d) * cross-entropy + d * distillation + f * distance of the features at block ends
 
-    Of a network without classes, which only imitates (d = 1), the distance of all outputs in parts of their variance
-    takes the place of distillation.
+    For a network that is not a classifier (d = 1), the squared distance of all outputs divided by their variance takes
+    the place of distillation.
 
-    Scores are what a network's softmax reads: probabilities on a grid are often 0 or 1, and have hardly a gradient.
+    If the network ends with a softmax, its input is used as scores: quantized probabilities are often 0 or 1 and have
+    hardly any gradient.
 
     Args:
         settings: `label_smoothing`, `distill` (d), `temperature`, `distill_features` (f).
-        module: whose outputs these are.
-        teacher: needed where d or f is not 0; for features a `FloatModule` with the module's own values.
+        module: the trained network.
+        teacher: needed if d or f is not 0; for features a `FloatModule` of the same Graph.
     Raises:
-        UsageError: distillation without a teacher, or a teacher without distillation; features of another network; a
-            network without classes that has labels to learn.
+        UsageError: distillation without a teacher, or a teacher without distillation; features of another network;
+            labels for a network that is not a classifier.
     """
 
     def __init__(self, settings: TrainSettings, module: QuantizedModule, teacher: Teacher | None = None) -> None:
@@ -75,22 +76,22 @@ class Loss:
         self.blocks = block_ends(graph) if settings.distill_features else []
         if self.blocks and not (isinstance(teacher, FloatModule) and set(self.blocks) <= teacher.graph.values().keys()):
             raise UsageError(
-                "distill-features: expected a teacher that has the network's own values, got another network; "
-                "take --teacher float, or distill its scores only"
+                "distill-features: expected the float network itself as teacher, got another network; "
+                "use --teacher float, or distill only scores"
             )
         if settings.distill_features and not self.blocks:
             raise UsageError(
-                "distill-features: expected a network of images, whose features can be compared, got none with values "
-                "(N, C, positions ...); distill scores only"
+                "distill-features: expected an image network, with values (N, C, positions ...), got none of these; "
+                "distill only scores"
             )
 
     def __call__(self, outputs: Any, labels: Tensor | None, inputs: tuple[Tensor, ...]) -> Tensor:
-        """The loss of a batch. Call it inside `watching`.
+        """Return the loss of a batch. Call it inside `watching`.
 
         Args:
-            outputs: the network's, one or a tuple.
-            labels: (N,); not needed where the teacher alone is learned from.
-            inputs: of the batch, for the teacher.
+            outputs: outputs of the network, one tensor or a tuple.
+            labels: (N,); None if only the teacher is imitated.
+            inputs: inputs of the batch, for the teacher.
         """
         settings, parts = self.settings, []
         if not settings.imitates:
@@ -105,18 +106,18 @@ class Loss:
                 mine, theirs = ({name: seen[name].float() for name in self.blocks} for seen in self._seen)
                 parts.append(settings.distill_features * feature_loss(mine, theirs))
         for seen in self._seen:
-            seen.clear()  # the loss keeps what it needs; nothing else of the batch has to stay
+            seen.clear()  # free memory: the loss holds what its backward pass needs
         return torch.stack(parts).sum()
 
     def _scores(self, who: int, outputs: Any) -> Tensor:
-        """Scores before softmax, float32: of the module (0) or its teacher (1)."""
+        """Return the scores before softmax, float32, of the module (0) or its teacher (1)."""
         name = self._logits[who]
         if name:
             return self._seen[who][name].float()
         y: Tensor = as_tuple(outputs)[0].float()
         if self.classes is not None:
-            y = y.reshape(-1, self.classes)  # of one sample alone, a network that is not batched gives one axis less
-        # A teacher of another kind gives what the network gives.
+            y = y.reshape(-1, self.classes)  # a network that is not batched returns no batch axis for one sample
+        # A teacher that is not a Graph returns probabilities if the network does.
         return (y + _LEAST).log() if name is None and self._logits[0] else y
 
     def _distance(self, outputs: Any, wanted: Any) -> Tensor:
@@ -128,7 +129,7 @@ class Loss:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Takes note of what the loss needs of both networks as they run."""
+        """Record scores and features of both networks while they run."""
         with ExitStack() as stack:
             seen: list[dict[str, Tensor]] = []
             for network, logits in zip((self.module, self.teacher), self._logits, strict=True):
@@ -140,7 +141,7 @@ class Loss:
 
 
 def _before_softmax(network: Any) -> str | None:
-    """The name of the value that a network's last softmax reads; empty where it has none. None of no Graph's module."""
+    """Return the input name of a network's final softmax; empty without one, None if the network is not a Graph's."""
     if not isinstance(network, (QuantizedModule, FloatModule)):
         return None
     node = network.graph.outputs[0].producer()
@@ -148,10 +149,10 @@ def _before_softmax(network: Any) -> str | None:
 
 
 def as_tuple(outputs: Any) -> tuple[Tensor, ...]:
-    """All outputs of a network that may return one tensor for one."""
+    """Return outputs as a tuple, also if there is only one."""
     return outputs if isinstance(outputs, tuple) else (outputs,)
 
 
 def spread(x: Tensor) -> Tensor:
-    """The variance over all elements, a scalar; never 0."""
+    """Return the variance over all elements, at least 1e-12; scalar."""
     return x.detach().float().var(correction=0).clamp(min=1e-12)

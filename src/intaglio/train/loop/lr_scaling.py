@@ -1,13 +1,12 @@
-"""How large the numbers around each product are: learning rates are made for data of about 1.
+"""Scale learning rates of layers whose inputs or outputs are far from size 1.
 
-Of `y = w x + b` with x of size s_x and y of size s_y, the same network for data of size 1 has the weights
-`w s_x / s_y` and the biases `b / s_y`. A step that these would take is a step of w times s_y / s_x for an optimizer
-whose steps do not depend on the size of gradients, and times the square of it for SGD. Without that, first layers of
-networks that take bytes and layers that were equalized learn nothing, or forget everything. Scales of learned grids
-follow: that of a weight has the weight's factor, that of a value the value's size.
+For `y = w x + b` with x of size s_x and y of size s_y, the equal network for data of size 1 has weights `w s_x / s_y`
+and biases `b / s_y`. A step of these is a step of w times s_y / s_x for an optimizer whose steps do not depend on the
+gradient's size, and times (s_y / s_x)^2 for SGD. Without this, first layers on bytes and equalized layers learn nothing
+or diverge. Learned scales follow: a weight's scale has the weight's factor, a value's scale the value's size.
 
-Source: plain calculus; that layers work best on data of size 1 is what initial weights aim at (He et al. 2015,
-arXiv:1502.01852, section 2.2).
+Source: change of variables (ours); initialization aims at data of size 1 (He et al. 2015, arXiv:1502.01852, section
+2.2).
 """
 
 from __future__ import annotations
@@ -24,22 +23,22 @@ from intaglio.train.module import QuantizedModule
 from intaglio.train.teacher import FloatModule
 
 NEAR = 8.0
-"""Factors up to this, either way, are left alone: nobody knows learning rates better."""
+"""Factors between 1 / NEAR and NEAR are not applied: learning rates are no more exact than that."""
 NEAR_NORM = 32.0
-"""The same for products with a live batch norm: the training before has found sizes that suit them."""
-_MOST = 20  # octaves
+"""The same for products with a trainable batch norm, whose sizes suited the float training."""
+_MOST = 20  # log2 of the largest factor
 _KEEPS = ("Softmax", "LogSoftmax", "Reshape", "Identity")
 
 
 def magnitudes(module: QuantizedModule, inputs: Sequence[Tensor], *, classes: bool) -> dict[str, float]:
-    """How large steps of parameters, and of the grids of values, have to be: powers of two; those of 1 are left out.
+    """Return step-size factors of parameters and of values' scales: powers of two, factors of 1 left out.
 
     Args:
-        module: whose float network is run once.
-        inputs: a batch.
-        classes: whether the first output holds scores of classes, whose size is that of the loss.
+        module: the network; its float network is run once.
+        inputs: one batch.
+        classes: whether the first output is class scores, which count as size 1.
     Returns:
-        s_y / s_x by the name of a weight, s_y by that of a bias, s by that of a computed value or an input.
+        Factors by name: s_y / s_x for a weight, s_y for a bias, s for a computed value or an input.
     """
     sizes: dict[str, float] = {}
 
@@ -74,11 +73,11 @@ def magnitudes(module: QuantizedModule, inputs: Sequence[Tensor], *, classes: bo
 
 def _size(sizes: dict[str, float], name: str) -> float:
     found = sizes.get(name, 1.0)
-    return found if found > 0 and math.isfinite(found) else 1.0  # of a value that is 0 nothing is known
+    return found if found > 0 and math.isfinite(found) else 1.0  # an all-zero value has no size
 
 
 def _scores(value: ir.Value) -> bool:
-    """Whether a value is the network's output but for a softmax."""
+    """Return whether a value is the network's output, up to a softmax."""
     users = consumers(value)
     return is_output(value) or (len(users) == 1 and users[0].op_type in _KEEPS and _scores(users[0].outputs[0]))
 

@@ -1,4 +1,4 @@
-"""What changes over the steps of a training, as functions of the step alone: nothing of it needs to be kept."""
+"""Learning-rate schedule and seeds as functions of the step, so that no state has to be saved."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import math
 import numpy as np
 
 ORDER, CROP, FLIP, GLOBAL = range(4)
-"""Streams of random numbers that do not touch each other."""
+"""Independent streams of random numbers."""
 
 
 def annealed(step: int, total: int, largest: float, *, final: float, warmup: float) -> float:
-    """The learning rate of a step: a linear rise, then half a cosine down to `final * largest`.
+    """Return the learning rate of a step: linear warm-up, then half a cosine down to `final * largest`.
 
-        lr = largest * (final + (1 - final) * (1 + cos(pi * t)) / 2),  t from 0 behind the rise to 1 at the last step
+        lr = largest * (final + (1 - final) * (1 + cos(pi * t)) / 2),  t from 0 after the warm-up to 1 at the last step
 
     Args:
-        step: from 0.
-        total: how many there are.
-        largest: learning rate behind the rise.
-        final: where it ends, as a part of the largest.
-        warmup: part of the steps of the rise.
+        step: number of the step, from 0.
+        total: number of steps.
+        largest: peak learning rate.
+        final: final learning rate as a fraction of the peak.
+        warmup: fraction of the steps for the warm-up.
     Source: Loshchilov & Hutter 2016, arXiv:1608.03983, eq. (5), without restarts.
     """
     rise = round(warmup * total)
@@ -31,5 +31,5 @@ def annealed(step: int, total: int, largest: float, *, final: float, warmup: flo
 
 
 def seed_of(seed: int, stream: int, *numbers: int) -> int:
-    """A seed for one stream of random numbers, at one place of it."""
+    """Return the seed at one place of a stream of random numbers."""
     return int(np.random.SeedSequence((seed, stream, *numbers)).generate_state(1, np.uint64)[0] >> 1)

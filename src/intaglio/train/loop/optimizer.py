@@ -1,4 +1,4 @@
-"""Optimizers with the parameter groups that a quantized network wants."""
+"""Create the optimizer with parameter groups for weights, biases and quantizers."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from intaglio.train.loop.settings import TrainSettings
 from intaglio.train.module import QuantizedModule
 
 FACTOR = "factor"
-"""Key of a group: its learning rate is that of the step times this."""
+"""Key of a parameter group: multiplier of its learning rate."""
 
 
 def make_optimizer(
     module: QuantizedModule, settings: TrainSettings, sizes: Mapping[str, float] | None = None
 ) -> torch.optim.Optimizer:
-    """SGD with Nesterov momentum, or AdamW.
+    """Create SGD with Nesterov momentum, or AdamW.
 
-    Weights decay; biases, batch norms and the quantizers' own parameters, which may learn at another rate, do not.
+    Weight decay applies to weights, not to biases, batch norms and quantizer parameters. Quantizer parameters have
+    their own learning rate.
 
     Args:
-        module: what learns.
-        settings: of the training.
-        sizes: of parameters' steps, by name (see `sizes.magnitudes`).
+        module: the network.
+        settings: training settings.
+        sizes: step-size factors by parameter name (see `lr_scaling.magnitudes`).
     """
     power = 1 if settings.optimizer == "adamw" else 2
     quantizers = {id(p) for p in module.quantizers.parameters()}
@@ -36,7 +37,7 @@ def make_optimizer(
             rate, decay = settings.quantizer_lr, 0.0
         else:
             rate = (sizes or {}).get(name, 1.0) ** power
-            # What a step takes off a weight is the same part of it, however large the data are.
+            # Divide by the factor, so that a step decays the same fraction of a weight whatever its factor.
             decay = settings.weight_decay / rate if parameter.ndim > 1 else 0.0
         groups.setdefault((rate, decay), []).append(parameter)
     listed = [{"params": some, "weight_decay": decay, FACTOR: rate} for (rate, decay), some in groups.items()]
@@ -46,6 +47,6 @@ def make_optimizer(
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """The learning rate of the next step."""
+    """Set the learning rate of the next step."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group[FACTOR]

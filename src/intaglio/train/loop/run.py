@@ -1,4 +1,4 @@
-"""The training loop: steps, evaluations, checkpoints, and the best network in the end."""
+"""Training loop: steps, evaluations, checkpoints, and the best network at the end."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from intaglio.train.module import QuantizedModule
 from intaglio.train.quantizers.quantizer import Quantizer
 from intaglio.train.reestimate import reestimate_batch_norm
 
-SCALES_EVERY = 50  # steps between two looks at all scales
+SCALES_EVERY = 50  # steps between two checks of all scales
 
 
 def train(
@@ -51,25 +51,26 @@ def train(
     processes: Processes | None = None,
     described: Mapping[str, Any] | None = None,
 ) -> TrainResult:
-    """Train a network with quantization in its forward path, on labels.
+    """Train a network with quantization in its forward pass.
 
-    Equal arguments give equal networks, bit for bit, on one process of one machine; so do an interrupted training and
-    its continuation. The random numbers of PyTorch, NumPy and Python are seeded.
+    On one process of one machine the result is deterministic, bit for bit, also if the training is interrupted and
+    resumed. PyTorch, NumPy and Python are seeded.
 
     Args:
-        module: from `prepare_qat`. In the end it has the parameters of the best evaluation, and is in evaluation mode.
-        data: labelled, matched to the network (see `intaglio.data.match`).
-        settings: how to train.
-        held_back: labelled samples on which the network is evaluated after each epoch; None: the last step counts.
-        teacher: what `distill` learns from: inputs to scores.
+        module: module from `prepare_qat`. At the end it has the parameters of the best evaluation and is in evaluation
+            mode.
+        data: training samples, matched to the network (see `intaglio.data.match`).
+        settings: training settings.
+        held_back: validation samples, evaluated after each epoch; None: the last parameters are kept.
+        teacher: teacher of the distillation, from inputs to scores.
         run_options: checkpoints, progress, logs.
-        processes: of which each calls this with the same arguments; one by default.
-        described: what else a checkpoint has to agree in, by name.
+        processes: processes that share the training; each calls this function with the same arguments. Default: one.
+        described: further settings that have to equal those of a checkpoint, by name.
     Raises:
-        DataError: labels out of range, samples that do not fit, a batch of one with live batch norm.
-        UsageError: settings that cannot be meant, or a checkpoint that does not belong here.
-        TrainingError: a loss that is no number, a scale that has collapsed, a process that has died; the last
-            checkpoint stays.
+        DataError: labels out of range, samples that do not fit, or a batch of one with trainable batch norm.
+        UsageError: invalid settings, or a checkpoint of another training.
+        TrainingError: the loss is NaN or infinite, a scale has collapsed, or a process has died; the last checkpoint
+            is kept.
     """
     settings, run_options = settings or TrainSettings(), run_options or RunOptions()
     kept = _Kept(run_options.path)
@@ -80,19 +81,19 @@ def train(
 
 
 class _Kept:
-    """A sentence on what is left of a training that ends with an error, as it is when it is asked for."""
+    """Sentence about the last checkpoint, for errors; evaluated when it is printed."""
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
 
     def __str__(self) -> str:
         if self.path is None or not self.path.exists():
-            return "Nothing was kept."
-        return f"The last checkpoint stays: {self.path} (--resume)."
+            return "There is no checkpoint."
+        return f"The last checkpoint is {self.path} (resume with --resume)."
 
 
 class _Training:
-    """The state of a training."""
+    """State of a running training."""
 
     def __init__(
         self,
@@ -134,7 +135,7 @@ class _Training:
         return Samples(data, self.loss.classes, cache=self.run_options.cache, need_labels=not self.settings.imitates)
 
     def _belongs_to(self, data: Dataset, described: Mapping[str, Any]) -> dict[str, Any]:
-        """All that the result depends on."""
+        """Return everything that the result depends on."""
         module = self.module
         kinds = sorted({type(q).__name__ for q in module.quantizers.values()})
         return run_fingerprint(
@@ -151,7 +152,7 @@ class _Training:
         )
 
     def run(self) -> TrainResult:
-        """Train."""
+        """Run the training."""
         begin_random(self.settings.seed, self.world.rank)
         if self.run_options.resume:
             self._restore()
@@ -171,7 +172,7 @@ class _Training:
         return self._finished()
 
     def _one_step(self, called: Callable[..., Any], batch: Batch) -> None:
-        """Forwards, backwards, and a step of the optimizer. `self.step` counts this one already."""
+        """Run forward pass, backward pass and an optimizer step. `self.step` already counts this step."""
         number = self.step - 1
         self._apply_schedule(number)
         self.module.train()
@@ -194,14 +195,14 @@ class _Training:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16")
 
     def _apply_schedule(self, number: int) -> None:
-        """What changes at a step; done again at each, so that a resumed training needs no memory of it."""
+        """Apply what depends on the progress; repeated at each step, so that resuming needs no extra state."""
         progress = number / self.total
         self.schedule.apply(self.module, progress)
         if self.gradual is not None:
             self.gradual.apply(self.module, progress)
 
     def _after_step(self, board: TensorBoard | None, rate: float) -> None:
-        """Evaluate, say, check and keep where it is time."""
+        """Evaluate, log, check scales and save, if due."""
         ends = self.step == self.total
         evaluates = ends or self.step % self.per_epoch == 0
         speaks = self.step % self.run_options.lines == 0
@@ -226,7 +227,7 @@ class _Training:
             self.run_options.tell(line(point, self.total, self.total / self.per_epoch, rate))
 
     def _keep_best(self, point: Point) -> None:
-        """Of equal ones the later: it has learned at a smaller rate."""
+        """Keep the parameters if the score is at least as high as before; later ones had a smaller learning rate."""
         if point.score is None or not self.best or point.score >= self.best["score"]:
             state = {name: tensor.detach().cpu().clone() for name, tensor in self.module.state_dict().items()}
             self.best = {"score": point.score, "step": point.step, "module": state}
@@ -259,7 +260,7 @@ class _Training:
         path = self.run_options.path
         state = self.processes.first(
             lambda: checkpoint.load(path, self.belongs_to)
-        )  # other machines do not have the file
+        )  # processes on other machines do not have the file
         with checkpoint.fitting(path):
             self.module.load_state_dict(state.module)
             self.optimizer.load_state_dict(state.optimizer)
@@ -274,7 +275,7 @@ class _Training:
             begin_random(self.settings.seed, self.world.rank, self.step)
 
     def _begin(self) -> None:
-        """Grids that calibration did not find begin with the first batch, whole on every process, and alike."""
+        """Initialize uncalibrated scales from the whole first batch, equal on every process."""
         if not all(bool(q.begun) for q in self.module.quantizers.values() if isinstance(q, Quantizer)):
             state = {
                 name: t.clone() for name, t in self.module.state_dict().items() if not name.startswith("quantizers.")
@@ -289,7 +290,7 @@ class _Training:
         return None if folder is None or not self.world.leads else TensorBoard(folder, self.step)
 
     def _finished(self) -> TrainResult:
-        """The best network in the module, its statistics taken anew where that is asked for and measures better."""
+        """Load the best parameters; re-estimate batch norm if asked for, and keep that only if it is not worse."""
         self.module.load_state_dict(self.best["module"])
         best = next(point for point in self.curve if point.step == self.best["step"])
         again = self._reestimated() if self.settings.reestimate else None

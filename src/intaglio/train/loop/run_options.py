@@ -1,4 +1,4 @@
-"""What a training is told besides its settings, and what it returns."""
+"""Options of a training that do not change its result, and the result itself."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from intaglio.train.loop.training_samples import CACHE_BYTES
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Where a training keeps its state, and what it says; nothing of it changes the result.
+    """Checkpoints, logs, memory and device of a training; none of these changes the result.
 
     Args:
-        path: of the checkpoint; None: nowhere.
-        resume: go on from it.
-        minutes, steps: between two checkpoints, whichever comes first; one is also written after each evaluation.
-        tell: called with a line of text at each evaluation and every `lines` steps.
-        lines: steps between two lines.
-        tensorboard: folder of logs for TensorBoard.
-        cache: bytes of decoded samples that are held in memory.
-        workers: processes that read the samples beyond those.
-        device: default: the GPU when there is one.
+        path: checkpoint file; None: no checkpoints.
+        resume: resume from the checkpoint.
+        minutes, steps: interval between checkpoints, whichever comes first; each evaluation writes one too.
+        tell: called with a progress line at each evaluation and every `lines` steps.
+        lines: steps between two progress lines.
+        tensorboard: folder for TensorBoard logs.
+        cache: bytes of decoded samples kept in memory.
+        workers: processes that load other samples in the background.
+        device: default: the GPU if there is one.
     """
 
     path: Path | None = None
@@ -42,32 +42,32 @@ class RunOptions:
     device: torch.device | str | None = None
 
     def found_device(self) -> torch.device:
-        """The device that is named; by default the GPU when there is one.
+        """Return the chosen device; default: the GPU if there is one.
 
         Raises:
-            UsageError: it is not there.
+            UsageError: the device does not exist.
         """
         if self.device is None:
             return default_device()
         try:
             torch.empty(0, device=self.device)
-        except (RuntimeError, AssertionError) as error:  # what PyTorch raises where there is no such device or driver
+        except (RuntimeError, AssertionError) as error:  # PyTorch raises these without such a device or driver
             got = f"{self.device} ({str(error).splitlines()[0]})"
-            raise UsageError(f"device: expected cpu, or a GPU that is there such as cuda:0, got {got}") from None
+            raise UsageError(f"device: expected cpu or an existing GPU such as cuda:0, got {got}") from None
         return torch.device(self.device)
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What `train` returns; the module itself has the parameters of the best evaluation.
+    """Result of `train`; the module itself has the parameters of the best evaluation.
 
     Args:
-        curve: loss, learning rate and accuracy over the steps.
-        best: the point whose parameters were kept.
+        curve: loss, learning rate and score over the steps.
+        best: point whose parameters were kept.
         steps: optimizer steps of the whole training.
-        samples: that it learned from.
-        seconds: of training, all runs together.
-        reestimated: score before and after batch-norm statistics were taken anew; None where they were not.
+        samples: number of training samples.
+        seconds: seconds of training, summed over all runs.
+        reestimated: score before and after batch-norm re-estimation; None without it.
     """
 
     curve: tuple[Point, ...]
@@ -78,11 +78,11 @@ class TrainResult:
     reestimated: tuple[float, float] | None = None
 
     def sentence(self) -> str:
-        """What was done, in one sentence."""
+        """Describe the training in one sentence."""
         score = "" if self.best.score is None else f", {self.best.scored} {self.best.score:.2f}"
         text = f"trained {self.steps} steps on {self.samples} samples; kept the network of step {self.best.step}{score}"
         if self.reestimated is not None:
             before, after = self.reestimated
             kept = "kept" if after >= before else "not kept"
-            text += f"; batch-norm statistics taken anew: {before:.2f} to {after:.2f}, {kept}"
+            text += f"; batch-norm statistics re-estimated: {before:.2f} to {after:.2f}, {kept}"
         return text

@@ -1,4 +1,4 @@
-"""What a network in training reaches on the samples held back."""
+"""Score a network in training on validation samples."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _AT_A_TIME = 256
 
 
 class Score:
-    """Top-1 in percent where labels tell; else the SQNR of the outputs against the teacher's (see `evaluation.sqnr`).
+    """Validation score: top-1 in percent with labels, otherwise SQNR of the outputs against the teacher's.
 
     Args:
-        samples: held back.
-        feed: puts them where the network is.
-        world: the processes that share them.
-        teacher: needed where there are no labels.
+        samples: validation samples.
+        feed: moves them to the network's device.
+        world: processes that share the samples.
+        teacher: needed without labels.
     """
 
     def __init__(self, samples: Samples, feed: Feed, world: World, teacher: Teacher | None) -> None:
@@ -32,12 +32,12 @@ class Score:
 
     @property
     def metric(self) -> str:
-        """Its name (see `curve.METRICS`)."""
+        """Name of the score (see `curve.METRICS`)."""
         return "sqnr" if self.samples.labels is None else "top1"
 
     @torch.no_grad()
     def __call__(self, module: QuantizedModule) -> float:
-        """The score in float32 and evaluation mode; afterwards the module trains."""
+        """Return the score in float32 and evaluation mode; sets the module back to training mode."""
         module.eval()
         found = self._sqnr(module) if self.samples.labels is None else self._top1(module)
         module.train()

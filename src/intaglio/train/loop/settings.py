@@ -1,4 +1,4 @@
-"""How a training runs: everything that its result depends on, besides the network and the data."""
+"""Training settings: everything that the result depends on, besides the network and the data."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ _PARTS = ("final_lr", "warmup", "distill", "label_smoothing", "momentum", "freez
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Choices of a training; the defaults are for going on from a trained float network.
+    """Settings of a training; the defaults are for fine-tuning a trained float network.
 
     Args:
-        epochs: passes over the data; parts of one are allowed.
-        steps: optimizer steps instead of epochs.
-        batch: samples per step, over all processes together.
+        epochs: passes over the data; fractions are allowed.
+        steps: optimizer steps, instead of epochs.
+        batch: batch size, summed over all processes.
         optimizer: a name of `OPTIMIZERS`: SGD with Nesterov momentum, or AdamW.
-        lr: the largest learning rate; None: see `learning_rate`.
-        final_lr: where cosine annealing ends, as a part of the largest.
-        warmup: part of the steps over which the learning rate rises from 0.
-        momentum: of SGD.
-        weight_decay: of weights; never of biases, batch norms or quantizers.
-        quantizer_lr: learning rate of the quantizers' parameters, as a multiple.
-        label_smoothing: part of each label that is spread over all classes.
-        augment: names of `AUGMENTATIONS`, done to each batch of images.
-        pad: pixels around an image that crops may reach into; 0 there is what the network sees as 0.
-        precision: of products and activations: a name of `PRECISIONS`.
-        channels_last: keep images with the channels innermost in memory, which convolutions on CPUs run fastest on.
-        compile: let torch.compile fuse forward and backward pass; a minute or more before the first step, faster
-            steps from then on. It needs a C++ compiler; results differ as those of other machines do.
-        freeze_batch_norm: part of the training after which batch norms use running statistics; None: never.
-        freeze_ranges: part after which observed ranges stay as they are; None: never.
-        gradual: how quantization comes little by little: a kind of `train.gradual.Gradual`; None: all at once.
-        gradual_end: part of the training at whose end all of it is there.
-        reestimate: batches on which batch-norm statistics are taken anew in the end; kept where that measures better.
-        distill: weight of the teacher's loss, the labels' is one minus it; 1 needs no labels (see `imitates`).
-        temperature: of the teacher's scores.
-        distill_features: weight of the distance from the teacher's features in which blocks end, added to the loss; it
-            makes trainings at two bits and fewer many times shorter.
-        seed: of everything random.
+        lr: peak learning rate; None: see `learning_rate`.
+        final_lr: final learning rate of the cosine schedule, as a fraction of the peak.
+        warmup: fraction of the steps over which the learning rate rises from 0.
+        momentum: momentum of SGD.
+        weight_decay: weight decay of weights; never of biases, batch norms or quantizers.
+        quantizer_lr: learning rate of quantizer parameters, as a multiple of that of weights.
+        label_smoothing: fraction of each label spread over all classes.
+        augment: names of `AUGMENTATIONS`, applied to each batch of images.
+        pad: padding of random crops in pixels, with the input value 0.
+        precision: precision of products and activations: a name of `PRECISIONS`.
+        channels_last: use PyTorch's channels-last memory layout, which is faster for convolutions on CPUs.
+        compile: compile the training step with torch.compile: a minute or more before the first step, then faster
+            steps. Needs a C++ compiler; results differ slightly, as between machines.
+        freeze_batch_norm: fraction of the training after which batch norms use running statistics; None: never.
+        freeze_ranges: fraction of the training after which observed ranges are fixed; None: never.
+        gradual: gradual quantization: a kind of `train.gradual.Gradual`; None: everything from the start.
+        gradual_end: fraction of the training after which everything is quantized.
+        reestimate: batches for re-estimating batch-norm statistics at the end; kept unless the score falls.
+        distill: weight d of the distillation loss; labels have weight 1 - d; at 1 no labels are needed.
+        temperature: softmax temperature of the distillation.
+        distill_features: weight of the distance from the teacher's features at block ends, added to the loss; makes
+            training at 1 and 2 bits many times shorter.
+        seed: seed of all random choices.
     Raises:
-        UsageError: a value that cannot be meant.
+        UsageError: a value out of range.
     Source: Wu et al. 2020, arXiv:2004.09602, section 5 (a tenth of the original schedule, from a hundredth of its
         learning rate, cosine annealing to a hundredth of that).
     """
@@ -87,8 +87,8 @@ class TrainSettings:
         self.gradually()
         if self.compile and self.gradual is not None:
             raise UsageError(
-                f"compile: expected no gradual quantization, which needs other code at each change, got "
-                f"{self.gradual!r}; leave one of them out"
+                f"compile: expected no gradual quantization, as each change would compile again, got "
+                f"{self.gradual!r}; leave out one of them"
             )
         for name in ("epochs", "lr", "quantizer_lr", "temperature"):
             value = getattr(self, name)
@@ -108,17 +108,17 @@ class TrainSettings:
 
     @property
     def imitates(self) -> bool:
-        """Whether the teacher alone is learned from: data without labels do, and networks without classes too."""
+        """Whether the loss is distillation only: labels are not needed, and the network need not be a classifier."""
         return self.distill == 1
 
     def gradually(self) -> Gradual | None:
-        """How much is rounded over the training; None: everything from the beginning."""
+        """Return the gradual quantization; None: everything from the start."""
         return None if self.gradual is None else Gradual(self.gradual, end=self.gradual_end)  # type: ignore[arg-type]
 
     def learning_rate(self, bits: int) -> float:
-        """The largest learning rate: as given, or for a network whose narrowest format has so many bits.
+        """Return the peak learning rate: `lr`, or a default for a network whose narrowest format has `bits` bits.
 
-        Nearly nothing has to be learned again at eight bits; below them codes have to move.
+        At 8 bits little has to be learned; with fewer bits codes have to change.
         """
         if self.lr is not None:
             return self.lr
@@ -127,27 +127,25 @@ class TrainSettings:
         return 1e-3 if bits >= 8 else 1e-2
 
     def total_steps(self, samples: int) -> int:
-        """Steps of the whole training on so many samples.
+        """Return the number of steps of the whole training.
 
         Raises:
-            UsageError: a batch is more than all of them.
+            UsageError: the batch is larger than the number of samples.
         """
         return self.steps or max(1, round(self.epochs * self.steps_per_epoch(samples)))
 
     def steps_per_epoch(self, samples: int) -> int:
-        """Whole batches in one pass; samples that fill none wait for another order.
+        """Return the number of whole batches in an epoch; remaining samples are left out, others in each epoch.
 
         Raises:
-            UsageError: a batch is more than all samples.
+            UsageError: the batch is larger than the number of samples.
         """
         if self.batch > samples:
-            raise UsageError(
-                f"batch: expected at most {samples} samples per step (there are no more), got {self.batch}"
-            )
+            raise UsageError(f"batch: expected at most {samples}, the number of training samples, got {self.batch}")
         return samples // self.batch
 
     def to_json(self) -> dict[str, Any]:
-        """As plain data, by names for people."""
+        """Return plain data, with spaces in the names."""
         return {name.replace("_", " "): list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
 
 

@@ -1,4 +1,4 @@
-"""Labelled samples in any order: a data set read once, held in memory as far as it may, and its shuffled epochs."""
+"""Random access to training samples: cached in memory up to a limit, and read in shuffled epochs."""
 
 from __future__ import annotations
 
@@ -17,23 +17,25 @@ from intaglio.progress import progress
 from intaglio.train.loop.lr_schedule import ORDER, seed_of
 
 CACHE_BYTES = 2 << 30
-"""Of decoded samples held in memory; 50,000 CIFAR images take 0.6 GiB. Those beyond are read again whenever wanted."""
+"""Default cache of decoded samples; 50,000 CIFAR images take 0.6 GiB. Samples that do not fit are read again."""
 _READ = 256
 
 HELD_BACK, HELD_BACK_PART = 2000, 10
 
 Batch = tuple[tuple[Tensor, ...], Tensor | None]
-"""One float32 tensor per input of the network, (N, ...), and int64 labels (N,) where there are any."""
+"""One float32 tensor (N, ...) for each network input, and int64 labels (N,) or None."""
 
 
 def hold_back(data: Dataset, count: int | None = None) -> tuple[Dataset, Dataset | None]:
-    """What is learned from, and the samples on which the best evaluation is chosen.
+    """Split data into training samples and validation samples.
 
     Args:
-        data: read more than once.
-        count: samples to hold back; None: 2,000, or a tenth where that is less; 0: none.
+        data: the data; read more than once.
+        count: validation samples; None: 2,000, at most a tenth; 0: none.
+    Returns:
+        (training samples, validation samples or None).
     Raises:
-        DataError: there are no more.
+        DataError: no training samples would be left.
     """
     data = data if data.length is not None and not data.once else data.cached()
     held = min(HELD_BACK, len(data) // HELD_BACK_PART) if count is None else count
@@ -41,15 +43,15 @@ def hold_back(data: Dataset, count: int | None = None) -> tuple[Dataset, Dataset
 
 
 class Samples(TorchDataset[Batch]):
-    """A map-style view of a data set: a list of numbers in, a batch out.
+    """Map-style data set: from a list of sample numbers to a batch.
 
     Args:
-        data: matched to the network (see `intaglio.data.match`); read more than once.
-        classes: of the network; every label is held against it. None: labels are of no use.
-        cache: bytes of decoded samples that are held in memory.
-        need_labels: whether all samples have to have them.
+        data: data matched to the network (see `intaglio.data.match`); read more than once.
+        classes: number of classes, against which labels are checked; None: labels are ignored.
+        cache: bytes of decoded samples kept in memory.
+        need_labels: whether every sample needs a label.
     Raises:
-        DataError: no labels, one out of range, or samples that do not fit.
+        DataError: labels are missing or out of range, or samples do not fit.
     """
 
     def __init__(
@@ -63,11 +65,11 @@ class Samples(TorchDataset[Batch]):
 
     @property
     def held(self) -> int:
-        """How many samples are in memory: the first ones."""
+        """Number of samples in memory (the first ones)."""
         return len(self._held[0])
 
     def __getitem__(self, numbers: Sequence[int]) -> Batch:
-        """The samples of these numbers, in this order."""
+        """Return the samples with these numbers, in this order."""
         index = torch.as_tensor(numbers)
         labels = None if self.labels is None else self.labels[index]
         if self.held == len(self) or bool((index < self.held).all()):
@@ -76,10 +78,10 @@ class Samples(TorchDataset[Batch]):
         return tuple(torch.stack(parts) for parts in zip(*rows, strict=True)), labels
 
     def batches(self, size: int, share: tuple[int, int] = (0, 1)) -> Iterator[Batch]:
-        """All samples in order; of several processes, the part of this one.
+        """Yield all samples in order; with several processes, this process's part.
 
         Args:
-            size: samples at a time.
+            size: samples per batch.
             share: (rank, world).
         """
         rank, world = share
@@ -88,7 +90,7 @@ class Samples(TorchDataset[Batch]):
             yield self[mine[at : at + size]]
 
     def _read(self, cache: int, need_labels: bool) -> tuple[Tensor | None, tuple[Tensor, ...], int]:
-        """Labels of all samples, as many samples as the cache takes, and how many there are."""
+        """Read all labels, as many samples as fit in the cache, and the number of samples."""
         labels: list[np.ndarray] = []
         count = 0
         held: list[Tensor] = []
@@ -107,7 +109,9 @@ class Samples(TorchDataset[Batch]):
                 each = sum(a[0].nbytes for a in arrays)
                 room = max(cache // max(each, 1), 1)
                 most = room if known is None else min(room, known)
-                held = [torch.empty((most, *a.shape[1:])) for a in arrays]  # pages are taken as they are written
+                held = [
+                    torch.empty((most, *a.shape[1:])) for a in arrays
+                ]  # memory is committed only when it is written
             count += len(arrays[0])
             take = min(len(arrays[0]), len(held[0]) - kept)
             for whole, array in zip(held, arrays, strict=True):
@@ -125,14 +129,14 @@ class Samples(TorchDataset[Batch]):
 
 
 class ShuffledOrder(Sampler[list[int]]):
-    """The numbers of each step's samples, epoch after epoch in another order; only whole batches.
+    """Sample numbers of each step, shuffled again in each epoch; only whole batches.
 
     Args:
-        samples: how many there are.
-        batch: per step, over all processes.
-        seed: of the orders.
-        first, stop: steps.
-        rank, world: of several processes: each takes its part of every batch.
+        samples: number of samples.
+        batch: batch size, summed over all processes.
+        seed: seed of the shuffling.
+        first, stop: steps `first` to `stop - 1`.
+        rank, world: this process and number of processes; each takes its part of every batch.
     """
 
     def __init__(

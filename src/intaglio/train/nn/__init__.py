@@ -1,4 +1,4 @@
-"""Quantized layers: networks that are quantized from the start.
+"""Quantized layers, for networks that are quantized from the start.
 
     net = torch.nn.Sequential(
         nn.Input("uint8"),
@@ -7,8 +7,8 @@
         nn.Linear(16, 10, weight="int8n", output="int16"),
     )
 
-Each layer is a `torch.nn.Module` whose operands have formats. It simulates what the integer program computes; any
-training loop trains it, and `intaglio.freeze(net, example_inputs)` gives Graph and Plan.
+Each layer is a `torch.nn.Module` whose operands have formats. It simulates the integer program and is trained by any
+training loop; `intaglio.freeze(net, example_inputs)` returns Graph and Plan.
 """
 
 from intaglio.train.nn.freeze_layers import freeze_layers

@@ -1,7 +1,7 @@
-"""The forward pass as it is exported: real numbers, with a mark wherever a quantizer rounds a value.
+"""Export mode of quantized layers: real numbers, with a mark at each value that a quantizer rounds.
 
-A mark is a pair of QuantizeLinear and DequantizeLinear, which nothing is moved across and nothing folded over. Its
-scale is no scale but says which quantizer it stands for: 1 + its place in the list.
+A mark is a pair of QuantizeLinear and DequantizeLinear, which the exporter does not move or fold. Its scale is not a
+real scale but identifies the quantizer: 1 + its index in the list.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MARKED: ContextVar[list[Quantizer] | None] = ContextVar("marked", default=None)
 
 @contextmanager
 def exporting() -> Iterator[list[Quantizer]]:
-    """Within it quantized layers write marks; the list fills with the quantizers that these stand for."""
+    """Let quantized layers write marks inside the block; yield the list that collects their quantizers."""
     marked: list[Quantizer] = []
     token = _MARKED.set(marked)
     try:
@@ -30,12 +30,12 @@ def exporting() -> Iterator[list[Quantizer]]:
 
 
 def is_exporting() -> bool:
-    """Whether forward passes write marks."""
+    """Return whether forward passes write marks."""
     return not torch.compiler.is_dynamo_compiling() and _MARKED.get() is not None
 
 
 def mark(x: Tensor, quantizer: Quantizer) -> Tensor:
-    """The same numbers, marked as those that a quantizer rounds."""
+    """Return x with a mark of the quantizer that rounds it."""
     marked = _MARKED.get()
     assert marked is not None
     index = next((k for k, other in enumerate(marked) if other is quantizer), len(marked))

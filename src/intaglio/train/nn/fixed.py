@@ -1,4 +1,4 @@
-"""Grids that are known beforehand: a function's results lie in [low, high) whatever the data."""
+"""Quantizers with fixed parameters, for functions whose results always lie in [low, high)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from intaglio.train.quantizers.quantizer import Quantizer
 
 
 class FixedQuantizer(Quantizer):
-    """Rounding to a grid that stays.
+    """Quantizer with constant parameters.
 
     Args:
-        params: the grid, one scale.
-        estimator: the gradient of rounding.
+        params: scale and zero point, per tensor.
+        estimator: gradient estimator of rounding.
     """
 
     scale: Tensor
@@ -34,16 +34,16 @@ class FixedQuantizer(Quantizer):
         self.mark_begun()
 
     def grid(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Quantizer.grid`."""
+        """Return scale and zero point."""
         return self.scale, self.zero_point
 
     def begin(self, x: Tensor) -> None:
-        """Nothing is to find."""
+        """Do nothing: the parameters are constant."""
 
     def begin_at(self, params: QuantParams) -> None:
-        """Nothing is to find."""
+        """Do nothing: the parameters are constant."""
 
 
 def over(format: Format, low: float, high: float) -> FixedQuantizer:
-    """A whole number of steps over [low, high): of 8 bits 1/256 for a sigmoid, 1/128 for a tanh."""
+    """Return a fixed quantizer over [low, high): at 8 bits, scale 1/256 for a sigmoid and 1/128 for a tanh."""
     return FixedQuantizer(fixed_params(Fixed(low, high), TensorFormat(type=format.type, scheme=format.scheme)))

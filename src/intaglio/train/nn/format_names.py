@@ -1,11 +1,11 @@
-"""Formats of the operands of quantized layers, as short text.
+"""Parse the formats of quantized layers' operands from short texts.
 
 | text | what it means |
 | --- | --- |
 | `int4n symmetric channel` | type, scheme, and one scale per output channel of a weight (`tensor`: one for all) |
 | `int8 power of two` | a scale 2**k |
-| `uint8` | the scheme that goes with the type: asymmetric where it is unsigned |
-| `w4a8` | int4n for a weight, uint8 for a value, as the built-in target of this name has them |
+| `uint8` | default scheme of the type: asymmetric if unsigned, symmetric if signed |
+| `w4a8` | int4n for a weight, uint8 for a value, as in the built-in target of this name |
 | `ternary`, `binary` | int2n (-1, 0, +1) and bipolar (-1, +1), for weights |
 """
 
@@ -24,10 +24,10 @@ _OTHER_NAMES = {"ternary": "int2n", "binary": "bipolar"}
 
 
 def weight_format(given: Format | str) -> Format:
-    """The format of a weight: symmetric with one scale per output channel where the text says no more.
+    """Parse the format of a weight; default: symmetric, one scale per output channel.
 
     Raises:
-        UsageError: the text is no format, or one with scales that integers cannot use.
+        UsageError: the text is not a format, or the scales are not per tensor or per output channel.
     """
     found = given if isinstance(given, Format) else _parsed(given, "weight")
     if found.granularity not in (PerTensor(), PerChannel(0)):
@@ -36,10 +36,10 @@ def weight_format(given: Format | str) -> Format:
 
 
 def value_format(given: Format | str) -> Format:
-    """The format of a computed value; it has one scale.
+    """Parse the format of a computed value, which has one scale.
 
     Raises:
-        UsageError: the text is no format, or one with several scales.
+        UsageError: the text is not a format, has several scales, or has one bit.
     """
     found = given if isinstance(given, Format) else _parsed(given, "value")
     if found.type.bipolar:
@@ -87,7 +87,7 @@ def _type(text: str, word: str, operand: Operand) -> IntType:
 
 
 def _scheme(words: list[str]) -> Scheme | None:
-    """The scheme at the head of the words, which loses it."""
+    """Remove the scheme from the start of the words and return it; None if there is none."""
     if words[:1] in (["symmetric"], ["asymmetric"]):
         return Scheme(words.pop(0))
     if words[:3] == ["power", "of", "two"]:

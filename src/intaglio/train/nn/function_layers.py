@@ -1,4 +1,4 @@
-"""Quantized functions of one value: the network's input, clamps, tables.   y = f(x)"""
+"""Quantized layers of one value: network input, clamps, functions by lookup table.   y = f(x)"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from intaglio.train.nn.table_layers import written_by_table
 
 
 class Input(Layer):
-    """Rounds what the network is given; one stands before the first layer, one for each input.
+    """Quantize a network input; the first layer of a network, one for each input.
 
     Args:
         output: the format of the input.
@@ -30,12 +30,12 @@ class Input(Layer):
         self.output_quantizer = value_quantizer(output, method, estimator, ties_up=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Real numbers to the same on a grid."""
+        """Quantize real numbers."""
         return written(plain(x), self.output_quantizer)
 
 
 class Requantize(Layer):
-    """The same value in another format, such as 2 bits for a convolution where the sum that follows keeps 8.
+    """Change the format of a value, such as 2 bits for a convolution beside 8 bits for a residual sum.
 
     Args:
         output: the format of the result.
@@ -47,15 +47,15 @@ class Requantize(Layer):
         self.output_quantizer = value_quantizer(output, method, estimator)
 
     def forward(self, x: Tensor) -> Tensor:
-        """A value on a grid to the nearest on another."""
+        """Round a quantized value to another format."""
         return written(given(x, self)[0], self.output_quantizer)
 
 
 class _Clamp(Layer):
-    """A clamp.
+    """Clamp layer.
 
     Args:
-        output: the format of the result; None keeps the grid of what is clamped.
+        output: the format of the result; None: the format of the input.
         method, estimator: see `Conv2d`.
     """
 
@@ -66,7 +66,7 @@ class _Clamp(Layer):
         self.output_quantizer = None if output is None else value_quantizer(output, method, estimator)
 
     def forward(self, x: Tensor) -> Tensor:
-        """A value on a grid, or the sums of a layer without an output format, whose saturation this then is."""
+        """Clamp a quantized value, or the accumulator sums of a layer without an output format."""
         if self.output_quantizer is not None:
             sums = isinstance(x, OnGrid) and x.quantizer is None
             checked = sums or torch.compiler.is_dynamo_compiling()
@@ -77,7 +77,7 @@ class _Clamp(Layer):
             return clamped(data, self.activation)
         step = grid.scale_now()
         low, high = (None if b is None else torch.round(b / step) * step for b in CLAMPS[self.activation])
-        return on_grid(data.clamp(low, high), grid)  # a bound between two codes is rounded to one
+        return on_grid(data.clamp(low, high), grid)  # bounds are rounded to the nearest code
 
 
 class ReLU(_Clamp):
@@ -99,7 +99,7 @@ class Hardtanh(_Clamp):
 
 
 class _Function(Layer):
-    """A function that is a table in the integer program.
+    """Function that is a lookup table in the integer program.
 
     Args:
         output: the format of the result.
@@ -116,11 +116,11 @@ class _Function(Layer):
         self.output_quantizer = value_quantizer(output, method, estimator)
 
     def function(self, x: Tensor) -> Tensor:
-        """In real numbers."""
+        """Compute the real function."""
         raise AssertionError(type(self))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Elementwise; a value on a grid to one on the output's."""
+        """Apply the function elementwise and round the result to the output format."""
         data, grid = given(x, self)
         function = self.op_type, self.attributes
         return written_by_table(self, self.function(data), self.output_quantizer, data, grid, function)
@@ -132,7 +132,7 @@ class HardSwish(_Function):
     op_type = "HardSwish"
 
     def function(self, x: Tensor) -> Tensor:
-        """See the class."""
+        """Compute the real function."""
         return F.hardswish(x)
 
 
@@ -143,7 +143,7 @@ class HardSigmoid(_Function):
     attributes: ClassVar[Mapping[str, float]] = {"alpha": 1 / 6, "beta": 0.5}
 
     def function(self, x: Tensor) -> Tensor:
-        """See the class."""
+        """Compute the real function."""
         return F.hardsigmoid(x)
 
 
@@ -153,7 +153,7 @@ class SiLU(_Function):
     op_type = "Swish"
 
     def function(self, x: Tensor) -> Tensor:
-        """See the class."""
+        """Compute the real function."""
         return F.silu(x)
 
 
@@ -163,7 +163,7 @@ class GELU(_Function):
     op_type = "Gelu"
 
     def function(self, x: Tensor) -> Tensor:
-        """See the class."""
+        """Compute the real function."""
         return F.gelu(x)
 
 
@@ -173,18 +173,18 @@ class LeakyReLU(_Function):
     op_type = "LeakyRelu"
 
     def function(self, x: Tensor) -> Tensor:
-        """See the class."""
+        """Compute the real function."""
         return F.leaky_relu(x)
 
 
 class _Known(Layer):
-    """A function whose range is known, and with it its grid.
+    """Function with a known range, and so with fixed output parameters.
 
     Args:
         output: the format of the result.
     Attributes:
         op_type, attributes: the function as an ONNX operator.
-        low: where its range begins.
+        low: lower end of its range.
     """
 
     op_type: ClassVar[str]
@@ -196,11 +196,11 @@ class _Known(Layer):
         self.output_quantizer = over(value_format(output), self.low, 1.0)
 
     def function(self, x: Tensor) -> Tensor:
-        """In real numbers."""
+        """Compute the real function."""
         raise AssertionError(type(self))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Elementwise; a value on a grid to one on the output's."""
+        """Apply the function elementwise and round the result to the output format."""
         data, grid = given(x, self)
         function = self.op_type, self.attributes
         return written_by_table(self, self.function(data), self.output_quantizer, data, grid, function)
@@ -213,7 +213,7 @@ class Sigmoid(_Known):
     low = 0.0
 
     def function(self, x: Tensor) -> Tensor:
-        """See the class."""
+        """Compute the real function."""
         return torch.sigmoid(x)
 
 
@@ -224,5 +224,5 @@ class Tanh(_Known):
     low = -1.0
 
     def function(self, x: Tensor) -> Tensor:
-        """See the class."""
+        """Compute the real function."""
         return torch.tanh(x)

@@ -1,8 +1,8 @@
-"""Tensors that know the grid on which their numbers lie.
+"""Tensors that carry the quantizer that rounded them.
 
-A layer that multiplies needs to know its data's scale: its bias lies on the grid of the products. So what a quantized
-layer returns carries its quantizer with it, through torch's own functions that only move numbers. What these compute
-anew is a plain tensor, which no quantized layer takes: in the integer program it would have no format.
+A layer that multiplies needs its input's scale to round its bias. So results of quantized layers carry their quantizer,
+also through PyTorch functions that only move data. Other PyTorch functions return plain tensors, which quantized layers
+refuse, because they would have no format in the integer program.
 """
 
 from __future__ import annotations
@@ -65,18 +65,18 @@ MOVES = frozenset(
         "view",
     }
 )
-"""Names of torch's functions whose results are numbers of their input, or 0 (dropout: in evaluation)."""
+"""PyTorch functions whose results consist of input elements and zeros (dropout: in evaluation)."""
 
 Sums = tuple[Quantizer, Quantizer]
-"""Quantizers of the data and the weight of a sum of products."""
+"""Quantizers of data and weight of a sum of products."""
 
 
 class OnGrid(Tensor):
-    """Real numbers on the grid of a quantizer.
+    """Real numbers rounded by a quantizer.
 
     Attributes:
-        quantizer: whose grid it is; None while the numbers are sums in an accumulator, which a clamp or sign follows.
-        sums: the quantizers of data and weight of such sums, where these have one step per channel.
+        quantizer: the quantizer; None for accumulator sums, which a clamp or sign layer has to follow.
+        sums: quantizers of data and weight of such sums, if channels lie on axis 1.
     """
 
     quantizer: Quantizer | None
@@ -90,7 +90,7 @@ class OnGrid(Tensor):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Results of moves keep the grid; of everything else they are plain tensors."""
+        """Keep the quantizer through functions that only move data; return plain tensors from all others."""
         with torch._C.DisableTorchFunctionSubclass():
             result = func(*args, **(kwargs or {}))
         source = args[0] if args else None
@@ -108,9 +108,9 @@ def _spread(result: Any, quantizer: Quantizer | None) -> Any:
 
 
 def on_grid(x: Tensor, quantizer: Quantizer | None, sums: Sums | None = None) -> Tensor:
-    """A tensor with the quantizer that rounded it, or those of the operands that it is a sum of.
+    """Attach to a tensor the quantizer that rounded it, or those of the operands of its sums.
 
-    Compiled code carries nothing along: there layers know what they read from an earlier call (see `layer.given`).
+    Compiled code cannot carry attributes: there layers use the quantizers of an earlier call (see `layer.given`).
     """
     if torch.compiler.is_dynamo_compiling():
         return x
@@ -120,24 +120,24 @@ def on_grid(x: Tensor, quantizer: Quantizer | None, sums: Sums | None = None) ->
 
 
 def plain(x: Tensor) -> Tensor:
-    """The same numbers as an ordinary tensor."""
+    """Return the numbers as an ordinary tensor."""
     return x.as_subclass(Tensor) if isinstance(x, OnGrid) else x
 
 
 def read(x: Tensor, layer: nn.Module) -> tuple[Tensor, Quantizer]:
-    """The numbers of a value and the quantizer that rounded them.
+    """Return the numbers of a value and the quantizer that rounded them.
 
     Args:
-        x: what a layer was called with.
-        layer: who reads it, for the error.
+        x: argument of a layer.
+        layer: the layer, for the error message.
     Raises:
-        UsageError: a value without a format.
+        UsageError: x has no format.
     """
     if not isinstance(x, OnGrid):
         raise UsageError(
             f"[{type(layer).__name__}] expected a value with a format, got a plain tensor of shape {tuple(x.shape)}; "
-            "let the network begin with intaglio.train.nn.Input, and compute with the layers of intaglio.train.nn "
-            "(Add, Mul, Concat, ...): what torch's own functions compute has no format"
+            "let the network begin with intaglio.train.nn.Input, and compute with layers of intaglio.train.nn "
+            "(Add, Mul, Concat, ...): results of PyTorch's own functions have no format"
         )
     if x.quantizer is None:
         raise UsageError(

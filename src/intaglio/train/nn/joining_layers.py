@@ -1,4 +1,4 @@
-"""Quantized layers of several values: sums, products, parts put together."""
+"""Quantized layers of several values: sum, difference, product, concatenation."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from intaglio.train.nn.layer import VALUE, Layer, check_activation, clamped, giv
 
 
 class _Join(Layer):
-    """A layer of several computed values.
+    """Layer of several computed values.
 
     Args:
-        output: the format of the result; None where a clamp with a format follows as a layer of its own.
+        output: the format of the result; None if a clamp layer with a format follows.
         activation, method, estimator: see `Conv2d`.
     """
 
@@ -38,7 +38,7 @@ class Add(_Join):
     """a + b: a residual sum."""
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """Values on grids of their own, to one on the output's."""
+        """Combine quantized values and round the result to the output format."""
         return self._written(given(a, self)[0] + given(b, self, 1)[0])
 
 
@@ -46,7 +46,7 @@ class Sub(_Join):
     """a - b."""
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """Values on grids of their own, to one on the output's."""
+        """Combine quantized values and round the result to the output format."""
         return self._written(given(a, self)[0] - given(b, self, 1)[0])
 
 
@@ -54,15 +54,15 @@ class Mul(_Join):
     """a b: a gate, or channels that are scaled (squeeze and excitation)."""
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        """Values on grids of their own, to one on the output's."""
+        """Combine quantized values and round the result to the output format."""
         return self._written(given(a, self)[0] * given(b, self, 1)[0])
 
 
 class Concat(Layer):
-    """Values side by side, all brought to one grid.
+    """Concatenation of values, all rounded to one format.
 
     Args:
-        dim: the axis along which they lie.
+        dim: axis of the concatenation.
         output: the format of the result.
         method, estimator: see `Conv2d`.
     """
@@ -80,7 +80,7 @@ class Concat(Layer):
         self.output_quantizer = value_quantizer(output, method, estimator)
 
     def forward(self, *parts: Tensor) -> Tensor:
-        """Values on grids of their own, to one on the output's."""
+        """Combine quantized values and round the result to the output format."""
         return written(
             torch.cat([given(part, self, k)[0] for k, part in enumerate(parts)], self.dim), self.output_quantizer
         )

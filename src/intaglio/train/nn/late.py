@@ -1,4 +1,4 @@
-"""What is usual for the last part of a training: statistics and observed ranges stay as they are."""
+"""Freeze batch norms and observed ranges for the last part of a training."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from intaglio.train.quantizers.observed import MovingRange
 
 
 def freeze_batch_norm(module: nn.Module) -> None:
-    """From now on the batch norms of quantized layers use their running statistics, in training too."""
+    """Use the running statistics of batch norms from now on, also in training."""
     for part in module.modules():
         if isinstance(part, (ConvBn1d, ConvBn2d)):
             part.batch_norm_frozen = True
 
 
 def freeze_ranges(module: nn.Module) -> None:
-    """From now on observed ranges of values stay; learned ones go on learning."""
+    """Fix observed ranges from now on; learned scales are still trained."""
     for part in module.modules():
         if isinstance(part, MovingRange):
             part.observes = False

@@ -1,4 +1,4 @@
-"""What quantized layers have in common: quantizers by name, values read from a grid and written to one."""
+"""Base of quantized layers: create quantizers, read quantized inputs, round outputs."""
 
 from __future__ import annotations
 
@@ -19,42 +19,42 @@ from intaglio.train.quantizers.quantizer import Quantizer
 from intaglio.train.quantizers.quantizer_registry import quantizer_makers
 
 WEIGHT = "int8n symmetric channel"
-"""The format of weights, where none is given."""
+"""Default format of weights."""
 
 VALUE = "uint8 asymmetric"
-"""The format of computed values, where none is given."""
+"""Default format of computed values."""
 
 CLAMPS = {"relu": (0.0, None), "relu6": (0.0, 6.0), "hardtanh": (-1.0, 1.0)}
-"""Activations that are the saturation of the layer that they belong to, by name."""
+"""Bounds of the activations that a layer's saturation can compute, by name."""
 
 
 class Layer(nn.Module):
-    """A layer whose operands have formats."""
+    """Layer whose operands have formats."""
 
     @property
     def reads(self) -> dict[int, Quantizer]:
-        """The quantizers of what it was last called with, by operand."""
+        """Quantizers of the inputs in the last call, by operand index."""
         found: dict[int, Quantizer] = self.__dict__.setdefault("_reads", {})
         return found
 
     def weights(self) -> Iterator[tuple[str, Quantizer]]:
-        """Names of its parameters that are multiplied, with their quantizers."""
+        """Yield names and quantizers of the weight parameters."""
         return iter(())
 
     def settle(self) -> None:
-        """Put the constants of the frozen network in place of the parameters, for good."""
+        """Replace the parameters by the constants of the frozen network; cannot be undone."""
 
 
 def weight_quantizer(format: Format | str, weight: Tensor, method: str, estimator: str) -> Quantizer:
-    """A quantizer for a weight.
+    """Create the quantizer of a weight.
 
     Raises:
-        UsageError: no such method, estimator or format.
+        UsageError: unknown method, estimator or format.
     """
     if estimator == "proxquant":
         raise UsageError(
-            "estimator: expected one that works in the forward pass, got 'proxquant', whose proximal step follows each "
-            "step of the optimizer; train such a network with intaglio.prepare_qat"
+            "estimator: expected one that needs only the forward pass, got 'proxquant', which needs a proximal step "
+            "after each optimizer step; use intaglio.prepare_qat for it"
         )
     found = weight_format(format)
     make, rounds = quantizer_makers(method)[0], estimator_makers(estimator)[0]
@@ -63,10 +63,10 @@ def weight_quantizer(format: Format | str, weight: Tensor, method: str, estimato
 
 
 def value_quantizer(format: Format | str, method: str, estimator: str, *, ties_up: bool = True) -> Quantizer:
-    """A quantizer for a computed value, whose ties go up as requantization rounds; to even for what is given.
+    """Create the quantizer of a computed value; ties go up as in requantization, to even for network inputs.
 
     Raises:
-        UsageError: no such method, estimator or format.
+        UsageError: unknown method, estimator or format.
     """
     make, rounds = quantizer_makers(method)[1], estimator_makers(estimator)[1]
     found = value_format(format)
@@ -74,23 +74,25 @@ def value_quantizer(format: Format | str, method: str, estimator: str, *, ties_u
 
 
 def _seed(estimator: str) -> int:
-    """Of the draws of an estimator; torch's own seed decides it, as it decides initial weights."""
+    """Draw an estimator's seed from PyTorch's generator, which also draws initial weights."""
     return 0 if estimator == "clipped" else int(torch.randint(2**31, ()))
 
 
 def given(x: Tensor, layer: Layer, operand: int = 0) -> tuple[Tensor, Quantizer | None]:
-    """The numbers that a layer reads, and the quantizer that rounded them (None while the network is exported).
+    """Return the numbers of a layer's operand, and the quantizer that rounded them (None during export).
 
     Args:
-        x: an operand.
-        layer: who reads it; remembers the quantizer, for compiled code.
-        operand: which of its operands it is.
+        x: the operand.
+        layer: the layer, which remembers the quantizer for compiled code.
+        operand: index of the operand.
     Raises:
-        UsageError: a value without a format; or code is compiled that has never been called.
+        UsageError: the value has no format; or the layer is compiled before its first call.
     """
     if torch.compiler.is_dynamo_compiling():
         if operand not in layer.reads:
-            raise UsageError(f"[{type(layer).__name__}] call the network once before it is compiled")
+            raise UsageError(
+                f"[{type(layer).__name__}] expected a call before torch.compile, got none; call the network once first"
+            )
         return x, layer.reads[operand]
     if is_exporting():
         return x, None
@@ -99,12 +101,12 @@ def given(x: Tensor, layer: Layer, operand: int = 0) -> tuple[Tensor, Quantizer 
 
 
 def written(x: Tensor, quantizer: Quantizer | None, sums: Sums | None = None) -> Tensor:
-    """What a layer computed, rounded to its grid; without a quantizer as it lies in the accumulator.
+    """Round a layer's result; without a quantizer return it as accumulator sums.
 
     Args:
         x: real numbers.
-        quantizer: of the layer's output.
-        sums: the quantizers of what it is a sum of products of.
+        quantizer: quantizer of the layer's output; None: no output format.
+        sums: quantizers of data and weight, if x is a sum of products.
     """
     if torch.compiler.is_dynamo_compiling():
         return x if quantizer is None else quantizer(x)
@@ -114,7 +116,7 @@ def written(x: Tensor, quantizer: Quantizer | None, sums: Sums | None = None) ->
 
 
 def clamped(x: Tensor, activation: str | None) -> Tensor:
-    """An activation of `CLAMPS`."""
+    """Apply an activation of `CLAMPS`."""
     if activation is None:
         return x
     low, high = CLAMPS[activation]
@@ -124,22 +126,22 @@ def clamped(x: Tensor, activation: str | None) -> Tensor:
 
 
 def check_activation(layer: str, activation: str | None, output: object) -> None:
-    """Refuse an activation that is no clamp, or whose result has no format.
+    """Check that an activation is a clamp and has an output format.
 
     Raises:
-        UsageError: it is one of these.
+        UsageError: it is not, or has none.
     """
     if activation is not None and activation not in CLAMPS:
         raise UsageError(
-            f"[{layer}] activation: expected {', '.join(CLAMPS)} or None, got {activation!r}; put other functions "
-            "behind the layer, as layers of their own (Sigmoid, HardSwish, ...)"
+            f"[{layer}] activation: expected {', '.join(CLAMPS)} or None, got {activation!r}; use other functions "
+            "as layers of their own (Sigmoid, HardSwish, ...)"
         )
     if activation is not None and output is None:
-        raise UsageError(f"[{layer}] expected an output format beside activation={activation!r}, got none")
+        raise UsageError(f"[{layer}] expected an output format beside activation={activation!r}, got none; set output")
 
 
 def rounded_bias(bias: Tensor, data: Quantizer | None, weight: Quantizer) -> Tensor:
-    """A bias on the grid of the products, scale_x * scale_w; as it is where it is exported."""
+    """Round a bias to the scale of the products, scale_x * scale_w; not during export."""
     if data is None:
         return bias
     step = data.scale_now() * weight.scale_now()

@@ -3,10 +3,9 @@
     i, f, g, o = parts of x W_ih + b_ih + h W_hh + b_hh
     c' = sigmoid(f) c + sigmoid(i) tanh(g)          h' = sigmoid(o) tanh(c')
 
-The cell state lies in [-8, 8), and so do the sums in front of the gates: a sigmoid and a tanh are flat at the ends, and
-over a wider range a table of 16 bits, which interpolates, would be less exact. What sigmoid and tanh give has the grid
-that mathematics knows, in as many bits as what they read: tables of 8 bits are exact then. Only the weights and the
-hidden state have grids to learn.
+The cell state and the sums before the gates lie in [-8, 8): sigmoid and tanh are flat beyond, and a wider range would
+make the interpolating 16-bit tables less exact. Results of sigmoid and tanh have fixed parameters and as many bits as
+their inputs, which makes 8-bit tables exact. Only weights and hidden state have learned scales.
 
 Source: Hochreiter & Schmidhuber 1997; Gers et al. 2000 (forget gate).
 """
@@ -30,19 +29,19 @@ from intaglio.train.nn.table_layers import written_by_table
 from intaglio.train.quantizers.quantizer import Quantizer
 
 REACH = 8.0
-"""Sums and cell states lie in [-REACH, REACH)."""
+"""Range of sums and cell states: [-REACH, REACH)."""
 
 State = tuple[Tensor, Tensor]
 
 
 class LSTMCell(Layer, nn.LSTMCell):
-    """`torch.nn.LSTMCell` in integers.
+    """Quantized `torch.nn.LSTMCell`.
 
     Args:
-        input_size, hidden_size, bias: see torch's.
+        input_size, hidden_size, bias: see `torch.nn.LSTMCell`.
         weight: the format of both weights.
         output: the format of the hidden state.
-        gates: the format of the sums in front of the gates, and of the gates.
+        gates: the format of the sums before the gates, and of the gates.
         cell: the format of the cell state.
         method, estimator: see `Conv2d`.
     """
@@ -71,21 +70,21 @@ class LSTMCell(Layer, nn.LSTMCell):
         self.squashed_quantizer = over(value_format(cell), -1.0, 1.0)
 
     def forward(self, x: Tensor, state: State | None = None) -> State:
-        """One step.
+        """Run one step.
 
         Args:
-            x: (N, input_size), on a grid.
-            state: hidden and cell state, (N, hidden_size) each: what the last step returned, or real numbers, which
-                are rounded to their grids; None: zeros.
+            x: quantized input, (N, input_size).
+            state: hidden and cell state, (N, hidden_size) each, from the last step or real numbers, which are rounded;
+                None: zeros.
         Returns:
-            The hidden and the cell state.
+            The new hidden state and cell state.
         """
         if state is not None:
             state = _rounded(state[0], self.output_quantizer), _rounded(state[1], self.cell_quantizer)
         return self.step(x, state)
 
     def step(self, x: Tensor, state: State | None) -> State:
-        """One step from a state that lies on its grids."""
+        """Run one step from a quantized state."""
         data, grid = given(x, self)
         weight = self._weight("weight_ih", self.weight_ih_quantizer)
         if state is None:
@@ -126,12 +125,12 @@ class LSTMCell(Layer, nn.LSTMCell):
         return weight if is_exporting() else quantizer(weight)
 
     def weights(self) -> Iterator[tuple[str, Quantizer]]:
-        """See `Layer.weights`."""
+        """Yield names and quantizers of both weights."""
         yield "weight_ih", self.weight_ih_quantizer
         yield "weight_hh", self.weight_hh_quantizer
 
     def settle(self) -> None:
-        """See `Layer.settle`."""
+        """Replace the weights by their frozen values."""
         with torch.no_grad():
             for name, quantizer in self.weights():
                 weight = getattr(self, name)
@@ -140,7 +139,7 @@ class LSTMCell(Layer, nn.LSTMCell):
 
 
 class LSTM(nn.Module):
-    """An `LSTMCell` over a sequence of fixed length, which the integer program has step by step.
+    """Quantized LSTM over a sequence of fixed length, unrolled in the integer program.
 
     Args:
         as for `LSTMCell`.
@@ -173,14 +172,14 @@ class LSTM(nn.Module):
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, State]:
-        """The hidden states of all steps, and the last state; the first one is zero.
+        """Run all steps from a zero state.
 
         Args:
-            x: (N, steps, input_size), on a grid.
+            x: quantized input, (N, steps, input_size).
         Returns:
-            (N, steps, hidden_size), and hidden and cell state.
+            Hidden states of all steps, (N, steps, hidden_size), and the last (hidden state, cell state).
         Raises:
-            UsageError: no sequence.
+            UsageError: x is not a sequence, or has no steps.
         """
         if x.ndim != 3 or not x.shape[1]:
             raise UsageError(f"[LSTM] expected (N, steps, features), got {tuple(x.shape)}")
@@ -195,7 +194,7 @@ class LSTM(nn.Module):
 
 
 def _rounded(x: Tensor, quantizer: Quantizer) -> Tensor:
-    """A state on its grid; left alone where it lies there already."""
+    """Round a state, unless this quantizer has already rounded it."""
     if isinstance(x, OnGrid) and x.quantizer is quantizer:
         return x
     return written(plain(x), quantizer)

@@ -1,4 +1,4 @@
-"""Quantized pools. A maximum keeps the grid of what it is taken of; a mean has one of its own."""
+"""Quantized pooling layers. A maximum keeps the parameters of its input; a mean has its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class _MaxPool(Layer):
     pool: Any
 
     def forward(self, x: Tensor) -> Tensor:
-        """A value on a grid to a smaller one on the same."""
+        """Pool a quantized value; the result has the same parameters."""
         data, grid = given(x, self)
         y: Tensor = self.pool(data)
         return y if grid is None else on_grid(y, grid)
@@ -42,16 +42,16 @@ class GlobalMaxPool(_MaxPool):
     """The maximum over all positions: (N, C, ...) to (N, C)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """A value on a grid to a smaller one on the same."""
+        """Pool a quantized value; the result has the same parameters."""
         data, grid = given(x, self)
         y = data.amax(tuple(range(2, data.ndim)))
         return y if grid is None else on_grid(y, grid)
 
 
 class _Mean(Layer):
-    """A mean.
+    """Mean with an output format.
 
-    Args (behind those of torch's layer, by keyword):
+    Args (after those of PyTorch's layer, by keyword):
         output: the format of the result.
         method, estimator: see `Conv2d`.
     """
@@ -76,7 +76,7 @@ class AvgPool2d(_Mean):
         self._quantize(output, method, estimator)
 
     def forward(self, x: Tensor) -> Tensor:
-        """A value on a grid to a smaller one on the output's."""
+        """Pool a quantized value and round the result to the output format."""
         return written(self.pool(given(x, self)[0]), self.output_quantizer)
 
 
@@ -88,7 +88,7 @@ class GlobalAvgPool(_Mean):
         self._quantize(output, method, estimator)
 
     def forward(self, x: Tensor) -> Tensor:
-        """A value on a grid to a smaller one on the output's."""
+        """Pool a quantized value and round the result to the output format."""
         data = given(x, self)[0]
         pool = F.adaptive_avg_pool1d if data.ndim == 3 else F.adaptive_avg_pool2d
         return written(pool(data, 1).flatten(1), self.output_quantizer)

@@ -1,7 +1,7 @@
-"""Quantized convolutions and dense layers, with or without batch norm.   y = clamp(x * W + b)
+"""Quantized convolution and dense layers, with or without batch norm.   y = clamp(x * W + b)
 
-The weight is rounded by its quantizer, the bias to the grid of the products, and the result once, behind the
-activation: as the integer program does. Parameters have the names that they have in torch's layers.
+As in the integer program, the weight is rounded by its quantizer, the bias to the scale of the products, and the result
+once, after the activation. Parameters have the names of PyTorch's layers.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from intaglio.train.quantizers.quantizer import Quantizer
 
 
 class _Product(Layer):
-    """A layer with one weight.
+    """Layer with one weight.
 
-    Args (behind those of torch's layer, by keyword):
-        weight: its format.
-        activation: `relu`, `relu6` or `hardtanh`: the saturation of the output, with no rounding in between.
-        output: the format of the result; None where a clamp with a format follows as a layer of its own.
-        method: how grids are found: a name of `train.quantizers.quantizer_registry.METHODS`.
-        estimator: how training rounds, and its gradient: a name of `train.estimators.estimator_registry.ESTIMATORS`.
+    Args (after those of PyTorch's layer, by keyword):
+        weight: the format of the weight.
+        activation: `relu`, `relu6` or `hardtanh`, computed by the saturation of the output.
+        output: the format of the result; None if a clamp layer with a format follows.
+        method: quantizer that finds scales: a name of `train.quantizers.quantizer_registry.METHODS`.
+        estimator: rounding in training and its gradient: a name of `train.estimators.estimator_registry.ESTIMATORS`.
     Raises:
-        UsageError: no such format, activation or method.
+        UsageError: unknown format, activation, method or estimator.
     """
 
     weight: Tensor
@@ -68,7 +68,7 @@ class _Product(Layer):
         raise AssertionError(type(self))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Real numbers on a grid to the same on the output's."""
+        """Compute the layer from a quantized input and round the result to the output format."""
         data, grid = given(x, self)
         weight = self.weight if is_exporting() else self.weight_quantizer(self.weight)
         bias = None if self.bias is None else rounded_bias(self.bias, grid, self.weight_quantizer)
@@ -76,17 +76,17 @@ class _Product(Layer):
         return written(y, self.output_quantizer, None if grid is None else self._sums(grid))
 
     def _sums(self, data: Quantizer) -> Sums | None:
-        """The quantizers of data and weight, where channels lie on axis 1 of the result."""
+        """Return the quantizers of data and weight; None if the channels of the result are not on axis 1."""
         return data, self.weight_quantizer
 
     def weights(self) -> Iterator[tuple[str, Quantizer]]:
-        """See `Layer.weights`."""
+        """Yield name and quantizer of the weight."""
         yield "weight", self.weight_quantizer
 
     def settle(self) -> None:
-        """See `Layer.settle`."""
+        """Replace the parameters by their frozen values."""
         with torch.no_grad():
-            self.weight_quantizer(self.weight)  # an observed range is that of the weight as it is now
+            self.weight_quantizer(self.weight)  # updates an observed range to the current weight
             self.weight.copy_(self.weight_quantizer.frozen(self.weight))
 
 
@@ -162,25 +162,25 @@ class Linear(_Product, nn.Linear):
         return None if self._over_positions else super()._sums(data)
 
     def settle(self) -> None:
-        """See `Layer.settle`; the weight as the last call needed it, so that it is exported under its name."""
+        """Replace the weight by its frozen value, in the shape of the last call, so that it keeps its name."""
         super().settle()
         if self._over_positions:
             self.weight = nn.Parameter(self.weight.unsqueeze(2))
 
 
 class _ProductBn(Layer):
-    """A product and the batch norm behind it, folded: the weight that is rounded is W gamma / sigma.
+    """Product with folded batch norm: the quantized weight is W gamma / sigma.
 
-    In training the rounded weight is divided by gamma / sigma again, sigma being the running one, and batch norm
-    normalizes with the statistics of the batch; in evaluation, and behind `freeze_batch_norm`, the running ones are in
-    weight and bias. Parameters are those of its parts, `conv.weight`, `bn.weight`, `bn.running_mean` and so on.
+    In training the quantized weight is divided by gamma / sigma (running sigma) again, and batch norm normalizes with
+    batch statistics. In evaluation and after `freeze_batch_norm`, running statistics are folded into weight and bias.
+    Parameters are those of the parts: `conv.weight`, `bn.weight`, `bn.running_mean` and so on.
 
-    Args (behind those of torch's layer, by keyword):
-        eps, momentum: of batch norm.
+    Args (after those of PyTorch's layer, by keyword):
+        eps, momentum: parameters of batch norm.
         weight, activation, output, method, estimator: see `_Product`.
     Raises:
-        UsageError: no such format, activation or method.
-        DataError: in training, a batch with one value per channel.
+        UsageError: unknown format, activation, method or estimator.
+        DataError: in training, a batch with only one value per channel.
     Source: Jacob et al. 2018, arXiv:1712.05877, section 3.2; Krishnamoorthi 2018, arXiv:1806.08342, section 3.2.2.
     """
 
@@ -201,7 +201,7 @@ class _ProductBn(Layer):
         self.output_quantizer = None if output is None else value_quantizer(output, method, estimator)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Real numbers on a grid to the same on the output's."""
+        """Compute the layer from a quantized input and round the result to the output format."""
         data, grid = given(x, self)
         y = clamped(self._normalized(data, grid), self.activation)
         return written(y, self.output_quantizer, None if grid is None else (grid, self.weight_quantizer))
@@ -227,7 +227,7 @@ class _ProductBn(Layer):
         return y
 
     def _factor(self) -> Tensor:
-        """gamma / sigma with the running sigma, which the batch norm of this step is to change."""
+        """Return gamma / sigma with the running sigma before this step's update."""
         assert self.bn.running_var is not None
         return self.bn.weight / torch.sqrt(self.bn.running_var.clone() + self.bn.eps)
 
@@ -237,11 +237,11 @@ class _ProductBn(Layer):
         return self.bn.bias + (offset - self.bn.running_mean) * factor
 
     def weights(self) -> Iterator[tuple[str, Quantizer]]:
-        """See `Layer.weights`."""
+        """Yield name and quantizer of the weight."""
         yield "conv.weight", self.weight_quantizer
 
     def settle(self) -> None:
-        """See `Layer.settle`."""
+        """Replace the parameters by their frozen values."""
         with torch.no_grad():
             factor = self._factor()
             folded = self.conv.weight * along(factor, self.conv.weight)
@@ -253,7 +253,7 @@ class _ProductBn(Layer):
 
 
 class ConvBn1d(_ProductBn):
-    """A convolution over one axis with batch norm behind it; see `_ProductBn`."""
+    """1-D convolution followed by batch norm; see `_ProductBn`."""
 
     def __init__(
         self,
@@ -274,7 +274,7 @@ class ConvBn1d(_ProductBn):
 
 
 class ConvBn2d(_ProductBn):
-    """A convolution over two axes with batch norm behind it; see `_ProductBn`."""
+    """2-D convolution followed by batch norm; see `_ProductBn`."""
 
     def __init__(
         self,

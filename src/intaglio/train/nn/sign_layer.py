@@ -1,4 +1,4 @@
-"""Values of one bit.   y = +1 where x >= 0, else -1"""
+"""One-bit values.   y = +1 if x >= 0, else -1"""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from intaglio.train.nn.layer import Layer, given, written
 
 
 class Sign(Layer):
-    """The sign of a value, or of the sums of a layer without an output format, which then costs no operator.
+    """Sign of a value, or of the accumulator sums of a layer without an output format, which needs no extra operator.
 
     Args:
-        estimator: its gradient; `clipped` passes it where |x| <= 1, `piecewise_polynomial` is closer to the step.
+        estimator: gradient estimator: `clipped` (1 for |x| <= 1), or `piecewise_polynomial`, closer to the step.
     Source: Hubara et al. 2016, arXiv:1602.02830, eq. (1) and (4).
     """
 
@@ -28,7 +28,7 @@ class Sign(Layer):
         self.output_quantizer = FixedQuantizer(one_bit, estimator)
 
     def forward(self, x: Tensor) -> Tensor:
-        """A value on a grid, or sums, to -1 and +1."""
+        """Map a quantized value, or accumulator sums, to -1 and +1."""
         data = self._read(x)
         return written(data.sign() if is_exporting() else data, self.output_quantizer)
 
@@ -42,16 +42,16 @@ class Sign(Layer):
         data = plain(x)
         if self.training or sums is None or is_exporting():
             return data
-        # A sum of integers that is exactly 0 may be a rounding error below, as a sum of floats.
+        # An integer sum of exactly 0 may be slightly negative as a float sum.
         step = sums[0].scale_now() * sums[1].scale_now()
         step = step.reshape(-1, *(1,) * (data.ndim - 2)) if step.ndim else step
         return (data / step).round() * step
 
 
 def piecewise_polynomial(x: Tensor, grid: Grid) -> Tensor:
-    """The gradient of a sign as that of a polynomial in four pieces.
+    """Compute the sign with the gradient of a piecewise polynomial.
 
-        dy/dx = 2 - 2 |x / s| where |x| < s, else 0
+        dy/dx = 2 - 2 |x / s| if |x| < s, else 0
 
     Source: Liu et al. 2018, arXiv:1808.00278 (Bi-Real Net), eq. (7) and (8).
     """

@@ -1,4 +1,4 @@
-"""Layers whose functions are tables in the integer program: in evaluation their results are looked up there."""
+"""Layers whose functions are lookup tables: in evaluation their results come from the integer program's tables."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ def written_by_table(
     function: tuple[str, Mapping[str, float]],
     place: str = "",
 ) -> Tensor:
-    """`written` for a function of one value; in evaluation its results are those of the integer program.
+    """Round the result of a function; in evaluation look it up in the integer program's table.
 
     Args:
-        layer: whose function it is; it keeps the table.
-        y: the function of x, real.
-        quantizer: rounds y.
-        x: real numbers on a grid.
-        grid: the quantizer that rounded them; None while the network is exported.
-        function: as an ONNX operator and its attributes.
-        place: tells the functions of one layer apart.
+        layer: the layer, which stores the table.
+        y: real result of the function.
+        quantizer: quantizer of y.
+        x: quantized input.
+        grid: quantizer of x; None during export.
+        function: ONNX operator type and attributes.
+        place: distinguishes several functions of one layer.
     """
     if grid is None or is_exporting():
         return written(y, quantizer)
@@ -63,5 +63,5 @@ def _operator(
     result = Result(node.outputs[0], y, y.type.qmin, y.type.qmax)
     try:
         return unary_operator(node, x, result, Rule.HALF_UP)
-    except LoweringError:  # freezing says why
+    except LoweringError:  # freezing reports the reason
         return None

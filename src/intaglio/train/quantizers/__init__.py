@@ -1,1 +1,1 @@
-"""Quantizers: modules that round a tensor to a grid which is learned or observed while the network trains."""
+"""Quantizers: modules that round a tensor with a scale that is learned or observed during training."""

@@ -1,4 +1,4 @@
-"""Binary weights: the sign, times the mean of |w|. (`Lsq` learns a scale instead.)"""
+"""XNOR-Net binary weights: sign(w) times the mean of |w|. (`Lsq` learns the scale instead.)"""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from intaglio.train.quantizers.quantizer import Quantizer
 
 
 class Xnor(Quantizer):
-    """The sign of a weight times the mean of |w|.
+    """Binary weight quantizer: sign of the weight times the mean of |w|.
 
         y = a sign(w),  a = mean |w|        dL/dw = dL/dy (1 / n + a / max |w|)        n elements share a scale
 
-    The paper's gradient of sign is 1 where |w| < 1, else 0, for weights that it keeps in [-1, 1]; in parts of the
-    largest one they always are, and a folded batch norm, which scales them, changes nothing.
+    The paper keeps weights in [-1, 1] and takes 1 as the gradient of sign for |w| < 1, else 0. Here weights are divided
+    by max |w|, so they are always in [-1, 1], whatever the scale of a folded batch norm.
 
     Source: Rastegari et al. 2016, arXiv:1603.05279, section 3.1.
     """
@@ -36,11 +36,11 @@ class Xnor(Quantizer):
 
     @classmethod
     def takes(cls, format: Format) -> bool:
-        """See `Quantizer.takes`."""
+        """Accept bipolar formats."""
         return format.type.bipolar
 
     def shaped(self, x: Tensor) -> Tensor:
-        """The binary weight."""
+        """Return the binary weight."""
         granularity = self.format.granularity
         with torch.no_grad():
             parts = shares(x, granularity).abs()
@@ -52,12 +52,12 @@ class Xnor(Quantizer):
         return binary + (x - x.detach()) * slope
 
     def grid(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Quantizer.grid`."""
+        """Return the scale of the last weight, and zero point 0."""
         return self.scale, torch.zeros_like(self.scale)
 
     def begin(self, x: Tensor) -> None:
-        """See `Quantizer.begin`: the scale is that of the weight at each step."""
+        """Do nothing: the scale is computed from the weight at each step."""
 
     def begin_at(self, params: QuantParams) -> None:
-        """See `Quantizer.begin_at`: the scale is that of the weight at each step."""
+        """Ignore the calibrated scale: it is computed from the weight at each step."""
         self.mark_begun()

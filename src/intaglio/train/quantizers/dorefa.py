@@ -1,4 +1,4 @@
-"""DoReFa: weights squeezed by tanh, activations clipped to a range that stays."""
+"""DoReFa: weights transformed by tanh, activations clipped to a fixed range."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ from intaglio.train.quantizers.quantizer import Quantizer
 
 
 class DorefaWeight(Quantizer):
-    """tanh of a weight, rounded to a grid that its largest element fills.
+    """DoReFa weight quantizer: round tanh of the weight, with a scale given by the largest element.
 
         w' = m tanh(w / m) / tanh 1,  m = max |w|        s = m / (2^(b-1) - 1)
 
-    The paper divides by max |tanh w| and leaves the size to the batch norm behind; here the weight keeps its size, so
-    that networks trained before go on with theirs and a folded batch norm scales it as any other. The paper's grid has
-    2^b levels without 0 between -1 and 1; ours is symmetric about 0, which it contains. The Graph is frozen with w'
-    rounded.
+    The paper divides by max |tanh w| and relies on the next batch norm; here the weight keeps its size, so that trained
+    networks can be fine-tuned and batch norm can be folded. The paper has 2^b levels between -1 and 1 without 0; here
+    levels are symmetric and contain 0. The frozen Graph contains the rounded w'.
 
     Source: Zhou et al. 2016, arXiv:1606.06160, eq. (9).
     """
@@ -38,32 +37,32 @@ class DorefaWeight(Quantizer):
 
     @classmethod
     def takes(cls, format: Format) -> bool:
-        """See `Quantizer.takes`."""
+        """Return whether the format is supported."""
         return format.scheme is not Scheme.ASYMMETRIC and format.type.bits > 1
 
     def shaped(self, x: Tensor) -> Tensor:
-        """The weight squeezed."""
+        """Return the transformed weight."""
         with torch.no_grad():
             self.size.copy_(shares(x, self.format.granularity).abs().amax(-1))
             size = spread(self.size, self.format.granularity, x.shape).clamp(min=1e-30).clone()
         return size * torch.tanh(x / size) / math.tanh(1.0)
 
     def grid(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Quantizer.grid`."""
+        """Return scale and zero point."""
         return grid_of(-self.size, self.size, self.format.type, self.format.scheme)
 
     def begin(self, x: Tensor) -> None:
-        """See `Quantizer.begin`: the range is that of the weight at each step."""
+        """Do nothing: the range is computed from the weight at each step."""
 
     def begin_at(self, params: QuantParams) -> None:
-        """See `Quantizer.begin_at`: the range is that of the weight at each step."""
+        """Ignore the calibrated range: it is computed from the weight at each step."""
         self.mark_begun()
 
 
 class DorefaActivation(Quantizer):
-    """An activation clipped to a range that nobody learns: the one of the first data, or the calibrated one.
+    """DoReFa activation quantizer: clip to a fixed range, from the first data or from calibration.
 
-    The paper's range is [0, 1], which its networks are built for; a network that was trained before has its own.
+    The paper's range is [0, 1], for which its networks are built; a trained network has its own ranges.
 
     Source: Zhou et al. 2016, arXiv:1606.06160, section 2.5.
     """
@@ -77,11 +76,11 @@ class DorefaActivation(Quantizer):
         self.register_buffer("zero_point", torch.full(shape, float(middle(format.type))))
 
     def grid(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Quantizer.grid`."""
+        """Return scale and zero point."""
         return self.scale, self.zero_point
 
     def begin(self, x: Tensor) -> None:
-        """See `Quantizer.begin`."""
+        """Initialize from the first tensor."""
         scale, zero_point = first_scale(x, self.format.type, self.format.scheme, self.format.granularity)
         if self.format.scheme is Scheme.POWER_OF_TWO:
             scale = torch.exp2(scale.log2().ceil())
@@ -89,7 +88,7 @@ class DorefaActivation(Quantizer):
         self.zero_point.copy_(zero_point)
 
     def begin_at(self, params: QuantParams) -> None:
-        """See `Quantizer.begin_at`."""
+        """Initialize from calibrated parameters."""
         self.scale.copy_(torch.as_tensor(params.scale.copy()))
         self.zero_point.copy_(torch.as_tensor(params.zero_point.copy(), dtype=torch.float32))
         self.mark_begun()

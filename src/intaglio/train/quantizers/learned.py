@@ -1,4 +1,4 @@
-"""A positive parameter that is learned, and kept positive."""
+"""Base of quantizers with a learned positive parameter: scale or range."""
 
 from __future__ import annotations
 
@@ -20,18 +20,17 @@ _LOG_SMALLEST_PART = -10.0
 
 
 class Learned(Quantizer):
-    """A quantizer with a scale or a range that is learned.
+    """Quantizer with a learned scale or range.
 
-        size = unit * first * |p|,  p begins at 1        or unit * first * 2**p,  p begins at 0
+        size = unit * first * |p|,  initially p = 1        or unit * first * 2**p,  initially p = 0
 
-    Scales are of any size: 16-bit ones are smaller than the steps that Adam takes. So the parameter p counts in parts
-    of what it began with. Of a weight with a live batch norm behind it the unit is the batch norm's factor (see
-    `Quantizer.measured_in`): the grid moves with the weights when the statistics do, and learns as it would, were the
-    weight rounded before the factor.
+    The parameter p is relative to the initial size, because scales have any size: 16-bit scales are smaller than the
+    steps of Adam. For a weight with a trainable batch norm the unit is the batch norm's factor (see
+    `Quantizer.measured_in`): the scale follows the statistics, and learns as if the weight were rounded before the
+    factor.
 
-    A step of the optimizer may take p beyond zero: its size counts, so the scale comes out on the other side and goes
-    on learning. It stays at 2**-10 where it is less, and the gradient still passes there, so that it can come back;
-    `collapsed` tells.
+    An optimizer step may change the sign of p: the absolute value is used. |p| is at least 2**-10 in the forward pass;
+    the gradient still passes below, so that p can recover; `collapsed` reports it.
 
     Args:
         log_scale: whether p is a logarithm.
@@ -44,19 +43,19 @@ class Learned(Quantizer):
     def __init__(self, format: Format, shape: tuple[int, ...], *, log_scale: bool = False, **options: Any) -> None:
         super().__init__(format, shape, **options)
         self.log_scale = log_scale
-        self.register_buffer("first", torch.ones(shape))  # what it began with, in units
+        self.register_buffer("first", torch.ones(shape))  # initial size, in units
         self.register_buffer("unit", torch.ones(shape))
         self.register_buffer("in_units", torch.zeros((), dtype=torch.bool))
         self._in_units = False  # `in_units`, once true, without asking the device
-        self.magnitude = 1.0  # of the tensor, for which steps are made; see `paced`
+        self.magnitude = 1.0  # size of the tensor, which scales optimizer steps; see `paced`
 
     @property
     @abstractmethod
     def learned(self) -> Tensor:
-        """The parameter."""
+        """The learned parameter p."""
 
     def begin_with(self, size: Tensor) -> None:
-        """Begin with a size of what is learned, in no units yet."""
+        """Set the initial size, without units."""
         with torch.no_grad():
             self.first.copy_(size.clamp(min=SMALLEST_SCALE))
             self.learned.fill_(0.0 if self.log_scale else 1.0)
@@ -65,7 +64,7 @@ class Learned(Quantizer):
             self.unit.fill_(1.0)
 
     def measured_in(self, unit: Tensor) -> None:
-        """See `Quantizer.measured_in`; of scales that channels share it is the root of the mean square."""
+        """Set the unit; a scale shared by channels takes the root mean square of their units."""
         with torch.no_grad():
             if unit.shape != self.unit.shape:
                 unit = unit.square().mean().sqrt().expand(self.unit.shape)
@@ -73,7 +72,7 @@ class Learned(Quantizer):
             if self._in_units:
                 self.unit.copy_(unit)
                 return
-            # What was begun without units counts in them from now on; nothing asks the device whether there is any.
+            # Convert an initial size without units to units, without synchronizing with the device.
             goes_over = self.begun & ~self.in_units
             self.first.copy_(torch.where(goes_over, (self.first / unit).clamp(min=SMALLEST_SCALE), self.first))
             self.in_units.logical_or_(self.begun)
@@ -81,30 +80,30 @@ class Learned(Quantizer):
             self._in_units = self._has_begun
 
     def kept(self, balance: float = 1.0) -> Tensor:
-        """What is learned, in units, as it is now; its logarithm to base 2 where `log_scale`.
+        """Return the current size in units; its logarithm to base 2 with `log_scale`.
 
-        Its gradient is `dL/dp = balance / first * dL/dkept`: with it a step of SGD takes what is learned as far as if
-        it were the parameter itself. A logarithm has that of p.
+        The gradient is `dL/dp = balance / first * dL/dkept`: an SGD step then changes the size as if it were the
+        parameter itself. A logarithm has the gradient of p.
 
         Args:
-            balance: see there.
+            balance: factor of the gradient.
         """
         if self.log_scale:
             return at_least(self.learned, _LOG_SMALLEST_PART) + self.first.log2()
         p = at_least(self.learned.abs(), SMALLEST_PART)
-        # The smallest scales have gradients beyond float32, and 0 times infinity is NaN in the forward pass.
+        # Gradients of the smallest scales overflow float32, and 0 times infinity would be NaN in the forward pass.
         factor = (self.paced(balance) / self.first).clamp(max=LARGEST_FACTOR)
         return (p * self.first).detach() + (p - p.detach()) * factor
 
     def paced(self, balance: float) -> float:
-        """A gradient's factor for data of size 1, for those of size `magnitude`: SGD's steps follow gradients.
+        """Scale a gradient factor from data of size 1 to data of size `magnitude`, because SGD steps follow gradients.
 
-        Of s = m t with t the scale in other units, dL/dt = m dL/ds, and a step of t is m times as large in s.
+        For s = m t, dL/dt = m dL/ds, and a step of t is m times as large in s.
         """
         return balance * self.magnitude**2
 
     def collapsed(self) -> Tensor:
-        """See `Quantizer.collapsed`: all of a value's scales, as a channel whose weights die out does no harm."""
+        """Return whether all scales of the value have collapsed; single dead channels do no harm."""
         small = self.learned <= _LOG_SMALLEST_PART if self.log_scale else self.learned.abs() <= SMALLEST_PART
         return super().collapsed() | small.all()
 

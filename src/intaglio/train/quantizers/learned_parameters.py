@@ -1,6 +1,6 @@
-"""Parameters of grids in PyTorch: ranges to scale and zero point, and parameters spread over the shape of a tensor.
+"""Quantization parameters in PyTorch: from ranges to scale and zero point, and broadcasting to a tensor's shape.
 
-The torch twin of `number.choose_params`, differentiable where mathematics is.
+The differentiable PyTorch version of `number.choose_params`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from intaglio.number.params import SMALLEST_SCALE
 
 
 def spread(parameter: Tensor, granularity: Granularity, shape: torch.Size | tuple[int, ...]) -> Tensor:
-    """Parameters in a shape that broadcasts against a tensor.
+    """Reshape parameters to broadcast against a tensor.
 
     Args:
-        parameter: shape `granularity.param_shape(shape)`.
-        granularity: which elements share one.
-        shape: of the tensor.
+        parameter: parameters of shape `granularity.param_shape(shape)`.
+        granularity: which elements share a parameter.
+        shape: shape of the tensor.
     """
     match granularity:
         case PerTensor():
@@ -33,9 +33,9 @@ def spread(parameter: Tensor, granularity: Granularity, shape: torch.Size | tupl
 
 
 def shares(x: Tensor, granularity: Granularity) -> Tensor:
-    """The elements that have one parameter, along a last axis behind the parameters' shape.
+    """Rearrange a tensor to the parameters' shape plus a last axis of the elements that share a parameter.
 
-    A short last group is filled with its own last element.
+    A short last group is padded with its last element.
     """
     match granularity:
         case PerTensor():
@@ -51,14 +51,14 @@ def shares(x: Tensor, granularity: Granularity) -> Tensor:
 
 
 def grid_of(low: Tensor, high: Tensor, kind: IntType, scheme: Scheme) -> tuple[Tensor, Tensor]:
-    """Scale and zero point for ranges, as `number.choose_params` chooses them.
+    """Compute scale and zero point of ranges, as `number.choose_params` does.
 
     Args:
         low, high: the ranges.
-        kind: the integers' type.
-        scheme: how a range becomes parameters.
+        kind: integer type.
+        scheme: symmetric, asymmetric or power of two.
     Returns:
-        (scale, zero_point), both of the ranges' shape and type; the zero point holds whole numbers.
+        (scale, zero_point) in shape and dtype of the ranges; the zero point has integer values.
     """
     if scheme is Scheme.ASYMMETRIC:
         low, high = low.clamp(max=0), high.clamp(min=0)
@@ -66,7 +66,7 @@ def grid_of(low: Tensor, high: Tensor, kind: IntType, scheme: Scheme) -> tuple[T
         zero_point = (kind.qmin - low / scale).round().clamp(kind.qmin, kind.qmax)
         return scale, zero_point.detach()
     bound = torch.maximum(low.abs(), high.abs())
-    # No bipolar code stands for 0, so a range of zeros gets the smallest scale, not any.
+    # Bipolar types have no code for 0, so a range of zeros needs the smallest scale.
     scale = bound.clamp(min=SMALLEST_SCALE) if kind.bipolar else positive(bound / positive_steps(kind))
     if scheme is Scheme.POWER_OF_TWO:
         scale = torch.exp2(scale.log2().ceil())
@@ -74,23 +74,24 @@ def grid_of(low: Tensor, high: Tensor, kind: IntType, scheme: Scheme) -> tuple[T
 
 
 def positive(scale: Tensor) -> Tensor:
-    """Scales that can be divided by. All are exact for a range of zeros, which gets the largest of its tensor, or 1.
+    """Replace scales of 0, which are those of all-zero ranges, by the tensor's largest scale, or by 1.
 
-    So the bias of a dead channel lies on a grid as fine as that of others, and the channel can come back.
+    Any scale is exact for zeros. With this one a dead channel's bias is rounded like others, and the channel can
+    recover.
     """
     largest = scale.detach().amax()
     return torch.where(scale == 0, torch.where(largest == 0, 1.0, largest), scale).clamp(min=SMALLEST_SCALE)
 
 
 def first_scale(x: Tensor, kind: IntType, scheme: Scheme, granularity: Granularity) -> tuple[Tensor, Tensor]:
-    """Scale and zero point that a learned grid begins with.
+    """Compute the initial scale and zero point of a learned quantizer.
 
-    Of up to 4 bits those with the least squared error among parts of the range; of more the range itself. A
-    power-of-two scheme gets the scale before it is rounded up. Bipolar: mean |x|, which has the least error.
+    Up to 4 bits: those with the least squared error among fractions of the range; above: the full range. Power of two:
+    the scale before it is rounded up. Bipolar: mean |x|, which has the least squared error.
 
     Args:
-        x: a tensor; of large ones that share one grid a part is looked at.
-        kind, scheme, granularity: of the grid.
+        x: the tensor; of a large tensor with one scale, a subset is used.
+        kind, scheme, granularity: format of the quantizer.
     """
     parts = shares(x.float(), granularity)
     if parts.ndim == 1 and parts.numel() > _ENOUGH:
@@ -115,11 +116,11 @@ def first_scale(x: Tensor, kind: IntType, scheme: Scheme, granularity: Granulari
     return best
 
 
-_ENOUGH = 1 << 16  # elements that tell where a grid should begin
+_ENOUGH = 1 << 16  # elements used by `first_scale`
 
 
 def power_of_two(scale: Tensor, scheme: Scheme) -> Tensor:
-    """The nearest power of two on a logarithmic scale where the scheme asks for one, with the gradient of the scale."""
+    """Round to the nearest power of two (in log2) if the scheme asks for it, with the gradient of the scale."""
     if scheme is not Scheme.POWER_OF_TWO:
         return scale
     with torch.no_grad():
@@ -129,23 +130,23 @@ def power_of_two(scale: Tensor, scheme: Scheme) -> Tensor:
 
 
 def slowed(x: Tensor, factor: float | Tensor) -> Tensor:
-    """x, its gradient times a factor."""
+    """Return x, with its gradient multiplied by a factor."""
     slow = x * factor
     return x.detach() + (slow - slow.detach())
 
 
 def at_least(x: Tensor, bound: Tensor | float) -> Tensor:
-    """x, or the bound where x is below; the gradient passes there too, so that x can come back."""
+    """Return max(x, bound), with gradient 1 also below the bound, so that x can recover."""
     return x.clamp(min=bound).detach() + (x - x.detach())
 
 
 def positive_steps(kind: IntType) -> int:
-    """Codes above the zero point of a symmetric grid."""
+    """Return the number of codes above the zero point of a symmetric format."""
     if kind.signed:
         return max(kind.qmax, 1)
     return (kind.qmax - 1) // 2 if kind.bits > 1 else 1
 
 
 def middle(kind: IntType) -> int:
-    """The zero point of a symmetric grid: 0, or the middle code of an unsigned type."""
+    """Return the zero point of a symmetric format: 0, or the middle code of an unsigned type."""
     return 0 if kind.signed else 1 << (kind.bits - 1)

@@ -1,4 +1,4 @@
-"""Learned step size quantization."""
+"""Learned step size quantization (LSQ)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from intaglio.train.quantizers.learned_parameters import first_scale, middle, po
 
 
 class Lsq(Learned):
-    """Learned step size: the scale is a parameter; LSQ+ learns the zero point too.
+    """LSQ quantizer: the scale is a parameter; with asymmetric formats the zero point too (LSQ+).
 
-        ds = sum over elements of dL/dy * (round(x / s) - x / s inside the range, the bound outside) / sqrt(N Qp)
+        dL/ds = sum over elements of dL/dy * (round(x / s) - x / s inside the range, the bound outside) / sqrt(N Qp)
 
-    Begins at 2 mean|x| / sqrt(Qp), of asymmetric grids at the extremes, of up to 4 bits at the least squared error. Of
-    a power-of-two scheme the logarithm is learned, rounded up in the forward pass; its gradient is scaled such that a
-    step changes the scale by as many percent as it would otherwise.
+    Initial scale: 2 mean|x| / sqrt(Qp); asymmetric: from the extremes; up to 4 bits: least squared error. With a
+    power-of-two scheme the logarithm is learned and rounded up in the forward pass; its gradient is scaled so that a
+    step changes the scale by the same percentage as otherwise.
 
     Source: Esser et al. 2020, arXiv:1902.08153, eq. (3) and section 2.2; Bhalgat et al. 2020, arXiv:2004.09576 (LSQ+).
     """
@@ -36,11 +36,11 @@ class Lsq(Learned):
 
     @property
     def learned(self) -> Tensor:
-        """See `Learned.learned`."""
+        """The scale, relative to its initial value."""
         return self.scale
 
     def grid(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Quantizer.grid`."""
+        """Return scale and zero point."""
         kind, balance = self.format.type, self.balance(x)
         zero_point = rounded_through(slowed(self.zero_point, balance)).clamp(kind.qmin, kind.qmax)
         if not self.log_scale:
@@ -49,13 +49,13 @@ class Lsq(Learned):
         return torch.exp2(exponent + (exponent.ceil() - exponent).detach()), zero_point
 
     def balance(self, x: Tensor) -> float:
-        """1 / sqrt(N Qp): what keeps the scale's steps in proportion to those of the weights."""
+        """Return 1 / sqrt(N Qp), which keeps steps of the scale in proportion to those of weights."""
         kind = self.format.type
         positive = kind.qmax if self.format.scheme is Scheme.ASYMMETRIC else positive_steps(kind)
         return 1.0 / math.sqrt(max(x.numel() // max(self.learned.numel(), 1), 1) * max(positive, 1))
 
     def begin(self, x: Tensor) -> None:
-        """See `Quantizer.begin`."""
+        """Initialize from the first tensor."""
         kind, scheme = self.format.type, self.format.scheme
         if scheme is not Scheme.ASYMMETRIC and kind.bits > 4:
             parts = shares(x, self.format.granularity)
@@ -66,23 +66,23 @@ class Lsq(Learned):
         self.zero_point.copy_(zero_point)
 
     def begin_at(self, params: QuantParams) -> None:
-        """See `Quantizer.begin_at`."""
+        """Initialize from calibrated parameters."""
         with torch.no_grad():
             scale = torch.as_tensor(params.scale.copy())
-            # A power of two begins in the middle of what is rounded up to it, not at the end, where any step doubles
-            # it.
+            # Start a power of two in the middle of the interval that is rounded up to it, not at its upper end, where
+            # any step would double it.
             self.begin_with(scale * math.sqrt(0.5) if self.log_scale else scale)
             self.zero_point.copy_(torch.as_tensor(params.zero_point.copy(), dtype=torch.float32))
             self.mark_begun()
 
 
 def slow_logarithm(log_scale: Tensor, balance: float) -> Tensor:
-    """The logarithm of a scale, with a gradient that changes the scale by as many percent as LSQ's does, bounded.
+    """Return a logarithmic scale with a bounded gradient that changes the scale by the same percentage as LSQ's.
 
         dL/d(log2 s) <- tanh(balance * dL/d(log2 s) / (s ln 2)^2)
 
-    d(scale) / scale is `balance * dL/ds / s` there, and `ln 2 * d(log2 s)` here, where `dL/d(log2 s) = s ln 2 dL/ds`. A
-    logarithm has no zero that is far away: a step without a bound may change the scale a thousandfold.
+    d(scale) / scale is `balance * dL/ds / s` in LSQ, and `ln 2 * d(log2 s)` here, with `dL/d(log2 s) = s ln 2 dL/ds`.
+    The bound is needed because an unbounded step of a logarithm may change the scale a thousandfold.
 
     Source: Jain et al. 2020, arXiv:1903.08066, appendix B (the bound).
     """

@@ -1,4 +1,4 @@
-"""Ranges that are observed while the network trains."""
+"""Quantizers with ranges observed during training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from intaglio.train.quantizers.quantizer import Quantizer
 
 
 class Range(Quantizer):
-    """The extremes of a weight as it is at each step; of a bipolar one the mean of |w| both ways.
+    """Range quantizer of weights: minimum and maximum at each step; for bipolar types +-mean |w|.
 
     Source: Jacob et al. 2018, arXiv:1712.05877, section 3.1.
     """
@@ -28,19 +28,19 @@ class Range(Quantizer):
         self.register_buffer("high", torch.zeros(shape))
 
     def observe(self, low: Tensor, high: Tensor) -> None:
-        """Take note of the extremes of a tensor."""
+        """Store the extremes of a tensor."""
         self.low.copy_(low)
         self.high.copy_(high)
 
     def grid(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Quantizer.grid`."""
+        """Return scale and zero point."""
         if x.ndim:
             with torch.no_grad():
                 self.observe(*self._extremes(x))
         return grid_of(self.low, self.high, self.format.type, self.format.scheme)
 
     def begin(self, x: Tensor) -> None:
-        """See `Quantizer.begin`."""
+        """Initialize from the first tensor."""
         low, high = self._extremes(x)
         self.low.copy_(low)
         self.high.copy_(high)
@@ -53,7 +53,7 @@ class Range(Quantizer):
         return parts.amin(-1), parts.amax(-1)
 
     def begin_at(self, params: QuantParams) -> None:
-        """See `Quantizer.begin_at`."""
+        """Initialize from calibrated parameters."""
         low, high = params.range
         self.low.copy_(torch.as_tensor(low.copy()))
         self.high.copy_(torch.as_tensor(high.copy()))
@@ -61,7 +61,7 @@ class Range(Quantizer):
 
 
 class MovingRange(Range):
-    """A moving average of the extremes of an activation.
+    """Range quantizer of activations: moving average of the extremes.
 
         low <- low + momentum * (min x - low)
 
@@ -73,7 +73,7 @@ class MovingRange(Range):
         self.momentum, self.observes = momentum, True
 
     def observe(self, low: Tensor, high: Tensor) -> None:
-        """See `Range.observe`."""
+        """Update the moving averages in training, unless frozen."""
         if self.training and self.observes:
             self.low.lerp_(low.to(self.low.dtype), self.momentum)
             self.high.lerp_(high.to(self.high.dtype), self.momentum)

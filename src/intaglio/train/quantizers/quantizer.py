@@ -1,4 +1,4 @@
-"""What every quantizer is: a tensor in, the same tensor rounded to a grid out."""
+"""Base class of the quantizers of training."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from intaglio.train.quantizers.learned_parameters import spread
 
 
 class Quantizer(nn.Module, ABC):
-    """`scale * clamp(round(x / scale), qmin - z, qmax - z)` with a grid of its own.
+    """Rounds a tensor: `scale * clamp(round(x / scale), qmin - z, qmax - z)`, with its own scale and zero point.
 
-    In evaluation it rounds to nearest, whatever the estimator and however much of the rounding is on.
+    In evaluation it always rounds everything to nearest.
 
     Args:
         format: type, scheme and granularity of the integers.
-        shape: of the parameters: `granularity.param_shape(shape of the tensor)`.
-        ties_up: round ties up, as requantization does; to even where inputs and weights are quantized.
-        estimator: how training rounds, and its gradient.
+        shape: shape of the parameters: `granularity.param_shape(shape of the tensor)`.
+        ties_up: round ties up, as requantization does; otherwise to even, as for inputs and weights.
+        estimator: rounding in training and its gradient.
     """
 
-    needs: ClassVar[str] = ""  # the formats that it is made for, in words; empty: all
-    transforms: ClassVar[bool] = False  # whether it rounds something else than the weight itself
+    needs: ClassVar[str] = ""  # supported formats, for messages; empty: all
+    transforms: ClassVar[bool] = False  # whether the weight is transformed before it is rounded
 
     begun: Tensor
     held: Tensor | None
@@ -45,48 +45,48 @@ class Quantizer(nn.Module, ABC):
     ) -> None:
         super().__init__()
         self.format, self.shape, self.ties_up, self.estimator = format, shape, ties_up, estimator
-        self.amount = 1.0  # how much of the rounding training sees: y = x + amount * (rounded x - x)
+        self.amount = 1.0  # gradual quantization in training: y = x + amount * (rounded x - x)
         self.register_buffer("begun", torch.zeros((), dtype=torch.bool))
-        self.register_buffer("held", None)  # codes that stay, minus the zero point; NaN where the weight is free
-        self.held_part = 0.0  # how many of the weights they are
-        self._has_begun = False  # `begun`, once true, without asking the device
+        self.register_buffer("held", None)  # fixed codes minus zero point; NaN for free weights
+        self.held_part = 0.0  # fraction of fixed codes
+        self._has_begun = False  # copy of `begun` that needs no device synchronization
 
     @classmethod
     def takes(cls, format: Format) -> bool:
-        """Whether it is made for a format; see `needs`."""
+        """Return whether a format is supported; see `needs`."""
         return True
 
     @abstractmethod
     def grid(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Scale and zero point for a tensor, in the parameters' shape; the zero point holds whole numbers."""
+        """Return scale and zero point for a tensor, in the parameters' shape; zero points have integer values."""
 
     @abstractmethod
     def begin(self, x: Tensor) -> None:
-        """Find a first grid for a tensor."""
+        """Initialize scale and zero point from a tensor."""
 
     @abstractmethod
     def begin_at(self, params: QuantParams) -> None:
-        """Begin with a grid that calibration found."""
+        """Initialize scale and zero point from calibrated parameters."""
 
     def measured_in(self, unit: Tensor) -> None:
-        """Count learned scales in units that change while the network trains: a live batch norm's factors.
+        """Set the units of learned scales: the factors of a trainable batch norm, which change during training.
 
-        A training calls it before each use of a weight; a method whose grid follows the weight has no need of it.
+        Called before each use of a weight; methods that compute the scale from the weight ignore it.
 
         Args:
-            unit: positive, one for each output channel.
+            unit: positive, (O,): one for each output channel.
         """
 
     def shaped(self, x: Tensor) -> Tensor:
-        """What is rounded: x, unless a method transforms weights first."""
+        """Transform x before it is rounded; the identity unless a method overrides it."""
         return x
 
     def forward(self, x: Tensor, ties_up: bool | None = None) -> Tensor:
-        """Rounded x; in training the first tensor also begins the grid where calibration did not.
+        """Round x; in training the first tensor initializes an uncalibrated quantizer.
 
         Args:
-            x: a tensor.
-            ties_up: instead of the quantizer's own, where values that are rounded otherwise share a grid.
+            x: the tensor.
+            ties_up: overrides the quantizer's own rule, for values with another rule that share its scale.
         """
         if self.training and not self._has_begun:
             self._begin_once(x)
@@ -107,21 +107,21 @@ class Quantizer(nn.Module, ABC):
         self.mark_begun()
 
     def mark_begun(self) -> None:
-        """From now on there is a grid."""
+        """Mark scale and zero point as initialized."""
         self.begun.fill_(True)
         self._has_begun = True
 
     def spread_grid(self, x: Tensor, ties_up: bool | None = None) -> Grid:
-        """The grid in shapes that broadcast against x; `ties_up` as for `forward`."""
+        """Return the grid in shapes that broadcast against x; `ties_up` as for `forward`."""
         scale, zero_point = (spread(p, self.format.granularity, x.shape) for p in self.grid(x))
         return Grid(scale, zero_point, self.format.type, self.ties_up if ties_up is None else ties_up)
 
     def hold(self, x: Tensor, fraction: float) -> None:
-        """Let the codes of the largest weights stay as they are now; those that stay already do so.
+        """Fix the current codes of the largest weights; codes that are already fixed stay fixed.
 
         Args:
-            x: the weights as they are rounded.
-            fraction: of all of them that shall stay, 0 to 1.
+            x: the weights.
+            fraction: fraction of all weights to be fixed, 0 to 1.
         """
         with torch.no_grad():
             shaped = self.shaped(x)
@@ -143,7 +143,7 @@ class Quantizer(nn.Module, ABC):
         return torch.where(free, x, self.held.nan_to_num() * grid.scale)
 
     def frozen(self, x: Tensor) -> Tensor:
-        """The constant that a frozen Graph holds for a weight: x itself, or what it was transformed and rounded to."""
+        """Return the constant of the frozen Graph: x itself, or its rounded transform or fixed codes."""
         with torch.no_grad():
             shaped = self.shaped(x)
             grid = self.spread_grid(shaped)
@@ -151,25 +151,25 @@ class Quantizer(nn.Module, ABC):
             return x if kept is x else grid.codes(kept / grid.scale) * grid.scale
 
     def scale_now(self) -> Tensor:
-        """The scale as it is, without a gradient."""
+        """Return the current scale, without a gradient."""
         with torch.no_grad():
             return self.grid(torch.zeros(()))[0]
 
     def collapsed(self) -> Tensor:
-        """Whether the grid is of no use any more: not finite, or learned down to nothing. A boolean on its device."""
+        """Return whether scale or zero point are NaN or infinite, or have collapsed; a boolean tensor."""
         with torch.no_grad():
             scale, zero_point = self.grid(torch.zeros(()))
         return ~(scale.isfinite().all() & zero_point.isfinite().all())
 
     def penalty(self) -> Tensor | None:
-        """What the method adds to the loss; None where it adds nothing."""
+        """Return what the method adds to the loss; None if nothing."""
         return None
 
     def params(self) -> QuantParams:
-        """The grid as it is now, for a Plan.
+        """Return the current parameters, for a Plan.
 
         Raises:
-            UsageError: the scale has collapsed (see `QuantParams`), or the zero point is not finite.
+            UsageError: the scale has collapsed (see `QuantParams`), or the zero point is NaN or infinite.
         """
         with torch.no_grad():
             scale, zero_point = self.grid(torch.zeros(()))
@@ -181,10 +181,10 @@ class Quantizer(nn.Module, ABC):
         return QuantParams(self.format.type, scale.float().cpu().numpy(), as_codes, self.format.granularity)
 
     def named_params(self, name: str) -> QuantParams:
-        """`params`, with an error that says whose grid it is.
+        """Return `params`; errors name the value.
 
         Args:
-            name: of the value or parameter.
+            name: name of the value or parameter.
         Raises:
             UsageError: the scale has collapsed.
         """
@@ -192,8 +192,8 @@ class Quantizer(nn.Module, ABC):
             return self.params()
         except UsageError as error:
             raise UsageError(
-                f"value {name!r}: {error}; its grid was lost in training, which a lower learning rate or a checkpoint "
-                "of before prevents"
+                f"value {name!r}: {error}; its scale collapsed in training: use a lower learning rate, or an earlier "
+                "checkpoint"
             ) from None
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
@@ -201,4 +201,4 @@ class Quantizer(nn.Module, ABC):
         self.held = None if held is None else torch.empty_like(held, device=self.begun.device)
         self.held_part = 0.0 if held is None else float((~held.isnan()).float().mean())
         super()._load_from_state_dict(state_dict, prefix, *arguments)
-        self._has_begun = bool(self.begun)  # here, as compiled code cannot ask
+        self._has_begun = bool(self.begun)  # compiled code cannot read `begun`

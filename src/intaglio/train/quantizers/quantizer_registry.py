@@ -1,4 +1,4 @@
-"""The methods of finding grids by name: a quantizer of weights and one of activations each."""
+"""Registry of training methods: a quantizer of weights and one of activations by name."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ QuantizerMaker = Callable[..., Quantizer]
 
 @dataclass(frozen=True)
 class Weights:
-    """Makes the quantizers of weights: those of a method where it is made for the format, those of LSQ elsewhere.
+    """Maker of weight quantizers: the method's own if it supports the format, otherwise LSQ.
 
-    First and last layers usually have wider formats than the method is about.
+    First and last layers usually have wider formats than the method is made for.
     """
 
     wanted: type[Quantizer]
 
     def __call__(self, format: Format, shape: tuple[int, ...], **options: Any) -> Quantizer:
-        """See `Quantizer`."""
+        """Make a quantizer; arguments as for `Quantizer`."""
         make = self.wanted if self.wanted.takes(format) else Lsq
         return make(format, shape, **options)
 
@@ -47,14 +47,14 @@ METHODS: dict[str, tuple[Weights, type[Quantizer]]] = {
     "ttq": (Weights(Ttq), Lsq),
     "xnor": (Weights(Xnor), Lsq),
 }
-"""Makers of the quantizers of weights and of activations by name."""
+"""Name -> (maker of weight quantizers, maker of activation quantizers)."""
 
 
 def quantizer_makers(method: str, where: str = "method") -> tuple[Weights, type[Quantizer]]:
-    """A row of `METHODS`.
+    """Look up a row of `METHODS`.
 
     Raises:
-        UsageError: no such method.
+        UsageError: unknown method.
     """
     if method not in METHODS:
         raise UsageError(f"{where}: expected one of {', '.join(METHODS)}, got {method!r}")

@@ -1,4 +1,4 @@
-"""Trained ternary quantization."""
+"""Trained ternary quantization (TTQ)."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ THRESHOLD = 0.05
 
 
 class Ttq(Quantizer):
-    """Weights of three values, each of the outer two learned.
+    """TTQ quantizer: three weight values, of which the positive and the negative one are learned.
 
-        m = max |w|        y = m p where w > 0.05 m,  -m n where w < -0.05 m,  else 0
-        dL/dp = m sum of dL/dy where w > 0.05 m        dL/dn = -m sum of dL/dy where w < -0.05 m
+        m = max |w|        y = m p if w > 0.05 m,  -m n if w < -0.05 m,  else 0
+        dL/dp = m sum of dL/dy over w > 0.05 m        dL/dn = -m sum of dL/dy over w < -0.05 m
         dL/dw = p dL/dy,  n dL/dy,  dL/dy
 
     The paper divides weights by m; here they keep their size. Integers have one scale, s = m max(p, n) / qmax, and the
-    smaller of p and n is rounded to whole steps of it. So the codes are as wide as the type: 3 or 4 bits, of which
-    three codes are used. The Graph is frozen with the rounded weights.
+    smaller of p and n is rounded to whole steps of it. So codes need 3 or 4 bits, although only three codes are used.
+    The frozen Graph contains the rounded weights.
 
     Source: Zhu et al. 2017, arXiv:1612.01064, eq. (6) to (9).
     """
@@ -44,11 +44,11 @@ class Ttq(Quantizer):
 
     @classmethod
     def takes(cls, format: Format) -> bool:
-        """See `Quantizer.takes`."""
+        """Return whether the format is supported."""
         return 3 <= format.type.bits <= 4 and format.type.signed and format.scheme is not Scheme.ASYMMETRIC
 
     def shaped(self, x: Tensor) -> Tensor:
-        """The ternary weight."""
+        """Return the ternary weight."""
         granularity = self.format.granularity
         with torch.no_grad():
             self.size.copy_(shares(x, granularity).abs().amax(-1).clamp(min=SMALLEST_SCALE))
@@ -62,7 +62,7 @@ class Ttq(Quantizer):
         return ternary + (x - x.detach()) * slope
 
     def _outer(self) -> tuple[Tensor, Tensor]:
-        """The sizes of both outer values, whole numbers of steps."""
+        """Return the sizes of the positive and the negative value, in whole steps."""
         step, size = self._step(), self.size.clone()
         positive, negative = (at_least(p, SMALLEST_PART) * size for p in (self.positive, self.negative))
         return rounded_through(positive / step) * step, rounded_through(negative / step) * step
@@ -71,17 +71,17 @@ class Ttq(Quantizer):
         with torch.no_grad():
             largest = torch.maximum(self.positive, self.negative).clamp(min=SMALLEST_PART) * self.size
             step = largest / positive_steps(self.format.type)
-            if self.format.scheme is Scheme.POWER_OF_TWO:  # up, so that the larger one has a code
+            if self.format.scheme is Scheme.POWER_OF_TWO:  # round up, so that the larger value is representable
                 step = torch.exp2(step.log2().ceil())
             return step.clamp(min=SMALLEST_SCALE)
 
     def grid(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Quantizer.grid`."""
+        """Return scale and zero point."""
         scale = self._step()
         return scale, torch.zeros_like(scale)
 
     def begin(self, x: Tensor) -> None:
-        """See `Quantizer.begin`: both begin at the mean of |w| beyond the threshold, each on its side."""
+        """Initialize each value with the mean of |w| beyond the threshold on its side."""
         parts = shares(x, self.format.granularity)
         size = parts.abs().amax(-1, keepdim=True).clamp(min=SMALLEST_SCALE)
         for scale, beyond in ((self.positive, parts > THRESHOLD * size), (self.negative, parts < -THRESHOLD * size)):
@@ -89,9 +89,9 @@ class Ttq(Quantizer):
             scale.copy_(mean.clamp(min=THRESHOLD))
 
     def begin_at(self, params: QuantParams) -> None:
-        """See `Quantizer.begin_at`: a common scale says nothing of either; they begin at the first weight."""
+        """Ignore the calibrated scale: both values are initialized from the first weight."""
 
     def collapsed(self) -> Tensor:
-        """See `Quantizer.collapsed`."""
+        """Return whether both values have collapsed."""
         largest = torch.maximum(self.positive, self.negative)
         return super().collapsed() | (largest <= SMALLEST_PART).all()

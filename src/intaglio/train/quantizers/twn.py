@@ -1,4 +1,4 @@
-"""Ternary weight networks."""
+"""Ternary weight networks (TWN)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ THRESHOLD = 0.7
 
 
 class Twn(Quantizer):
-    """Weights -1, 0 and +1 by a threshold, times the mean of those above it.
+    """TWN quantizer: codes -1, 0 and +1 by a threshold; the scale is the mean of |w| above it.
 
-        d = 0.7 mean |w|        codes sign(w) where |w| > d, else 0        s = mean of |w| over |w| > d
+        d = 0.7 mean |w|        code sign(w) if |w| > d, else 0        s = mean of |w| over |w| > d
         dL/dw = dL/dy
 
-    The threshold is not s / 2, so that the Graph is frozen with the rounded weights.
+    The threshold is not s / 2, so the frozen Graph contains the rounded weights.
 
     Source: Li et al. 2016, arXiv:1605.04711, eq. (4) to (6).
     """
@@ -38,11 +38,11 @@ class Twn(Quantizer):
 
     @classmethod
     def takes(cls, format: Format) -> bool:
-        """See `Quantizer.takes`."""
+        """Return whether the format is supported."""
         return format.type.bits == 2 and format.type.signed and format.scheme is not Scheme.ASYMMETRIC
 
     def shaped(self, x: Tensor) -> Tensor:
-        """The ternary weight, with the gradient of x."""
+        """Return the ternary weight, with the gradient of x."""
         granularity = self.format.granularity
         with torch.no_grad():
             size = shares(x, granularity).abs()
@@ -55,12 +55,12 @@ class Twn(Quantizer):
         return x + (ternary - x).detach()
 
     def grid(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Quantizer.grid`."""
+        """Return scale and zero point."""
         return self.scale, torch.zeros_like(self.scale)
 
     def begin(self, x: Tensor) -> None:
-        """See `Quantizer.begin`: the scale is that of the weight at each step."""
+        """Do nothing: the scale is computed from the weight at each step."""
 
     def begin_at(self, params: QuantParams) -> None:
-        """See `Quantizer.begin_at`: the scale is that of the weight at each step."""
+        """Ignore the calibrated scale: it is computed from the weight at each step."""
         self.mark_begun()
