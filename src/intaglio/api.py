@@ -1,4 +1,4 @@
-"""The public calls."""
+"""Public functions: quantize, freeze, load_quantized, and the building blocks that `workflow` shares."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ __all__ = ["Quantized", "evaluate", "freeze", "load", "load_quantized", "prepare
 DEFAULT_SAMPLES = 512
 SYNTHESIZED_SAMPLES = 128
 NONE, SYNTHESIZE = "none", "synthesize"
-"""Data that are not there: ranges without data, and inputs made from the network."""
+"""Values of `data` without a data set: calibrate without data; synthesize inputs from the network."""
 Chosen = TypeVar("Chosen", Recipe, LossLimit)
 
 
@@ -61,22 +61,22 @@ def quantize(
     Args:
         model: from `intaglio.load`, or a path that it takes.
         data: calibration inputs: an iterable of arrays or (x, y), an array, or a path (see `intaglio.data.open_data`);
-            "none": ranges from what batch norm recorded, or from the weights and `input_range`; "synthesize": inputs
-            made from the network.
+            "none": ranges from batch-norm statistics, or from the weights and `input_range`; "synthesize": inputs
+            generated from the network.
         target: a built-in name, a TOML file, or a Target.
-        recipe: how ranges are found and which algorithms win back accuracy (see `intaglio.ptq.Recipe`).
-        limit: try recipes, cheapest first, until little enough is lost (see `intaglio.ptq.LossLimit`); the best that
-            was found is returned in any case.
-        samples: calibrate on at most this many; None for all. Of synthesized inputs no more than 128 are made.
+        recipe: calibrators and recovery algorithms (see `intaglio.ptq.Recipe`).
+        limit: try recipes, cheapest first, until the accuracy loss is small enough (see `intaglio.ptq.LossLimit`); the
+            best network is returned even if none is good enough.
+        samples: most calibration samples; None for all. At most 128 inputs are synthesized.
         input_range: (low, high) of the inputs after preprocessing, or by input name, for data "none" and "synthesize".
-        checkpoint: a file that learned rounding writes as it goes, and from which an interrupted run goes on.
+        checkpoint: file that saves the progress of learned rounding, from which an interrupted run resumes.
         choices: fields of `Recipe` and of `LossLimit` by name instead of these objects: `calibrator="mse"`,
             `equalize=False`, `max_drop=1.0, eval_data=...`.
     Raises:
-        TypeError: a choice that is none, or one beside the object that has it.
-        TargetError, UnsupportedOperatorError: the request cannot be met; said before any calibration.
-        DataError, CalibrationError: the data do not fit or carry no range.
-        UsageError: no such calibrator or rounding, no iterations, a limit without `eval_data`, or a checkpoint or
+        TypeError: an unknown choice, or one beside the object that contains it.
+        TargetError, UnsupportedOperatorError: the target does not support the network; raised before calibration.
+        DataError, CalibrationError: the data do not fit the network or give no range.
+        UsageError: unknown calibrator or rounding, no iterations, a limit without `eval_data`, or a checkpoint or
             folder of other settings.
     """
     recipe = _chosen(Recipe, recipe, "recipe", choices)
@@ -121,7 +121,7 @@ def _limit(limit: LossLimit | None, choices: dict[str, Any]) -> LossLimit | None
 
 
 def _chosen(cls: type[Chosen], given: Chosen | None, name: str, choices: dict[str, Any]) -> Chosen:
-    """An object that was given, or one of those choices that are its fields, which are taken out."""
+    """Return the given object, or make one from those choices that are its fields, and remove them from the choices."""
     own = {f.name: choices.pop(f.name) for f in fields(cls) if f.name in choices}
     if given is None:
         return cls(**own)
@@ -138,7 +138,7 @@ def quantize_as(
     *,
     checkpoint: str | os.PathLike[str] | None = None,
 ) -> Quantized:
-    """`quantize` with its choices as objects."""
+    """Quantize with a recipe; the arguments are objects."""
     outcome = quantize_graph(graph, target, dataset, recipe, checkpoint=checkpoint)
     if isinstance(dataset, Synthesized):
         outcome.steps.insert(len(graph.history), dataset.step())
@@ -158,7 +158,7 @@ def quantize_within(
     callback: Callback | None = None,
     training: Training | None = None,
 ) -> Quantized:
-    """`quantize` with an allowed loss (see `search.recipe_search`)."""
+    """Quantize with the cheapest recipe that loses at most `max_drop` (see `search.recipe_search`)."""
     searched = search_recipes(
         graph,
         target,
@@ -175,26 +175,26 @@ def quantize_within(
 
 
 def training_stage(raw: Graph, graph: Graph, data: DataLike, settings: TrainSettings) -> Training:
-    """The last stage of `quantize` with an allowed loss.
+    """Prepare training as the last stage of the recipe search.
 
     Args:
-        raw: the network as the front end read it.
-        graph: the same, prepared.
-        data: labelled samples.
+        raw: the network before any pass.
+        graph: the prepared network.
+        data: labelled training samples.
         settings: see `search.training.stage_settings`.
     Raises:
-        DataError, UsageError: the data do not fit, have no labels, or the network tells no classes apart.
+        DataError, UsageError: the data do not fit or have no labels, or the network is not a classifier.
     """
     dataset = data_for(graph, data, labels=True)
     return Training(raw, dataset.cached() if dataset.once else dataset, settings)
 
 
 def scored_data(graph: Graph, data: DataLike | None, limit: int | None = None, metric: str = "top1") -> Dataset:
-    """Labelled data that an allowed loss is measured on; read many times.
+    """Open the labelled evaluation data of the recipe search; they are read many times.
 
     Raises:
-        UsageError: there are none.
-        DataError: they do not fit, or have no labels.
+        UsageError: no data are given.
+        DataError: the data do not fit the network, or have no labels.
     """
     if data is None:
         raise UsageError("max-drop: expected labelled data to measure the loss on, got none; give --eval (eval_data)")
@@ -205,15 +205,15 @@ def scored_data(graph: Graph, data: DataLike | None, limit: int | None = None, m
 def calibration_data(
     graph: Graph, data: DataLike, samples: int | None, *, input_range: InputRange = None, again: bool = True
 ) -> Data | NoData:
-    """Calibration inputs as the pipeline takes them.
+    """Open calibration inputs.
 
     Args:
-        graph: whose inputs they are.
+        graph: the network.
         data, samples, input_range: see `quantize`.
-        again: they are read more than once: an iterator is then kept in memory.
+        again: whether the data are read more than once; an iterator is then cached in memory.
     Raises:
-        DataError, UsageError: they do not fit, or a range is stated beside data.
-        CalibrationError: nothing is known of the inputs.
+        DataError, UsageError: the data do not fit the network, or `input_range` is given beside a data set.
+        CalibrationError: there are no data and the range of the inputs is unknown.
     """
     if isinstance(data, str) and data == NONE:
         return NoData(input_range)
@@ -226,11 +226,11 @@ def calibration_data(
 
 
 def shared_data(dataset: Data | NoData, processes: Processes) -> Data | NoData:
-    """Calibration inputs of which each process observes a part; as they are where there is one process or no data.
+    """Share calibration inputs, so that each process observes a part; unchanged for one process or without data.
 
     Args:
         dataset: from `calibration_data`, the same on every process.
-        processes: that share it.
+        processes: the processes that share it.
     """
     if processes.world == 1 or not isinstance(dataset, Dataset) or dataset.length is None:
         return dataset
@@ -244,16 +244,16 @@ def of_outcome(outcome: Outcome) -> Quantized:
 
 
 def freeze(module: nn.Module, example_inputs: Any = None) -> Quantized:
-    """What a network trained with quantization computes in evaluation, as Graph and Plan.
+    """Freeze a network trained with quantization to Graph and Plan.
 
     Args:
-        module: from `prepare_qat`, or a network made of layers of `intaglio.train.nn`.
-        example_inputs: what such a network can be called with, as `intaglio.load` takes it; a module from `prepare_qat`
-            needs none.
+        module: module from `prepare_qat`, or a network of layers of `intaglio.train.nn`.
+        example_inputs: for a network of `intaglio.train.nn`: inputs that it can be called with, as for
+            `intaglio.load`.
     Raises:
-        UsageError: a scale has collapsed, the module has never seen a tensor, or example inputs are missing.
-        ModelError: values without a format; all are listed.
-        CalibrationError: scales without a defined answer.
+        UsageError: a scale has collapsed or was never initialized, or example inputs are missing.
+        ModelError: some values have no format; all are listed.
+        CalibrationError: a scale cannot be derived.
     """
     steps = [Step("training", "trained with quantization in the forward path")]
     if isinstance(module, QuantizedModule):
@@ -276,10 +276,10 @@ def load_quantized(
     """Read a network that another tool quantized: a QDQ or QOperator ONNX file.
 
     Args:
-        path: of the file.
-        shapes, constants: sizes and inputs to fix, as in `load`.
+        path: the ONNX file.
+        shapes, constants: fixed shapes and inputs, as in `load`.
     Raises:
-        ModelError: no such file, or nothing in it is quantized.
+        ModelError: there is no such file, or nothing in it is quantized.
     """
     from intaglio.frontends.quantized.load import load_quantized_graph
 

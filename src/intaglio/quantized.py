@@ -1,4 +1,4 @@
-"""A quantized network: Graph, Plan, and the history of how it came about."""
+"""Quantized network: Graph, Plan and history."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass
 class Quantized:
-    """What `intaglio.quantize` returns.
+    """Quantized network, as returned by `intaglio.quantize`.
 
     Args:
         graph: the prepared float network.
-        plan: how each value is represented.
-        steps: what was done, and what it gained.
-        prepared: the float network before algorithms changed it; None where none did.
-        statistics: what calibration observed; None where nothing was calibrated.
-        reference: the float network whose values have the same names as those of `graph`, before weights were rounded:
-            what layers are compared with.
+        plan: format and quantization parameters of each value.
+        steps: what was done, with measured gains.
+        prepared: the float network before recovery algorithms changed it; None if none did.
+        statistics: statistics of the calibration; None without calibration.
+        reference: the float network with the value names of `graph`, before weights were rounded, with which layers
+            are compared.
     """
 
     graph: Graph
@@ -47,18 +47,18 @@ class Quantized:
 
     @property
     def history(self) -> list[str]:
-        """What was done, one sentence per step."""
+        """History: one sentence for each step."""
         return [str(step) for step in self.steps]
 
     def simulate(self, *x: NDArray[Any]) -> Any:
-        """Run the float network with every value rounded as the Plan says.
+        """Run the float network with every value rounded according to the Plan.
 
         Args:
-            x: one real array per input, (N, ...).
+            x: one real array (N, ...) for each input.
         Returns:
-            The output, real, (N, ...); a tuple where the network has several.
+            The real output, (N, ...); a tuple if the network has several.
         Raises:
-            DataError: a shape does not fit.
+            DataError: an array does not fit its input.
         """
         from intaglio.simulate import Simulator
 
@@ -66,10 +66,10 @@ class Quantized:
         return y[0] if len(y) == 1 else y
 
     def lower(self) -> Program:
-        """The integer-only Program.
+        """Lower the network to an integer-only Program.
 
         Raises:
-            LoweringError: listing every operator that cannot be integers, with the reason.
+            LoweringError: some operators cannot run on integers; all are listed with the reasons.
         """
         from intaglio.lower import lower
 

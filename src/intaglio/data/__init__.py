@@ -1,4 +1,4 @@
-"""What a user names as data becomes a stream of batches of bounded memory, checked against the model.
+"""Open data and read them in batches with bounded memory, checked against the model's inputs.
 
 A core install reads arrays, .npy and .npz; images, Parquet and descriptors need the extra `quantize`.
 """

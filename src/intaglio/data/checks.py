@@ -1,4 +1,4 @@
-"""Whether the samples are what the model wants. Every text names the source, the sample and what to do."""
+"""Check samples against the model's inputs; errors name the source, the sample and what to do."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ Float = npt.NDArray[np.float32]
 
 
 def sample_shapes(inputs: Mapping[str, tuple[int, ...]], *, batched: bool = True) -> dict[str, tuple[int, ...]]:
-    """The shape of one sample of each input, from the shapes of a model's inputs.
+    """Return the shape of one sample of each model input.
 
-    Axis 0 is the batch where the model is `batched` or the axis is 1. Otherwise a sample is the whole input.
+    Axis 0 is the batch axis if the model is `batched` or the axis has size 1. Otherwise a sample is the whole input.
     """
     return {name: sample_shape(shape, batched=batched) for name, shape in inputs.items()}
 
 
 def arrange(chunk: Chunk, shapes: Shapes, where: str) -> Chunk:
-    """The arrays of a chunk in the order of the model's inputs.
+    """Order the arrays of a chunk as the model's inputs.
 
     Raises:
-        DataError: other inputs than the model's.
+        DataError: names or number of arrays differ from the model's inputs.
     """
     wanted = ", ".join(f"'{name}'" for name in shapes)
     if chunk.names is not None:
@@ -45,10 +45,10 @@ def arrange(chunk: Chunk, shapes: Shapes, where: str) -> Chunk:
 
 
 def check_shape(got: tuple[int, ...], want: tuple[int, ...], where: str) -> None:
-    """Compare a sample's shape with the model's; neither has the batch axis.
+    """Compare a sample's shape with the model's, both without batch axis.
 
     Raises:
-        DataError: another rank, channels at the other end, or another size.
+        DataError: rank, layout (NCHW, NHWC) or sizes differ.
     """
     if got == want:
         return
@@ -70,15 +70,15 @@ def check_shape(got: tuple[int, ...], want: tuple[int, ...], where: str) -> None
 
 
 def to_float(x: Array, first: int, where: str) -> Float:
-    """Samples as float32 in memory of their own, so that who reads them may also write; integers keep their values.
+    """Copy samples to float32, so that callers may modify them; integers keep their values.
 
     Args:
-        x: (n, ...), any real type.
+        x: (N, ...), any real dtype.
         first: index of sample 0 of `x` in its source.
-        where: the source, for the error text.
+        where: name of the source, for error messages.
 
     Raises:
-        DataError: these are no real numbers, or a sample is not finite or not in the range of float32.
+        DataError: the values are not real numbers, or a sample has NaN, infinity or a value beyond float32.
     """
     if x.dtype.kind not in NUMBERS:
         raise DataError(f"{where}: expected real numbers, got an array of dtype {x.dtype}")
@@ -97,10 +97,10 @@ def to_float(x: Array, first: int, where: str) -> Float:
 
 
 def check_labels(y: npt.NDArray[np.int64], classes: int, first: int, where: str) -> None:
-    """Labels lie in 0 .. classes - 1.
+    """Check that labels are in 0 .. classes - 1.
 
     Raises:
-        DataError: one does not.
+        DataError: a label is out of range.
     """
     bad = np.flatnonzero((y < 0) | (y >= classes))
     if bad.size:
@@ -112,10 +112,10 @@ def check_labels(y: npt.NDArray[np.int64], classes: int, first: int, where: str)
 
 
 def check_uniform(chunk: Chunk, first: Chunk, index: int, where: str) -> None:
-    """Every chunk has the form of the first one, so that they can be stacked.
+    """Check that a chunk has the same names, shapes and labels as the first one, so that they can be stacked.
 
     Raises:
-        DataError: it has not.
+        DataError: it differs.
     """
 
     def form(c: Chunk) -> tuple[Any, ...]:

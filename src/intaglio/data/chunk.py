@@ -1,4 +1,4 @@
-"""A few samples on their way from a source to a batch, and the conversions that every source shares."""
+"""Chunks of samples between source and batch, and conversions shared by all sources."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from intaglio.errors import DataError
 NUMBERS = "biuf"  # dtype.kind of real numbers: bool, integers, floats
 
 Array = npt.NDArray[Any]
-Shapes = Mapping[str, tuple[int, ...]]  # sample shape, without the batch axis, by the name of the model's input
+Shapes = Mapping[str, tuple[int, ...]]  # model input -> shape of one sample, without batch axis
 
 
 class Chunk(NamedTuple):
-    """Some samples, at least one.
+    """One or more samples.
 
     Attributes:
-        x: one array per model input, each (n, ...).
-        names: the input of each array where the source knows it, otherwise None: in the model's order.
-        y: (n,) as the source gave them, or None.
+        x: one array (N, ...) for each model input.
+        names: input names of the arrays; None if the source does not know them: in the model's order.
+        y: labels (N,) as read from the source, or None.
     """
 
     x: tuple[Array, ...]
@@ -35,22 +35,22 @@ class Chunk(NamedTuple):
         return len(self.x[0])
 
     def cut(self, start: int, stop: int | None) -> Chunk:
-        """The samples from `start` up to `stop`."""
+        """Return samples `start` to `stop - 1`."""
         return self.take(slice(start, stop))
 
     def take(self, rows: slice | npt.NDArray[np.int64]) -> Chunk:
-        """Some samples, by their numbers in the chunk."""
+        """Return some samples by slice or index."""
         y = None if self.y is None else self.y[rows]
         return Chunk(tuple(a[rows] for a in self.x), self.names, y)
 
 
 def as_array(value: Any, where: str) -> Array:
-    """Any numeric array-like (NumPy, a torch tensor on any device, nested lists, a number) as a NumPy array.
+    """Convert an array-like (NumPy array, torch tensor on any device, nested lists, number) to a NumPy array.
 
     Raises:
-        DataError: it does not hold numbers.
+        DataError: it does not contain numbers.
     """
-    if hasattr(value, "detach"):  # a torch tensor, known by its method so that torch need not be loaded
+    if hasattr(value, "detach"):  # a torch tensor; duck-typed, so that torch need not be imported
         value = value.detach().cpu()
         value = value.float() if str(value.dtype) == "torch.bfloat16" else value  # NumPy has no bfloat16
     try:
@@ -66,10 +66,10 @@ def as_array(value: Any, where: str) -> Array:
 
 
 def as_labels(y: Array, where: str) -> npt.NDArray[np.int64]:
-    """Labels as int64 (n,). A column (n, 1) and whole numbers stored as floats are accepted.
+    """Convert labels to int64 (N,); accepts a column (N, 1) and integers stored as floats.
 
     Raises:
-        DataError: they are not one whole number per sample.
+        DataError: they are not one integer for each sample.
     """
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
@@ -87,18 +87,18 @@ def as_labels(y: Array, where: str) -> npt.NDArray[np.int64]:
 
 
 def as_targets(y: Array, where: str) -> npt.NDArray[np.float32]:
-    """Real numbers that outputs are compared with, float32 (n, ...).
+    """Convert regression targets to float32 (N, ...).
 
     Raises:
-        DataError: they are not finite numbers.
+        DataError: they contain NaN, infinities or no numbers.
     """
     if y.dtype.kind not in NUMBERS or not np.isfinite(y).all():
-        raise DataError(f"{where}: targets must be finite numbers, got NaN, infinite ones or dtype {y.dtype}")
+        raise DataError(f"{where}: targets must be finite numbers, got NaN, infinities or dtype {y.dtype}")
     return y.astype(np.float32)
 
 
 def window(chunks: Iterable[Chunk], start: int, stop: int | None) -> Iterator[Chunk]:
-    """Only the samples from `start` up to `stop`; nothing is read behind `stop`."""
+    """Yield samples `start` to `stop - 1`; nothing after `stop` is read."""
     if stop is not None and start >= stop:
         return
     at = 0
@@ -112,7 +112,7 @@ def window(chunks: Iterable[Chunk], start: int, stop: int | None) -> Iterator[Ch
 
 
 def rebatch(chunks: Iterable[Chunk], size: int) -> Iterator[Chunk]:
-    """The same samples in chunks of `size`; the last one may be smaller. Holds at most one batch and one chunk."""
+    """Regroup samples into chunks of `size` (the last may be smaller); keeps at most one batch and one chunk."""
     waiting: list[Chunk] = []
     count = 0
     for chunk in chunks:
@@ -131,7 +131,7 @@ def rebatch(chunks: Iterable[Chunk], size: int) -> Iterator[Chunk]:
 
 
 def join(chunks: list[Chunk]) -> Chunk:
-    """Several chunks of the same form as one."""
+    """Concatenate chunks of the same form."""
     if len(chunks) == 1:
         return chunks[0]
     first = chunks[0]

@@ -1,4 +1,4 @@
-"""A stream of batches over any source: windows, conversion to float32, and the checks against the model."""
+"""Data set over any source: subsets, batches, conversion to float32, checks against the model."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ Labels = npt.NDArray[np.int64] | npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Dataset:
-    """Samples of a source in a fixed order, as often as they are wanted, never more than a batch in memory.
+    """Samples of a source in a fixed order, read in batches with bounded memory.
 
-    Made by `open_data`, and by `match` once the model is known.
+    Created by `open_data`; `match` adds the checks against a model.
 
     Attributes:
-        source: where the samples come from.
+        source: source of the samples.
         start: first sample of the source.
-        stop: the sample behind the last one; None: all.
-        numbers: the samples of the source that it has, increasing, where these are no range.
-        batch_size: of `batches()` without a number.
-        shapes: sample shape by name of the model's input; None before `match`.
-        classes: number of the model's classes; labels are held against it where it is known.
-        targets: y holds real numbers that outputs are compared with, no class indices.
+        stop: sample after the last one; None: all.
+        numbers: indices of the samples in the source, increasing, if they are not a range.
+        batch_size: default batch size of `batches()`.
+        shapes: model input -> shape of one sample; None before `match`.
+        classes: number of classes, against which labels are checked; None: not checked.
+        targets: whether y are regression targets instead of class indices.
     """
 
     source: Source
@@ -47,17 +47,17 @@ class Dataset:
 
     @property
     def name(self) -> str:
-        """What error texts call it."""
+        """Name for error messages."""
         return self.source.name
 
     @property
     def once(self) -> bool:
-        """It comes from an iterator, so that a second pass is an error."""
+        """Whether the samples can be read only once (an iterator)."""
         return self.source.once
 
     @property
     def length(self) -> int | None:
-        """Number of samples, or None where only a full pass would tell."""
+        """Number of samples; None if it is unknown without a full pass."""
         if self.numbers is not None:
             return len(self.numbers)
         count = self.source.count(self.shapes)
@@ -66,31 +66,31 @@ class Dataset:
         return max(0, (count if self.stop is None else min(count, self.stop)) - self.start)
 
     def __len__(self) -> int:
-        """Number of samples; TypeError where it is not known (see `length`)."""
+        """Number of samples; TypeError if unknown (see `length`)."""
         length = self.length
         if length is None:
             raise TypeError(f"{self.name}: the number of samples is not known before a full pass")
         return length
 
     def __bool__(self) -> bool:
-        """True, so that a test for None written as `if data` never counts samples."""
+        """Always true, so that `if data` does not count samples."""
         return True
 
     @property
     def labels(self) -> Labels | None:
-        """All labels, int64 (n,), where they can be had without reading the samples; otherwise None."""
+        """All labels, int64 (N,); None if they cannot be read without the samples."""
         labels = self.source.labels()
         which = slice(self.start, self.stop) if self.numbers is None else self.numbers
         return None if labels is None else labels[which]
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
-        """Names of the labels 0, 1, ..., where the source has them."""
+        """Names of the classes 0, 1, ...; None if unknown."""
         return self.source.class_names
 
     @property
     def input_shape(self) -> tuple[int, ...] | dict[str, tuple[int, ...]]:
-        """Shape of one sample, without the batch axis; by name where there are several inputs. Reads one sample."""
+        """Shape of one sample, without batch axis; by name with several inputs. Reads one sample."""
         first = self._first()
         shapes = [a.shape[1:] for a in first.x]
         if first.names is None and len(shapes) == 1:
@@ -99,12 +99,12 @@ class Dataset:
         return dict(zip(names, shapes, strict=True))
 
     def peek(self) -> tuple[Inputs, Labels | None]:
-        """The first sample, as `batches(1)` gives it; an iterator is not used up."""
+        """Return the first sample as `batches(1)` does; does not consume an iterator."""
         first = self._first()
         return self._given(self._checked(first, first, self._span()[0]))
 
     def limit(self, n: int | None) -> Dataset:
-        """The first `n` samples; None: all of them."""
+        """Return the first `n` samples; None: all."""
         if n is None:
             return self
         if n < 1:
@@ -112,19 +112,21 @@ class Dataset:
         return self.part(0, n)
 
     def part(self, first: int, stop: int) -> Dataset:
-        """Its samples from the number `first` up to `stop`, as many as there are."""
+        """Return samples `first` to `stop - 1`, or as many as there are."""
         if self.numbers is not None:
             return replace(self, numbers=self.numbers[first:stop])
         start, end = self.start + first, self.start + stop
         return replace(self, start=start, stop=end if self.stop is None else min(end, self.stop))
 
     def hold_back(self, count: int) -> tuple[Dataset, Dataset]:
-        """Samples to learn from, and others spread evenly among them (see `samples.is_held_back`).
+        """Split into training samples and held-back samples, evenly spread (see `samples.is_held_back`).
 
         Args:
-            count: how many are held back.
+            count: number of held-back samples.
+        Returns:
+            (training samples, held-back samples).
         Raises:
-            DataError: the source can be read only once, or does not know its length; or there are too few samples.
+            DataError: the samples can be read only once or their number is unknown; or there are too few.
         """
         total = self.length
         if self.once or total is None:
@@ -138,20 +140,21 @@ class Dataset:
         return replace(self, numbers=numbers[~held]), replace(self, numbers=numbers[held])
 
     def cached(self) -> Dataset:
-        """The same samples held in memory, all of them, so that an iterator can be read more than once."""
+        """Read all samples into memory, so that an iterator can be read more than once."""
         whole = join(list(self._chunks()))
         source = ArraySource(self.name, whole.x, whole.y, whole.names)
         return Dataset(source, batch_size=self.batch_size, shapes=self.shapes, classes=self.classes)
 
     def batches(self, n: int | None = None) -> Iterator[tuple[Inputs, Labels | None]]:
-        """Batches of `n` samples (default `batch_size`); the last one may be smaller.
+        """Yield batches of `n` samples (default `batch_size`); the last one may be smaller.
 
         Yields:
-            (x, y): x float32 (n, ...), a dict by input name where there are several inputs (a tuple where their names
-            are not known yet); y int64 (n,), float32 (n, ...) of targets, or None without labels.
+            (x, y): x float32 (N, ...), with several inputs a dict by name (a tuple if names are unknown); y int64 (N,),
+            float32 (N, ...) for regression targets, or None without labels.
 
         Raises:
-            DataError: no samples, one that does not fit the others or the model, or a second pass over an iterator.
+            DataError: no samples, a sample that does not fit the others or the model, or a second pass over an
+                iterator.
         """
         n = self.batch_size if n is None else n
         if n < 1:
@@ -160,17 +163,17 @@ class Dataset:
             yield self._given(chunk)
 
     def __iter__(self) -> Iterator[tuple[Inputs, Labels | None]]:
-        """Batches of `batch_size` samples."""
+        """Yield batches of `batch_size` samples."""
         return self.batches()
 
     def _given(self, chunk: Chunk) -> tuple[Inputs, Labels | None]:
-        """A chunk as `batches` gives it."""
+        """Convert a chunk to the form that `batches` yields."""
         if chunk.names is not None and (len(chunk.x) > 1 or self.shapes is None):
             return dict(zip(chunk.names, chunk.x, strict=True)), chunk.y
         return chunk.x if len(chunk.x) > 1 else chunk.x[0], chunk.y
 
     def _chunks(self) -> Iterator[Chunk]:
-        """Chunks of the source, checked and converted."""
+        """Read chunks of the source, check and convert them."""
         start, stop = self._span()
         at, first = start, None
         for raw in self.source.chunks(start, stop, self.shapes):
@@ -191,7 +194,7 @@ class Dataset:
             )
 
     def _span(self) -> tuple[int, int | None]:
-        """Where its samples lie in the source."""
+        """Return the range of the source that contains the samples."""
         if self.numbers is None:
             return self.start, self.stop
         return (int(self.numbers[0]), int(self.numbers[-1]) + 1) if len(self.numbers) else (0, 0)
@@ -235,21 +238,21 @@ def match(
     need_labels: bool = False,
     targets: bool = False,
 ) -> Dataset:
-    """Hold a dataset against a model: its first sample now, every other one as it is read.
+    """Check a data set against a model: the first sample now, all others when they are read.
 
     Args:
-        dataset: what `open_data` gave.
-        inputs: the shapes of the model's inputs by name, batch axis included; or the shape of its only input.
-        batched: axis 0 of the inputs is the batch. Otherwise it is one only if it is 1 (see `check.sample_shapes`).
-        classes: number of classes, if labels are to be held against it.
-        need_labels: labels are asked for.
-        targets: they are real numbers that outputs are compared with.
+        dataset: data set from `open_data`.
+        inputs: shapes of the model's inputs by name, with batch axis; or the shape of the only input.
+        batched: whether axis 0 of the inputs is the batch axis (see `checks.sample_shapes`).
+        classes: number of classes, to check labels; None: labels are not checked.
+        need_labels: whether labels are required.
+        targets: whether labels are regression targets.
 
     Returns:
-        The dataset, which gives a dict by input name where the model has several inputs.
+        The data set, whose batches are dicts by input name if the model has several inputs.
 
     Raises:
-        DataError: it does not fit; the text says where, what was expected and what to do.
+        DataError: the data do not fit the model.
     """
     shapes = sample_shapes(inputs if isinstance(inputs, Mapping) else {"x": inputs}, batched=batched)
     matched = replace(dataset, shapes=shapes, classes=classes, targets=targets)

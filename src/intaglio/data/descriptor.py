@@ -1,4 +1,4 @@
-"""Data descriptors: a TOML file that names the data and how its images are prepared."""
+"""Data descriptors: TOML files with the path of the data and the preprocessing of its images."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class _Data(BaseModel):
 
 @dataclass(frozen=True)
 class Descriptor:
-    """What a descriptor says: where the data is, and the preprocessing if it is images."""
+    """Content of a descriptor: path of the data, and preprocessing of images."""
 
     path: Path
     image: Preprocess | None
@@ -85,7 +85,7 @@ def _side(value: int | list[int] | None) -> int | tuple[int, int] | None:
 
 
 def _sentence(path: Path, error: Any) -> str:
-    # the location of a union also names its alternatives ("constrained-int"), which are no keys of the file
+    # pydantic's location of a union also contains names of alternatives ("constrained-int"), which are not keys
     key = ".".join(str(part) for part in error["loc"] if isinstance(part, int) or part in _KEYS)
     if error["type"] == "extra_forbidden":
         known = sorted(

@@ -1,4 +1,4 @@
-"""Libraries that a core install lacks are loaded where they are needed; the error says how to get them."""
+"""Import optional libraries when they are needed, with an error that says how to install them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ def load_extra(module: str, package: str, purpose: str) -> ModuleType:
     """Import a module of the extra `quantize`.
 
     Args:
-        module: what is imported, such as "PIL.Image".
-        package: its name for people, such as "Pillow".
+        module: module name, such as "PIL.Image".
+        package: package name for the message, such as "Pillow".
         purpose: what it is needed for, such as "read images".
 
     Raises:
-        UsageError: it is not installed; the text names the extra.
+        UsageError: it is not installed; the message names the extra.
     """
     try:
         return importlib.import_module(module)

@@ -1,4 +1,4 @@
-"""Image preprocessing and directories of images."""
+"""Preprocess images, and read directories of images."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".t
 
 @dataclass(frozen=True)
 class Preprocess:
-    """From an image file to the array that the network was trained on.
+    """Image preprocessing: from an image file to a normalized array.
 
         y = (pixel / 255 - mean) / std
 
     Attributes:
-        size: first the short side is resized to this (bilinear with antialiasing), or the image to (height, width).
-        crop: then the centre square of this side, or (height, width), is cut out.
-        mean: per channel, after scaling to 0..1; one number instead of three asks for grey images.
-        std: the same.
-        layout: of the result: "NCHW" or "NHWC".
+        size: resize the short side to this, or the image to (height, width); bilinear with antialiasing.
+        crop: then crop the central square of this size, or (height, width).
+        mean: mean of each channel after scaling to 0..1; one number means grey images.
+        std: standard deviation of each channel.
+        layout: layout of the result: "NCHW" or "NHWC".
     """
 
     size: int | tuple[int, int] | None = None
@@ -41,13 +41,13 @@ class Preprocess:
     layout: Literal["NCHW", "NHWC"] = "NCHW"
 
     def __call__(self, image: bytes | Path, where: str) -> npt.NDArray[np.float32]:
-        """Decode and prepare one image, turned upright as its EXIF orientation says.
+        """Decode and preprocess one image, rotated according to its EXIF orientation.
 
         Returns:
             float32, (C, H, W) or (H, W, C).
 
         Raises:
-            DataError: it is no image, is damaged, or is smaller than the crop.
+            DataError: it is not an image, is damaged, or is smaller than the crop.
         """
         pil = load_extra("PIL.Image", "Pillow", "read images")
         ops = load_extra("PIL.ImageOps", "Pillow", "read images")
@@ -58,7 +58,7 @@ class Preprocess:
             raise DataError(f"{where}: expected an image, got one that cannot be decoded ({error})") from error
         pixels = np.asarray(self._cropped(self._resized(picture, pil), where), dtype=np.float32)
         pixels = pixels.reshape(*pixels.shape[:2], len(self.mean))
-        # float32 and in this order, as the usual training code has it, so that not even the last bit differs
+        # float32, and in the order of usual training code, so that results are bit-identical
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         y: npt.NDArray[np.float32] = (pixels / np.float32(255) - mean) / std
         return np.ascontiguousarray(y.transpose(2, 0, 1)) if self.layout == "NCHW" else y
@@ -88,10 +88,10 @@ class Preprocess:
 
 
 class ImageFolder:
-    """A directory of class folders with images; or of images alone, then without labels.
+    """Directory of class folders with images; or of images only, then without labels.
 
-    The sorted folder names are the classes 0, 1, .... The order takes one image of each class in turn, so that any
-    prefix is a fair sample.
+    The sorted folder names are the classes 0, 1, .... Samples take one image of each class in turn, so that any prefix
+    is balanced.
     """
 
     once = False

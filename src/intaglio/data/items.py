@@ -1,4 +1,4 @@
-"""Samples from Python objects: lists, torch Datasets and DataLoaders, generators, functions that return one of them."""
+"""Read samples from Python objects: lists, torch Datasets and DataLoaders, generators, functions that return these."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from intaglio.errors import DataError
 
 
 class Indexed(Protocol):
-    """A list, or anything of known length that gives an item by its index, such as a torch Dataset."""
+    """Object with length and item access by index, such as a list or a torch Dataset."""
 
     def __len__(self) -> int: ...
 
@@ -19,7 +19,7 @@ class Indexed(Protocol):
 
 
 class SequenceSource:
-    """Items that are asked for by index: only the samples that are needed are made."""
+    """Source of items read by index: only needed samples are created."""
 
     once = False
     class_names: tuple[str, ...] | None = None
@@ -58,7 +58,7 @@ class SequenceSource:
 
 
 class IterableSource:
-    """Items that come one after the other, from an iterable or from a function that returns one."""
+    """Source of items read in order, from an iterable or from a function that returns one."""
 
     class_names: tuple[str, ...] | None = None
 
@@ -68,7 +68,7 @@ class IterableSource:
         self.keep_labels = labels
         self.once = isinstance(items, Iterator)
         self._used = False
-        self._head: list[Any] = []  # taken from an iterator by `peek`, not yet given out
+        self._head: list[Any] = []  # read from an iterator by `peek`, not yet yielded
 
     def count(self, shapes: Shapes | None) -> None:
         return None
@@ -90,7 +90,7 @@ class IterableSource:
         return window(self._read(items, shapes), start, stop)
 
     def peek(self, shapes: Shapes | None) -> Chunk | None:
-        """The first item, which the next pass will give once more."""
+        """Return the first item without consuming it."""
         if isinstance(self.items, Iterator) and not self._used:
             self._head = self._head or list(islice(self.items, 1))
             return next(self._read(self._head, shapes), None)
@@ -105,14 +105,14 @@ class IterableSource:
 def read_item(
     item: Any, where: str, shapes: Shapes | None, *, stacked: bool, keep_labels: bool = True
 ) -> tuple[Chunk, bool]:
-    """One item as a Chunk, and whether it was a batch.
+    """Convert an item to a Chunk; return it and whether the item was a batch.
 
     An item is x, a pair (x, y), or a dict by input name in which "y" is the label; x is an array, a tuple of arrays in
-    the order of the model's inputs, or a dict of arrays. It is a batch when it has one axis more than the model's
-    samples (`shapes`). Where the model is not known the label decides (a single number: a sample), then `stacked`.
+    the order of the model's inputs, or a dict of arrays. It is a batch if it has one axis more than the model's samples
+    (`shapes`). Without a model, the label decides (a single number means a sample), otherwise `stacked`.
 
     Raises:
-        DataError: it is none of these, or x and y do not belong together.
+        DataError: the item has another form, or x and y have different numbers of samples.
     """
     x, names, y = _parse(item, where, shapes)
     label = as_array(y, f"{where}, label") if keep_labels and y is not None else None
@@ -121,7 +121,10 @@ def read_item(
         wanted = [len(shapes[name]) for name in names if name in shapes] if names else [len(s) for s in shapes.values()]
         above = [have - want for have, want in zip(ranks, wanted, strict=True)] if len(wanted) == len(ranks) else []
         stacked = bool(above) and set(above) == {1}
-        if not stacked and set(above) == {0, 1}:  # one sample in the network's own shapes, of which some begin with 1
+        if not stacked and set(above) == {
+            0,
+            1,
+        }:  # one sample in the network's shapes, some of which have a batch axis of 1
             x = tuple(a[0] if more and a.shape[0] == 1 else a for a, more in zip(x, above, strict=True))
     elif label is not None:
         stacked = label.ndim > 0 and 0 not in ranks and label.shape[0] == x[0].shape[0]
@@ -174,7 +177,7 @@ def _parse(item: Any, where: str, shapes: Shapes | None) -> tuple[tuple[Array, .
 
 
 def _all_inputs(item: tuple[Any, ...], shapes: Shapes) -> bool:
-    """Whether a tuple holds one array for each input of the model, each a sample or a batch, and so no labels."""
+    """Return whether a tuple is one array for each model input (samples or batches), without labels."""
     sizes = [tuple(getattr(value, "shape", ())) for value in item]
     return all(
         hasattr(value, "shape") and size[len(size) - len(want) :] == want and len(size) - len(want) in (0, 1)
@@ -183,7 +186,7 @@ def _all_inputs(item: tuple[Any, ...], shapes: Shapes) -> bool:
 
 
 def _is_group(value: Any) -> bool:
-    """A tuple, or a list of arrays, which is what a DataLoader makes of a tuple; a list of numbers is an array."""
+    """Return whether a value is a tuple, or a list of arrays (DataLoader makes one from a tuple), not of numbers."""
     if isinstance(value, tuple):
         return True
     return isinstance(value, list) and any(hasattr(v, "shape") or isinstance(v, Mapping) or _is_group(v) for v in value)

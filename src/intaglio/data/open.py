@@ -1,4 +1,4 @@
-"""What a user names as data, as a Dataset."""
+"""Open data by path or from Python objects as a Dataset."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DataLike: TypeAlias = "str | os.PathLike[str] | Iterable[Any] | Callable[[], Ite
 
 
 def open_data(source: DataLike, *, limit: int | None = None, batch_size: int = 32, labels: bool = True) -> Dataset:
-    """Open data without reading more of it than its form.
+    """Open data; only its shape is read.
 
     Args:
         source: a path to
@@ -35,13 +35,13 @@ def open_data(source: DataLike, *, limit: int | None = None, batch_size: int = 3
             torch Dataset or DataLoader, any iterable of samples or batches, each an x or a pair (x, y); a function that
             returns a new iterable. An iterator can be read only once. x may be a tuple or a dict where a model has
             several inputs. Images without a descriptor are only scaled to 0..1, in NCHW.
-        limit: take at most so many samples, from the start.
-        batch_size: of `Dataset.batches()` without a number.
-        labels: read them; without, whatever stands in their place is passed over.
+        limit: most samples, from the start.
+        batch_size: default batch size of `Dataset.batches()`.
+        labels: whether to read labels; if not, they are ignored.
 
     Raises:
-        DataError: it does not exist, cannot be read, or is none of these.
-        UsageError: it needs a library of the extra `quantize`.
+        DataError: it does not exist, cannot be read, or has another form.
+        UsageError: a library of the extra `quantize` is missing.
     """
     if isinstance(source, Dataset):
         return source.limit(limit)

@@ -1,4 +1,4 @@
-"""Images in a Parquet file, streamed row group by row group."""
+"""Read images from a Parquet file, row group by row group."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from intaglio.data.images import Preprocess
 from intaglio.errors import DataError
 from intaglio.files.reading import UnreadableError, readable
 
-ROWS = 64  # encoded images held at a time
+ROWS = 64  # encoded images in memory at a time
 
 
 class ParquetSource:
-    """Columns `image` (a struct with `bytes`, or the bytes themselves) and, for labels, `label`."""
+    """Source of images in column `image` (a struct with `bytes`, or bytes) and labels in column `label`."""
 
     once = False
 
@@ -77,7 +77,7 @@ class ParquetSource:
 
     @contextmanager
     def _readable(self, place: str) -> Iterator[None]:
-        """Errors of reading become one of ours, in one line."""
+        """Turn read errors into a DataError of one line."""
         arrow = load_extra("pyarrow", "pyarrow", "read Parquet files")
         try:
             with readable():
@@ -105,7 +105,7 @@ class ParquetSource:
 
 
 def _is_array(column: Any) -> bool:
-    """An Array, which copies only when told so; a ChunkedArray always may."""
+    """Return whether a column is an Array (to_numpy needs permission to copy) and not a ChunkedArray."""
     return not hasattr(column, "num_chunks")
 
 

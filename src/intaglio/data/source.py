@@ -1,4 +1,4 @@
-"""What a Dataset reads from, and the sources that need NumPy only: arrays, .npy and .npz files."""
+"""Protocol of data sources, and the sources that need only NumPy: arrays, .npy and .npz files."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from intaglio.files.reading import (
     same_or_error,
 )
 
-CHUNK = 64  # samples read at a time: bounds the memory of a pass, large enough that Python's share of the time is small
+CHUNK = 64  # samples read at a time: small for memory, large enough to hide Python's overhead
 
 
 class Source(Protocol):
-    """Samples in a fixed order.
+    """Source of samples in a fixed order.
 
     Attributes:
-        name: what error texts call it.
-        once: it can be read a single time only.
-        class_names: names of the labels 0, 1, ... where they are known.
+        name: name for error messages.
+        once: whether it can be read only once.
+        class_names: names of the classes 0, 1, ..., if known.
     """
 
     name: str
@@ -45,20 +45,20 @@ class Source(Protocol):
     class_names: tuple[str, ...] | None
 
     def count(self, shapes: Shapes | None) -> int | None:
-        """Number of samples, or None where only a full pass would tell."""
+        """Return the number of samples; None if unknown without a full pass."""
 
     def labels(self) -> npt.NDArray[np.int64] | None:
-        """All labels where they can be had without touching the samples."""
+        """Return all labels; None if they cannot be read without the samples."""
 
     def chunks(self, start: int, stop: int | None, shapes: Shapes | None) -> Iterator[Chunk]:
-        """The samples from `start` up to `stop` (None: the end), touching as little else as possible.
+        """Yield samples `start` to `stop - 1` (None: to the end), reading as little else as possible.
 
-        `shapes`, the sample shapes that the model wants, tell a sample from a batch where the source alone does not.
+        `shapes` are the model's sample shapes; they distinguish samples from batches if the source does not.
         """
 
 
 class ArraySource:
-    """Arrays in memory or memory-mapped, axis 0 counting the samples."""
+    """Source of arrays in memory or memory-mapped, with samples in axis 0."""
 
     once = False
     class_names: tuple[str, ...] | None = None
@@ -90,7 +90,7 @@ class ArraySource:
 
 
 class NamedArrays:
-    """Arrays in memory by input name; `y` holds the labels, unless the model has an input of that name."""
+    """Source of arrays by input name; `y` are the labels, unless the model has an input of that name."""
 
     once = False
     class_names: tuple[str, ...] | None = None
@@ -117,7 +117,7 @@ class NamedArrays:
 
 
 class NpySource:
-    """A .npy file, axis 0 counting the samples, read in pieces; reads, unlike a mapping, fail where the file shrank."""
+    """Source of a .npy file, samples in axis 0, read in pieces; not memory-mapped, so truncation is an error."""
 
     once = False
     class_names: tuple[str, ...] | None = None
@@ -152,7 +152,7 @@ class NpySource:
 
 
 class NpzSource:
-    """A .npz with `x` (or one array per model input, by name) and optionally `y`, read in pieces."""
+    """Source of a .npz with `x` (or one array per model input, by name) and optionally `y`, read in pieces."""
 
     once = False
     class_names: tuple[str, ...] | None = None
@@ -218,7 +218,7 @@ class NpzSource:
             whole = _whole(archive, name, header)
             return (whole[at : min(at + CHUNK, stop)] for at in range(start, stop, CHUNK))
         file = stack.enter_context(archive.open(f"{name}.npy"))
-        # read, not seek: from the first byte to the last one, the archive's checksum is compared as well
+        # read instead of seek: the archive's checksum is verified only if every byte is read
         file.read(header.offset)
         if start:
             file.seek(header.offset + start * (header.nbytes // header.shape[0]))
@@ -242,7 +242,7 @@ def _whole(archive: zipfile.ZipFile, name: str, header: ArrayHeader) -> Array:
 
 @contextmanager
 def _named(path: Path, wanted: str) -> Iterator[None]:
-    """What cannot be read is an error that names the file; a consumer's own errors pass."""
+    """Turn read errors into a DataError that names the file; other errors pass."""
     try:
         with readable():
             yield
@@ -251,9 +251,9 @@ def _named(path: Path, wanted: str) -> Iterator[None]:
 
 
 class NpyFolder:
-    """A directory of .npy files in the order of their names.
+    """Source of a directory of .npy files in the order of their names.
 
-    Each file is one sample, unless it has one axis more than the model's samples: then axis 0 counts samples.
+    Each file is one sample; if it has one axis more than the model's samples, axis 0 is the batch axis.
     """
 
     once = False
@@ -280,10 +280,10 @@ class NpyFolder:
 
 
 def load_npy(path: Path) -> Array:
-    """A .npy file.
+    """Read a .npy file.
 
     Raises:
-        DataError: it is damaged, no .npy, or holds Python objects.
+        DataError: it is damaged, not a .npy file, or contains Python objects.
     """
     with _named(path, ".npy file of plain numbers"):
         return read_npy(path)

@@ -1,1 +1,1 @@
-"""The demonstration that `make demo` runs: train, quantize, lower, run, compare; seconds in all."""
+"""Demonstration of `make demo`: train, quantize, lower, run, compare; takes seconds."""

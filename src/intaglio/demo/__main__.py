@@ -1,4 +1,4 @@
-"""`python -m intaglio.demo [DIR]`: the main job on a small network that is trained here and now, down to compiled C."""
+"""`python -m intaglio.demo [DIR]`: train a small network, quantize it, and compile it to C."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from intaglio.zoo.digits import digits_data, train_digits
 
 
 def main(directory: str = "build/demo") -> int:
-    """Train, quantize, measure; results go to `directory`."""
+    """Train, quantize and measure; write results to `directory`."""
     print("training a small network on scikit-learn's digits ...", flush=True)
     module, accuracy = train_digits()
     print(f"trained: {accuracy:.2f} % on the test part (PyTorch)")
@@ -54,15 +54,15 @@ def main(directory: str = "build/demo") -> int:
 
 
 def compiled(program: Program, module: nn.Module, x: NDArray[np.float32], folder: Path) -> bool:
-    """Compile the program, hold it against the interpreter, and time it beside ONNX Runtime.
+    """Compile the program, compare it with the interpreter, and compare its latency with ONNX Runtime's.
 
     Args:
         program: the Program.
-        module: the float network that it was made from.
-        x: test images, (n, 1, 8, 8).
-        folder: where the build goes.
+        module: its float network.
+        x: test images, (N, 1, 8, 8).
+        folder: folder for the build.
     Returns:
-        Whether the integers are the same.
+        Whether the integers are equal.
     """
     native = ig.compile(program, directory=folder / "build", threads=1)
     codes = program.quantize_inputs(x)

@@ -1,4 +1,4 @@
-"""Results in other people's formats: QDQ ONNX."""
+"""Export quantized networks: QDQ ONNX."""
 
 from intaglio.export.qdq import export_qdq
 

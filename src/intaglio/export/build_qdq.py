@@ -1,4 +1,4 @@
-"""New nodes and constants for a model that is being written."""
+"""Create nodes and constants of the exported model."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from intaglio.graph.edit import unique_name
 
 
 class Builder:
-    """Makes nodes and constants with names that are free, each asked for once.
+    """Creates nodes and constants with unique names.
 
     Args:
-        graph: whose model is built upon.
+        graph: the graph whose model is changed.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -35,7 +35,7 @@ class Builder:
         dtype: ir.DataType,
         size: tuple[int, ...],
     ) -> ir.Node:
-        """A node, not yet in the graph, whose one output is called `name` or like it."""
+        """Create a node, not yet in the graph, with one output named `name` (made unique)."""
         given = [ir.AttrInt64(key, value) for key, value in attributes.items()]
         label = unique_name(f"{name}_{op_type}" if op_type == "DequantizeLinear" else name, self.node_names)
         self.node_names.add(label)
@@ -43,20 +43,20 @@ class Builder:
         return ir.Node("", op_type, inputs, given, name=label, outputs=[output])
 
     def initializer(self, name: str, content: ir.Tensor[Any]) -> ir.Value:
-        """A constant called `name` or like it."""
+        """Create a constant named `name` (made unique)."""
         content.name = self.fresh(name)
         value = ir.Value(name=content.name, shape=content.shape, type=ir.TensorType(content.dtype), const_value=content)
         self.graph.register_initializer(value)
         return value
 
     def fresh(self, name: str) -> str:
-        """The name, or one like it that is free."""
+        """Return a unique name based on `name`."""
         name = unique_name(name, self.names)
         self.names.add(name)
         return name
 
     def sigmoid_and_product(self, node: ir.Node) -> None:
-        """Write Swish as every runtime knows it; nothing in between is quantized."""
+        """Replace Swish by Sigmoid and Mul, which every runtime supports; the value between is not quantized."""
         x, alpha, size = node.inputs[0], float(attribute(node, "alpha", 1.0)), shape(node.outputs[0])
         assert x is not None
         inner = x
@@ -73,11 +73,11 @@ class Builder:
         node.replace_input_with(1, gate.outputs[0])
 
 
-_LEAST_SHARED = 256  # bytes: a smaller constant is easier to read under a name of its own
+_LEAST_SHARED = 256  # bytes; smaller constants keep their own names for readability
 
 
 def share_constants(graph: ir.Graph) -> None:
-    """Let equal constants, as of layers that share a weight, be one, under the name of the first."""
+    """Merge equal constants, for example of layers that share a weight, under the name of the first."""
     first: dict[tuple[object, ...], ir.Value] = {}
     for value in list(graph.initializers.values()):
         content = value.const_value

@@ -1,4 +1,4 @@
-"""The lowest opset that can say what a model says, so that older runtimes read it too."""
+"""Find the lowest opset that can express a model, so that older runtimes can read it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import onnx_ir as ir
 from intaglio.graph import NORMAL_OPSET, attribute
 
 OLDEST = 13
-"""Quantization per channel begins here, and softmax means what it means today."""
+"""First opset with per-channel quantization and with today's definition of Softmax."""
 
-# Values of attributes that came later than the attribute itself.
+# Attribute values that were added later than the attribute: value -> first opset.
 _LATER_VALUES = {
     ("Pad", "mode", "wrap"): 19,
     ("Resize", "coordinate_transformation_mode", "half_pixel_symmetric"): 19,
@@ -18,19 +18,19 @@ _LATER_VALUES = {
 
 
 def lowest_opset(model: ir.Model, least: int = OLDEST) -> int:
-    """The first opset from `least` on in which every node of a model in normal form says the same.
+    """Return the first opset, at least `least`, in which every node of a prepared model has the same meaning.
 
-    Between these opsets the operators of a normal form changed in what they accept and not in what they mean, so
-    it is enough that the older schema takes the node as it stands.
+    Between these opsets the operators of prepared models changed only in what they accept, so it is enough that the
+    older schema accepts the node.
     """
     return max([least, *(_since(node) for node in model.graph if not node.domain)])
 
 
 def leave_out_newer(model: ir.Model, version: int) -> None:
-    """Take out attributes that an opset does not have yet; they say what it always means."""
+    """Remove attributes that an opset does not have yet; their values are the opset's fixed behaviour."""
     for node in model.graph:
         if node.domain:
-            continue  # of another domain, which has versions of its own
+            continue  # other domains have their own versions
         known = onnx.defs.get_schema(node.op_type, version, "").attributes
         for name in [name for name in node.attributes if name not in known]:
             node.attributes.pop(name)
@@ -60,7 +60,7 @@ def _fits(node: ir.Node, version: int) -> bool:
 
 
 def _implied(node: ir.Node, name: str) -> bool:
-    """Whether an attribute says what is meant without it."""
+    """Return whether an attribute has the value that is implied without it."""
     value = attribute(node, name)
     if name == "dilations":
         return all(step == 1 for step in value)
@@ -74,7 +74,7 @@ def _python(proto: onnx.AttributeProto) -> object:
 
 
 def _takes(schema: onnx.defs.OpSchema, index: int, value: ir.Value) -> bool:
-    """Whether an input's element type is one that the schema allows."""
+    """Return whether the schema allows an input's element type."""
     if value.dtype is None:
         return True
     formal = schema.inputs[min(index, len(schema.inputs) - 1)]

@@ -1,12 +1,12 @@
-"""Average pools in the forms that ONNX Runtime's optimizer keeps right.
+"""Export average pools in forms that ONNX Runtime's optimizer computes correctly.
 
-It makes QLinearAveragePool of an AveragePool between pairs. That operator refuses `dilations`, even the default, and
-with `ceil_mode` it divides by the whole window where cells lie outside. So neither is written:
+The optimizer turns an AveragePool between QDQ pairs into QLinearAveragePool. That operator refuses `dilations`, even
+the default, and with `ceil_mode` it divides by the whole window although cells lie outside. So both are replaced:
 
-    ceil_mode                    pads at the ends, which the mean does not count
-    ceil_mode, padding counted   a Pad in front: its zeros are cells like others
-    dilations                    a depthwise convolution with weights of 1/n; where some window has fewer than n cells
-                                 that count, a product with n / count behind it
+    ceil_mode                    padding at the ends, which the mean does not count
+    ceil_mode, padding counted   a Pad before it, whose zeros are counted
+    dilations                    a depthwise convolution with weights 1/n; if a window has fewer than n counted cells,
+                                 followed by a product with n / count
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from intaglio.ops.pooling import AveragePool
 
 
 def write_average_pool(build: Builder, node: ir.Node) -> None:
-    """Give an AveragePool the form that is written, before there are pairs around it."""
+    """Rewrite an AveragePool for export, before QDQ pairs are inserted."""
     window, extra = AveragePool.window(node), AveragePool.extra(node)
     n = len(extra)
     begins, ends = window.pads[:n], window.pads[n:]
@@ -46,7 +46,7 @@ def write_average_pool(build: Builder, node: ir.Node) -> None:
 
 
 def _pad(build: Builder, node: ir.Node, begins: list[int], ends: list[int]) -> None:
-    """Zeros around the node's input."""
+    """Insert a Pad with zeros before the node."""
     x = node.inputs[0]
     assert x is not None
     size = tuple(b + s + e for b, s, e in zip(begins, shape(x), ends, strict=True))
@@ -57,9 +57,9 @@ def _pad(build: Builder, node: ir.Node, begins: list[int], ends: list[int]) -> N
 
 
 def _convolution(build: Builder, node: ir.Node, shares: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> None:
-    """Turn the pool into a depthwise convolution, times n / count where that is not 1 everywhere.
+    """Replace the pool by a depthwise convolution, and a product with n / count unless that is 1 everywhere.
 
-    Its weights are codes of 1 on the scale 1/n, so a runtime that computes with integers can do so here too.
+    The weights are code 1 with scale 1/n, so integer runtimes can run the convolution on integers.
     """
     x, kernel, label = node.inputs[0], attribute(node, "kernel_shape"), str(node.name)
     assert x is not None

@@ -1,14 +1,14 @@
-"""Graph and Plan to a standard ONNX file with QuantizeLinear and DequantizeLinear pairs (QDQ).
+"""Export Graph and Plan as a standard ONNX file with QuantizeLinear and DequantizeLinear pairs (QDQ).
 
-Every value that has parameters is followed by a pair; a value that lives in an accumulator until its fused activation
-has none, so a runtime finds `DequantizeLinear -> Conv -> Relu -> QuantizeLinear` and can run it on integers. Weights
-are integer constants behind a DequantizeLinear, biases are int32 on the accumulator's grid.
+Every value with parameters is followed by a pair. A value that stays in an accumulator until its fused activation has
+none, so a runtime finds `DequantizeLinear -> Conv -> Relu -> QuantizeLinear` and can run it on integers. Weights are
+integer constants followed by a DequantizeLinear; biases are int32 with the accumulator's scale.
 
-Scores in 16 bits at the end keep their scales in the model's metadata instead of pairs where nothing else in the file
-needs an opset that has 16 bits: every runtime can then read the file, and the difference is less than half a step.
+Final 16-bit scores have no pairs, and their scales are kept in the model's metadata, unless the file needs an opset
+with 16-bit integers anyway: every runtime can then read the file, and the difference is less than half a step.
 
-Names: `x` is what the operator computes, `x_quantized` its codes, `x_dequantized` what others read. Where `x` is an
-output of the network it is the rounded value, and `x_real` what was computed. A constant `w` is read as `w`, made of
+Names: `x` is the operator's real result, `x_quantized` its codes, `x_dequantized` the rounded value that others read.
+If `x` is a network output, `x` is the rounded value and `x_real` the real result. A constant `w` is computed from
 `w_quantized`, `w_scale` and `w_zero_point`.
 """
 
@@ -37,7 +37,7 @@ from intaglio.plan import Plan, Source
 from intaglio.plan.sums import signed_sums
 
 PARAMS_KEY = "intaglio.params"
-"""Key of the model's metadata under which parameters of values without a pair are kept, as JSON by name."""
+"""Key of the model's metadata for parameters of values without a pair, as JSON by name."""
 
 
 def export_qdq(
@@ -45,16 +45,15 @@ def export_qdq(
 ) -> None:
     """Write a QDQ ONNX file.
 
-    It is checked by ONNX's checker, and loaded by ONNX Runtime where that is installed, before it appears under its
-    name; it appears whole or not at all.
+    The file is written atomically, after ONNX's checker has accepted it and ONNX Runtime, if installed, has loaded it.
 
     Args:
-        graph: in normal form.
-        plan: with every parameter known.
-        path: of the file.
-        notes: by value name, what viewers such as Netron shall show as metadata of the value and of its node.
+        graph: the prepared network.
+        plan: the calibrated Plan.
+        path: the ONNX file.
+        notes: metadata by value name, for the value and its node, shown by viewers such as Netron.
     Raises:
-        ExportError: the Plan is not calibrated or has a format that ONNX has not, or the file cannot be written.
+        ExportError: the Plan is not calibrated, ONNX lacks one of its formats, or the file cannot be written.
     """
     model = qdq_model(graph, plan)
     _annotate(model, notes or {})
@@ -62,16 +61,16 @@ def export_qdq(
 
 
 def qdq_model(graph: Graph, plan: Plan) -> ir.Model:
-    """The model that `export_qdq` writes, in the lowest opset that can say it; an open batch is called `batch`.
+    """Build the model that `export_qdq` writes, in the lowest possible opset; a dynamic batch axis is named `batch`.
 
     Raises:
-        ExportError: the Plan is not calibrated or has a format that ONNX has not.
+        ExportError: the Plan is not calibrated, or ONNX lacks one of its formats.
     """
     return _Export(graph, plan).run()
 
 
 def _annotate(model: ir.Model, notes: Mapping[str, Mapping[str, str]]) -> None:
-    """Metadata on the values of these names and on the nodes that compute them; a file of any opset may have it."""
+    """Add metadata to values and to the nodes that compute them."""
     for value in model.graph.inputs:
         value.metadata_props.update(notes.get(str(value.name), {}))
     for node in model.graph:
@@ -81,12 +80,12 @@ def _annotate(model: ir.Model, notes: Mapping[str, Mapping[str, str]]) -> None:
             node.metadata_props.update(note)
 
 
-LEAST = 1e-30  # added to a normal number it changes nothing, and 0 becomes positive
+LEAST = 1e-30  # turns 0 positive and does not change other numbers
 _ENDS = ("Flatten", "LogSoftmax", "Reshape", "Softmax", "Squeeze")
 
 
 class _Export:
-    """Puts pairs around the values of a copy of the Graph."""
+    """Inserts QDQ pairs into a copy of the Graph."""
 
     def __init__(self, graph: Graph, plan: Plan) -> None:
         self.batched = graph.batched
@@ -130,7 +129,7 @@ class _Export:
 
     @staticmethod
     def _scores(values: list[ir.Value], quantized: dict[ir.Value, QuantParams]) -> dict[ir.Value, QuantParams]:
-        """Values of 16 bits behind which nothing is computed but a softmax."""
+        """Return the final 16-bit values, which only a softmax or a change of shape follows."""
         found: dict[ir.Value, QuantParams] = {}
         for value in reversed(values):
             params = quantized.get(value)
@@ -141,7 +140,7 @@ class _Export:
         return found
 
     def _params(self, name: str) -> QuantParams | None:
-        """Parameters of a value, None where it has no representation of its own."""
+        """Return the parameters of a value; None if it is fused or plain."""
         root = self.plan.root(name)
         if root.source in (Source.FUSED, Source.PLAIN):
             return None
@@ -185,7 +184,7 @@ class _Export:
         value.name, rounded.name = self.build.fresh(f"{name}_real"), name
 
     def _saturation(self, name: str, codes: ir.Value, kind: Storage, size: tuple[int, ...]) -> ir.Node:
-        """A Clip of codes, where ONNX's type has more of them than the Plan's."""
+        """Create a Clip of codes, if ONNX's type has a wider range than the Plan's."""
         bounds = [
             self.build.initializer(f"{name}_{which}_code", kind.tensor(np.array(code), ""))
             for which, code in (("lowest", kind.type.qmin), ("highest", kind.type.qmax))
@@ -194,14 +193,14 @@ class _Export:
 
     @staticmethod
     def _storage(value: ir.Value, params: QuantParams) -> Storage:
-        """Where the codes of a computed value are held; those that need a Clip must have a type that Clip takes."""
+        """Return the ONNX type for codes of a computed value; if they need a Clip, a type that Clip supports."""
         name, producer = value.name, value.producer()
         kind = storage(params.type)
-        # ONNX Runtime refuses to load a clamp in front of 4-bit integers.
+        # ONNX Runtime cannot load a clamp before 4-bit integers.
         if kind.exact and not (kind.bits < 8 and producer is not None and producer.op_type in ("Clip", "Relu")):
             return kind
-        kind = storage(params.type, least_bits=8)  # ONNX clips no 4-bit integers
-        if kind.bits > 8:  # and ONNX Runtime none of 16 bits
+        kind = storage(params.type, least_bits=8)  # ONNX's Clip does not support 4-bit integers
+        if kind.bits > 8:  # and ONNX Runtime's Clip no 16-bit integers
             raise ExportError(
                 f"[value {name!r}] expected activations of 1 to 8 bits, int16 or uint16, got {params.type}: ONNX has "
                 "no such type and ONNX Runtime cannot clamp a wider one; use 8 or 16 bits for it"
@@ -209,10 +208,10 @@ class _Export:
         return kind
 
     def _sign_of_zero(self, node: ir.Node) -> None:
-        """Let the sign of 0 be +1: ONNX's Sign gives 0 there.
+        """Make the sign of 0 be +1, although ONNX's Sign gives 0.
 
-        Half a step is added before it, which changes no other sign of a value that is a whole number of steps, even
-        where the sum of a product is a rounding error away from it.
+        Half a step is added before it. That changes no other sign, because values are whole numbers of steps up to
+        float rounding errors.
         """
         value = node.inputs[0]
         assert value is not None
@@ -270,20 +269,20 @@ class _Export:
             return
         for node in self.graph:
             for output in node.outputs:
-                output.shape = output.shape if output.is_graph_output() else None  # a reader infers it from the inputs
+                output.shape = output.shape if output.is_graph_output() else None  # readers infer it from the inputs
         for value in (*self.graph.inputs, *self.graph.outputs):
             value.shape = ir.Shape(["batch", *shape(value)[1:]])
 
 
 def _spread(array: NDArray[np.generic], params: QuantParams) -> tuple[NDArray[np.generic], QuantParams]:
-    """A bias that is one number for channels with a scale each: written out."""
+    """Broadcast a bias of one number to channels with a scale each."""
     if isinstance(params.granularity, PerTensor) or array.size == params.scale.size:
         return array, params
     return np.broadcast_to(array.reshape(-1), params.scale.shape), params
 
 
 def _bias_codes(where: str, array: NDArray[np.generic], params: QuantParams) -> NDArray[np.int64]:
-    """A bias in steps of the accumulator; float64, as int32 codes need more than float32's 24 bits."""
+    """Compute the int32 codes of a bias in float64, because they need more than float32's 24 bits."""
     codes = np.rint(array.astype(np.float64) / params.scale)
     worst = np.abs(codes).max(initial=0)
     if worst > INT32.qmax:

@@ -1,4 +1,4 @@
-"""Whether the installed ONNX Runtime loads what is exported: without its optimizations and with them."""
+"""Check that the installed ONNX Runtime loads an exported file, without and with its optimizations."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from intaglio.errors import ExportError
 
 
 def check_loads(target: Path, written: Path) -> None:
-    """Load a file in the installed ONNX Runtime. Without one, or with one too old for the file, nothing is checked.
+    """Load a file in ONNX Runtime; checks nothing if it is not installed or too old for the file.
 
     Args:
-        target: what errors call the file.
+        target: name of the file in error messages.
         written: the file.
     Raises:
-        ExportError: the runtime reads the file's opset and does not accept the file.
+        ExportError: the runtime supports the file's opset but cannot load the file.
     """
     try:
         import onnxruntime
-    except ImportError:  # a check for those who have it
+    except ImportError:  # the check is optional
         return
     model = onnx.load(written, load_external_data=False)
     opset = next(int(row.version) for row in model.opset_import if row.domain == "")
@@ -43,9 +43,9 @@ def check_loads(target: Path, written: Path) -> None:
 
 @functools.cache
 def reads(opset: int, ir_version: int) -> bool:
-    """Whether the installed ONNX Runtime reads an opset of ONNX's main domain and a version of ONNX's file format.
+    """Return whether the installed ONNX Runtime supports an opset of ONNX's main domain and an IR version.
 
-    A model that copies its input is loaded: the package has no list of what it reads.
+    Loads a model that copies its input, because the package has no list of supported versions.
     """
     import onnxruntime
 
@@ -57,6 +57,6 @@ def reads(opset: int, ir_version: int) -> bool:
     options.log_severity_level = 4
     try:
         onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    except Exception:  # its bindings' errors have no narrower class in common
+    except Exception:  # the errors of its bindings have no common narrower class
         return False
     return True

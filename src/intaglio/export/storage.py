@@ -1,4 +1,4 @@
-"""How integers and their parameters are written in ONNX: element types, scales, zero points, axes and blocks."""
+"""Map integer types and granularities to ONNX: element types, scales, zero points, axes and blocks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from intaglio.errors import ExportError
 from intaglio.number import IntType, PerChannel, PerElement, PerGroup, PerTensor, QuantParams
 
-# ONNX's integers of a QuantizeLinear or DequantizeLinear: bits, signed, type, NumPy type, first opset that has them.
+# Integer types of QuantizeLinear and DequantizeLinear: bits, signed, ONNX type, NumPy type, first opset.
 _ROWS = (
     (4, True, ir.DataType.INT4, np.dtype(ml_dtypes.int4), 21),
     (4, False, ir.DataType.UINT4, np.dtype(ml_dtypes.uint4), 21),
@@ -28,13 +28,13 @@ _FIRST_PER_CHANNEL, _FIRST_BLOCKED = 13, 21
 
 @dataclass(frozen=True)
 class Storage:
-    """The ONNX integers that hold the codes of an `IntType`.
+    """ONNX integer type that stores the codes of an `IntType`.
 
     Args:
-        type: the codes' own type.
-        bits: of the ONNX type, at least as many as the codes have.
-        dtype, array: ONNX's type, and NumPy's for it.
-        opset: the first in which QuantizeLinear and DequantizeLinear know the type.
+        type: type of the codes.
+        bits: bits of the ONNX type, at least those of the codes.
+        dtype, array: ONNX type and NumPy type.
+        opset: first opset in which QuantizeLinear and DequantizeLinear support the type.
     """
 
     type: IntType
@@ -45,20 +45,20 @@ class Storage:
 
     @property
     def exact(self) -> bool:
-        """Whether the ONNX type saturates where the codes do."""
+        """Whether the ONNX type saturates at the same codes."""
         return self.bits == self.type.bits and not self.type.narrow
 
     def tensor(self, codes: NDArray[Any], name: str) -> ir.Tensor[Any]:
-        """Codes as an ONNX tensor."""
+        """Convert codes to an ONNX tensor."""
         return ir.Tensor(np.array(codes, self.array, order="C"), dtype=self.dtype, name=name)
 
 
 def storage(type: IntType, *, least_bits: int = 4) -> Storage:
-    """The smallest ONNX integers that hold a type.
+    """Return the smallest ONNX integer type that can store a type.
 
     Args:
-        type: of the codes.
-        least_bits: narrower ONNX types are passed over.
+        type: type of the codes.
+        least_bits: narrower ONNX types are not used.
     """
     for bits, signed, dtype, array, opset in _ROWS:
         if bits >= max(type.bits, least_bits) and signed == type.signed:
@@ -67,11 +67,11 @@ def storage(type: IntType, *, least_bits: int = 4) -> Storage:
 
 
 def placement(params: QuantParams, shape: tuple[int, ...]) -> tuple[dict[str, int], int]:
-    """Attributes that tell which elements share a scale, and the first opset that has them.
+    """Return the attributes that express a granularity, and the first opset that has them.
 
     Args:
-        params: of the tensor.
-        shape: of the tensor.
+        params: quantization parameters of the tensor.
+        shape: shape of the tensor.
     """
     match params.granularity:
         case PerTensor():

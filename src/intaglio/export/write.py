@@ -1,4 +1,4 @@
-"""An ONNX model to a file: checked first, whole or not at all."""
+"""Check an ONNX model and write it atomically."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from intaglio.errors import ExportError
 from intaglio.export.runtime import check_loads
 from intaglio.files import whole_file
 
-# Protobuf cannot hold 2 GiB; beyond this the weights go to a file beside the model.
+# Protobuf is limited to 2 GiB; weights of larger models go to a file beside the model.
 _LARGEST_PROTOBUF = 2**31 - 2**24
 
 
 def write_checked(model: ir.Model, path: str | os.PathLike[str]) -> None:
-    """Write a model, check the file, and only then give it its name. Weights beyond 2 GB go to `<path>.data`.
+    """Write a model to a temporary file, check it, and rename it. Weights beyond 2 GB go to `<path>.data`.
 
     Raises:
-        ExportError: the file cannot be written; or ONNX's checker or the installed ONNX Runtime does not accept it. (A
-            runtime that is too old for the file's opset is not asked.)
+        ExportError: the file cannot be written; or ONNX's checker or the installed ONNX Runtime does not accept it (a
+            runtime too old for the file's opset is not used).
     """
     target = Path(path)
     size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)

@@ -1,4 +1,4 @@
-"""Runs a Graph in PyTorch, real or under a Plan; generic over the operators."""
+"""Simulate a Graph in PyTorch, in real numbers or with fake quantization according to a Plan."""
 
 from intaglio.simulate.fake_quantize import FakeQuantize
 from intaglio.simulate.simulator import Simulator

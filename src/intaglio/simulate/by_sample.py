@@ -1,4 +1,4 @@
-"""Batches for networks that take one sample at a time: those whose Graph is not `batched`."""
+"""Run batches on networks that take one sample at a time (Graphs that are not `batched`)."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ Outputs = tuple[Tensor, ...]
 
 
 def by_sample(run: Callable[..., Outputs], shapes: Sequence[Shape], inputs: Sequence[Any]) -> Outputs:
-    """Call a network once for each sample of a batch and put the results together.
+    """Run a network on each sample of a batch and combine the results.
 
     Args:
-        run: one sample's inputs to its outputs.
-        shapes: of each input of one sample.
-        inputs: one tensor or array each, of the same number of samples (see `intaglio.samples`); whole inputs may also
-            lie one behind the other along their own axis 0.
+        run: function from one sample's inputs to its outputs.
+        shapes: shape of each input of one sample.
+        inputs: one tensor or array for each input, with the same number of samples (see `intaglio.samples`); whole
+            inputs may also be concatenated along their own axis 0.
     Returns:
-        For a single sample what `run` returns. Otherwise the samples' outputs behind each other along axis 0 where that
-        is how the inputs lie, or where axis 0 is 1; else along an axis of their own, in front.
+        For a single sample the result of `run`. Otherwise the outputs concatenated along axis 0 if the inputs are, or
+        if axis 0 has size 1; else stacked along a new axis 0.
     Raises:
-        DataError: parts of a sample, or different numbers of samples.
+        DataError: an input has a fraction of a sample, or numbers of samples differ.
     """
     counts = [
         count_samples(tuple(x.shape), shape, batched=False, side_by_side=True)
@@ -47,7 +47,7 @@ def by_sample(run: Callable[..., Outputs], shapes: Sequence[Shape], inputs: Sequ
 
 
 def put_together(pieces: Sequence[Tensor], *, beside: bool = False) -> Tensor:
-    """One value of several samples: along axis 0 where it is 1 (or all go `beside`), else along a new axis in front."""
+    """Combine a value of several samples: concatenate along axis 0 if it has size 1 (or `beside`), else stack."""
     first = pieces[0]
     if first.ndim and (beside or counts_samples(tuple(first.shape), batched=False)):
         return torch.cat(list(pieces))

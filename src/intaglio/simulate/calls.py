@@ -1,4 +1,4 @@
-"""A Graph as a list of PyTorch calls: what each node reads, makes and computes, looked up once."""
+"""Convert a Graph to a list of PyTorch calls, prepared once."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from intaglio.ops import float_operator
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """A node.
+    """One node as a PyTorch call.
 
     Args:
-        node: of the Graph.
-        inputs: names of the values that it reads, in its order; None where one is left out.
-        outputs: names of those that it makes; empty where nobody reads one.
-        done: the computed values that nobody reads behind it.
-        compute: which operands are given, and these, to one tensor per output.
+        node: the node.
+        inputs: names of its inputs in order; None for an omitted one.
+        outputs: names of its outputs; empty for an unused one.
+        done: computed values that no later node reads.
+        compute: function (which operands are given, the given operands) -> one tensor for each output.
     """
 
     node: ir.Node
@@ -32,28 +32,28 @@ class Call:
     compute: Callable[..., tuple[Tensor, ...]]
 
     def read_again(self) -> Call:
-        """The same node, whose constants may be others or more."""
+        """Return the call with the node's current input names."""
         return replace(self, inputs=_names(self.node))
 
     def real(self, *operands: Tensor | None) -> tuple[Tensor, ...]:
-        """What the node computes of its operands: one tensor per output."""
+        """Compute the node: one tensor for each output."""
         return self.compute(tuple(x is not None for x in operands), *(x for x in operands if x is not None))
 
     def opaque(self) -> Call:
-        """The same for `torch.compile`, which sees the tensors in it and not the Graph that describes it."""
+        """Return the call for `torch.compile`, which then traces the tensors but not the code that reads the Graph."""
         return replace(self, compute=torch._dynamo.nonstrict_trace(self.compute))
 
     def operands(self, values: Mapping[str, Tensor]) -> list[Tensor | None]:
-        """What it reads, of values by name."""
+        """Select the operands from values by name."""
         return [None if name is None else values[name] for name in self.inputs]
 
     def named(self, results: tuple[Tensor, ...]) -> list[tuple[str, Tensor]]:
-        """Its results, with their names, that somebody reads."""
+        """Pair results with their names, without unused ones."""
         return [(name, result) for name, result in zip(self.outputs, results, strict=False) if name]
 
 
 def calls(graph: Graph) -> list[Call]:
-    """The nodes of a Graph in its order."""
+    """Convert the nodes of a Graph, in order."""
     kept = {str(v.name) for v in graph.outputs} | {str(v.name) for v in graph.initializers}
     found: list[Call] = []
     for node in reversed(graph.nodes):

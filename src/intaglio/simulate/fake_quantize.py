@@ -1,4 +1,4 @@
-"""Fake quantization: real numbers rounded to the grid that the integers will have."""
+"""Fake quantization: round real numbers to the values that the integers represent."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from intaglio.number import QuantParams
 
 
 class FakeQuantize:
-    """`scale * clamp(round(x / scale), qmin - z, qmax - z)`, the straight-through estimator behind it.
+    """Fake quantization `scale * clamp(round(x / scale), qmin - z, qmax - z)` with a straight-through gradient.
 
-    Bipolar: `scale` where x >= 0, else `-scale`; the gradient passes where |x| <= scale.
+    Bipolar: `scale` if x >= 0, else `-scale`; the gradient passes if |x| <= scale.
 
-    It divides, as the integer program's input does (torch's own fake quantization multiplies by a reciprocal, which
-    differs in ties). The gradient passes inside the range and is zero outside it.
+    It divides, as the integer program's input does (PyTorch's fake quantization multiplies by the reciprocal, which
+    differs in ties). The gradient passes inside the range and is zero outside.
 
     Args:
-        params: the grid.
-        shape: of the tensor; its axis 0 may be longer at run time where the parameters are per tensor.
-        device: where the tensors live.
+        params: quantization parameters.
+        shape: shape of the tensor; with per-tensor parameters axis 0 may be larger at run time.
+        device: device of the tensors.
         ties_up: round ties up, as requantization does, instead of to even, as quantization of inputs and weights does.
             With power-of-two scales ties are frequent.
     Source: Jacob et al. 2018, arXiv:1712.05877, section 3; Bengio et al. 2013, arXiv:1308.3432 (straight-through);
@@ -35,13 +35,13 @@ class FakeQuantize:
         self.scale = torch.as_tensor(expand(params.scale, shape).copy(), device=device)
         self.low = torch.as_tensor(params.type.qmin - zero_point, dtype=torch.float32, device=device)
         self.high = torch.as_tensor(params.type.qmax - zero_point, dtype=torch.float32, device=device)
-        if self.scale.ndim == 0:  # Python numbers spare a broadcast
+        if self.scale.ndim == 0:  # Python numbers need no broadcast
             self.bounds: tuple[float, float] | None = (float(self.low), float(self.high))
         else:
             self.bounds = None
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Shape and device of x."""
+        """Round x; same shape and device."""
         if self.bipolar:
             return self._sign(x)
         steps = x / self.scale

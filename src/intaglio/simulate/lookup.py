@@ -1,8 +1,8 @@
-"""Functions of one quantized value: their results are looked up where the integer program has them from.
+"""Simulate functions of one quantized value with the results of the integer program's operator.
 
-A Plan's grids decide which integer operator lowering makes of a node (`FloatOperator.unary`). What that gives for
-every code is a table of real numbers, and the simulation reads it: the same table, knots, clamps and ties. The
-gradient is that of the real function.
+The Plan determines the integer operator of a node (`FloatOperator.unary`). Its result for every input code is stored in
+a table of real numbers, so that the simulation has the same table, knots, clamps and ties. The gradient is that of the
+real function.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from intaglio.program import Operator
 from intaglio.program.operators.lut import entries, first_entry
 
 _LARGE = 1e30
-"""Beyond all grids; divided by a scale of 1e-8 it is still finite in float32."""
+"""Larger than any range; still finite in float32 when divided by a scale of 1e-8."""
 
 
 class Lookup:
-    """The results of an integer operator for every code of its input, as real numbers.
+    """Table of an elementwise integer operator's results for every input code, as real numbers.
 
     Args:
-        operator: of one input, element by element.
-        x, y: parameters of its input and output, one scale each.
-        device: where the tensors live.
+        operator: elementwise operator of one input.
+        x, y: parameters of input and output, per tensor.
+        device: device of the tensors.
     """
 
     def __init__(self, operator: Operator, x: QuantParams, y: QuantParams, device: torch.device) -> None:
         first = first_entry(x.type)
         codes = np.arange(first, first + entries(x.type)).astype(x.type.dtype)
-        values = np.append(y.dequantize(operator.integer(codes)), np.float32(np.nan))  # the last one for NaN
+        values = np.append(y.dequantize(operator.integer(codes)), np.float32(np.nan))  # the last entry is for NaN
         self.values = torch.as_tensor(values, device=device)
         self.scale = torch.as_tensor(x.scale.reshape(()).copy(), device=device)
         self.first = first - int(x.zero_point.reshape(-1)[0])
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Results for real numbers on the input's grid, without a gradient. NaN stays."""
+        """Return the results for rounded real inputs, without a gradient; NaN stays NaN."""
         with torch.no_grad():
             last = len(self.values) - 2
             steps = (x / self.scale).round_().sub_(self.first).clamp_(0, last).nan_to_num_(nan=last + 1)
@@ -47,18 +47,18 @@ class Lookup:
 
 
 class Computed:
-    """The results of an integer operator that has parameters per channel, as real numbers: its integers, computed.
+    """Results of an integer operator with parameters per channel, computed with its integers.
 
     Args:
-        operator, x, y: see `Lookup`; the operator's channels are the last axis.
-        axis: of the channels here.
+        operator, x, y: see `Lookup`; the operator's channels are on its last axis.
+        axis: channel axis of the tensors here.
     """
 
     def __init__(self, operator: Operator, x: QuantParams, y: QuantParams, axis: int) -> None:
         self.operator, self.x, self.y, self.axis = operator, x, y, axis
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Results for real numbers on the input's grid, without a gradient. NaN stays."""
+        """Return the results for rounded real inputs, without a gradient; NaN stays NaN."""
         with torch.no_grad():
             codes = self.x.quantize(x.nan_to_num().movedim(self.axis, -1).cpu().numpy())
             found = torch.as_tensor(self.y.dequantize(self.operator.integer(codes)), device=x.device)
@@ -68,27 +68,27 @@ class Computed:
 def results_of(
     operator: Operator, x: QuantParams, y: QuantParams, device: torch.device, axis: int | None
 ) -> Lookup | Computed:
-    """Whichever of both fits an operator.
+    """Return a `Lookup`, or a `Computed` for an operator with parameters per channel.
 
     Args:
         operator, x, y, device: see `Lookup`.
-        axis: of its channels, where it has parameters per channel (`FloatOperator.unary_axis`).
+        axis: channel axis if parameters are per channel (`FloatOperator.unary_axis`); otherwise None.
     """
     return Lookup(operator, x, y, device) if axis is None else Computed(operator, x, y, axis)
 
 
 def finite_gradient(x: Tensor) -> Tensor:
-    """x, whose gradient becomes 0 where it is no finite number: that of a logarithm at 0, behind a clamp."""
+    """Return x; its gradient becomes 0 where it is NaN or infinite (logarithm at 0 before a clamp)."""
     return _FiniteGradient.apply(x) if x.requires_grad else x  # type: ignore[no-untyped-call]
 
 
 def bounded(y: Tensor) -> Tensor:
-    """y, infinite results as large numbers: steps of any grid are finite then, and so are the gradients of scales."""
+    """Replace infinities by large numbers, so that steps and gradients of scales stay finite."""
     return y.clamp(-_LARGE, _LARGE)
 
 
 def looked_up(rounded: Tensor, found: Tensor) -> Tensor:
-    """What was looked up, with the gradient of what the real function gave."""
+    """Return the looked-up result with the gradient of the real function's result."""
     return _LookedUp.apply(rounded, found) if rounded.requires_grad else found  # type: ignore[no-untyped-call]
 
 

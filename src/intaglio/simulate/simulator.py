@@ -1,4 +1,4 @@
-"""The simulator: a Graph as a sequence of PyTorch calls, its values rounded as a Plan says."""
+"""Simulator: run a Graph as PyTorch calls, with values rounded according to a Plan."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Observe = Callable[[str, Tensor], None]
 
 
 def default_device() -> torch.device:
-    """The GPU when there is one, else the CPU."""
+    """Return the GPU if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -38,11 +38,11 @@ class Simulator:
     """Runs a Graph in PyTorch.
 
     Args:
-        graph: in normal form.
-        plan: round every value that has parameters to its grid; None runs real numbers only. Values without
-            parameters (not calibrated yet, fused, plain) stay real.
-        device: default: the GPU when there is one.
-        only: round these values only (by name); every value by default.
+        graph: the prepared network.
+        plan: every value with parameters is rounded; values without (not calibrated, fused, plain) stay real. None:
+            nothing is rounded.
+        device: default: the GPU if there is one.
+        only: predicate on value names: round only these; default: all.
     """
 
     def __init__(
@@ -76,15 +76,15 @@ class Simulator:
 
     @property
     def single_shapes(self) -> list[Shape] | None:
-        """The shape of each input, where the Graph takes one sample at a time; None where it is batched."""
+        """Shape of each input if the Graph takes one sample at a time; None if it is batched."""
         return None if self.batched else [self.input_shapes[name] for name in self.input_names]
 
     def samples_in(self, feed: Mapping[str, Tensor]) -> int:
-        """How many samples the inputs of one call hold."""
+        """Return the number of samples in the inputs of one call."""
         return len(feed[self.input_names[0]]) if self.batched else 1
 
     def by_sample(self, name: str, y: Any, samples: int) -> Any:
-        """An output of so many samples, array or tensor, with axis 0 counting them."""
+        """Reshape an output (array or tensor) so that axis 0 counts the samples."""
         return y.reshape(samples, *sample_shape(self.output_shapes[name], batched=self.batched))
 
     def _params(self, name: str) -> QuantParams | None:
@@ -99,7 +99,7 @@ class Simulator:
         return tensor if params is None else _rounded(tensor, params)
 
     def with_constants_of(self, nodes: Collection[ir.Node]) -> Simulator:
-        """The same with what Graph and Plan say by now of the constants of some nodes, which may have new ones."""
+        """Return a simulator with updated constants of some nodes, after Graph and Plan have changed."""
         made = copy(self)
         made.constants, made.calls = dict(self.constants), list(self.calls)
         for index, call in enumerate(self.calls):
@@ -110,7 +110,7 @@ class Simulator:
         return made
 
     def _lookups(self, plan: Plan) -> dict[str, tuple[str, str, Lookup | Computed]]:
-        """By node: what it reads, what it writes, and what is looked up; where both are rounded."""
+        """Build the lookups by node name: (input, output, lookup), for functions whose input and output are rounded."""
         found = {}
         for unary in unaries(self.graph, plan):
             x, y = plan.params(unary.source), plan.params(unary.result)
@@ -129,17 +129,17 @@ class Simulator:
         """Run one batch.
 
         Args:
-            inputs: by input name; any batch size where the Graph is batched, else the Graph's own shape.
-            observe: called with the name and tensor of every computed value (inputs too), after rounding. It must not
-                keep the tensor: it may be reused.
+            inputs: tensors by input name; any batch size if the Graph is batched, else the Graph's own shape.
+            observe: called with name and tensor of every computed value (and input) after rounding; must not keep the
+                tensor, whose memory may be reused.
         Returns:
-            The outputs by name.
+            Outputs by name.
         """
         given = self.rounded_inputs(inputs, observe)
         return self.span(0, len(self.calls), given, self.output_names, observe)
 
     def rounded_inputs(self, inputs: Mapping[str, Tensor], observe: Observe | None = None) -> dict[str, Tensor]:
-        """The network's inputs as its first nodes read them, by name."""
+        """Return the rounded network inputs by name."""
         return {name: self._observed(name, inputs[name], observe, self.round) for name in self.input_names}
 
     def span(
@@ -153,21 +153,21 @@ class Simulator:
         constants: Mapping[str, Tensor] | None = None,
         rounding: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
     ) -> dict[str, Tensor]:
-        """Run some of the nodes.
+        """Run nodes `start` to `stop - 1`.
 
         Args:
-            start, stop: the first node, and the one behind the last.
-            values: by name, what these nodes read of what is computed before them (inputs of the network rounded).
-            wanted: names of values that are returned: given, constant or computed here.
+            start, stop: range of node positions.
+            values: values computed before `start` that these nodes read, by name (network inputs rounded).
+            wanted: names of the values to return.
             observe: see `__call__`.
-            constants: instead of the network's own, by name; already on their grids.
-            rounding: instead of `round`: what is done with each computed value, by name.
+            constants: rounded constants to use instead of the network's own, by name.
+            rounding: functions to apply to computed values, by name, instead of `round`.
         Returns:
             The wanted values by name.
         """
         known: dict[str, Tensor] = {**self.constants, **(constants or {}), **values}
         rounding = self.round if rounding is None else rounding
-        looked: dict[str, Tensor] = {}  # results that were looked up, until they are named behind fused activations
+        looked: dict[str, Tensor] = {}  # looked-up results, by result name after fused activations
         for call in self.calls[start:stop]:
             operands = call.operands(known)
             lookup = self.lookups.get(str(call.node.name)) if rounding is self.round else None
@@ -201,12 +201,12 @@ class Simulator:
         return x
 
     def run(self, *x: NDArray[Any], observe: Observe | None = None, chunk: int = 64) -> tuple[NDArray[Any], ...]:
-        """NumPy in, NumPy out, in chunks of `chunk` samples; sample by sample where the Graph is not batched.
+        """Run NumPy arrays in chunks of `chunk` samples, or one by one if the Graph is not batched.
 
         Args:
-            x: one array per input of the Graph, of N samples (see `intaglio.samples`).
+            x: one array of N samples for each input (see `intaglio.samples`).
         Returns:
-            One array per output, of N samples.
+            One array of N samples for each output.
         Raises:
             DataError: the number of inputs or a shape does not fit.
         """
@@ -237,9 +237,9 @@ class Simulator:
 
 
 def rounded_values(graph: Graph, plan: Plan) -> dict[str, bool]:
-    """The computed values that hold new numbers, which are rounded to a grid; and whether ties go up there.
+    """Return the values that are rounded, and whether ties go up.
 
-    Integers that are only moved need no rounding again.
+    Values that are only moved are not rounded again.
     """
     found = {}
     for value in (*graph.inputs, *(v for node in graph.nodes for v in node.outputs if v.name)):
@@ -252,14 +252,14 @@ def rounded_values(graph: Graph, plan: Plan) -> dict[str, bool]:
 
 
 def _computes(node: ir.Node | None) -> bool:
-    """Whether a value that shares parameters holds new numbers: a Concat's input, a pool on its input's grid, ..."""
+    """Return whether a node with shared parameters computes new numbers, such as an average pool."""
     assert node is not None
     output = float_operator(node).contract(node).output
     return not isinstance(output, Same) or output.rounds
 
 
 def _rounded(x: Tensor, params: QuantParams) -> Tensor:
-    """A constant on its grid; biases in float64, as int32 codes need more than float32's 24 bits."""
+    """Round a constant; biases in float64, because int32 codes need more than float32's 24 bits."""
     if params.type == INT32:
         scale = torch.as_tensor(params.scale.copy(), dtype=torch.float64, device=x.device)
         flat = (x.double().reshape(-1) / scale).round() * scale

@@ -1,4 +1,4 @@
-"""A data set as the tensors that a network takes, batch by batch."""
+"""Convert a data set to tensors by input name, batch by batch."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ Feed = dict[str, Tensor]
 
 
 class Batches(Protocol):
-    """What calibration needs of a data set (`intaglio.data.Dataset` has it)."""
+    """Data set as calibration needs it (`intaglio.data.Dataset` implements it)."""
 
     def batches(self, n: int) -> Iterable[tuple[Any, Any]]:
-        """(x, y) in batches of n samples: x an array (n, ...), a tuple of them, or a dict by input name."""
+        """Yield (x, y) in batches of n samples: x an array (N, ...), a tuple of arrays, or a dict by input name."""
 
 
 def feeds(dataset: Batches, simulator: Simulator, batch_size: int, label: str = "") -> Iterator[tuple[int, Feed]]:
-    """Batches as tensors by input name, and how many samples each holds; single samples where a Graph is not batched.
+    """Yield (number of samples, tensors by input name); single samples if the Graph is not batched.
 
     Raises:
-        DataError: an input is missing, or has a shape that is not the Graph's.
+        DataError: an input is missing, or has another shape than the Graph's.
     """
     length = getattr(dataset, "length", None)
     total = -(-length // batch_size) if isinstance(length, int) else None
@@ -49,14 +49,14 @@ def feeds(dataset: Batches, simulator: Simulator, batch_size: int, label: str = 
 
 
 def rows(feed: Mapping[str, Tensor], which: NDArray[np.int64], size: int) -> Feed:
-    """A copy of some of the `size` samples of a batch; a single one is all of the tensors, whatever their axis 0."""
+    """Copy some of the `size` samples of a batch; with a single sample, all of each tensor."""
     if size == 1:
         return {name: x.clone() for name, x in feed.items()}
     return {name: x[torch.as_tensor(which, device=x.device)] for name, x in feed.items()}
 
 
 def _tensor(x: NDArray[Any], simulator: Simulator) -> Tensor:
-    """A float32 tensor where the simulator runs."""
+    """Convert to a float32 tensor on the simulator's device."""
     return torch.as_tensor(np.ascontiguousarray(x, np.float32), device=simulator.device)
 
 
@@ -72,7 +72,7 @@ def _by_name(x: Any, names: list[str]) -> dict[str, NDArray[Any]]:
 
 
 def _samples(name: str, x: NDArray[Any], simulator: Simulator) -> int:
-    """How many samples an array holds."""
+    """Return the number of samples in an array."""
     want = simulator.input_shapes[name]
     found = count_samples(x.shape, want, batched=simulator.batched, side_by_side=True)
     if found is None:

@@ -1,4 +1,4 @@
-"""Hardware descriptions: which formats each operator may have, how results are rounded."""
+"""Hardware targets: formats that each operator supports, and the rounding rule."""
 
 from intaglio.targets.target import BUILTIN, OperatorRow, Target, TensorFormat, load_target
 

@@ -1,4 +1,4 @@
-"""The target description, validated, and the built-in ones that lie beside this file as TOML."""
+"""Target description as a validated model; the built-in targets are TOML files beside this one."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ class _Strict(BaseModel):
 
 
 class TensorFormat(_Strict):
-    """One format that a processor has for a kind of tensor.
+    """Number format that a target supports for a kind of tensor.
 
     Args:
-        type: of the integers.
-        scheme: how a range becomes parameters.
-        per: granularity of weights; "channel" means the operator's output-channel axis where it has one. Activations
-            have one scale per tensor.
-        group: elements that share a scale when `per` is "group".
-        calibrator: how ranges are found, where the user does not say.
+        type: integer type.
+        scheme: symmetric, asymmetric or power of two.
+        per: granularity of weights; "channel" is the operator's output-channel axis, if it has one. Activations have
+            one scale per tensor.
+        group: elements that share a scale if `per` is "group".
+        calibrator: default calibrator.
     """
 
     type: Type
@@ -61,7 +61,7 @@ class TensorFormat(_Strict):
         return self
 
     def granularity(self, channel_axis: int | None, group_axis: int = 1) -> Granularity:
-        """The granularity for a tensor whose output channels lie on `channel_axis`."""
+        """Return the granularity of a tensor with output channels on `channel_axis`."""
         if channel_axis is None or self.per == "tensor":
             return PerTensor()
         return PerChannel(channel_axis) if self.per == "channel" else PerGroup(group_axis, self.group or 1)
@@ -71,13 +71,13 @@ Formats = Annotated[tuple[TensorFormat, ...], Field(min_length=1)]
 
 
 class OperatorRow(_Strict):
-    """What is special about one operator on this processor.
+    """Restrictions of one operator on a target.
 
     Args:
-        supported: false when the processor has no such operator.
-        activations, weights: formats other than the target's own; the first is used unasked.
-        output: "same" makes the output share its first input's parameters.
-        scale, zero_point: the output's parameters, fixed by the hardware or its library.
+        supported: false if the target has no such operator.
+        activations, weights: formats instead of the target's own; the first is the default.
+        output: "same": the output has the parameters of the first input.
+        scale, zero_point: output parameters, if fixed by the hardware or its library.
     """
 
     supported: bool = True
@@ -138,7 +138,7 @@ class Target(_Strict):
     operators: dict[str, OperatorRow] = {}
 
     def row(self, op_type: str) -> OperatorRow:
-        """What is special about an operator; nothing by default."""
+        """Return the restrictions of an operator; none by default."""
         return self.operators.get(op_type, _PLAIN)
 
     @model_validator(mode="after")
@@ -184,10 +184,10 @@ BUILTIN: tuple[str, ...] = tuple(sorted(path.stem for path in Path(__file__).par
 
 
 def load_target(target: str | Path | Target) -> Target:
-    """A target by built-in name, from a TOML file, or as it is.
+    """Load a target by built-in name or from a TOML file; a Target is returned unchanged.
 
     Raises:
-        TargetError: no such name or file, or a description that is not valid (the key and the reason are named).
+        TargetError: there is no such name or file, or the description is invalid (the message names key and reason).
     """
     if isinstance(target, Target):
         return target
@@ -207,7 +207,7 @@ def load_target(target: str | Path | Target) -> Target:
         first = error.errors()[0]
         where = "".join(f"{part}." for part in first["loc"])[:-1]
         text = first["msg"]
-        if first["type"] == "value_error":  # ours, which say what they got
+        if first["type"] == "value_error":  # raised above; the message contains the value
             text = text.removeprefix("Value error, ")
         else:
             text += f", got {_short(first['input'])}"
