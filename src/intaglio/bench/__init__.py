@@ -1,1 +1,1 @@
-"""Our compiled program beside other people's engines: the same network, one process, turns."""
+"""Compare latency with other engines: same network, one process, alternating rounds."""

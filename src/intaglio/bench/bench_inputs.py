@@ -1,4 +1,4 @@
-"""Inputs for timing: latency does not depend on them, so random ones do."""
+"""Random inputs for timing; latency does not depend on their values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from intaglio.program import Program
 
 
 def random_reals(program: Program, seed: int = 0) -> tuple[Array, ...]:
-    """Real inputs all over the inputs' ranges, in the shapes that the Program declares."""
+    """Draw real inputs over the inputs' whole ranges, in the Program's shapes."""
     rng = np.random.default_rng(seed)
     found = []
     for name in program.inputs:

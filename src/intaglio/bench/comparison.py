@@ -1,4 +1,4 @@
-"""One network in every engine that can take part, at several numbers of threads."""
+"""Time one network in all available engines, with several numbers of threads."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from intaglio.errors import UsageError
 
 PACKAGES = {"onnxruntime": "onnxruntime", "openvino": "openvino", "litert": "ai-edge-litert", "torch": "torch"}
 QUOTED = ("onnxruntime", "openvino")
-"""The peers that a ratio is quoted against: those that run the same network from the same file."""
+"""Engines that ratios are quoted against: those that run the same network from the same file."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table.
+    """Row of the table.
 
     Args:
-        threads: of the engine.
-        timing: its latencies.
-        ratio: how many times as long it takes as ours with the same kind of ends; None for ours.
+        threads: number of threads.
+        timing: latencies.
+        ratio: its latency divided by ours with the same kind of inputs and outputs; None for ours.
     """
 
     threads: int
@@ -37,11 +37,11 @@ class Row:
 
     @property
     def name(self) -> str:
-        """Engine, precision and ends."""
+        """Engine, precision, and kind of inputs and outputs."""
         return f"{self.timing.engine.title}, {self.timing.engine.ends}"
 
     def to_json(self) -> dict[str, Any]:
-        """As `bench --json` prints it; times in nanoseconds."""
+        """Return plain data, as in `bench --json`; times in nanoseconds."""
         engine, (low, high) = self.timing.engine, self.timing.quartiles
         return {
             "engine": engine.name,
@@ -57,24 +57,24 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All lines, and who did not take part and why.
+    """All rows, and the engines that could not be timed.
 
     Args:
-        rows: by number of threads, ours first.
-        absent: peer, reason.
+        rows: rows by number of threads, ours first.
+        absent: engine -> reason.
     """
 
     rows: tuple[Row, ...]
     absent: Mapping[str, str]
 
     def quoted(self, threads: int, peers: Sequence[str] = QUOTED) -> tuple[Row, Ratio] | None:
-        """The ratio to quote: the fastest int8 peer's time, whichever ends it has, over ours with integers.
+        """Return the ratio to quote: latency of the fastest int8 peer divided by ours with integer inputs and outputs.
 
         Args:
-            threads: of both.
-            peers: among whom.
+            threads: number of threads of both.
+            peers: names of the peers.
         Returns:
-            The peer's line and the ratio; None where none of them took part.
+            The peer's row and the ratio; None if no peer was timed.
         """
         rows = [row for row in self.rows if row.threads == threads and row.timing.engine.precision == "int8"]
         own = next(r for r in rows if r.timing.engine.name == OURS and r.timing.engine.ends == "integers")
@@ -83,7 +83,7 @@ class Comparison:
         return None if best is None else (best, ratio(best.timing, own.timing))
 
     def to_json(self) -> dict[str, Any]:
-        """As `bench --json` prints it."""
+        """Return plain data, as in `bench --json`."""
         quoted = []
         for threads in dict.fromkeys(row.threads for row in self.rows):
             found = self.quoted(threads)
@@ -102,16 +102,16 @@ def compare_engines(
     rounds: int = ROUNDS,
     seconds: float = TURN_SECONDS,
 ) -> Comparison:
-    """Time ours and the peers.
+    """Time our program and the peers.
 
     Args:
         natives: our compiled program by number of threads.
         peers: names of `PEERS`.
-        models: the network as they read it.
-        x: real inputs, a batch of 1 in front.
+        models: the network in the peers' formats.
+        x: real inputs with batch size 1.
         rounds, seconds: see `rounds.measure`.
     Raises:
-        UsageError: no such peer.
+        UsageError: unknown peer.
     """
     unknown = [name for name in peers if name not in PEERS]
     if unknown:
@@ -133,13 +133,13 @@ def _engines(name: str, models: PeerModels, x: Sequence[Array], threads: int, ab
         return PEERS[name](models, x, threads)
     except Unavailable as reason:
         absent[name] = str(reason)
-    except Exception as error:  # somebody else's engine; the others are still to be measured
+    except Exception as error:  # a foreign engine may fail in any way; still measure the others
         absent[name] = f"failed: {type(error).__name__}: {(str(error).strip() or 'no reason given').splitlines()[0]}"
     return []
 
 
 def machine_facts(native: NativeProgram) -> dict[str, Any]:
-    """What a figure has to be quoted with: processor, machine, compiler, versions."""
+    """Collect facts to quote with a measurement: processor, machine, versions."""
     versions = {}
     for name, package in PACKAGES.items():
         try:
@@ -156,7 +156,7 @@ def machine_facts(native: NativeProgram) -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The name of the processor, as the system tells it."""
+    """Return the processor's name, as the system reports it."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""An engine with one network loaded, ready to be timed; and ours."""
+"""Engines with a loaded network, ready to be timed; ours included."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Engine:
     """One network in one engine.
 
     Args:
-        name: of the engine: `intaglio`, `onnxruntime`, `openvino`, `litert`, `torch`.
+        name: `intaglio`, `onnxruntime`, `openvino`, `litert` or `torch`.
         precision: `int8` or `fp32`.
-        ends: what goes in and comes out: `float` or `integers`.
-        run: one inference; inputs and, where the engine lets us, outputs lie ready.
-        enter: called before its turn, where the engine has settings for the whole process.
+        ends: type of inputs and outputs: `float` or `integers`.
+        run: runs one inference; inputs and, if possible, outputs are allocated before.
+        enter: called before its turn, to set process-wide settings of the engine.
     """
 
     name: str
@@ -34,20 +34,20 @@ class Engine:
 
     @property
     def title(self) -> str:
-        """Engine and precision."""
+        """Engine and precision, for tables."""
         return f"{self.name} {self.precision}"
 
 
-class Unavailable(Exception):  # noqa: N818  (it is an answer, not an error)
-    """A peer that cannot take part, and why: what to install or to give."""
+class Unavailable(Exception):  # noqa: N818  (a result, not an error)
+    """Reason why an engine cannot be timed, with what to install or to give."""
 
 
 def ours(native: NativeProgram, x: Sequence[Array]) -> list[Engine]:
-    """Our program with integers, as it runs in a pipeline of integers, and with float ends.
+    """Return our program twice: with integer inputs and outputs, and with float ones.
 
     Args:
         native: the compiled Program.
-        x: real inputs, a batch of 1 in front.
+        x: real inputs with batch size 1.
     """
     prepared = native.prepare(*native.program.quantize_inputs(*x))
     return [

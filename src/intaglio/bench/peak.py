@@ -1,7 +1,7 @@
-"""How many multiply-adds a second the processor can do at all, measured, for what a kernel's speed is held against.
+"""Measure the processor's peak of multiply-adds per second, to compare kernels with it.
 
-A few lines of C keep the instruction that does the products of an instruction set's kernels busy, on more accumulators
-than its latency needs, with nothing to load and nothing to store.
+A loop in C repeats the product instruction of the kernels, on enough accumulators to hide its latency, without loads or
+stores.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ REPEATS = 5
 
 @dataclass(frozen=True)
 class Loop:
-    """What to keep busy.
+    """Body of the loop.
 
     Args:
         lines: assembly; `{0}` is the accumulator's number, 0 to `accumulators` - 1.
         macs: multiply-adds of these lines.
-        accumulators: registers that are written; the next two are read.
-        registers: name that the compiler knows a register by, for the list of what is overwritten.
+        accumulators: number of accumulator registers.
+        registers: prefix of register names, for the clobber list.
     """
 
     lines: tuple[str, ...]
@@ -39,7 +39,7 @@ class Loop:
     registers: str
 
 
-# An x86 loop leaves registers 14 and 15 as factors, an Arm one 30 and 31.
+# Factors are in registers 14 and 15 on x86, 30 and 31 on Arm.
 _LOOPS: Mapping[str, Loop] = {
     "avx512vnni": Loop(("vpdpbusd %%zmm15, %%zmm14, %%zmm{0}",), 64, 14, "xmm"),
     "avxvnni": Loop(("%{{vex%}} vpdpbusd %%ymm15, %%ymm14, %%ymm{0}",), 32, 14, "xmm"),
@@ -51,16 +51,16 @@ _LOOPS: Mapping[str, Loop] = {
 
 
 def measure_peak(machine: Machine, threads: int = 1, cc: str | None = None) -> float | None:
-    """Multiply-adds per second, all threads together.
+    """Measure multiply-adds per second, summed over all threads.
 
     Args:
-        machine: whose best instruction set counts; it has to run here.
-        threads: how many work at the same time.
+        machine: machine whose best instruction set is measured; has to run here.
+        threads: number of threads.
         cc: see `toolchain.find_compiler`.
     Returns:
-        The best of several tries, or None for machines without a vector instruction for products.
+        The best of several measurements; None for machines without a vector instruction for products.
     Raises:
-        CompileError: no compiler, or one that fails.
+        CompileError: there is no compiler, or it fails.
     """
     name = next((isa for isa in machine.isas if isa in _LOOPS), None)
     if name is None:
@@ -89,7 +89,7 @@ def _timed(function: ctypes._NamedFuncPointer, loops: int) -> float:
 
 
 def _together(function: ctypes._NamedFuncPointer, loops: int, threads: int) -> float:
-    """Turns of the loop per second, summed over threads; each begins when all are there."""
+    """Return loop iterations per second, summed over threads that start together."""
     barrier = Barrier(threads)
 
     def work(_: int) -> float:

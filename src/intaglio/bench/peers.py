@@ -40,7 +40,7 @@ class PeerModels:
 
 
 def onnxruntime_engines(models: PeerModels, x: Sequence[Array], threads: int) -> list[Engine]:
-    """ONNX Runtime's CPU provider."""
+    """Load the network in ONNX Runtime's CPU provider."""
     need("onnxruntime", "onnxruntime")
     rows = (
         ("fp32", "float", models.real),
@@ -69,7 +69,7 @@ def _onnxruntime(path: Path, x: Sequence[Array], threads: int) -> Callable[[], o
 
 
 def openvino_engines(models: PeerModels, x: Sequence[Array], threads: int) -> list[Engine]:
-    """OpenVINO's CPU plugin."""
+    """Load the network in OpenVINO's CPU plugin."""
     need("openvino", "openvino")
     rows = (
         ("fp32", "float", models.real),
@@ -91,7 +91,7 @@ def _openvino(path: Path, x: Sequence[Array], threads: int, precision: str, inte
     model = core.read_model(path)
     if model.is_dynamic():
         model.reshape({i: list(value.shape) for i, value in enumerate(x)})
-    if integers:  # u8 in, brought to the network's floats by the plugin itself, which may fold it into the quantizer
+    if integers:  # u8 input, converted by the plugin, which may fold the conversion into the quantizer
         steps = ov.preprocess.PrePostProcessor(model)
         for i in range(len(model.inputs)):
             steps.input(i).tensor().set_element_type(ov.Type.u8)
@@ -99,7 +99,7 @@ def _openvino(path: Path, x: Sequence[Array], threads: int, precision: str, inte
         model = steps.build()
     settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
     if precision == "fp32":
-        settings["INFERENCE_PRECISION_HINT"] = "f32"  # processors with bf16 would use it unasked
+        settings["INFERENCE_PRECISION_HINT"] = "f32"  # otherwise processors with bf16 would use it
     request = core.compile_model(model, "CPU", settings).create_infer_request()
     for i, value in enumerate(x):
         fed = np.ascontiguousarray(as_u8(value) if integers else value.astype(np.float32))
@@ -109,7 +109,7 @@ def _openvino(path: Path, x: Sequence[Array], threads: int, precision: str, inte
 
 
 def litert_engines(models: PeerModels, x: Sequence[Array], threads: int) -> list[Engine]:
-    """LiteRT with XNNPACK, its default."""
+    """Load the network in LiteRT with XNNPACK, its default."""
     need("ai_edge_litert", "ai-edge-litert")
     if models.litert is None:
         raise Unavailable("needs the network as .tflite: --litert model.tflite")
@@ -130,7 +130,7 @@ def litert_engines(models: PeerModels, x: Sequence[Array], threads: int) -> list
 
 
 def torch_engines(models: PeerModels, x: Sequence[Array], threads: int) -> list[Engine]:
-    """PyTorch, eager."""
+    """Load the network in eager PyTorch."""
     need("torch", "torch")
     if models.torch is None:
         raise Unavailable("needs the float network: --float model.onnx")
@@ -146,19 +146,19 @@ def torch_engines(models: PeerModels, x: Sequence[Array], threads: int) -> list[
 
 
 def as_u8(x: Array) -> Array:
-    """Some u8 codes of reals; which ones does not matter to the clock."""
+    """Convert reals to arbitrary u8 codes; values do not matter for timing."""
     codes: Array = np.clip(np.rint(x * 32 + 128), 0, 255).astype(np.uint8)
     return codes
 
 
 def need(module: str, package: str) -> None:
-    """Raise `Unavailable` where a package is not installed."""
+    """Raise `Unavailable` if a package is not installed."""
     if find_spec(module) is None:
         raise Unavailable(f"not installed: pip install {package}")
 
 
 def some(engines: list[Engine], want: str) -> list[Engine]:
-    """The engines; `Unavailable` where there is none."""
+    """Return the engines; raise `Unavailable` if there are none."""
     if not engines:
         raise Unavailable(f"needs {want}")
     return engines

@@ -1,4 +1,4 @@
-"""From a float ONNX file to what each peer reads: quantized by the peer's own tool on random inputs."""
+"""Prepare a float ONNX file for each peer: quantize it with the peer's own tool on random inputs."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ CALIBRATION = 16
 def peer_models(
     program: Program, real: Path | None, litert: Path | None, peers: Sequence[str], folder: Path
 ) -> PeerModels:
-    """The network for the peers; what cannot be made is named in `troubles`.
+    """Prepare the network for the peers; failures are listed in `troubles`.
 
     Args:
-        program: ours, for the ranges of the inputs.
-        real: float ONNX, or None.
-        litert: .tflite, or None.
-        peers: who will take part.
-        folder: where the quantized networks are written; it has to stay while they are used.
+        program: our Program, for the ranges of the inputs.
+        real: float ONNX file, or None.
+        litert: .tflite file, or None.
+        peers: names of the peers.
+        folder: folder for the quantized networks; must exist while they are used.
     Raises:
-        DataError: a file that was named is not there.
+        DataError: a given file does not exist.
     """
     for path in (real, litert):
         if path is not None and not path.is_file():
@@ -46,7 +46,7 @@ def peer_models(
             make(path)
         except Unavailable as reason:
             troubles[f"{peer} int8"] = str(reason)
-        except Exception as error:  # somebody else's quantizer; the others are still to be measured
+        except Exception as error:  # a foreign quantizer may fail in any way; still measure the others
             first = (str(error).strip() or "no reason given").splitlines()[0]
             troubles[f"{peer} int8"] = f"could not be quantized: {type(error).__name__}: {first}"
         else:
@@ -62,7 +62,7 @@ def peer_models(
 
 
 def _torch_function(real: Path) -> Callable[..., Any] | None:
-    """The network as PyTorch calls; None where PyTorch is not installed."""
+    """Return the network as PyTorch calls; None if PyTorch is not installed."""
     try:
         from intaglio.frontends import load
         from intaglio.simulate import Simulator

@@ -1,4 +1,4 @@
-"""The peers' own quantizers, as their manuals recommend them, so that each runs the int8 network that suits it."""
+"""Quantize with the peers' own tools as their manuals recommend, so that each runs its best int8 network."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def quantize_onnxruntime(
     per_channel: bool = True,
     method: Literal["MinMax", "Percentile"] = "MinMax",
 ) -> None:
-    """ONNX Runtime's `quantize_static`: QDQ, weights s8, activations u8, after its own `quant_pre_process`.
+    """Quantize with ONNX Runtime's `quant_pre_process` and `quantize_static`: QDQ, weights s8, activations u8.
 
     Args:
-        model: float ONNX.
-        data: calibration inputs by name, a batch of 1 in front.
-        path: where to.
-        per_channel: one scale per output channel of weights; else one per tensor.
-        method: how ranges of activations are found; the percentile is ONNX Runtime's own, 99.999.
+        model: float ONNX file.
+        data: calibration inputs by name, batch size 1.
+        path: output file.
+        per_channel: one scale for each output channel of weights; otherwise one for each tensor.
+        method: calibration of activations; the percentile is ONNX Runtime's default, 99.999.
     """
     need("onnxruntime", "onnxruntime")
     need("onnx", "onnx")
@@ -65,7 +65,7 @@ def quantize_onnxruntime(
 
 
 def strip_ends(model: Path, path: Path) -> None:
-    """A QDQ model without the QuantizeLinear of its inputs and the DequantizeLinear of its outputs: it takes u8."""
+    """Remove QuantizeLinear at the inputs and DequantizeLinear at the outputs of a QDQ model, for u8 inputs."""
     need("onnx", "onnx")
     import onnx
 
@@ -88,16 +88,16 @@ def strip_ends(model: Path, path: Path) -> None:
 
 
 def quantize_openvino(model: Path, data: Sequence[dict[str, Array]], path: Path, *, per_channel: bool = True) -> None:
-    """NNCF's post-training quantization with its default preset, as OpenVINO IR.
+    """Quantize with NNCF's post-training quantization and its default preset, to OpenVINO IR.
 
     Args:
         model, data, path: as for `quantize_onnxruntime`.
-        per_channel: NNCF's own choice, which is per channel; else one scale per weight tensor.
+        per_channel: NNCF's default, per channel; otherwise one scale for each weight tensor.
     """
     need("openvino", "openvino")
     need("nncf", "nncf")
     logging.getLogger("nncf").setLevel(logging.ERROR)
-    with contextlib.redirect_stdout(io.StringIO()):  # it draws progress bars
+    with contextlib.redirect_stdout(io.StringIO()):  # hide its progress bars
         import nncf
         import openvino as ov
 

@@ -1,4 +1,4 @@
-"""Comparisons and profiles as tables."""
+"""Print comparisons and profiles as tables."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ HEADINGS = ("engine", "ends", "threads", "median", "quartiles", "times ours")
 
 
 def duration(nanoseconds: float) -> str:
-    """With a unit, three or four digits."""
+    """Format a duration in ms or µs."""
     return f"{nanoseconds / 1e6:.3f} ms" if nanoseconds >= 1e6 else f"{nanoseconds / 1e3:.1f} µs"
 
 
 def comparison_rows(comparison: Comparison) -> list[tuple[str, ...]]:
-    """The table's cells."""
+    """Format the cells of the table."""
     rows: list[tuple[str, ...]] = []
     for row in comparison.rows:
         low, high = row.timing.quartiles
@@ -35,7 +35,7 @@ def comparison_rows(comparison: Comparison) -> list[tuple[str, ...]]:
 
 
 def quoted_lines(comparison: Comparison) -> list[str]:
-    """One sentence for each number of threads."""
+    """Format the quoted ratios, one sentence for each number of threads."""
     lines = []
     for threads in dict.fromkeys(row.threads for row in comparison.rows):
         found = comparison.quoted(threads)
@@ -49,16 +49,16 @@ def quoted_lines(comparison: Comparison) -> list[str]:
 
 
 def print_comparison(title: str, comparison: Comparison) -> None:
-    """Table, ratios, and who is absent."""
+    """Print the table, the quoted ratios and the engines that were not timed."""
     print_table(title, HEADINGS, comparison_rows(comparison))
     for line in quoted_lines(comparison):
         print(line)
     for name, reason in comparison.absent.items():
-        print(f"{name} took no part: {reason}")
+        print(f"{name} not timed: {reason}")
 
 
 def print_steps(title: str, peak: float | None, steps: Sequence[StepTime]) -> None:
-    """The steps of a profile, and their sum; the peak in multiply-adds per second."""
+    """Print the steps of a profile and their sum; `peak` in multiply-adds per second."""
     known = "" if peak is None else f"; peak {peak / 1e9:.0f} G multiply-adds a second"
     rows = [
         (

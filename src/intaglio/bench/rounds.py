@@ -1,7 +1,7 @@
-"""Timing engines in turns, so that what the machine does meanwhile meets them all alike.
+"""Time engines in alternating turns, so that disturbances affect all of them equally.
 
-Engines with threads of their own let them spin after a run, waiting for the next one; while they do, the engine whose
-turn it is would run beside them. So a turn begins when this process has stopped using processor time.
+Threads of an engine may spin after a run while they wait for the next one, and would disturb the next engine. So a turn
+begins only when this process uses no more processor time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Timing:
     """Latencies of one engine.
 
     Args:
-        engine: which.
+        engine: the engine.
         rounds: nanoseconds of every run, by round.
     """
 
@@ -35,12 +35,12 @@ class Timing:
 
     @property
     def medians(self) -> list[float]:
-        """Each round's median, in nanoseconds."""
+        """Median of each round, in nanoseconds."""
         return [median(runs) for runs in self.rounds]
 
     @property
     def median(self) -> float:
-        """The median of the rounds' medians, in nanoseconds: a round that something disturbed does not move it."""
+        """Median of the rounds' medians, in nanoseconds; robust against disturbed rounds."""
         return median(self.medians)
 
     @property
@@ -52,7 +52,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times as long another engine takes as ours: median and quartiles over rounds."""
+    """Latency of another engine divided by ours: median and quartiles over rounds."""
 
     value: float
     low: float
@@ -60,12 +60,12 @@ class Ratio:
 
 
 def measure(engines: Sequence[Engine], rounds: int = ROUNDS, seconds: float = TURN_SECONDS) -> list[Timing]:
-    """Time every engine in every round, in an order that turns from round to round.
+    """Time every engine in every round, in a rotating order.
 
     Args:
-        engines: what to time.
-        rounds: how often each has its turn.
-        seconds: of a turn; at least 5 runs are made whatever they take.
+        engines: the engines.
+        rounds: number of rounds.
+        seconds: duration of a turn; at least 5 runs are made.
     """
     runs: list[list[tuple[int, ...]]] = [[] for _ in engines]
     order = list(range(len(engines)))
@@ -85,17 +85,17 @@ def measure(engines: Sequence[Engine], rounds: int = ROUNDS, seconds: float = TU
 
 
 def ratio(other: Timing, ours: Timing) -> Ratio:
-    """Round by round, since both were measured at about the same time."""
+    """Compute the ratio round by round, because both were measured at about the same time."""
     values = [b / a for a, b in zip(ours.medians, other.medians, strict=True)]
     low, _, high = quantiles(values, n=4) if len(values) > 1 else (values[0],) * 3
     return Ratio(median(values), low, high)
 
 
 def settle(limit: float = 0.5) -> None:
-    """Wait until this process uses next to no processor time: no thread spins any more.
+    """Wait until this process uses almost no processor time, so that no thread is spinning.
 
     Args:
-        limit: seconds after which it gives up.
+        limit: longest wait in seconds.
     """
     until = time.perf_counter() + limit
     calm = 0

@@ -1,1 +1,1 @@
-"""Program to C: schedule, memory plan, kernel choice, text, tool chains, and the compiled library in Python."""
+"""Generate C from a Program: schedule, memory plan, kernel choice, C text, compilers, and the library in Python."""

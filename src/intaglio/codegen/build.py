@@ -1,4 +1,4 @@
-"""A Program's folder of C: what `intaglio compile` writes and a native library is built from."""
+"""Plan a Program for a machine and generate its C files."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from intaglio.program import Program
 
 
 def generate(program: Program, machine: Machine, prefix: str = "model", threads: int = 1) -> dict[str, str]:
-    """The files of a model: path in its folder, text.
+    """Generate the C files of a model: path in its folder -> text.
 
     Args:
-        program: a Program that the verifier accepts.
-        machine: what it is for.
-        prefix: of every public name; a C identifier.
-        threads: how many at most will run it; working memory is kept for each.
+        program: a valid Program.
+        machine: the target machine.
+        prefix: prefix of every public name; a C identifier.
+        threads: largest number of threads; working memory is reserved for each.
     Raises:
         CompileError: an operator has no kernel.
     """
@@ -35,7 +35,7 @@ def generate(program: Program, machine: Machine, prefix: str = "model", threads:
 
 
 def model_files(model: Model) -> dict[str, str]:
-    """The files of a planned model: path in its folder, text."""
+    """Generate the C files of a planned model: path in its folder -> text."""
     files = {f"{model.prefix}.h": header(model)}
     files[f"{model.prefix}.c"] = dispatcher(model) if model.variants else emit.source(model)
     for variant in model.variants:
@@ -46,7 +46,7 @@ def model_files(model: Model) -> dict[str, str]:
 
 
 def plan(program: Program, machine: Machine, prefix: str = "model", threads: int = 1) -> Model:
-    """Steps and memory of a Program on a machine, and on each machine that it may turn out to be."""
+    """Plan steps and memory of a Program for a machine, and for each of the machine's variants."""
     program.verify()
     program = without_ties(separate_outputs(program))
     names = [f"{prefix}_{variant.replace('-', '_')}" for variant in machine.variants]
@@ -72,7 +72,7 @@ def _plan(program: Program, machine: Machine, prefix: str, threads: int) -> Mode
 
 
 def write(files: dict[str, str], directory: Path) -> None:
-    """Write the files."""
+    """Write files below a folder."""
     for path, text in files.items():
         target = directory / path
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""`Makefile` and `CMakeLists.txt` of a generated folder."""
+"""Generate `Makefile` and `CMakeLists.txt` of a folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WARNINGS = ("-Wall", "-Wextra", "-Werror", "-pedantic")
 
 
 def makefile(machine: Machine, prefix: str, compiler: Sequence[str], runner: Sequence[str]) -> str:
-    """`make` builds the self-test, `make test` runs it, `make CC=...` takes another compiler."""
+    """Generate the Makefile: `make` builds the self-test, `make test` runs it, `make CC=...` uses another compiler."""
     board = board_of(machine)
     flags = (STANDARD, *(OPTIMIZE_BARE if board else OPTIMIZE))
     defines = board_defines(board) if board else ()
@@ -49,7 +49,7 @@ clean:
 
 
 def cmake(machine: Machine, prefix: str) -> str:
-    """A library to add to a project of your own, and the self-test as a CMake test."""
+    """Generate the CMake file: a library for the user's project, and the self-test as a CMake test."""
     board = board_of(machine)
     flags = " ".join(machine.flags)
     lines = [

@@ -1,8 +1,8 @@
-"""Builds of native libraries that are kept and used again.
+"""Cache of compiled native libraries.
 
-A build has a folder of its own, named by the SHA-256 of all that goes into it, and appears whole or not at all. So a
-build is never confused with another, not even by a dynamic loader that remembers paths, and processes that build the
-same thing at the same time do not disturb each other.
+Each build has its own folder, named by the SHA-256 of everything that it depends on, and is written atomically. So
+builds cannot be confused, not even by a dynamic loader that caches paths, and several processes may build the same
+library at the same time.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ RUNTIME = Path(__file__).parent / "runtime"
 
 
 def build_library(model: Model, directory: Path, cc: str | None = None) -> Path:
-    """The shared library of a model, built unless the same build is there.
+    """Build the shared library of a model, unless the same build exists.
 
     Args:
-        model: from `build.plan`.
-        directory: below which builds are kept.
+        model: model from `build.plan`.
+        directory: parent folder of the builds.
         cc: see `toolchain.find_compiler`.
     Returns:
-        The library's path.
+        Path of the library.
     Raises:
-        CompileError: no compiler, one that fails, or a folder that cannot be written.
+        CompileError: there is no compiler, it fails, or the folder cannot be written.
     """
     compiler = find_compiler(model.machine, cc)
     files = library_files(model)
@@ -54,7 +54,7 @@ def build_library(model: Model, directory: Path, cc: str | None = None) -> Path:
 
 
 def library_files(model: Model) -> dict[str, str]:
-    """The files of a native library: path in its folder, text."""
+    """Generate the files of a native library: path in its folder -> text."""
     runtime = {name: (RUNTIME / name).read_text(encoding="utf-8") for name in ("library.c", "ends.h")}
     return {**model_files(model), **runtime}
 
@@ -69,7 +69,7 @@ def _digest(files: Mapping[str, str], compiler: Compiler) -> str:
 
 
 def _version(compiler: Compiler) -> str:
-    """Which compiler the command is now: its file's size and date, or the package's version."""
+    """Identify the compiler behind a command: size and date of its file, or the package's version."""
     if compiler.zig:
         try:
             return metadata.version("ziglang")

@@ -1,4 +1,4 @@
-"""One call of a native library: arrays, working memory and their addresses, made ready for C."""
+"""Prepare calls of a native library: arrays, working memory and their addresses for C."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _WORKED, _WRONG_PROCESSOR = 0, 4
 
 
 class Library:
-    """A loaded library with its pool of threads and the working memory that calls leave for others.
+    """Loaded library with its thread pool and reusable working memory.
 
     Args:
-        path: of the shared library.
-        machine: what it was generated for.
-        threads: how many run.
+        path: the shared library.
+        machine: the machine that it was generated for.
+        threads: number of threads.
     """
 
     def __init__(self, path: Path, machine: Machine, threads: int) -> None:
@@ -35,13 +35,15 @@ class Library:
         self.call = self.functions.ig_library_run
         arena_bytes = ctypes.c_int64.in_dll(self.functions, "ig_library_arena_bytes").value
         self._arena_bytes = -(-arena_bytes // machine.alignment) * machine.alignment
-        self._arenas: list[Arena] = []  # append and pop are atomic: no lock, so nothing to be held across a fork
+        self._arenas: list[
+            Arena
+        ] = []  # append and pop are atomic: no lock is needed, which could stay locked across a fork
         self.pool = self.functions.ig_pool_create(threads) if threads > 1 else None
-        if self.pool:  # every call holds the library, so none is under way when it goes
+        if self.pool:  # calls keep a reference to the library, so none is running now
             weakref.finalize(self, self.functions.ig_pool_destroy, self.pool).atexit = False
 
     def take_arena(self, samples: int) -> Arena:
-        """Working memory for as many samples at a time as there are threads."""
+        """Take working memory for one sample per thread."""
         wanted = self._arena_bytes * min(self.threads, samples)
         try:
             kept = self._arenas.pop()
@@ -55,11 +57,11 @@ class Library:
         return memory, start + -start % alignment, wanted
 
     def give_arena(self, arena: Arena) -> None:
-        """Let later calls use it."""
+        """Return working memory for later calls."""
         self._arenas.append(arena)
 
     def failure(self, status: int) -> CompileError:
-        """What a status of C means."""
+        """Convert a status of the C code to an error."""
         if status == _WRONG_PROCESSOR:
             return CompileError(
                 f"{self.path}: this processor lacks an instruction set of machine {self.machine.name}; "
@@ -69,12 +71,12 @@ class Library:
 
 
 class PreparedRun:
-    """One call of a native program with its inputs, outputs and working memory fixed.
+    """Call of a native program with fixed input, output and working memory.
 
     Args:
         program: the Program.
         library: its library.
-        codes: checked inputs; they are read again at every run, so their contents may change in between.
+        codes: checked inputs; read again at every run, so their contents may change between runs.
     """
 
     def __init__(self, program: Program, library: Library, codes: Sequence[Array]) -> None:
@@ -91,17 +93,17 @@ class PreparedRun:
         self._arguments: tuple[Any, ...] = (pointers, moves, results, self.samples, start, room, library.pool)
 
     def run(self, nanoseconds: NDArray[np.int64] | None = None) -> None:
-        """Run; the integers are in `outputs`.
+        """Run the program; results are in `outputs`.
 
         Args:
-            nanoseconds: one counter per step, to which its time is added; all samples together.
+            nanoseconds: one counter for each step, to which its time for all samples is added.
         """
         status = self._library.call(*self._arguments, None if nanoseconds is None else address(nanoseconds))
         if status != _WORKED:
             raise self._library.failure(status)
 
     def release(self) -> None:
-        """Give the working memory back; no run may follow."""
+        """Release the working memory; do not call `run` afterwards."""
         self._library.give_arena(self._arena)
         self._arguments = ()
 
@@ -124,17 +126,17 @@ def _load(path: Path) -> ctypes.CDLL:
 
 
 def _samples(infos: Sequence[TensorInfo], inputs: Sequence[Array]) -> tuple[int, list[int]]:
-    """How many samples there are, and by how many bytes each input moves on from one to the next."""
-    # An input without an axis of samples, given once, is the same for all samples.
+    """Return the number of samples, and each input's stride in bytes from sample to sample."""
+    # An input without a batch axis is the same for all samples.
     moves = [info.shape[:1] == (1,) or x.shape != info.shape for x, info in zip(inputs, infos, strict=True)]
     counts = {len(x) for x, own in zip(inputs, moves, strict=True) if own}
-    assert len(counts) <= 1, counts  # by `program.inputs`
+    assert len(counts) <= 1, counts  # checked by `program.inputs`
     samples = counts.pop() if counts else 1
     return samples, [x.nbytes // samples if own else 0 for x, own in zip(inputs, moves, strict=True)]
 
 
 def _outputs(program: Program, infos: Sequence[TensorInfo], codes: Sequence[Array], samples: int) -> list[Array]:
-    """Empty, shaped as the interpreter does: a value without a batch axis gets one where there are several samples."""
+    """Allocate outputs in the interpreter's shapes: with several samples, an output without batch axis gets one."""
     single = not program.batched and all(c.shape == i.shape for c, i in zip(codes, infos, strict=True))
     outputs = []
     for name in program.outputs:
@@ -145,7 +147,7 @@ def _outputs(program: Program, infos: Sequence[TensorInfo], codes: Sequence[Arra
 
 
 def address(x: Array) -> int:
-    """Where a contiguous array lies. The usual ways take several microseconds, which small networks do not."""
+    """Return the address of a contiguous array, faster than NumPy's usual ways, which take several microseconds."""
     if x.flags.writeable and x.nbytes:
         return ctypes.addressof(ctypes.c_char.from_buffer(x))  # type: ignore[arg-type]  # it is a buffer
     start: int = x.__array_interface__["data"][0]

@@ -1,4 +1,4 @@
-"""A memory plan is checked by running it: who lies where after every step, and whether what is read is still whole."""
+"""Check a memory plan by simulation: every value that a step reads must still be intact."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from intaglio.errors import CompileError
 
 
 def verify_arena(memory: Memory, steps: Sequence[Step], arena: Arena) -> None:
-    """Follow every write of every step.
+    """Simulate all writes of all steps and check the plan.
 
     Args:
         memory: tensors and their regions.
-        steps: in the order in which they run.
-        arena: the plan.
+        steps: steps in execution order.
+        arena: the memory plan.
     Raises:
-        CompileError: a step reads what another has overwritten, writes outside the arena, over its own inputs in a way
-            that it has not declared, or over its working memory; or an output does not survive to the end.
+        CompileError: a step reads overwritten data, writes outside the arena, overlaps its inputs in a way that it does
+            not allow, or overlaps its working memory; or an output is overwritten before the end.
     """
     values = memory.values(steps)
-    held: dict[str, tuple[int, int]] = {}  # values that are whole, and where
+    held: dict[str, tuple[int, int]] = {}  # intact values and their address ranges
 
     def place(name: str) -> tuple[int, int] | None:
         root, start, end = memory.stretch(name)

@@ -1,4 +1,4 @@
-"""A model for several machines of one family: the code of each, and a choice between them at run time."""
+"""Generate code for several machines of one family, with a choice at run time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from intaglio.codegen.model import WRITTEN_BY, Model
 
 
 def dispatcher(model: Model) -> str:
-    """`<prefix>.c` of a model with variants: it runs the first one that the processor can."""
+    """Generate `<prefix>.c` of a model with variants: it runs the first variant that the processor supports."""
     p, m = model.prefix, model.macro
     includes = "".join(f'#include "{variant.prefix}.h"\n' for variant in model.variants)
     calls = "".join(

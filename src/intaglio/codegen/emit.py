@@ -1,4 +1,4 @@
-"""The text of `<prefix>.c`, and the kernel templates that it uses."""
+"""Generate `<prefix>.c`, and collect the kernel templates that it uses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
 
 
 def sizes(model: Model) -> str:
-    """The definitions of `<prefix>_input_bytes` and `<prefix>_output_bytes`."""
+    """Generate the definitions of `<prefix>_input_bytes` and `<prefix>_output_bytes`."""
     program, p, m = model.program, model.prefix, model.macro
     kinds = (("input", program.inputs), ("output", program.outputs))
     return "".join(
@@ -29,7 +29,7 @@ def sizes(model: Model) -> str:
 
 
 def run_function(model: Model) -> str:
-    """`<prefix>_run`, which gathers its pointers and calls `<prefix>_run_on`, or `run` where there are no threads."""
+    """Generate `<prefix>_run`, which collects its pointers and calls `<prefix>_run_on`, or `run` without threads."""
     program, p = model.program, model.prefix
     inputs = argument_names([program.tensors[n] for n in program.inputs], "input")
     outputs = argument_names([program.tensors[n] for n in program.outputs], "output")
@@ -44,7 +44,7 @@ def run_function(model: Model) -> str:
 
 
 def source(model: Model) -> str:
-    """`<prefix>.c`: constants, one function per step, and the run."""
+    """Generate `<prefix>.c`: constants, one function for each step, and the run functions."""
     p, m = model.prefix, model.macro
     constants = Constants(max(model.machine.alignment, 16))
     bodies, table = [], []
@@ -122,7 +122,7 @@ static const struct {{
 
 
 def kernel_files(model: Model) -> dict[str, str]:
-    """The templates that the steps use, and what those include: path below `kernels/`, text."""
+    """Collect the templates that the steps use, with their includes: path below `kernels/` -> text."""
     files: dict[str, str] = {}
     waiting = [source.header for source in _sources(model.steps)]
     if any(INSTRUCTION_SETS[isa].cpuid for isa in model.machine.isas):
@@ -137,7 +137,7 @@ def kernel_files(model: Model) -> dict[str, str]:
 
 
 def _with_relative_includes(text: str, path: str) -> str:
-    """Includes relative to the file itself, so that no compiler needs to be told where the kernels are."""
+    """Make includes relative to the file, so that no include path is needed."""
     folder = posixpath.dirname(path)
 
     def relative(match: re.Match[str]) -> str:
@@ -181,7 +181,7 @@ static void step_{i}(const void *frame, int32_t task, int32_t tasks)
 
 
 def _addresses(model: Model, constants: Constants) -> dict[str, str]:
-    """The C expression of every tensor's address."""
+    """Return the C expression of every tensor's address."""
     program = model.program
     bases = {name: f"(const unsigned char *)f->inputs[{i}]" for i, name in enumerate(program.inputs)}
     bases.update({name: f"(unsigned char *)f->outputs[{i}]" for i, name in enumerate(program.outputs)})
@@ -199,7 +199,7 @@ def _addresses(model: Model, constants: Constants) -> dict[str, str]:
 
 
 def _sources(steps: Iterable[Step]) -> list[Source]:
-    """Every template once, in order of first use."""
+    """Return every template once, in order of first use."""
     return list(dict.fromkeys(source for step in steps for source in step.call.sources))
 
 

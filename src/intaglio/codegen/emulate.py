@@ -1,4 +1,4 @@
-"""Running what was compiled: here, or under an emulator."""
+"""Run compiled self-tests on this processor or in an emulator."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _INSTRUCTIONS = re.compile(r"^(\d+) instructions per inference$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a self-test said.
+    """Result of a self-test.
 
     Args:
-        text: all of it.
-        outputs: how many integers were compared and equal.
-        stack: bytes that one inference used, where measured.
-        instructions: executed by one inference, where counted.
+        text: complete output.
+        outputs: number of compared (and equal) integers.
+        stack: bytes of stack used by one inference, if measured.
+        instructions: instructions executed by one inference, if counted.
     """
 
     text: str
@@ -37,11 +37,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Runner:
-    """How an executable of a machine runs on this one.
+    """Way to run a machine's executables on this computer.
 
     Args:
-        command: what stands before the executable's path.
-        where: in words.
+        command: command and arguments before the executable's path.
+        where: description.
     """
 
     command: tuple[str, ...]
@@ -49,7 +49,7 @@ class Runner:
 
 
 def find_runner(machine: Machine) -> Runner | str:
-    """How the machine's executables run here, or why they cannot."""
+    """Return how a machine's executables run here, or the reason why they cannot."""
     board = board_of(machine)
     if board is not None:
         if shutil.which("qemu-system-arm") is None:
@@ -72,7 +72,7 @@ def run_selftest(executable: Path, runner: Runner) -> Outcome:
     """Run a self-test.
 
     Raises:
-        CompileError: it found a difference, broke, or took too long.
+        CompileError: outputs differ, it failed, or it took too long.
     """
     command = [*runner.command, str(executable)]
     try:
@@ -89,7 +89,7 @@ def run_selftest(executable: Path, runner: Runner) -> Outcome:
         raise CompileError(f"self-test: not finished after {TIMEOUT} s ({' '.join(command)})") from None
     except OSError as error:
         raise CompileError(f"self-test: {command[0]} cannot be run ({error.strerror or error})") from error
-    text = (done.stdout + done.stderr).strip()  # an emulator sends a board's text to standard error
+    text = (done.stdout + done.stderr).strip()  # emulators write the board's output to standard error
     exact = _EXACT.search(text)
     if done.returncode or exact is None:
         raise CompileError(

@@ -1,6 +1,6 @@
-"""Inputs that are plainly right, the usual case, recognized and quantized within microseconds.
+"""Fast path for inputs of the expected shape and dtype: check and quantize them within microseconds.
 
-Whatever else comes, right or wrong, goes the interpreter's way (`program.inputs`), which also has the words for errors.
+All other inputs, valid or not, go through `program.inputs`, which also raises the errors.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class FastInput:
-    """What a plainly right input looks like.
+    """Expected form of an input for the fast path.
 
     Args:
-        dtype: of its codes, all of which its type has.
-        rest: shape behind the batch.
-        grid: name of C's function, scale, zero point, smallest and largest code; None where reals are not quick.
+        dtype: dtype of the codes, all of whose values are valid codes.
+        rest: shape without the batch axis.
+        grid: (name of the C function, scale, zero point, smallest code, largest code); None if real inputs have no fast
+            path.
     """
 
     dtype: np.dtype[Any]
@@ -34,7 +35,7 @@ class FastInput:
 
     @classmethod
     def of(cls, info: TensorInfo) -> FastInput | None:
-        """For a tensor; None where its type does not fill its dtype or it has no batch axis."""
+        """Return the form of a tensor; None if some values of its dtype are not codes, or it has no batch axis."""
         dtype = np.dtype(info.type.dtype)
         if info.type.bits != 8 * dtype.itemsize or info.shape[:1] != (1,):
             return None
@@ -46,12 +47,12 @@ class FastInput:
         return cls(dtype, info.shape[1:], grid)
 
     def fits(self, x: Any, dtype: Any, samples: int) -> bool:
-        """Whether it is an array of this dtype in the right shape."""
+        """Return whether x is an array of this dtype and the expected shape."""
         return type(x) is np.ndarray and x.dtype == dtype and x.ndim > 0 and x.shape == (samples, *self.rest)
 
 
 def fast_codes(quick: Sequence[FastInput | None], x_q: Sequence[Any]) -> Sequence[Array] | None:
-    """The inputs themselves, if they are plainly right codes."""
+    """Return the inputs if they are codes in the expected form; None otherwise."""
     samples = _samples(quick, x_q)
     if samples and all(q is not None and q.fits(x, q.dtype, samples) for q, x in zip(quick, x_q, strict=True)):
         return x_q
@@ -59,7 +60,7 @@ def fast_codes(quick: Sequence[FastInput | None], x_q: Sequence[Any]) -> Sequenc
 
 
 def fast_quantize(library: Library, quick: Sequence[FastInput | None], x: Sequence[Any]) -> Sequence[Array] | None:
-    """The inputs' codes, if they are plainly right reals: float32, dense, finite."""
+    """Quantize the inputs if they are contiguous, finite float32 arrays in the expected form; None otherwise."""
     samples = _samples(quick, x)
     codes = []
     for q, real in zip(quick, x, strict=False) if samples else ():
@@ -74,5 +75,5 @@ def fast_quantize(library: Library, quick: Sequence[FastInput | None], x: Sequen
 
 
 def _samples(quick: Sequence[FastInput | None], x: Sequence[Any]) -> int:
-    """How many there are in the first; 0 where the number of inputs is not right or that cannot be said."""
+    """Return the number of samples in the first input; 0 if the number of inputs is wrong or it is not an array."""
     return len(x[0]) if len(x) == len(quick) > 0 and type(x[0]) is np.ndarray and x[0].ndim else 0

@@ -1,4 +1,4 @@
-"""Boards without an operating system: where their memory lies, how an image is linked, and what emulates them."""
+"""Boards without operating system: memory map, linking, emulator."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from pathlib import Path
 from intaglio.codegen.machine import Machine
 
 RUNTIME = Path(__file__).parent / "runtime"
-ICOUNT_SHIFT = 6  # 2**6 ns for each instruction: 1.6 ticks of a 25 MHz timer, so none is lost in between
+ICOUNT_SHIFT = 6  # 2**6 ns per instruction are 1.6 ticks of the 25 MHz timer, so every instruction is counted
 BARE_SOURCES = ("board.c",)
 
 
 @dataclass(frozen=True)
 class Board:
-    """A board that an emulator knows.
+    """Emulated board.
 
     Args:
-        name: the emulator's.
+        name: name in the emulator.
         flash, ram: (origin, bytes).
-        timer: address of a CMSDK timer at 25 MHz; 0 where there is none.
-        stack: bytes kept for the stack at the top of the RAM.
+        timer: address of a CMSDK timer at 25 MHz; 0 without one.
+        stack: bytes reserved for the stack at the top of the RAM.
     """
 
     name: str
@@ -37,19 +37,19 @@ def _mps2(name: str) -> Board:
 BOARDS = {
     "cortex-m4": _mps2("mps2-an386"),
     "cortex-m7": _mps2("mps2-an500"),
-    # A Cortex-M3: it executes ARMv6-M code as it is, and has room for every network.
+    # A Cortex-M3: runs ARMv6-M code and has memory for every network.
     "cortex-m0": _mps2("mps2-an385"),
 }
 MICROBIT = Board("microbit", (0, 256 << 10), (0x20000000, 16 << 10), stack=2 << 10)
 
 
 def board_of(machine: Machine) -> Board | None:
-    """The board that stands for the machine; None where it has an operating system."""
+    """Return the board of a machine; None if the machine has an operating system."""
     return BOARDS.get(machine.name)
 
 
 def board_files(board: Board) -> dict[str, str]:
-    """Start-up code and linker script: name, text."""
+    """Generate start-up code and linker script: name -> text."""
     script = (RUNTIME / "board.ld").read_text()
     for key, value in (
         ("FLASH_ORIGIN", f"0x{board.flash[0]:08x}"),
@@ -67,17 +67,17 @@ def board_files(board: Board) -> dict[str, str]:
 
 
 def board_defines(board: Board) -> tuple[str, ...]:
-    """Compiler arguments for `board.c` and `selftest.c`."""
+    """Return the compiler arguments for `board.c` and `selftest.c`."""
     return ("-DSELFTEST_BARE", *((f"-DBOARD_TIMER=0x{board.timer:08x}",) if board.timer else ()))
 
 
 def link_arguments(folder: str | Path) -> tuple[str, ...]:
-    """The linker's: our own start, memcpy and memset from the C library, 64-bit helpers from the compiler's."""
+    """Return the linker arguments: own start-up code, memcpy and memset of libc, 64-bit helpers of the compiler."""
     return ("-nostartfiles", "-nostdlib", f"-Wl,-T,{Path(folder) / 'board.ld'}", "-lc", "-lgcc")
 
 
 def emulator_arguments(board: Board) -> tuple[str, ...]:
-    """`qemu-system-arm` and its arguments, up to the image."""
+    """Return the command `qemu-system-arm` with its arguments before the image."""
     return (
         "qemu-system-arm", "-M", board.name, "-display", "none", "-monitor", "none", "-serial", "none",
         "-semihosting-config", "enable=on,target=native",

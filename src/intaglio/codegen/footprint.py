@@ -1,4 +1,4 @@
-"""What a compiled model takes: bytes of code and constants, and a bound on its stack, read from what gcc wrote."""
+"""Measure a compiled model's bytes of code and constants, and bound its stack, from gcc's output."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import struct
 from pathlib import Path
 
-LIBRARY_STACK = 64  # bytes allowed for each library function (memcpy, memset, 64-bit helpers); all are leaves
+LIBRARY_STACK = 64  # bytes assumed for each library function (memcpy, memset, 64-bit helpers); all are leaves
 _NODE = re.compile(r'node: \{ title: "([^"]+)" label: "((?:[^"\\]|\\.)*)"')
 _EDGE = re.compile(r'edge: \{ sourcename: "([^"]+)" targetname: "([^"]+)"')
 _SIZE = re.compile(r"(\d+) bytes \(([^)]*)\)")
@@ -15,17 +15,17 @@ _STEP = re.compile(r"(.*:)?step_\d+")
 
 
 def stack_bound(callgraph: Path, prefix: str = "model") -> int | None:
-    """Bytes of stack that `<prefix>_run` needs at most, from `-fcallgraph-info=su`.
+    """Compute an upper bound on the stack of `<prefix>_run` from the output of `-fcallgraph-info=su`.
 
-    An indirect call from the loop over steps goes to the hungriest step; one from inside a step goes to the hungriest
-    function that nothing calls by name.
+    An indirect call from the loop over steps counts as a call of the step with the largest stack; one inside a step as
+    a call of the largest function that is not called by name.
 
     Args:
         callgraph: the `.ci` file.
-        prefix: of the model.
+        prefix: prefix of the model.
     Returns:
-        None where some frame has no fixed size, functions call each other in a circle, or one that is called is not
-        in the graph (gcc folds equal functions into one, unless told -fno-ipa-icf).
+        Bytes; None if a frame has no fixed size, there is recursion, or a called function is missing in the graph (gcc
+        merges equal functions unless given -fno-ipa-icf).
     """
     text = callgraph.read_text()
     frames: dict[str, int] = {}
@@ -58,7 +58,7 @@ def _deepest(name: str, frames: dict[str, int], calls: dict[str, set[str]], path
 
 
 def loaded_bytes(object_file: Path) -> int | None:
-    """Bytes that an object file adds to flash: its sections that are loaded and not all zero. None: not ELF."""
+    """Return the bytes that an object file adds to flash (loaded sections that are not all zero); None if not ELF."""
     data = object_file.read_bytes()
     if data[:4] != b"\x7fELF":
         return None

@@ -1,4 +1,4 @@
-"""Chains of neighbouring operators that one call runs, where the machine's kernels have pipelines."""
+"""Fuse chains of operators into one call, if the machine's kernels support it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ FUSED = {"conv2d", "add", "max_pool2d", "lut", "requantize", "mul", "clamp_chann
 def find_chains(
     program: Program, tensors: Mapping[str, Tensor], whole: Collection[str], isas: Sequence[str], *, bare: bool
 ) -> dict[str, tuple[tuple[Node, ...], tuple[str, ...], Call]]:
-    """Chains of two and more nodes, by the name of their last node: the nodes, the call's inputs, and the call.
+    """Find chains of two or more nodes to fuse: last node's name -> (nodes, inputs of the call, call).
 
     Args:
-        program: what to run.
+        program: the Program.
         tensors: shape and type of every tensor.
-        whole: tensors with memory of their own that nothing else lies in.
+        whole: tensors that have their own memory without views in it.
         isas: instruction sets, best first.
-        bare: memory is scarce and there is one thread.
+        bare: whether the machine has little memory and one thread.
     """
     vector = next((VECTORS[isa] for isa in isas if isa in VECTORS), None)
     if vector is None and not bare:
@@ -68,7 +68,7 @@ def _link(node: Node, main: str, tensors: Mapping[str, Tensor]) -> Link:
 
 
 def _fused(links: Sequence[Link], vector: Vector | None, isas: Sequence[str]) -> tuple[int, Call] | None:
-    """How many of the first links run as one, and the call."""
+    """Return how many of the first links can be fused, and the call."""
     if vector is None:
         return bare_chain(links, isas)
     length = fused_length(links, vector)

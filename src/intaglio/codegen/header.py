@@ -1,4 +1,4 @@
-"""The text of `<prefix>.h`: how to call a model, and what its integers stand for."""
+"""Generate `<prefix>.h`: how to call a model, and the meaning of its integers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from intaglio.program import TensorInfo
 
 
 def header(model: Model) -> str:
-    """`<prefix>.h`: how to call the model, and what its integers stand for."""
+    """Generate `<prefix>.h`: how to call the model, and the meaning of its integers."""
     p, m = model.prefix, model.macro
     program = model.program
     inputs = [program.tensors[name] for name in program.inputs]
@@ -85,7 +85,7 @@ int {p}_run({parameters(model)});
 
 
 def parameters(model: Model) -> str:
-    """The parameters of `<prefix>_run`, in C."""
+    """Return the C parameters of `<prefix>_run`."""
     program = model.program
     kinds = (("const ", "input", program.inputs), ("", "output", program.outputs))
     typed = [
@@ -97,12 +97,12 @@ def parameters(model: Model) -> str:
 
 
 def argument_names(tensors: list[TensorInfo], kind: str) -> list[str]:
-    """Names of the parameters for these inputs or outputs."""
+    """Return the parameter names of inputs or outputs."""
     return [kind] if len(tensors) == 1 else [f"{kind}{i}" for i in range(len(tensors))]
 
 
 def _places(model: Model) -> str:
-    """Where inputs and outputs may lie in the arena, if the plan has places for them."""
+    """Generate the offsets of inputs and outputs in the arena, if the plan has places for them."""
     program, m = model.program, model.macro
     kinds = (("input", program.inputs), ("output", program.outputs))
     lines = [

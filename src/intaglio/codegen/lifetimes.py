@@ -1,4 +1,4 @@
-"""From steps and regions to what schedule and arena need: who is in use from when to when, and who may share."""
+"""Compute lifetimes of values, and which buffers may share memory, for schedule and arena."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Stretch = tuple[str, int, int]  # root, first byte, end
 
 
 class Values:
-    """What steps write and what is given: everything that is read is made of these."""
+    """Values written by steps, and the Program's inputs; every tensor that is read consists of these."""
 
     def __init__(self, stretches: Mapping[str, Stretch]) -> None:
         self.stretches = stretches
@@ -27,21 +27,21 @@ class Values:
             self._by_root.setdefault(root, []).append(name)
 
     def in_stretch(self, stretch: Stretch) -> list[str]:
-        """Those that have bytes in it."""
+        """Return the values that have bytes in a stretch."""
         return [name for name in self._by_root.get(stretch[0], ()) if _meet(self.stretches[name], stretch)]
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What there is to place, whatever the order of steps.
+    """Tensors and working memory to be placed, independent of the order of steps.
 
     Args:
-        program: with `separate_outputs`.
+        program: Program after `separate_outputs`.
         layout: its views.
-        alignment: of the arena, in bytes.
-        threads: how many run a step at most; working memory is kept for each.
-        bare: one thread only and no operating system: outputs may follow inputs row by row through the same memory,
-            and the Program's inputs and outputs have places in the arena too.
+        alignment: alignment of the arena in bytes.
+        threads: largest number of threads of a step; working memory is reserved for each.
+        bare: one thread and no operating system: outputs may overlap their inputs row by row, and the Program's inputs
+            and outputs are in the arena too.
     """
 
     program: Program
@@ -51,37 +51,37 @@ class Memory:
     bare: bool = False
 
     def stretch(self, name: str) -> Stretch:
-        """Root, first byte and end of a tensor."""
+        """Return root, first byte and end of a tensor."""
         region = self.layout.regions[name]
         return region.root, region.offset, region.offset + nbytes(self.program, name)
 
     def outside(self, name: str) -> bool:
-        """Whether a tensor's memory is no part of the arena."""
+        """Return whether a tensor's memory is outside the arena."""
         root = self.layout.regions[name].root
         callers = () if self.bare else (*self.program.inputs, *self.program.outputs)
         return root in self.program.constants or root in callers
 
     def given(self) -> tuple[str, ...]:
-        """Values that are in the arena before the first step."""
+        """Return the values that are in the arena before the first step."""
         return tuple(self.program.inputs) if self.bare else ()
 
     def values(self, steps: Sequence[Step]) -> Values:
-        """What these steps write, and the Program's inputs."""
+        """Return the values that steps write, and the Program's inputs."""
         return Values({n: self.stretch(n) for n in (*self.program.inputs, *(step.output for step in steps))})
 
     def kept(self, steps: Sequence[Step]) -> tuple[str, ...]:
-        """Values that an output of the Program is made of."""
+        """Return the values that the Program's outputs consist of."""
         values = self.values(steps)
         return tuple(n for output in self.program.outputs for n in values.in_stretch(self.stretch(output)))
 
     def scratch(self, step: Step) -> int:
-        """Bytes of working memory of a step, for all threads."""
+        """Return the bytes of working memory of a step, for all threads."""
         if not step.call.scratch:
             return 0
         return round_up(step.call.scratch, SCRATCH_UNIT) * max(1, min(self.threads, step.call.units, step.call.split))
 
     def tasks(self, steps: Sequence[Step]) -> tuple[list[Task], dict[str, int]]:
-        """What the schedule needs: tasks, and the bytes of values in the arena."""
+        """Return the input of the scheduler: tasks, and bytes of values in the arena."""
         values = self.values(steps)
         sizes = {
             name: 0 if self.outside(name) else round_up(end - start, self.alignment)
@@ -97,7 +97,7 @@ class Memory:
         return tasks, sizes
 
     def buffers(self, steps: Sequence[Step]) -> tuple[list[Buffer], list[Share]]:
-        """What the arena holds when the steps run in this order: values, working memory, and who may share."""
+        """Return the buffers of values and working memory for this order of steps, and which may share memory."""
         values = self.values(steps)
         first = dict.fromkeys(self.given(), 0)
         last = dict.fromkeys(self.given(), 0)
@@ -121,11 +121,11 @@ class Memory:
         return [*buffers, *scratch], shares
 
     def _reads(self, step: Step, values: Values) -> tuple[str, ...]:
-        """Values that a step's inputs are made of."""
+        """Return the values that a step's inputs consist of."""
         return tuple(dict.fromkeys(v for name in step.inputs for v in values.in_stretch(self.stretch(name))))
 
     def _shares(self, step: Step, values: Values) -> list[Share]:
-        """Where the output may lie over inputs, should they be read here for the last time."""
+        """Return how the output may overlap inputs, if this step is their last reader."""
         if self.outside(step.output):
             return []
         rows = row_distances(self.program, step) if self.bare else None
@@ -142,7 +142,7 @@ class Memory:
         return found
 
     def _safe(self, step: Step, position: int) -> bool:
-        """Whether the output may take an input's memory element for element, as far as the other inputs go."""
+        """Return whether the other inputs allow the output to overwrite an input element by element."""
         name = step.inputs[position]
         stretch, info, out = self.stretch(name), self.program.tensors[name], self.program.tensors[step.output]
         if nbytes(self.program, name) != nbytes(self.program, step.output):
@@ -161,11 +161,11 @@ def _meet(one: Stretch, other: Stretch) -> bool:
 
 
 def plan_memory(memory: Memory, steps: Sequence[Step]) -> tuple[list[Step], Arena, Schedule]:
-    """The steps in the order to run them, the arena, and how the order was found.
+    """Order the steps and place all buffers; return the steps, the arena and the schedule.
 
     Args:
-        memory: what there is to place.
-        steps: in an order that works.
+        memory: tensors and working memory to be placed.
+        steps: steps in a valid order.
     """
     tasks, sizes = memory.tasks(steps)
     schedule = find_order(tasks, sizes, memory.given(), memory.kept(steps))

@@ -1,4 +1,4 @@
-"""Machines: what a processor can do, which compilers reach it, and what this one has."""
+"""Machines and instruction sets, and those of the processor that runs this code."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from intaglio.errors import CompileError
 
 @dataclass(frozen=True)
 class InstructionSet:
-    """One instruction set that kernels are written for.
+    """Instruction set with kernels.
 
     Args:
-        name: as in the kernel tables.
+        name: name in the kernel tables.
         family: `x86`, `aarch64` or `arm`.
-        features: what `/proc/cpuinfo` must list for it.
-        target: the functions' `target` attribute, for gcc and clang; empty where the compiler's flags say it.
-        builtins: what `__builtin_cpu_supports` must affirm at run time.
+        features: features that `/proc/cpuinfo` must list.
+        target: `target` attribute of functions for gcc and clang; empty if compiler flags select it.
+        builtins: arguments of `__builtin_cpu_supports` to check at run time.
         cpuid: the same as a flag of kernels/isa/cpuid.h, for compilers without a working `__builtin_cpu_supports`.
     """
 
@@ -58,16 +58,16 @@ INSTRUCTION_SETS = {
 
 @dataclass(frozen=True)
 class Machine:
-    """What code is generated for.
+    """Machine that code is generated for.
 
     Args:
-        name: as the user says it.
-        isas: instruction sets, best first; `scalar` is always there.
+        name: name for the user.
+        isas: instruction sets, best first; `scalar` is always included.
         family: `x86`, `aarch64`, `arm`, or empty for any.
         threads: whether there is an operating system with threads.
-        alignment: of the arena and of constant arrays, in bytes.
-        flags: of the compiler, to select the processor; x86 needs none, its code says what it uses.
-        variants: machines whose code it carries, best first; the first that the processor is runs.
+        alignment: alignment of the arena and of constant arrays in bytes.
+        flags: compiler flags that select the processor; not needed for x86, whose functions have target attributes.
+        variants: machines whose code is included, best first; the first that the processor supports is used.
     """
 
     name: str
@@ -79,12 +79,12 @@ class Machine:
     variants: tuple[str, ...] = ()
 
     def sources(self, prefix: str) -> tuple[str, ...]:
-        """Names of the C files of a model for this machine."""
+        """Return the names of a model's C files."""
         return (f"{prefix}.c", *(f"{prefix}_{variant.replace('-', '_')}.c" for variant in self.variants))
 
 
 def _cortex(cpu: str) -> tuple[str, ...]:
-    return (f"-mcpu={cpu}", "-mthumb", "-mfloat-abi=soft")  # no floating-point instruction can appear
+    return (f"-mcpu={cpu}", "-mthumb", "-mfloat-abi=soft")  # soft float: no floating-point instruction is generated
 
 
 MACHINES = {
@@ -107,10 +107,10 @@ _FAMILIES = {"x86_64": "x86", "AMD64": "x86", "aarch64": "aarch64", "arm64": "aa
 
 
 def machine(name: str) -> Machine:
-    """The machine of this name; `host` is the processor that runs this.
+    """Return the machine of this name; `host` is the processor that runs this code.
 
     Raises:
-        CompileError: there is none.
+        CompileError: there is no such machine.
     """
     if name == "host":
         return host()
@@ -121,7 +121,7 @@ def machine(name: str) -> Machine:
 
 @cache
 def host() -> Machine:
-    """The best machine of the table that this processor is."""
+    """Return the best machine of the table that this processor supports."""
     family = family_of_host()
     for candidate in ("avx512vnni", "avx512", "avxvnni", "avx2", "aarch64-dotprod", "aarch64"):
         found = MACHINES[candidate]
@@ -131,12 +131,12 @@ def host() -> Machine:
 
 
 def family_of_host() -> str:
-    """The family of the processor that runs this; empty where no kernel is written for it."""
+    """Return the family of this processor; empty if it has no kernels of its own."""
     return _FAMILIES.get(platform.machine(), "")
 
 
 def missing(machine: Machine) -> tuple[str, ...]:
-    """Instruction sets of the machine that this processor lacks; a machine of another family lacks all."""
+    """Return the machine's instruction sets that this processor lacks; all of them for another family."""
     if machine.family and machine.family != family_of_host():
         return machine.isas or (machine.name,)
     features = cpu_features()
@@ -145,9 +145,9 @@ def missing(machine: Machine) -> tuple[str, ...]:
 
 @cache
 def cpu_features() -> frozenset[str]:
-    """Features that the operating system reports for this processor; empty where it cannot be asked."""
+    """Return the processor features that the operating system reports; empty if unknown."""
     if platform.system() == "Darwin" and platform.machine() == "arm64":
-        return frozenset({"asimd", "asimddp"})  # every Apple processor of this family has both
+        return frozenset({"asimd", "asimddp"})  # all Apple processors of this family have both
     info = Path("/proc/cpuinfo")
     text = info.read_text() if info.exists() else ""
     found = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""What a memory plan is made of: buffers with lifetimes, leave to share, and the arena that holds them."""
+"""Data classes of a memory plan: buffers with lifetimes, allowed overlaps, and the arena."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from functools import cached_property
 
 @dataclass(frozen=True)
 class Buffer:
-    """A stretch of memory that is in use from step `first` to step `last`, both included.
+    """Memory that is in use from step `first` to step `last`, inclusive.
 
     Args:
-        name: unique.
-        nbytes: its size.
-        first, last: steps.
-        group: buffers of one group lie at fixed distances from each other; its own name where it lies alone.
-        at: its first byte in the group.
+        name: unique name.
+        nbytes: size in bytes.
+        first, last: first and last step.
+        group: buffers of one group have fixed distances from each other; empty for a buffer on its own.
+        at: first byte within the group.
     """
 
     name: str
@@ -28,20 +28,20 @@ class Buffer:
 
     @property
     def home(self) -> str:
-        """The group."""
+        """Name of the group; of the buffer itself if it has none."""
         return self.group or self.name
 
 
 @dataclass(frozen=True)
 class Share:
-    """Leave for a step's output to lie over an input that nobody reads afterwards.
+    """Permission for a step's output to overlap an input that is not read afterwards.
 
     Args:
-        before: the buffer that is read for the last time as `after` is written.
-        after: the buffer that is written.
-        at: element for element: `after` begins exactly this many bytes behind the beginning of `before`; or None.
-        lead: row by row, first row first: `after` begins this many bytes or more ahead of `before`; or None.
-        trail: row by row, last row first: `after` begins this many bytes or more behind the beginning of `before`.
+        before: buffer that is read for the last time while `after` is written.
+        after: buffer that is written.
+        at: element by element: `after` begins exactly this many bytes after the beginning of `before`; or None.
+        lead: row by row, first row first: `after` begins at least this many bytes before `before`; or None.
+        trail: row by row, last row first: `after` begins at least this many bytes after the beginning of `before`.
     """
 
     before: str
@@ -53,17 +53,17 @@ class Share:
 
 @dataclass(frozen=True)
 class Arena:
-    """Where every buffer lies.
+    """Memory plan: offsets of all buffers.
 
     Args:
-        buffers: all of them.
-        offsets: of each, by name.
-        bases: of each group, by name; multiples of `alignment`.
-        nbytes: of the whole.
-        lower_bound: bytes that are live at once in the fullest step; no plan of this order is smaller.
-        alignment: in bytes.
-        shares: which buffers may lie over each other.
-        live: bytes that are live at once, by step.
+        buffers: all buffers.
+        offsets: offset of each buffer, by name.
+        bases: offset of each group, by name; multiples of `alignment`.
+        nbytes: size of the arena in bytes.
+        lower_bound: most bytes live at the same time; no plan for this order of steps is smaller.
+        alignment: alignment in bytes.
+        shares: which buffers may overlap.
+        live: bytes live at the same time, by step.
     """
 
     buffers: tuple[Buffer, ...]
@@ -77,7 +77,7 @@ class Arena:
 
     @cached_property
     def backward(self) -> frozenset[int]:
-        """Steps that must run their rows from the last to the first: their output overlaps the input and trails it."""
+        """Steps that must process rows from last to first, because their output begins inside their input."""
         by_name = {b.name: b for b in self.buffers}
         found = set()
         for share in self.shares:
@@ -89,12 +89,12 @@ class Arena:
 
 
 def round_up(n: int, alignment: int) -> int:
-    """The next multiple."""
+    """Round up to a multiple of the alignment."""
     return -(-n // alignment) * alignment
 
 
 def whole_units(buffers: Sequence[Buffer], alignment: int) -> list[Buffer]:
-    """The buffers with the bytes that they really take: one that lies alone fills its last unit of alignment."""
+    """Round the sizes of buffers without a group up to the alignment."""
     members: dict[str, int] = {}
     for b in buffers:
         members[b.home] = members.get(b.home, 0) + 1
@@ -107,10 +107,10 @@ def whole_units(buffers: Sequence[Buffer], alignment: int) -> list[Buffer]:
 
 
 def live_bytes(buffers: Sequence[Buffer], shares: Sequence[Share], alignment: int) -> list[int]:
-    """Bytes live at once in every step, where whatever may overlap does.
+    """Return the bytes live at the same time in each step, if all allowed overlaps are used.
 
     Args:
-        buffers: with the sizes that they take.
+        buffers: buffers with rounded sizes.
     """
     change = [0] * (max((b.last for b in buffers), default=-1) + 2)
     by_name = {b.name: b for b in buffers}
@@ -132,7 +132,7 @@ def live_bytes(buffers: Sequence[Buffer], shares: Sequence[Share], alignment: in
 
 
 def common_bytes(share: Share, before: int, after: int, alignment: int) -> int:
-    """The most bytes that two buffers of these sizes have in common under a share."""
+    """Return the largest possible overlap in bytes of two buffers of these sizes."""
     most = 0
     if share.at is not None and share.at % alignment == 0:
         most = max(0, min(share.at + after, before) - max(share.at, 0))

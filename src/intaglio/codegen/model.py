@@ -1,4 +1,4 @@
-"""A planned model: what the text of its C is made from."""
+"""Planned model, from which the C text is generated."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ WRITTEN_BY = "Written by Intaglio; do not edit. Integers only: the same ones on 
 
 @dataclass(frozen=True)
 class Model:
-    """Everything that the text is made from.
+    """Program planned for a machine.
 
     Args:
         program: the Program.
-        prefix: of every public name; a C identifier.
-        machine: what it is for.
-        steps: in order.
-        layout: which tensors are parts of others.
-        schedule: how the order of steps was found.
-        arena: offsets of the tensors in between, and of `scratch <step>`.
-        variants: the same for each of the machines that this one may turn out to be at run time, best first; then
-            steps and arena are those of the last.
+        prefix: prefix of every public name; a C identifier.
+        machine: the machine.
+        steps: steps in execution order.
+        layout: views: tensors that are parts of others.
+        schedule: order of steps and its peak.
+        arena: offsets of intermediate tensors and of `scratch <step>`.
+        variants: models for each of the machine's variants, best first; then steps and arena are those of the last.
     """
 
     program: Program
@@ -41,10 +40,10 @@ class Model:
 
     @property
     def all(self) -> tuple[Model, ...]:
-        """Its variants, or itself alone."""
+        """The variants, or this model if there are none."""
         return self.variants or (self,)
 
     @property
     def macro(self) -> str:
-        """The prefix of its macros."""
+        """Prefix of its macros."""
         return self.prefix.upper()

@@ -1,8 +1,8 @@
-"""A compiled Program in Python: the same integers as the reference interpreter, through ctypes.
+"""Run a compiled Program from Python through ctypes; results equal the interpreter's integers.
 
-A call reads the caller's inputs where they lie and writes fresh outputs; nothing else is copied. ctypes lets go of the
-interpreter lock while C runs. Calls from several threads are safe: each takes an arena of its own from those that
-earlier calls left, and the first of them takes the pool of threads, the others run alone meanwhile.
+A call reads the caller's inputs in place and writes new outputs; nothing else is copied. ctypes releases the GIL while
+C runs. Calls from several threads are safe: each has its own arena, the first uses the thread pool, and the others run
+on their own thread meanwhile.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ Array = NDArray[Any]
 
 
 class NativeProgram:
-    """A compiled Program; made by `intaglio.compile`.
+    """Compiled Program; created by `intaglio.compile`.
 
     Args:
         program: the Program.
-        model: its steps and memory.
-        library: the shared library's path.
-        threads: how many run, the caller's included; results do not depend on it.
+        model: its steps and memory plan.
+        library: path of the shared library.
+        threads: number of threads, including the caller's; results do not depend on it.
     """
 
     def __init__(self, program: Program, model: Model, library: Path, threads: int) -> None:
@@ -50,11 +50,11 @@ class NativeProgram:
 
     @property
     def machine(self) -> Machine:
-        """What it was generated for."""
+        """Machine that it was generated for."""
         return self.model.machine
 
     def run_int(self, *x_q: Input) -> Any:
-        """Integers in, integers out.
+        """Run on integers.
 
         Args:
             x_q: codes of the input tensors' types: one array per input in order, or one mapping from input names to
@@ -78,16 +78,16 @@ class NativeProgram:
         return _bare(real)
 
     def prepare(self, *x_q: Input) -> PreparedRun:
-        """A run on arrays that stay in place, for loops in which every microsecond counts; inputs as for `run_int`."""
+        """Prepare repeated runs on fixed arrays, without overhead per call; inputs as for `run_int`."""
         return PreparedRun(self.program, self._library, self._codes(x_q))
 
     def profile(self, *x_q: Input, repeats: int = 20, peak: float | None = None) -> list[StepTime]:
-        """Time of every step.
+        """Measure the time of every step.
 
         Args:
-            x_q: as for `run_int`; one sample is enough.
-            repeats: runs; each step's median is given.
-            peak: multiply-adds per second that the machine can do on as many threads, for each step's share of it.
+            x_q: inputs as for `run_int`; one sample is enough.
+            repeats: number of runs, of which the median is returned.
+            peak: the machine's peak in multiply-adds per second on as many threads, for each step's share of it.
         """
         prepared = self.prepare(*x_q)
         rows = np.zeros((repeats, max(1, len(self.model.steps))), np.int64)
@@ -119,19 +119,19 @@ def compile(
     threads: int | None = None,
     cc: str | None = None,
 ) -> NativeProgram:
-    """Generate C for a Program, compile it, load it.
+    """Generate C for a Program, compile it, and load it.
 
     Args:
-        program: what `Quantized.lower` or `load_program` returned.
-        machine: `host` is this processor at its best; see `intaglio compile --help` for the others. It has to be one
-            that runs here.
-        directory: builds are kept below it, each in a folder of its own, and used again where program, machine,
-            threads, compiler and flags are the same. None: nothing is kept; a loaded library needs no file.
-        threads: how many run one sample; None: as many processors as this process may use. Results do not depend on it.
-        cc: the compiler's command; None: $CC, gcc, clang, or the one of the package `ziglang`.
+        program: Program from `Quantized.lower` or `load_program`.
+        machine: machine that runs on this processor; `host` is the best one, `intaglio compile --help` lists all.
+        directory: parent folder of the builds; a build is reused if program, machine, threads, compiler and flags are
+            the same. None: keep no files.
+        threads: number of threads for one sample; None: all processors that this process may use. Results do not
+            depend on it.
+        cc: compiler command; None: $CC, gcc, clang, or the package `ziglang`.
     Raises:
-        ProgramError: the Program does not verify.
-        CompileError: no such machine or not this one, an operator without a kernel, no compiler, or one that fails.
+        ProgramError: the Program is not valid.
+        CompileError: unknown or unsupported machine, an operator without a kernel, no compiler, or the compiler fails.
     """
     target = find_machine(machine)
     lacking = missing(target)
@@ -146,19 +146,19 @@ def compile(
     if threads < 1:
         raise CompileError(f"threads: expected at least 1, got {threads}")
     model = plan(program, target, threads=threads)
-    # Of several variants the library runs the first that this processor is; its steps are those that are timed.
+    # With variants, the library runs the first one that this processor supports; its steps are timed.
     running = next(variant for variant in model.all if not missing(variant.machine))
     with ExitStack() as stack:
         if directory is None:
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="intaglio-"))
         library = build_library(model, Path(directory), cc)
-        return NativeProgram(program, running, library, threads)  # loaded before a temporary folder goes
+        return NativeProgram(program, running, library, threads)  # loaded before a temporary folder is deleted
 
 
 def _processors() -> int:
     try:
         return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on every system
+    except AttributeError:  # not available on every system
         return os.cpu_count() or 1
 
 

@@ -1,20 +1,20 @@
-"""Outputs that follow their input through the same memory, row by row.
+"""Compute how far a step's output may overlap its input, row by row.
 
-Unit i of a kernel with `Call.rows = b` writes rows i * b to i * b + b - 1 of its output and reads the rows of their
-windows only. Run from the first unit to the last, the output may lie on input rows that no later window sees; with r_y
-bytes in a row of the output and r_x in one of the input, it may begin
+Unit i of a kernel with `Call.rows = b` writes output rows i * b to i * b + b - 1 and reads only the rows of their
+windows. From first to last unit, the output may overwrite input rows that no later window reads. With r_y bytes in an
+output row and r_x in an input row, it may begin
 
     lead = max over i = 0, b, 2b, ... of  min(i + b, H') * r_y - max(0, i * stride - pad) * r_x
 
-bytes or more ahead of the input. Run from the last unit to the first, it may begin
+bytes or more before the input. From last to first unit, it may begin
 
     trail = max over i = 0, b, 2b, ... of  (last(i) + 1) * r_x - i * r_y        last(i): the last row that unit i reads
 
-bytes or more behind the beginning of the input. A 3x3 convolution with as many channels out as in needs two rows more
-than its input in place of twice as much; a pointwise one that doubles the channels needs one row more than its output.
+bytes or more after the beginning of the input. A 3x3 convolution with equal input and output channels needs its input
+plus two rows, instead of twice its input; a pointwise one that doubles the channels needs its output plus one row.
 
-Source: Blacker, Bridges and Hadfield 2020, arXiv:2010.01668 (diagonal memory optimisation); the second direction lets
-a chain of layers go to and fro in the same memory where it would have to move on.
+Source: Blacker, Bridges and Hadfield 2020, arXiv:2010.01668 (diagonal memory optimisation); the second direction is
+ours: it lets a chain of layers move back and forth in the same memory.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from intaglio.program.windows import Window
 
 
 def row_distances(program: Program, step: Step) -> tuple[int, int] | None:
-    """Lead and trail in bytes of a step whose output can follow its input row by row; else None."""
+    """Return lead and trail in bytes of a step whose output may overlap its input row by row; None otherwise."""
     if step.call.rows < 1 or len(step.nodes) != 1 or len(step.inputs) != 1:
         return None
     operator = step.nodes[0].operator
@@ -44,13 +44,13 @@ def row_distances(program: Program, step: Step) -> tuple[int, int] | None:
 
 
 def window_distances(window: Window, x: Shape, x_bytes: int, y: Shape, y_bytes: int, rows: int) -> tuple[int, int]:
-    """Lead and trail of a window that moves over an image; see the module's equations.
+    """Compute lead and trail of a window operator (see the module's equations).
 
     Args:
         window: kernel, strides, pads.
         x, y: shapes (1, H, W, C) of input and output.
-        x_bytes, y_bytes: of an element.
-        rows: output rows that are written at once.
+        x_bytes, y_bytes: bytes of an element.
+        rows: output rows that a unit writes.
     """
     row_x, row_y = x[2] * x[3] * x_bytes, y[2] * y[3] * y_bytes
     stride, pad, extent = window.strides[0], window.pads[0], window.extent[0]

@@ -1,4 +1,4 @@
-"""A Program's folder of C that stands on its own: model, kernels, self-test, build files; built and tested."""
+"""Generate a self-contained C folder (model, kernels, self-test, build files), build and test it."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from intaglio.codegen.toolchain import OPTIMIZE, OPTIMIZE_BARE, Compiler, compil
 from intaglio.errors import CompileError
 from intaglio.program import Program
 
-SAMPLES = 4  # random ones, where none are given
+SAMPLES = 4  # random samples of the self-test
 SAMPLES_BARE = 2
 
 
 @dataclass(frozen=True)
 class Built:
-    """What is known of a folder after it was built.
+    """Result of building a folder.
 
     Args:
         executable: the self-test.
-        flash: bytes of code and constants of the model alone.
-        stack: bytes that one inference needs at most, by the compiler's call graph.
-        outcome: of the self-test, or why it could not be run.
+        flash: bytes of the model's code and constants.
+        stack: upper bound on the stack of one inference in bytes, from the compiler's call graph.
+        outcome: result of the self-test, or why it could not run.
     """
 
     executable: Path
@@ -48,14 +48,14 @@ def package(
     compiler: Sequence[str],
     inputs: Sequence[NDArray[Any]] | None = None,
 ) -> dict[str, str]:
-    """The files of a folder: path, text.
+    """Generate the files of a folder: path -> text.
 
     Args:
-        program: a Program that the verifier accepts.
-        machine: what it is for.
-        prefix: of every public name.
-        compiler: the command that the Makefile uses by default.
-        inputs: checked codes for the self-test, as `run_int` takes them; random ones where None.
+        program: a valid Program.
+        machine: the machine.
+        prefix: prefix of every public name.
+        compiler: default compiler command of the Makefile.
+        inputs: checked codes for the self-test, as for `run_int`; None: random codes.
     Raises:
         CompileError: an operator has no kernel.
     """
@@ -75,10 +75,10 @@ def package(
 
 
 def build(folder: Path, machine: Machine, prefix: str, compiler: Compiler) -> Built:
-    """Compile a folder's model and self-test, measure them, and run the self-test where that can be done.
+    """Compile a folder's model and self-test, measure them, and run the self-test if possible.
 
     Raises:
-        CompileError: the compiler fails, or the self-test does.
+        CompileError: the compiler or the self-test fails.
     """
     board = board_of(machine)
     flags = OPTIMIZE_BARE if board else OPTIMIZE
@@ -88,7 +88,7 @@ def build(folder: Path, machine: Machine, prefix: str, compiler: Compiler) -> Bu
         source = out.with_suffix(".c")
         try:
             compile_object(compiler, source, out, (*flags, "-fno-ipa-icf", "-fcallgraph-info=su"))
-        except CompileError:  # only gcc draws call graphs; any other complaint comes back from the next call
+        except CompileError:  # only gcc writes call graphs; other errors are raised by the next call
             compile_object(compiler, source, out, flags)
     stack = stack_bound(callgraph, prefix) if callgraph.exists() and not machine.variants else None
     for out in objects:

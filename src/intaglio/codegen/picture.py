@@ -1,4 +1,4 @@
-"""The arena over time, as numbers and as text for a terminal."""
+"""Describe the arena over time, as numbers and as text for a terminal."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from intaglio.codegen.model import Model
 from intaglio.kernels.kernel import Struct, StructArray
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-NAMED = 8  # tensors with a letter of their own and a line below the picture
+NAMED = 8  # largest tensors, which get a letter and a line in the legend
 
 
 def describe_arena(model: Model) -> dict[str, Any]:
-    """The memory plan in numbers: what `inspect --json` holds under `arena`; sizes in bytes."""
+    """Return the memory plan as plain data, as in `inspect --json` under `arena`; sizes in bytes."""
     arena, steps = model.arena, model.steps
     fullest = arena.live.index(arena.lower_bound) if arena.live else 0
     return {
@@ -42,7 +42,7 @@ def describe_arena(model: Model) -> dict[str, Any]:
 
 
 def constant_bytes(model: Model) -> int:
-    """Bytes of the constant arrays of the generated code, each array once."""
+    """Return the bytes of the generated code's constant arrays, each counted once."""
     read = {model.layout.regions[name].root for step in model.steps for name in step.inputs}
     arrays = [values for name, values in model.program.constants.items() if name in read]
     arrays += [array for step in model.steps for array in _arrays(step.call.fields)]
@@ -65,7 +65,7 @@ def _arrays(value: Any) -> Iterator[np.ndarray[Any, Any]]:
 
 
 def summary(facts: Mapping[str, Any]) -> str:
-    """The plan in two lines."""
+    """Summarize the plan in two lines."""
     bound, nbytes = facts["lower_bound"], facts["bytes"]
     over = "as low as this order of steps allows" if nbytes == bound else f"lower bound {bound:,}"
     order = "no order of steps needs less" if facts["order_is_best"] else "the best order found"
@@ -79,11 +79,11 @@ def summary(facts: Mapping[str, Any]) -> str:
 
 
 def text_picture(facts: Mapping[str, Any], width: int = 100, height: int = 16) -> str:
-    """The arena in characters: steps from left to right, addresses from the bottom up.
+    """Draw the arena with characters: steps from left to right, addresses from bottom to top.
 
     Args:
-        facts: from `describe_arena`.
-        width: of a line, in characters; several steps share a column where there are more, and the fullest is drawn.
+        facts: data from `describe_arena`.
+        width: characters per line; if there are more steps, several share a column, which shows the fullest one.
         height: lines of addresses.
     """
     nbytes, live = facts["bytes"], [step["live"] for step in facts["steps"]]
@@ -112,7 +112,7 @@ def text_picture(facts: Mapping[str, Any], width: int = 100, height: int = 16) -
 
 
 def _columns(live: Sequence[int], most: int) -> list[int]:
-    """One step per column: the fullest of those that share it."""
+    """Choose the step of each column: the fullest of those that share it."""
     count = min(most, len(live))
     edges = [len(live) * i // count for i in range(count + 1)]
     return [max(range(a, b), key=live.__getitem__) for a, b in pairwise(edges)]
@@ -132,19 +132,19 @@ def _marks(buffers: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def is_scratch(buffer: Mapping[str, Any]) -> bool:
-    """Whether a buffer of `describe_arena` is a step's working memory."""
+    """Return whether a buffer of `describe_arena` is a step's working memory."""
     return str(buffer["name"]).startswith("scratch ")
 
 
 def buffer_name(facts: Mapping[str, Any], buffer: Mapping[str, Any]) -> str:
-    """What a buffer is called in a picture."""
+    """Return a buffer's name for drawings."""
     if is_scratch(buffer):
         return f"working memory of {facts['steps'][buffer['first']]['name']}"
     return str(buffer["name"])
 
 
 def _cell(buffers: Sequence[Mapping[str, Any]], marks: Mapping[str, str], step: int, low: int, high: int) -> str:
-    """What fills most of a stretch of addresses in a step."""
+    """Return the mark of the buffer that fills most of an address range in a step."""
     inside: dict[str, int] = {}
     for b in buffers:
         if b["first"] <= step <= b["last"]:

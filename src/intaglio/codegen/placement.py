@@ -1,8 +1,8 @@
-"""Where groups of buffers go: greedy placement in several orders, then a bounded search over orders.
+"""Place groups of buffers: greedy placement in several orders, then a bounded search over orders.
 
-Two groups that are in use at the same time keep their bases from certain distances. Placing one group after the other
-at the best distance that is left gives a plan; the order decides how good it is. Without shares, some order gives the
-smallest plan there is (that of increasing addresses in it), so a search over orders loses nothing.
+For two groups in use at the same time, some distances between their bases are forbidden. Placing one group after the
+other at the lowest allowed address gives a plan, whose quality depends on the order. Without overlaps, some order gives
+an optimal plan (increasing addresses of that plan), so searching over orders is sufficient.
 
 Source: Pisarchyk and Lee 2020, arXiv:2001.03288 ("greedy by size", the lower bound).
 """
@@ -15,17 +15,17 @@ from dataclasses import dataclass
 
 from intaglio.codegen.memory import Arena, Buffer, Share, live_bytes, round_up, whole_units
 
-BUDGET = 40_000  # groups placed by the search; about a second
+BUDGET = 40_000  # group placements of the search; about a second
 
 
 def place(buffers: Sequence[Buffer], alignment: int, shares: Sequence[Share] = ()) -> Arena:
-    """Offsets for every buffer: the smallest arena that several orders of placement and a bounded search find.
+    """Place all buffers in a small arena, by greedy placement in several orders and a bounded search.
 
-    Deterministic: the search has a fixed seed and a budget that is counted, not timed.
+    Deterministic: the search has a fixed seed and a counted budget.
 
     Args:
-        buffers: with distinct names.
-        alignment: of groups, in bytes.
+        buffers: buffers with distinct names.
+        alignment: alignment of groups in bytes.
         shares: which pairs may overlap, and how.
     """
     sized = whole_units(buffers, alignment)
@@ -38,7 +38,7 @@ def place(buffers: Sequence[Buffer], alignment: int, shares: Sequence[Share] = (
 
 @dataclass(frozen=True)
 class _Gap:
-    """Distances that the base of one group may not have from that of another: low < distance < high, but for `free`."""
+    """Forbidden distances between the bases of two groups: low < distance < high, except `free`."""
 
     low: int
     high: int
@@ -46,7 +46,7 @@ class _Gap:
 
 
 class _Groups:
-    """The groups and what keeps them apart."""
+    """Groups of buffers and the forbidden distances between them."""
 
     def __init__(self, buffers: Sequence[Buffer], shares: Sequence[Share], alignment: int) -> None:
         self.alignment = alignment
@@ -67,15 +67,15 @@ class _Groups:
                     self.gaps[other][one] = [_Gap(-g.high, -g.low, None if g.free is None else -g.free) for g in gaps]
 
     def _between(self, one: str, other: str, rules: dict[tuple[str, str], Share]) -> Iterator[_Gap]:
-        """Distances base(one) - base(other) that are not allowed."""
+        """Yield forbidden distances base(one) - base(other)."""
         for a in self.members[one]:
             for b in self.members[other]:
                 if a.first > b.last or b.first > a.last:
                     continue
                 shift = b.at - a.at  # base(one) - base(other) = start(a) - start(b) + shift
                 low, high, free = -a.nbytes, b.nbytes, None
-                after = rules.get((b.name, a.name))  # a may lie over b
-                before = rules.get((a.name, b.name))  # b may lie over a
+                after = rules.get((b.name, a.name))  # a may overlap b
+                before = rules.get((a.name, b.name))  # b may overlap a
                 if after is not None:
                     free = after.at
                     low = low if after.lead is None else max(low, -after.lead)
@@ -87,7 +87,7 @@ class _Groups:
                 yield _Gap(low + shift, high + shift, None if free is None else free + shift)
 
     def place(self, order: Sequence[str], limit: int | None = None) -> tuple[dict[str, int], int] | None:
-        """Bases and bytes of the plan that this order gives; None once it needs `limit` bytes or more."""
+        """Place groups in this order; return bases and bytes, or None if `limit` bytes or more are needed."""
         bases: dict[str, int] = {}
         bottom = top = 0
         for name in order:
@@ -103,7 +103,7 @@ class _Groups:
                     grown = max(top, base + self.extent[name]) - min(bottom, base)
                     rank = (grown, not any(base == free for _, _, free in taken), base < bottom, base)
                     best = rank if best is None or rank < best else best
-            assert best is not None  # beyond all others there is always room
+            assert best is not None  # there is always room after all others
             bases[name] = best[3]
             top, bottom = max(top, best[3] + self.extent[name]), min(bottom, best[3])
             if limit is not None and top - bottom >= limit:
@@ -124,11 +124,11 @@ class _Groups:
 def _search(
     buffers: Sequence[Buffer], shares: Sequence[Share], alignment: int, bound: int
 ) -> tuple[dict[str, int], int]:
-    """Bases of the groups, and the bytes of the whole.
+    """Search for a small plan; return the groups' bases and the bytes.
 
     Args:
-        buffers: with the sizes that they take.
-        bound: stop when a plan has this many bytes.
+        buffers: buffers with rounded sizes.
+        bound: stop when a plan needs only this many bytes.
     """
     groups = _Groups(buffers, shares, alignment)
     best: tuple[dict[str, int], int] | None = None
@@ -163,7 +163,7 @@ def _keys(groups: _Groups) -> Iterator[Callable[[str], tuple[int, ...]]]:
 def _improve(
     groups: _Groups, order: list[str], best: tuple[dict[str, int], int], bound: int
 ) -> tuple[dict[str, int], int]:
-    """Move groups to earlier places in the order, mostly those at the top, and keep what is no worse."""
+    """Move groups to earlier positions in the order, mostly those at the top, and keep orders that are not worse."""
     rng = random.Random(0)
     for _ in range(BUDGET // max(1, len(order))):
         if best[1] <= bound or len(order) < 2:

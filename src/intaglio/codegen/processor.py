@@ -1,4 +1,4 @@
-"""The part of a model's text that knows processors: the check at run time, and what lets the compiler use them."""
+"""Generate processor-specific C text: the check at run time, and the target pragmas for the compiler."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ CPUID = "isa/cpuid.h"
 
 
 def processor(model: Model) -> str:
-    """The check that the processor has what the code needs, and the switch that lets the compiler use it."""
+    """Generate the run-time check of instruction sets, and the pragma that enables them."""
     sets = [INSTRUCTION_SETS[isa] for isa in model.machine.isas]
     checks = " && ".join(
         f'__builtin_cpu_supports("{b}")' for b in dict.fromkeys(b for isa in sets for b in isa.builtins)
@@ -17,7 +17,7 @@ def processor(model: Model) -> str:
     needed = " | ".join(isa.cpuid for isa in sets if isa.cpuid)
     text = "static int processor_fits(void)\n{\n    return 1;\n}\n"
     if needed:
-        # The compiler's own check is quick, but zig's always says no, and clang does not know every name.
+        # The compiler's builtin is fast, but zig's always returns 0, and clang lacks some names.
         guard = ("#if !defined(__clang__)\n", "#endif\n") if "avxvnni" in checks else ("", "")
         text = f"""#include "kernels/{CPUID}"
 
@@ -43,7 +43,7 @@ static int processor_fits(void)
 
 
 def processor_end(model: Model) -> str:
-    """What ends the switch again."""
+    """Generate the pragma that ends the target region."""
     if not any(INSTRUCTION_SETS[isa].target for isa in model.machine.isas):
         return ""
     return """

@@ -1,4 +1,4 @@
-"""Where the time of a native run goes: step by step, with the work of each and its share of what the machine can do."""
+"""Profile a native run: time, multiply-adds and share of the machine's peak of each step."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from intaglio.program import Node, Program
 
 @dataclass(frozen=True)
 class StepTime:
-    """One step of a run.
+    """Time of one step.
 
     Args:
-        name: the nodes that it runs.
-        kind: their operators.
-        kernel: the function that runs them.
-        nanoseconds: median over runs, for one sample.
+        name: names of its nodes.
+        kind: operators of its nodes.
+        kernel: C function of the kernel.
+        nanoseconds: median time over runs, for one sample.
         macs: multiply-adds for one sample.
-        share: of the run's time, 0 to 1.
-        of_peak: multiply-adds per second as a part of the machine's peak, 0 to 1; None where that was not given or
-            there are none.
+        share: fraction of the run's time, 0 to 1.
+        of_peak: multiply-adds per second as a fraction of the machine's peak, 0 to 1; None if the peak is unknown or
+            the step has no multiply-adds.
     """
 
     name: str
@@ -36,17 +36,17 @@ class StepTime:
     of_peak: float | None
 
     def to_json(self) -> dict[str, Any]:
-        """As `bench --json` prints it."""
+        """Return plain data, as in `bench --json`."""
         return asdict(self)
 
 
 def profile_steps(model: Model, nanoseconds: NDArray[np.float64], peak: float | None) -> list[StepTime]:
-    """The steps with their times.
+    """Combine a model's steps with their times.
 
     Args:
-        model: whose steps they are.
-        nanoseconds: per run and step, for one sample.
-        peak: multiply-adds per second.
+        model: the model.
+        nanoseconds: (runs, steps), for one sample.
+        peak: the machine's peak in multiply-adds per second; None if unknown.
     """
     medians = np.median(nanoseconds, axis=0)
     total = max(float(medians.sum()), 1.0)
@@ -59,10 +59,10 @@ def profile_steps(model: Model, nanoseconds: NDArray[np.float64], peak: float | 
 
 
 def program_macs(program: Program) -> int:
-    """Multiply-adds of one sample in convolutions and matrix products."""
+    """Return the multiply-adds of one sample in convolutions and matrix products."""
     return sum(node_macs(program, node) for node in program.nodes)
 
 
 def node_macs(program: Program, node: Node) -> int:
-    """Multiply-adds of one node for one sample; 0 for operators that are no products."""
+    """Return the multiply-adds of one node for one sample; 0 for operators that are not products."""
     return node.operator.accumulators(*(program.tensors[name].shape for name in node.inputs))

@@ -1,10 +1,9 @@
-"""The order of steps: any order that keeps every reader behind its writer is right; this finds one with a low peak.
+"""Find an order of steps with a low peak of memory; every reader runs after its writer.
 
-The bytes in use after a set of steps does not depend on the order in which they ran, so the lowest peak at which a set
-can be reached is a shortest path over sets. Sets are visited by their number of steps; each step that can run next
-leads to another. Where a step frees at least what it writes and stays below the peak so far, nothing is lost by
-running it at once, and no other successor is looked at. With more than `WIDTH` sets of one size only the best are
-kept, and the answer is no longer certain to be the lowest.
+The bytes in use after a set of steps do not depend on their order, so the lowest peak with which a set can be reached
+is a shortest path over sets. Sets are visited by size; each step that can run next leads to another set. If a step
+frees at least what it writes and stays below the peak so far, it is run at once and other successors are skipped. With
+more than `WIDTH` sets of one size only the best are kept, and the result may not be optimal.
 
 Source: Liberis and Lane 2019, arXiv:1910.05110 (operator reordering for microcontrollers, over sets of tensors).
 """
@@ -19,13 +18,13 @@ WIDTH = 500
 
 @dataclass(frozen=True)
 class Task:
-    """What the schedule has to know of a step.
+    """Step as the scheduler sees it.
 
     Args:
-        reads: values.
-        writes: the value.
+        reads: values that it reads.
+        writes: value that it writes.
         scratch: bytes of working memory.
-        common: bytes that the output has in common with a value that is read for the last time.
+        common: bytes that the output may share with a value, by value, if this is its last reader.
     """
 
     reads: tuple[str, ...]
@@ -36,13 +35,13 @@ class Task:
 
 @dataclass(frozen=True)
 class Schedule:
-    """An order.
+    """Order of steps.
 
     Args:
         order: indices of the tasks.
-        peak: bytes live at once in its fullest step.
-        given: the same of the order in which the tasks came.
-        exact: no order has a lower peak.
+        peak: most bytes live at the same time.
+        given: the same for the given order.
+        exact: whether no order has a lower peak.
     """
 
     order: tuple[int, ...]
@@ -53,7 +52,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class _State:
-    """A set of tasks that have run."""
+    """Set of tasks that have run."""
 
     done: int
     ready: tuple[int, ...]
@@ -64,7 +63,7 @@ class _State:
 
 
 class _Network:
-    """The tasks as bit sets."""
+    """Tasks as bit sets."""
 
     def __init__(self, tasks: Sequence[Task], sizes: Mapping[str, int], keep: frozenset[str]) -> None:
         self.tasks = tasks
@@ -83,12 +82,12 @@ class _Network:
                     self.after[w].append(i)
 
     def start(self, values: Sequence[str]) -> _State:
-        """Nothing has run; `values` are there."""
+        """Return the state before any task, with `values` in memory."""
         live = sum(self.sizes.get(v, 0) for v in values if v in self.keep or self.readers.get(v))
         return _State(0, tuple(i for i, needed in enumerate(self.before) if not needed), live, live, 0, ())
 
     def run(self, state: _State, i: int) -> _State:
-        """One more."""
+        """Run one more task."""
         task = self.tasks[i]
         done = state.done | 1 << i
         size = self.sizes.get(task.writes, 0)
@@ -110,14 +109,14 @@ def find_order(
     keep: Sequence[str] = (),
     width: int = WIDTH,
 ) -> Schedule:
-    """An order whose peak is no higher than that of the given one; the given one where nothing better is found.
+    """Find an order with a low peak; the given order if no better one is found.
 
     Args:
-        tasks: in an order that works.
-        sizes: bytes of each value; values that are not listed take none.
-        start: values that are there from the beginning.
-        keep: values that stay to the end.
-        width: sets of one size that are kept.
+        tasks: tasks in a valid order.
+        sizes: bytes of each value; others take none.
+        start: values that exist from the beginning.
+        keep: values that are kept to the end.
+        width: most sets of one size that are kept.
     """
     network = _Network(tasks, sizes, frozenset(keep))
     state = network.start(start)
@@ -130,7 +129,7 @@ def find_order(
         found: dict[int, _State] = {}
         for known in states.values():
             for nxt in _successors(network, known):
-                # an order that only equals the given peak is no reason to leave the given order
+                # keep the given order unless another one has a lower peak
                 if nxt.peak < given:
                     old = found.get(nxt.done)
                     if old is None or (nxt.peak, nxt.total, nxt.path) < (old.peak, old.total, old.path):

@@ -1,4 +1,4 @@
-"""`selftest.c`: inputs, the integers that the reference interpreter returns for them, and the comparison."""
+"""Generate `selftest.c`: inputs, the interpreter's integers for them, and the comparison."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Sample = tuple[NDArray[Any], ...]  # codes of every input, in the shape that the
 
 
 def random_samples(program: Program, count: int, seed: int = SEED) -> list[Sample]:
-    """Codes of every input, uniform over its type."""
+    """Draw codes of every input, uniform over its type."""
     rng = np.random.default_rng(seed)
     infos = [program.tensors[name] for name in program.inputs]
     stacks = [
@@ -30,11 +30,11 @@ def random_samples(program: Program, count: int, seed: int = SEED) -> list[Sampl
 
 
 def split_samples(program: Program, inputs: Sequence[NDArray[Any]]) -> list[Sample]:
-    """What `run_int` takes, sample by sample. An input without a batch axis is the same for all.
+    """Split inputs of `run_int` into samples. An input without a batch axis is the same for all.
 
     Args:
         program: the Program.
-        inputs: checked codes of each input; those with a batch axis agree in their number.
+        inputs: checked codes of each input; those with a batch axis have the same number of samples.
     """
     declared = [program.tensors[name].shape for name in program.inputs]
     count = max((len(x) for x, shape in zip(inputs, declared, strict=True) if shape[:1] == (1,)), default=1)
@@ -45,15 +45,15 @@ def split_samples(program: Program, inputs: Sequence[NDArray[Any]]) -> list[Samp
 
 
 def selftest(program: Program, samples: Sequence[Sample], prefix: str = "model") -> str:
-    """The text of `selftest.c`.
+    """Generate the text of `selftest.c`.
 
     Args:
         program: the Program.
-        samples: inputs of the self-test, at least one.
-        prefix: of the model's public names.
+        samples: inputs of the self-test, at least one sample.
+        prefix: prefix of the model's public names.
     Returns:
-        A program that prints `N outputs bit-exact` and returns 0, or the first difference and returns 1. With
-        SELFTEST_BARE it runs on `board.c`, and adds the stack and instructions of one inference.
+        C text of a program that prints `N outputs bit-exact` and returns 0, or prints the first difference and returns
+        1. With SELFTEST_BARE it runs on `board.c` and also prints stack and instructions of one inference.
     """
     results = [_outputs(program, sample) for sample in samples]
     inputs, outputs = ([np.stack(column) for column in zip(*rows, strict=True)] for rows in (samples, results))

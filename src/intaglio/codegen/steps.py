@@ -1,4 +1,4 @@
-"""From a Program's nodes to the steps that run: a kernel call for one node, or for several that are fused."""
+"""Convert a Program's nodes to steps: one kernel call for a node, or for several fused nodes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from intaglio.program import Node, Program
 
 @dataclass(frozen=True)
 class Step:
-    """One call.
+    """One kernel call.
 
     Args:
-        nodes: the Program's nodes that it runs, in order.
+        nodes: nodes that it runs, in order.
         inputs: tensors that it reads, in the order of the call's arguments.
-        output: the tensor that it writes.
-        call: the kernel.
+        output: tensor that it writes.
+        call: the kernel call.
     """
 
     nodes: tuple[Node, ...]
@@ -28,17 +28,17 @@ class Step:
 
     @property
     def name(self) -> str:
-        """The nodes' names."""
+        """Names of the nodes."""
         return " + ".join(node.name for node in self.nodes)
 
     @property
     def kind(self) -> str:
-        """The nodes' operators."""
+        """Operators of the nodes."""
         return " + ".join(node.operator.kind for node in self.nodes)
 
 
 def tensor(program: Program, name: str) -> Tensor:
-    """Shape and type of one of the Program's tensors."""
+    """Return shape and type of a tensor of the Program."""
     info = program.tensors[name]
     return Tensor(info.shape, info.type)
 
@@ -46,14 +46,14 @@ def tensor(program: Program, name: str) -> Tensor:
 def plan_steps(
     program: Program, views: Collection[str], isas: Sequence[str], whole: Collection[str] = (), *, bare: bool = False
 ) -> list[Step]:
-    """The steps of a Program in its order.
+    """Plan the steps of a Program, in its order.
 
     Args:
-        program: what to run.
+        program: the Program.
         views: names of nodes that need no step.
         isas: instruction sets, best first.
-        whole: tensors with memory of their own that nothing else lies in; what lies between fused nodes is of these.
-        bare: memory is scarce and there is one thread.
+        whole: tensors that have their own memory without views in it; only these may lie between fused nodes.
+        bare: whether the machine has little memory and one thread.
     """
     steps = []
     tensors = {name: tensor(program, name) for name in program.tensors}

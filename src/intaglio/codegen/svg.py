@@ -1,4 +1,4 @@
-"""The arena over time as an SVG file, readable in light and dark."""
+"""Draw the arena over time as SVG, for light and dark backgrounds."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from intaglio.codegen.picture import buffer_name, is_scratch
 
 
 def svg_picture(facts: Mapping[str, Any], title: str) -> str:
-    """The arena as an SVG file: steps from left to right, addresses from the bottom up, in light and dark.
+    """Draw the arena as SVG: steps from left to right, addresses from bottom to top.
 
     Args:
-        facts: from `describe_arena`.
-        title: the model's name.
+        facts: data from `describe_arena`.
+        title: name of the model.
     """
     left, top, wide, high, right, below = 92, 84, 940, 420, 28, 74
     count = max(1, len(facts["steps"]))
@@ -84,7 +84,7 @@ def svg_picture(facts: Mapping[str, Any], title: str) -> str:
 
 
 def _labels(facts: Mapping[str, Any], x: Any, y: Any) -> Iterator[str]:
-    """Names in the largest rectangles that have room for one and do not lie under another name."""
+    """Yield labels for the largest rectangles with room for a name that overlaps no other label."""
     taken: list[tuple[float, float, float, float]] = []
     for b in sorted(facts["buffers"], key=lambda b: -b["bytes"] * (b["last"] - b["first"] + 1)):
         x0, x1 = x(b["first"]), x(b["last"] + 1)
@@ -115,7 +115,7 @@ def _short(facts: Mapping[str, Any], buffer: Mapping[str, Any]) -> str:
 
 
 def _ticks(nbytes: int) -> list[int]:
-    """Four to eight round addresses."""
+    """Return four to eight round addresses."""
     unit = 1
     while nbytes / unit > 8:
         unit *= 2

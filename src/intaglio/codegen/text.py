@@ -1,4 +1,4 @@
-"""Integers as C text: structs, arrays and names."""
+"""Format C text: identifiers, integers, arrays and structs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from intaglio.errors import CompileError
 from intaglio.kernels.kernel import C_TYPES, Long, Name, Struct, StructArray
 
-# Bytes are written as string literals; these switch off what compilers say about length and a missing final zero.
+# Byte arrays are written as string literals; disable warnings about their length and missing terminating zero.
 LONG_STRINGS = """#if defined(__clang__)
 #pragma clang diagnostic ignored "-Wunknown-warning-option"
 #endif
@@ -25,19 +25,19 @@ LONG_STRINGS = """#if defined(__clang__)
 
 
 def identifier(name: str) -> str:
-    """A C identifier made of a name."""
+    """Convert a name to a C identifier."""
     cleaned = re.sub(r"\W", "_", name, flags=re.ASCII)
     return f"_{cleaned}" if not cleaned or cleaned[0].isdigit() else cleaned
 
 
 def comment(text: str) -> str:
-    """Text that is safe inside a C comment, on one line."""
+    """Make a text safe inside a one-line C comment."""
     printable = "".join(c if c.isprintable() else "?" for c in text)
     return printable.replace("*/", "* /").replace("/*", "/ *").replace("??/", "?? /")
 
 
 class Constants:
-    """Collects the constant arrays and structs of a model; equal arrays are written once."""
+    """Constant arrays and structs of a model; equal arrays are written once."""
 
     def __init__(self, alignment: int) -> None:
         self.alignment = alignment
@@ -47,7 +47,7 @@ class Constants:
         self._taken: set[str] = set()
 
     def array(self, values: NDArray[Any], name: str) -> str:
-        """Name of a constant array with these values; `name` itself where no other array has it."""
+        """Return the name of a constant array: `name`, unless it is taken or an equal array exists."""
         c_type = C_TYPES[values.dtype.str[1:]]
         data = np.ascontiguousarray(values).tobytes()
         known = self._arrays.get((c_type, data))
@@ -60,15 +60,15 @@ class Constants:
         return name
 
     def struct(self, type: str, fields: Mapping[str, Any], name: str) -> str:
-        """Name of a constant struct with these members; `name` itself where nothing else has it."""
+        """Return the name of a new constant struct with these members: `name`, unless it is taken."""
         name = self._free(name)
         body = self._members(fields, name)
         self.lines.append(f"static const {type} {name} = {body};\n")
         return name
 
     def _free(self, name: str) -> str:
-        """The name, or the first of `name_2`, `name_3`, ... that is free."""
-        # Names of tensors may differ only in characters that no C identifier has.
+        """Return the name, or the first unused of `name_2`, `name_3`, ..."""
+        # Tensor names may differ only in characters that C identifiers cannot contain.
         free, count = name, 1
         while free in self._taken:
             count += 1
@@ -106,7 +106,7 @@ class Constants:
 
 
 def integer_text(value: int) -> str:
-    """An integer constant whose C type holds it; INT32_MIN and INT64_MIN have no literal of their own."""
+    """Format an integer constant of sufficient C type; INT32_MIN and INT64_MIN cannot be written as literals."""
     if value == -(1 << 31):
         return "INT32_MIN"
     if value == -(1 << 63):
@@ -115,7 +115,7 @@ def integer_text(value: int) -> str:
 
 
 def array_text(values: NDArray[Any], name: str, alignment: int) -> str:
-    """The definition of a constant array; bytes as string literals, which compilers read twenty times as fast."""
+    """Format a constant array; bytes as a string literal, which compilers parse twenty times as fast."""
     values = np.ascontiguousarray(values).reshape(-1)
     c_type = C_TYPES[values.dtype.str[1:]]
     head = f"static const _Alignas({alignment}) {c_type} {name}[{max(1, values.size)}] ="

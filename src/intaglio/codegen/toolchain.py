@@ -1,4 +1,4 @@
-"""Compilers: which one reaches a machine, and how generated C becomes a library or an executable with it."""
+"""Find a compiler for a machine, and compile libraries and executables."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ _INSTALL = {
     "aarch64": "install gcc-aarch64-linux-gnu, or `pip install ziglang`",
     "arm": "install gcc-arm-none-eabi and libnewlib-arm-none-eabi",
 }
-# Where several lines complain, the first of these says why; a linker has its own words.
+# The first matching line of a compiler's or linker's output gives the reason.
 _COMPLAINT = re.compile(r"(?:fatal )?error:|undefined (?:reference|symbol)|overflowed by|cannot find|not found", re.I)
 
 
 @dataclass(frozen=True)
 class Compiler:
-    """A command that compiles C for one machine.
+    """Compiler command for one machine.
 
     Args:
         command: program and leading arguments.
-        flags: those that select the machine.
+        flags: flags that select the machine.
     """
 
     command: tuple[str, ...]
@@ -49,24 +49,24 @@ class Compiler:
 
     @property
     def text(self) -> str:
-        """As one would type it."""
+        """The command as shell text."""
         return shlex.join(self.command)
 
     @property
     def zig(self) -> bool:
-        """Whether it is the one that pip brings."""
+        """Whether it is the compiler of the package `ziglang`."""
         return "ziglang" in self.command or Path(self.command[0]).name.startswith("zig")
 
 
 def find_compiler(machine: Machine, cc: Compiler | str | None = None) -> Compiler:
-    """The first compiler that reaches the machine.
+    """Find a compiler for a machine.
 
     Args:
-        machine: what to compile for.
-        cc: the command to use, with arguments; None: `$CC` where it is for this machine, else what is installed.
-            A Compiler is returned as it is.
+        machine: the machine.
+        cc: compiler command with arguments; None: `$CC` if it compiles for this machine, else an installed one. A
+            Compiler is returned unchanged.
     Raises:
-        CompileError: none is installed, or the given one is not there.
+        CompileError: no compiler is installed, or the given command does not exist.
     """
     if isinstance(cc, Compiler):
         return cc
@@ -89,18 +89,18 @@ def compile_library(
     prefix: str = "model",
     flags: Sequence[str] = OPTIMIZE,
 ) -> Path:
-    """Build the shared library of a folder that holds `<prefix>.c` and `library.c`.
+    """Build a shared library from `<prefix>.c` and `library.c` in a folder.
 
     Args:
-        folder: written by `codegen.build`.
-        machine: what it was generated for.
+        folder: folder written by `codegen.build`.
+        machine: machine that it was generated for.
         cc: as for `find_compiler`.
-        prefix: of the model.
-        flags: optimization; no flag changes a result.
+        prefix: prefix of the model.
+        flags: optimization flags; they do not change results.
     Returns:
-        The library's path, in the folder.
+        Path of the library in the folder.
     Raises:
-        CompileError: no compiler, or it fails.
+        CompileError: there is no compiler, or it fails.
     """
     if not machine.threads:
         raise CompileError(f"machine {machine.name}: has no operating system that loads libraries; link model.c")
@@ -124,18 +124,18 @@ def compile_executable(
     flags: Sequence[str] | None = None,
     libraries: Sequence[str] = (),
 ) -> Path:
-    """Build an executable from sources in the folder; static where it is for another processor.
+    """Build an executable from sources in a folder; linked statically for another processor.
 
     Args:
-        folder: written by `codegen.build`.
-        machine: what it was generated for.
+        folder: folder written by `codegen.build`.
+        machine: machine that it was generated for.
         cc: as for `find_compiler`.
-        sources: names in the folder, of C and object files.
-        name: of the result, in the folder.
-        flags: optimization and warnings.
-        libraries: arguments that have to come last.
+        sources: names of C and object files in the folder.
+        name: name of the executable in the folder.
+        flags: optimization and warning flags.
+        libraries: arguments at the end of the command.
     Raises:
-        CompileError: no compiler, or it fails.
+        CompileError: there is no compiler, or it fails.
     """
     compiler = find_compiler(machine, cc)
     out = folder / name
@@ -162,7 +162,7 @@ def run_compiler(compiler: Compiler, arguments: Sequence[str]) -> str:
     """Run a compiler and return what it printed.
 
     Raises:
-        CompileError: it cannot be run or fails; the text has its first complaint and the command.
+        CompileError: it cannot be run, or fails; the message has its first error line and the command.
     """
     command = [*compiler.command, *compiler.flags, *arguments]
     try:
@@ -184,12 +184,12 @@ def _first_complaint(text: str) -> str:
 
 def _compiler(command: tuple[str, ...], machine: Machine) -> Compiler:
     compiler = Compiler(command, machine.flags)
-    # It names processors in its own way.
+    # zig has its own names of processors.
     return Compiler(command, tuple(_ZIG_FLAGS.get(flag, flag) for flag in machine.flags)) if compiler.zig else compiler
 
 
 def _candidates(machine: Machine) -> Iterator[tuple[str, ...]]:
-    """Commands that may reach the machine, best first."""
+    """Yield commands that may compile for the machine, best first."""
     given = tuple(shlex.split(os.environ.get("CC", "")))
     native = not machine.family or machine.family == family_of_host()
     if given and (native or _targets(given).startswith(_MACHINE_NAMES[machine.family])):
@@ -211,7 +211,7 @@ def _zig() -> tuple[str, ...]:
 
 @cache
 def _targets(command: tuple[str, ...]) -> str:
-    """The triple that a compiler compiles for; empty where it does not say."""
+    """Return the target triple of a compiler; empty if unknown."""
     try:
         done = subprocess.run([*command, "-dumpmachine"], capture_output=True, text=True, check=False, timeout=60)
     except (OSError, subprocess.TimeoutExpired):

@@ -1,11 +1,11 @@
-"""Which tensors are parts of other tensors' memory, so that no step has to move them.
+"""Find tensors that are views of other tensors' memory, so that no step has to copy them.
 
 A node whose output is a contiguous part of its input in the same order (a reshape, a slice of whole rows, a transpose
-that moves axes of size 1, a pad or an expand that adds nothing) is a view of it. A concatenation along the outermost
-axis is the other way round: its inputs are written straight into their places in its output.
+that moves only axes of size 1, a pad or an expand that adds nothing) is a view of it. For a concatenation along the
+outermost axis, the inputs are views of the output: they are written directly into their places.
 
-What belongs to the caller stays the caller's: a Program's output has memory of its own, so a node that would make it a
-view of an input, of a constant or of another output keeps its step, which copies.
+The caller owns inputs and outputs: each of a Program's outputs has its own memory, so a node that would make it a view
+of an input, a constant or another output keeps its step, which copies.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from intaglio.program.operators.reshape import Reshape
 
 @dataclass(frozen=True)
 class Region:
-    """Memory of a tensor: that of `root`, from byte `offset` on, as many bytes as the tensor has."""
+    """Memory of a tensor: part of `root`, starting at byte `offset`."""
 
     root: str
     offset: int
@@ -29,10 +29,10 @@ class Region:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where tensors lie in each other.
+    """Views of a Program.
 
     Args:
-        regions: of every tensor of the Program; a tensor with memory of its own is its own root.
+        regions: region of every tensor; a tensor with its own memory is its own root.
         views: names of the nodes that need no step.
     """
 
@@ -41,13 +41,13 @@ class Layout:
 
 
 def nbytes(program: Program, name: str) -> int:
-    """Bytes of a tensor, dense, for one sample."""
+    """Return the bytes of a dense tensor for one sample."""
     info = program.tensors[name]
     return math.prod(info.shape) * info.type.dtype.itemsize
 
 
 def separate_outputs(program: Program) -> Program:
-    """The same Program with every output made by a node: an input or constant that is an output gets a copy."""
+    """Return a Program whose outputs are all computed by nodes: an input or constant that is an output is copied."""
     given = {*program.inputs, *program.constants} & set(program.outputs)
     if not given:
         return program
@@ -66,7 +66,7 @@ def separate_outputs(program: Program) -> Program:
 
 
 def find_views(program: Program) -> Layout:
-    """Views of a Program whose every output is made by a node."""
+    """Find the views of a Program whose outputs are all computed by nodes."""
     memory = _Memory(program)
     views = set()
     for node in program.nodes:
@@ -77,7 +77,7 @@ def find_views(program: Program) -> Layout:
 
 
 class _Memory:
-    """Regions while they are found; a root may later become part of another, which `parents` records."""
+    """Regions found so far; `parents` records roots that became parts of others."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
@@ -86,7 +86,7 @@ class _Memory:
         self.callers = {*program.inputs, *program.constants, *program.outputs}
 
     def resolve(self, name: str) -> Region:
-        """Where a tensor lies as far as is known."""
+        """Return the region of a tensor found so far."""
         region = self.regions[name]
         while region.root in self.parents:
             parent = self.parents[region.root]
@@ -94,7 +94,7 @@ class _Memory:
         return region
 
     def view(self, node: Node) -> bool:
-        """Make the node's output a view of its input, if it can be one."""
+        """Make the node's output a view of its input, if possible."""
         if len(node.inputs) != 1:
             return False
         source = node.inputs[0]
@@ -109,14 +109,14 @@ class _Memory:
         return True
 
     def join(self, node: Node) -> bool:
-        """Place the inputs of a concatenation in its output, if they are contiguous parts of it."""
+        """Make a concatenation's inputs views of its output, if they are contiguous parts of it."""
         axis = getattr(node.operator, "axis", 0)
         if math.prod(self.program.tensors[node.output].shape[:axis]) != 1:
             return False
         return self._move(node.inputs, node.output)
 
     def _move(self, sources: Sequence[str], target: str) -> bool:
-        """Let the sources, one behind the other, be the target's memory: each must be the whole of its own."""
+        """Make consecutive sources views of the target; each must be the whole of its own memory."""
         found = [self.resolve(name) for name in sources]
         roots = [region.root for region in found]
         free = len(set(roots)) == len(roots) and not self.callers & set(roots)
@@ -132,7 +132,7 @@ class _Memory:
 
 
 def view_start(operator: Operator, x: Shape, y: Shape) -> int | None:
-    """The element of the input at which the output begins as a contiguous part of it; None if it is none."""
+    """Return the input element at which the output begins, if it is a contiguous part of the input; None otherwise."""
     kind = operator.kind
     if kind == "reshape":
         return 0
@@ -162,9 +162,9 @@ def _slice(operator: Operator, x: Shape, y: Shape) -> int | None:
 
 
 def _part(x: Shape, y: Shape, starts: Sequence[int]) -> int | None:
-    """First element of the part of x of shape y at `starts`, if it is contiguous.
+    """Return the first element of the part of x with shape y at `starts`, if it is contiguous; None otherwise.
 
-    It is when every axis behind the first one that has more than one element of y is whole.
+    It is contiguous if every axis after the first one with more than one element of y is complete.
     """
     first = next((axis for axis, n in enumerate(y) if n != 1), len(y))
     if x[first + 1 :] != y[first + 1 :]:

@@ -1,4 +1,4 @@
-"""Without ties `half_even` and `half_away` are `half_up`, which has vectors: programs for kernels use it there."""
+"""Replace rounding rules `half_even` and `half_away` by `half_up`, which has vector kernels, where no ties occur."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from intaglio.program import Node, Program
 
 
 def without_ties(program: Program) -> Program:
-    """The same integers, with `half_up` in place of rules that differ from it in ties alone, where there are none.
+    """Return a Program with equal results that uses `half_up` where other rules differ only in ties that cannot occur.
 
-    The Program that comes back is for kernels only: its factors no longer follow its rule.
+    The result is only for kernels: its factors no longer follow its own rule.
     """
     return replace(program, nodes=[_settled(program, node) for node in program.nodes])
 
