@@ -75,7 +75,7 @@ def _details(result: dict[str, Any]) -> list[str]:
         ratio = "-" if row["ratio"] is None else _ratio(row["ratio"])
         name = f"{row['engine']} {row['precision']}"
         lines.append(_row([name, row["ends"], str(row["threads"]), _time(row["median_ns"]), quartiles, ratio]))
-    lines += ["", *(f"{name} took no part: {why}" for name, why in result["absent"].items())]
+    lines += ["", *(f"{name} not timed: {why}" for name, why in result["absent"].items())]
     for profile in result["profiles"]:
         lines += _profile(profile)
     return [*lines, ""]
