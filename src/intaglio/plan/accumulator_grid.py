@@ -18,14 +18,14 @@ from intaglio.number import QuantParams
 
 
 def product_gain(node: ir.Node) -> float:
-    """What an operator multiplies its products with, beside its bias."""
+    """Compute the factor of an operator's products relative to its bias."""
     return float(attribute(node, "alpha", 1.0) / attribute(node, "beta", 1.0)) if node.op_type == "Gemm" else 1.0
 
 
 def accumulator_scale(
     data: QuantParams, weight_scale: NDArray[Any], channels: int, gain: float = 1.0
 ) -> NDArray[np.float64]:
-    """The scales of a product's sums.
+    """Compute the scales of a product's sums.
 
     Args:
         data: parameters of what the product reads.

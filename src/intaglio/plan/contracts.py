@@ -1,4 +1,4 @@
-"""The contracts of all operators of a network, or what stands in the way."""
+"""Collect the contracts of all operators of a network, or refuse it with every reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from intaglio.targets import Target
 
 
 def contracts_of(graph: Graph, target: Target | None = None) -> dict[ir.Node, Contract]:
-    """The contract of each node.
+    """Collect the contract of each node.
 
     Args:
         graph: the network.

@@ -59,7 +59,7 @@ class LayerFormats:
                         self.bits[name, kind] = int(bits)  # type: ignore[index]
         self.first = weighted[0] if "first" in layers and weighted else None
         self._reads = frozenset() if target.products is None else frozenset(weighted)
-        for node in graph.nodes:  # refuse before any work is done
+        for node in graph.nodes:  # unknown formats are refused before any work is done
             self.activation_format(node)
             self.operand_format(node)
             if Role.WEIGHT in contracts[node].roles:
@@ -69,7 +69,7 @@ class LayerFormats:
                 users = consumers(node.outputs[0])
                 if len(users) == 1 and (contracts[users[0]].clamp is not None or _has_caps(users[0])):
                     self.bits.setdefault((str(users[0].name), "activations"), self.bits[str(node.name), "activations"])
-        for node in reversed(graph.nodes):  # what is capped is written in the format of the capped result
+        for node in reversed(graph.nodes):  # the input of a clamp has the format of its result
             source = next((v for v in node.inputs if v is not None and v.producer() is not None), None)
             if _has_caps(node) and self.asked(node) and source is not None and consumers(source) == [node]:
                 producer = str(source.producer().name)  # type: ignore[union-attr]
@@ -78,7 +78,7 @@ class LayerFormats:
                 self.bits.setdefault((producer, "activations"), self.bits[str(node.name), "activations"])
 
     def input_format(self, value: ir.Value) -> TensorFormat:
-        """Format of an input of the network; where products read it in fewer bits, it has them behind a Clip."""
+        """Choose the format of an input of the network; products that read fewer bits read it through a Clip."""
         products = self.target.products
         if products is not None and self.bits.get((str(self.first), "activations")) == products.type.bits:
             return self.target.activations[0]
@@ -87,7 +87,7 @@ class LayerFormats:
         return self.target.activations[0]
 
     def activation_format(self, node: ir.Node) -> TensorFormat:
-        """Format of what a node computes."""
+        """Choose the format of a node's result."""
         formats = self.target.row(node.op_type).activations or self.target.activations
         if not self.asked(node):
             return formats[0]
@@ -95,11 +95,11 @@ class LayerFormats:
         return self._find(f"[{node.op_type} {node.name!r}] activations", formats, bits)
 
     def asked(self, node: ir.Node) -> bool:
-        """Whether the user asked for a format of what a node computes."""
+        """Tell whether the user set the format of a node's result."""
         return (str(node.name), "activations") in self.bits and str(node.name) not in self._reads
 
     def operand_format(self, node: ir.Node) -> TensorFormat | None:
-        """Format in which a layer with weights reads its data; None where it takes what comes."""
+        """Choose the format in which a layer with weights reads its data; None where it takes any."""
         products = self.target.products
         if products is None or str(node.name) not in self._reads:
             return None
@@ -108,7 +108,7 @@ class LayerFormats:
         return products if bits is None else self._find(f"[{node.op_type} {node.name!r}] data", formats, bits)
 
     def weight_format(self, node: ir.Node) -> TensorFormat:
-        """Format of a node's weight."""
+        """Choose the format of a node's weight."""
         formats = self.target.row(node.op_type).weights or self.target.weights
         bits = self.bits.get((str(node.name), "weights"))
         return formats[0] if bits is None else self._find(f"[{node.op_type} {node.name!r}] weights", formats, bits)
@@ -125,5 +125,5 @@ class LayerFormats:
 
 
 def _has_caps(node: ir.Node) -> bool:
-    """A clamp between constants, per channel where equalization made it; it needs its input in its own format."""
+    """Tell whether a node is a clamp between constants, maybe per channel, which needs its input in its own format."""
     return node.op_type in ("Max", "Min")

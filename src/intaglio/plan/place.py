@@ -42,7 +42,7 @@ def place(
         calibrator, weight_calibrator: instead of the target's own.
     Raises:
         UnsupportedOperatorError: an operator that Intaglio or the target does not have; every one is listed.
-        TargetError: a format that the target does not have, or a pattern that names no layer.
+        TargetError: a format that the target does not have, or a pattern that matches no layer.
     """
     contracts = contracts_of(graph, target)
     formats = LayerFormats(graph, contracts, target, layers or {})
@@ -81,7 +81,7 @@ class _Placement:
         return self.plan.finish(self.target.name, self.target.rule, self.target.accumulator)
 
     def _in_one_bit(self, node: ir.Node) -> bool:
-        """Whether a node is a sign that the target has in one bit."""
+        """Tell whether a node is a Sign that the target has in one bit."""
         return self.contracts[node].sign and self.layers.activation_format(node).type.bipolar
 
     def _output(self, node: ir.Node, value: ir.Value) -> None:
@@ -121,7 +121,7 @@ class _Placement:
                 self._own(value, fmt, why + note + self._remark(node))
 
     def _remark(self, node: ir.Node) -> str:
-        """What the contract adds to a reason."""
+        """Write what the contract adds to a reason."""
         why = self.contracts[node].why
         return f"; {why}" if why else ""
 
@@ -132,7 +132,7 @@ class _Placement:
         self.plan.fixed(value, f"{node.op_type} {why}", Format(fmt.type, fmt.scheme), params)
 
     def _format(self, node: ir.Node, value: ir.Value) -> tuple[TensorFormat, str]:
-        """Format of what a node computes, and what to add to the reason."""
+        """Choose the format of a node's result, and write what it adds to the reason."""
         final = self.target.final
         if final is None or self.layers.asked(node) or not self._is_final(value):
             fmt = self.operands.written(value)
@@ -141,7 +141,7 @@ class _Placement:
         return final, f"; {final.type}, as no product reads these scores and small steps keep close classes apart"
 
     def _is_final(self, value: ir.Value) -> bool:
-        """Whether a value is a vector of scores per sample that leaves the network, or only its last softmax reads."""
+        """Tell whether a value is a vector of scores per sample: an output, or read by the last softmax only."""
         if sum(size > 1 for size in shape(value)[1:]) > 1:
             return False
         users = consumers(value)
@@ -174,7 +174,7 @@ class _Placement:
         output = node.outputs[0]
         for value in node.inputs:
             if value is None or value not in self.plan:
-                continue  # bounds and the like, which lowering turns into codes
+                continue  # bounds and other parameters, which lowering turns into codes
             plan = self.plan[value]
             same_type = plan.format is not None and plan.format == self.plan[output].format
             if plan.source is Source.OWN and plan.role is Role.ACTIVATION and same_type and not is_output(value):
@@ -186,7 +186,7 @@ class _Placement:
 
 
 def fixed_params(rule: Fixed, fmt: TensorFormat) -> QuantParams:
-    """Parameters of a value in [low, high): a whole number of steps, the usual ones of 1/256 and 1/128 for 8 bits."""
+    """Choose the parameters of a value in [low, high): a whole number of steps, as usual 1/256 or 1/128 for 8 bits."""
     kind = fmt.type
     if fmt.scheme is Scheme.ASYMMETRIC:
         scale = (rule.high - rule.low) / 2.0**kind.bits

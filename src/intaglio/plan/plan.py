@@ -27,12 +27,12 @@ class Source(Enum):
     DERIVED = "derived"  # computed from those of others (a bias)
     FIXED = "fixed"  # known from mathematics, or fixed by the target
     FUSED = "fused"  # no representation of its own: it lives in the accumulator until the fused activation
-    PLAIN = "plain"  # integers that are no quantized numbers
+    PLAIN = "plain"  # integers that do not stand for real numbers, such as indices
 
 
 @dataclass(frozen=True)
 class Format:
-    """The number format that a value shall have."""
+    """The number format that a value is to have."""
 
     type: IntType
     scheme: Scheme
@@ -57,7 +57,7 @@ class ValuePlan:
         source: where its parameters come from.
         format: number format; None where there is none to choose (fused, plain).
         of: the values that `source` refers to: shared with, derived from, fused into.
-        calibrator: how its range is found; None where nothing is to find.
+        calibrator: name of the one that finds its range; None where there is none to find.
         params: the parameters, once known.
         why: one sentence.
     """
@@ -74,10 +74,10 @@ class ValuePlan:
 
 @dataclass(frozen=True)
 class TableError:
-    """How far a table's results are from the exact function, in output steps, over every code of the input.
+    """The error of a table against the exact function, in output steps, over every code of the input.
 
     Args:
-        entries: of the table: codes, or knots between which it is interpolated.
+        entries: length of the table: codes, or knots for interpolation.
         largest, rms: the largest difference, and the root of the mean square; rounding alone is up to 0.5, and 0.29.
     """
 
@@ -117,14 +117,14 @@ class Plan:
     operators: dict[str, OperatorPlan] = field(default_factory=dict)
 
     def root(self, name: str) -> ValuePlan:
-        """The value whose parameters a value has, through any chain of sharing."""
+        """Find the value that owns the parameters of a value, through any chain of sharing."""
         value = self[name]
         while value.source is Source.SHARED:
             value = self[value.of[0]]
         return value
 
     def params(self, name: str) -> QuantParams | None:
-        """The parameters of a value; None where it is fused, plain, or not calibrated yet."""
+        """Get the parameters of a value; None where it is fused, plain, or not calibrated yet."""
         return self.root(name).params
 
     def __getitem__(self, name: str) -> ValuePlan:
@@ -134,15 +134,15 @@ class Plan:
             raise PlanError(f"[value {name!r}] the Plan has no such value; it was made for another Graph") from None
 
     def calibrated(self, role: Role = Role.ACTIVATION) -> Iterator[ValuePlan]:
-        """The values of a role whose ranges are found, each once."""
+        """List the values of a role whose ranges calibration finds, each once."""
         return (v for v in self.values.values() if v.source is Source.OWN and v.role is role)
 
     def fixed(self) -> Iterator[ValuePlan]:
-        """The values whose parameters are known before any data are seen."""
+        """List the values whose parameters are known without data."""
         return (v for v in self.values.values() if v.source is Source.FIXED)
 
     def copy(self) -> Plan:
-        """An independent copy (parameters are immutable and shared)."""
+        """Make an independent copy (parameters are immutable and shared)."""
         return dataclasses.replace(
             self,
             values={k: dataclasses.replace(v) for k, v in self.values.items()},
@@ -150,7 +150,7 @@ class Plan:
         )
 
     def to_json(self) -> str:
-        """The Plan as JSON text; `from_json` reads it back, equal in every parameter."""
+        """Write the Plan as JSON text; `from_json` reads it back, equal in every parameter."""
         return json.dumps(
             {
                 "format": "intaglio-plan",
@@ -169,7 +169,7 @@ class Plan:
         """Read what `to_json` wrote.
 
         Raises:
-            PlanError: no Plan, or one of a newer version.
+            PlanError: the text is not a Plan, or one of a newer version.
         """
         try:
             data = parse_json(text)

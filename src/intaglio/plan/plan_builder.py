@@ -1,4 +1,4 @@
-"""Builds the Plan of a Graph, value by value.
+"""Build the Plan of a Graph, value by value.
 
 Placement, files that another tool quantized and networks of quantized layers find out differently how a value is
 represented. What they find out is written down here: who shares a grid, what is fused, on which grid a bias lies.
@@ -43,18 +43,18 @@ class PlanBuilder:
         return len(self._plans)
 
     def contract(self, node: ir.Node) -> Contract:
-        """The contract of a node, which may have been added since."""
+        """Get the contract of a node, also of one added since."""
         if node not in self._contracts:
             self._contracts[node] = contract_of(node)
         return self._contracts[node]
 
     def source(self, value: ir.Value | None) -> Source | None:
-        """Where a value's parameters come from; None where that is not known yet."""
+        """Look up where a value's parameters come from; None where that is not known yet."""
         plan = self._plans.get(value) if value is not None else None
         return None if plan is None else plan.source
 
     def params(self, value: ir.Value | None) -> QuantParams | None:
-        """The parameters that a value has so far, through sharing."""
+        """Get the parameters that a value has so far, through sharing."""
         return None if value is None or value not in self else self._root(value).params
 
     def _root(self, value: ir.Value) -> ValuePlan:
@@ -63,7 +63,7 @@ class PlanBuilder:
         return self._plans[value]
 
     def leads_to(self, value: ir.Value, other: ir.Value) -> bool:
-        """Whether sharing with `value` would come back to `other`."""
+        """Tell whether sharing with `value` would lead back to `other`."""
         while self.source(value) is Source.SHARED:
             (value,) = self._of[value]
             if value is other:
@@ -71,7 +71,7 @@ class PlanBuilder:
         return False
 
     def constants(self, node: ir.Node) -> Iterator[tuple[ir.Value, Role]]:
-        """The constants of a node that are quantized, and what they are to it."""
+        """List the constants of a node that are quantized, with their roles."""
         for value, role in zip(node.inputs, self.contract(node).roles, strict=False):
             if value is not None and value.is_initializer() and role in (Role.WEIGHT, Role.BIAS, Role.SIDE):
                 yield value, role
@@ -79,7 +79,7 @@ class PlanBuilder:
     # What follows from contracts
 
     def saturation(self, value: ir.Value) -> ir.Node | None:
-        """The clamp, or the sign in one bit, that alone reads a value and can be the saturation of what computes it."""
+        """Find the clamp, or the sign in one bit, that alone reads a value and can be its operator's saturation."""
         node, users = value.producer(), consumers(value)
         if node is None or len(node.outputs) != 1 or len(users) != 1 or is_output(value):
             return None
@@ -99,7 +99,7 @@ class PlanBuilder:
         return plan is not None and plan.format is not None and plan.format.type.bipolar
 
     def kept_input(self, node: ir.Node) -> ir.Value | None:
-        """The input whose integers a node's results are, on its grid; None where the node computes new numbers.
+        """Find the input whose integers a node's results are, on its grid; None where the node computes new numbers.
 
         What is put together keeps its integers where all of it lies on one grid already.
         """
@@ -125,15 +125,15 @@ class PlanBuilder:
         calibrator: str | None = None,
         role: Role = Role.ACTIVATION,
     ) -> None:
-        """A grid of its own, known already or found by a calibrator."""
+        """Plan a grid of its own, known already or found by a calibrator."""
         self._add(value, ValuePlan("", role, Source.OWN, why, format, (), calibrator, params))
 
     def fixed(self, value: ir.Value, why: str, format: Format, params: QuantParams) -> None:
-        """A grid that is known whatever the data."""
+        """Plan a grid that does not depend on data."""
         self._add(value, ValuePlan("", Role.ACTIVATION, Source.FIXED, why, format, params=params))
 
     def share(self, value: ir.Value, source: ir.Value, why: str) -> None:
-        """The grid of another value; integers that are no quantized numbers stay such."""
+        """Plan the grid of another value; plain integers stay plain."""
         root = self._root(source)
         if root.source is Source.PLAIN:
             self._add(value, ValuePlan("", Role.ACTIVATION, Source.PLAIN, why))
@@ -141,7 +141,7 @@ class PlanBuilder:
             self._add(value, ValuePlan("", Role.ACTIVATION, Source.SHARED, why, root.format), source)
 
     def indices(self, node: ir.Node, value: ir.Value) -> bool:
-        """Plan what a node finds rather than computes; False where its results are numbers."""
+        """Plan the indices that a node finds, as plain integers; False where its results are numbers."""
         if isinstance(self.contract(node).output, Plain):
             why = f"{node.op_type} gives indices, not quantized numbers"
             self._add(value, ValuePlan("", Role.ACTIVATION, Source.PLAIN, why))
@@ -158,12 +158,12 @@ class PlanBuilder:
         return True
 
     def mask(self, value: ir.Value, readers: Sequence[ir.Node], why: str) -> None:
-        """No representation: it only tells the softmaxes that read it what to leave out."""
+        """Plan an attention mask, without a representation: it tells the softmaxes that read it what to leave out."""
         plan = ValuePlan("", Role.ACTIVATION, Source.FUSED, why)
         self._add(value, plan, *(reader.outputs[0] for reader in readers))
 
     def bias(self, node: ir.Node, value: ir.Value, params: QuantParams | None = None, note: str = "") -> None:
-        """On the grid of the sums that it is added to; `note` is added to the reason."""
+        """Plan a bias on the grid of the sums that it is added to; `note` is added to the reason."""
         roles = zip(node.inputs, self.contract(node).roles, strict=False)
         weight = next(v for v, role in roles if v is not None and role is Role.WEIGHT)
         data = node.inputs[0]
@@ -181,7 +181,7 @@ class PlanBuilder:
         self._plans[value], self._of[value] = plan, of
 
     def finish(self, target: str, rule: Rule, accumulator: int) -> Plan:
-        """The Plan, with the names that values and nodes have now, in the order of the network.
+        """Make the Plan, with the names that values and nodes have now, in the order of the network.
 
         Args:
             target: name of what its formats are for.
@@ -205,7 +205,7 @@ class PlanBuilder:
         return plan
 
     def _fused(self, node: ir.Node) -> tuple[str, ...]:
-        """Names of the clamps, or of the sign, that are a node's saturation."""
+        """List the names of the clamps, or of the sign, that are a node's saturation."""
         names: list[str] = []
         value = node.outputs[0]
         while not self.contract(node).masks and self.source(value) is Source.FUSED:

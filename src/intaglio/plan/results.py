@@ -1,4 +1,4 @@
-"""Where an operator's result goes under a Plan: behind the activations that are its saturation."""
+"""Find where a Plan puts an operator's result: after the activations fused into it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from intaglio.plan.plan import Plan
 
 
 def fused_chain(plan: Plan, node: ir.Node) -> list[ir.Node]:
-    """The node, and the activations that are fused into it, in their order."""
+    """List a node and the activations that are fused into it, in their order."""
     chain = [node]
     for name in plan.operators[str(node.name)].fused:
         after = next(user for user, _ in chain[-1].outputs[0].uses() if str(user.name) == name)
@@ -20,7 +20,7 @@ def fused_chain(plan: Plan, node: ir.Node) -> list[ir.Node]:
 
 
 def planned_result(plan: Plan, node: ir.Node, index: int = 0, params: QuantParams | None = None) -> Result:
-    """What an operator writes: the value, its parameters, and the bounds that fused clamps are in its codes.
+    """Describe what an operator writes: the value, its parameters, and the bounds of fused clamps in its codes.
 
     Args:
         plan: calibrated.

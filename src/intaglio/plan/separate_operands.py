@@ -1,4 +1,4 @@
-"""Data operands of products: what a convolution or a fully connected layer reads may have a format of its own.
+"""Separate data operands of products: what a convolution or dense layer reads may have its own format.
 
 Below eight bits it is the products that gain, while sums, residual streams and scores lose: a target may give its
 products a narrow format (`[products]`) and everything else a wider one. A value that only such products read is
@@ -26,7 +26,7 @@ from intaglio.targets import Target, TensorFormat
 
 
 def separate_operands(graph: Graph, target: Target, layers: Mapping[str, str] | None = None) -> Graph:
-    """The same network, in which every product can read its data in the format that the target has for products.
+    """Insert Clips so that every product can read its data in the format that the target has for products.
 
     Run again on its own result it changes nothing.
 
@@ -74,7 +74,7 @@ class Operands:
         self._known: dict[ir.Value, frozenset[TensorFormat | None]] = {}
 
     def written(self, value: ir.Value) -> TensorFormat:
-        """The format of a value: that of its products where only they read it, and nobody asked for another."""
+        """Choose the format of a value: that of its products where only they read it and the user set no other."""
         node = value.producer()
         if node is None:
             return self.layers.input_format(value)
@@ -90,7 +90,7 @@ class Operands:
         return own
 
     def _wanted(self, value: ir.Value) -> frozenset[TensorFormat | None]:
-        """What the readers of a value want; None among it where one takes what comes."""
+        """Collect the formats that the readers of a value need; None for a reader that takes any."""
         if value in self._known:
             return self._known[value]
         found: set[TensorFormat | None] = {None} if is_output(value) else set()
@@ -106,7 +106,7 @@ class Operands:
         return self._known[value]
 
     def _moved(self, node: ir.Node) -> ir.Value | None:
-        """The input whose grid a node's results share."""
+        """Find the input whose grid a node's results share."""
         rule = self.contracts[node].output
         if self.layers.target.row(node.op_type).output == "same":
             rule = Same(0)

@@ -1,4 +1,4 @@
-"""One step of how a quantized network came about."""
+"""One step in the history of a quantized network."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Step:
         return self.text
 
     def to_json(self) -> dict[str, Any]:
-        """As plain data; numbers that JSON has not (an infinite ratio) become text."""
+        """Convert to plain data; numbers that JSON does not have (an infinite ratio) become text."""
         return {
             name: repr(value) if isinstance(value, float) and not math.isfinite(value) else value
             for name, value in asdict(self).items()
@@ -51,6 +51,6 @@ class Step:
 
 
 def trial_step(algorithm: str, text: str, before: float, after: float, samples: int, *, kept: bool) -> Step:
-    """A step that was measured by the outputs' SQNR, with the numbers and the decision in its text."""
+    """Make a step that was measured by output SQNR, with the numbers and the decision in its text."""
     words = f"{text}: output SQNR {before:.2f} -> {after:.2f} dB on {samples} held-back samples"
     return Step(algorithm, f"{words}; {'kept' if kept else 'reverted'}", SQNR, before, after, samples, kept)

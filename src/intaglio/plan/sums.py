@@ -1,4 +1,4 @@
-"""Sums of products whose sign is all that is kept of them."""
+"""Find sums of products of which only the sign is kept."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from intaglio.plan.plan import Plan
 
 
 def signed_sums(graph: Graph, plan: Plan) -> dict[str, QuantParams]:
-    """The grids of the sums whose sign is the operator's result, by value name: whole accumulators.
+    """Find the grids of sums whose sign is the operator's result, by value name: whole accumulators.
 
     A sum of integers is often exactly 0, whose sign is +1; as a sum of floats it may be a rounding error below.
     """

@@ -1,4 +1,4 @@
-"""Checks that each operator row of a target description has an effect."""
+"""Check that each operator row of a target description has an effect."""
 
 from __future__ import annotations
 

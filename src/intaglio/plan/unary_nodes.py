@@ -1,4 +1,4 @@
-"""Functions of one quantized value in a network, what lowering makes of them, and how far tables are off."""
+"""Find functions of one quantized value, what lowering makes of them, and the error of their tables."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Unary:
     def operator(
         self, plan: Plan, x: QuantParams, y: QuantParams, constants: Mapping[str, NDArray[Any]] | None = None
     ) -> Operator | None:
-        """What lowering makes of it between these grids; None where it is no such function, or cannot be lowered.
+        """Make the integer operator between these grids; None where it is no such function, or cannot be lowered.
 
         Lowering says why it cannot.
 
@@ -61,7 +61,7 @@ class Unary:
 
 
 def unaries(graph: Graph, plan: Plan) -> Iterator[Unary]:
-    """The nodes with one computed input and one result that have grids; those that are fused are left out."""
+    """List the nodes with one computed input and one result that have grids, without fused ones."""
     fused = {name for operator in plan.operators.values() for name in operator.fused}
     nodes = {str(node.name): node for node in graph.nodes}
     for node in graph.nodes:

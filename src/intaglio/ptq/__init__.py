@@ -1,4 +1,4 @@
-"""Post-training quantization: a recipe, and what carries it out; each algorithm is kept where it measures better."""
+"""Post-training quantization: carries out a recipe and keeps each algorithm only where it measures better."""
 
 from intaglio.calibrate.no_data import NoData
 from intaglio.ptq.data_free import quantize_without_data

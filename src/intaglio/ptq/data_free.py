@@ -1,9 +1,9 @@
-"""Post-training quantization without data: everything from the weights and from what batch norm recorded.
+"""Quantize after training without data, from the weights and what batch norm recorded.
 
     constant channels -> cross-layer equalization -> high-bias absorption -> expected ranges -> bias correction
 
-Variants are compared on noise that is drawn as the inputs are expected to be (`calibrate.Noise`): outputs on noise say
-little about accuracy, but where one scale per tensor ruins a layer they show it.
+Variants are compared on noise with the expected distribution of the inputs (`calibrate.Noise`): outputs on noise say
+little about accuracy, but they do show a layer that one scale per tensor ruins.
 
 Source: Nagel et al. 2019, arXiv:1906.04721.
 """
@@ -44,8 +44,8 @@ class DataFree:
         graph, plan: the best variant, calibrated.
         reference: the same before its biases were corrected.
         steps: what was tried.
-        statistics: the expected ones that its ranges come from.
-        noise: on what variants were compared.
+        statistics: the predicted ones that its ranges come from.
+        noise: the inputs on which variants were compared.
     """
 
     graph: Graph
@@ -58,7 +58,7 @@ class DataFree:
 
 @dataclass(frozen=True)
 class _Variant:
-    """A network to compare, None where nothing was changed; the dB that it has to gain; and what made it."""
+    """A network to compare (None: nothing changed), the dB that it has to gain, and the steps that made it."""
 
     graph: Graph | None
     least_gain: float
@@ -86,7 +86,7 @@ def quantize_without_data(
         equalize: cut constant channels, equalize, absorb high biases.
         bias_correction: correct biases from expected means.
     Raises:
-        CalibrationError: neither batch norm nor a range, or a range that is none.
+        CalibrationError: neither batch norm nor a range, or a range that is not two ascending finite numbers.
     """
     prediction = predict(graph, input_range)
     noise = Noise(prediction.inputs, TRIAL_SAMPLES)
@@ -147,7 +147,7 @@ def _on_noise(step: Step) -> Step:
 
 
 def _variants(graph: Graph, noise: Noise, prediction: Prediction) -> Iterator[_Variant]:
-    """The network without constant channels; equalized, without and with caps per channel; and biases absorbed."""
+    """Make the variants: without constant channels; equalized, without and with caps per channel; biases absorbed."""
     freed = free_constant_channels(graph, predicted=prediction.values)
     yield _Variant(freed.graph, 0.0, tuple(freed.steps))
     expected = prediction.of(freed.graph).values

@@ -1,9 +1,9 @@
-"""Post-training quantization as a recipe says, each algorithm kept only where it measures better.
+"""Carry out a recipe of post-training quantization; each algorithm is kept only where it measures better.
 
     constant channels -> equalization -> activation equalization -> calibration -> weight clamp -> rounding
     -> bias correction
 
-What changes the Graph comes before the calibration that its values need anew; what changes codes comes after it.
+Algorithms that change the Graph come before calibration, as its values are then new; those that change codes after it.
 """
 
 from __future__ import annotations
@@ -46,29 +46,29 @@ LEARNING_BYTES = 256 << 20
 
 
 class Calibrators(TypedDict):
-    """How ranges are found, as several functions take it."""
+    """The calibrators of a recipe, as keyword arguments of several functions."""
 
     calibrator: str | None
     weight_calibrator: str | None
 
 
 class Data(Protocol):
-    """What the pipeline needs of a data set that can be read more than once (`intaglio.data.Dataset` is one)."""
+    """A data set that can be read more than once (`intaglio.data.Dataset` is one)."""
 
     def batches(self, n: int) -> Iterator[tuple[Any, Any]]:
-        """(x, y) in batches of n samples."""
+        """Yield (x, y) in batches of n samples."""
 
 
 @dataclass
 class Outcome:
-    """A quantized network, and how it came about.
+    """A quantized network with its history.
 
     Args:
-        graph: what is quantized: the prepared network after equalization and the like.
+        graph: the network that is quantized: the prepared one after equalization and the like.
         plan: calibrated.
-        steps: what was done.
+        steps: what was done, for the history.
         prepared: the float network as it was given.
-        statistics: what calibration observed.
+        statistics: of the calibration data.
         reference: the float network whose values have the same names as those of `graph`, before weights were rounded.
     """
 
@@ -92,14 +92,14 @@ def quantize_graph(
 
     Args:
         graph: in normal form; it is left as it is.
-        target: what the hardware has.
-        dataset: calibration inputs, read several times where the recipe recovers anything; or none.
-        recipe: what to do.
-        checkpoint: a file that learned rounding writes after each layer, and from which an interrupted run goes on.
+        target: the hardware.
+        dataset: calibration inputs, read several times if any algorithm recovers accuracy; or NoData.
+        recipe: calibrators and algorithms.
+        checkpoint: a file that learned rounding writes after each layer, so that an interrupted run continues.
     Raises:
-        TargetError, UnsupportedOperatorError: the request cannot be met; said before any calibration.
-        DataError, CalibrationError: the data do not fit or carry no range.
-        UsageError: a checkpoint of other settings; an algorithm that needs data, and there are none.
+        TargetError, UnsupportedOperatorError: the target cannot run the network so; raised before any calibration.
+        DataError, CalibrationError: the data do not fit, or give no finite range.
+        UsageError: a checkpoint of other settings; an algorithm that needs data, without any.
     """
 
     def placed(candidate: Graph) -> Plan:
@@ -111,7 +111,7 @@ def quantize_graph(
     steps = [Step("graph", sentence) for sentence in graph.history]
     if isinstance(dataset, NoData):
         return _without_data(graph, placed, dataset, recipe, steps)
-    some = cache(partial(split, dataset, graph, TRIAL_SAMPLES))  # read only where an algorithm wants them
+    some = cache(partial(split, dataset, graph, TRIAL_SAMPLES))  # read only if an algorithm needs them
     by: Calibrators = {"calibrator": recipe.calibrator, "weight_calibrator": recipe.weight_calibrator}
     if recipe.equalize:
         graph, told = choose_equalization(graph, placed, dataset, *some(), **by)
@@ -188,19 +188,19 @@ def _rounded(outcome: Outcome, dataset: Data, recipe: Recipe, checkpoint: str | 
 
 
 def split(dataset: Data, graph: Graph, count: int, batch: int = 8) -> tuple[ArraySamples, ArraySamples]:
-    """The first samples for an algorithm, and those of them that are held back (see `ArraySamples.split`).
+    """Read the first samples and split them into those to learn from and those held back (see `ArraySamples.split`).
 
     Args:
-        dataset: what is read.
-        graph: whose inputs they are.
-        count: how many samples.
-        batch: how many the algorithm shall take at a time.
+        dataset: the samples.
+        graph: the network that takes them.
+        count: number of samples to read at most.
+        batch: samples that the algorithm takes at a time.
     """
     return ArraySamples(_first(dataset, [str(v.name) for v in graph.inputs], count), batch).split()
 
 
 def _first(dataset: Data, names: list[str], count: int) -> list[NDArray[Any]]:
-    """Arrays of the first samples, one per input."""
+    """Read the first samples, one array per input."""
     size = min(8, count)
     batches = [_in_order(x, names) for x, _ in islice(dataset.batches(size), -(-count // size))]
     return [np.concatenate(parts)[:count] for parts in zip(*batches, strict=True)]

@@ -1,8 +1,8 @@
-"""Dead channels, cross-layer equalization and high-bias absorption, in the variant that measures best.
+"""Choose the best variant of freed channels, cross-layer equalization and high-bias absorption by quick trials.
 
 Candidates are the network without constant channels, the same with the chains equalized that need no cap per channel,
 and with all chains equalized; the best of these with high biases absorbed. Each is placed, calibrated the same quick
-way, corrected in its biases and compared with float on held-back samples. What changes nothing for the better is not
+way, corrected in its biases and compared with float on held-back samples. Variants that are not better are not
 taken.
 """
 
@@ -33,19 +33,19 @@ def choose_equalization(
     calibrator: str | None = None,
     weight_calibrator: str | None = None,
 ) -> tuple[Graph, list[Step]]:
-    """The network whose channels suit its grids best, and what was tried.
+    """Choose the variant of a network that quantizes best.
 
     Args:
         graph: in normal form, batch norm folded; it is left as it is.
         plan_for: places a network.
-        dataset: calibration data, all of them; read several times.
-        samples: some of them, for ranges and means.
-        held_back: others, on which candidates are compared.
+        dataset: all calibration data; read several times.
+        samples: part of the data, for ranges and means.
+        held_back: another part, on which candidates are compared.
         calibrator, weight_calibrator: of the candidates; `auto` is replaced by a quick one.
     Returns:
-        (graph, steps). The graph is the given one where nothing was better.
+        The graph, which is the given one where nothing was better, and steps for the history.
     Raises:
-        CalibrationError, DataError: the data do not fit or hold no range.
+        CalibrationError, DataError: the data do not fit, or give no finite range.
     """
     trial = QuickTrial(graph, plan_for, dataset, samples, held_back, calibrator, weight_calibrator)
 

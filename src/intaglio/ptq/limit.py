@@ -1,4 +1,4 @@
-"""How much of a network's accuracy may be lost, and where it is measured."""
+"""The limit of a recipe search: allowed loss of accuracy, and the data to measure it on."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from intaglio.data import DataLike
 
 @dataclass(frozen=True)
 class LossLimit:
-    """An allowed loss of accuracy.
+    """The allowed loss of accuracy, and how it is measured and reached.
 
     Args:
-        max_drop: so many points of `metric` the integer program may lose against float (of mse: percent of growth).
+        max_drop: points of `metric` that the integer program may lose against float (of mse: growth in percent).
         eval_data: labelled data on which every recipe is measured.
         metric: top1, top5 or mse.
-        work: a folder in which an interrupted search keeps what it has measured, to go on from.
-        train_data: labelled data for a last stage: training with quantization in the forward path; None: there is none.
-        train_epochs, train_steps: for how long; two passes over the data by default.
+        work: a folder that keeps measurements, so that an interrupted search continues.
+        train_data: labelled data for a last stage: training with quantization in the forward path; None: no training.
+        train_epochs, train_steps: length of the training; two passes over the data by default.
     """
 
     max_drop: float

@@ -1,4 +1,4 @@
-"""A quick trial of a network before it is quantized for good: placed, calibrated, biases corrected, measured."""
+"""Try a variant of a network quickly: place, calibrate, correct biases, measure."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from intaglio.simulate.tensor_batches import Batches
 
 QUICK_CALIBRATOR = "percentile-99.99"
 LEAST_GAIN = 0.5
-"""dB that a changed network has to gain: less is chance."""
+"""Least gain in dB of a changed network: less may be chance."""
 LEAST_GAIN_CAPS = 1.0
-"""dB where caps per channel come with it: each is an operator more in the Program."""
+"""The same with caps per channel, each of which is one more operator in the Program."""
 
 
 class QuickTrial:
-    """Compares networks that compute the same, before any of them is quantized for good.
+    """Compares variants of a network that compute the same function by their output SQNR.
 
     Args:
-        graph: the float network, whose outputs count.
+        graph: the float network, whose outputs are the reference.
         plan_for: places a network.
-        dataset: calibration data, all of them; read once for each network.
-        samples: some of them, for means.
-        held_back: others, on which outputs are compared.
+        dataset: all calibration data; read once for each variant.
+        samples: part of the data, for means.
+        held_back: another part, on which outputs are compared.
         calibrator, weight_calibrator: of activations and weights; `auto` is replaced by a quick one.
     Attributes:
-        calibrator: the one that is used.
-        samples_seen: how many samples outputs are compared on.
+        calibrator: the one in use.
+        samples_seen: number of samples on which outputs are compared.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class QuickTrial:
         self.samples_seen = self.trial.samples
 
     def sqnr(self, candidate: Graph) -> float:
-        """The outputs' SQNR in dB, with biases corrected where that helps.
+        """Measure the SQNR of the outputs in dB, with biases corrected where that helps.
 
         Raises:
             CalibrationError, PlanError: it cannot be quantized.

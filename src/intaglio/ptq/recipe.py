@@ -1,4 +1,4 @@
-"""A recipe: how ranges are found, and which algorithms then win back what rounding lost."""
+"""The recipe of post-training quantization: calibrators, and the algorithms that recover accuracy."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ ROUNDINGS = (NEAREST, "gptq", "adaround", "blocks")
 
 @dataclass(frozen=True)
 class Recipe:
-    """Choices of post-training quantization. Every algorithm is measured, and reverted where it does harm.
+    """Options of post-training quantization. Every algorithm is measured, and reverted where it does harm.
 
     Args:
         calibrator: of activations: a name that `parse_calibrator` reads, or auto; None for the target's own.
         weight_calibrator: the same for weights; None for the target's own, or chosen by auto.
         layers: other formats for some layers, e.g. `{"first": "a16", "features.1*": "w8a16"}`.
         equalize: cut constant channels, equalize channels across layers, absorb high biases.
-        smooth: move the spread of activations' channels into the weights behind them.
+        smooth: activation equalization: move the spread of activations' channels into the weights that read them.
         clamp_weights: try narrower weight ranges.
         rounding: a name of `ROUNDINGS`.
-        iterations: steps per layer where rounding is learned; None for the algorithm's own number.
-        bias_correction: take what the rounding of weights adds to mean outputs out of the biases.
+        iterations: steps per layer of learned rounding; None for the algorithm's own number.
+        bias_correction: subtract from biases what rounded weights add to mean outputs.
     Raises:
         UsageError: no such calibrator or rounding; no iterations.
     """
@@ -61,9 +61,9 @@ class Recipe:
         return cheap or self.rounding != NEAREST
 
     def without_recovery(self) -> Recipe:
-        """Plain rounding to the nearest code in calibrated ranges."""
+        """Make the recipe of plain rounding to the nearest code in calibrated ranges."""
         return replace(self, equalize=False, smooth=False, clamp_weights=False, rounding=NEAREST, bias_correction=False)
 
     def to_json(self) -> dict[str, Any]:
-        """As plain data."""
+        """Convert to plain data."""
         return {**asdict(self), "layers": dict(self.layers)}

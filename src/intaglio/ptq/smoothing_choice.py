@@ -1,4 +1,4 @@
-"""Activation equalization with the alpha that measures best, if any."""
+"""Choose the alpha of activation equalization that measures best, if any."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from intaglio.simulate.tensor_batches import Batches
 
 @dataclass(frozen=True)
 class Smoothed:
-    """What activation equalization made of a network.
+    """The result of activation equalization.
 
     Args:
         graph: the equalized one, or the given one where nothing was better.
-        steps: what was tried.
-        changed: whether the graph is another one.
+        steps: what was tried, for the history.
+        changed: whether the graph is not the given one.
     """
 
     graph: Graph
@@ -47,11 +47,11 @@ def smooth_activations(
     Args:
         graph: in normal form, batch norm folded; it is left as it is.
         plan_for: places a network.
-        dataset: calibration data, all of them; read once per candidate.
-        samples: some of them, for ranges and means.
-        held_back: others, on which candidates are compared.
+        dataset: all calibration data; read once per candidate.
+        samples: part of the data, for ranges and means.
+        held_back: another part, on which candidates are compared.
         calibrator, weight_calibrator: of the candidates; `auto` is replaced by a quick one.
-        alphas: the grid; 0 looks at weights alone, 1 at activations alone.
+        alphas: candidates; 0 balances by weights alone, 1 by activations alone.
     Returns:
         The network to place and calibrate. Scaled values have new names, as a name stands for one real tensor.
     Raises:
