@@ -137,8 +137,8 @@ def _fit_output(layer: WeightedLayer, plan: Plan) -> None:
         return
     if layer.output.source is not Source.OWN:
         raise CalibrationError(
-            f"{layer.where} the requantization factor {unit / float(y.scale):.3g} is too large, and the scale of "
-            f"{layer.output.name!r} is fixed; its weights or inputs are out of proportion"
+            f"{layer.where} expected a requantization factor below {limit:.3g}, got {unit / float(y.scale):.3g}, and "
+            f"the scale of {layer.output.name!r} is fixed; scale the weights or inputs of this layer down"
         )
     scale = _power_of_two(np.asarray(unit / limit), layer.output, up=True)
     layer.output.params = rescaled(y, scale, layer.where, layer.output.name)

@@ -61,7 +61,9 @@ class MovingExtremes:
 
     def _insert(self, start: int, length: int, gain: Pair) -> None:
         if (start, length) in self.runs:
-            raise CalibrationError(f"moving average: sample {start} is in two parts; number each part's samples")
+            raise CalibrationError(
+                f"moving average: sample {start} is in two parts; tell `observe` each part's first_sample"
+            )
         while (start ^ length, length) in self.runs:
             other = self.runs.pop((start ^ length, length))
             first, second = (other, gain) if start & length else (gain, other)
