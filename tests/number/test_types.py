@@ -52,7 +52,7 @@ def test_narrow_needs_sign_and_two_bits() -> None:
 
 def test_bipolar_codes_are_two_signs_without_a_zero() -> None:
     assert BIPOLAR.holds(np.array([-1, 1, 1], np.int8)) and not BIPOLAR.holds(np.array([1, 0], np.int8))
-    assert BIPOLAR.holds(np.array([], np.int8)) and BIPOLAR.reach() == 1
+    assert BIPOLAR.holds(np.array([], np.int8)) and BIPOLAR.max_abs_offset() == 1
     assert IntType(1) != BIPOLAR and IntType.parse("bipolar") == BIPOLAR
     for bits, signed in ((2, True), (1, False)):
         with pytest.raises(UsageError, match=rf"need a signed type of 1 bit, got {bits} bits"):
@@ -69,7 +69,7 @@ def test_reach_is_the_largest_distance_from_the_zero_point() -> None:
     for type in (INT8, UINT8, IntType(3), INT8_NARROW):
         codes = np.arange(type.qmin, type.qmax + 1)
         for zero_point in codes:
-            assert type.reach(int(zero_point)) == np.abs(codes - zero_point).max()
+            assert type.max_abs_offset(int(zero_point)) == np.abs(codes - zero_point).max()
 
 
 def test_holds_and_of() -> None:

@@ -83,7 +83,7 @@ def test_accumulators_stay_below_their_bound(kind: str) -> None:
         if accumulate is not None:
             met = True
             assert np.abs(accumulate(*inputs).astype(np.int64)).max() <= bound
-        if operator.accumulators(*(x.shape for x in inputs)):
+        if operator.macs(*(x.shape for x in inputs)):
             assert bound > 0
     assert met == hasattr(OPERATORS[kind], "accumulate")
 
@@ -195,4 +195,4 @@ def test_work_is_counted() -> None:
 
     operator, (x,) = next(iter(Conv2d.samples(np.random.default_rng(0))))
     n, h, w, o = operator.shape(x.shape)
-    assert operator.accumulators(x.shape) == n * h * w * o * 3 * 3 * 3
+    assert operator.macs(x.shape) == n * h * w * o * 3 * 3 * 3

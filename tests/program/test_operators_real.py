@@ -78,7 +78,7 @@ def rounding_slack(operator: Operator, y: QuantParams) -> float:
     slack = 1e-9
     for value in vars(operator).values():
         if isinstance(value, IntegerFactor) and value.rule is not Rule.SHIFT:
-            slack += 2.0 ** (-16 if value.wide else -31) * y.type.reach(int(y.zero_point))
+            slack += 2.0 ** (-16 if value.wide else -31) * y.type.max_abs_offset(int(y.zero_point))
     last = [f for f in (getattr(operator, "requantize", None), getattr(operator, "negative", None)) if f is not None]
     shifts = np.concatenate([np.ravel(f.shift) for f in last if f.rule is Rule.TFLITE] or [np.zeros(0)])
     return slack + float((0.5 * 2.0**-shifts)[shifts >= 1].max(initial=0.0))

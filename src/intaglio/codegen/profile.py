@@ -65,4 +65,4 @@ def program_macs(program: Program) -> int:
 
 def node_macs(program: Program, node: Node) -> int:
     """Return the multiply-adds of one node for one sample; 0 for operators that are not products."""
-    return node.operator.accumulators(*(program.tensors[name].shape for name in node.inputs))
+    return node.operator.macs(*(program.tensors[name].shape for name in node.inputs))

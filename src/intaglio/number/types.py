@@ -72,7 +72,7 @@ class IntType:
     def __str__(self) -> str:
         return self.name
 
-    def reach(self, zero_point: int = 0) -> int:
+    def max_abs_offset(self, zero_point: int = 0) -> int:
         """The largest |q - zero_point| over all codes q."""
         return max(self.qmax - zero_point, zero_point - self.qmin)
 

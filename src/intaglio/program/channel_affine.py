@@ -49,7 +49,7 @@ class ChannelAffine:
         steps = gain * scale_of(x) / y_scale
         shift = rule is Rule.SHIFT
         type = INT16 if shift or np.abs(steps).max() > INT8.qmax * FINEST else INT8
-        top = min(type.qmax, (1 << 30) // x.type.reach(zero_point_of(x)))
+        top = min(type.qmax, (1 << 30) // x.type.max_abs_offset(zero_point_of(x)))
         weight, factor = _weights(steps, offset / y_scale, top, shift=shift)
         return cls(weight, type, np.rint(offset / y_scale / factor).astype(np.int64), factor)
 

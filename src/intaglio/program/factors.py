@@ -51,7 +51,7 @@ def same_params(x: QuantParams, y: QuantParams) -> bool:
 
 
 def counted(factor: ArrayLike, rule: Rule, *, wide: bool = False) -> Requantize:
-    """A factor that holds more than scales (a count, a slope), for operators with `divides`.
+    """A factor that holds more than scales (a count, a slope), for operators with `factors_beyond_scales`.
 
     Under the rule `shift` it rounds by `half_up` where it is no power of two.
     """

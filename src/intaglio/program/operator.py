@@ -35,7 +35,7 @@ class Operator(ABC):
     kind: ClassVar[str]
     operands: ClassVar[int | None] = 1  # how many inputs; None: any number from 1
     # Its factors hold more than scales (a count, a slope), so under the rule `shift` they may round by `half_up`.
-    divides: ClassVar[bool] = False
+    factors_beyond_scales: ClassVar[bool] = False
     # TFLite's reference kernel rounds it once: under the rule `tflite` its factors round by `half_away`.
     rounds_once: ClassVar[bool] = False
 
@@ -49,7 +49,7 @@ class Operator(ABC):
     def factor_rules(cls, rule: Rule) -> frozenset[Rule]:
         """The rules by which the factors of this operator may round in a Program of `rule`."""
         found = {rule}
-        if cls.divides and rule is Rule.SHIFT:
+        if cls.factors_beyond_scales and rule is Rule.SHIFT:
             found.add(Rule.HALF_UP)
         if cls.rounds_once and rule is Rule.TFLITE:
             found.add(Rule.HALF_AWAY)
@@ -90,8 +90,8 @@ class Operator(ABC):
         """Random attributes, parameters and inputs for the parity tests, extremes included."""
         raise AssertionError(f"{cls.kind} has no samples")
 
-    def accumulators(self, *inputs: Shape) -> int:
-        """Multiply-accumulate operations of one run, 0 for operators that have none."""
+    def macs(self, *inputs: Shape) -> int:
+        """Multiply-accumulate operations (MACs) of one run, 0 for operators that have none."""
         return 0
 
     def fail(self, message: str) -> ProgramError:

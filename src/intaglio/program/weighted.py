@@ -106,7 +106,7 @@ def bounds(weight: Ints, weight_zero_point: Ints, bias: Ints, x: IntType, x_zero
     for at in range(0, o, step):
         rows = weight[at : at + step].reshape(-1, math.prod(weight.shape[1:])).astype(np.int32)
         sums[at : at + step] = np.abs(rows - zero_point[at : at + step, None]).sum(axis=1, dtype=np.int64)
-    return np.asarray(np.abs(bias.astype(np.int64)) + sums * x.reach(x_zero_point))
+    return np.asarray(np.abs(bias.astype(np.int64)) + sums * x.max_abs_offset(x_zero_point))
 
 
 def weighted_fields(

@@ -18,7 +18,7 @@ def operator_costs(program: Program) -> list[OperatorCost]:
     costs = []
     for node in program.nodes:
         op = node.operator
-        macs = op.accumulators(*(program.tensors[name].shape for name in node.inputs))
+        macs = op.macs(*(program.tensors[name].shape for name in node.inputs))
         weight, weight_zero_point = getattr(op, "weight", None), getattr(op, "weight_zero_point", None)
         asymmetric = weight is not None and weight_zero_point is not None and bool(weight_zero_point.any())
         out = program.tensors[node.output]

@@ -171,7 +171,7 @@ def size(program: Program) -> int:
     work = sum(int(np.prod(info.shape, dtype=np.float64)) for info in program.tensors.values())
     for node in program.nodes:
         infos = [program.tensors[name].shape for name in node.inputs]
-        work += node.operator.accumulators(*infos)
+        work += node.operator.macs(*infos)
         kernel = getattr(node.operator, "kernel", ())
         work += int(np.prod(program.tensors[node.output].shape, dtype=np.float64) * np.prod(kernel, dtype=np.float64))
         pads, shape = getattr(node.operator, "pads", ()), infos[0]

@@ -129,7 +129,9 @@ def _fit_output(layer: WeightedLayer, plan: Plan) -> None:
     """Raise the output's scale until a multiplier can hold the requantization factor."""
     x, w, y = params_of(layer.data), params_of(layer.weight), params_of(layer.output)
     terms = layer.array.size // max(w.scale.size, 1)
-    reach = x.type.reach(int(x.zero_point)) * int(max(w.type.reach(int(z)) for z in w.zero_point.reshape(-1)))
+    reach = x.type.max_abs_offset(int(x.zero_point)) * int(
+        max(w.type.max_abs_offset(int(z)) for z in w.zero_point.reshape(-1))
+    )
     wide = plan.accumulator > 32 and terms * reach + LARGEST_BIAS >= 2.0**31
     limit = (_LARGEST_WIDE_FACTOR if wide else _LARGEST_FACTOR) / 2
     unit = float(x.scale) * float(w.scale.max()) * abs(layer.gain)

@@ -141,9 +141,7 @@ WORTH_A_THREAD = 1500  # nanoseconds of work; to hand some over and to wait for 
 
 def _nanoseconds(links: Sequence[Link]) -> float:
     """A rough lower estimate of what the links cost on one thread."""
-    return sum(
-        link.operator.accumulators(*(t.shape for t in link.inputs)) / 100 + 0.1 * link.output.size for link in links
-    )
+    return sum(link.operator.macs(*(t.shape for t in link.inputs)) / 100 + 0.1 * link.output.size for link in links)
 
 
 def _stage(link: Link, vector: Vector, to: Layout) -> Stage:

@@ -76,5 +76,5 @@ def _is_pixel(t: Tensor, y: Tensor) -> bool:
 
 
 def _factors(op: Mul, inputs: Sequence[Tensor]) -> Factors:
-    reach = [t.type.reach(z) for t, z in zip(inputs, (op.a_zero_point, op.b_zero_point), strict=True)]
+    reach = [t.type.max_abs_offset(z) for t, z in zip(inputs, (op.a_zero_point, op.b_zero_point), strict=True)]
     return Factors.plain(op.requantize, op.y_zero_point, np.array([reach[0] * reach[1]]))

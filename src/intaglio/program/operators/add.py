@@ -112,7 +112,8 @@ class Add(Operator):
     def accumulator_bound(self, shapes: tuple[Shape, ...], types: tuple[IntType, ...]) -> int:
         """The larger of either operand after the left shift, and of their sum after the halving."""
         a, b = (
-            t.reach(z) << self.left_shift for t, z in zip(types, (self.a_zero_point, self.b_zero_point), strict=True)
+            t.max_abs_offset(z) << self.left_shift
+            for t, z in zip(types, (self.a_zero_point, self.b_zero_point), strict=True)
         )
         return max(a, b, (a + 1) // 2 + (b + 1) // 2)
 

@@ -44,7 +44,7 @@ class AveragePool2d(Operator):
     """
 
     kind: ClassVar[str] = "average_pool2d"
-    divides: ClassVar[bool] = True
+    factors_beyond_scales: ClassVar[bool] = True
 
     kernel: tuple[Count, ...]
     strides: tuple[Count, ...]
@@ -92,7 +92,7 @@ class AveragePool2d(Operator):
         counts = _counts(input_shape, Window(kernel, strides, dilations, full), extra, include=count_include_pad)
         if (counts == counts[0, 0]).all():
             counts = counts[0, 0, 0]
-        needs_wide(math.prod(kernel) * x.type.reach(zero_point_of(x)), 32)
+        needs_wide(math.prod(kernel) * x.type.max_abs_offset(zero_point_of(x)), 32)
         divide = rule is Rule.TFLITE and same_params(x, y)
         low, high = clamp_of(y, low, high)
         return cls(
@@ -138,7 +138,7 @@ class AveragePool2d(Operator):
 
     def accumulator_bound(self, shapes: tuple[Shape, ...], types: tuple[IntType, ...]) -> int:
         """`kh * kw` times the largest code, with its zero point and without."""
-        return math.prod(self.kernel) * max(types[0].reach(self.x_zero_point), types[0].reach())
+        return math.prod(self.kernel) * max(types[0].max_abs_offset(self.x_zero_point), types[0].max_abs_offset())
 
     def integer(self, *inputs: Ints) -> Ints:
         """Codes of the output, (N, H', W', C)."""

@@ -163,7 +163,7 @@ class Conv2d(Weighted):
                 acc += windows[:, :, :, u, v, :, None].astype(dtype) * taps[:, :, u, v]
         return acc.reshape(n, height, width, -1)
 
-    def accumulators(self, *inputs: Shape) -> int:
+    def macs(self, *inputs: Shape) -> int:
         """Products of one run."""
         return products(self.shape(*inputs), self.weight)
 

@@ -137,7 +137,7 @@ class ConvTranspose2d(Weighted):
         cut = canvas[:, self.pads[0] : self.pads[0] + rows, self.pads[1] : self.pads[1] + columns]
         return cut + self.bias.astype(dtype)
 
-    def accumulators(self, *inputs: Shape) -> int:
+    def macs(self, *inputs: Shape) -> int:
         """Products of one run."""
         return math.prod(inputs[0][:3]) * self.weight.size
 

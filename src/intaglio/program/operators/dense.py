@@ -84,7 +84,7 @@ class Dense(Weighted):
         acc += bias.astype(acc.dtype)
         return acc[0] if x.ndim == 1 else acc
 
-    def accumulators(self, *inputs: Shape) -> int:
+    def macs(self, *inputs: Shape) -> int:
         """Products of one run."""
         return products(self.shape(*inputs), self.weight)
 

@@ -49,7 +49,7 @@ class LayerNorm(Operator):
     """
 
     kind: ClassVar[str] = "layer_norm"
-    divides: ClassVar[bool] = True
+    factors_beyond_scales: ClassVar[bool] = True
 
     gain: Ints
     bias: Ints

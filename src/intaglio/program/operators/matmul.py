@@ -67,7 +67,7 @@ class MatMul(Operator):
         Raises:
             LoweringError: the accumulator may overflow, or the factor is out of range.
         """
-        bound = depth * a.type.reach(zero_point_of(a)) * b.type.reach(zero_point_of(b))
+        bound = depth * a.type.max_abs_offset(zero_point_of(a)) * b.type.max_abs_offset(zero_point_of(b))
         if accumulator is None:
             accumulator = default_accumulator(max(a.type, b.type, key=lambda type: type.bits), rule)
         wide = needs_wide(bound, accumulator)
@@ -96,7 +96,7 @@ class MatMul(Operator):
 
     def accumulator_bound(self, shapes: tuple[Shape, ...], types: tuple[IntType, ...]) -> int:
         """`K * max |a - z_a| * max |b - z_b|`."""
-        return shapes[0][-1] * types[0].reach(self.a_zero_point) * types[1].reach(self.b_zero_point)
+        return shapes[0][-1] * types[0].max_abs_offset(self.a_zero_point) * types[1].max_abs_offset(self.b_zero_point)
 
     def integer(self, *inputs: Ints) -> Ints:
         """Codes of the output, (..., M, N)."""
@@ -104,7 +104,7 @@ class MatMul(Operator):
         b = inputs[1].astype(np.int32) - np.int32(self.b_zero_point)
         return self.requantize.apply(exact_matmul(a, b), self.y_zero_point, self.low, self.high, self.out)
 
-    def accumulators(self, *inputs: Shape) -> int:
+    def macs(self, *inputs: Shape) -> int:
         """Products of one run."""
         return math.prod(self.shape(*inputs)) * inputs[0][-1]
 

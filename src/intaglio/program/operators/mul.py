@@ -59,7 +59,7 @@ class Mul(Operator):
         Raises:
             LoweringError: the factor is out of range, or the product needs more than 32 bits under `tflite`.
         """
-        bound = a.type.reach(zero_point_of(a)) * b.type.reach(zero_point_of(b))
+        bound = a.type.max_abs_offset(zero_point_of(a)) * b.type.max_abs_offset(zero_point_of(b))
         wide = needs_wide(bound, default_accumulator(max(a.type, b.type, key=lambda type: type.bits), rule))
         low, high = clamp_of(y, low, high)
         requantize = Requantize.from_real(scale_of(a) * scale_of(b) / scale_of(y), rule, wide=wide)
@@ -80,7 +80,7 @@ class Mul(Operator):
 
     def accumulator_bound(self, shapes: tuple[Shape, ...], types: tuple[IntType, ...]) -> int:
         """`max |a - z_a| * max |b - z_b|`."""
-        return types[0].reach(self.a_zero_point) * types[1].reach(self.b_zero_point)
+        return types[0].max_abs_offset(self.a_zero_point) * types[1].max_abs_offset(self.b_zero_point)
 
     def integer(self, *inputs: Ints) -> Ints:
         """Codes of the output."""

@@ -36,7 +36,7 @@ class PRelu(Operator):
     """
 
     kind: ClassVar[str] = "prelu"
-    divides: ClassVar[bool] = True
+    factors_beyond_scales: ClassVar[bool] = True
 
     x_zero_point: Code
     y_zero_point: Code
@@ -98,7 +98,7 @@ class PRelu(Operator):
 
     def accumulator_bound(self, shapes: tuple[Shape, ...], types: tuple[IntType, ...]) -> int:
         """`max |x - z_x|`."""
-        return types[0].reach(self.x_zero_point)
+        return types[0].max_abs_offset(self.x_zero_point)
 
     def integer(self, *inputs: Ints) -> Ints:
         """Codes of the output."""

@@ -42,7 +42,7 @@ class ReduceSum(Operator):
     """
 
     kind: ClassVar[str] = "reduce_sum"
-    divides: ClassVar[bool] = True
+    factors_beyond_scales: ClassVar[bool] = True
 
     axes: tuple[Axis, ...]
     keepdims: bool
@@ -79,7 +79,7 @@ class ReduceSum(Operator):
             LoweringError: the factor is out of range, or the sum may overflow (32 bits for inputs of up to 8 bits and
                 under the rule `tflite`, otherwise 48).
         """
-        bound = count * x.type.reach(zero_point_of(x))
+        bound = count * x.type.max_abs_offset(zero_point_of(x))
         wide = needs_wide(bound, default_accumulator(x.type, rule))
         low, high = clamp_of(y, low, high)
         if rule is Rule.TFLITE and factor == 1.0 / count:
@@ -103,7 +103,7 @@ class ReduceSum(Operator):
 
     def accumulator_bound(self, shapes: tuple[Shape, ...], types: tuple[IntType, ...]) -> int:
         """Number of summed elements times `max |x - z_x|`."""
-        return math.prod(shapes[0][axis] for axis in self.axes) * types[0].reach(self.x_zero_point)
+        return math.prod(shapes[0][axis] for axis in self.axes) * types[0].max_abs_offset(self.x_zero_point)
 
     def integer(self, *inputs: Ints) -> Ints:
         """Codes of the output."""

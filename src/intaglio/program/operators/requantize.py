@@ -63,7 +63,7 @@ class Requantize(Operator):
 
     def accumulator_bound(self, shapes: tuple[Shape, ...], types: tuple[IntType, ...]) -> int:
         """`max |x - z_x|`."""
-        return types[0].reach(self.x_zero_point)
+        return types[0].max_abs_offset(self.x_zero_point)
 
     def integer(self, *inputs: Ints) -> Ints:
         """Codes of the output."""
