@@ -55,7 +55,7 @@ def build_library(model: Model, directory: Path, cc: str | None = None) -> Path:
 
 def library_files(model: Model) -> dict[str, str]:
     """Generate the files of a native library: path in its folder -> text."""
-    runtime = {name: (RUNTIME / name).read_text(encoding="utf-8") for name in ("library.c", "ends.h")}
+    runtime = {name: (RUNTIME / name).read_text(encoding="utf-8") for name in ("library.c", "quantize_input.h")}
     return {**model_files(model), **runtime}
 
 

@@ -1,10 +1,10 @@
 /* The shared library around a generated model: a batch loop, a pool of threads that is created once, a clock, and the
- * float ends.
+ * quantization of real inputs.
  * MODEL is the model's prefix, set by the build.
  */
 #define _GNU_SOURCE
-#include "ends.h"
 #include "model.h"
+#include "quantize_input.h"
 
 #include <pthread.h>
 #include <sched.h>

@@ -1,4 +1,4 @@
-/* The float ends of a library that Python calls, where the model itself has none: reals to codes.
+/* Real inputs to codes, for a library that Python calls whose model takes codes.
  *
  *     q = clamp(round_half_even(x / scale) + zero_point, low, high)
  *
