@@ -43,9 +43,9 @@ def run_plan(memory, steps, arena, program, seed):
 
 @settings(max_examples=150, deadline=None)
 @given(SEEDS, st.booleans(), st.sampled_from([1, 8, 64]), st.integers(1, 3), st.sampled_from([0, 24]))
-def test_no_plan_overwrites_what_is_still_needed(seed, bare, alignment, rows, scratch):
+def test_no_plan_overwrites_what_is_still_needed(seed, baremetal, alignment, rows, scratch):
     program = random_program(seed)
-    memory = memory_of(program, bare=bare, alignment=alignment)
+    memory = memory_of(program, baremetal=baremetal, alignment=alignment)
     steps, arena, schedule = plan_memory(memory, steps_of(memory.program, memory.layout, rows, scratch))
     verify_arena(memory, steps, arena)
     assert run_plan(memory, steps, arena, program, seed) == []
@@ -59,7 +59,7 @@ def test_no_plan_overwrites_what_is_still_needed(seed, bare, alignment, rows, sc
 def test_a_plan_that_runs_right_by_luck_is_still_refused(seed):
     """Every damage that the executor can see is seen by the check."""
     program = random_program(seed)
-    memory = memory_of(program, bare=True, alignment=1)
+    memory = memory_of(program, baremetal=True, alignment=1)
     steps, arena, _ = plan_memory(memory, steps_of(memory.program, memory.layout))
     rng = np.random.default_rng(seed)
     moved = sorted(arena.bases)[int(rng.integers(len(arena.bases)))]
@@ -100,7 +100,7 @@ def test_an_offset_off_by_one_is_found_by_check_and_executor():
 
 def test_rows_follow_their_input_both_ways_and_one_byte_less_is_found():
     program = chain()
-    memory = memory_of(program, bare=True, alignment=1)
+    memory = memory_of(program, baremetal=True, alignment=1)
     steps, arena, _ = plan_memory(memory, steps_of(memory.program, memory.layout))
     # two rows of 12 bytes more than one image of 60
     assert arena.nbytes == arena.lower_bound == 84
@@ -189,8 +189,8 @@ def test_inputs_outputs_and_constants_are_never_taken_over():
     memory = memory_of(program)
     _, arena, _ = plan_memory(memory, steps_of(memory.program, memory.layout))
     assert arena.nbytes == 0
-    bare = memory_of(program, bare=True)
-    _, arena, _ = plan_memory(bare, steps_of(bare.program, bare.layout))
+    baremetal = memory_of(program, baremetal=True)
+    _, arena, _ = plan_memory(baremetal, steps_of(baremetal.program, baremetal.layout))
     assert arena.offsets["t0"] == arena.offsets["x0"]  # in an arena that holds inputs, a dead input is memory
     assert arena.offsets["t1"] != arena.offsets["t0"]  # but an output stays
 
@@ -212,10 +212,10 @@ def mobilenet_v2():
     return b.build(b.node(conv(rng, b.tensors[x], 1, 1280), x))
 
 
-@pytest.mark.parametrize(("bare", "nbytes"), [(False, 1_505_280), (True, 1_209_600)])
-def test_mobilenet_v2_reaches_its_bound(bare, nbytes):
+@pytest.mark.parametrize(("baremetal", "nbytes"), [(False, 1_505_280), (True, 1_209_600)])
+def test_mobilenet_v2_reaches_its_bound(baremetal, nbytes):
     """112 x 112 x 96 beside 56 x 56 x 96; and, row by row, one row of the second more than the first."""
-    memory = memory_of(mobilenet_v2(), bare=bare, alignment=64)
+    memory = memory_of(mobilenet_v2(), baremetal=baremetal, alignment=64)
     _, arena, schedule = plan_memory(memory, steps_of(memory.program, memory.layout))
     assert arena.nbytes == arena.lower_bound == schedule.peak == nbytes
     assert schedule.exact

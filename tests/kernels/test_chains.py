@@ -10,10 +10,10 @@ import pytest
 from intaglio_tests.harness import SANITIZE, Case, check, reach
 
 from intaglio.kernels.kernel import Tensor
-from intaglio.kernels.rows import row_stage as stage
-from intaglio.kernels.rows.bare import bare_chain
-from intaglio.kernels.rows.chain import Link, chain_call, fused_length
-from intaglio.kernels.rows.vector import VECTORS
+from intaglio.kernels.vector import row_stage as stage
+from intaglio.kernels.vector.baremetal import baremetal_chain
+from intaglio.kernels.vector.chain import Link, chain_call, fused_length
+from intaglio.kernels.vector.vector_isas import VECTORS
 from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams, Rule
 from intaglio.program.operators.add import Add
 from intaglio.program.operators.conv2d import Conv2d
@@ -131,18 +131,18 @@ def test_pipelines_pass_the_sanitizers(tmp_path: Path, monkeypatch: pytest.Monke
     assert not wrong, wrong[:20]
 
 
-def bare_chains(isa: str) -> Iterator[Case]:
+def baremetal_chains(isa: str) -> Iterator[Case]:
     """Chains in which the expanded image is what memory has no room for."""
     for kind in ("residual", "strided"):
         for seed, type in ((4, UINT8), (5, INT8), (6, INT8)):
             links, inputs, want = chain(np.random.default_rng(seed), kind, type, hidden=90)
-            found = bare_chain(links, () if isa == "scalar" else (isa,))
+            found = baremetal_chain(links, () if isa == "scalar" else (isa,))
             assert found is not None, f"{kind} seed {seed} is not fused"
             length, call = found
             assert length == 3
             if kind == "residual":
                 inputs, want = inputs[:1], value_after(links[:3], inputs[0])
-            yield Case(f"bare {kind} {isa} seed {seed}", call, inputs, want)
+            yield Case(f"baremetal {kind} {isa} seed {seed}", call, inputs, want)
 
 
 def value_after(links: list[Link], value: Ints) -> Ints:
@@ -159,10 +159,10 @@ def test_a_pipeline_of_a_microcontroller_returns_what_its_operators_return(
     how = reach(isa)
     if how is None or (flags and how.runner):
         pytest.skip(f"needs a compiler, and a processor or an emulator that runs {isa}")
-    wrong = check(list(bare_chains(isa)), tmp_path, how=how, flags=("-O0", *flags))
+    wrong = check(list(baremetal_chains(isa)), tmp_path, how=how, flags=("-O0", *flags))
     assert not wrong, wrong[:20]
 
 
 def test_a_chain_without_a_large_image_inside_is_left_alone_on_microcontrollers() -> None:
     links, _, _ = chain(np.random.default_rng(7), "residual", INT8, hidden=4)
-    assert bare_chain(links, ()) is None
+    assert baremetal_chain(links, ()) is None

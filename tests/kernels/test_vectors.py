@@ -11,24 +11,24 @@ from intaglio_tests.bit_exact import assert_bit_exact
 from intaglio_tests.harness import cases, check, reach
 
 from intaglio.kernels.kernel import ROOT
-from intaglio.kernels.rows.depthwise import signed_bytes
-from intaglio.kernels.rows.wide import LARGEST, REACH, wide_segments
+from intaglio.kernels.vector.depthwise import signed_bytes
+from intaglio.kernels.vector.wide import LARGEST, REACH, wide_segments
 
 MUTATIONS = [  # operator, first input's type, output's type, file, what it says, what it says instead
-    ("conv2d", "uint8", "", "rows/tile.h", "IG_FULL_\n", "1\n"),
-    ("conv2d", "int8", "", "rows/tile.h", "ig_flip(ig_broadcast_row(s, step, r))", "ig_broadcast_row(s, step, r)"),
-    ("conv2d", "int16", "", "rows/tile.h", "panel->bias + b", "panel->bias + 0 * b"),
-    ("conv2d", "int16", "int8", "rows/tile_wide.h", "sum[r][c] += part[r][c]", "sum[r][c] = part[r][c]"),
-    ("conv2d", "int16", "int16", "rows/tile_wide.h", "i + p->together", "i + p->together + 1"),
-    ("conv2d", "int16", "", "rows/depthwise16_tile.h", "taps[k + 1]", "taps[k]"),
-    ("conv2d", "uint8", "", "rows/depthwise_tile.h", "IG_TERM_(j, r, 0) IG_TERM_(j, r, 1)\n", "IG_TERM_(j, r, 0)\n"),
-    ("conv2d", "uint8", "", "rows/depthwise_rows.h", "p->width - g->width", "p->width - g->width - 1"),
-    ("conv2d", "", "", "rows/rows.h", "row1 - 1) * stage->stride", "row1 - 2) * stage->stride"),
-    ("add", "uint8", "", "rows/add_rows.h", "half ? 19", "half ? 18"),
-    ("add", "int16", "", "rows/add16_rows.h", "half ? 2 :", "half ? 1 :"),
-    ("mul", "uint8", "", "rows/mul_rows.h", "IG_PIXEL_ == 1 ? skip", "IG_PIXEL_ == 1 ? x"),
-    ("lut", "", "", "rows/lut_rows.h", "p->nbytes - k < 4", "p->nbytes - k < 3"),
-    ("max_pool2d", "int8", "", "rows/max_pool_rows.h", "k = 1;", "k = 2;"),
+    ("conv2d", "uint8", "", "vector/tile.h", "IG_FULL_\n", "1\n"),
+    ("conv2d", "int8", "", "vector/tile.h", "ig_flip(ig_broadcast_row(s, step, r))", "ig_broadcast_row(s, step, r)"),
+    ("conv2d", "int16", "", "vector/tile.h", "panel->bias + b", "panel->bias + 0 * b"),
+    ("conv2d", "int16", "int8", "vector/tile_wide.h", "sum[r][c] += part[r][c]", "sum[r][c] = part[r][c]"),
+    ("conv2d", "int16", "int16", "vector/tile_wide.h", "i + p->together", "i + p->together + 1"),
+    ("conv2d", "int16", "", "vector/depthwise16_tile.h", "taps[k + 1]", "taps[k]"),
+    ("conv2d", "uint8", "", "vector/depthwise_tile.h", "IG_TERM_(j, r, 0) IG_TERM_(j, r, 1)\n", "IG_TERM_(j, r, 0)\n"),
+    ("conv2d", "uint8", "", "vector/depthwise_rows.h", "p->width - g->width", "p->width - g->width - 1"),
+    ("conv2d", "", "", "vector/rows.h", "row1 - 1) * stage->stride", "row1 - 2) * stage->stride"),
+    ("add", "uint8", "", "vector/add_rows.h", "half ? 19", "half ? 18"),
+    ("add", "int16", "", "vector/add16_rows.h", "half ? 2 :", "half ? 1 :"),
+    ("mul", "uint8", "", "vector/mul_rows.h", "IG_PIXEL_ == 1 ? skip", "IG_PIXEL_ == 1 ? x"),
+    ("lut", "", "", "vector/lut_rows.h", "p->nbytes - k < 4", "p->nbytes - k < 3"),
+    ("max_pool2d", "int8", "", "vector/max_pool_rows.h", "k = 1;", "k = 2;"),
 ]
 
 

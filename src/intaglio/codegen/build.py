@@ -62,8 +62,8 @@ def _plan(program: Program, machine: Machine, prefix: str, threads: int) -> Mode
     layout = find_views(program)
     shared = Counter(region.root for region in layout.regions.values())
     whole = {name for name, region in layout.regions.items() if region.root == name and shared[name] == 1}
-    steps = plan_steps(program, layout.views, machine.isas, whole, bare=not machine.threads)
-    memory = Memory(program, layout, machine.alignment, threads, bare=not machine.threads)
+    steps = plan_steps(program, layout.views, machine.isas, whole, baremetal=not machine.threads)
+    memory = Memory(program, layout, machine.alignment, threads, baremetal=not machine.threads)
     steps, arena, schedule = plan_memory(memory, steps)
     verify_arena(memory, steps, arena)
     if arena.nbytes >= 1 << 31:

@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from intaglio.kernels.kernel import Call, Tensor
-from intaglio.kernels.rows.bare import bare_chain
-from intaglio.kernels.rows.chain import Link, chain_call, fused_length
-from intaglio.kernels.rows.vector import VECTORS, Vector
+from intaglio.kernels.vector.baremetal import baremetal_chain
+from intaglio.kernels.vector.chain import Link, chain_call, fused_length
+from intaglio.kernels.vector.vector_isas import VECTORS, Vector
 from intaglio.program import Node, Program
 
 FUSED = {"conv2d", "add", "max_pool2d", "lut", "requantize", "mul", "clamp_channels"}
 
 
 def find_chains(
-    program: Program, tensors: Mapping[str, Tensor], whole: Collection[str], isas: Sequence[str], *, bare: bool
+    program: Program, tensors: Mapping[str, Tensor], whole: Collection[str], isas: Sequence[str], *, baremetal: bool
 ) -> dict[str, tuple[tuple[Node, ...], tuple[str, ...], Call]]:
     """Find chains of two or more nodes to fuse: last node's name -> (nodes, inputs of the call, call).
 
@@ -24,10 +24,10 @@ def find_chains(
         tensors: shape and type of every tensor.
         whole: tensors that have their own memory without views in it.
         isas: instruction sets, best first.
-        bare: whether the machine has little memory and one thread.
+        baremetal: whether the machine has little memory and one thread.
     """
     vector = next((VECTORS[isa] for isa in isas if isa in VECTORS), None)
-    if vector is None and not bare:
+    if vector is None and not baremetal:
         return {}
     readers: dict[str, list[Node]] = {}
     for node in program.nodes:
@@ -70,7 +70,7 @@ def _link(node: Node, main: str, tensors: Mapping[str, Tensor]) -> Link:
 def _fused(links: Sequence[Link], vector: Vector | None, isas: Sequence[str]) -> tuple[int, Call] | None:
     """Return how many of the first links can be fused, and the call."""
     if vector is None:
-        return bare_chain(links, isas)
+        return baremetal_chain(links, isas)
     length = fused_length(links, vector)
     call = chain_call(links[:length], vector) if length > 1 else None
     return None if call is None else (length, call)

@@ -40,15 +40,15 @@ class Memory:
         layout: its views.
         alignment: alignment of the arena in bytes.
         threads: largest number of threads of a step; working memory is reserved for each.
-        bare: one thread and no operating system: outputs may overlap their inputs row by row, and the Program's inputs
-            and outputs are in the arena too.
+        baremetal: one thread and no operating system: outputs may overlap their inputs row by row, and the Program's
+            inputs and outputs are in the arena too.
     """
 
     program: Program
     layout: Layout
     alignment: int
     threads: int = 1
-    bare: bool = False
+    baremetal: bool = False
 
     def stretch(self, name: str) -> Stretch:
         """Return root, first byte and end of a tensor."""
@@ -58,12 +58,12 @@ class Memory:
     def outside(self, name: str) -> bool:
         """Return whether a tensor's memory is outside the arena."""
         root = self.layout.regions[name].root
-        callers = () if self.bare else (*self.program.inputs, *self.program.outputs)
+        callers = () if self.baremetal else (*self.program.inputs, *self.program.outputs)
         return root in self.program.constants or root in callers
 
     def given(self) -> tuple[str, ...]:
         """Return the values that are in the arena before the first step."""
-        return tuple(self.program.inputs) if self.bare else ()
+        return tuple(self.program.inputs) if self.baremetal else ()
 
     def values(self, steps: Sequence[Step]) -> Values:
         """Return the values that steps write, and the Program's inputs."""
@@ -128,7 +128,7 @@ class Memory:
         """Return how the output may overlap inputs, if this step is their last reader."""
         if self.outside(step.output):
             return []
-        rows = row_distances(self.program, step) if self.bare else None
+        rows = row_distances(self.program, step) if self.baremetal else None
         found = []
         for position, name in enumerate(step.inputs):
             stretch = self.stretch(name)

@@ -44,7 +44,12 @@ def tensor(program: Program, name: str) -> Tensor:
 
 
 def plan_steps(
-    program: Program, views: Collection[str], isas: Sequence[str], whole: Collection[str] = (), *, bare: bool = False
+    program: Program,
+    views: Collection[str],
+    isas: Sequence[str],
+    whole: Collection[str] = (),
+    *,
+    baremetal: bool = False,
 ) -> list[Step]:
     """Plan the steps of a Program, in its order.
 
@@ -53,11 +58,11 @@ def plan_steps(
         views: names of nodes that need no step.
         isas: instruction sets, best first.
         whole: tensors that have their own memory without views in it; only these may lie between fused nodes.
-        bare: whether the machine has little memory and one thread.
+        baremetal: whether the machine has little memory and one thread.
     """
     steps = []
     tensors = {name: tensor(program, name) for name in program.tensors}
-    chains = find_chains(program, tensors, whole, isas, bare=bare)
+    chains = find_chains(program, tensors, whole, isas, baremetal=baremetal)
     fused = {node.name for nodes, _, _ in chains.values() for node in nodes}
     for node in program.nodes:
         if node.name in chains:

@@ -152,10 +152,10 @@ def steps_of(program, layout, rows=1, scratch=0):
     return steps
 
 
-def memory_of(program, *, bare=False, alignment=8, threads=1):
+def memory_of(program, *, baremetal=False, alignment=8, threads=1):
     """What the planner starts from."""
     program = separate_outputs(program)
-    return Memory(program, find_views(program), alignment, threads, bare)
+    return Memory(program, find_views(program), alignment, threads, baremetal)
 
 
 class Executor:
@@ -172,7 +172,7 @@ class Executor:
         self.bytes = self.noise(max(1, arena.nbytes))
         program = memory.program
         self.outside = {name: np.frombuffer(v.tobytes(), np.uint8).copy() for name, v in program.constants.items()}
-        if not memory.bare:
+        if not memory.baremetal:
             for name in (*program.inputs, *program.outputs):
                 start, end = memory.stretch(name)[1:]
                 self.outside[name] = self.noise(end - start)

@@ -9,8 +9,8 @@ from intaglio.kernels.add import cortex_m_add as small
 from intaglio.kernels.add.fields import add_fields
 from intaglio.kernels.kernel import Bind, Call, Kernel, Tensor, scale_function
 from intaglio.kernels.kernel_layout import in_place, template
-from intaglio.kernels.rows.chain import Link, chain_call
-from intaglio.kernels.rows.vector import VECTORS, Vector
+from intaglio.kernels.vector.chain import Link, chain_call
+from intaglio.kernels.vector.vector_isas import VECTORS, Vector
 from intaglio.program.operators.add import Add
 
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from intaglio.kernels.kernel import Bind, Call, Kernel, Tensor, requantize_fields, scale_function
 from intaglio.kernels.kernel_layout import template, window_fields
-from intaglio.kernels.rows.chain import chain_call
-from intaglio.kernels.rows.convolutions import average_link
-from intaglio.kernels.rows.vector import VECTORS, Vector
+from intaglio.kernels.vector.chain import chain_call
+from intaglio.kernels.vector.convolutions import average_link
+from intaglio.kernels.vector.vector_isas import VECTORS, Vector
 from intaglio.program.operators.average_pool2d import AveragePool2d
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from intaglio.kernels.conv2d import cortex_m_conv2d as small
 from intaglio.kernels.kernel import Bind, Call, Kernel, Tensor
-from intaglio.kernels.rows.chain import Link, chain_call
-from intaglio.kernels.rows.vector import VECTORS, Vector
+from intaglio.kernels.vector.chain import Link, chain_call
+from intaglio.kernels.vector.vector_isas import VECTORS, Vector
 from intaglio.kernels.weighted_kernel import image_fields, scalar_call
 from intaglio.program.operators.conv2d import Conv2d
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from intaglio.kernels.dense import cortex_m_dense as small
 from intaglio.kernels.kernel import Bind, Call, Kernel, Tensor
-from intaglio.kernels.rows.chain import chain_call
-from intaglio.kernels.rows.convolutions import dense_link
-from intaglio.kernels.rows.vector import VECTORS, Vector
+from intaglio.kernels.vector.chain import chain_call
+from intaglio.kernels.vector.convolutions import dense_link
+from intaglio.kernels.vector.vector_isas import VECTORS, Vector
 from intaglio.kernels.weighted_kernel import scalar_call
 from intaglio.program.operators.dense import Dense
 

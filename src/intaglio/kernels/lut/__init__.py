@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from intaglio.kernels.kernel import Bind, Call, Kernel, Tensor
 from intaglio.kernels.kernel_layout import in_place, template
-from intaglio.kernels.rows.chain import Link, chain_call
-from intaglio.kernels.rows.vector import VECTORS, Vector
+from intaglio.kernels.vector.chain import Link, chain_call
+from intaglio.kernels.vector.vector_isas import VECTORS, Vector
 from intaglio.program.operators.lut import Lut, entries, first_entry, fraction
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from intaglio.kernels.kernel import Bind, Call, Kernel, Tensor
 from intaglio.kernels.kernel_layout import template, window_fields
-from intaglio.kernels.rows.chain import Link, chain_call
-from intaglio.kernels.rows.vector import VECTORS, Vector
+from intaglio.kernels.vector.chain import Link, chain_call
+from intaglio.kernels.vector.vector_isas import VECTORS, Vector
 from intaglio.program.operators.max_pool2d import MaxPool2d
 
 

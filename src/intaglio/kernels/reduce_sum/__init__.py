@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from intaglio.kernels.kernel import Bind, Call, Kernel, Tensor, requantize_fields, scale_function
 from intaglio.kernels.kernel_layout import reduction_fields, template
-from intaglio.kernels.rows.chain import chain_call
-from intaglio.kernels.rows.convolutions import sum_link
-from intaglio.kernels.rows.vector import VECTORS, Vector
+from intaglio.kernels.vector.chain import chain_call
+from intaglio.kernels.vector.convolutions import sum_link
+from intaglio.kernels.vector.vector_isas import VECTORS, Vector
 from intaglio.program.operators.reduce_sum import ReduceSum
 
 
