@@ -1,7 +1,7 @@
-"""Intaglio engraves trained float networks into integer-only programs.
+"""Intaglio converts trained float networks into integer-only programs.
 
-The public calls are loaded when they are first used, so that `import intaglio` needs NumPy and safetensors only and
-running a Program never loads PyTorch or ONNX.
+Public names are imported on first use, so that `import intaglio` needs only NumPy and safetensors, and running a
+Program never imports PyTorch or ONNX.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ __all__ = [
 
 
 _ROOMS = ("train",)
-"""Folders whose own names are public: `intaglio.train.nn`."""
+"""Subpackages with public names: `intaglio.train.nn`."""
 
 
 def __getattr__(name: str) -> Any:

@@ -1,21 +1,21 @@
 """Every exception that Intaglio raises on purpose.
 
     IntaglioError
-    ├── UsageError                 a call or command line that cannot be meant
+    ├── UsageError                 an invalid call or command line
     ├── ModelError                 a model file or module that cannot be read as a Graph
-    │   ├── UnsupportedOperatorError   it holds an operator that Intaglio does not know
-    │   └── AlreadyQuantizedError  another tool quantized it, and `intaglio.load_quantized` reads it
+    │   ├── UnsupportedOperatorError   it has an operator that Intaglio does not support
+    │   └── AlreadyQuantizedError  it is already quantized; `intaglio.load_quantized` reads it
     ├── DataError                  calibration or evaluation data
-    ├── TargetError                a target description, or a request that it does not allow
-    ├── CalibrationError           ranges that cannot be found
+    ├── TargetError                an invalid target description, or a request that the target does not support
+    ├── CalibrationError           ranges that cannot be calibrated
     ├── PlanError                  a Plan that does not fit its Graph
-    ├── LoweringError              a Graph and Plan that cannot become integers only
+    ├── LoweringError              a Graph and Plan that cannot be lowered to integers
     ├── ProgramError               a Program or `.intaglio` file that is damaged or inconsistent
-    ├── TrainingError              training that cannot go on
+    ├── TrainingError              training that diverged or lost a process
     ├── CompileError               C that cannot be generated, compiled or loaded
-    └── ExportError                a result that cannot be written in the asked-for form
+    └── ExportError                a result that cannot be written
 
-Each text says where, what was expected, what was found and what to do. Invariants of our own are `assert`s.
+Each message says where, what was expected, what was found and what to do. Internal invariants are `assert`s.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ class IntaglioError(Exception):
 
 
 class UsageError(IntaglioError):
-    """A call or command line that cannot be meant."""
+    """Invalid call or command line."""
 
 
 class ModelError(IntaglioError):
-    """A model that cannot be read."""
+    """Model that cannot be read."""
 
 
 class UnsupportedOperatorError(ModelError):
-    """A model that holds an operator, or a form of one, that Intaglio does not know."""
+    """Model with an operator, or a form of one, that Intaglio does not support."""
 
 
 class AlreadyQuantizedError(ModelError):
-    """A model with quantizers in it where a float network is expected; `intaglio.load_quantized` reads such files."""
+    """Quantized model where a float network is expected; `intaglio.load_quantized` reads such files."""
 
 
 class DataError(IntaglioError):
@@ -48,19 +48,19 @@ class DataError(IntaglioError):
 
 
 class TargetError(IntaglioError):
-    """A target description that is not valid, or a request that the target does not allow."""
+    """Invalid target description, or a request that the target does not support."""
 
 
 class CalibrationError(IntaglioError):
-    """Ranges that cannot be found from the data given."""
+    """Ranges that cannot be calibrated from the given data."""
 
 
 class PlanError(IntaglioError):
-    """A Plan that does not fit its Graph."""
+    """Plan that does not fit its Graph."""
 
 
 class LoweringError(IntaglioError):
-    """A Graph and Plan that cannot become an integer-only Program; `blockers` lists every reason."""
+    """Graph and Plan that cannot be lowered to an integer-only Program; `blockers` lists every reason."""
 
     def __init__(self, message: str, blockers: Sequence[str] = ()) -> None:
         self.blockers = tuple(blockers)
@@ -68,11 +68,11 @@ class LoweringError(IntaglioError):
 
 
 class ProgramError(IntaglioError):
-    """A Program or `.intaglio` file that is damaged or inconsistent."""
+    """Program or `.intaglio` file that is damaged or inconsistent."""
 
 
 class TrainingError(IntaglioError):
-    """Training that cannot go on: a loss that is no number, a scale that has collapsed, a process that has died."""
+    """Training that cannot continue: NaN or infinite loss, a collapsed scale, a dead process."""
 
 
 class CompileError(IntaglioError):
@@ -80,4 +80,4 @@ class CompileError(IntaglioError):
 
 
 class ExportError(IntaglioError):
-    """A result that cannot be written in the form asked for."""
+    """Result that cannot be written."""

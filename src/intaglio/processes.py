@@ -1,4 +1,4 @@
-"""The processes that share a piece of work: one, or those that torchrun started."""
+"""Processes that share work: a single one, or those started by torchrun."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Processes:
-    """Who we are among them.
+    """Rank of this process and number of processes.
 
     Args:
-        rank: our number, from 0.
-        world: how many there are.
+        rank: number of this process, from 0.
+        world: number of processes.
     """
 
     rank: int = 0
     world: int = 1
 
     def first(self, make: Callable[[], T]) -> T:
-        """What a function returns on rank 0, on every rank. Where it fails, the others end without a word.
+        """Call a function on rank 0 and return its result on every rank. If it fails, other ranks exit silently.
 
         Raises:
-            IntaglioError: on rank 0, what the function raised.
-            SystemExit: on the others.
+            IntaglioError: on rank 0, the error of the function.
+            SystemExit: on other ranks, if it failed.
         """
         if self.world == 1:
             return make()
@@ -54,7 +54,7 @@ class Processes:
         return box[0]  # type: ignore[no-any-return]
 
     def gather(self, value: T) -> list[T]:
-        """What every rank has, in their order, on every rank."""
+        """Return the values of all ranks, in order, on every rank."""
         if self.world == 1:
             return [value]
         found: list[Any] = [None] * self.world
@@ -62,10 +62,10 @@ class Processes:
         return found
 
     def every(self, make: Callable[[], T]) -> list[T]:
-        """What a function returns on each rank, in their order, on every rank.
+        """Call a function on every rank and return all results, in order, on every rank.
 
         Raises:
-            IntaglioError: where it fails on any rank, what it raised on the first of them, on every rank.
+            IntaglioError: on every rank, the error of the first rank on which it failed.
         """
         if self.world == 1:
             return [make()]
@@ -82,11 +82,11 @@ class Processes:
         return [value for value, _ in found]  # type: ignore[misc]
 
     def part(self, count: int, multiple: int) -> range | None:
-        """This rank's part of so many samples, in one piece; None where they are too few to share.
+        """Return this rank's contiguous part of the samples; None if there are too few to share.
 
         Args:
-            count: of the samples.
-            multiple: where parts begin: a batch is not cut.
+            count: number of samples.
+            multiple: parts begin at multiples of this, so that batches are not divided.
         """
         batches = -(-count // multiple)
         if self.world == 1 or batches < self.world or count < 8 * self.world:
@@ -97,10 +97,10 @@ class Processes:
 
 @contextmanager
 def processes(patience: float | None = None) -> Iterator[Processes]:
-    """The processes of this run, connected where torchrun started several: by gloo, tensors on GPUs by nccl.
+    """Connect the processes that torchrun started, with gloo, and nccl for tensors on GPUs; yield rank and number.
 
     Args:
-        patience: seconds that one waits for another before it takes it for dead; None: PyTorch's own, half an hour.
+        patience: seconds after which a silent process counts as dead; None: PyTorch's default, half an hour.
     """
     if dist.is_available() and dist.is_initialized():
         yield Processes(dist.get_rank(), dist.get_world_size())
@@ -116,15 +116,15 @@ def processes(patience: float | None = None) -> Iterator[Processes]:
             yield Processes(dist.get_rank(), dist.get_world_size())
         finally:
             dist.destroy_process_group()
-            gc.collect()  # cycles hold the group too, such as those of DistributedDataParallel
+            gc.collect()  # reference cycles, such as DistributedDataParallel's, hold the group too
 
 
 def _bind_defaults() -> None:
-    """Import now what would otherwise keep the group, and its threads, until the interpreter ends.
+    """Import modules that would otherwise hold the process group and its threads until the interpreter ends.
 
-    These modules, which PyTorch's exporter imports, make the group there is at that time a default argument. A thread
-    of gloo that lets go of a tensor while the interpreter ends aborts the process: "terminate called without an active
-    exception". Before there is a group the default is None, which means the same.
+    These modules, which PyTorch's exporter imports, store the current group as a default argument. A gloo thread that
+    releases a tensor while the interpreter exits aborts the process: "terminate called without an active exception".
+    Imported before there is a group, the default is None, which has the same meaning.
     """
     import torch.distributed.fsdp
     import torch.distributed.nn  # noqa: F401

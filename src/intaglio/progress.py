@@ -1,4 +1,4 @@
-"""A progress bar with the time left, for anything that takes longer than two seconds."""
+"""Show a progress bar with the remaining time for steps longer than two seconds."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-PATIENCE = 2.0  # seconds without a bar: most steps are over by then, and a bar that flashes by helps nobody
-_active = False  # a second bar inside the first one's loop stays silent
+PATIENCE = 2.0  # seconds before a bar is shown, so that short steps show none
+_active = False  # whether a bar is shown; nested bars stay hidden
 
 
 def progress(iterable: Iterable[T], total: int | None = None, label: str = "") -> Iterator[T]:
-    """Pass the items on and show on standard error how far it is.
+    """Yield the items and show the progress on standard error.
 
-    Silent when standard error is no terminal, when rich is not installed, and inside another bar.
+    Shows nothing if standard error is not a terminal, rich is not installed, or another bar is shown.
 
     Args:
-        iterable: the steps.
-        total: their number, if `len(iterable)` does not tell.
-        label: what is being done, for people.
+        iterable: the items.
+        total: number of items, if `len(iterable)` is unknown.
+        label: description of the work.
     """
     global _active
     if _active or not sys.stderr.isatty():
@@ -29,7 +29,7 @@ def progress(iterable: Iterable[T], total: int | None = None, label: str = "") -
         return
     if total is None:
         try:
-            total = len(iterable)  # type: ignore[arg-type]  # what has no length raises TypeError
+            total = len(iterable)  # type: ignore[arg-type]  # TypeError if it has no length
         except TypeError:
             total = None
     bar = None
@@ -52,7 +52,7 @@ def progress(iterable: Iterable[T], total: int | None = None, label: str = "") -
 
 
 def _bar() -> Any:
-    """A rich progress bar, or None where rich is not installed."""
+    """Create a rich progress bar; None if rich is not installed."""
     try:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -240,7 +240,7 @@ def test_a_checkpoint_of_other_settings_is_refused(graph, x, tmp_path):
     path = tmp_path / "codes.npz"
     quick = Settings(iterations=2)
     adaround(graph, plan, *split(x), settings=quick, checkpoint=path)
-    with pytest.raises(UsageError, match=r"other settings: iterations was 2, now 3; seed was 0, now 1\. Go on"):
+    with pytest.raises(UsageError, match=r"other settings: iterations was 2, now 3; seed was 0, now 1\. Use the"):
         adaround(graph, plan, *split(x), settings=Settings(iterations=3, seed=1), checkpoint=path)
     with pytest.raises(UsageError, match="other settings: samples was"):
         adaround(graph, plan, *split(-x), settings=quick, checkpoint=path)

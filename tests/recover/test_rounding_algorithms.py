@@ -172,7 +172,7 @@ def test_a_checkpoint_of_other_settings_is_refused(name, graph, x, tmp_path):
     run, settings, others, _ = ALGORITHMS[name]
     plan, path = calibrated(graph, x), tmp_path / "codes.npz"
     run(graph, plan, *split(x), settings=settings, checkpoint=path)
-    with pytest.raises(UsageError, match=r"other settings: (iterations|damping|drop) was .*, now .*Go on"):
+    with pytest.raises(UsageError, match=r"other settings: (iterations|damping|drop) was .*, now .*Use the"):
         run(graph, plan, *split(x), settings=others, checkpoint=path)
     with pytest.raises(UsageError, match="other settings: samples was"):
         run(graph, plan, *split(-x), settings=settings, checkpoint=path)

@@ -205,7 +205,7 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path, change, named) -> N
             run_options=RunOptions(path, resume=True),
             described={"teacher": "other"} if change == "described" else None,
         )
-    assert "begin anew" in str(refused.value)
+    assert "start again" in str(refused.value)
     assert path.read_bytes() == before
 
 

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, fingerprints, and checkpoints from which an interrupted run goes on."""
+"""Atomic file writes, fingerprints, and checkpoints from which interrupted runs resume."""
 
 from intaglio.files.checkpoint_file import Checkpoint, CheckpointKind, run_fingerprint
 from intaglio.files.digest import Digest, arrays_fingerprint, data_fingerprint, text_fingerprint

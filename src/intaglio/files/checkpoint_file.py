@@ -1,7 +1,7 @@
-"""Checkpoints: files from which an interrupted run goes on, and what they belong to.
+"""Checkpoints: files from which interrupted runs resume.
 
-A checkpoint says which network, data and settings its contents come from. It is written whole, and taken up again only
-where all of these are the same; otherwise one sentence says what differs and what to do. Each algorithm that has one
+A checkpoint stores the network, data and settings that its contents depend on. It is written atomically, and used again
+only if all of these are the same; otherwise an error says what differs and what to do. Each algorithm with checkpoints
 declares a `CheckpointKind`.
 """
 
@@ -21,15 +21,15 @@ from intaglio.files.whole import temporary_folder, whole_file
 
 T = TypeVar("T")
 Settings = Mapping[str, Any]
-_INSTEAD = "delete it to begin anew, or give another path"
+_INSTEAD = "delete it to start again, or give another path"
 
 
 def run_fingerprint(network: str, data: Mapping[str, str], settings: Settings) -> dict[str, Any]:
-    """All that the results of a run depend on, by the names that people read.
+    """Collect everything that the results of a run depend on, by readable names.
 
     Args:
-        network: its `graph_fingerprint`.
-        data: the fingerprint of each data set that is read.
+        network: `graph_fingerprint` of the network.
+        data: fingerprint of each data set, by name.
         settings: everything else, as plain data.
     """
     found = {"network": network, **data, **settings}
@@ -39,13 +39,13 @@ def run_fingerprint(network: str, data: Mapping[str, str], settings: Settings) -
 
 @dataclass(frozen=True)
 class CheckpointKind:
-    """Checkpoints of one algorithm.
+    """Kind of checkpoint: that of one algorithm.
 
     Args:
-        words: what such a file is, for sentences.
-        format, version: as the file states them.
-        encoding: how contents become a file.
-        error: raised where a file is refused or cannot be written.
+        words: description for messages, such as "the attempts of an interrupted search".
+        format, version: stored in the file and checked when it is read.
+        encoding: file encoding.
+        error: error class for files that are refused or cannot be written.
     """
 
     words: str
@@ -55,14 +55,14 @@ class CheckpointKind:
     error: type[IntaglioError] = UsageError
 
     def write(self, path: str | os.PathLike[str], belongs_to: Settings, state: Mapping[str, Any]) -> None:
-        """Write a file; the one before stays until the new one is whole. Folders above it are made.
+        """Write a file atomically; missing folders are created.
 
         Args:
-            path: of the file.
+            path: the file.
             belongs_to: see `run_fingerprint`.
-            state: the rest of its contents.
+            state: the other contents.
         Raises:
-            IntaglioError: of the class `error`: it cannot be written.
+            IntaglioError: (class `error`) the file cannot be written.
         """
         path = Path(path)
         contents = {"format": self.format, "version": self.version, "settings": _plain(belongs_to), **state}
@@ -77,12 +77,12 @@ class CheckpointKind:
         """Read a file.
 
         Args:
-            path: of the file.
-            parse: makes something of its state; whatever it raises because of wrong contents refuses the file.
+            path: the file.
+            parse: converts the state; if it raises because of wrong contents, the file is refused.
         Returns:
-            What the file belongs to, and what `parse` made.
+            The settings that the file belongs to, and the result of `parse`.
         Raises:
-            IntaglioError: of the class `error`: no such file, another kind of file, another version, damaged.
+            IntaglioError: (class `error`) the file is missing, damaged, or of another kind or version.
         """
         try:
             contents = self.encoding.read(Path(path))
@@ -100,10 +100,10 @@ class CheckpointKind:
         )
 
     def check_writable(self, path: Path) -> None:
-        """Refuse a path that cannot be written, before any work is done.
+        """Check before any work that a path can be written.
 
         Raises:
-            IntaglioError: of the class `error`: it cannot.
+            IntaglioError: (class `error`) it cannot be written.
         """
         try:
             if path.is_dir():
@@ -120,11 +120,11 @@ class CheckpointKind:
 
 
 class Checkpoint:
-    """The file of one run.
+    """Checkpoint file of one run.
 
     Args:
-        kind: whose checkpoint it is.
-        path: of the file; None: nothing is kept.
+        kind: kind of checkpoint.
+        path: the file; None: write no checkpoint.
         belongs_to: see `run_fingerprint`.
     """
 
@@ -133,24 +133,24 @@ class Checkpoint:
         self.belongs_to = _plain(belongs_to)
 
     def load(self, parse: Callable[[Contents], T]) -> T | None:
-        """What an earlier run has left; None where there is no file.
+        """Read the state of an earlier run; None if there is no file.
 
         Args:
             parse: see `CheckpointKind.read`.
         Raises:
-            IntaglioError: of the kind's class: the file cannot be taken up, or belongs to another run.
+            IntaglioError: (class of the kind) the file cannot be read, or belongs to another run.
         """
         state, differences = self.compare(parse)
         if differences:
             told = "; ".join(f"{name} was {before}, now {now}" for name, (before, now) in differences.items())
             raise self.kind.error(
                 f"{self.path}: expected {self.kind.words} with these settings, got one of other settings: {told}. "
-                f"Go on with the same network, data and settings, {_INSTEAD}"
+                f"Use the same network, data and settings, {_INSTEAD}"
             )
         return state
 
     def compare(self, parse: Callable[[Contents], T]) -> tuple[T | None, dict[str, tuple[Any, Any]]]:
-        """What an earlier run has left, and in what it differs from this one: (before, now) by name."""
+        """Read the state of an earlier run, and its differing settings: name -> (before, now)."""
         if self.path is None or not self.path.exists():
             return None, {}
         before, state = self.kind.read(self.path, parse)
@@ -158,16 +158,16 @@ class Checkpoint:
         return state, {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Replace the file.
+        """Write the file.
 
         Raises:
-            IntaglioError: of the kind's class: it cannot be written.
+            IntaglioError: (class of the kind) it cannot be written.
         """
         if self.path is not None:
             self.kind.write(self.path, self.belongs_to, state)
 
 
 def _plain(settings: Settings) -> dict[str, Any]:
-    """Settings as they come back from a file: tuples are lists."""
+    """Convert settings to the form in which they are read from a file: tuples become lists."""
     found: dict[str, Any] = json.loads(json.dumps(dict(settings)))
     return found

@@ -1,6 +1,6 @@
-"""Short names for contents: equal names, equal contents. SHA-256, shortened.
+"""Fingerprints of texts, arrays and data sets: shortened SHA-256.
 
-That of a network is `graph.graph_fingerprint`, which is made of these.
+The fingerprint of a network is `graph.graph_fingerprint`, which uses these.
 """
 
 from __future__ import annotations
@@ -13,41 +13,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 _DIGITS = 16
-_FIRST = 8  # samples that stand for a data set
+_FIRST = 8  # samples of a data set that are hashed
 
 
 class Digest:
-    """Of texts and arrays, in the order in which they are added."""
+    """Hash of texts and arrays, in the order in which they are added."""
 
     def __init__(self) -> None:
         self._state = hashlib.sha256()
 
     def text(self, text: str) -> Digest:
-        """Add a text; where one ends and the next begins is not counted."""
+        """Add a text; boundaries between texts are not hashed."""
         self._state.update(text.encode())
         return self
 
     def elements(self, array: NDArray[Any]) -> Digest:
-        """Add the bytes of an array's elements, without its type and shape."""
+        """Add the bytes of an array's elements, without dtype and shape."""
         self._state.update(np.ascontiguousarray(array).tobytes())
         return self
 
     def array(self, array: NDArray[Any]) -> Digest:
-        """Add an array: type, shape and elements."""
+        """Add an array: dtype, shape and elements."""
         return self.text(f"{array.dtype}{array.shape}").elements(array)
 
     def name(self, digits: int = 64) -> str:
-        """So many hexadecimal digits; all 64 where nobody has to read them."""
+        """Return the first `digits` of 64 hexadecimal digits."""
         return self._state.hexdigest()[:digits]
 
 
 def text_fingerprint(text: str) -> str:
-    """Of anything whose text says all of it."""
+    """Hash a text."""
     return Digest().text(text).name(_DIGITS)
 
 
 def arrays_fingerprint(batches: Iterable[Mapping[str, NDArray[Any]]]) -> str:
-    """Of arrays by name, batch after batch; how they are cut into batches counts."""
+    """Hash arrays by name, batch after batch; other batch sizes give another fingerprint."""
     digest = Digest()
     for batch in batches:
         for name, array in batch.items():
@@ -56,11 +56,11 @@ def arrays_fingerprint(batches: Iterable[Mapping[str, NDArray[Any]]]) -> str:
 
 
 def data_fingerprint(dataset: Any) -> str:
-    """Name, number and first samples of a data set; not the whole of it, which may be long.
+    """Describe a data set by name, number of samples and a hash of its first samples (all may take long).
 
     Args:
-        dataset: has `batches` (see `simulate.tensor_batches.Batches`); of an iterator only one sample is looked at,
-            and not used up. Or what stands for data where there are none, which its text describes.
+        dataset: has `batches` (see `simulate.tensor_batches.Batches`); from an iterator only one sample is read,
+            without consuming it. Or an object that stands for calibration without data, described by its `repr`.
     """
     if not hasattr(dataset, "batches"):
         return repr(dataset)

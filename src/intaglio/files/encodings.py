@@ -1,4 +1,4 @@
-"""How a checkpoint's contents stand in a file: as JSON, or as NumPy arrays with a JSON header."""
+"""Encodings of checkpoints: JSON, or NumPy arrays with a JSON header."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ _CHECKSUM = "digest"
 
 
 class Encoding(Protocol):
-    """Writes contents, and reads them back without running code."""
+    """File encoding: writes contents, and reads them without running code."""
 
     def write(self, path: Path, contents: Contents) -> None:
-        """Write them.
+        """Write contents.
 
         Raises:
-            OSError: that cannot be done.
+            OSError: they cannot be written.
         """
 
     def read(self, path: Path) -> Contents:
-        """Read them.
+        """Read contents.
 
         Raises:
-            UnreadableError: no such file, or another kind of file.
+            UnreadableError: the file is missing, damaged or of another kind.
         """
 
 
 class Json:
-    """Contents that are plain data, as a JSON object."""
+    """Plain data as a JSON object."""
 
     def write(self, path: Path, contents: Contents) -> None:
-        """See `Encoding`."""
+        """Write contents as indented JSON."""
         path.write_text(json.dumps(contents, indent=1, allow_nan=False), encoding="utf-8")
 
     def read(self, path: Path) -> Contents:
-        """See `Encoding`."""
+        """Read a JSON object."""
         with readable():
             return dict(read_json(path).items())
 
 
 class Arrays:
-    """Arrays as members of a .npz, the rest as JSON in its member `header`, which has a checksum of everything."""
+    """Arrays as members of a .npz; other data as JSON in its member `header`, with a checksum of everything."""
 
     def write(self, path: Path, contents: Contents) -> None:
-        """See `Encoding`."""
+        """Write arrays, header and checksum."""
         arrays = {name: value for name, value in contents.items() if isinstance(value, np.ndarray)}
         plain = {name: value for name, value in contents.items() if name not in arrays}
         text = json.dumps({**plain, _CHECKSUM: _checksum(plain, arrays)})
@@ -58,7 +58,7 @@ class Arrays:
             np.savez_compressed(file, header=np.frombuffer(text.encode(), np.uint8), **arrays)  # type: ignore[arg-type]
 
     def read(self, path: Path) -> Contents:
-        """See `Encoding`."""
+        """Read arrays and header, and verify the checksum."""
         with readable():
             arrays = read_npz(path)
             plain = dict(parse_json(arrays.pop("header").tobytes()).items())

@@ -1,4 +1,4 @@
-"""Reading files that may be damaged: text, JSON, TOML and NumPy arrays, each through one bounded reader.
+"""Read files that may be damaged: text, JSON, TOML and NumPy arrays, with bounded memory.
 
 Whatever a file holds, these return what it says or raise `UnreadableError`; the caller adds which file it was and what
 to do. Sizes are compared with the bytes that are there before memory is taken.
@@ -31,12 +31,12 @@ _MAGIC = b"\x93NUMPY"
 
 
 class UnreadableError(Exception):
-    """A file or text that is not what it should be; says why."""
+    """File or text of another form than expected; the message gives the reason."""
 
 
 @contextmanager
 def readable() -> Iterator[None]:
-    """Errors of taking foreign bytes or data apart become `UnreadableError`."""
+    """Turn errors of parsing foreign bytes or data into `UnreadableError`."""
     try:
         yield
     except OSError as error:
@@ -51,7 +51,7 @@ def readable() -> Iterator[None]:
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
-    """A text file in UTF-8."""
+    """Read a UTF-8 text file."""
     with readable(), _opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > TEXT_BYTES:
@@ -60,22 +60,22 @@ def read_text(path: str | os.PathLike[str]) -> str:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """JSON as plain data."""
+    """Parse JSON to plain data."""
     with readable():
         return json.loads(text)
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """A JSON file as plain data."""
+    """Read a JSON file as plain data."""
     return parse_json(read_text(path))
 
 
 def read_toml(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """A TOML file as plain data."""
+    """Read a TOML file as plain data."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:
-        import tomli as tomllib  # here, since a core install of Python 3.10 has none
+        import tomli as tomllib  # imported here, because a core install on Python 3.10 lacks it
     with readable():
         return tomllib.loads(read_text(path))
 
@@ -130,7 +130,7 @@ def read_header(file: IO[bytes], size: int) -> ArrayHeader:
 
 
 def read_rows(file: IO[bytes], header: ArrayHeader, rows: int) -> NDArray[Any]:
-    """The next rows of an array in C order."""
+    """Read the next rows of an array in C order."""
     size = (rows, *header.shape[1:])
     with readable():
         raw = _exactly(file, math.prod(size) * header.dtype.itemsize)
@@ -138,23 +138,23 @@ def read_rows(file: IO[bytes], header: ArrayHeader, rows: int) -> NDArray[Any]:
 
 
 def read_whole(file: IO[bytes], header: ArrayHeader) -> NDArray[Any]:
-    """The whole array behind a header."""
+    """Read the whole array after its header."""
     with readable():
         flat = np.frombuffer(bytearray(_exactly(file, header.nbytes)), header.dtype, math.prod(header.shape))
-        if file.read(1):  # reads on to the end of a .npz's member, where its checksum is compared
+        if file.read(1):  # reads to the end of the .npz member, so that its checksum is verified
             raise ValueError("bytes behind the array")
         return flat.reshape(header.shape[::-1]).T if header.fortran else flat.reshape(header.shape)
 
 
 def read_npy(path: str | os.PathLike[str]) -> NDArray[Any]:
-    """A .npy file of plain numbers."""
+    """Read a .npy file of plain numbers."""
     with readable(), _opened(path) as file:
         header = read_header(file, os.fstat(file.fileno()).st_size)
         return read_whole(file, plain(header))
 
 
 def read_npz(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
-    """The arrays of a .npz by name; each is held against its checksum."""
+    """Read the arrays of a .npz by name; checksums are verified."""
     with readable(), _opened(path) as raw, zipfile.ZipFile(raw) as archive:
         found = {}
         for info in members(archive):
@@ -169,7 +169,7 @@ def members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     for info in found:
         if not info.filename.endswith(".npy"):
             raise ValueError(f"member {info.filename!r:.80} is no .npy")
-        if info.file_size > 1100 * max(info.compress_size, 1):  # deflate cannot do more
+        if info.file_size > 1100 * max(info.compress_size, 1):  # beyond deflate's largest compression ratio
             raise ValueError(f"member {info.filename!r:.80} claims {info.file_size} bytes")
     return found
 
@@ -189,7 +189,7 @@ FileStamp = tuple[int, ...]
 
 
 def file_stamp(file: IO[bytes]) -> FileStamp:
-    """Changes when an open file is written to or another takes its place under its name."""
+    """Return a value that changes when the file is modified or replaced."""
     state = os.fstat(file.fileno())
     return state.st_size, state.st_mtime_ns, state.st_ino
 
@@ -217,7 +217,7 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
 
 
 def open_file(path: Path) -> IO[bytes]:
-    """A regular file, for reading."""
+    """Open a regular file for reading."""
     with readable():
         file = open(path, "rb")  # noqa: SIM115  the caller closes it
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all: written under a temporary name, then renamed."""
+"""Write files and folders atomically: under a temporary name, then renamed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 TEMPORARY_PREFIX = ".intaglio-"
-"""Of temporary folders; a run that is killed leaves one behind, which nothing reads."""
+"""Prefix of temporary folders; a killed run leaves one behind, which nothing reads."""
 
 
 @contextmanager
 def temporary_folder(parent: Path) -> Iterator[Path]:
-    """A folder in `parent`, gone when the block ends.
+    """Yield a temporary folder in `parent`, which is deleted at the end of the block.
 
     Raises:
         OSError: it cannot be made.
@@ -29,16 +29,16 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_file(target: str | os.PathLike[str]) -> Iterator[Path]:
-    """A path to write to, which takes the place of `target` when the block ends without an error.
+    """Yield a path to write to, which replaces `target` when the block ends without an error.
 
-    What else the block writes beside that path (weights too large for the file itself) is moved beside `target` first.
+    Other files written beside that path (such as external weights) are moved beside `target` first.
 
     Args:
-        target: its folder has to exist; what stood under the name before stays until then.
+        target: the file; its folder has to exist. An existing file stays until then.
     Yields:
-        A path of the same name in a folder beside it.
+        A path of the same name in a temporary folder.
     Raises:
-        OSError: it cannot be written; the caller says what it was for.
+        OSError: it cannot be written; the caller adds the purpose.
     """
     target = Path(target)
     with temporary_folder(target.parent) as folder:
@@ -51,10 +51,10 @@ def whole_file(target: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def move_files(source: Path, target: Path) -> None:
-    """Move every file below `source` to the same place below `target`, over what is there.
+    """Move every file below `source` to the same place below `target`, replacing existing files.
 
     Raises:
-        OSError: one cannot be moved.
+        OSError: a file cannot be moved.
     """
     for file in sorted(path for path in source.rglob("*") if path.is_file()):
         place = target / file.relative_to(source)
@@ -64,13 +64,13 @@ def move_files(source: Path, target: Path) -> None:
 
 @contextmanager
 def whole_tree(target: Path, *, keep: bool = False) -> Iterator[Path]:
-    """A folder to write to, which becomes `target` when the block ends without an error.
+    """Yield a folder to write to, which becomes `target` when the block ends without an error.
 
     Args:
-        target: folders above it are made.
-        keep: where `target` is there by then, it stays as it is. Otherwise its files of the same names are replaced.
+        target: the folder; missing parents are created.
+        keep: keep an existing `target` unchanged; otherwise its files of the same names are replaced.
     Raises:
-        OSError: it cannot be made or written.
+        OSError: the folder cannot be created or written.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(target.parent) as folder:
@@ -82,7 +82,7 @@ def whole_tree(target: Path, *, keep: bool = False) -> Iterator[Path]:
         try:
             os.rename(folder, target)
         except OSError:
-            if not (keep and target.is_dir()):  # otherwise another process was faster
+            if not (keep and target.is_dir()):  # with keep, another process has created it meanwhile
                 raise
 
 

@@ -1,1 +1,1 @@
-"""Reference networks and post-processing written here."""
+"""Reference networks."""

@@ -1,4 +1,4 @@
-"""A small network for handwritten digits: the data is bundled with scikit-learn and the training takes seconds.
+"""Small network for handwritten digits; the data are part of scikit-learn, and training takes seconds.
 
 It has what larger networks for images are made of: batch norm everywhere, a depthwise-separable block, a residual add
 and a global average pool.
@@ -45,7 +45,7 @@ def digits_data() -> Digits:
 
 
 class ConvBn(nn.Sequential):
-    """Convolution without bias, batch norm, and ReLU if asked for."""
+    """Create a convolution without bias, batch norm, and optionally ReLU."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1, relu: bool = True):
         conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
@@ -78,7 +78,7 @@ class DigitsNet(nn.Module):
         self.head = nn.Linear(32, 10)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The scores of the ten digits."""
+        """Return the scores of the ten digits."""
         x = self.residual(self.pointwise(self.depthwise(self.stem(x))))
         scores: Tensor = self.head(self.pool(x).flatten(1))
         return scores
