@@ -204,7 +204,7 @@ def test_ctrl_c_in_the_middle_leaves_nothing(made, tmp_path):
     assert leftovers(out) == []
 
 
-def test_an_allowed_loss_needs_labelled_data(fails, made, tmp_path):
+def test_max_drop_needs_labelled_data(fails, made, tmp_path):
     assert "--eval" in quantize(fails, made, tmp_path, None, None, "--max-drop", "1")
     np.save(tmp_path / "x.npy", np.load(made.data)["x"])
     text = quantize(fails, made, tmp_path, None, None, "--max-drop", "1", "--eval", tmp_path / "x.npy")
@@ -272,7 +272,7 @@ def test_constants_that_do_not_fit(fails, tmp_path, option, text):
     assert text in fails("inspect", rated(tmp_path), "--constant", option)
 
 
-def test_a_bound_input_is_none_any_more(fails, capsys, made, tmp_path):
+def test_a_bound_input_is_removed(fails, capsys, made, tmp_path):
     path = rated(tmp_path)
     assert "expected float numbers, got INT64" in fails("inspect", path)
     assert "expected one value for 'sr'" in fails("inspect", path, "--constant", "sr=1", "--constant", "sr=2")

@@ -33,7 +33,7 @@ def printed(capsys, *argv: object) -> str:
     return capsys.readouterr().out
 
 
-def test_native_run_writes_what_the_interpreter_writes(made, tmp_path, capsys) -> None:
+def test_native_run_equals_the_interpreter(made, tmp_path, capsys) -> None:
     x = np.load(made.data)["x"]
     np.save(tmp_path / "x.npy", x)
     np.save(tmp_path / "q.npy", ig.load_program(made.program).quantize_inputs(x)[0])
@@ -67,7 +67,7 @@ def test_bench_alone(made, capsys, quick) -> None:
     ]
 
 
-def test_bench_says_who_takes_no_part_and_what_to_do(made, capsys, quick, monkeypatch) -> None:
+def test_bench_names_missing_engines_and_what_to_do(made, capsys, quick, monkeypatch) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(peers, "find_spec", lambda name: None if name == "openvino" else find(name))
     result = json.loads(printed(capsys, "bench", made.program, "--json", *QUICK))
@@ -113,7 +113,7 @@ def test_bench_prints_a_ratio_and_a_profile_for_people(made, capsys, quick) -> N
     assert "% of peak" in out
 
 
-def test_a_peer_that_fails_is_named_and_the_others_run(made, capsys, quick, monkeypatch) -> None:
+def test_a_failing_peer_is_named_and_the_others_run(made, capsys, quick, monkeypatch) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("segment 7\nmore")
 
@@ -139,6 +139,6 @@ def test_bad_arguments(made, fails, options, says) -> None:
     assert says in fails("bench", made.program, *options)
 
 
-def test_a_program_that_is_none(fails, tmp_path) -> None:
+def test_a_file_that_is_not_a_program_is_refused(fails, tmp_path) -> None:
     (tmp_path / "x.intaglio").write_bytes(b"no program")
     assert "x.intaglio" in fails("bench", tmp_path / "x.intaglio")

@@ -136,7 +136,7 @@ def test_inspect_draws_the_arena(made, tmp_path, capsys):
     ("arguments", "words"),
     [(["--machine", "pdp-11"], "machine: expected one of"), (["--arena", "no/such/folder/a.svg"], "cannot be written")],
 )
-def test_inspect_says_what_is_wrong_with_machine_or_file(made, capsys, arguments, words):
+def test_inspect_reports_a_bad_machine_or_file(made, capsys, arguments, words):
     assert main(["inspect", str(made.program), *arguments]) == 1
     assert words in capsys.readouterr().err
 

@@ -108,7 +108,7 @@ def test_aarch64(made, tmp_path, capsys) -> None:
     assert "16 outputs bit-exact" in out
 
 
-def test_what_cannot_run_here_is_built_and_said(made, tmp_path, capsys) -> None:
+def test_foreign_code_is_built_but_not_run(made, tmp_path, capsys) -> None:
     need("gcc")
     lacking = [n for n, m in MACHINES.items() if m.family == family_of_host() != "" and missing(m)]
     if not lacking:

@@ -99,7 +99,7 @@ OF_PROGRAMS = ("compile", "run", "bench")
 TAKE_THEM = ("evaluate", "compare")
 
 
-def test_the_commands_are_all(files):
+def test_every_command_is_covered(files):
     from intaglio.cli.main import COMMANDS
 
     assert {*OF_FLOAT, *OF_PROGRAMS, *TAKE_THEM} == set(commands(files, "x")) == set(COMMANDS) - {"targets", "doctor"}
@@ -107,7 +107,7 @@ def test_the_commands_are_all(files):
 
 @pytest.mark.parametrize("name", [*STATIC, *REFUSED])
 @pytest.mark.parametrize("command", OF_PROGRAMS)
-def test_commands_of_programs_say_how_to_make_one(files, fails, name, command):
+def test_commands_of_programs_suggest_how_to_make_one(files, fails, name, command):
     text = fails(*commands(files, name)[command])
     assert (
         "intaglio quantize --target tflite-int8" if name == "model.tflite" else "load_quantized(path).lower()"
@@ -124,7 +124,7 @@ def test_commands_of_float_networks_name_the_way_of_quantized_ones(files, fails,
 
 
 @pytest.mark.parametrize("name", STATIC)
-def test_the_ways_that_are_named_work(files, name, capsys):
+def test_suggested_commands_work(files, name, capsys):
     program = ig.load_quantized(files / name).lower()
     assert program.run(np.zeros((1, 3, 8, 8), np.float32)).shape == (1, 4)
     for command in TAKE_THEM:
@@ -134,14 +134,14 @@ def test_the_ways_that_are_named_work(files, name, capsys):
 
 @pytest.mark.parametrize("name", REFUSED)
 @pytest.mark.parametrize("command", [*OF_FLOAT, *TAKE_THEM])
-def test_what_cannot_be_read_names_the_float_network(files, fails, name, command):
+def test_unreadable_files_suggest_the_float_network(files, fails, name, command):
     text = " ".join(fails(*commands(files, name)[command]).split())
     assert re.search(REFUSED[name], text), text
     assert "load_quantized" not in text  # which could not read it either
 
 
 @pytest.mark.parametrize("name", [*STATIC, *REFUSED])
-def test_functions_say_the_same(files, name):
+def test_python_functions_raise_the_same_errors(files, name):
     with pytest.raises((ModelError, UsageError)) as caught:
         ig.load(str(files / name))
     assert isinstance(caught.value, AlreadyQuantizedError) == (name in STATIC)

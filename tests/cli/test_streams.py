@@ -31,7 +31,7 @@ def closed_pipe():
     return write
 
 
-def test_a_reader_that_leaves_costs_no_result(made, tmp_path, monkeypatch):
+def test_a_closed_pipe_does_not_stop_the_job(made, tmp_path, monkeypatch):
     """As in `intaglio quantize ... 2>&1 | head -1`."""
     with open(closed_pipe(), "w", buffering=1) as pipe:  # by lines: the first one meets the closed end
         for name in ("stdout", "stderr"):
@@ -42,7 +42,7 @@ def test_a_reader_that_leaves_costs_no_result(made, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("argv", [["targets"], ["--help"], ["targets", "--json"]])
-def test_a_reader_that_leaves_before_buffered_text_is_written(argv):
+def test_a_closed_pipe_before_buffered_text_is_written(argv):
     write = closed_pipe()
     done = run_apart([sys.executable, "-m", "intaglio", *argv], write)
     os.close(write)
@@ -107,7 +107,7 @@ def test_errors_of_the_system_are_one_line(made, fails, tmp_path, monkeypatch, k
         main(["--debug", *map(str, argv)])
 
 
-def test_a_fault_of_our_own_keeps_its_traceback(made, tmp_path, monkeypatch):
+def test_internal_errors_keep_their_traceback(made, tmp_path, monkeypatch):
     monkeypatch.setattr(models, "parse_shapes", lambda _: 1 // 0)
     with pytest.raises(ZeroDivisionError):
         quantize(made, tmp_path / "out")

@@ -36,7 +36,7 @@ def arguments(made, labelled, out: Path, *more: object) -> list[str]:
     return [str(a) for a in (*common, *fast, *more)]
 
 
-def test_it_writes_what_quantize_writes_and_the_course_of_the_training(made, labelled, tmp_path, capsys) -> None:
+def test_train_writes_the_files_of_quantize_and_the_training_curve(made, labelled, tmp_path, capsys) -> None:
     out = tmp_path / "out"
     assert main(arguments(made, labelled, out, "--augment", "flip,crop", "--json")) == 0
     printed = capsys.readouterr()

@@ -124,7 +124,7 @@ def test_rows_follow_their_input_both_ways_and_one_byte_less_is_found():
     st.integers(1, 4), st.integers(1, 3), st.integers(1, 2), st.integers(0, 3), st.integers(1, 9),
     st.integers(1, 3), st.integers(1, 3), st.integers(1, 3),
 )  # fmt: skip
-def test_leads_and_trails_are_the_smallest_that_are_safe(kernel, stride, dilation, pad, height, x_row, y_row, rows):
+def test_leads_and_trails_are_the_smallest_safe_ones(kernel, stride, dilation, pad, height, x_row, y_row, rows):
     window = Window((kernel, 1), (stride, 1), (dilation, 1), (pad, 0, pad, 0))
     out = window.out(height, 1)[0]
     if out < 1:

@@ -295,7 +295,7 @@ def lacked() -> str:
     pytest.skip("this processor has every instruction set of its family")
 
 
-def test_code_for_another_processor_says_so_and_does_not_run(monkeypatch, tmp_path, rng) -> None:
+def test_code_for_another_processor_is_refused_at_run_time(monkeypatch, tmp_path, rng) -> None:
     program = program_of(dense(0), (1, 20), batched=True)
     name = lacked()
     with pytest.raises(CompileError, match=f"machine {name}: this processor lacks .*; use machine 'host'"):

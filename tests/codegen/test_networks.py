@@ -80,7 +80,7 @@ def test_every_network_and_target_on_real_inputs(name: str, target: str, shared_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("file", FOREIGN)
-def test_networks_that_others_quantized(file: str, shared_data: Path) -> None:
+def test_networks_quantized_by_other_tools(file: str, shared_data: Path) -> None:
     program = ig.load_quantized(shared_data / file).lower()
     rng = np.random.default_rng(0)
     x = random_codes(program, rng, FEW)

@@ -167,7 +167,7 @@ def test_the_self_test_can_fail(folders, output, tmp_path) -> None:
         run_selftest(done, runner)
 
 
-def test_what_is_built_is_measured(folders, tmp_path) -> None:
+def test_built_code_is_measured(folders, tmp_path) -> None:
     need("gcc")
     shutil.copytree(folders["portable"], tmp_path / "m")
     built = build(tmp_path / "m", PORTABLE, "model", find_compiler(PORTABLE, "gcc"))

@@ -29,7 +29,7 @@ def convolution(scale: float, rule: Rule, seed: int = 3) -> tuple[Program, np.nd
 
 @pytest.mark.parametrize("rule", [Rule.HALF_EVEN, Rule.HALF_AWAY])
 @pytest.mark.parametrize(("scale", "ties"), [(0.213, False), (0.25, True), (0.375, True)])
-def test_only_what_cannot_tie_becomes_half_up(rule: Rule, scale: float, ties: bool) -> None:
+def test_only_operators_without_ties_become_half_up(rule: Rule, scale: float, ties: bool) -> None:
     program, x = convolution(scale, rule)
     settled = without_ties(program)
     assert settled.nodes[0].operator.requantize.rule is (rule if ties else Rule.HALF_UP)

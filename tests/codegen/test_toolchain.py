@@ -37,7 +37,7 @@ def foreign() -> Machine:
 
 
 @pytest.mark.parametrize("name", ["portable", "cortex-m4", "cortex-m0", "aarch64"])
-def test_no_compiler_says_what_to_install(only: Path, name: str) -> None:
+def test_a_missing_compiler_is_an_error_that_says_what_to_install(only: Path, name: str) -> None:
     with pytest.raises(CompileError, match=f"machine {name}: no compiler found; install") as error:
         find_compiler(MACHINES[name])
     assert ("arm-none-eabi" in str(error.value)) == name.startswith("cortex")
@@ -49,7 +49,7 @@ def test_a_compiler_that_is_named_must_exist(only: Path) -> None:
             find_compiler(MACHINES["portable"], cc)
 
 
-def test_cc_comes_first_where_it_is_for_the_machine(only: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cc_comes_first_if_it_compiles_for_the_machine(only: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script(only, "gcc", "exit 0")
     mine = script(only, "mycc", "echo arm-none-eabi")
     monkeypatch.setenv("CC", f"{mine} -g")
@@ -60,7 +60,7 @@ def test_cc_comes_first_where_it_is_for_the_machine(only: Path, monkeypatch: pyt
         find_compiler(foreign())
 
 
-def test_order_of_what_is_installed(only: Path) -> None:
+def test_order_of_installed_compilers(only: Path) -> None:
     script(only, "cc", "")
     assert find_compiler(MACHINES["portable"]).command == ("cc",)
     script(only, "clang", "")

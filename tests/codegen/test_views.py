@@ -82,7 +82,7 @@ def test_parts_of_a_concatenation_are_written_into_their_places():
 
 
 @pytest.mark.parametrize("twice", [True, False])
-def test_a_concatenation_copies_what_it_cannot_place(twice):
+def test_a_concatenation_copies_inputs_that_cannot_be_views(twice):
     """One tensor has two places, or belongs to the caller."""
     b = Builder(X)
     one = b.node(Clamp(-9, 9), "x0")

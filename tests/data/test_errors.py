@@ -79,7 +79,7 @@ def test_labels_out_of_range_are_named(label: int, hint: str) -> None:
         consume(match(open_data((np.zeros((100, 3)), y)), (1, 3), classes=10))
 
 
-def test_missing_labels_are_an_error_only_where_they_are_needed() -> None:
+def test_missing_labels_are_an_error_only_if_needed() -> None:
     match(open_data(X), (1, 3, 8, 6))
     with pytest.raises(DataError, match=r"labels are needed and there are none. Give pairs \(x, y\)"):
         match(open_data(X), (1, 3, 8, 6), need_labels=True)
@@ -250,7 +250,7 @@ def test_an_npz_header_that_promises_too_much(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("source", [3, None, object()])
-def test_what_is_no_data(source: Any) -> None:
+def test_objects_that_are_not_data_are_refused(source: Any) -> None:
     with pytest.raises(DataError, match=r"expected a path, an array or an iterable of arrays or pairs \(x, y\), got"):
         open_data(source)
 
@@ -263,7 +263,7 @@ def test_what_is_no_data(source: Any) -> None:
         ("a.toml", "pydantic", "pydantic is needed to read data descriptors"),
     ],
 )
-def test_a_core_install_says_which_extra_is_missing(name: str, missing: str, text: str, tmp_path: Path) -> None:
+def test_a_core_install_names_the_missing_extra(name: str, missing: str, text: str, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "a.png").write_bytes(b"")
     (tmp_path / "a.parquet").write_bytes(b"")

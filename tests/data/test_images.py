@@ -106,7 +106,7 @@ def test_a_folder_of_images_alone_has_no_labels(image_folder: Path) -> None:
     assert data.class_names is None
 
 
-def test_a_descriptor_prepares_what_it_names(image_folder: Path, tmp_path: Path) -> None:
+def test_a_descriptor_applies_its_preprocessing(image_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     path = tmp_path / "sub" / "data.toml"
     path.write_text(

@@ -213,7 +213,7 @@ def test_labels_come_without_the_samples(tmp_path: Path, xy: Any) -> None:
     assert open_data(xy[0]).labels is None
 
 
-def test_length_is_known_or_says_that_it_is_not(xy: Any) -> None:
+def test_length_is_known_or_raises(xy: Any) -> None:
     assert len(open_data(xy)) == N
     data = open_data(iter(xy[0]))
     assert data.length is None

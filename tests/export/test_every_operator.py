@@ -73,7 +73,7 @@ def tolerance(case: Lowered, name: str, *, optimized: bool) -> float:
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("case", [*CASES, *POOLS], ids=lambda case: case.name)
-def test_onnx_runtime_computes_what_the_program_computes(case: Case, target: str, tmp_path: Path) -> None:
+def test_onnx_runtime_equals_the_program(case: Case, target: str, tmp_path: Path) -> None:
     graph = GRAPHS.get(case.name)
     if graph is None:
         graph = GRAPHS[case.name] = load_onnx(model(case.nodes, case.inputs, case.constants, case.outputs))

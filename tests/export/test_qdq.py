@@ -40,7 +40,7 @@ def replaced(plan: Plan, name: str, params: QuantParams) -> Plan:
 
 
 @pytest.mark.parametrize("target", BUILTIN)
-def test_onnx_runtime_computes_what_the_program_computes(target: str, tmp_path: Path) -> None:
+def test_onnx_runtime_equals_the_program(target: str, tmp_path: Path) -> None:
     # Between input and output lie 8 requantizations, each of which may fall to the other side of a tie. Between powers
     # of two, ties are many, and ONNX rounds them to even where the rule `shift` rounds them up.
     graph, plan, x = calibrated(small_net(), target)

@@ -14,7 +14,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_what_belongs_to_a_file_is_there_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_beside_a_file_are_moved_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     order, real = [], os.replace
     monkeypatch.setattr(whole.os, "replace", lambda a, b: (order.append(Path(b).name), real(a, b)))
     with whole_file(tmp_path / "m.onnx") as written:
@@ -26,7 +26,7 @@ def test_what_belongs_to_a_file_is_there_before_it(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
-def test_an_error_leaves_what_was_there(tmp_path: Path, error: type[BaseException]) -> None:
+def test_an_error_keeps_the_old_file(tmp_path: Path, error: type[BaseException]) -> None:
     (tmp_path / "a").write_text("old")
     with pytest.raises(error), whole_file(tmp_path / "a") as written:
         written.write_text("new")
@@ -38,7 +38,7 @@ def test_an_error_leaves_what_was_there(tmp_path: Path, error: type[BaseExceptio
     assert (tmp_path / "a").read_text() == "old"
 
 
-def test_a_tree_replaces_files_of_its_names_unless_it_shall_keep_them(tmp_path: Path) -> None:
+def test_a_tree_replaces_files_of_the_same_name_unless_keep(tmp_path: Path) -> None:
     target = tmp_path / "x" / "tree"
     for text, keep in (("first", False), ("second", False), ("third", True)):
         with whole_tree(target, keep=keep) as folder:

@@ -82,7 +82,7 @@ def test_each_part_can_be_left_out(equalize_too, correct):
     assert ("bias correction" in text) == correct
 
 
-def test_what_gains_nothing_is_not_taken():
+def test_candidates_without_gain_are_not_taken():
     graph, x = trained(0.0)
     found = quantize_without_data(graph, lambda g: place(g, load_target("int16x8")))
     assert sqnr(graph, found.graph, found.plan, x) > 25
@@ -99,7 +99,7 @@ def test_auto_compares_two_calibrators_on_noise():
     assert sqnr(graph, found.graph, found.plan, x) > 15
 
 
-def test_without_batch_norm_and_range_it_says_what_to_give():
+def test_no_data_without_batch_norm_and_range_is_refused():
     torch.manual_seed(0)
     graph = ig.load(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).eval(), torch.zeros(1, 3, 8, 8))
     with pytest.raises(CalibrationError, match="state one"):

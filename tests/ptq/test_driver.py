@@ -33,12 +33,12 @@ def algorithms(q: ig.Quantized) -> set[str]:
 
 
 @pytest.mark.parametrize("rounding", ROUNDINGS)
-def test_every_rounding_lowers_to_what_was_simulated(graph, x, rounding) -> None:
+def test_every_rounding_lowers_to_the_simulated_network(graph, x, rounding) -> None:
     q = ig.quantize(graph, x, "w4a8", calibrator="max", rounding=rounding, iterations=8)
     assert np.abs(q.lower().run(x) - q.simulate(x)).max() <= 0.05 * np.abs(q.simulate(x)).max()
 
 
-def test_nothing_but_calibration_where_nothing_else_is_asked_for(graph, x) -> None:
+def test_only_calibration_if_no_recovery_is_asked_for(graph, x) -> None:
     q = ig.quantize(graph, x, calibrator="max", equalize=False, bias_correction=False)
     assert algorithms(q) == {"calibration"}
     assert q.prepared is graph
@@ -54,7 +54,7 @@ def test_auto_compares_calibrators_as_they_will_be_used(graph, x, bias_correctio
     assert any("the target's own" in str(step) for step in q.steps)  # max in the first and last layer, mse between
 
 
-def test_a_generator_is_read_once_and_kept_where_algorithms_read_again(graph, x) -> None:
+def test_a_generator_is_cached_for_algorithms_that_read_again(graph, x) -> None:
     once = ig.quantize(graph, (a[None] for a in x), calibrator="max")
     assert once.plan.to_json() == ig.quantize(graph, x, calibrator="max").plan.to_json()
 
@@ -72,7 +72,7 @@ def test_one_calibration_sample_is_enough_for_everything(graph, x) -> None:
         ({"iterations": 0}, "iterations: expected at least 1, got 0"),
     ],
 )
-def test_choices_that_are_none_are_refused(choice, text) -> None:
+def test_unknown_choices_are_refused(choice, text) -> None:
     with pytest.raises(UsageError, match=text):
         Recipe(**choice)
 

@@ -87,7 +87,7 @@ def test_a_channel_above_its_cap_is_left_alone(x):
     assert not absorb_high_biases(graph, ArraySamples([x]), samples=ArraySamples([x])).changed
 
 
-def test_it_is_reverted_where_the_function_changes(x):
+def test_reverted_if_the_function_changes(x):
     graph = network()
     made = absorb_high_biases(graph, ArraySamples([40 * x]), samples=ArraySamples([x]))
     assert not made.changed

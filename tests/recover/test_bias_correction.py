@@ -92,7 +92,7 @@ def test_a_layer_without_bias_gets_one(x):
     ig.Quantized(result.graph, result.plan).lower()
 
 
-def test_it_is_reverted_where_it_does_harm(x):
+def test_reverted_if_outputs_get_worse(x):
     graph = network()
     plan = coarse(graph, x)
     misleading = ArraySamples([-50 * x])
@@ -139,7 +139,7 @@ def test_the_order_does_not_depend_on_batches_or_on_where_values_are_kept(x, mon
         np.testing.assert_allclose(constant(a), constant(b), rtol=1e-4, atol=1e-5)
 
 
-def test_the_better_way_is_taken_and_both_are_told(x):
+def test_the_better_way_is_taken_and_both_are_reported(x):
     graph = network()
     plan = coarse(graph, x)
     some = ArraySamples([x[:48]]), ArraySamples([x[48:]])

@@ -76,7 +76,7 @@ def test_few_samples_are_no_evidence(x):
     assert free_constant_channels(graph, ArraySamples([x[:8]])).graph is graph
 
 
-def test_what_the_held_back_samples_contradict_is_reverted(x):
+def test_reverted_if_held_back_samples_contradict(x):
     graph = network()
     change(graph, names(graph, 0)[0], 3, 0.0, -200.0)
     change(graph, names(graph, 1)[0], 3, 0.0, 0.1)  # so that it reaches the output

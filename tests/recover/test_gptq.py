@@ -93,6 +93,6 @@ def test_the_factor_is_that_of_the_inverse(rng):
     torch.testing.assert_close(upper.transpose(1, 2) @ upper, torch.linalg.inv(hessian))
 
 
-def test_settings_that_are_none_are_refused():
+def test_invalid_settings_are_refused():
     with pytest.raises(UsageError, match="expected a damping above 0 and at least 1 column and 1 position, got 0, 128"):
         GptqSettings(damping=0)

@@ -23,7 +23,7 @@ class Measured:
 
 @pytest.mark.parametrize(("after", "kept"), [(19.9, False), (20.0, False), (20.1, True)])
 @pytest.mark.parametrize("known", [False, True])
-def test_of_equals_the_network_stays_what_it_was(after: float, kept: bool, known: bool) -> None:
+def test_equal_results_keep_the_given_network(after: float, kept: bool, known: bool) -> None:
     networks = [cast(tuple[Graph, Plan], (sqnr, 0.0)) for sqnr in (20.0, after)]
     found = better_of(cast(Trial, Measured()), "an algorithm", "done", *networks, after if known else None)
     assert (found.graph, found.plan) == networks[kept]

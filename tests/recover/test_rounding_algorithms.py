@@ -182,7 +182,7 @@ def test_a_checkpoint_of_other_settings_is_refused(name, graph, x, tmp_path):
 
 
 @every
-def test_it_is_reverted_where_it_does_harm(name, graph, x):
+def test_reverted_if_outputs_get_worse(name, graph, x):
     run, settings, _, _ = ALGORITHMS[name]
     plan = calibrated(graph, x)
     misleading = ArraySamples([-40 * x[:64]], 16)
@@ -214,7 +214,7 @@ def test_weights_that_were_rounded_before_are_learned_from_the_real_ones(name, g
 
 
 @every
-def test_every_layer_sees_what_the_layers_before_became(name, graph, x, monkeypatch):
+def test_every_layer_sees_the_rounded_layers_before_it(name, graph, x, monkeypatch):
     """What a stage feeds a layer is what the final network feeds it: nothing behind a layer is stale."""
     run, settings, _, _ = ALGORITHMS[name]
     plan, stages = calibrated(graph, x), []

@@ -106,7 +106,7 @@ def test_outlying_channels_are_kept_out_of_the_grid(name, rng):
     assert kept.after == max(step.after for step in result.steps)
 
 
-def test_it_is_reverted_where_held_back_samples_disagree(rng):
+def test_reverted_if_held_back_samples_disagree(rng):
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 4)).eval()
     with torch.no_grad():
@@ -126,7 +126,7 @@ def test_it_is_reverted_where_held_back_samples_disagree(rng):
     assert "reverted" in str(step)
 
 
-def test_caps_per_channel_only_where_allowed(rng):
+def test_bounds_per_channel_only_if_allowed(rng):
     graph, x = convolutions(), data("convolutions", rng)
     made, _, caps = smoothed(graph, ArraySamples([x]), 0.5, carry_caps=False)
     assert caps == 0

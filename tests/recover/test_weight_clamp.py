@@ -80,7 +80,7 @@ def test_biases_follow_the_weights_and_the_program_agrees(x):
     assert np.abs(program.run(x) - y).max() <= 1.5 * float(result.plan.params(graph.outputs[0].name).scale)
 
 
-def test_it_is_reverted_where_held_back_samples_disagree(x):
+def test_reverted_if_held_back_samples_disagree(x):
     graph = network(8.0)
     other = x.copy()
     other[:, 0] = 5.0  # there the outlier matters

@@ -30,7 +30,7 @@ def test_thresholds_are_the_calibrators_own(quantized: ig.Quantized) -> None:
         assert histogram.calibrator == value.calibrator
 
 
-def test_the_chosen_threshold_is_what_the_codes_express(quantized: ig.Quantized) -> None:
+def test_the_chosen_threshold_equals_the_range_of_the_codes(quantized: ig.Quantized) -> None:
     """The grid holds the thresholds of the calibrator that was taken, and ends at one of them, to a step."""
     assert quantized.statistics is not None
     for histogram in activation_histograms(quantized.plan, quantized.statistics, {}):
@@ -44,13 +44,15 @@ def test_the_chosen_threshold_is_what_the_codes_express(quantized: ig.Quantized)
         assert min(below, above) <= step  # a symmetric grid goes further on the other side
 
 
-def test_what_was_not_observed_is_left_out(images: np.ndarray, quantized: ig.Quantized) -> None:
+def test_values_without_statistics_are_left_out(images: np.ndarray, quantized: ig.Quantized) -> None:
     plain = ig.quantize(quantized.graph, images, calibrator="max", bias_correction=False, equalize=False)
     assert plain.statistics is not None
     assert activation_histograms(plain.plan, plain.statistics, {}) == []
 
 
-def test_of_very_many_values_the_weakest_are_shown(quantized: ig.Quantized, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_weakest_values_are_shown_if_there_are_many(
+    quantized: ig.Quantized, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert quantized.statistics is not None
     monkeypatch.setattr(activations, "MOST", 2)
     names = [v.name for v in quantized.plan.calibrated()]

@@ -87,7 +87,7 @@ def test_hostile_names_run_nothing(chromium: Any, hostile: ig.Quantized, hostile
     assert "error=alert(2)>" in shown  # as text, to be read
 
 
-def test_the_policy_stops_what_is_not_ours(chromium: Any, page: Path) -> None:
+def test_the_policy_blocks_foreign_scripts(chromium: Any, page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     added = "<script>document.title = 'owned'</script><img src='https://example.com/x.png'>"
     page.write_text(text.replace("</main>", f"{added}</main>"), encoding="utf-8")

@@ -19,7 +19,7 @@ def drawn(q: ig.Quantized, facts: Facts) -> dict[str, object]:
     return charts(facts, value_rows(q.graph, q.plan, facts))
 
 
-def test_nothing_known_draws_nothing(quantized: ig.Quantized) -> None:
+def test_no_facts_give_no_charts(quantized: ig.Quantized) -> None:
     assert drawn(quantized, Facts()) == {}
 
 

@@ -41,13 +41,13 @@ def test_every_sample_is_counted_once() -> None:
     assert found.name(7) == "7"
 
 
-def test_targets_that_are_no_classes_have_no_confusion() -> None:
+def test_regression_targets_have_no_confusion() -> None:
     assert confusion(evaluation([0], [1], None), open_data(np.zeros((1, 4), np.float32))) is None
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_picture_comes_back_as_it_was(layout: str, channels: int) -> None:
+def test_preprocessing_of_a_picture_is_undone_exactly(layout: str, channels: int) -> None:
     seed = 5
     rng = np.random.default_rng(seed)
     pixels = rng.integers(0, 256, (20, 30, 3) if channels == 3 else (20, 30)).astype(np.uint8)
@@ -71,7 +71,7 @@ def test_without_preprocessing_the_range_is_stretched() -> None:
 
 
 @pytest.mark.parametrize("shape", [(640,), (49, 10), (3, 4, 4), (16, 8, 8), (2, 3, 8, 8)])
-def test_what_is_no_picture_has_none(shape: tuple[int, ...]) -> None:
+def test_arrays_that_are_not_images_have_no_picture(shape: tuple[int, ...]) -> None:
     assert pixels_of(np.zeros(shape)) is None
 
 
@@ -79,7 +79,7 @@ def test_a_sample_that_is_not_finite_has_no_picture() -> None:
     assert pixels_of(np.full((3, 8, 8), np.nan)) is None
 
 
-def test_thumbnails_are_small_and_exact_where_they_can_be() -> None:
+def test_thumbnails_are_small_and_lossless_if_possible() -> None:
     rng = np.random.default_rng(1)
     small = rng.integers(0, 256, (32, 32, 3)).astype(np.uint8)
     address, size = thumbnail(small)

@@ -53,7 +53,7 @@ def page(q: ig.Quantized, facts: Facts) -> Page:
     return Page(render_report(q.graph, q.plan, facts))
 
 
-def test_with_everything_known_everything_is_shown(quantized: ig.Quantized, full_facts: Facts) -> None:
+def test_a_page_shows_all_given_facts(quantized: ig.Quantized, full_facts: Facts) -> None:
     full = page(quantized, full_facts)
     for text in (
         "88.19 %", "−0.10 points against float", "10,000 samples", "99.91 %", "1.07 KiB", "3.7 times", "75 s",
@@ -70,7 +70,7 @@ def test_with_everything_known_everything_is_shown(quantized: ig.Quantized, full
     assert all(value.why in full.text for value in quantized.plan.values.values())
 
 
-def test_with_nothing_known_the_plan_remains(quantized: ig.Quantized) -> None:
+def test_a_page_without_facts_shows_the_plan(quantized: ig.Quantized) -> None:
     bare = page(quantized, Facts())
     assert "because nothing was measured" in bare.text
     assert bare.count("svg") == 0
@@ -85,7 +85,7 @@ def test_before_calibration_there_are_reasons_but_no_numbers(quantized: ig.Quant
     assert "None" not in early.text
 
 
-def test_facts_one_by_one(quantized: ig.Quantized, full_facts: Facts) -> None:
+def test_a_page_renders_with_each_fact_alone(quantized: ig.Quantized, full_facts: Facts) -> None:
     for field in dataclasses.fields(Facts):
         one = page(quantized, Facts(**{field.name: getattr(full_facts, field.name)}))
         assert "None" not in one.text, field.name
@@ -148,7 +148,7 @@ def test_a_weak_layer_is_marked_not_only_coloured(quantized: ig.Quantized, full_
     assert "▼ 4.2" in page(quantized, full_facts).text
 
 
-def test_without_the_plotting_library_the_page_says_so(
+def test_the_page_reports_a_missing_plotting_library(
     quantized: ig.Quantized, full_facts: Facts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("intaglio.report.page.plotting_library", lambda: None)
@@ -158,7 +158,7 @@ def test_without_the_plotting_library_the_page_says_so(
     assert bare.count("svg") == 2  # what needs no library is drawn
 
 
-def test_what_stayed_float_is_listed_with_its_reason(quantized: ig.Quantized) -> None:
+def test_float_operators_are_listed_with_reasons(quantized: ig.Quantized) -> None:
     plan = quantized.plan.copy()
     plan.operators["pool"].integer = False
     plan.operators["pool"].why = "asked for by the user"

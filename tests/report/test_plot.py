@@ -29,7 +29,7 @@ def test_points_stay_inside_and_in_order(count: int) -> None:
 
 
 @pytest.mark.parametrize("layers", [[], [layer("a", 3.0)], [layer("a", math.nan), layer("b", math.nan)]])
-def test_too_little_is_not_drawn(layers: list[LayerDifference]) -> None:
+def test_fewer_than_two_values_are_not_drawn(layers: list[LayerDifference]) -> None:
     assert sqnr_plot(layers, []) is None
 
 

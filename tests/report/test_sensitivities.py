@@ -15,7 +15,7 @@ def test_every_layer_and_input_has_one(quantized: ig.Quantized, images: np.ndarr
     assert all(np.isfinite(ratio) and ratio > 10 for ratio in found.values())
 
 
-def test_nothing_is_measured_where_it_would_take_long(quantized: ig.Quantized, images: np.ndarray) -> None:
+def test_nothing_is_measured_beyond_the_budget(quantized: ig.Quantized, images: np.ndarray) -> None:
     assert quick_sensitivities(quantized.graph, quantized.plan, None, [images], BUDGET) == {}
 
 

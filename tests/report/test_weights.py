@@ -91,7 +91,7 @@ def test_before_and_after_are_matched_by_name() -> None:
     assert (np.diff(widths) <= 0).all()  # ordered by range before
 
 
-def test_where_nothing_was_kept_there_is_no_before() -> None:
+def test_reverted_equalization_has_no_before() -> None:
     prepared = ig.load(net([8, 5, 3]))
     for layer in (*channel_ranges(prepared.copy(), prepared), *channel_ranges(prepared)):
         assert layer.before is None
@@ -108,7 +108,7 @@ def test_a_dead_channel_and_a_dead_layer_have_a_spread() -> None:
     assert not dead.after.any()
 
 
-def test_what_is_drawn_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_boxes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "MOST_LAYERS", 3)
     monkeypatch.setattr(weights, "BOXES", 6 * 20)
     graph = ig.load(net([4, 50, 40, 30, 20, 2]))

@@ -55,7 +55,7 @@ def test_the_fewest_layers_that_hold_are_found_in_few_attempts(count):
         assert len({one.count for one in found.tried}) == len(found.tried)
 
 
-def test_the_best_is_returned_where_none_holds():
+def test_the_best_is_returned_if_none_is_good_enough():
     found = search([50.0, 52.0, 51.0, 49.0, 51.5], 60.0)
     assert not found.held
     assert (len(found.layers), found.score) == (1, 52.0)
@@ -66,19 +66,19 @@ def test_the_best_is_returned_where_none_holds():
     assert found.steps[-1].kept is False
 
 
-def test_scores_that_are_no_number_never_hold_and_never_win():
+def test_nan_scores_never_pass_and_never_win():
     assert search([math.nan, math.nan, 5.0], 1.0).score == 5.0
     assert search([3.0, math.nan, math.nan], 4.0).score == 3.0
     assert math.isnan(search([math.nan, math.nan], 4.0).score)
 
 
-def test_what_holds_is_returned_when_more_layers_do_worse():
+def test_the_first_good_result_is_kept_if_more_layers_do_worse():
     found = search([50.0, 50.0, 50.0, 50.0, 54.0, 50.0, 50.0, 50.0, 50.0], 53.0)
     assert found.held
     assert len(found.layers) == 4
 
 
-def test_nothing_is_raised_where_nothing_is_needed_or_can_be():
+def test_no_layer_is_widened_if_not_needed_or_impossible():
     found = search([60.0, 61.0], 59.0)
     assert (found.held, len(found.tried), found.layers) == (True, 1, {})
     found = search([50.0], 59.0)

@@ -59,7 +59,7 @@ def test_the_first_that_holds_ends_the_search(graph, arrays) -> None:
     assert "is within it" in str(found.outcome.steps[-1])
 
 
-def test_the_allowed_loss_itself_holds(graph, arrays) -> None:
+def test_the_limit_of_the_loss_is_inclusive(graph, arrays) -> None:
     first = searched(graph, arrays, 100.0, target="int8-per-tensor").attempts[0]
     lost = loss("top1", first.score, 100.0)
     found = searched(graph, arrays, lost)
@@ -79,7 +79,7 @@ def test_a_loss_beyond_the_allowed_one_does_not_hold(metric, score, reference, m
     assert not search._holds(Attempt("calibrators", "max", float("nan")))
 
 
-def test_the_best_is_returned_where_none_holds(graph, arrays, monkeypatch) -> None:
+def test_the_best_is_returned_if_none_is_good_enough(graph, arrays, monkeypatch) -> None:
     monkeypatch.setattr(recipe_search, "LEARNED", ())
     monkeypatch.setattr(recipe_search._Search, "_holds", lambda self, attempt: False)
     found = searched(graph, arrays, 0.0, target="w4a8")
@@ -119,7 +119,7 @@ def test_an_interrupted_search_measures_nothing_twice(graph, arrays, tmp_path: P
     assert resumed.outcome.plan.to_json() == whole.outcome.plan.to_json()
 
 
-def test_other_settings_are_refused_with_what_differs(graph, arrays, tmp_path: Path) -> None:
+def test_other_settings_are_refused_and_named(graph, arrays, tmp_path: Path) -> None:
     searched(graph, arrays, 100.0, folder=tmp_path)
     with pytest.raises(UsageError, match="target was int8-per-tensor, now cpu-int8"):
         searched(graph, arrays, 100.0, target="cpu-int8", folder=tmp_path)

@@ -123,7 +123,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(graph, quantized, x, label
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 
 
-def test_what_changed_is_measured_anew_and_said(graph, quantized, x, labels, tmp_path):
+def test_changed_inputs_are_measured_again_with_a_note(graph, quantized, x, labels, tmp_path):
     path, samples = tmp_path / "s.json", ArraySamples([x[:8]])
     first = sensitivity(graph, quantized.plan, samples, path=path)
     assert first.notes == []
@@ -213,7 +213,7 @@ def test_samples_are_held_back_among_those_for_calibration(count, samples, held,
     np.testing.assert_array_equal(again[1][0], rest[0])
 
 
-def test_two_processes_get_what_one_gets(graph, x, labels, tmp_path):
+def test_two_processes_equal_one(graph, x, labels, tmp_path):
     graph.save(tmp_path / "net.onnx")
     np.savez(tmp_path / "data.npz", x=x, y=labels)
     arguments = ["-m", "intaglio", "sensitivity", str(tmp_path / "net.onnx"), "--data", str(tmp_path / "data.npz")]

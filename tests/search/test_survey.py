@@ -203,6 +203,6 @@ def test_sensitivity_as_a_command(files, capsys):
     assert "samples: expected at least 1" in capsys.readouterr().err
 
 
-def test_cells_say_what_they_are():
+def test_cells_have_readable_names():
     cell = Cell(Scheme.POWER_OF_TWO, "channel", SYNTHESIZED, True)
     assert cell.name == "power-of-two, per channel; synthesized data + recovery"

@@ -92,13 +92,13 @@ def test_a_folded_network_trains_with_batch_norms_that_live_again(raw) -> None:
     assert "BatchNormalization" not in {node.op_type for node in outcome.graph.nodes}
 
 
-def test_it_is_left_out_where_something_before_holds(raw) -> None:
+def test_training_is_skipped_if_an_earlier_stage_suffices(raw) -> None:
     told = []
     searched(raw, None, 100.0, told=told)
     assert STAGE not in [a.stage for a in told]
 
 
-def test_it_needs_classes_and_an_allowed_loss(raw) -> None:
+def test_training_stage_needs_classes_and_max_drop(raw) -> None:
     graph = ig.load(raw.copy())
     x, y = np.zeros((8, 1, 8, 8), np.float32), np.zeros(8, np.int64)
     with pytest.raises(UsageError, match="expected max_drop beside train_data"):

@@ -31,7 +31,7 @@ def test_every_builtin_target_is_known_here():
 
 
 @pytest.mark.parametrize("name", sorted(EXPECTED))
-def test_builtin_target_says_what_its_name_says(name):
+def test_builtin_target_matches_its_name(name):
     activation, scheme, weight, weight_scheme, per, rule = EXPECTED[name]
     target = load_target(name)
     assert target.name == name

@@ -61,7 +61,7 @@ def test_degenerate_tensors_have_a_defined_grid(make, format, of_values) -> None
 
 
 @pytest.mark.parametrize(("make", "format", "of_values"), CASES, ids=NAMES)
-def test_a_grid_that_is_lost_is_told_with_its_name(make, format, of_values) -> None:
+def test_a_collapsed_scale_is_an_error_that_names_the_value(make, format, of_values) -> None:
     for number in (math.nan, math.inf):
         x = LIVE.clone()
         x[1, 1] = number

@@ -122,7 +122,7 @@ def test_features_of_any_module_are_outputs_of_its_parts() -> None:
     assert not features
 
 
-def test_what_cannot_be_compared_is_refused() -> None:
+def test_incomparable_stages_are_refused() -> None:
     with pytest.raises(DataError, match="of the same shape"):
         distillation(torch.zeros(2, 3), torch.zeros(2, 4))
     with pytest.raises(UsageError, match="temperature above 0"):

@@ -75,7 +75,7 @@ def train(
 
 @pytest.mark.parametrize("target", ["w4a4", "w2a2"])
 @pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_every_estimator_learns_and_freezes_to_what_it_computes(raw, estimator, target) -> None:
+def test_every_estimator_learns_and_equals_the_frozen_network(raw, estimator, target) -> None:
     qat, (x, y) = prepare_qat(raw, target=target, estimator=estimator, seed=3), batch()
     optimizer = torch.optim.SGD(qat.parameters(), lr=0.03, momentum=0.9)
     losses = []
@@ -141,7 +141,7 @@ def test_proximal_steps_need_weights_that_are_rounded_as_they_are(raw) -> None:
         prepare_qat(raw, target="ternary", method="twn", estimator="proxquant")
 
 
-def test_methods_are_refused_where_no_weight_has_their_format(raw) -> None:
+def test_methods_are_refused_if_no_weight_has_their_format(raw) -> None:
     with pytest.raises(
         UsageError, match="method 'ttq': expected symmetric weights of 3 or 4 bits, .* of target ternary"
     ):
@@ -226,7 +226,7 @@ def test_a_gradual_training_learns_and_goes_on_from_a_checkpoint(raw, kind) -> N
     assert_freezes_to_itself(whole, batch()[0])
 
 
-def test_what_is_frozen_on_a_schedule_stays(raw) -> None:
+def test_scheduled_freezing_is_permanent(raw) -> None:
     qat, x = prepare_qat(raw, method="range"), batch()[0]
     schedule = Schedule(freeze_ranges=0.5, freeze_batch_norm=0.8)
     qat(x)
@@ -242,7 +242,7 @@ def test_what_is_frozen_on_a_schedule_stays(raw) -> None:
     assert torch.equal(qat.get_buffer("1.running_mean"), mean)
 
 
-def test_what_cannot_be_meant_is_refused() -> None:
+def test_invalid_arguments_are_refused() -> None:
     with pytest.raises(UsageError, match="gradual: expected one of weights, noise, layers, got 'magic'"):
         Gradual("magic")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="0 <= start < end <= 1"):

@@ -57,14 +57,14 @@ def test_outputs_of_any_shape_are_imitated(net: type[Encoder]) -> None:
     assert np.mean(ratios) == pytest.approx(result.best.score, abs=0.01)
 
 
-def test_labels_still_choose_the_best_where_there_are_some() -> None:
+def test_labels_choose_the_best_weights_if_given() -> None:
     module = prepare_qat(raw_graph(), target="w4a8")
     teacher, held = FloatModule(module.graph), dataset(64, seed=5)
     result = train(module, dataset(), replace(IMITATION, epochs=1), held_back=held, teacher=teacher)
     assert result.best.metric == "top1"
 
 
-def test_what_cannot_be_learned_is_refused() -> None:
+def test_losses_that_cannot_be_learned_are_refused() -> None:
     module = prepare_qat(Encoder().eval(), torch.zeros(1, 3, 8, 8))
     teacher = FloatModule(module.graph)
     with pytest.raises(UsageError, match=r"imitate the float one instead \(--teacher float --distill 1\)"):

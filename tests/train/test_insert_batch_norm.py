@@ -146,7 +146,7 @@ def dataset_of(graph: Graph) -> Dataset:
     return data_for(graph, np.zeros((4, 4), np.float32))
 
 
-def test_the_command_says_what_it_did(graph: Graph, tmp_path) -> None:
+def test_the_command_reports_its_result(graph: Graph, tmp_path) -> None:
     model, data, out = tmp_path / "net.onnx", tmp_path / "data.npz", tmp_path / "out"
     torch.manual_seed(2)
     torch.onnx.export(Folded().eval(), (torch.zeros(1, 3, 8, 8),), model, dynamo=True, input_names=["x"], verbose=False)

@@ -486,7 +486,7 @@ def test_schedules_freeze_what_they_name() -> None:
     assert not any(getattr(q, "observes", False) for q in module.quantizers.values())
 
 
-def test_statistics_are_taken_anew_only_where_that_is_better() -> None:
+def test_statistics_are_reestimated_only_if_better() -> None:
     _, result = trained(replace(FAST, reestimate=4), held_back=dataset(128, seed=5))
     before, after = result.reestimated
     assert f"{before:.2f} to {after:.2f}" in result.sentence()

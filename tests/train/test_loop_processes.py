@@ -83,7 +83,7 @@ def finish(running: list[subprocess.Popen[str]]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "frozen", "tolerance"), [("lsq", "frozen", 1e-3), ("range", "live", 0.1)])
-def test_two_processes_train_what_one_trains(tmp_path, method, frozen, tolerance) -> None:
+def test_two_processes_train_the_same_network_as_one(tmp_path, method, frozen, tolerance) -> None:
     """With batch norm frozen but for the order of sums; live, each process normalizes its own part of the batch."""
     raw_graph().save(tmp_path / "net.onnx")
     finish(start(tmp_path, "one", method, frozen, "fast", 1))
@@ -98,7 +98,7 @@ def test_two_processes_train_what_one_trains(tmp_path, method, frozen, tolerance
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dies", [0, 1])
-def test_a_process_that_dies_ends_the_others_with_a_clear_message(tmp_path, dies) -> None:
+def test_a_dead_process_ends_the_others_with_a_clear_message(tmp_path, dies) -> None:
     raw_graph().save(tmp_path / "net.onnx")
     path = tmp_path / "dying.pt"
     running = start(tmp_path, "dying", "lsq", "live", "slow", 2)

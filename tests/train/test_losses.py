@@ -98,7 +98,7 @@ class Probabilities(Blocks):
         return torch.softmax(8 * super().forward(x), 1)
 
 
-def test_scores_are_what_a_softmax_reads() -> None:
+def test_scores_are_the_input_of_the_softmax() -> None:
     """Its rounded probabilities are 0 and 1 here: they have no gradient."""
     torch.manual_seed(3)
     (x, labels), qat = batch(), prepare_qat(Probabilities(), torch.zeros(1, 3, 8, 8), "cpu-int8")

@@ -95,7 +95,7 @@ def test_a_live_batch_norm_takes_weights_of_usual_sizes_as_they_are() -> None:
     assert magnitudes(module, [1000 * x], classes=True)["stem.0.weight"] < 1 / 100
 
 
-def test_values_that_say_nothing_leave_steps_as_they_are() -> None:
+def test_values_without_size_do_not_scale_steps() -> None:
     """A channel that is 0 everywhere, and a batch norm that saw nothing vary."""
     module = prepare_qat(raw_graph())
     module.get_buffer("stem.1.running_var").zero_()

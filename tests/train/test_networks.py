@@ -103,13 +103,13 @@ def test_features_of_single_samples_are_put_together() -> None:
     assert teacher.observe is None
 
 
-def test_the_networks_are_what_they_say() -> None:
+def test_the_networks_match_their_descriptions() -> None:
     assert not ig.prepare_qat(Attention(), torch.zeros(1, 6, 8)).graph.batched
     operators = {node.op_type for node in ig.prepare_qat(Preactivated(), torch.zeros(1, 3, 8, 8)).graph.nodes}
     assert "BatchNormalization" in operators
 
 
-def test_a_network_that_computes_something_else_is_told() -> None:
+def test_a_network_with_another_function_is_detected() -> None:
     net, x = made("no bias")
     qat = ig.prepare_qat(net, x[:1], target="w4a8")
     qat(x)

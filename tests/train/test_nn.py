@@ -176,7 +176,7 @@ def test_batch_norm_is_reestimated() -> None:
     assert torch.equal(net.conv.output_quantizer.scale, ranges)
 
 
-def test_the_network_is_left_as_it_was() -> None:
+def test_the_given_network_is_not_modified() -> None:
     torch.manual_seed(2)
     net, (x, y) = Residual(method="range"), batch()
     train(net, x, y, 2)

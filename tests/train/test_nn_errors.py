@@ -65,7 +65,7 @@ def test_freezing_lists_values_without_a_format(use, options, text) -> None:
         ig.freeze(net, X[:1])
 
 
-def test_what_cannot_be_frozen_is_refused() -> None:
+def test_modules_that_cannot_be_frozen_are_refused() -> None:
     net = Two(lambda n, x: n.b(n.a(n.input(x))))
     with pytest.raises(UsageError, match=r"input.output_quantizer: expected a grid, got a quantizer that has seen no"):
         ig.freeze(net, X[:1])
@@ -143,6 +143,6 @@ def test_formats_of_values(text: str, format: Format) -> None:
         (lambda: nn.Linear(1, 1, estimator="magic"), "estimator: expected one of"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(make, text) -> None:
+def test_invalid_arguments_are_refused(make, text) -> None:
     with pytest.raises(UsageError, match=text):
         make()

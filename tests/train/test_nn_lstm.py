@@ -95,6 +95,6 @@ def test_a_sequence_step_by_step_is_the_sequence_at_once() -> None:
             assert torch.equal(torch.as_tensor(state[0]), torch.as_tensor(every)[:, step])
 
 
-def test_what_is_no_sequence_is_refused() -> None:
+def test_inputs_that_are_not_sequences_are_refused() -> None:
     with pytest.raises(UsageError, match="expected \\(N, steps, features\\)"):
         nn.LSTM(4, 6)(nn.Input("int8")(torch.zeros(2, 4)))

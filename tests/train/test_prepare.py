@@ -75,7 +75,7 @@ def test_every_method_has_a_case() -> None:
 
 
 @pytest.mark.parametrize(("target", "method"), CASES)
-def test_it_computes_what_it_freezes_to(net, target, method) -> None:
+def test_evaluation_equals_the_frozen_network(net, target, method) -> None:
     qat = prepare_qat(net, torch.zeros(1, 3, 8, 8), target, method=method)
     x, y = batch()
     optimizer = torch.optim.SGD(qat.parameters(), lr=0.01)
@@ -138,7 +138,7 @@ def test_batch_norm_lives_in_training_and_can_be_frozen(net) -> None:
     assert torch.equal(qat.get_buffer("bn.running_mean"), moved)
 
 
-def test_a_batch_of_one_value_is_refused_where_batch_norm_lives() -> None:
+def test_a_batch_of_one_is_refused_with_trainable_batch_norm() -> None:
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3)).eval()
     qat = prepare_qat(net, torch.zeros(2, 4))
     if not qat.norms:
@@ -173,7 +173,7 @@ def test_a_copy_trains_by_itself(net) -> None:
     assert any(p.grad is not None for p in twin.parameters())
 
 
-def test_what_cannot_be_meant_is_refused(net) -> None:
+def test_invalid_arguments_are_refused(net) -> None:
     with pytest.raises(UsageError, match="method: expected one of"):
         prepare_qat(net, torch.zeros(1, 3, 8, 8), method="magic")
     with pytest.raises(UsageError, match="example_inputs"):

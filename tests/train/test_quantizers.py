@@ -85,7 +85,7 @@ def test_lsq_plus_learns_the_zero_point() -> None:
 
 
 @pytest.mark.parametrize("kind", [IntType(1, signed=False), IntType(2, signed=False)])
-def test_few_bits_begin_where_the_squared_error_is_least(kind: IntType) -> None:
+def test_few_bits_start_at_the_least_squared_error(kind: IntType) -> None:
     x = numbers(5, 4000).relu()
     quantizer = begun(Lsq(form(kind, ASYMMETRIC), ()), x)
 
@@ -361,7 +361,7 @@ def weight_quantizer(method: str, kind: IntType, scheme: Scheme, per: Granularit
 @pytest.mark.parametrize("per", [ONE, CHANNELS, PerGroup(1, 4)])
 @pytest.mark.parametrize("scheme", [SYMMETRIC, POWER_OF_TWO])
 @pytest.mark.parametrize(("method", "kind"), WEIGHTS)
-def test_weights_freeze_to_what_was_computed(method: str, kind: IntType, scheme: Scheme, per: Granularity) -> None:
+def test_frozen_weights_equal_the_trained_ones(method: str, kind: IntType, scheme: Scheme, per: Granularity) -> None:
     w = numbers(27, 5, 10, 3)
     quantizer = weight_quantizer(method, kind, scheme, per, tuple(w.shape))
     begun(quantizer, w)

@@ -78,7 +78,7 @@ def assert_evaluates_to(module: torch.nn.Module, q: ig.Quantized, x: torch.Tenso
 
 @pytest.mark.parametrize("target", ["cpu-int8", "int16x8", "power2-int8"])
 @pytest.mark.parametrize("op_type", UNARY)
-def test_a_module_evaluates_to_what_it_freezes_to(op_type: str, target: str) -> None:
+def test_a_module_in_evaluation_equals_the_frozen_network(op_type: str, target: str) -> None:
     for then in (None, "Relu"):
         if then and op_type in ("Clip", "Relu", "Sign"):
             continue  # a clamp alone swallows no other one, and nothing is fused into a sign
@@ -135,7 +135,7 @@ def test_compiled_code_looks_results_up() -> None:
 
 
 @pytest.mark.parametrize("formats", [("uint8 asymmetric",) * 2, ("int16 symmetric",) * 2, ("int16 symmetric", "uint8")])
-def test_layers_evaluate_to_what_they_freeze_to(formats: tuple[str, str]) -> None:
+def test_layers_in_evaluation_equal_the_frozen_network(formats: tuple[str, str]) -> None:
     net, x = EveryFunction(*formats), data("Sigmoid")
     net(x).sum().backward()
     assert_evaluates_to(net, ig.freeze(net, (x[:1],)), x)
