@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from intaglio.cli.metric_option import add_metric
 from intaglio.cli.models import MODEL, add_model_options, load_graph, load_raw_graph, parse_layers, parse_range
 from intaglio.cli.on_off import OnOff
 from intaglio.cli.output import whole_folder
@@ -65,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--train-steps", type=int, metavar="N", help="optimizer steps of training with --train, instead of epochs"
     )
     parser.add_argument("--eval-limit", type=int, metavar="N", help="use at most this many samples of --eval")
-    parser.add_argument("--metric", default="top1", help="metric of --eval: top1, top5 or mse (default: %(default)s)")
+    add_metric(parser)
     parser.add_argument(
         "--calibrator",
         default="auto",

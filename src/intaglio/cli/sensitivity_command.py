@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from intaglio.cli.metric_option import add_metric
 from intaglio.cli.models import MODEL, add_model_options, load_graph
 from intaglio.cli.on_off import OnOff
 from intaglio.report.terminal_tables import print_table
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit", type=int, default=500, metavar="N", help="use at most N samples of --eval (default: %(default)s)"
     )
-    parser.add_argument("--metric", default="top1", help="metric of --eval: top1, top5 or mse (default: %(default)s)")
+    add_metric(parser)
     parser.add_argument(
         "--calibrator", default="auto", help="how ranges are chosen, see `intaglio quantize` (default: %(default)s)"
     )

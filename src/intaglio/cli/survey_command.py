@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from intaglio.cli.metric_option import add_metric
 from intaglio.cli.models import MODEL, add_model_options, load_graph, parse_range
 from intaglio.cli.output import whole_folder
 from intaglio.report.terminal_tables import plain_table, print_table
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="range of the inputs after preprocessing, for rows without data (default: estimated from batch norms)",
     )
     parser.add_argument("--limit", type=int, metavar="N", help="use at most this many samples of --eval")
-    parser.add_argument("--metric", default="top1", help="metric of --eval: top1, top5 or mse (default: %(default)s)")
+    add_metric(parser)
     parser.add_argument(
         "--calibrator", default="auto", help="how ranges are chosen, see `intaglio quantize` (default: %(default)s)"
     )

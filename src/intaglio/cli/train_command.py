@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from intaglio.cli.metric_option import add_metric
 from intaglio.cli.models import MODEL, add_model_options, load_raw_graph, parse_layers
 from intaglio.cli.on_off import OnOff
 from intaglio.cli.output import whole_folder
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("model", help=MODEL)
     add("--data", required=True, metavar="TRAIN", help="labelled training data")
     add("--eval", metavar="TEST", help="labelled data on which float, simulated and integer accuracy are measured last")
-    add("--metric", default="top1", help="metric of --eval: top1, top5 or mse (default: %(default)s)")
+    add_metric(parser)
     add("--eval-limit", type=int, metavar="N", help="use at most this many samples of --eval")
     add("--target", default="cpu-int8", help="hardware target: built-in name or TOML file (default: %(default)s)")
     add("--method", default="lsq", metavar="NAME", help="quantizer that learns scales, see docs (default: %(default)s)")

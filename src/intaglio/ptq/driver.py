@@ -29,13 +29,10 @@ from intaglio.plan import Plan, Step, place, separate_operands
 from intaglio.ptq.data_free import quantize_without_data
 from intaglio.ptq.equalization_choice import choose_equalization
 from intaglio.ptq.recipe import NEAREST, Recipe
+from intaglio.ptq.roundings import ALGORITHMS
 from intaglio.ptq.smoothing_choice import smooth_activations
-from intaglio.recover.adaround import adaround
 from intaglio.recover.bias_correction import correct_biases, corrected_by_means
-from intaglio.recover.gptq import gptq
-from intaglio.recover.reconstruction import BlockSettings, reconstruct_blocks
 from intaglio.recover.recovery import Recovery
-from intaglio.recover.rounding import Settings
 from intaglio.recover.weight_clamp import clamp_weights
 from intaglio.targets import Target
 
@@ -165,26 +162,7 @@ def _rounded(outcome: Outcome, dataset: Data, recipe: Recipe, checkpoint: str | 
     graph, plan = outcome.graph, outcome.plan
     nbytes = sum(4 * math.prod(shape(value)) for value in graph.inputs)
     some = split(dataset, graph, max(1, min(LEARNING_SAMPLES, LEARNING_BYTES // max(nbytes, 1))), 32)
-    match recipe.rounding:
-        case "gptq":
-            return gptq(graph, plan, *some, checkpoint=checkpoint)
-        case "adaround":
-            return adaround(
-                graph,
-                plan,
-                *some,
-                settings=Settings(iterations=recipe.iterations or Settings.iterations),
-                checkpoint=checkpoint,
-            )
-        case "blocks":
-            return reconstruct_blocks(
-                graph,
-                plan,
-                *some,
-                settings=BlockSettings(iterations=recipe.iterations or BlockSettings.iterations),
-                checkpoint=checkpoint,
-            )
-    raise AssertionError(recipe.rounding)
+    return ALGORITHMS[recipe.rounding](graph, plan, *some, recipe.iterations, checkpoint)
 
 
 def split(dataset: Data, graph: Graph, count: int, batch: int = 8) -> tuple[ArraySamples, ArraySamples]:

@@ -9,9 +9,10 @@ from typing import Any
 from intaglio.calibrate import parse_calibrator
 from intaglio.calibrate.automatic import AUTO
 from intaglio.errors import UsageError
+from intaglio.ptq.roundings import ALGORITHMS
 
 NEAREST = "nearest"
-ROUNDINGS = (NEAREST, "gptq", "adaround", "blocks")
+ROUNDINGS = (NEAREST, *ALGORITHMS)
 """How weights are rounded: to the nearest code; with the errors made so far (GPTQ); as learned layer by layer
 (AdaRound) or block by block (BRECQ)."""
 

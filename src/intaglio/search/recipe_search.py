@@ -43,6 +43,7 @@ from intaglio.lower import lower
 from intaglio.plan import Step
 from intaglio.ptq.driver import TRIAL_SAMPLES, Data, Outcome, quantize_graph, split
 from intaglio.ptq.recipe import NEAREST, Recipe
+from intaglio.ptq.roundings import ALGORITHMS
 from intaglio.search.attempts import Attempt, AttemptFile
 from intaglio.search.partial import partial, wider_formats, wider_values
 from intaglio.search.sensitivity import sensitivity
@@ -50,7 +51,7 @@ from intaglio.search.training import STAGE, Training
 from intaglio.targets import Target
 
 CALIBRATORS = (AUTO, "max", "percentile-99.99", "mse", "entropy")
-LEARNED = ("gptq", "adaround", "blocks")
+LEARNED = tuple(ALGORITHMS)
 ALGORITHM = "recipe search"
 Callback = Callable[[Attempt, float], None]
 
