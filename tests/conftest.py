@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import random
 import sys
@@ -54,6 +55,7 @@ def _states_kept() -> Iterator[None]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Each test has random numbers of its own."""
+    _keep_translations()
     _seed(item.nodeid)
 
 
@@ -75,6 +77,23 @@ def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     seed = int(os.environ.get("INTAGLIO_SEED", zlib.crc32(request.node.nodeid.encode())))
     print(f"to repeat with these random numbers: INTAGLIO_SEED={seed}")
     return np.random.default_rng(seed)
+
+
+# -- the exporter of PyTorch -------------------------------------------------------------------------------------------
+
+_REGISTRY = "torch.onnx._internal.exporter._registration"
+
+
+def _keep_translations() -> None:
+    """Let torch.onnx.export read its translations once for each process.
+
+    It parses the source of some 500 functions in every call, which takes a second. The table does not depend on the
+    module that is exported. Versions of PyTorch that have no such class are left alone.
+    """
+    registry = getattr(sys.modules.get(_REGISTRY), "ONNXRegistry", None)
+    make = getattr(registry, "from_torchlib", None)
+    if make is not None and not hasattr(make, "cache_info"):
+        registry.from_torchlib = staticmethod(functools.cache(make))  # type: ignore[union-attr]
 
 
 # -- the machine -------------------------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ def test_other_suffixes_are_explained(tmp_path: Path) -> None:
 
 
 def test_something_else_than_a_model() -> None:
-    with pytest.raises(UsageError, match="expected a path, an ONNX model, a torch.nn.Module or a Graph, got int"):
+    with pytest.raises(UsageError, match="a torch.export.ExportedProgram or a Graph, got int"):
         load(3)  # type: ignore[arg-type]
 
 

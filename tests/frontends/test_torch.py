@@ -253,6 +253,25 @@ def test_example_inputs_of_any_form() -> None:
         load(Two())
 
 
+@pytest.mark.parametrize(("samples", "open_batch"), [(1, False), (2, True)])
+def test_an_exported_program_is_the_same_network(samples: int, open_batch: bool, rng: np.random.Generator) -> None:
+    torch.manual_seed(5)
+    module = Small().eval()
+    sizes = ({0: torch.export.Dim("batch", max=64)},) if open_batch else None
+    graph = load(torch.export.export(module, (torch.zeros(samples, 3, 8, 8),), dynamic_shapes=sizes))
+    assert graph.batched
+    assert {str(v.name) for v in graph.initializers} >= {"conv1.weight", "linear.weight", "linear.bias"}
+    x = rng.normal(size=(5, 3, 8, 8)).astype(np.float32)
+    with torch.no_grad():
+        np.testing.assert_allclose(run(graph, {"x": x})[0], module(torch.from_numpy(x)), rtol=1e-5, atol=1e-6)
+
+
+def test_an_exported_program_takes_no_example_inputs() -> None:
+    program = torch.export.export(Small().eval(), (torch.zeros(1, 3, 8, 8),))
+    with pytest.raises(UsageError, match="load: expected example_inputs only beside a torch.nn.Module"):
+        load(program, torch.zeros(1, 3, 8, 8))
+
+
 def test_what_mixes_samples_keeps_its_batch() -> None:
     class Mixing(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

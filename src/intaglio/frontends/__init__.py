@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import onnx_ir as ir
 from onnx import ModelProto
@@ -16,6 +16,7 @@ from intaglio.graph.graph import Graph
 from intaglio.graph.passes import prepare
 
 if TYPE_CHECKING:
+    from torch.export import ExportedProgram
     from torch.nn import Module
 
 _MODULE = "give a torch.nn.Module with example_inputs, or export the model to ONNX"
@@ -33,7 +34,7 @@ Model = str | os.PathLike[str] | ModelProto | ir.Model
 
 
 def load(
-    model: Model | Graph | Module,
+    model: Model | Graph | Module | ExportedProgram,
     example_inputs: Any = None,
     shapes: Mapping[str, tuple[int | None, ...]] | None = None,
     constants: Constants | None = None,
@@ -41,7 +42,8 @@ def load(
     """Load a trained network as a prepared Graph.
 
     Args:
-        model: path of an .onnx file, `onnx.ModelProto`, `onnx_ir.Model`, `torch.nn.Module`, or a Graph.
+        model: path of an .onnx file, `onnx.ModelProto`, `onnx_ir.Model`, `torch.nn.Module`, what
+            `torch.export.export` makes of one in eval mode, or a Graph.
         example_inputs: for a module: a tensor or a tuple of tensors that it can be called with.
         shapes: for ONNX: sizes by input name for what the model leaves open, such as {"input": (None, 3, 224, 224)}.
         constants: for ONNX: inputs that are the same for every sample, by name, such as {"sr": 16000}: numbers or
@@ -74,7 +76,14 @@ def load(
                 "call load(module, torch.randn(1, 3, 224, 224))"
             )
         return prepare(load_torch(model, example_inputs))
-    raise UsageError(f"load: expected a path, an ONNX model, a torch.nn.Module or a Graph, got {type(model).__name__}")
+    if _is_exported(model):
+        from intaglio.frontends.torch import load_exported
+
+        return prepare(load_exported(model))
+    raise UsageError(
+        "load: expected a path, an ONNX model, a torch.nn.Module, a torch.export.ExportedProgram or a Graph, got "
+        f"{type(model).__name__}"
+    )
 
 
 def _refuse(model: object, meant: str, **arguments: object) -> None:
@@ -98,9 +107,14 @@ def check_suffix(path: str | os.PathLike[str]) -> None:
         raise UsageError(f"{os.fspath(path)}: expected an .onnx file, got {suffix}; {_INSTEAD[suffix]}")
 
 
-def _is_module(model: object) -> bool:
+def _is_module(model: object) -> TypeGuard[Module]:
     """Tell whether it is a torch.nn.Module, without loading torch: it is loaded where one exists."""
     return any(kind.__module__ == "torch.nn.modules.module" for kind in type(model).__mro__)
+
+
+def _is_exported(model: object) -> TypeGuard[ExportedProgram]:
+    """Whether it is what `torch.export.export` returns."""
+    return any(kind.__module__ == "torch.export.exported_program" for kind in type(model).__mro__)
 
 
 __all__ = ["check_suffix", "load", "load_onnx", "prepare"]

@@ -65,6 +65,22 @@ def load_torch(module: torch.nn.Module, example_inputs: Any, *, keep_quantized: 
     return graph
 
 
+def load_exported(program: torch.export.ExportedProgram, *, keep_quantized: bool = False) -> Graph:
+    """A module that `torch.export.export` made a program of, as a Graph; parameters keep their names.
+
+    Args:
+        program: exported in eval mode, with an open batch or for one sample. A batch of several samples stays as it is
+            where the program has its size in it, as `view` writes it.
+        keep_quantized: see `load_torch`.
+    Returns:
+        The Graph, before any pass of `graph.passes`.
+    Raises:
+        ModelError: torch.onnx cannot translate the program, or the result is no Graph.
+    """
+    with _quiet():
+        return _translated(program, (), None, set(program.state_dict), type(program).__name__, keep_quantized)
+
+
 def _dependence(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
     """Find out how a module that seems to keep its samples apart depends on the size of its batch."""
 
@@ -124,16 +140,27 @@ def _export(
     fixed: str | None = None,
 ) -> Graph:
     """Export through torch.onnx.export; `fixed` says why the size of the batch must stay."""
-    name = type(module).__name__
     with _inference(module), _quiet():
-        try:
-            # Without its optimizer, which would fold batch norms and rename constants: graph.passes does that.
-            program = torch.onnx.export(module, args, kwargs=kwargs, dynamo=True, optimize=False, verbose=False)
-        except Exception as error:
-            raise ModelError(
-                f"{name}: expected a module that torch.onnx.export can translate, got: {_one_line(error)}; "
-                "rewrite what it names, or export the module to ONNX yourself"
-            ) from error
+        return _translated(module, args, kwargs, names, type(module).__name__, keep_quantized, fixed)
+
+
+def _translated(
+    module: torch.nn.Module | torch.export.ExportedProgram,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any] | None,
+    names: set[str],
+    name: str,
+    keep_quantized: bool,
+    fixed: str | None = None,
+) -> Graph:
+    try:
+        # Without its optimizer, which would fold batch norms and rename constants: graph.passes does that.
+        program = torch.onnx.export(module, args, kwargs=kwargs, dynamo=True, optimize=False, verbose=False)
+    except Exception as error:
+        raise ModelError(
+            f"{name}: expected a module that torch.onnx.export can translate, got: {_one_line(error)}; "
+            "rewrite what it names, or export the module to ONNX yourself"
+        ) from error
     assert program is not None
     model = program.model
     _drop_invented_biases(model, names)
