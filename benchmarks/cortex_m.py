@@ -23,7 +23,7 @@ from networks import NETWORKS, build, samples
 import intaglio as ig
 from intaglio.codegen import package as packages
 from intaglio.codegen.build import plan, write
-from intaglio.codegen.emulate import Outcome
+from intaglio.codegen.emulate import SelfTestResult
 from intaglio.codegen.machine import machine as find_machine
 from intaglio.codegen.toolchain import find_compiler
 from intaglio.program import Program
@@ -54,7 +54,7 @@ def measure(program: Program, name: str) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         write(packages.package(program, machine, "model", compiler.command), Path(folder))
         built = packages.build(Path(folder), machine, "model", compiler)
-    assert isinstance(built.outcome, Outcome), built.outcome
+    assert isinstance(built.outcome, SelfTestResult), built.outcome
     instructions = built.outcome.instructions or 0
     arena = plan(program, machine).arena.nbytes
     numbers = (instructions, built.flash, arena, built.outcome.stack, built.stack)

@@ -203,6 +203,22 @@ def test_what_one_file_does_for_all_is_done_there_alone(name: str) -> None:
     assert users == set(ONLY_IN[name])
 
 
+def test_a_class_name_says_which_class_is_meant() -> None:
+    """But for operators: the float one, the integer one and the quantized layer are spelled alike."""
+    places: dict[str, set[str]] = {}
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, set()).add(path.relative_to(ROOT).as_posix())
+    operators = ("ops/", "program/operators/", "train/nn/")
+    twice = {
+        name: paths
+        for name, paths in places.items()
+        if len(paths) > 1 and not all(p.startswith(operators) for p in paths)
+    }
+    assert set(twice) <= {"Requantize"}, twice  # the operator, and the arithmetic of all operators
+
+
 def test_paths_in_the_documentation_exist() -> None:
     docs = ROOT.parents[1] / "docs"
     for page in (*(docs / "internals").glob("*.md"), docs / "extend.md"):

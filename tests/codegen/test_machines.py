@@ -17,8 +17,8 @@ from intaglio_tests.trained_networks import NETWORKS, lowered
 
 import intaglio as ig
 from intaglio.codegen.build import write
-from intaglio.codegen.emulate import Outcome, run_selftest
 from intaglio.codegen.emulate import Runner as EmulatorRunner
+from intaglio.codegen.emulate import SelfTestResult, run_selftest
 from intaglio.codegen.firmware import (
     BARE_SOURCES,
     BOARDS,
@@ -59,7 +59,7 @@ def built(program: Program, machine: Machine, folder: Path, compiler: Compiler |
 
 
 def assert_measured(result: Built) -> None:
-    assert isinstance(result.outcome, Outcome), result.outcome
+    assert isinstance(result.outcome, SelfTestResult), result.outcome
     assert result.outcome.instructions
     assert result.outcome.stack
     assert result.stack
@@ -97,14 +97,14 @@ def test_larger_trained_networks_on_every_arm(name: str, target: str, tmp_path: 
     program, codes = real_network(name, shared_data, target)
     for machine in ("cortex-m0", "cortex-m4", "aarch64", "aarch64-dotprod"):
         outcome = built(program, MACHINES[machine], tmp_path / machine, inputs=(codes,)).outcome
-        assert isinstance(outcome, Outcome), (machine, outcome)
+        assert isinstance(outcome, SelfTestResult), (machine, outcome)
 
 
 @pytest.mark.parametrize("name", ["resnet8", "autoencoder"])
 def test_trained_network_on_aarch64(name: str, tmp_path: Path, shared_data: Path) -> None:
     need_aarch64("aarch64-linux-gnu-gcc")
     program, codes = real_network(name, shared_data)
-    assert isinstance(built(program, MACHINES["aarch64"], tmp_path, inputs=(codes,)).outcome, Outcome)
+    assert isinstance(built(program, MACHINES["aarch64"], tmp_path, inputs=(codes,)).outcome, SelfTestResult)
 
 
 @pytest.mark.parametrize("machine", ["aarch64", "aarch64-dotprod"])
@@ -112,7 +112,7 @@ def test_trained_network_on_aarch64(name: str, tmp_path: Path, shared_data: Path
 def test_self_test_on_aarch64(machine: str, type: IntType, rule: Rule, zero_point: int, tmp_path: Path) -> None:
     need_aarch64("aarch64-linux-gnu-gcc")
     program = separable_network(type, rule, weight_zero_point=zero_point)
-    assert isinstance(built(program, MACHINES[machine], tmp_path).outcome, Outcome)
+    assert isinstance(built(program, MACHINES[machine], tmp_path).outcome, SelfTestResult)
 
 
 @pytest.mark.slow  # the first call of this compiler builds a C library, for about 40 s
@@ -122,7 +122,7 @@ def test_the_compiler_of_pip_crosses(machine: str, tmp_path: Path) -> None:
     if find_spec("ziglang") is None:
         pytest.skip("needs ziglang, which is not installed")
     compiler = find_compiler(MACHINES[machine], f"{sys.executable} -m ziglang cc -target aarch64-linux-musl")
-    assert isinstance(built(separable_network(), MACHINES[machine], tmp_path, compiler).outcome, Outcome)
+    assert isinstance(built(separable_network(), MACHINES[machine], tmp_path, compiler).outcome, SelfTestResult)
 
 
 def disassembly(folder: Path) -> str:

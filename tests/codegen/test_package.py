@@ -17,7 +17,7 @@ from intaglio_tests.nets import separable_network
 
 from intaglio.codegen.build import write
 from intaglio.codegen.buildfiles import WARNINGS
-from intaglio.codegen.emulate import Outcome, Runner, find_runner, run_selftest
+from intaglio.codegen.emulate import Runner, SelfTestResult, find_runner, run_selftest
 from intaglio.codegen.footprint import loaded_bytes, stack_bound
 from intaglio.codegen.machine import MACHINES, host
 from intaglio.codegen.package import build, package
@@ -171,7 +171,7 @@ def test_built_code_is_measured(folders, tmp_path) -> None:
     need("gcc")
     shutil.copytree(folders["portable"], tmp_path / "m")
     built = build(tmp_path / "m", PORTABLE, "model", find_compiler(PORTABLE, "gcc"))
-    assert isinstance(built.outcome, Outcome)
+    assert isinstance(built.outcome, SelfTestResult)
     assert built.outcome.outputs == 20
     assert built.flash is not None
     assert 1000 < built.flash < 40000
@@ -190,7 +190,7 @@ def test_portable_self_tests_of_every_rule(type, rule, tmp_path) -> None:
     program = separable_network(*arguments, rule=rule, weight_zero_point=0 if rule is Rule.SHIFT else -7)
     write(package(program, PORTABLE, "model", ("gcc",)), tmp_path)
     built = build(tmp_path, PORTABLE, "model", find_compiler(PORTABLE, "gcc"))
-    assert isinstance(built.outcome, Outcome)
+    assert isinstance(built.outcome, SelfTestResult)
 
 
 def test_random_inputs_are_repeatable_and_reach_both_ends() -> None:
@@ -213,7 +213,7 @@ def test_a_program_without_a_batch_tests_itself(shape: tuple[int, ...], given: t
         folder = tmp_path / ("given" if inputs else "random")
         write(package(program, PORTABLE, "model", ("gcc",), inputs), folder)
         outcome = build(folder, PORTABLE, "model", find_compiler(PORTABLE)).outcome
-        assert isinstance(outcome, Outcome)
+        assert isinstance(outcome, SelfTestResult)
         assert outcome.outputs == 6 * samples
 
 
@@ -235,7 +235,7 @@ def test_tensors_with_names_of_one_identifier_have_constants_of_their_own(tmp_pa
     program = Program(nodes, tensors, constants, ("t0",), (f"t{len(names)}",), Rule.HALF_UP, "test")
     program.verify()
     write(package(program, PORTABLE, "model", ("gcc",)), tmp_path)
-    assert isinstance(build(tmp_path, PORTABLE, "model", find_compiler(PORTABLE)).outcome, Outcome)
+    assert isinstance(build(tmp_path, PORTABLE, "model", find_compiler(PORTABLE)).outcome, SelfTestResult)
 
 
 @pytest.mark.parametrize("value", [1 << 31, -(1 << 31) - 1])

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import intaglio as ig
 from intaglio.codegen.build import write
-from intaglio.codegen.emulate import Outcome
+from intaglio.codegen.emulate import SelfTestResult
 from intaglio.codegen.machine import MACHINES, host, missing
 from intaglio.codegen.native import compile as compile_native
 from intaglio.codegen.package import build, package
@@ -175,7 +175,7 @@ def test_microcontrollers_return_the_integers(network: str, target: str, machine
     described = MACHINES[machine]
     write(package(program, described, "model", ("cc",), None), tmp_path)
     result = build(tmp_path, described, "model", find_compiler(described))
-    assert isinstance(result.outcome, Outcome), result.outcome
+    assert isinstance(result.outcome, SelfTestResult), result.outcome
     assert result.outcome.instructions
 
 

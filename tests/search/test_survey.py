@@ -18,7 +18,7 @@ from intaglio.evaluation.model_stages import data_for
 from intaglio.evaluation.model_stages import score as evaluate
 from intaglio.number import Scheme
 from intaglio.search import survey as module
-from intaglio.search.survey import CALIBRATION, CELLS, NO_DATA, SYNTHESIZED, Cell, Row, Survey, survey, target_of
+from intaglio.search.survey import CALIBRATION, CELLS, NO_DATA, SYNTHESIZED, Cell, Survey, SurveyRow, survey, target_of
 from intaglio.search.survey_files import COLUMNS, cells_of, grid, to_csv, to_html
 
 FEW = tuple(cell for cell in CELLS if cell.scheme is not Scheme.SYMMETRIC and cell.per == "channel")
@@ -106,7 +106,8 @@ def test_an_interrupted_survey_goes_on_and_tries_failures_again(graph, x, labels
 
 def rows_of(*scores):
     return tuple(
-        Row(cell, score, score, 1.5, "" if score else "why\nnot") for cell, score in zip(CELLS, scores, strict=True)
+        SurveyRow(cell, score, score, 1.5, "" if score else "why\nnot")
+        for cell, score in zip(CELLS, scores, strict=True)
     )
 
 

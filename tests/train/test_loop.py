@@ -25,7 +25,7 @@ from intaglio.train.loop import RunOptions, TrainSettings, train
 from intaglio.train.loop.augment import Augmentation
 from intaglio.train.loop.divergence import check_scales, first_not_finite
 from intaglio.train.loop.lr_schedule import annealed
-from intaglio.train.loop.training_samples import Samples, ShuffledOrder
+from intaglio.train.loop.training_samples import ShuffledOrder, TrainingSamples
 from intaglio.train.prepare import prepare_qat
 from intaglio.train.teacher import FloatModule
 
@@ -414,7 +414,7 @@ def test_processes_share_a_batch() -> None:
 
 def test_samples_beyond_the_cache_are_the_same() -> None:
     data = dataset(64)
-    whole, some = Samples(data, CLASSES), Samples(data, CLASSES, cache=20 * 4 * 3 * 64)
+    whole, some = TrainingSamples(data, CLASSES), TrainingSamples(data, CLASSES, cache=20 * 4 * 3 * 64)
     assert whole.held == 64
     assert some.held == 20
     numbers = [0, 19, 20, 63, 5]

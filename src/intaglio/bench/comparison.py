@@ -22,7 +22,7 @@ QUOTED = ("onnxruntime", "openvino")
 
 
 @dataclass(frozen=True)
-class Row:
+class ComparisonRow:
     """Row of the table.
 
     Args:
@@ -64,10 +64,10 @@ class Comparison:
         absent: engine -> reason.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[ComparisonRow, ...]
     absent: Mapping[str, str]
 
-    def quoted(self, threads: int, peers: Sequence[str] = QUOTED) -> tuple[Row, Ratio] | None:
+    def quoted(self, threads: int, peers: Sequence[str] = QUOTED) -> tuple[ComparisonRow, Ratio] | None:
         """Return the ratio to quote: latency of the fastest int8 peer divided by ours with integer inputs and outputs.
 
         Args:
@@ -116,7 +116,7 @@ def compare_engines(
     unknown = [name for name in peers if name not in PEERS]
     if unknown:
         raise UsageError(f"peers: expected some of {', '.join(PEERS)}, got {', '.join(unknown)}")
-    rows: list[Row] = []
+    rows: list[ComparisonRow] = []
     absent = dict(models.troubles)
     for threads, native in natives.items():
         engines = ours(native, x)
@@ -124,7 +124,9 @@ def compare_engines(
             engines += _engines(name, models, x, threads, absent)
         timings = measure(engines, rounds, seconds)
         own = {t.engine.ends: t for t in timings if t.engine.name == OURS}
-        rows += [Row(threads, t, None if t.engine.name == OURS else ratio(t, own[t.engine.ends])) for t in timings]
+        rows += [
+            ComparisonRow(threads, t, None if t.engine.name == OURS else ratio(t, own[t.engine.ends])) for t in timings
+        ]
     return Comparison(tuple(rows), absent)
 
 

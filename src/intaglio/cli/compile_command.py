@@ -14,7 +14,7 @@ import numpy as np
 from intaglio.cli.output import is_of_folder
 from intaglio.cli.run_command import read_inputs
 from intaglio.codegen.build import plan, write
-from intaglio.codegen.emulate import Outcome, Runner, find_runner
+from intaglio.codegen.emulate import Runner, SelfTestResult, find_runner
 from intaglio.codegen.machine import MACHINES, Machine, machine
 from intaglio.codegen.package import Built, build, package
 from intaglio.codegen.toolchain import Compiler, find_compiler
@@ -127,7 +127,7 @@ def _describe(
         return
     if built.flash is not None:
         print(f"code and constants: {built.flash} bytes of flash")
-    measured = built.outcome if isinstance(built.outcome, Outcome) else None
+    measured = built.outcome if isinstance(built.outcome, SelfTestResult) else None
     parts = [
         f"{measured.stack} bytes used" if measured and measured.stack is not None else "",
         f"at most {built.stack} by the compiler's call graph" if built.stack is not None else "",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from intaglio.data import Dataset
     from intaglio.graph import Graph
     from intaglio.quantized import Quantized
-    from intaglio.search.survey import Make, Row, Survey
+    from intaglio.search.survey import Make, Survey, SurveyRow
     from intaglio.targets import Target
 
 STATE = "survey.json"
@@ -110,7 +110,7 @@ def _maker(args: argparse.Namespace, graph: Graph, data: Dataset) -> Make:
     return make
 
 
-def _tell(row: Row) -> None:
+def _tell(row: SurveyRow) -> None:
     score = "no result" if row.score is None else f"{row.score:.2f}"
     print(f"{row.cell.name}: {score} ({row.seconds:.1f} s)", file=sys.stderr)
 

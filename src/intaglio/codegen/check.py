@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from intaglio.codegen.lifetimes import Memory
 from intaglio.codegen.memory import Arena, Share
-from intaglio.codegen.steps import Step
+from intaglio.codegen.steps import ProgramStep
 from intaglio.errors import CompileError
 
 
-def verify_arena(memory: Memory, steps: Sequence[Step], arena: Arena) -> None:
+def verify_arena(memory: Memory, steps: Sequence[ProgramStep], arena: Arena) -> None:
     """Simulate all writes of all steps and check the plan.
 
     Args:

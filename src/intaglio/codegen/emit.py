@@ -10,9 +10,9 @@ from intaglio.codegen.header import argument_names, parameters
 from intaglio.codegen.machine import INSTRUCTION_SETS
 from intaglio.codegen.model import WRITTEN_BY, Model
 from intaglio.codegen.processor import CPUID, processor, processor_end
-from intaglio.codegen.steps import Step, tensor
+from intaglio.codegen.steps import ProgramStep, tensor
 from intaglio.codegen.text import LONG_STRINGS, Constants, comment, identifier
-from intaglio.kernels.kernel import ROOT, Source
+from intaglio.kernels.kernel import ROOT, CSource
 
 _INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
 
@@ -146,7 +146,7 @@ def _with_relative_includes(text: str, path: str) -> str:
     return _INCLUDE.sub(relative, text)
 
 
-def _step(model: Model, i: int, step: Step, constants: Constants, addresses: dict[str, str]) -> str:
+def _step(model: Model, i: int, step: ProgramStep, constants: Constants, addresses: dict[str, str]) -> str:
     call = step.call
     params = constants.struct(call.struct, call.fields, f"k{i}")
     inputs = [addresses[name] for name in step.inputs]
@@ -198,12 +198,12 @@ def _addresses(model: Model, constants: Constants) -> dict[str, str]:
     return found
 
 
-def _sources(steps: Iterable[Step]) -> list[Source]:
+def _sources(steps: Iterable[ProgramStep]) -> list[CSource]:
     """Return every template once, in order of first use."""
     return list(dict.fromkeys(source for step in steps for source in step.call.sources))
 
 
-def _include(source: Source) -> str:
+def _include(source: CSource) -> str:
     defines = "".join(f"#define {name} {value}\n" for name, value in source.defines)
     undefines = "".join(f"#undef {name}\n" for name, _ in source.defines)
     return f'{defines}#include "kernels/{source.header}"\n{undefines}'

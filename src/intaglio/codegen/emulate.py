@@ -19,7 +19,7 @@ _INSTRUCTIONS = re.compile(r"^(\d+) instructions per inference$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SelfTestResult:
     """Result of a self-test.
 
     Args:
@@ -68,7 +68,7 @@ def find_runner(machine: Machine) -> Runner | str:
     return f"this processor is none of {machine.family}, and no emulator is known for it"
 
 
-def run_selftest(executable: Path, runner: Runner) -> Outcome:
+def run_selftest(executable: Path, runner: Runner) -> SelfTestResult:
     """Run a self-test.
 
     Raises:
@@ -97,6 +97,6 @@ def run_selftest(executable: Path, runner: Runner) -> Outcome:
             f"{runner.where}); this is a defect of the generated code or of the compiler"
         )
     stack, instructions = _STACK.search(text), _INSTRUCTIONS.search(text)
-    return Outcome(
+    return SelfTestResult(
         text, int(exact[1]), int(stack[1]) if stack else None, int(instructions[1]) if instructions else None
     )

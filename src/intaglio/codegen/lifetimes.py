@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from intaglio.codegen.memory import Arena, Buffer, Share, common_bytes, round_up
 from intaglio.codegen.overlap import row_distances
 from intaglio.codegen.placement import place
-from intaglio.codegen.schedule import Schedule, Task, find_order
-from intaglio.codegen.steps import Step
-from intaglio.codegen.views import Layout, nbytes
+from intaglio.codegen.schedule import Task, TaskOrder, find_order
+from intaglio.codegen.steps import ProgramStep
+from intaglio.codegen.views import ViewLayout, nbytes
 from intaglio.program import Program
 
 SCRATCH_UNIT = 64
@@ -45,7 +45,7 @@ class Memory:
     """
 
     program: Program
-    layout: Layout
+    layout: ViewLayout
     alignment: int
     threads: int = 1
     baremetal: bool = False
@@ -65,22 +65,22 @@ class Memory:
         """Return the values that are in the arena before the first step."""
         return tuple(self.program.inputs) if self.baremetal else ()
 
-    def values(self, steps: Sequence[Step]) -> Values:
+    def values(self, steps: Sequence[ProgramStep]) -> Values:
         """Return the values that steps write, and the Program's inputs."""
         return Values({n: self.stretch(n) for n in (*self.program.inputs, *(step.output for step in steps))})
 
-    def kept(self, steps: Sequence[Step]) -> tuple[str, ...]:
+    def kept(self, steps: Sequence[ProgramStep]) -> tuple[str, ...]:
         """Return the values that the Program's outputs consist of."""
         values = self.values(steps)
         return tuple(n for output in self.program.outputs for n in values.in_stretch(self.stretch(output)))
 
-    def scratch(self, step: Step) -> int:
+    def scratch(self, step: ProgramStep) -> int:
         """Return the bytes of working memory of a step, for all threads."""
         if not step.call.scratch:
             return 0
         return round_up(step.call.scratch, SCRATCH_UNIT) * max(1, min(self.threads, step.call.units, step.call.split))
 
-    def tasks(self, steps: Sequence[Step]) -> tuple[list[Task], dict[str, int]]:
+    def tasks(self, steps: Sequence[ProgramStep]) -> tuple[list[Task], dict[str, int]]:
         """Return the input of the scheduler: tasks, and bytes of values in the arena."""
         values = self.values(steps)
         sizes = {
@@ -96,7 +96,7 @@ class Memory:
             tasks.append(Task(self._reads(step, values), step.output, self.scratch(step), common))
         return tasks, sizes
 
-    def buffers(self, steps: Sequence[Step]) -> tuple[list[Buffer], list[Share]]:
+    def buffers(self, steps: Sequence[ProgramStep]) -> tuple[list[Buffer], list[Share]]:
         """Return the buffers of values and working memory for this order of steps, and which may share memory."""
         values = self.values(steps)
         first = dict.fromkeys(self.given(), 0)
@@ -120,11 +120,11 @@ class Memory:
         ]
         return [*buffers, *scratch], shares
 
-    def _reads(self, step: Step, values: Values) -> tuple[str, ...]:
+    def _reads(self, step: ProgramStep, values: Values) -> tuple[str, ...]:
         """Return the values that a step's inputs consist of."""
         return tuple(dict.fromkeys(v for name in step.inputs for v in values.in_stretch(self.stretch(name))))
 
-    def _shares(self, step: Step, values: Values) -> list[Share]:
+    def _shares(self, step: ProgramStep, values: Values) -> list[Share]:
         """Return how the output may overlap inputs, if this step is their last reader."""
         if self.outside(step.output):
             return []
@@ -141,7 +141,7 @@ class Memory:
                 found.append(Share(value, step.output, distance if exact else None, lead, trail))
         return found
 
-    def _safe(self, step: Step, position: int) -> bool:
+    def _safe(self, step: ProgramStep, position: int) -> bool:
         """Return whether the other inputs allow the output to overwrite an input element by element."""
         name = step.inputs[position]
         stretch, info, out = self.stretch(name), self.program.tensors[name], self.program.tensors[step.output]
@@ -160,7 +160,7 @@ def _meet(one: Stretch, other: Stretch) -> bool:
     return one[0] == other[0] and one[1] < other[2] and other[1] < one[2]
 
 
-def plan_memory(memory: Memory, steps: Sequence[Step]) -> tuple[list[Step], Arena, Schedule]:
+def plan_memory(memory: Memory, steps: Sequence[ProgramStep]) -> tuple[list[ProgramStep], Arena, TaskOrder]:
     """Order the steps and place all buffers; return the steps, the arena and the schedule.
 
     Args:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from intaglio.codegen.machine import Machine
 from intaglio.codegen.memory import Arena
-from intaglio.codegen.schedule import Schedule
-from intaglio.codegen.steps import Step
-from intaglio.codegen.views import Layout
+from intaglio.codegen.schedule import TaskOrder
+from intaglio.codegen.steps import ProgramStep
+from intaglio.codegen.views import ViewLayout
 from intaglio.program import Program
 
 WRITTEN_BY = "Written by Intaglio; do not edit. Integers only: the same ones on every processor."
@@ -32,10 +32,10 @@ class Model:
     program: Program
     prefix: str
     machine: Machine
-    steps: tuple[Step, ...]
-    layout: Layout
+    steps: tuple[ProgramStep, ...]
+    layout: ViewLayout
     arena: Arena
-    schedule: Schedule
+    schedule: TaskOrder
     variants: tuple[Model, ...] = ()
 
     @property

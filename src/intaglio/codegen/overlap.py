@@ -19,7 +19,7 @@ ours: it lets a chain of layers move back and forth in the same memory.
 
 from __future__ import annotations
 
-from intaglio.codegen.steps import Step
+from intaglio.codegen.steps import ProgramStep
 from intaglio.program import Program
 from intaglio.program.operator import Shape
 from intaglio.program.operators.average_pool2d import AveragePool2d
@@ -28,7 +28,7 @@ from intaglio.program.operators.max_pool2d import MaxPool2d
 from intaglio.program.windows import Window
 
 
-def row_distances(program: Program, step: Step) -> tuple[int, int] | None:
+def row_distances(program: Program, step: ProgramStep) -> tuple[int, int] | None:
     """Return lead and trail in bytes of a step whose output may overlap its input row by row; None otherwise."""
     if step.call.rows < 1 or len(step.nodes) != 1 or len(step.inputs) != 1:
         return None

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from intaglio.codegen.build import generate
 from intaglio.codegen.buildfiles import cmake, makefile
-from intaglio.codegen.emulate import Outcome, Runner, find_runner, run_selftest
+from intaglio.codegen.emulate import Runner, SelfTestResult, find_runner, run_selftest
 from intaglio.codegen.firmware import BARE_SOURCES, board_defines, board_files, board_of, link_arguments
 from intaglio.codegen.footprint import loaded_bytes, stack_bound
 from intaglio.codegen.machine import Machine
@@ -38,7 +38,7 @@ class Built:
     executable: Path
     flash: int | None
     stack: int | None
-    outcome: Outcome | str
+    outcome: SelfTestResult | str
 
 
 def package(

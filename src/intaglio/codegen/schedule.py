@@ -34,7 +34,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Schedule:
+class TaskOrder:
     """Order of steps.
 
     Args:
@@ -108,7 +108,7 @@ def find_order(
     start: Sequence[str] = (),
     keep: Sequence[str] = (),
     width: int = WIDTH,
-) -> Schedule:
+) -> TaskOrder:
     """Find an order with a low peak; the given order if no better one is found.
 
     Args:
@@ -140,9 +140,9 @@ def find_order(
             found = {s.done: s for s in best}
         states = found
         if not states:
-            return Schedule(tuple(range(len(tasks))), given, given, exact)
+            return TaskOrder(tuple(range(len(tasks))), given, given, exact)
     (last,) = states.values()
-    return Schedule(last.path, last.peak, given, exact)
+    return TaskOrder(last.path, last.peak, given, exact)
 
 
 def _successors(network: _Network, state: _State) -> list[_State]:

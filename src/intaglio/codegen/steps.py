@@ -11,7 +11,7 @@ from intaglio.program import Node, Program
 
 
 @dataclass(frozen=True)
-class Step:
+class ProgramStep:
     """One kernel call.
 
     Args:
@@ -50,7 +50,7 @@ def plan_steps(
     whole: Collection[str] = (),
     *,
     baremetal: bool = False,
-) -> list[Step]:
+) -> list[ProgramStep]:
     """Plan the steps of a Program, in its order.
 
     Args:
@@ -67,10 +67,10 @@ def plan_steps(
     for node in program.nodes:
         if node.name in chains:
             nodes, inputs, call = chains[node.name]
-            steps.append(Step(nodes, inputs, node.output, call))
+            steps.append(ProgramStep(nodes, inputs, node.output, call))
         if node.name in views or node.name in fused:
             continue
         operands = [tensor(program, name) for name in node.inputs]
         call = bind(node.operator, operands, tensor(program, node.output), isas)
-        steps.append(Step((node,), node.inputs, node.output, call))
+        steps.append(ProgramStep((node,), node.inputs, node.output, call))
     return steps

@@ -28,7 +28,7 @@ class Region:
 
 
 @dataclass(frozen=True)
-class Layout:
+class ViewLayout:
     """Views of a Program.
 
     Args:
@@ -65,7 +65,7 @@ def separate_outputs(program: Program) -> Program:
     return replace(program, nodes=nodes, tensors=tensors, outputs=tuple(outputs))
 
 
-def find_views(program: Program) -> Layout:
+def find_views(program: Program) -> ViewLayout:
     """Find the views of a Program whose outputs are all computed by nodes."""
     memory = _Memory(program)
     views = set()
@@ -73,7 +73,7 @@ def find_views(program: Program) -> Layout:
         memory.regions[node.output] = Region(node.output, 0)
         if memory.join(node) if node.operator.kind == "concat" else memory.view(node):
             views.add(node.name)
-    return Layout({name: memory.resolve(name) for name in memory.regions}, frozenset(views))
+    return ViewLayout({name: memory.resolve(name) for name in memory.regions}, frozenset(views))
 
 
 class _Memory:

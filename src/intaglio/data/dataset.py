@@ -11,7 +11,7 @@ import numpy.typing as npt
 from intaglio.data.checks import Float, arrange, check_labels, check_shape, check_uniform, sample_shapes, to_float
 from intaglio.data.chunk import Chunk, as_labels, as_targets, join, rebatch
 from intaglio.data.items import IterableSource
-from intaglio.data.source import ArraySource, Source
+from intaglio.data.source import ArraySource, SampleSource
 from intaglio.errors import DataError, UsageError
 from intaglio.samples import is_held_back
 
@@ -36,7 +36,7 @@ class Dataset:
         targets: whether y are regression targets instead of class indices.
     """
 
-    source: Source
+    source: SampleSource
     start: int = 0
     stop: int | None = None
     batch_size: int = 32

@@ -15,7 +15,7 @@ from intaglio.data.extras import load_extra
 from intaglio.data.images import SUFFIXES, ImageFolder, Preprocess
 from intaglio.data.items import IterableSource, SequenceSource
 from intaglio.data.parquet import ParquetSource
-from intaglio.data.source import ArraySource, NamedArrays, NpyFolder, NpySource, NpzSource, Source
+from intaglio.data.source import ArraySource, NamedArrays, NpyFolder, NpySource, NpzSource, SampleSource
 from intaglio.errors import DataError
 
 DataLike: TypeAlias = "str | os.PathLike[str] | Iterable[Any] | Callable[[], Iterable[Any]] | Dataset"
@@ -53,7 +53,7 @@ def open_data(source: DataLike, *, limit: int | None = None, batch_size: int = 3
     return Dataset(found, batch_size=batch_size).limit(limit)
 
 
-def _from_path(path: Path, preprocess: Preprocess | None, labels: bool, descriptor: Path | None = None) -> Source:
+def _from_path(path: Path, preprocess: Preprocess | None, labels: bool, descriptor: Path | None = None) -> SampleSource:
     suffix = path.suffix.lower()
     if not path.exists():
         named = f" (named by {descriptor})" if descriptor else ""
@@ -82,7 +82,7 @@ def _from_path(path: Path, preprocess: Preprocess | None, labels: bool, descript
     )
 
 
-def _from_folder(path: Path, preprocess: Preprocess | None, labels: bool, descriptor: Path | None) -> Source:
+def _from_folder(path: Path, preprocess: Preprocess | None, labels: bool, descriptor: Path | None) -> SampleSource:
     arrays = sorted(path.glob("*.npy"))
     if not arrays:
         return ImageFolder(path, preprocess or Preprocess(), labels=labels)
@@ -93,7 +93,7 @@ def _from_folder(path: Path, preprocess: Preprocess | None, labels: bool, descri
     return NpyFolder(path, arrays)
 
 
-def _from_object(source: Any, labels: bool) -> Source:
+def _from_object(source: Any, labels: bool) -> SampleSource:
     if isinstance(source, np.ndarray) or hasattr(source, "detach"):
         return ArraySource("array", (as_array(source, "array"),))
     if isinstance(source, Mapping):

@@ -31,7 +31,7 @@ from intaglio.files.reading import (
 CHUNK = 64  # samples read at a time: small for memory, large enough to hide Python's overhead
 
 
-class Source(Protocol):
+class SampleSource(Protocol):
     """Source of samples in a fixed order.
 
     Attributes:

@@ -106,7 +106,7 @@ class Evaluation:
 
 
 @dataclass
-class _Seen:
+class _Tally:
     """Results on some samples: scores, predictions, finiteness by stage; labels; samples to show."""
 
     hits: list[Array]
@@ -165,7 +165,7 @@ def evaluate(
     )
 
 
-def _see(stages: Sequence[Stage], data: Dataset, metric: str, batch: int, label: str, keep: int, number: int) -> _Seen:
+def _see(stages: Sequence[Stage], data: Dataset, metric: str, batch: int, label: str, keep: int, number: int) -> _Tally:
     """Run every stage on this process's samples; `number` is that of the first one."""
     hits: list[list[Array]] = [[] for _ in stages]
     best: list[list[Array]] = [[] for _ in stages]
@@ -190,4 +190,4 @@ def _see(stages: Sequence[Stage], data: Dataset, metric: str, batch: int, label:
     if not hits[0]:
         raise DataError(f"{data.name}: expected samples to evaluate, got none")
     told = np.concatenate(labels) if labels else None
-    return _Seen([np.concatenate(h) for h in hits], [np.concatenate(b) for b in best], finite, told, differing)
+    return _Tally([np.concatenate(h) for h in hits], [np.concatenate(b) for b in best], finite, told, differing)

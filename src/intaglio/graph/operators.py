@@ -15,7 +15,7 @@ _ANY, _POSITIVE, _UNIT, _SIGNED = (-math.inf, math.inf), (0.0, math.inf), (0.0, 
 
 
 @dataclass(frozen=True)
-class Facts:
+class OperatorFacts:
     """The properties of one operator.
 
     Args:
@@ -47,18 +47,18 @@ class Facts:
     range: Interval = _ANY
 
 
-_FUNCTION = Facts(elementwise=True, function=True)
-_SEVERAL = Facts(elementwise=True)
-_IMAGE = Facts(channels_first=True)
-_REDUCTION = Facts(reduces=True)
-_MOVE = Facts(moves=True, homogeneous=True)
+_FUNCTION = OperatorFacts(elementwise=True, function=True)
+_SEVERAL = OperatorFacts(elementwise=True)
+_IMAGE = OperatorFacts(channels_first=True)
+_REDUCTION = OperatorFacts(reduces=True)
+_MOVE = OperatorFacts(moves=True, homogeneous=True)
 
 
-def _all(names: str, facts: Facts) -> Iterable[tuple[str, Facts]]:
+def _all(names: str, facts: OperatorFacts) -> Iterable[tuple[str, OperatorFacts]]:
     return ((name, facts) for name in names.split())
 
 
-OPERATORS: dict[str, Facts] = {
+OPERATORS: dict[str, OperatorFacts] = {
     # Functions of one value.
     **dict(_all("Cast Ceil Celu Clip Elu Floor Gelu HardSwish Log Mish Reciprocal Round Selu Shrink Swish", _FUNCTION)),
     **dict(_all("Not IsNaN IsInf ThresholdedRelu", _FUNCTION)),
@@ -76,7 +76,7 @@ OPERATORS: dict[str, Facts] = {
     "PRelu": replace(_SEVERAL, homogeneous=True),
     # Products.
     **dict(_all("Conv ConvTranspose", replace(_IMAGE, product=True))),
-    **dict(_all("Gemm MatMul", Facts(product=True))),
+    **dict(_all("Gemm MatMul", OperatorFacts(product=True))),
     # Images.
     **dict(_all("LRN GroupNormalization InstanceNormalization", _IMAGE)),
     **dict(_all("BatchNormalization", replace(_IMAGE, by_channel=True))),
@@ -92,15 +92,15 @@ OPERATORS: dict[str, Facts] = {
     # Numbers that only move.
     **dict(_all("Expand Flatten Gather Pad Reshape Slice Split Squeeze Tile Transpose Unsqueeze", _MOVE)),
     # Over an axis.
-    **dict(_all("Softmax Hardmax", Facts(squashes=True, range=_UNIT))),
-    "LogSoftmax": Facts(squashes=True, range=(-math.inf, 0.0)),
-    **dict(_all("ArgMax ArgMin", Facts(squashes=True, range=_POSITIVE))),
+    **dict(_all("Softmax Hardmax", OperatorFacts(squashes=True, range=_UNIT))),
+    "LogSoftmax": OperatorFacts(squashes=True, range=(-math.inf, 0.0)),
+    **dict(_all("ArgMax ArgMin", OperatorFacts(squashes=True, range=_POSITIVE))),
 }
 
-_NOTHING = Facts()
+_NOTHING = OperatorFacts()
 
 
-def facts(op_type: str) -> Facts:
+def facts(op_type: str) -> OperatorFacts:
     """Look up the row of an operator of ONNX's own domain; a row without properties where there is none."""
     return OPERATORS.get(op_type, _NOTHING)
 

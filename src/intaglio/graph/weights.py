@@ -13,7 +13,7 @@ from intaglio.graph.operators import facts
 
 
 @dataclass(frozen=True)
-class Product:
+class WeightedProduct:
     """A Conv, ConvTranspose, Gemm or MatMul whose weight is constant.
 
     Attributes:
@@ -102,8 +102,8 @@ class Product:
         return np.asarray(weight @ vector if attribute(self.node, "transB", 0) else vector @ weight)
 
 
-def product(node: ir.Node) -> Product | None:
-    """Describe a node as a `Product`; None if it is not one or its weight is computed."""
+def product(node: ir.Node) -> WeightedProduct | None:
+    """Describe a node as a `WeightedProduct`; None if it is not one or its weight is computed."""
     if node.domain or not facts(node.op_type).product:
         return None
     source, weight, bias = (input_value(node, index) for index in (0, 1, 2))
@@ -115,15 +115,15 @@ def product(node: ir.Node) -> Product | None:
     if facts(node.op_type).channels_first:
         outputs = shape(node.outputs[0])[1]
         unpadded = node.op_type == "Conv" and not any(attribute(node, "pads", ()))
-        return Product(node, 1, 1, outputs, True, unpadded)
+        return WeightedProduct(node, 1, 1, outputs, True, unpadded)
     if node.op_type == "Gemm":
         plain = attribute(node, "alpha", 1.0) == 1.0 and attribute(node, "beta", 1.0) == 1.0
         if not plain or attribute(node, "transA", 0) or (bias is not None and shape(bias) != (sizes_out(node),)):
             return None
-        return Product(node, 1, 1, sizes_out(node), True, True)
+        return WeightedProduct(node, 1, 1, sizes_out(node), True, True)
     if len(sizes) != 2 or rank(source) < 2:
         return None
-    return Product(node, rank(source) - 1, rank(node.outputs[0]) - 1, sizes[1], False, True)
+    return WeightedProduct(node, rank(source) - 1, rank(node.outputs[0]) - 1, sizes[1], False, True)
 
 
 def sizes_out(node: ir.Node) -> int:

@@ -51,7 +51,7 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Source:
+class CSource:
     """A C template and the macros that are set while it is included; equal sources are included once."""
 
     header: str
@@ -116,7 +116,7 @@ class Call:
     """
 
     function: str
-    sources: tuple[Source, ...]
+    sources: tuple[CSource, ...]
     struct: str
     fields: Mapping[str, Any]
     units: int = 1

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intaglio.kernels.kernel import Source, Tensor, int8_codes
+from intaglio.kernels.kernel import CSource, Tensor, int8_codes
 from intaglio.program.windows import Window
 
 UNSIGNED = {1: "uint8_t", 2: "uint16_t", 4: "uint32_t", 8: "uint64_t"}
@@ -49,9 +49,9 @@ def merge(shape: Sequence[int], *strides: Sequence[int]) -> tuple[tuple[int, ...
     return tuple(sizes), tuple(tuple(m) for m in merged)
 
 
-def template(header: str, name: str, **macros: Any) -> Source:
+def template(header: str, name: str, **macros: Any) -> CSource:
     """A template whose function is `name`; the macros are `IG_<name in capitals>`."""
-    return Source(header, (("IG_NAME", name), *((f"IG_{key.upper()}", str(value)) for key, value in macros.items())))
+    return CSource(header, (("IG_NAME", name), *((f"IG_{key.upper()}", str(value)) for key, value in macros.items())))
 
 
 def binary_fields(a: Tensor, b: Tensor, y: Tensor) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from intaglio.graph.access import attribute, shape
 from intaglio.ops.contract import Contract, Role
 from intaglio.ops.float_operator import FloatOperator, Lowering
-from intaglio.ops.window_nodes import Window, as_image, from_image, plain_strides, require_at_most_two_axes
+from intaglio.ops.window_nodes import NodeWindow, as_image, from_image, plain_strides, require_at_most_two_axes
 from intaglio.program.operators.conv2d import Conv2d
 
 
@@ -29,7 +29,7 @@ class Conv(FloatOperator):
         """x (N, I, *S), w (O, I/g, *K), b (O,) to (N, O, *S')."""
         x, w, b = (*inputs, None)[:3]
         assert x is not None and w is not None
-        window = Window.of(node, kernel=tuple(w.shape[2:]))
+        window = NodeWindow.of(node, kernel=tuple(w.shape[2:]))
         x, padding = window.pad(x)
         convolve = F.conv1d if x.ndim == 3 else F.conv2d
         x, w = plain_strides(x), plain_strides(w)
@@ -44,7 +44,7 @@ class Conv(FloatOperator):
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:
         """One `conv2d`; a 1-D convolution is an image of height 1."""
-        window = Window.of(node).two_dimensional()
+        window = NodeWindow.of(node).two_dimensional()
         codes, weight = to.weight(node.inputs[1])
         codes = codes.reshape(*codes.shape[:2], -1, codes.shape[-1])
         bias = to.bias(node.inputs[2] if len(node.inputs) > 2 else None, codes.shape[0])

@@ -10,7 +10,7 @@ from torch import Tensor
 from intaglio.graph.access import attribute, shape
 from intaglio.ops.contract import Contract, Role
 from intaglio.ops.float_operator import FloatOperator, Lowering
-from intaglio.ops.window_nodes import Window, as_image, from_image, require_at_most_two_axes
+from intaglio.ops.window_nodes import NodeWindow, as_image, from_image, require_at_most_two_axes
 from intaglio.program.operators.conv_transpose2d import ConvTranspose2d
 
 
@@ -29,7 +29,7 @@ class ConvTranspose(FloatOperator):
         """x (N, I, *S), w (I, O/g, *K), b (O,) to (N, O, *S')."""
         x, w, b = (*inputs, None)[:3]
         assert x is not None and w is not None
-        window = Window.of(node, kernel=tuple(w.shape[2:]))
+        window = NodeWindow.of(node, kernel=tuple(w.shape[2:]))
         n = len(window.kernel)
         spread = F.conv_transpose1d if n == 1 else F.conv_transpose2d
         y = spread(x, w, None, window.strides, 0, 0, attribute(node, "group", 1), window.dilations)
@@ -53,7 +53,7 @@ class ConvTranspose(FloatOperator):
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:
         """One `conv_transpose2d`; a 1-D one is an image of height 1."""
-        window, groups = Window.of(node).two_dimensional(), attribute(node, "group", 1)
+        window, groups = NodeWindow.of(node).two_dimensional(), attribute(node, "group", 1)
         codes, weight = to.weight(node.inputs[1])
         codes = codes.reshape(*codes.shape[:2], -1, codes.shape[-1])
         # (I, O/g, kh, kw) to (O, kh, kw, I/g), group after group

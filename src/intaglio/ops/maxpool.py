@@ -12,20 +12,20 @@ from intaglio.graph.access import rank, shape
 from intaglio.ops.contract import Contract
 from intaglio.ops.float_operator import FloatOperator, Lowering
 from intaglio.ops.movement import MOVES
-from intaglio.ops.window_nodes import Window, as_image, channels_last, from_image, require_at_most_two_axes
+from intaglio.ops.window_nodes import NodeWindow, as_image, channels_last, from_image, require_at_most_two_axes
 from intaglio.program.operators.max_pool2d import MaxPool2d
 from intaglio.program.operators.reduce_max import ReduceMax
 
 
-def padded_window(node: ir.Node) -> Window:
+def padded_window(node: ir.Node) -> NodeWindow:
     """The window of a pool whose ceil_mode, if it has one, is written as padding at the ends."""
-    window = Window.of(node)
+    window = NodeWindow.of(node)
     n = len(window.kernel)
     pads = list(window.pads)
     for i, (size, out) in enumerate(zip(shape(node.inputs[0])[2:], shape(node.outputs[0])[2:], strict=True)):
         reach = (out - 1) * window.strides[i] + (window.kernel[i] - 1) * window.dilations[i] + 1
         pads[n + i] = max(pads[n + i], reach - size - pads[i])
-    return Window(window.kernel, window.strides, window.dilations, tuple(pads))
+    return NodeWindow(window.kernel, window.strides, window.dilations, tuple(pads))
 
 
 class MaxPool(FloatOperator):

@@ -11,7 +11,7 @@ from torch import Tensor
 from intaglio.graph.access import attribute, rank, shape
 from intaglio.ops.contract import Contract, Role
 from intaglio.ops.float_operator import FloatOperator, Lowering
-from intaglio.ops.window_nodes import Window, as_image, channels_last, from_image, require_at_most_two_axes
+from intaglio.ops.window_nodes import NodeWindow, as_image, channels_last, from_image, require_at_most_two_axes
 from intaglio.program.operators.average_pool2d import AveragePool2d
 from intaglio.program.operators.reduce_sum import ReduceSum
 
@@ -27,14 +27,14 @@ class AveragePool(FloatOperator):
         require_at_most_two_axes(node)
 
     @classmethod
-    def window(cls, node: ir.Node) -> Window:
+    def window(cls, node: ir.Node) -> NodeWindow:
         """The window; ceil_mode becomes padding at the end, which is never counted."""
-        return Window.of(node)
+        return NodeWindow.of(node)
 
     @classmethod
     def extra(cls, node: ir.Node) -> tuple[int, ...]:
         """What ceil_mode adds at the end of each axis, beyond the padding."""
-        window = Window.of(node)
+        window = NodeWindow.of(node)
         n = len(window.kernel)
         extra = []
         for i, (size, out) in enumerate(zip(shape(node.inputs[0])[2:], shape(node.outputs[0])[2:], strict=True)):
@@ -48,7 +48,7 @@ class AveragePool(FloatOperator):
         x = inputs[0]
         assert x is not None
         count = cls.counts(node, x.new_ones((1, 1, *x.shape[2:])))
-        window, extra = Window.of(node), cls.extra(node)
+        window, extra = NodeWindow.of(node), cls.extra(node)
         n = len(window.kernel)
         begins, ends = window.pads[:n], window.pads[n:]
         x = F.pad(x, [p for b, e, m in reversed([*zip(begins, ends, extra, strict=True)]) for p in (b, e + m)])
@@ -58,7 +58,7 @@ class AveragePool(FloatOperator):
     @classmethod
     def counts(cls, node: ir.Node, ones: Tensor) -> Tensor:
         """How many elements of each window count: (1, 1, *S') for an image of ones (1, 1, *S)."""
-        window, extra = Window.of(node), cls.extra(node)
+        window, extra = NodeWindow.of(node), cls.extra(node)
         n = len(window.kernel)
         counted = bool(attribute(node, "count_include_pad", 0))
         inner = [p for b, e in zip(reversed(window.pads[:n]), reversed(window.pads[n:]), strict=True) for p in (b, e)]
@@ -66,7 +66,7 @@ class AveragePool(FloatOperator):
         return cls._sums(window, F.pad(F.pad(ones, inner, value=float(counted)), outer))
 
     @staticmethod
-    def _sums(window: Window, x: Tensor) -> Tensor:
+    def _sums(window: NodeWindow, x: Tensor) -> Tensor:
         """Sums over every window of a padded image with one channel."""
         convolve = F.conv1d if len(window.kernel) == 1 else F.conv2d
         return convolve(x, x.new_ones((1, 1, *window.kernel)), None, window.strides, 0, window.dilations)
@@ -79,7 +79,7 @@ class AveragePool(FloatOperator):
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:
         """One `average_pool2d`."""
-        window, extra = Window.of(node), cls.extra(node)
+        window, extra = NodeWindow.of(node), cls.extra(node)
         flat = window.two_dimensional()
         end = extra if len(extra) == 2 else (0, *extra)
         x = as_image(node, to)

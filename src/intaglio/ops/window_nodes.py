@@ -17,7 +17,7 @@ from intaglio.program.operators.reshape import Reshape
 
 
 @dataclass(frozen=True)
-class Window:
+class NodeWindow:
     """A window over n spatial axes.
 
     Args:
@@ -31,7 +31,7 @@ class Window:
     pads: tuple[int, ...]
 
     @classmethod
-    def of(cls, node: ir.Node, kernel: tuple[int, ...] | None = None) -> Window:
+    def of(cls, node: ir.Node, kernel: tuple[int, ...] | None = None) -> NodeWindow:
         """The window of a Conv, ConvTranspose or pool node; `auto_pad` is resolved from the input's shape."""
         if kernel is None:
             kernel = attribute(node, "kernel_shape") or shape(node.inputs[1])[2:]
@@ -55,7 +55,7 @@ class Window:
         flat = [p for begin, end in zip(reversed(begins), reversed(ends), strict=True) for p in (begin, end)]
         return F.pad(x, flat, value=value), (0,) * n
 
-    def two_dimensional(self) -> Window:
+    def two_dimensional(self) -> NodeWindow:
         """The same window over an image; one axis becomes the width of an image of height 1."""
         if len(self.kernel) == 2:
             return self

@@ -30,7 +30,7 @@ from intaglio.graph import Graph
 from intaglio.graph.access import Array, constant, input_value, shape, single_consumer
 from intaglio.graph.edit import add_constant, set_constant, unique_name, value_names
 from intaglio.graph.moments import Moments
-from intaglio.graph.weights import Product, product
+from intaglio.graph.weights import WeightedProduct, product
 from intaglio.ops.clamp import clamp_bounds
 from intaglio.plan import Step
 from intaglio.plan.step import SQNR
@@ -66,9 +66,9 @@ class Absorbed:
 class _Chain:
     """A layer, the clamps after it, and the layers that read the result."""
 
-    producer: Product
+    producer: WeightedProduct
     clamps: tuple[ir.Node, ...]
-    readers: tuple[Product, ...]
+    readers: tuple[WeightedProduct, ...]
 
     @property
     def values(self) -> tuple[ir.Value, ...]:
@@ -166,7 +166,7 @@ def _chains(graph: Graph) -> Iterator[_Chain]:
             yield _Chain(found, tuple(clamps), tuple(legal))
 
 
-def _is_clamp(node: ir.Node, found: Product, *, first: bool) -> bool:
+def _is_clamp(node: ir.Node, found: WeightedProduct, *, first: bool) -> bool:
     """Return whether a node is a clamp from 0, or, after such a clamp, an upper bound per channel."""
     if node.domain:
         return False
@@ -235,7 +235,7 @@ def _apply(graph: Graph, chain: _Chain, shift: Array) -> None:
             carry_caps_per_channel(inner, clamp, clamp_bounds(clamp)[1] - shift, chain.producer.output_axis)
 
 
-def _move_bias(graph: ir.Graph, found: Product, shift: Array) -> None:
+def _move_bias(graph: ir.Graph, found: WeightedProduct, shift: Array) -> None:
     node, old = found.node, input_value(found.node, 2)
     total = shift + (0.0 if found.bias is None else found.bias)
     if old is not None:

@@ -30,8 +30,8 @@ from intaglio.plan import Plan
 from intaglio.recover.im2col import outputs, positions, rows, samples_in, weight_index
 from intaglio.recover.recovery import Recovery
 from intaglio.recover.rounding import Problem, Settings, learn
-from intaglio.recover.sequential_reconstruction import Stage, reconstruct_sequentially
-from intaglio.recover.weight_codes import Learned
+from intaglio.recover.sequential_reconstruction import BlockStage, reconstruct_sequentially
+from intaglio.recover.weight_codes import LearnedCodes
 
 VERSION = 2
 FLOATS = 1 << 24
@@ -81,7 +81,7 @@ def adaround(
     )
 
 
-def _learned(settings: Settings, stage: Stage, names: Sequence[str]) -> dict[str, Learned]:
+def _learned(settings: Settings, stage: BlockStage, names: Sequence[str]) -> dict[str, LearnedCodes]:
     """Learn the codes and the bias shift of one layer, with earlier layers already rounded."""
     (name,) = names
     network = stage.network
@@ -100,10 +100,10 @@ def _learned(settings: Settings, stage: Stage, names: Sequence[str]) -> dict[str
     shift = shifted(found)
     if not problem.error(found) > replace(problem, bias=problem.bias + shift).error(found):
         shift = torch.zeros_like(shift)
-    return {name: Learned(network.codes(name, found, index), shift.reshape(-1).double().cpu().numpy())}
+    return {name: LearnedCodes(network.codes(name, found, index), shift.reshape(-1).double().cpu().numpy())}
 
 
-def _seen(stage: Stage, name: str, index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def _seen(stage: BlockStage, name: str, index: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return a layer's inputs in the quantized network and its outputs in the float one, at random positions."""
     node = stage.network.layers[name]
     groups, inner, outer = index.shape

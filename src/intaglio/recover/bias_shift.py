@@ -11,12 +11,12 @@ from torch import Tensor
 
 from intaglio.graph.operators import facts
 from intaglio.recover.im2col import weight_index
-from intaglio.recover.sequential_reconstruction import Stage
+from intaglio.recover.sequential_reconstruction import BlockStage
 from intaglio.recover.weight_codes import Rounded
 
 
 def centre(
-    stage: Stage, network: Rounded, names: Sequence[str], weights: Mapping[str, Tensor]
+    stage: BlockStage, network: Rounded, names: Sequence[str], weights: Mapping[str, Tensor]
 ) -> dict[str, NDArray[Any]]:
     """Shift the biases of layers, one after another, so that channel means equal those of the float network.
 
@@ -44,7 +44,7 @@ def centre(
 
 
 def _means(
-    stage: Stage, network: Rounded | None, names: Sequence[str], weights: Mapping[str, Tensor]
+    stage: BlockStage, network: Rounded | None, names: Sequence[str], weights: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
     """Measure the mean of each output channel, (O,) float64, in the float network (None) or a quantized one."""
     simulator = stage.real if network is None else network.quantized

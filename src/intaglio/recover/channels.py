@@ -19,7 +19,7 @@ from intaglio.graph import Graph
 from intaglio.graph.access import Array, attribute, constant, consumers, input_value, rank, shape
 from intaglio.graph.operators import facts
 from intaglio.graph.passes.fold_affine import along_axis
-from intaglio.graph.weights import Product, product
+from intaglio.graph.weights import WeightedProduct, product
 from intaglio.ops.clamp import clamp_bounds
 
 
@@ -38,8 +38,8 @@ class ChannelGroup:
 
     channels: int
     values: dict[ir.Value, tuple[int, int]] = field(default_factory=dict)
-    producers: list[Product] = field(default_factory=list)
-    readers: list[tuple[Product, int]] = field(default_factory=list)
+    producers: list[WeightedProduct] = field(default_factory=list)
+    readers: list[tuple[WeightedProduct, int]] = field(default_factory=list)
     caps: list[ir.Node] = field(default_factory=list)
     shifts: list[ir.Value] = field(default_factory=list)
 
@@ -97,7 +97,7 @@ def _collect(group: ChannelGroup, start: ir.Value, axis: int) -> bool:
     return legal
 
 
-def _join_product(group: ChannelGroup, found: Product, value: ir.Value, axis: int, repeat: int) -> bool:
+def _join_product(group: ChannelGroup, found: WeightedProduct, value: ir.Value, axis: int, repeat: int) -> bool:
     """Add a product that writes or reads a value to the group; return whether it may be scaled there."""
     if found.node.outputs[0] is value:
         group.producers.append(found)
@@ -179,7 +179,7 @@ def _spatial_axes(node: ir.Node, index: int) -> bool:
     return axes is not None and axes.size > 0 and all(int(a) % full >= 2 for a in axes.reshape(-1))
 
 
-def magnitudes(found: Product) -> Array:
+def magnitudes(found: WeightedProduct) -> Array:
     """Return the largest |weight| by group, output and input channel of a product: float64, (G, O / G, I / G)."""
     weight = np.abs(found.weight.astype(np.float64))
     groups = int(attribute(found.node, "group", 1))

@@ -29,7 +29,7 @@ from intaglio.graph import Graph
 from intaglio.graph.access import Array, attribute, input_value, shape, single_consumer
 from intaglio.graph.bounds import bounds
 from intaglio.graph.edit import add_constant, set_constant
-from intaglio.graph.weights import Product, product
+from intaglio.graph.weights import WeightedProduct, product
 from intaglio.ops.clamp import clamp_bounds
 from intaglio.plan import Step
 from intaglio.recover.channels import magnitudes
@@ -143,18 +143,18 @@ def _freed(graph: Graph, samples: Samples | None, predicted: Mapping[str, Clippe
     return Freed(made, [Step(ALGORITHM, words, kept=True)], proved + believed)
 
 
-def _activated(found: Product) -> ir.Node:
+def _activated(found: WeightedProduct) -> ir.Node:
     """Return the clamp that is the only reader of a product, or the product itself."""
     after = single_consumer(found.node.outputs[0])
     return after if after is not None and after.op_type in ("Relu", "Clip") and not after.domain else found.node
 
 
-def _clamp(found: Product, x: Array) -> Array:
+def _clamp(found: WeightedProduct, x: Array) -> Array:
     after = _activated(found)
     return x if after is found.node else np.clip(x, *clamp_bounds(after))
 
 
-def _proved(found: Product) -> tuple[Array, Array]:
+def _proved(found: WeightedProduct) -> tuple[Array, Array]:
     """Return the channels that are constant for all inputs, and their values after the activation.
 
     With inputs in [l, h] a sum lies between `b + sum min(w l, w h)` and `b + sum max(w l, w h)`; padding adds zeros.
@@ -176,7 +176,7 @@ def _proved(found: Product) -> tuple[Array, Array]:
     return fixed, np.where(fixed, (least + most) / 2, 0.0)
 
 
-def _expected(graph: Graph, found: Product, predicted: Mapping[str, ClippedGaussian]) -> tuple[Array, Array]:
+def _expected(graph: Graph, found: WeightedProduct, predicted: Mapping[str, ClippedGaussian]) -> tuple[Array, Array]:
     """Return the channels that are expected to be constant, and their values after the activation."""
     name = str(found.node.outputs[0].name)
     moments = channel_moments(predicted[name], found.outputs) if name in predicted else graph.moments.get(name)
@@ -185,7 +185,7 @@ def _expected(graph: Graph, found: Product, predicted: Mapping[str, ClippedGauss
     return moments.std <= STILL * np.median(moments.std), _clamp(found, moments.mean)
 
 
-def _per_output(found: Product, weight: Array) -> Array:
+def _per_output(found: WeightedProduct, weight: Array) -> Array:
     """Sum weights over the inputs of each output channel, (outputs,); an upper bound for transposed convolutions."""
     groups = int(attribute(found.node, "group", 1))
     if found.node.op_type == "ConvTranspose":
@@ -196,13 +196,13 @@ def _per_output(found: Product, weight: Array) -> Array:
     return np.asarray(weight.sum(axis=1 if attribute(found.node, "transB", 0) else 0))
 
 
-def _outstanding(found: Product) -> Array:
+def _outstanding(found: WeightedProduct) -> Array:
     ranges = magnitudes(found).max(axis=2).reshape(-1)
     live = ranges[ranges > 0]
     return ranges > STANDS_OUT * np.median(live) if live.size else np.zeros(ranges.shape, bool)
 
 
-def _cut(graph: Graph, found: Product, channels: Array, outcome: Array) -> None:
+def _cut(graph: Graph, found: WeightedProduct, channels: Array, outcome: Array) -> None:
     node = found.node
     bias = np.zeros(found.outputs) if found.bias is None else found.bias
     found.scale_outputs(np.where(channels, 0.0, 1.0))
@@ -230,7 +230,7 @@ def _cut_readers(value: ir.Value, zero: Array) -> int:
     return count
 
 
-def _seen(graph: Graph, samples: Samples, layers: list[Product]) -> Mapping[str, tuple[Array, Array]]:
+def _seen(graph: Graph, samples: Samples, layers: list[WeightedProduct]) -> Mapping[str, tuple[Array, Array]]:
     """Measure minimum and maximum of each channel after the activation; empty with too few samples."""
     wanted = {str(_activated(found).outputs[0].name): found.output_axis for found in layers}
     extremes: dict[str, tuple[Tensor, Tensor]] = {}

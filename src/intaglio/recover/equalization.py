@@ -28,7 +28,7 @@ from intaglio.evaluation.held_back import Samples
 from intaglio.graph import Graph
 from intaglio.graph.access import Array, constant, input_value, shape, single_consumer
 from intaglio.graph.edit import add_constant, insert, remove, replace, set_constant, unique_name, value_names
-from intaglio.graph.weights import Product
+from intaglio.graph.weights import WeightedProduct
 from intaglio.ops.clamp import clamp_bounds
 from intaglio.plan import Step
 from intaglio.recover.channels import ChannelGroup, channel_groups, magnitudes
@@ -245,7 +245,7 @@ def scale_group(graph: Graph, group: ChannelGroup, factors: Array) -> int:
     return len(group.caps)
 
 
-def _scale_bias(found: Product, factors: Array) -> None:
+def _scale_bias(found: WeightedProduct, factors: Array) -> None:
     value, bias = input_value(found.node, 2), found.bias
     if value is not None and bias is not None:
         set_constant(value, (bias / factors).astype(np.float32))

@@ -32,8 +32,8 @@ from intaglio.plan import Plan
 from intaglio.recover.biases import CHANNEL_AXIS
 from intaglio.recover.im2col import outputs, positions, rows, samples_in, weight_index
 from intaglio.recover.recovery import Recovery
-from intaglio.recover.sequential_reconstruction import Stage, reconstruct_sequentially
-from intaglio.recover.weight_codes import Learned
+from intaglio.recover.sequential_reconstruction import BlockStage, reconstruct_sequentially
+from intaglio.recover.weight_codes import LearnedCodes
 
 VERSION = 1
 _FLOATS = 1 << 22  # most input numbers in memory at a time
@@ -99,7 +99,7 @@ def gptq(
     )
 
 
-def _learned(settings: GptqSettings, stage: Stage, names: Sequence[str]) -> dict[str, Learned]:
+def _learned(settings: GptqSettings, stage: BlockStage, names: Sequence[str]) -> dict[str, LearnedCodes]:
     """Find the codes and the bias shift of one layer, with earlier layers already rounded."""
     (name,) = names
     network = stage.network
@@ -112,7 +112,7 @@ def _learned(settings: GptqSettings, stage: Stage, names: Sequence[str]) -> dict
     bias = network.bias(name, index).double()
     shift = moments.result[:, None] - bias - torch.bmm(moments.mean[:, None], codes * scale)
     shift = network.fitting(name, shift, bias, scale)
-    return {name: Learned(network.codes(name, codes, index), shift.reshape(-1).cpu().numpy())}
+    return {name: LearnedCodes(network.codes(name, codes, index), shift.reshape(-1).cpu().numpy())}
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class _Moments:
         return self.square / self.count - self.mean[:, :, None] * self.mean[:, None]
 
 
-def _moments(settings: GptqSettings, stage: Stage, name: str, index: Tensor) -> _Moments:
+def _moments(settings: GptqSettings, stage: BlockStage, name: str, index: Tensor) -> _Moments:
     node = stage.network.layers[name]
     groups, inner, outer = index.shape
     count = positions(node)

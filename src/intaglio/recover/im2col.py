@@ -18,7 +18,7 @@ from torch import Tensor
 
 from intaglio.graph.access import attribute, shape
 from intaglio.graph.operators import facts, named
-from intaglio.ops.window_nodes import Window
+from intaglio.ops.window_nodes import NodeWindow
 
 LAYERS = named("product")
 """Operators with constant weights that this file supports."""
@@ -61,7 +61,7 @@ def rows(node: ir.Node, x: Tensor, pick: Tensor) -> Tensor:
         x = x.T if attribute(node, "transA", 0) else x
         picked = x.reshape(len(pick), -1, x.shape[-1])[n, pick]
         return picked.reshape(1, -1, x.shape[-1]) * float(attribute(node, "alpha", 1.0))
-    window = Window.of(node, kernel=shape(node.inputs[1])[2:])
+    window = NodeWindow.of(node, kernel=shape(node.inputs[1])[2:])
     x, strides = _spread(node, window, x) if node.op_type == "ConvTranspose" else (_padded(x, window.pads), None)
     for axis, (kernel, stride, dilation) in enumerate(
         zip(window.kernel, strides or window.strides, window.dilations, strict=True), start=2
@@ -97,7 +97,7 @@ def _padded(x: Tensor, pads: tuple[int, ...]) -> Tensor:
     return F.pad(x, [p for i in reversed(range(n)) for p in (pads[i], pads[n + i])])
 
 
-def _spread(node: ir.Node, window: Window, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+def _spread(node: ir.Node, window: NodeWindow, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
     """Insert zeros into a transposed convolution's input; return input and strides of the equal convolution."""
     axes = len(window.kernel)
     size = [(n - 1) * s + 1 for n, s in zip(x.shape[2:], window.strides, strict=True)]

@@ -36,8 +36,8 @@ from intaglio.recover.im2col import weight_index
 from intaglio.recover.qdrop import dropped, mixed
 from intaglio.recover.recovery import Recovery
 from intaglio.recover.rounding import Undecided, annealed, undecided
-from intaglio.recover.sequential_reconstruction import Stage, reconstruct_sequentially
-from intaglio.recover.weight_codes import Learned, Rounded
+from intaglio.recover.sequential_reconstruction import BlockStage, reconstruct_sequentially
+from intaglio.recover.weight_codes import LearnedCodes, Rounded
 
 VERSION = 1
 _UNIT_SAMPLES = 64  # samples on which e is measured
@@ -113,7 +113,7 @@ def reconstruct_blocks(
     )
 
 
-def _learned(settings: BlockSettings, stage: Stage, names: Sequence[str]) -> dict[str, Learned]:
+def _learned(settings: BlockSettings, stage: BlockStage, names: Sequence[str]) -> dict[str, LearnedCodes]:
     """Learn codes and bias shifts of a block's layers, with earlier blocks already rounded."""
     if not names:
         return {}
@@ -131,9 +131,9 @@ def _learned(settings: BlockSettings, stage: Stage, names: Sequence[str]) -> dic
         if found.error(learned) < found.error({weight.value: weight.shaped(weight.nearest) for weight in weights}):
             decided = {weight.name: weight.codes(weight.rounding.decided()) for weight in weights}
     ended = stage.network.copy()
-    ended.take({name: Learned(codes, torch.zeros(1).numpy()) for name, codes in decided.items()})
+    ended.take({name: LearnedCodes(codes, torch.zeros(1).numpy()) for name, codes in decided.items()})
     shifts = centre(stage, ended, names, {})
-    return {name: Learned(decided[name], shifts[name]) for name in names}
+    return {name: LearnedCodes(decided[name], shifts[name]) for name in names}
 
 
 class _Weight:
@@ -162,7 +162,7 @@ class _Weight:
 class _Block:
     """Block that can be run with other weights, and its wanted outputs."""
 
-    def __init__(self, stage: Stage, network: Rounded) -> None:
+    def __init__(self, stage: BlockStage, network: Rounded) -> None:
         self.stage, self.simulator = stage, network.quantized
         names = {name for call in self.simulator.calls[stage.block.start : stage.block.stop] for name in call.outputs}
         self.round = {name: f for name, f in self.simulator.round.items() if name in names}

@@ -53,7 +53,7 @@ def corrected_in_order(graph: Graph, plan: Plan, samples: Samples, reference: Gr
     for node in progress(layers, len(layers), "bias correction"):
         stop = place[node]
         given, at = given.behind(quantized, at, stop, read[stop]), stop
-        total = _Mean()
+        total = _ChannelMean()
         with torch.no_grad():
             for _, values in given.batches(quantized.device):
                 total.add(node, quantized.span(stop, stop + 1, values, [_result(node)], rounding={})[_result(node)])
@@ -62,7 +62,7 @@ def corrected_in_order(graph: Graph, plan: Plan, samples: Samples, reference: Gr
     return graph, plan
 
 
-class _Mean:
+class _ChannelMean:
     """Mean of a layer's output channels over samples and positions."""
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class _Mean:
 def _mean_outputs(graph: Graph, samples: Samples) -> dict[str, Means]:
     """Measure the mean outputs of the float network's layers, by value name."""
     nodes = {_result(node): node for node in bias_layers(graph)}
-    found = {name: _Mean() for name in nodes}
+    found = {name: _ChannelMean() for name in nodes}
     simulator = Simulator(graph)
 
     def observe(name: str, x: Tensor) -> None:

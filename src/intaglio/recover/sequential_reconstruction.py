@@ -27,7 +27,7 @@ from intaglio.recover.activation_cache import ActivationCache
 from intaglio.recover.blocks import Block, blocks
 from intaglio.recover.recovery import Recovery, better_of
 from intaglio.recover.rounding_checkpoint import RoundingCheckpoint
-from intaglio.recover.weight_codes import Learned, Rounded
+from intaglio.recover.weight_codes import LearnedCodes, Rounded
 from intaglio.simulate import Simulator
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _SHIFT = "bias of "  # prefix of a layer's name in a checkpoint, for the shift o
 
 
 @dataclass(frozen=True)
-class Stage:
+class BlockStage:
     """Current block, and the values around it.
 
     Args:
@@ -69,7 +69,7 @@ class Stage:
                 yield x, self.real.span(self.block.start, at + 1, real, [result])[result]
 
 
-Learn = Callable[[Stage, Sequence[str]], dict[str, Learned]]
+Learn = Callable[[BlockStage, Sequence[str]], dict[str, LearnedCodes]]
 
 
 def reconstruct_sequentially(
@@ -109,14 +109,14 @@ def reconstruct_sequentially(
     for block in progress(parts, len(parts), algorithm):
         names = [str(n.name) for n in network.graph.nodes[block.start : block.stop] if n.name in network.layers]
         wanted = real_given.behind(real, block.start, block.stop, {*block.behind, *block.outputs})
-        stage = Stage(network, real, block, given, real_given, wanted)
+        stage = BlockStage(network, real, block, given, real_given, wanted)
         for unit in [names] if whole_blocks else [[name] for name in names]:
             if not all(name in found.arrays for name in unit):
                 learned = learn(stage, unit)
                 shifts = {f"{_SHIFT}{name}": each.shift for name, each in learned.items()}
                 found.add({**shifts, **{name: each.codes for name, each in learned.items()}})
             changed += network.take(
-                {name: Learned(found.arrays[name], found.arrays[f"{_SHIFT}{name}"]) for name in unit}
+                {name: LearnedCodes(found.arrays[name], found.arrays[f"{_SHIFT}{name}"]) for name in unit}
             )
         given = given.behind(network.quantized, block.start, block.stop, block.behind)
         real_given = wanted.only(block.behind)

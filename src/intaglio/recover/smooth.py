@@ -22,7 +22,7 @@ from intaglio.evaluation.held_back import Samples
 from intaglio.graph import Graph
 from intaglio.graph.access import Array, constant, consumers, rank, shape
 from intaglio.graph.edit import set_constant, unique_name, value_names
-from intaglio.graph.weights import Product, product
+from intaglio.graph.weights import WeightedProduct, product
 from intaglio.recover.channels import channel_groups, magnitudes
 from intaglio.recover.equalization import scale_group
 from intaglio.simulate import Simulator
@@ -86,7 +86,7 @@ def _factors(activation: Array, weight: Array, alpha: float) -> Array | None:
     return factors if np.abs(np.log(factors)).max() > 1e-3 else None
 
 
-def _normalized(node: ir.Node) -> tuple[ir.Value, list[Product]] | None:
+def _normalized(node: ir.Node) -> tuple[ir.Value, list[WeightedProduct]] | None:
     """Return a layer normalization's result and its readers, if all are products along the normalized axis."""
     if node.op_type != "LayerNormalization" or node.domain:
         return None
@@ -99,7 +99,7 @@ def _normalized(node: ir.Node) -> tuple[ir.Value, list[Product]] | None:
     return (value, found) if found and len(found) == len(readers) else None
 
 
-def _scale_normalized(graph: Graph, value: ir.Value, readers: list[Product], factors: Array) -> None:
+def _scale_normalized(graph: Graph, value: ir.Value, readers: list[WeightedProduct], factors: Array) -> None:
     node = value.producer()
     assert node is not None
     for parameter in node.inputs[1:]:

@@ -35,7 +35,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Learned:
+class LearnedCodes:
     """Learned codes and bias shift of one layer.
 
     Args:
@@ -153,7 +153,7 @@ class Rounded:
         fits = ((bias + shift).abs() < LARGEST_BIAS * unit) & shift.isfinite()
         return torch.where(fits, shift, 0.0)
 
-    def take(self, found: Mapping[str, Learned]) -> int:
+    def take(self, found: Mapping[str, LearnedCodes]) -> int:
         """Set codes and shift biases of layers; return the number of codes that are not the nearest."""
         changed = 0
         for name, learned in found.items():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from intaglio.report import words
 from intaglio.report.facts import ActivationHistogram, ChannelRanges, Confusion, Facts, plain, rounded
-from intaglio.report.value_rows import Row
+from intaglio.report.value_rows import ValueRow
 
 if TYPE_CHECKING:  # PyTorch is behind it
     from intaglio.plan import Step
@@ -21,7 +21,7 @@ PASSES = "graph"
 """`Step.algorithm` of the graph passes that prepare the float network."""
 
 
-def charts(facts: Facts, rows: Sequence[Row]) -> dict[str, Any]:
+def charts(facts: Facts, rows: Sequence[ValueRow]) -> dict[str, Any]:
     """Return one entry for each plot that has data."""
     numbers = {row.name: row.number for row in rows}
     all_charts = {

@@ -18,7 +18,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Tile:
+class HeadlineTile:
     """One figure: label, value and notes; `main` marks the most important one."""
 
     label: str
@@ -39,12 +39,12 @@ def verdict(facts: Facts) -> Verdict:
     return Verdict("passed", words.clean(f"All gates passed: {names}."))
 
 
-def tiles(facts: Facts) -> list[Tile]:
+def tiles(facts: Facts) -> list[HeadlineTile]:
     """Return the known figures, most important first."""
     return [*_accuracy(facts), *_agreement(facts), *_costs(facts)]
 
 
-def _accuracy(facts: Facts) -> Iterator[Tile]:
+def _accuracy(facts: Facts) -> Iterator[HeadlineTile]:
     reference = facts.scores.get("float")
     for stage in sorted(facts.scores, key=lambda s: s != "integer"):  # the integer program comes first
         score = facts.scores[stage]
@@ -52,23 +52,23 @@ def _accuracy(facts: Facts) -> Iterator[Tile]:
         if reference is not None and stage != "float" and reference.metric == score.metric:
             notes.insert(0, f"{words.change(score.metric, score.value, reference.value)} against float")
         label = {"integer": "Integer program", "float": "Float network", "simulated": "Simulation"}.get(stage, stage)
-        yield Tile(label, words.score(score.metric, score.value), tuple(notes), main=stage == "integer")
+        yield HeadlineTile(label, words.score(score.metric, score.value), tuple(notes), main=stage == "integer")
 
 
-def _agreement(facts: Facts) -> Iterator[Tile]:
+def _agreement(facts: Facts) -> Iterator[HeadlineTile]:
     for pair, value in facts.agreement.items():
-        yield Tile(words.clean(f"{pair.capitalize()} agree"), f"{value:.2f} %", ("the same prediction",))
+        yield HeadlineTile(words.clean(f"{pair.capitalize()} agree"), f"{value:.2f} %", ("the same prediction",))
 
 
-def _costs(facts: Facts) -> Iterator[Tile]:
+def _costs(facts: Facts) -> Iterator[HeadlineTile]:
     real, integer = facts.nbytes.get("float"), facts.nbytes.get("integer")
     if integer is not None:
         notes = ["parameters of the integer program"]
         if real:
             notes.append(f"float: {words.size(real)}" + (f", {real / integer:.1f} times as much" if integer else ""))
-        yield Tile("Size", words.size(integer), tuple(notes))
+        yield HeadlineTile("Size", words.size(integer), tuple(notes))
     if facts.seconds:
         steps = ", ".join(f"{words.clean(step)} {words.duration(s)}" for step, s in facts.seconds.items())
-        yield Tile("Time", words.duration(sum(facts.seconds.values())), (steps,))
+        yield HeadlineTile("Time", words.duration(sum(facts.seconds.values())), (steps,))
     if facts.peak_memory_bytes is not None:
-        yield Tile("Peak memory", words.size(facts.peak_memory_bytes), ("of the whole process",))
+        yield HeadlineTile("Peak memory", words.size(facts.peak_memory_bytes), ("of the whole process",))

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 
 @dataclass(frozen=True)
-class Library:
+class PackedScript:
     """Script compressed with gzip, as base64, and its hash for the Content-Security-Policy."""
 
     packed: str
@@ -22,7 +22,7 @@ class Library:
 
 
 @lru_cache(maxsize=1)
-def plotting_library() -> Library | None:
+def plotting_library() -> PackedScript | None:
     """Return Plotly.js; None if `plotly` is not installed, and the page then has no interactive plots."""
     try:
         from plotly.offline import get_plotlyjs
@@ -30,7 +30,7 @@ def plotting_library() -> Library | None:
         return None
     script: str = get_plotlyjs()
     packed = base64.b64encode(gzip.compress(script.encode(), 6, mtime=0)).decode()
-    return Library(packed, script_hash(script))
+    return PackedScript(packed, script_hash(script))
 
 
 def script_hash(script: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from intaglio.evaluation import LayerDifference
 from intaglio.evaluation.gates import SQNR_FLOOR
 from intaglio.report import words
-from intaglio.report.value_rows import Row
+from intaglio.report.value_rows import ValueRow
 
 HEIGHT, TOP, BOTTOM, LEFT, RIGHT = 260, 24, 40, 52, 16
 NARROW, COMFORTABLE = 560, 1100  # pixels: smallest width of the plot; width up to which values are ROOM apart
@@ -18,7 +18,7 @@ LABELLED, APART = 3, 220  # number of labelled weak values, and the pixels betwe
 
 
 @dataclass(frozen=True)
-class Point:
+class PlotPoint:
     """One value in the plot: position, texts, and the table row that it links to."""
 
     x: float
@@ -49,7 +49,7 @@ class Plot:
     left: int
     right: float
     bottom: float
-    points: tuple[Point, ...]
+    points: tuple[PlotPoint, ...]
     line: str
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
@@ -57,7 +57,7 @@ class Plot:
     summary: str
 
 
-def sqnr_plot(layers: Sequence[LayerDifference], rows: Sequence[Row]) -> Plot | None:
+def sqnr_plot(layers: Sequence[LayerDifference], rows: Sequence[ValueRow]) -> Plot | None:
     """Lay out the plot; None if fewer than two values were measured.
 
     Values without noise are drawn at the upper edge, values without signal at the lower edge.
@@ -100,10 +100,12 @@ def sqnr_plot(layers: Sequence[LayerDifference], rows: Sequence[Row]) -> Plot | 
     )
 
 
-def _point(x: float, y: float, layer: LayerDifference, numbers: dict[str, int], labelled: bool, width: int) -> Point:
+def _point(
+    x: float, y: float, layer: LayerDifference, numbers: dict[str, int], labelled: bool, width: int
+) -> PlotPoint:
     name = words.clean(layer.name)
     anchor = "start" if x < width / 3 else "end" if x > 2 * width / 3 else "middle"
-    return Point(
+    return PlotPoint(
         x=x,
         y=y,
         name=name,
@@ -125,7 +127,7 @@ def _marks(low: float, high: float) -> list[float]:
     return [mark for mark in range(int(low), int(high) + 1) if mark % step == 0]
 
 
-def _x_ticks(points: Sequence[Point], width: int) -> tuple[Tick, ...]:
+def _x_ticks(points: Sequence[PlotPoint], width: int) -> tuple[Tick, ...]:
     """Return row numbers as ticks, as many as fit."""
     every = max(1, math.ceil(len(points) * 34 / (width - LEFT - RIGHT)))
     return tuple(Tick(p.x, str(p.row)) for p in points[::every] if p.row is not None)

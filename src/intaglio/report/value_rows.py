@@ -21,7 +21,7 @@ FULL_BAR = 60.0  # dB of a full bar; 8 bits reach little more than 50
 
 
 @dataclass(frozen=True)
-class Link:
+class ValueLink:
     """Name of a value and the number of its row; None if it has no row."""
 
     name: str
@@ -29,7 +29,7 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Row:
+class ValueRow:
     """Table row of one value: texts to show, and numbers to sort by (None sorts last).
 
     Args:
@@ -64,7 +64,7 @@ class Row:
     width: float | None
     zero: int | None
     source: str
-    of: tuple[Link, ...]
+    of: tuple[ValueLink, ...]
     calibrator: str
     sqnr: str
     ratio: float | None
@@ -76,7 +76,7 @@ class Row:
     why: str
 
 
-def value_rows(graph: Graph, plan: Plan, facts: Facts) -> list[Row]:
+def value_rows(graph: Graph, plan: Plan, facts: Facts) -> list[ValueRow]:
     """Return a row for each value of the Plan, in the network's order."""
     places = {name: (operator, node, shape) for name, operator, node, shape in _walk(graph)}
     known = [name for name in places if name in plan.values]
@@ -115,12 +115,12 @@ def _row(
     numbers: dict[str, int],
     layer: LayerDifference | None,
     alone: float | None,
-) -> Row:
+) -> ValueRow:
     params = plan.params(value.name)
     low, high = grid_range(params) if params is not None and params.type.bits <= 16 else (None, None)
     operator, node, shape = place
     ratio = None if layer is None else layer.sqnr
-    return Row(
+    return ValueRow(
         number=number,
         name=words.clean(value.name),
         role=value.role.value,
@@ -136,7 +136,7 @@ def _row(
         zero=None if params is None else int(params.zero_point.max()),
         width=None if low is None or high is None else high - low,
         source=value.source.value,
-        of=tuple(Link(words.clean(name), numbers.get(name)) for name in value.of),
+        of=tuple(ValueLink(words.clean(name), numbers.get(name)) for name in value.of),
         calibrator=words.clean(value.calibrator or ""),
         sqnr=words.NONE if ratio is None else words.decibels(ratio),
         ratio=None if ratio is None or math.isnan(ratio) else max(-1e9, min(ratio, 1e9)),

@@ -15,7 +15,7 @@ from intaglio.report.facts import ChannelRanges, Real
 if TYPE_CHECKING:  # ONNX is behind these
     from intaglio.graph import Graph
     from intaglio.graph.access import Array
-    from intaglio.graph.weights import Product
+    from intaglio.graph.weights import WeightedProduct
 
 BOXES = 6144  # most boxes in a page, before and after together: about 300 KB of numbers
 MOST_LAYERS, FEWEST_CHANNELS, MOST_CHANNELS = 192, 16, 128
@@ -44,14 +44,14 @@ def channel_ranges(graph: Graph, prepared: Graph | None = None) -> list[ChannelR
     return [_ranges(name, made, before.get(name), room) for name, made in after.items()]
 
 
-def _layers(graph: Graph) -> dict[str, Product]:
+def _layers(graph: Graph) -> dict[str, WeightedProduct]:
     """Return layers by node name. Weights are read one layer at a time to keep memory small."""
     from intaglio.graph.weights import product
 
     return {str(node.name): made for node in graph.nodes if (made := product(node)) is not None}
 
 
-def _ranges(name: str, layer: Product, earlier: Product | None, room: int) -> ChannelRanges:
+def _ranges(name: str, layer: WeightedProduct, earlier: WeightedProduct | None, room: int) -> ChannelRanges:
     after, was = layer.rows, None if earlier is None else earlier.rows
     widths = np.ptp(after if was is None else was, axis=1)
     order = np.argsort(-widths, kind="stable")

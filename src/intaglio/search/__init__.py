@@ -1,7 +1,7 @@
 """Layer sensitivity, partial quantization, recipe search, and surveys of schemes and methods."""
 
 from intaglio.search.effect import Effect
-from intaglio.search.layer_groups import Layer, layers_of
+from intaglio.search.layer_groups import LayerGroup, layers_of
 from intaglio.search.partial import Partial, Tried, partial, wider_formats, wider_values
 from intaglio.search.sample_split import held_back
 from intaglio.search.sensitivity import sensitivity
@@ -9,7 +9,7 @@ from intaglio.search.sensitivity_table import LayerSensitivity, Sensitivities
 
 __all__ = [
     "Effect",
-    "Layer",
+    "LayerGroup",
     "LayerSensitivity",
     "Partial",
     "Sensitivities",

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from intaglio.errors import UsageError
-from intaglio.search.layer_groups import Layer
+from intaglio.search.layer_groups import LayerGroup
 from intaglio.simulate import Simulator
 
 Values = dict[str, Tensor]
@@ -41,7 +41,9 @@ class Branches:
             )
 
     @torch.no_grad()
-    def run(self, feed: Mapping[str, Tensor], layers: Sequence[Layer]) -> Iterator[tuple[Layer | None, Values]]:
+    def run(
+        self, feed: Mapping[str, Tensor], layers: Sequence[LayerGroup]
+    ) -> Iterator[tuple[LayerGroup | None, Values]]:
         """Run one batch; yield the wanted values with each layer from the other side, then of the base alone (None)."""
         base = self.base
         values = {name: _rounded(base, name, feed[name]) for name in base.input_names}
@@ -56,7 +58,7 @@ class Branches:
             self._step(base, at, values)
         yield None, {name: values[name] for name in self.wanted}
 
-    def _finish(self, values: Values, start: int, layer: Layer) -> Values:
+    def _finish(self, values: Values, start: int, layer: LayerGroup) -> Values:
         """Run from a node to the end, with one layer from the other side."""
         for at in range(start, len(self.base.calls)):
             self._step(self.other if at in layer.nodes else self.base, at, values)

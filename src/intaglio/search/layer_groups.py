@@ -15,7 +15,7 @@ INPUT = "Input"
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerGroup:
     """Group of nodes that is quantized or left real as one.
 
     Args:
@@ -36,7 +36,7 @@ class Layer:
         return min(self.nodes, default=0)
 
 
-def layers_of(graph: Graph, plan: Plan) -> list[Layer]:
+def layers_of(graph: Graph, plan: Plan) -> list[LayerGroup]:
     """Return the layers of a network in its order, inputs first.
 
     Operators that only move data do not round, so they are not layers.
@@ -44,7 +44,7 @@ def layers_of(graph: Graph, plan: Plan) -> list[Layer]:
     nodes = graph.nodes
     position = {str(node.name): i for i, node in enumerate(nodes)}
     inputs = [str(value.name) for value in graph.inputs]
-    layers = [Layer(f"{n} (input)" if n in position else n, INPUT, value=n) for n in inputs]
+    layers = [LayerGroup(f"{n} (input)" if n in position else n, INPUT, value=n) for n in inputs]
     taken: set[int] = set()
     for i, node in enumerate(nodes):
         output = float_operator(node).contract(node).output
@@ -55,7 +55,7 @@ def layers_of(graph: Graph, plan: Plan) -> list[Layer]:
         if caps is not None:
             members.append(position[caps])
         taken.update(members)
-        layers.append(Layer(str(node.name), node.op_type, frozenset(members)))
+        layers.append(LayerGroup(str(node.name), node.op_type, frozenset(members)))
     return layers
 
 

@@ -20,7 +20,7 @@ from intaglio.errors import TargetError
 from intaglio.graph import Graph
 from intaglio.ops import Role, float_operator
 from intaglio.plan import Plan, Step
-from intaglio.search.layer_groups import INPUT, Layer, layers_of
+from intaglio.search.layer_groups import INPUT, LayerGroup, layers_of
 from intaglio.targets import Target, TensorFormat
 
 Q = TypeVar("Q")
@@ -162,7 +162,7 @@ def wider_values(graph: Graph, plan: Plan, target: Target) -> set[str]:
     return found
 
 
-def _wider(graph: Graph, plan: Plan, target: Target, layer: Layer) -> str:
+def _wider(graph: Graph, plan: Plan, target: Target, layer: LayerGroup) -> str:
     """Return the wider format for one layer as text; empty if it already has the widest."""
     if layer.op_type == INPUT:
         return _raised("a", plan, layer.value, target.activations)
@@ -179,7 +179,7 @@ def _wider(graph: Graph, plan: Plan, target: Target, layer: Layer) -> str:
     return "" if written_for_products else _raised("a", plan, result, activations)
 
 
-def _ends(graph: Graph, layer: Layer) -> tuple[str, str]:
+def _ends(graph: Graph, layer: LayerGroup) -> tuple[str, str]:
     """Return the names of a layer's weight (empty if it has none) and of its result."""
     if layer.op_type == INPUT:
         return "", layer.value
@@ -190,7 +190,7 @@ def _ends(graph: Graph, layer: Layer) -> tuple[str, str]:
     return weight, str(nodes[max(layer.nodes)].outputs[0].name)
 
 
-def _data(graph: Graph, layer: Layer) -> str:
+def _data(graph: Graph, layer: LayerGroup) -> str:
     """Return the name of the data input of a layer with weights."""
     data = graph.nodes[layer.first].inputs[0]
     assert data is not None

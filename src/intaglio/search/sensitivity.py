@@ -35,7 +35,7 @@ from intaglio.processes import Processes
 from intaglio.progress import progress
 from intaglio.search.branches import Branches, Values
 from intaglio.search.effect import Effect, Scores
-from intaglio.search.layer_groups import Layer, layers_of
+from intaglio.search.layer_groups import LayerGroup, layers_of
 from intaglio.search.sensitivity_table import LayerSensitivity, Sensitivities, SensitivityFile
 from intaglio.simulate import Simulator
 
@@ -182,7 +182,7 @@ class _Work:
             quantized=Effect(error.sqnr, all_rounded.value if scored else None),
         )
 
-    def measure(self, layers: Sequence[Layer]) -> list[LayerSensitivity]:
+    def measure(self, layers: Sequence[LayerGroup]) -> list[LayerSensitivity]:
         """Measure some layers, alone and left out."""
         if not layers:
             return []

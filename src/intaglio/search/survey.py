@@ -15,18 +15,17 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from intaglio.data import Dataset
 from intaglio.errors import DataError, IntaglioError
 from intaglio.evaluation import FloatStage
 from intaglio.evaluation.evaluate import evaluate
-from intaglio.evaluation.model_stages import integer_stage
+from intaglio.evaluation.model_stages import Planned, integer_stage
 from intaglio.files import data_fingerprint, run_fingerprint
 from intaglio.graph import Graph, graph_fingerprint
 from intaglio.lower import lower
 from intaglio.number import Scheme
-from intaglio.plan import Plan
 from intaglio.progress import progress
 from intaglio.search.attempts import Attempt, AttemptFile
 from intaglio.targets import Target
@@ -36,13 +35,6 @@ GRANULARITIES = ("tensor", "channel")
 NO_DATA, SYNTHESIZED, CALIBRATION = "none", "synthesize", "calibration"
 SOURCES = {NO_DATA: "no data", SYNTHESIZED: "synthesized data", CALIBRATION: "calibration data"}
 """Source of the ranges -> its name in tables."""
-
-
-class Planned(Protocol):
-    """Quantized network: graph and Plan."""
-
-    graph: Graph
-    plan: Plan
 
 
 Make = Callable[[Target, str, bool], Planned]
@@ -91,7 +83,7 @@ CELLS = tuple(
 
 
 @dataclass(frozen=True)
-class Row:
+class SurveyRow:
     """Result of one cell.
 
     Args:
@@ -124,7 +116,7 @@ class Survey:
     metric: str
     reference: float
     samples: int
-    rows: tuple[Row, ...]
+    rows: tuple[SurveyRow, ...]
 
     @property
     def standard_error(self) -> float:
@@ -132,7 +124,7 @@ class Survey:
         p = self.reference
         return math.sqrt(p * (100 - p) / self.samples) if self.metric.startswith("top") else math.nan
 
-    def loss(self, row: Row) -> float | None:
+    def loss(self, row: SurveyRow) -> float | None:
         """Return the loss against float in points (mse: increase); None without a score."""
         if row.score is None:
             return None
@@ -147,7 +139,7 @@ def survey(
     metric: str = "top1",
     settings: Mapping[str, Any] | None = None,
     path: Path | None = None,
-    callback: Callable[[Row], None] | None = None,
+    callback: Callable[[SurveyRow], None] | None = None,
 ) -> Survey:
     """Quantize and measure every cell.
 
@@ -180,7 +172,7 @@ def survey(
         if attempt is None or attempt.error:  # retry failed cells: they may have run out of memory
             attempt = _measured(graph, scored, make, cell, metric, real.predictions[0])
             file.add(attempt)
-        row = Row(cell, attempt.score, attempt.agreement, attempt.seconds, attempt.error)
+        row = SurveyRow(cell, attempt.score, attempt.agreement, attempt.seconds, attempt.error)
         rows.append(row)
         if callback is not None:
             callback(row)

@@ -6,13 +6,13 @@ import csv
 import io
 from typing import Any
 
-from intaglio.search.survey import SOURCES, Row, Survey
+from intaglio.search.survey import SOURCES, Survey, SurveyRow
 
 COLUMNS = ("type", "weights", "data", "recovery", "score", "loss", "agreement %", "seconds", "note")
 _COLOURS = {"power_of_two": "#3366aa", "symmetric": "#cc6633", "asymmetric": "#338855"}
 
 
-def cells_of(survey: Survey, row: Row, *, exact: bool = False) -> list[str]:
+def cells_of(survey: Survey, row: SurveyRow, *, exact: bool = False) -> list[str]:
     """Format a row, one text for each of `COLUMNS`; with two decimals unless `exact`."""
     cell, loss = row.cell, survey.loss(row)
 
@@ -38,7 +38,7 @@ def grid(survey: Survey) -> tuple[list[str], list[list[str]]]:
     found = {(row.cell.type, row.cell.method): row for row in survey.rows}
     types, methods = (list(dict.fromkeys(key[k] for key in found)) for k in range(2))
 
-    def text(row: Row | None) -> str:
+    def text(row: SurveyRow | None) -> str:
         return "-" if row is None or row.score is None else f"{row.score:.2f} ({survey.loss(row):+.2f})"
 
     lines = [[kind, *(text(found.get((kind, method))) for method in methods)] for kind in types]
@@ -77,7 +77,7 @@ def to_html(survey: Survey) -> str | None:
     return page
 
 
-def _trace(go: Any, survey: Survey, rows: list[Row]) -> Any:
+def _trace(go: Any, survey: Survey, rows: list[SurveyRow]) -> Any:
     """Draw the scores of one type over the methods."""
     colour, filled = _COLOURS[rows[0].cell.scheme.value], rows[0].cell.per == "channel"
     hover = [

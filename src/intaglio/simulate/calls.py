@@ -14,7 +14,7 @@ from intaglio.ops import float_operator
 
 
 @dataclass(frozen=True, eq=False)
-class Call:
+class NodeCall:
     """One node as a PyTorch call.
 
     Args:
@@ -31,7 +31,7 @@ class Call:
     done: tuple[str, ...]
     compute: Callable[..., tuple[Tensor, ...]]
 
-    def read_again(self) -> Call:
+    def read_again(self) -> NodeCall:
         """Return the call with the node's current input names."""
         return replace(self, inputs=_names(self.node))
 
@@ -39,7 +39,7 @@ class Call:
         """Compute the node: one tensor for each output."""
         return self.compute(tuple(x is not None for x in operands), *(x for x in operands if x is not None))
 
-    def opaque(self) -> Call:
+    def opaque(self) -> NodeCall:
         """Return the call for `torch.compile`, which then traces the tensors but not the code that reads the Graph."""
         return replace(self, compute=torch._dynamo.nonstrict_trace(self.compute))
 
@@ -52,15 +52,15 @@ class Call:
         return [(name, result) for name, result in zip(self.outputs, results, strict=False) if name]
 
 
-def calls(graph: Graph) -> list[Call]:
+def calls(graph: Graph) -> list[NodeCall]:
     """Convert the nodes of a Graph, in order."""
     kept = {str(v.name) for v in graph.outputs} | {str(v.name) for v in graph.initializers}
-    found: list[Call] = []
+    found: list[NodeCall] = []
     for node in reversed(graph.nodes):
         inputs = _names(node)
         outputs = tuple(str(v.name or "") for v in node.outputs)
         new = {name for name in (*inputs, *outputs) if name} - kept
-        found.append(Call(node, inputs, outputs, tuple(sorted(new)), _compute(node)))
+        found.append(NodeCall(node, inputs, outputs, tuple(sorted(new)), _compute(node)))
         kept |= new
     return found[::-1]
 

@@ -27,7 +27,7 @@ from intaglio.train.batch_norm import BatchNorm, along, folded_weight, unfolded_
 from intaglio.train.estimators.grid import rounded_through
 from intaglio.train.estimators.proxquant import ProxQuant
 from intaglio.train.function_tables import TableFunction, table_functions
-from intaglio.train.module_steps import Step, steps
+from intaglio.train.module_steps import ModuleStep, steps
 from intaglio.train.quantizers.learned import Learned
 from intaglio.train.quantizers.observed import MovingRange
 from intaglio.train.quantizers.quantizer import Quantizer
@@ -193,7 +193,7 @@ class QuantizedModule(nn.Module):
         grid: tuple[Tensor, Tensor] = self.quantizers[key].grid(torch.zeros(()))  # type: ignore[operator]
         return grid
 
-    def _run(self, step: Step, values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+    def _run(self, step: ModuleStep, values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         arguments = step.call.operands(values)
         if step.sign:  # the quantizer of the result takes the sign, with a gradient
             assert arguments[0] is not None
@@ -211,7 +211,7 @@ class QuantizedModule(nn.Module):
             y = self._whole_sums(step, y)
         return (y, *others)
 
-    def _step_size(self, step: Step) -> Tensor | None:
+    def _step_size(self, step: ModuleStep) -> Tensor | None:
         """Return the current scale of products, () or (channels,), without a gradient; None if undefined."""
         data, weight = map(self._scale, step.factors)
         return None if data is None or weight is None else data * weight
@@ -225,7 +225,7 @@ class QuantizedModule(nn.Module):
         scale = self.quantizers[key].scale_now()  # type: ignore[operator]
         return scale if scale.ndim <= 1 else None
 
-    def _whole_sums(self, step: Step, y: Tensor) -> Tensor:
+    def _whole_sums(self, step: ModuleStep, y: Tensor) -> Tensor:
         """Round sums to whole accumulators before their sign is taken: a float sum of 0 may be slightly negative."""
         size = self._step_size(step)
         if size is None:
@@ -234,12 +234,12 @@ class QuantizedModule(nn.Module):
             size = size.reshape([-1 if axis == step.channels % y.ndim else 1 for axis in range(y.ndim)])
         return (y / size).round() * size
 
-    def _rounded_bias(self, step: Step, bias: Tensor) -> Tensor:
+    def _rounded_bias(self, step: ModuleStep, bias: Tensor) -> Tensor:
         """Round a bias to the accumulator's scale, scale_x * scale_w."""
         size = self._step_size(step)
         return bias if size is None else rounded_through(bias / size) * size
 
-    def _normalized(self, step: Step, norm: BatchNorm, values: Mapping[str, Tensor]) -> Tensor:
+    def _normalized(self, step: ModuleStep, norm: BatchNorm, values: Mapping[str, Tensor]) -> Tensor:
         """Compute a batch norm together with the product before it, if there is one (see `batch_norm`)."""
         if not norm.weight:
             x, *constants = step.call.operands(values)
@@ -257,7 +257,7 @@ class QuantizedModule(nn.Module):
         y = step.call.real(x, unfolded_weight(quantizer, weight, factor, norm.axis), offset if norm.bias else None)[0]
         return self._by_batch(step, norm, y, values)
 
-    def _by_batch(self, step: Step, norm: BatchNorm, y: Tensor, values: Mapping[str, Tensor]) -> Tensor:
+    def _by_batch(self, step: ModuleStep, norm: BatchNorm, y: Tensor, values: Mapping[str, Tensor]) -> Tensor:
         """Normalize with batch statistics and update the running statistics."""
         gamma, beta, mean, variance = (values[name] for name in (norm.gamma, norm.beta, norm.mean, norm.variance))
         if y.numel() // y.shape[1] < 2:

@@ -11,12 +11,12 @@ from intaglio.graph.access import attribute
 from intaglio.ops import Role, float_operator
 from intaglio.ops.functions import POLES
 from intaglio.plan import Plan
-from intaglio.simulate.calls import Call
+from intaglio.simulate.calls import NodeCall
 from intaglio.train.batch_norm import BatchNorm
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class ModuleStep:
     """One node in training.
 
     Args:
@@ -29,7 +29,7 @@ class Step:
         has_poles: whether its function has infinite values or slopes.
     """
 
-    call: Call
+    call: NodeCall
     norm: BatchNorm | None
     biased: bool
     sign: bool
@@ -56,7 +56,7 @@ class Step:
         return f"[{self.call.node.op_type} {self.call.node.name!r}]"
 
 
-def steps(calls: Sequence[Call], plan: Plan, norms: Mapping[str, BatchNorm]) -> list[Step]:
+def steps(calls: Sequence[NodeCall], plan: Plan, norms: Mapping[str, BatchNorm]) -> list[ModuleStep]:
     """Prepare the steps of a network.
 
     Args:
@@ -69,7 +69,7 @@ def steps(calls: Sequence[Call], plan: Plan, norms: Mapping[str, BatchNorm]) -> 
     }
     summed = {name for name, operator in plan.operators.items() if signs & set(operator.fused)}
     return [
-        Step(
+        ModuleStep(
             call.opaque(),
             norms.get(call.outputs[0]),
             _adds_bias(call.node),

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from intaglio.codegen.lifetimes import Memory
-from intaglio.codegen.steps import Step
+from intaglio.codegen.steps import ProgramStep
 from intaglio.codegen.views import find_views, separate_outputs
 from intaglio.kernels.kernel import Call
 from intaglio.number import INT8, INT16, Rule
@@ -148,7 +148,7 @@ def steps_of(program, layout, rows=1, scratch=0):
         by_rows = rows if kind in WINDOWS else 0
         units = -(-y[1] // rows) if by_rows else 1
         call = Call("f", (), "struct s", {}, units=units, scratch=scratch, may_alias=alias, rows=by_rows)
-        steps.append(Step((node,), node.inputs, node.output, call))
+        steps.append(ProgramStep((node,), node.inputs, node.output, call))
     return steps
 
 

@@ -20,7 +20,7 @@ from intaglio.graph.edit import AttributeValue, add_constant, insert, remove, re
 
 
 @dataclass(frozen=True)
-class Row:
+class QOperatorRow:
     """How the inputs of an operator are laid out.
 
     Args:
@@ -40,18 +40,18 @@ class Row:
 
 _WINDOW = ("auto_pad", "ceil_mode", "count_include_pad", "dilations", "group", "kernel_shape", "pads", "strides")
 
-TABLE: Mapping[str, Row] = {
-    "QGemm": Row("Gemm", (0, 3), 7, 6, ("alpha", "transA", "transB")),
-    "QLinearAdd": Row("Add", (0, 3), 6),
-    "QLinearAveragePool": Row("AveragePool", (0,), 3, None, _WINDOW),
-    "QLinearConcat": Row("Concat", (), 0, None, ("axis",)),  # its operands come last, as many as there are
-    "QLinearConv": Row("Conv", (0, 3), 6, 8, _WINDOW),
-    "QLinearGlobalAveragePool": Row("GlobalAveragePool", (0,), 3),
-    "QLinearLeakyRelu": Row("LeakyRelu", (0,), 3, None, ("alpha",)),
-    "QLinearMatMul": Row("MatMul", (0, 3), 6),
-    "QLinearMul": Row("Mul", (0, 3), 6),
-    "QLinearSigmoid": Row("Sigmoid", (0,), 3),
-    "QLinearSoftmax": Row("Softmax", (0,), 3, None, ("axis",)),
+TABLE: Mapping[str, QOperatorRow] = {
+    "QGemm": QOperatorRow("Gemm", (0, 3), 7, 6, ("alpha", "transA", "transB")),
+    "QLinearAdd": QOperatorRow("Add", (0, 3), 6),
+    "QLinearAveragePool": QOperatorRow("AveragePool", (0,), 3, None, _WINDOW),
+    "QLinearConcat": QOperatorRow("Concat", (), 0, None, ("axis",)),  # its operands come last, as many as there are
+    "QLinearConv": QOperatorRow("Conv", (0, 3), 6, 8, _WINDOW),
+    "QLinearGlobalAveragePool": QOperatorRow("GlobalAveragePool", (0,), 3),
+    "QLinearLeakyRelu": QOperatorRow("LeakyRelu", (0,), 3, None, ("alpha",)),
+    "QLinearMatMul": QOperatorRow("MatMul", (0, 3), 6),
+    "QLinearMul": QOperatorRow("Mul", (0, 3), 6),
+    "QLinearSigmoid": QOperatorRow("Sigmoid", (0,), 3),
+    "QLinearSoftmax": QOperatorRow("Softmax", (0,), 3, None, ("axis",)),
 }
 
 
@@ -72,7 +72,7 @@ def expand_qoperators(graph: Graph) -> list[str]:
     return changes
 
 
-def _expand(graph: ir.Graph, node: ir.Node, row: Row) -> None:
+def _expand(graph: ir.Graph, node: ir.Node, row: QOperatorRow) -> None:
     _refuse_other_forms(node)
     positions = row.operands or tuple(range(2, len(node.inputs), 3))
     operands: list[ir.Value | None] = [_real(graph, node, index, row) for index in positions]
@@ -95,7 +95,7 @@ def _expand(graph: ir.Graph, node: ir.Node, row: Row) -> None:
     real.name = name
 
 
-def _real(graph: ir.Graph, node: ir.Node, index: int, row: Row) -> ir.Value:
+def _real(graph: ir.Graph, node: ir.Node, index: int, row: QOperatorRow) -> ir.Value:
     """An operand behind a DequantizeLinear."""
     value, scale = node.inputs[index], node.inputs[index + 1]
     assert value is not None
@@ -114,7 +114,7 @@ def _channel_axis(node: ir.Node, op_type: str, value: ir.Value) -> int:
     return rank(value) - 1
 
 
-def _real_bias(graph: ir.Graph, node: ir.Node, row: Row) -> ir.Value:
+def _real_bias(graph: ir.Graph, node: ir.Node, row: QOperatorRow) -> ir.Value:
     """The int32 bias behind a DequantizeLinear whose scale is that of the accumulator."""
     assert row.bias is not None
     scales = [constant(node.inputs[index + 1]) for index in row.operands]

@@ -30,7 +30,7 @@ from intaglio.graph.access import (
 from intaglio.graph.edit import add_constant, remove, replace, set_constant
 from intaglio.graph.graph import Graph
 from intaglio.graph.pattern import keeps_shape
-from intaglio.graph.weights import Product, product
+from intaglio.graph.weights import WeightedProduct, product
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def fold_affine(graph: Graph) -> list[str]:
     return changes
 
 
-def _fold_following(graph: ir.Graph, found: Product) -> list[str]:
+def _fold_following(graph: ir.Graph, found: WeightedProduct) -> list[str]:
     changes = []
     node = found.node
     while (following := single_consumer(node.outputs[0])) is not None:
@@ -145,7 +145,7 @@ def _fold_preceding(graph: ir.Graph, node: ir.Node) -> list[str]:
     return [f"{where(node)} folded into {', '.join(where(user) for user in users)}"]
 
 
-def _set_bias(graph: ir.Graph, found: Product, bias: Array) -> None:
+def _set_bias(graph: ir.Graph, found: WeightedProduct, bias: Array) -> None:
     node = found.node
     array = bias.astype(np.float32)
     old = input_value(node, 2)

@@ -22,7 +22,7 @@ Attributes = Mapping[str, AttributeValue]
 
 
 @dataclass(frozen=True)
-class Row:
+class FusionRow:
     """One way in which an activation of `x` is written, and what it is called."""
 
     op_type: str
@@ -106,64 +106,66 @@ def _half_of_product(other: Pattern) -> tuple[Op, ...]:
     return (_scaled(Op("Mul", x, other), 0.5), Op("Mul", x, _scaled(other, 0.5)), Op("Mul", _scaled(x, 0.5), other))
 
 
-TABLE: tuple[Row, ...] = (
+TABLE: tuple[FusionRow, ...] = (
     # x * relu6(x + 3) / 6
-    Row("HardSwish", Op("Mul", x, _scaled(_RELU6_OF_SHIFTED, 1 / 6)), _hard_swish),
-    Row("HardSwish", _scaled(Op("Mul", x, _RELU6_OF_SHIFTED), 1 / 6), _hard_swish),
-    Row("HardSwish", Op("Mul", _scaled(x, 1 / 6), _RELU6_OF_SHIFTED), _hard_swish),
-    Row("HardSwish", Op("Mul", x, Op("HardSigmoid", x, name="gate")), _hard_swish_parts),
-    Row("HardSigmoid", _scaled(_RELU6_OF_SHIFTED, 1 / 6), _hard_sigmoid_6),
-    Row(
+    FusionRow("HardSwish", Op("Mul", x, _scaled(_RELU6_OF_SHIFTED, 1 / 6)), _hard_swish),
+    FusionRow("HardSwish", _scaled(Op("Mul", x, _RELU6_OF_SHIFTED), 1 / 6), _hard_swish),
+    FusionRow("HardSwish", Op("Mul", _scaled(x, 1 / 6), _RELU6_OF_SHIFTED), _hard_swish),
+    FusionRow("HardSwish", Op("Mul", x, Op("HardSigmoid", x, name="gate")), _hard_swish_parts),
+    FusionRow("HardSigmoid", _scaled(_RELU6_OF_SHIFTED, 1 / 6), _hard_sigmoid_6),
+    FusionRow(
         "HardSigmoid",
         Op("Clip", Op("Add", Op("Mul", x, Constant("factor")), Constant("offset")), name="clip"),
         _hard_sigmoid_1,
     ),
     # 1 / (1 + exp(-x))
     *(
-        Row("Sigmoid", Op("Reciprocal", Op("Add", Op("Exp", minus), Number(1.0))))
+        FusionRow("Sigmoid", Op("Reciprocal", Op("Add", Op("Exp", minus), Number(1.0))))
         for minus in (Op("Neg", x), _scaled(x, -1.0))
     ),
     *(
-        Row("Sigmoid", _scaled(Op("Reciprocal", Op("Add", Op("Exp", minus), Number(1.0))), 1.0))
+        FusionRow("Sigmoid", _scaled(Op("Reciprocal", Op("Add", Op("Exp", minus), Number(1.0))), 1.0))
         for minus in (Op("Neg", x), _scaled(x, -1.0))
     ),
     # exp(x) / (1 + exp(x)) and (1 + tanh(x / 2)) / 2
-    Row("Sigmoid", Op("Div", Op("Exp", x), Op("Add", Op("Exp", x), Number(1.0)))),
-    Row("Sigmoid", Op("Add", _scaled(Op("Tanh", _scaled(x, 0.5)), 0.5), Number(0.5))),
-    Row("Sigmoid", _scaled(Op("Add", Op("Tanh", _scaled(x, 0.5)), Number(1.0)), 0.5)),
+    FusionRow("Sigmoid", Op("Div", Op("Exp", x), Op("Add", Op("Exp", x), Number(1.0)))),
+    FusionRow("Sigmoid", Op("Add", _scaled(Op("Tanh", _scaled(x, 0.5)), 0.5), Number(0.5))),
+    FusionRow("Sigmoid", _scaled(Op("Add", Op("Tanh", _scaled(x, 0.5)), Number(1.0)), 0.5)),
     # 2 sigmoid(2 x) - 1 and (exp(x) - exp(-x)) / (exp(x) + exp(-x))
-    Row("Tanh", Op("Add", _scaled(Op("Sigmoid", _scaled(x, 2.0)), 2.0), Number(-1.0))),
+    FusionRow("Tanh", Op("Add", _scaled(Op("Sigmoid", _scaled(x, 2.0)), 2.0), Number(-1.0))),
     *(
-        Row("Tanh", Op("Div", Op("Sub", Op("Exp", x), Op("Exp", minus)), Op("Add", Op("Exp", x), Op("Exp", minus))))
+        FusionRow(
+            "Tanh", Op("Div", Op("Sub", Op("Exp", x), Op("Exp", minus)), Op("Add", Op("Exp", x), Op("Exp", minus)))
+        )
         for minus in (Op("Neg", x), _scaled(x, -1.0))
     ),
-    Row("Softsign", Op("Div", x, Op("Add", Op("Abs", x), Number(1.0)))),
-    Row("Swish", Op("Mul", x, Op("Sigmoid", x)), lambda match: {"alpha": 1.0}),
-    Row("Swish", Op("Mul", x, Op("Sigmoid", Op("Mul", x, Constant("alpha")))), _swish_alpha),
+    FusionRow("Softsign", Op("Div", x, Op("Add", Op("Abs", x), Number(1.0)))),
+    FusionRow("Swish", Op("Mul", x, Op("Sigmoid", x)), lambda match: {"alpha": 1.0}),
+    FusionRow("Swish", Op("Mul", x, Op("Sigmoid", Op("Mul", x, Constant("alpha")))), _swish_alpha),
     *(
-        Row("Swish", Op("Div", x, Op("Add", Op("Exp", minus), Number(1.0))), lambda match: {"alpha": 1.0})
+        FusionRow("Swish", Op("Div", x, Op("Add", Op("Exp", minus), Number(1.0))), lambda match: {"alpha": 1.0})
         for minus in (Op("Neg", x), _scaled(x, -1.0))
     ),
-    Row("Softplus", _SOFTPLUS),
+    FusionRow("Softplus", _SOFTPLUS),
     # torch keeps x itself where softplus(x) rounds to it
-    Row("Softplus", Op("Where", Op("Greater", x, Constant("threshold")), x, Op("Softplus", x)), _beyond_rounding),
-    Row("Mish", Op("Mul", x, Op("Tanh", Op("Softplus", x)))),
-    Row("Mish", Op("Mul", x, Op("Tanh", _SOFTPLUS))),
-    *(Row("Gelu", pattern) for pattern in _half_of_product(_ERF)),
+    FusionRow("Softplus", Op("Where", Op("Greater", x, Constant("threshold")), x, Op("Softplus", x)), _beyond_rounding),
+    FusionRow("Mish", Op("Mul", x, Op("Tanh", Op("Softplus", x)))),
+    FusionRow("Mish", Op("Mul", x, Op("Tanh", _SOFTPLUS))),
+    *(FusionRow("Gelu", pattern) for pattern in _half_of_product(_ERF)),
     *(
-        Row("Gelu", pattern, lambda match: {"approximate": "tanh"})
+        FusionRow("Gelu", pattern, lambda match: {"approximate": "tanh"})
         for argument in _TANH_ARGUMENTS
         for pattern in _half_of_product(Op("Add", Op("Tanh", argument), Number(1.0)))
     ),
-    Row("LeakyRelu", Op("Max", x, Op("Mul", x, Constant("alpha"))), _leaky),
-    Row(
+    FusionRow("LeakyRelu", Op("Max", x, Op("Mul", x, Constant("alpha"))), _leaky),
+    FusionRow(
         "LeakyRelu",
         Op("Where", Op("Greater|GreaterOrEqual", x, Number(0.0)), x, Op("Mul", x, Constant("alpha"))),
         _any_slope,
     ),
     # relu(x) - a * relu(-x): a PRelu as Keras exports it
     *(
-        Row("PRelu", Op(kind, Op("Relu", x), Op("Mul", Op("Relu", minus), Constant(slope))))
+        FusionRow("PRelu", Op(kind, Op("Relu", x), Op("Mul", Op("Relu", minus), Constant(slope))))
         for kind, slope in (("Add", "negated slope"), ("Sub", "slope"))
         for minus in (Op("Neg", x), _scaled(x, -1.0))
     ),

@@ -18,7 +18,7 @@ from intaglio.kernels.cortex_m import (
     pairs_of_rows,
     serves_bytes,
 )
-from intaglio.kernels.kernel import Call, Source, Tensor, int8_codes
+from intaglio.kernels.kernel import Call, CSource, Tensor, int8_codes
 from intaglio.kernels.weighted_kernel import image_fields
 from intaglio.program.operators.conv2d import Conv2d
 
@@ -81,7 +81,7 @@ def _folded(op: Conv2d) -> dict[str, Any]:
 
 def _call(op: Conv2d, x: Tensor, y: Tensor, variant: str, fields: dict[str, Any], scratch: int) -> Call:
     name = f"ig_conv2d_{x.short}_{y.short}_{finish(op.requantize)}__{variant}"
-    source = Source(
+    source = CSource(
         f"conv2d/{variant}.h",
         (
             ("IG_NAME", name),

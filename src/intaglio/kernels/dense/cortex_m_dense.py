@@ -15,7 +15,7 @@ from intaglio.kernels.cortex_m import (
     pairs_of_rows,
     serves_bytes,
 )
-from intaglio.kernels.kernel import Call, Source, Tensor, int8_codes
+from intaglio.kernels.kernel import Call, CSource, Tensor, int8_codes
 from intaglio.program.operators.dense import Dense
 
 
@@ -50,7 +50,7 @@ def plain(op: Dense, inputs: Sequence[Tensor], y: Tensor) -> Call | None:
 
 def _call(op: Dense, x: Tensor, y: Tensor, variant: str, fields: dict[str, Any], units: int, scratch: int) -> Call:
     name = f"ig_dense_{x.short}_{y.short}_{finish(op.requantize)}__{variant}"
-    source = Source(
+    source = CSource(
         f"dense/{variant}.h",
         (
             ("IG_NAME", name),

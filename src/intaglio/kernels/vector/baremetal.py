@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from intaglio.kernels.kernel import Call, Source, Struct, Tensor, bind
+from intaglio.kernels.kernel import Call, CSource, Struct, Tensor, bind
 from intaglio.kernels.vector.chain import Link
-from intaglio.kernels.vector.row_stage import Layout, Stage, rows_call
+from intaglio.kernels.vector.row_stage import Layout, RowStage, rows_call
 from intaglio.program.operators.conv2d import Conv2d
 
 LONGEST = 6
@@ -47,7 +47,7 @@ def baremetal_chain(links: Sequence[Link], isas: Sequence[str]) -> tuple[int, Ca
     return None if best is None else best[1:]
 
 
-def _stage(link: Link, call: Call, position: int) -> Stage:
+def _stage(link: Link, call: Call, position: int) -> RowStage:
     op, x, y = link.operator, link.inputs[0], link.output
     assert isinstance(op, Conv2d)
     name = f"{call.function}_rows"
@@ -58,9 +58,9 @@ def _stage(link: Link, call: Call, position: int) -> Stage:
         "IG_X": x.c_type,
         "IG_Y": y.c_type,
     }
-    return Stage(
+    return RowStage(
         run=name,
-        sources=(*call.sources, Source("vector/call_rows.h", tuple(defines.items()))),
+        sources=(*call.sources, CSource("vector/call_rows.h", tuple(defines.items()))),
         params=Struct(call.struct, call.fields),
         parts=1,
         stride=op.strides[0],

@@ -14,7 +14,7 @@ from intaglio.kernels.vector.row_gemm import gemm_stage, serves
 from intaglio.kernels.vector.row_lut import Unary, lut_stage, serves_lut
 from intaglio.kernels.vector.row_mul import mul_stage, serves_mul
 from intaglio.kernels.vector.row_products import widens
-from intaglio.kernels.vector.row_stage import Layout, Stage, copy_stage, rows_call, strip_rows, widen_stage
+from intaglio.kernels.vector.row_stage import Layout, RowStage, copy_stage, rows_call, strip_rows, widen_stage
 from intaglio.kernels.vector.vector_isas import Vector
 from intaglio.program.operator import Operator
 from intaglio.program.operators.add import Add
@@ -114,7 +114,7 @@ def chain_call(links: Sequence[Link], vector: Vector) -> Call | None:
         return None
     y = links[-1].output
     to = Layout(rows_of(y)[1] * y.type.dtype.itemsize)
-    stages: list[Stage] = []
+    stages: list[RowStage] = []
     for i in range(len(links) - 1, -1, -1):
         stage = _stage(links[i], vector, to)
         widened = _widened(links[i], vector)
@@ -144,7 +144,7 @@ def _nanoseconds(links: Sequence[Link]) -> float:
     return sum(link.operator.macs(*(t.shape for t in link.inputs)) / 100 + 0.1 * link.output.size for link in links)
 
 
-def _stage(link: Link, vector: Vector, to: Layout) -> Stage:
+def _stage(link: Link, vector: Vector, to: Layout) -> RowStage:
     op = link.operator
     if isinstance(op, Add):
         return add_stage(op, link.inputs, link.output, vector, to, swap=link.main == 1)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from intaglio.kernels.kernel import Name, Source, Struct, StructArray, Tensor
+from intaglio.kernels.kernel import CSource, Name, Struct, StructArray, Tensor
 from intaglio.kernels.vector.depthwise16 import depthwise16_stage
 from intaglio.kernels.vector.row_factors import Factors
 from intaglio.kernels.vector.row_gemm import serves
-from intaglio.kernels.vector.row_stage import Layout, Stage
+from intaglio.kernels.vector.row_stage import Layout, RowStage
 from intaglio.kernels.vector.vector_isas import Ints, Vector, channel_order, pick
 from intaglio.program.operators.conv2d import Conv2d
 
@@ -23,7 +23,7 @@ def serves_depthwise(op: Conv2d, x: Tensor, y: Tensor, vector: Vector) -> bool:
     return serves(op, x, y, vector) and not op.requantize.wide and (x.type.bits > 8 or y.type.bits <= 8)
 
 
-def depthwise_stage(op: Conv2d, x: Tensor, y: Tensor, vector: Vector, to: Layout) -> Stage:
+def depthwise_stage(op: Conv2d, x: Tensor, y: Tensor, vector: Vector, to: Layout) -> RowStage:
     """The stage of a depthwise convolution; the arguments are those of `gemm_stage`."""
     if x.type.bits > 8:
         return depthwise16_stage(op, x, y, vector, to)
@@ -74,7 +74,7 @@ def depthwise_stage(op: Conv2d, x: Tensor, y: Tensor, vector: Vector, to: Layout
                 "IG_PACK": f"ig_pack_{'clamped_' if clamped else ''}{y.short}",
                 "IG_FORM_": form,
             }
-            sources.append(Source("vector/depthwise_tile.h", tuple((k, str(v)) for k, v in defines.items())))
+            sources.append(CSource("vector/depthwise_tile.h", tuple((k, str(v)) for k, v in defines.items())))
             tiles.append(Name(name))
         groups.append(
             {
@@ -102,9 +102,9 @@ def depthwise_stage(op: Conv2d, x: Tensor, y: Tensor, vector: Vector, to: Layout
         "low": op.low,
         "high": op.high,
     }
-    return Stage(
+    return RowStage(
         run="ig_depthwise_rows",
-        sources=(vector.source, *sources, Source("vector/depthwise_rows.h")),
+        sources=(vector.source, *sources, CSource("vector/depthwise_rows.h")),
         params=Struct("struct ig_depthwise", fields),
         parts=len(groups),
         stride=op.strides[0],

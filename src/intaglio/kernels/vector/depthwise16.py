@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from intaglio.kernels.kernel import Name, Source, Struct, StructArray, Tensor
+from intaglio.kernels.kernel import CSource, Name, Struct, StructArray, Tensor
 from intaglio.kernels.vector.row_factors import Factors
 from intaglio.kernels.vector.row_products import Products, to_int32
-from intaglio.kernels.vector.row_stage import Layout, Stage
+from intaglio.kernels.vector.row_stage import Layout, RowStage
 from intaglio.kernels.vector.vector_isas import Vector, channel_order, pick
 from intaglio.program.operators.conv2d import Conv2d
 
 POSITIONS = 4
 
 
-def depthwise16_stage(op: Conv2d, x: Tensor, y: Tensor, vector: Vector, to: Layout) -> Stage:
+def depthwise16_stage(op: Conv2d, x: Tensor, y: Tensor, vector: Vector, to: Layout) -> RowStage:
     """The stage of a depthwise convolution; the arguments are those of `gemm_stage`.
 
     A group is as many channels as a vector holds; the taps of the window are taken two by two.
@@ -51,7 +51,7 @@ def depthwise16_stage(op: Conv2d, x: Tensor, y: Tensor, vector: Vector, to: Layo
             "IG_PACK": f"ig_pack_{'clamped_' if clamped else ''}{y.short}",
             "IG_FORM_": form,
         }
-        sources.append(Source("vector/depthwise16_tile.h", tuple((k, str(v)) for k, v in defines.items())))
+        sources.append(CSource("vector/depthwise16_tile.h", tuple((k, str(v)) for k, v in defines.items())))
         groups.append(
             {
                 "weight": products.pack(weight, of, vector),
@@ -78,9 +78,9 @@ def depthwise16_stage(op: Conv2d, x: Tensor, y: Tensor, vector: Vector, to: Layo
         "low": op.low,
         "high": op.high,
     }
-    return Stage(
+    return RowStage(
         run="ig_depthwise_rows",
-        sources=(vector.source, *sources, Source("vector/depthwise_rows.h")),
+        sources=(vector.source, *sources, CSource("vector/depthwise_rows.h")),
         params=Struct("struct ig_depthwise", fields),
         parts=len(groups),
         stride=op.strides[0],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from intaglio.kernels.kernel import Source, Struct, Tensor
-from intaglio.kernels.vector.row_stage import Layout, Stage
+from intaglio.kernels.kernel import CSource, Struct, Tensor
+from intaglio.kernels.vector.row_stage import Layout, RowStage
 from intaglio.kernels.vector.vector_isas import Vector
 from intaglio.program.operators.max_pool2d import MaxPool2d
 
@@ -18,7 +18,7 @@ def serves_max_pool(op: MaxPool2d, x: Tensor) -> bool:
     return x.shape[0] == 1 and (x.type.bits <= 8 or (x.type.signed and border))
 
 
-def max_pool_stage(op: MaxPool2d, x: Tensor, y: Tensor, vector: Vector, to: Layout) -> Stage:
+def max_pool_stage(op: MaxPool2d, x: Tensor, y: Tensor, vector: Vector, to: Layout) -> RowStage:
     """The stage of a max pool; the arguments are those of `gemm_stage`."""
     _, height, width, channels = x.shape
     pixel = channels * x.type.dtype.itemsize
@@ -44,9 +44,9 @@ def max_pool_stage(op: MaxPool2d, x: Tensor, y: Tensor, vector: Vector, to: Layo
         ("IG_CLAMP", f"ig_clamp_{x.short}"),
         ("IG_BOUNDS", bounds),
     )
-    return Stage(
+    return RowStage(
         run=name,
-        sources=(vector.source, Source("vector/max_pool_rows.h", defines)),
+        sources=(vector.source, CSource("vector/max_pool_rows.h", defines)),
         params=Struct("struct ig_max_pool_rows", fields),
         parts=1,
         stride=op.strides[0],

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from intaglio.kernels.kernel import Source, Struct, Tensor
+from intaglio.kernels.kernel import CSource, Struct, Tensor
 from intaglio.kernels.vector.row_factors import Factors
-from intaglio.kernels.vector.row_stage import Layout, Stage, row_stage
+from intaglio.kernels.vector.row_stage import Layout, RowStage, row_stage
 from intaglio.kernels.vector.vector_isas import Vector
 from intaglio.number import Requantize, Rule
 from intaglio.program.operators.add import Add
@@ -26,7 +26,9 @@ def serves_add(op: Add, inputs: Sequence[Tensor], y: Tensor) -> bool:
     )
 
 
-def add_stage(op: Add, inputs: Sequence[Tensor], y: Tensor, vector: Vector, to: Layout, *, swap: bool = False) -> Stage:
+def add_stage(
+    op: Add, inputs: Sequence[Tensor], y: Tensor, vector: Vector, to: Layout, *, swap: bool = False
+) -> RowStage:
     """The stage of a sum; the first operand comes from the stage before, the second is the pipeline's own.
 
     Args:
@@ -71,7 +73,7 @@ def add_stage(op: Add, inputs: Sequence[Tensor], y: Tensor, vector: Vector, to: 
         "IG_SUBTRACT_": subtract,
         "IG_PACK": f"ig_pack_clamped_{y.short}",
     }
-    source = Source(
+    source = CSource(
         f"vector/add{'16' if y.type.bits > 8 else ''}_rows.h", tuple((k, str(v)) for k, v in defines.items())
     )
     sources = (vector.source, source)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from intaglio.kernels.kernel import Source, Struct, Tensor
+from intaglio.kernels.kernel import CSource, Struct, Tensor
 from intaglio.kernels.vector.row_add import rows_of
-from intaglio.kernels.vector.row_stage import Layout, Stage, row_stage
+from intaglio.kernels.vector.row_stage import Layout, RowStage, row_stage
 from intaglio.kernels.vector.vector_isas import Vector
 from intaglio.program.operators.clamp_channels import ClampChannels
 
@@ -18,7 +18,7 @@ def serves_clamp_channels(x: Tensor) -> bool:
     return x.type.bits <= 8
 
 
-def clamp_channels_stage(op: ClampChannels, x: Tensor, y: Tensor, vector: Vector, to: Layout) -> Stage:
+def clamp_channels_stage(op: ClampChannels, x: Tensor, y: Tensor, vector: Vector, to: Layout) -> RowStage:
     """The stage of such bounds; the arguments are those of `gemm_stage`."""
     height, width = rows_of(y)
     repeats = max(1, min(-(-PERIOD // op.lower.size), width // op.lower.size))
@@ -32,5 +32,5 @@ def clamp_channels_stage(op: ClampChannels, x: Tensor, y: Tensor, vector: Vector
         "y_row": to.pitch,
     }
     defines = (("IG_NAME", name), ("IG_MAX", f"ig_max_{x.short}"), ("IG_MIN", f"ig_min_{x.short}"))
-    sources = (vector.source, Source("vector/clamp_channels_rows.h", defines))
+    sources = (vector.source, CSource("vector/clamp_channels_rows.h", defines))
     return row_stage(name, sources, Struct("struct ig_clamp_channels_rows", fields), height, width)

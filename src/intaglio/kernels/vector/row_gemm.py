@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from intaglio.kernels.kernel import Name, Source, Struct, StructArray, Tensor
+from intaglio.kernels.kernel import CSource, Name, Struct, StructArray, Tensor
 from intaglio.kernels.vector.row_factors import Factors
 from intaglio.kernels.vector.row_products import Products, serves_products, to_int32, widens
-from intaglio.kernels.vector.row_stage import Layout, Stage
+from intaglio.kernels.vector.row_stage import Layout, RowStage
 from intaglio.kernels.vector.vector_isas import Ints, Vector, channel_order, pick
 from intaglio.kernels.vector.wide import wide_panel, wide_segments
 from intaglio.number import INT16
@@ -34,7 +34,7 @@ def serves(op: Conv2d, x: Tensor, y: Tensor, vector: Vector) -> bool:
     )
 
 
-def gemm_stage(op: Conv2d, x: Tensor, y: Tensor, vector: Vector, to: Layout) -> Stage:
+def gemm_stage(op: Conv2d, x: Tensor, y: Tensor, vector: Vector, to: Layout) -> RowStage:
     """The stage of a convolution.
 
     Args:
@@ -83,9 +83,9 @@ def gemm_stage(op: Conv2d, x: Tensor, y: Tensor, vector: Vector, to: Layout) -> 
         "together": several,
         "zero_point": op.y_zero_point,
     }
-    return Stage(
+    return RowStage(
         run="ig_gemm_rows",
-        sources=(vector.source, *sources, Source("vector/gemm_rows.h")),
+        sources=(vector.source, *sources, CSource("vector/gemm_rows.h")),
         params=Struct("struct ig_gemm", fields),
         parts=panels.length,
         stride=op.strides[0],
@@ -100,7 +100,7 @@ def gemm_stage(op: Conv2d, x: Tensor, y: Tensor, vector: Vector, to: Layout) -> 
 
 def _panels(
     op: Conv2d, products: Products, weight: Ints, x: Tensor, y: Tensor, vector: Vector, positions: int, row: int
-) -> tuple[StructArray, list[Source]]:
+) -> tuple[StructArray, list[CSource]]:
     o, segments, depth = weight.shape
     long = y.type.bits > 8
     wide = op.requantize.wide
@@ -148,7 +148,7 @@ def _panels(
                 "IG_ASYMMETRIC_": int(asymmetric),
                 "IG_INPUT16_": int(products.item == 2),
             }
-            sources.append(Source("vector/tile.h", tuple((k, str(v)) for k, v in defines.items())))
+            sources.append(CSource("vector/tile.h", tuple((k, str(v)) for k, v in defines.items())))
             rows.append(
                 {
                     **panel,

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from intaglio.kernels.kernel import Source, Struct, Tensor
+from intaglio.kernels.kernel import CSource, Struct, Tensor
 from intaglio.kernels.vector.row_add import rows_of
 from intaglio.kernels.vector.row_factors import Factors
-from intaglio.kernels.vector.row_stage import Layout, Stage, row_stage
+from intaglio.kernels.vector.row_stage import Layout, RowStage, row_stage
 from intaglio.kernels.vector.vector_isas import Vector
 from intaglio.program.operators.mul import Mul
 
@@ -24,7 +24,9 @@ def serves_mul(op: Mul, inputs: Sequence[Tensor], y: Tensor, vector: Vector) -> 
     )
 
 
-def mul_stage(op: Mul, inputs: Sequence[Tensor], y: Tensor, vector: Vector, to: Layout, *, swap: bool = False) -> Stage:
+def mul_stage(
+    op: Mul, inputs: Sequence[Tensor], y: Tensor, vector: Vector, to: Layout, *, swap: bool = False
+) -> RowStage:
     """The stage of a product; the first operand comes from the stage before, the second is the pipeline's own.
 
     Args:
@@ -66,7 +68,7 @@ def mul_stage(op: Mul, inputs: Sequence[Tensor], y: Tensor, vector: Vector, to: 
         "IG_FORM_": form,
         "IG_PACK": f"ig_pack_clamped_{y.short}",
     }
-    sources = (vector.source, Source("vector/mul_rows.h", tuple((k, str(v)) for k, v in defines.items())))
+    sources = (vector.source, CSource("vector/mul_rows.h", tuple((k, str(v)) for k, v in defines.items())))
     return row_stage(name, sources, Struct("struct ig_mul_rows", fields), height, width, skips=True)
 
 

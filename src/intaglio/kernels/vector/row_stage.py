@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from intaglio.kernels.kernel import Call, Name, Source, Struct, StructArray, Tensor
+from intaglio.kernels.kernel import Call, CSource, Name, Struct, StructArray, Tensor
 from intaglio.program.operators.conv2d import Conv2d
 
 MOST_STAGES = 10  # IG_STAGES of rows.h
@@ -41,7 +41,7 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Stage:
+class RowStage:
     """One operator over rows; the fields are those of `struct ig_stage` and what the planning needs.
 
     Args:
@@ -60,7 +60,7 @@ class Stage:
     """
 
     run: str
-    sources: tuple[Source, ...]
+    sources: tuple[CSource, ...]
     params: Struct
     parts: int
     stride: int
@@ -76,10 +76,10 @@ class Stage:
 
 
 def row_stage(
-    run: str, sources: tuple[Source, ...], params: Struct, height: int, nbytes: int, *, skips: bool = False
-) -> Stage:
+    run: str, sources: tuple[CSource, ...], params: Struct, height: int, nbytes: int, *, skips: bool = False
+) -> RowStage:
     """A stage that makes each row from the same row of its input, of so many bytes."""
-    return Stage(
+    return RowStage(
         run=run,
         sources=sources,
         params=params,
@@ -95,24 +95,24 @@ def row_stage(
     )
 
 
-def copy_stage(height: int, nbytes: int, to: Layout) -> Stage:
+def copy_stage(height: int, nbytes: int, to: Layout) -> RowStage:
     """Rows of a tensor, of so many bytes each, into a bordered strip."""
     fields = {"x_row": nbytes, "y_row": to.pitch, "nbytes": nbytes}
-    sources = (Source("vector/rows.h"),)
+    sources = (CSource("vector/rows.h"),)
     return row_stage("ig_copy_rows", sources, Struct("struct ig_copy_rows", fields), height, nbytes)
 
 
-def widen_stage(op: Conv2d, x: Tensor, to: Layout) -> Stage:
+def widen_stage(op: Conv2d, x: Tensor, to: Layout) -> RowStage:
     """Rows of 8-bit codes as 16-bit numbers without their zero point."""
     _, height, width, channels = x.shape
     name = f"ig_widen_rows_{x.short}"
     count = width * channels
     fields = {"x_row": count, "y_row": to.pitch, "count": count, "zero_point": op.x_zero_point}
-    sources = (Source("vector/widen_rows.h", (("IG_NAME", name), ("IG_X", x.c_type))),)
+    sources = (CSource("vector/widen_rows.h", (("IG_NAME", name), ("IG_X", x.c_type))),)
     return row_stage(name, sources, Struct("struct ig_widen_rows", fields), height, count)
 
 
-def rows_call(stages: Sequence[Stage], strip: int, *, split_parts: bool, baremetal: bool = False) -> Call:
+def rows_call(stages: Sequence[RowStage], strip: int, *, split_parts: bool, baremetal: bool = False) -> Call:
     """The call of a pipeline; only its first stage may read a tensor.
 
     Args:
@@ -163,13 +163,13 @@ def rows_call(stages: Sequence[Stage], strip: int, *, split_parts: bool, baremet
         "split_parts": int(split_parts),
         "height": last.out_height,
     }
-    sources = tuple(dict.fromkeys((Source("vector/rows.h"), *(s for stage in stages for s in stage.sources))))
+    sources = tuple(dict.fromkeys((CSource("vector/rows.h"), *(s for stage in stages for s in stage.sources))))
     units = last.parts if split_parts else last.out_height
     function = "ig_rows_skip" if any(stage.skips for stage in stages) else "ig_rows"
     return Call(function, sources, "struct ig_rows", fields, units=units, scratch=scratch)
 
 
-def strip_rows(stages: Sequence[Stage]) -> int:
+def strip_rows(stages: Sequence[RowStage]) -> int:
     """Output rows at a time, so that the strips stay in the cache."""
     last = stages[-1]
     best = 1

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intaglio.kernels.kernel import Source
+from intaglio.kernels.kernel import CSource
 
 Ints = NDArray[Any]
 
@@ -39,9 +39,9 @@ class Vector:
     planar: bool = False
 
     @property
-    def source(self) -> Source:
+    def source(self) -> CSource:
         """The header, to be included before any template that needs it."""
-        return Source(f"isa/{self.isa}.h")
+        return CSource(f"isa/{self.isa}.h")
 
 
 _ALL = ("fast", "left", "half_up", "tflite", "shift", "even")

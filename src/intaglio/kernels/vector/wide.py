@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from intaglio.kernels.kernel import Name, Source, Tensor, scale_function
+from intaglio.kernels.kernel import CSource, Name, Tensor, scale_function
 from intaglio.kernels.vector.vector_isas import Ints, Vector, pick
 from intaglio.program.weighted import Weighted
 
@@ -51,7 +51,7 @@ def _fit(most: Ints, together: int) -> bool:
 
 def wide_panel(
     op: Weighted, bias: Ints, channels: Ints, rows: int, y: Tensor, vector: Vector
-) -> tuple[Source, dict[str, Any]]:
+) -> tuple[CSource, dict[str, Any]]:
     """The tile of a panel, and the members of `struct ig_panel` that differ.
 
     Args:
@@ -81,4 +81,4 @@ def wide_panel(
         "factors": factors,
         "tile": Name(name),
     }
-    return Source("vector/tile_wide.h", tuple((k, str(v)) for k, v in defines.items())), fields
+    return CSource("vector/tile_wide.h", tuple((k, str(v)) for k, v in defines.items())), fields

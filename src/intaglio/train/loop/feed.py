@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from intaglio.train.loop.augment import Augmentation
 from intaglio.train.loop.settings import TrainSettings
-from intaglio.train.loop.training_samples import Batch, Samples, ShuffledOrder
+from intaglio.train.loop.training_samples import Batch, ShuffledOrder, TrainingSamples
 
 Inputs = tuple[Tensor, ...]
 
@@ -30,7 +30,7 @@ class Feed:
 
     def __init__(
         self,
-        samples: Samples,
+        samples: TrainingSamples,
         settings: TrainSettings,
         device: torch.device,
         share: tuple[int, int] = (0, 1),

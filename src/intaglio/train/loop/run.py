@@ -30,9 +30,9 @@ from intaglio.train.loop.lr_scaling import magnitudes
 from intaglio.train.loop.lr_schedule import annealed
 from intaglio.train.loop.optimizer import make_optimizer, set_learning_rate
 from intaglio.train.loop.run_options import RunOptions, TrainResult
-from intaglio.train.loop.score import Score
+from intaglio.train.loop.score import TrainingScore
 from intaglio.train.loop.settings import TrainSettings
-from intaglio.train.loop.training_samples import Batch, Samples
+from intaglio.train.loop.training_samples import Batch, TrainingSamples
 from intaglio.train.module import QuantizedModule
 from intaglio.train.quantizers.quantizer import Quantizer
 from intaglio.train.reestimate import reestimate_batch_norm
@@ -117,7 +117,7 @@ class _Training:
         self.per_epoch = settings.steps_per_epoch(len(self.samples))
         self.total = settings.total_steps(len(self.samples))
         self.feed = Feed(self.samples, settings, self.device, self.world.share, workers=run_options.workers)
-        self.score = None if held is None else Score(held, self.feed, self.world, teacher)
+        self.score = None if held is None else TrainingScore(held, self.feed, self.world, teacher)
         self.belongs_to = self._belongs_to(data, described)
         module.to(self.device)
         if settings.channels_last:
@@ -131,8 +131,10 @@ class _Training:
         self.curve: list[Point] = []
         self.best: dict[str, Any] = {}
 
-    def _read(self, data: Dataset) -> Samples:
-        return Samples(data, self.loss.classes, cache=self.run_options.cache, need_labels=not self.settings.imitates)
+    def _read(self, data: Dataset) -> TrainingSamples:
+        return TrainingSamples(
+            data, self.loss.classes, cache=self.run_options.cache, need_labels=not self.settings.imitates
+        )
 
     def _belongs_to(self, data: Dataset, described: Mapping[str, Any]) -> dict[str, Any]:
         """Return everything that the result depends on."""

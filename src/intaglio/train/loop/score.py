@@ -11,13 +11,13 @@ from intaglio.evaluation.sqnr import SignalToNoise
 from intaglio.train.loop.distributed import World
 from intaglio.train.loop.feed import Feed
 from intaglio.train.loop.losses import Teacher, as_tuple
-from intaglio.train.loop.training_samples import Batch, Samples
+from intaglio.train.loop.training_samples import Batch, TrainingSamples
 from intaglio.train.module import QuantizedModule
 
 _AT_A_TIME = 256
 
 
-class Score:
+class TrainingScore:
     """Validation score: top-1 in percent with labels, otherwise SQNR of the outputs against the teacher's.
 
     Args:
@@ -27,7 +27,7 @@ class Score:
         teacher: needed without labels.
     """
 
-    def __init__(self, samples: Samples, feed: Feed, world: World, teacher: Teacher | None) -> None:
+    def __init__(self, samples: TrainingSamples, feed: Feed, world: World, teacher: Teacher | None) -> None:
         self.samples, self.feed, self.world, self.teacher = samples, feed, world, teacher
 
     @property

@@ -42,7 +42,7 @@ def hold_back(data: Dataset, count: int | None = None) -> tuple[Dataset, Dataset
     return (data, None) if held == 0 else data.hold_back(held)
 
 
-class Samples(TorchDataset[Batch]):
+class TrainingSamples(TorchDataset[Batch]):
     """Map-style data set: from a list of sample numbers to a batch.
 
     Args:

@@ -48,7 +48,7 @@ class GlobalMaxPool(_MaxPool):
         return y if grid is None else on_grid(y, grid)
 
 
-class _Mean(Layer):
+class _MeanLayer(Layer):
     """Mean with an output format.
 
     Args (after those of PyTorch's layer, by keyword):
@@ -60,8 +60,8 @@ class _Mean(Layer):
         self.output_quantizer = value_quantizer(output, method, estimator)
 
 
-class AvgPool2d(_Mean):
-    """`torch.nn.AvgPool2d` in integers; see `_Mean` for the format."""
+class AvgPool2d(_MeanLayer):
+    """`torch.nn.AvgPool2d` in integers; see `_MeanLayer` for the format."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class AvgPool2d(_Mean):
         return written(self.pool(given(x, self)[0]), self.output_quantizer)
 
 
-class GlobalAvgPool(_Mean):
+class GlobalAvgPool(_MeanLayer):
     """The mean over all positions: (N, C, ...) to (N, C)."""
 
     def __init__(self, *, output: Format | str = VALUE, method: str = "lsq", estimator: str = "clipped") -> None:
