@@ -22,7 +22,7 @@ from intaglio.frontends import load, load_onnx
 from intaglio.graph import Graph
 from intaglio.plan import Step
 from intaglio.processes import Processes
-from intaglio.ptq.driver import Data, Outcome, quantize_graph
+from intaglio.ptq.driver import Data, quantize_graph
 from intaglio.ptq.limit import LossLimit
 from intaglio.ptq.recipe import Recipe
 from intaglio.quantized import Quantized
@@ -139,10 +139,10 @@ def quantize_as(
     checkpoint: str | os.PathLike[str] | None = None,
 ) -> Quantized:
     """Quantize with a recipe; the arguments are objects."""
-    outcome = quantize_graph(graph, target, dataset, recipe, checkpoint=checkpoint)
+    quantized = quantize_graph(graph, target, dataset, recipe, checkpoint=checkpoint)
     if isinstance(dataset, Synthesized):
-        outcome.steps.insert(len(graph.history), dataset.step())
-    return of_outcome(outcome)
+        quantized.steps.insert(len(graph.history), dataset.step())
+    return quantized
 
 
 def quantize_within(
@@ -171,7 +171,7 @@ def quantize_within(
         callback=callback,
         training=training,
     )
-    return of_outcome(searched.outcome)
+    return searched.quantized
 
 
 def training_stage(raw: Graph, graph: Graph, data: DataLike, settings: TrainSettings) -> Training:
@@ -235,12 +235,6 @@ def shared_data(dataset: Data | NoData, processes: Processes) -> Data | NoData:
     if processes.world == 1 or not isinstance(dataset, Dataset) or dataset.length is None:
         return dataset
     return SharedData(dataset, dataset.length, dataset.part, processes)
-
-
-def of_outcome(outcome: Outcome) -> Quantized:
-    """What users get of a result of the rooms below."""
-    o = outcome
-    return Quantized(o.graph, o.plan, o.steps, o.prepared, o.statistics, o.reference)
 
 
 def freeze(module: nn.Module, example_inputs: Any = None) -> Quantized:

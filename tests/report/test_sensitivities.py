@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import intaglio as ig
-from intaglio.report.sensitivities import BUDGET, quick_sensitivities
+from intaglio.search.quick_sensitivities import BUDGET, quick_sensitivities
 
 
 def test_every_layer_and_input_has_one(quantized: ig.Quantized, images: np.ndarray) -> None:

@@ -56,7 +56,7 @@ def test_the_first_that_holds_ends_the_search(graph, arrays) -> None:
     found = searched(graph, arrays, 100.0)
     assert found.holds
     assert [a.stage for a in found.attempts] == ["calibrators"]
-    assert "is within it" in str(found.outcome.steps[-1])
+    assert "is within it" in str(found.quantized.steps[-1])
 
 
 def test_the_limit_of_the_loss_is_inclusive(graph, arrays) -> None:
@@ -84,7 +84,7 @@ def test_the_best_is_returned_if_none_is_good_enough(graph, arrays, monkeypatch)
     monkeypatch.setattr(recipe_search._Search, "_holds", lambda self, attempt: False)
     found = searched(graph, arrays, 0.0, target="w4a8")
     best = max(a.score for a in found.attempts if a.score is not None)
-    last = found.outcome.steps[-1]
+    last = found.quantized.steps[-1]
     assert last.after == best
     assert "the best of all attempts" in str(last)
 
@@ -116,7 +116,7 @@ def test_an_interrupted_search_measures_nothing_twice(graph, arrays, tmp_path: P
     assert measured
     whole = search_recipes(*given, max_drop=0.0)
     assert [(a.name, a.score) for a in whole.attempts] == [(a.name, a.score) for a in resumed.attempts]
-    assert resumed.outcome.plan.to_json() == whole.outcome.plan.to_json()
+    assert resumed.quantized.plan.to_json() == whole.quantized.plan.to_json()
 
 
 def test_other_settings_are_refused_and_named(graph, arrays, tmp_path: Path) -> None:

@@ -65,9 +65,9 @@ def test_it_is_tried_last_and_not_done_twice(raw, tmp_path, monkeypatch) -> None
     trained = told[-1]
     assert trained.score > 40  # four classes
     best = max(told, key=lambda a: a.score)
-    assert found.outcome.steps[-1].after == best.score
+    assert found.quantized.steps[-1].after == best.score
     if best is trained:
-        assert any(step.algorithm == STAGE for step in found.outcome.steps)
+        assert any(step.algorithm == STAGE for step in found.quantized.steps)
     # An earlier run's attempt is taken as it is; its network comes out of the checkpoint.
     rows = json.loads((tmp_path / "attempts.json").read_text())
     rows["attempts"] = [{**row, "score": 100.0 if row["stage"] == STAGE else row["score"]} for row in rows["attempts"]]
@@ -75,7 +75,7 @@ def test_it_is_tried_last_and_not_done_twice(raw, tmp_path, monkeypatch) -> None
     written = (tmp_path / CHECKPOINT).read_bytes()
     again = searched(raw, tmp_path, 0.0)
     assert again.holds
-    assert any(step.algorithm == STAGE and "trained 30 steps" in step.text for step in again.outcome.steps)
+    assert any(step.algorithm == STAGE and "trained 30 steps" in step.text for step in again.quantized.steps)
     assert (tmp_path / CHECKPOINT).read_bytes() == written
 
 
@@ -87,9 +87,9 @@ def test_a_folded_network_trains_with_batch_norms_that_live_again(raw) -> None:
     data = data_for(folded, (x, y), labels=True)
     target, settings = load_target("w2a8"), replace(stage_settings(steps=2), batch=32)
     plan = ig.quantize(folded, x, target, calibrator="max", equalize=False, bias_correction=False).plan
-    outcome = Training(folded, data, settings).outcome(target, plan, {}, None)
-    assert "2 new batch norms inserted for training" in {step.text for step in outcome.steps}
-    assert "BatchNormalization" not in {node.op_type for node in outcome.graph.nodes}
+    quantized = Training(folded, data, settings).quantized(target, plan, {}, None)
+    assert "2 new batch norms inserted for training" in {step.text for step in quantized.steps}
+    assert "BatchNormalization" not in {node.op_type for node in quantized.graph.nodes}
 
 
 def test_training_is_skipped_if_an_earlier_stage_suffices(raw) -> None:

@@ -2,7 +2,7 @@
 
 from intaglio.calibrate.no_data import NoData
 from intaglio.ptq.data_free import quantize_without_data
-from intaglio.ptq.driver import Data, Outcome, quantize_graph
+from intaglio.ptq.driver import Data, quantize_graph
 from intaglio.ptq.equalization_choice import choose_equalization
 from intaglio.ptq.limit import LossLimit
 from intaglio.ptq.recipe import Recipe
@@ -12,7 +12,6 @@ __all__ = [
     "Data",
     "LossLimit",
     "NoData",
-    "Outcome",
     "Recipe",
     "choose_equalization",
     "quantize_graph",

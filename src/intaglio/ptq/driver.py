@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import cache, partial
 from itertools import islice
 from typing import Any, Protocol, TypedDict
@@ -19,7 +18,7 @@ from typing import Any, Protocol, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from intaglio.calibrate import Statistics, calibrate
+from intaglio.calibrate import calibrate
 from intaglio.calibrate.no_data import NoData
 from intaglio.errors import UsageError
 from intaglio.evaluation.held_back import ArraySamples
@@ -31,6 +30,7 @@ from intaglio.ptq.equalization_choice import choose_equalization
 from intaglio.ptq.recipe import NEAREST, Recipe
 from intaglio.ptq.roundings import ALGORITHMS
 from intaglio.ptq.smoothing_choice import smooth_activations
+from intaglio.quantized import Quantized
 from intaglio.recover.bias_correction import correct_biases, corrected_by_means
 from intaglio.recover.recovery import Recovery
 from intaglio.recover.weight_clamp import clamp_weights
@@ -56,27 +56,6 @@ class Data(Protocol):
         """Yield (x, y) in batches of n samples."""
 
 
-@dataclass
-class Outcome:
-    """A quantized network with its history.
-
-    Args:
-        graph: the network that is quantized: the prepared one after equalization and the like.
-        plan: calibrated.
-        steps: what was done, for the history.
-        prepared: the float network as it was given.
-        statistics: of the calibration data.
-        reference: the float network whose values have the same names as those of `graph`, before weights were rounded.
-    """
-
-    graph: Graph
-    plan: Plan
-    steps: list[Step] = field(default_factory=list)
-    prepared: Graph | None = None
-    statistics: Statistics | None = None
-    reference: Graph | None = None
-
-
 def quantize_graph(
     graph: Graph,
     target: Target,
@@ -84,7 +63,7 @@ def quantize_graph(
     recipe: Recipe,
     *,
     checkpoint: str | os.PathLike[str] | None = None,
-) -> Outcome:
+) -> Quantized:
     """Quantize a float network.
 
     Args:
@@ -119,19 +98,19 @@ def quantize_graph(
         steps += smoothed.steps
     correct = corrected_by_means(graph, lambda: some()[0]) if recipe.bias_correction else None
     found = calibrate(graph, placed(graph), dataset, correct=correct, **by)
-    outcome = Outcome(graph, found.plan, [*steps, *found.steps], prepared, found.statistics, graph)
+    made = Recovery(graph, found.plan, [*steps, *found.steps])
     if recipe.clamp_weights:
-        _take(outcome, clamp_weights(graph, outcome.plan, *some()))
+        made = _then(made, clamp_weights(graph, made.plan, *some()))
     if recipe.rounding != NEAREST:
-        _take(outcome, _rounded(outcome, dataset, recipe, checkpoint))
+        made = _then(made, _rounded(made, dataset, recipe, checkpoint))
     if recipe.bias_correction:
-        _take(outcome, correct_biases(outcome.graph, outcome.plan, *some(), reference=graph))
-    return outcome
+        made = _then(made, correct_biases(made.graph, made.plan, *some(), reference=graph))
+    return Quantized(made.graph, made.plan, made.steps, prepared, found.statistics, graph)
 
 
 def _without_data(
     graph: Graph, placed: Callable[[Graph], Plan], dataset: NoData, recipe: Recipe, steps: list[Step]
-) -> Outcome:
+) -> Quantized:
     asked = {
         "activation equalization (smooth)": recipe.smooth,
         "the weight clamp": recipe.clamp_weights,
@@ -149,17 +128,17 @@ def _without_data(
         equalize=recipe.equalize,
         bias_correction=recipe.bias_correction,
     )
-    return Outcome(made.graph, made.plan, [*steps, *made.steps], graph, made.statistics, made.reference)
+    return Quantized(made.graph, made.plan, [*steps, *made.steps], graph, made.statistics, made.reference)
 
 
-def _take(outcome: Outcome, recovery: Recovery) -> None:
-    outcome.graph, outcome.plan = recovery.graph, recovery.plan
-    outcome.steps += recovery.steps
+def _then(before: Recovery, after: Recovery) -> Recovery:
+    """Continue from the result of the next algorithm; the history keeps the steps of both."""
+    return Recovery(after.graph, after.plan, [*before.steps, *after.steps])
 
 
-def _rounded(outcome: Outcome, dataset: Data, recipe: Recipe, checkpoint: str | os.PathLike[str] | None) -> Recovery:
+def _rounded(made: Recovery, dataset: Data, recipe: Recipe, checkpoint: str | os.PathLike[str] | None) -> Recovery:
     """Weights rounded as the recipe says."""
-    graph, plan = outcome.graph, outcome.plan
+    graph, plan = made.graph, made.plan
     nbytes = sum(4 * math.prod(shape(value)) for value in graph.inputs)
     some = split(dataset, graph, max(1, min(LEARNING_SAMPLES, LEARNING_BYTES // max(nbytes, 1))), 32)
     return ALGORITHMS[recipe.rounding](graph, plan, *some, recipe.iterations, checkpoint)

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intaglio.evaluation import Gate, LayerDifference, Score
+from intaglio.evaluation.curve import Point
 
 if TYPE_CHECKING:  # PyTorch and ONNX are behind it
     from intaglio.plan import Step
-    from intaglio.train.loop import Point
 
 Real = NDArray[np.float64]
 Counts = NDArray[np.int64]

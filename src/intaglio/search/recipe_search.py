@@ -41,9 +41,10 @@ from intaglio.files import data_fingerprint, run_fingerprint, text_fingerprint
 from intaglio.graph import Graph, graph_fingerprint
 from intaglio.lower import lower
 from intaglio.plan import Step
-from intaglio.ptq.driver import TRIAL_SAMPLES, Data, Outcome, quantize_graph, split
+from intaglio.ptq.driver import TRIAL_SAMPLES, Data, quantize_graph, split
 from intaglio.ptq.recipe import NEAREST, Recipe
 from intaglio.ptq.roundings import ALGORITHMS
+from intaglio.quantized import Quantized
 from intaglio.search.attempts import Attempt, AttemptFile
 from intaglio.search.partial import partial, wider_formats, wider_values
 from intaglio.search.sensitivity import sensitivity
@@ -61,13 +62,13 @@ class SearchResult:
     """Result of `search_recipes`.
 
     Args:
-        outcome: the best network.
+        quantized: the best network.
         attempts: all attempts in order.
         holds: whether its loss is within `max_drop`.
         reference: score of the float network.
     """
 
-    outcome: Outcome
+    quantized: Quantized
     attempts: tuple[Attempt, ...]
     holds: bool
     reference: float
@@ -155,7 +156,7 @@ class _Search:
                 "among inputs and targets"
             )
         self.tried: dict[str, tuple[Attempt, Recipe]] = {}
-        self.made: tuple[str, Outcome] | None = None  # (name, network) of the best attempt, if this run made it
+        self.made: tuple[str, Quantized] | None = None  # (name, network) of the best attempt, if this run made it
         self.errors: list[IntaglioError] = []
 
     def run(self) -> SearchResult:
@@ -166,9 +167,9 @@ class _Search:
         best = self._best()
         if best is None:
             raise self.errors[0] if self.errors else LoweringError(next(iter(self.tried.values()))[0].error)
-        outcome = self._outcome(best)
-        outcome.steps += self._steps(best)
-        return SearchResult(outcome, tuple(a for a, _ in self.tried.values()), self._holds(best), self.reference)
+        quantized = self._network(best)
+        quantized.steps += self._steps(best)
+        return SearchResult(quantized, tuple(a for a, _ in self.tried.values()), self._holds(best), self.reference)
 
     def _recipes(self) -> Iterator[tuple[str, str, Recipe]]:
         """Yield (stage, name, recipe) of the first three stages; each continues from the best recipe so far."""
@@ -199,7 +200,7 @@ class _Search:
         best = self._best(lambda recipe: recipe.rounding == NEAREST)
         if best is None:
             return
-        recipe, first = self.tried[best.name][1], self._outcome(best)
+        recipe, first = self.tried[best.name][1], self._network(best)
         seen = self.scored if isinstance(self.dataset, NoData) else self.dataset
         held_back = split(seen, self.graph, TRIAL_SAMPLES)[1]
         values = wider_values(first.graph, first.plan, self.target)
@@ -236,8 +237,8 @@ class _Search:
     def _measured(self, stage: str, name: str, recipe: Recipe) -> Attempt:
         begin = time.perf_counter()
         try:
-            outcome = self._made(stage, name, recipe)
-            runs = integer_stage(lower(outcome.graph, outcome.plan, {"name": self.graph.name}))
+            quantized = self._made(stage, name, recipe)
+            runs = integer_stage(lower(quantized.graph, quantized.plan, {"name": self.graph.name}))
         except (LoweringError, CalibrationError, TargetError, TrainingError) as error:
             self.errors.append(error)
             attempt = Attempt(stage, name, seconds=time.perf_counter() - begin, error=str(error))
@@ -254,20 +255,20 @@ class _Search:
             )
             best = self._best()
             if best is None or self._loss(attempt) < self._loss(best):
-                self.made = name, outcome
+                self.made = name, quantized
         self.file.add(attempt)
         return attempt
 
-    def _outcome(self, attempt: Attempt) -> Outcome:
+    def _network(self, attempt: Attempt) -> Quantized:
         """Return the network of an attempt, from memory or made again."""
         if self.made is None or self.made[0] != attempt.name:
             self.made = attempt.name, self._made(attempt.stage, attempt.name, self.tried[attempt.name][1])
         return self.made[1]
 
-    def _made(self, stage: str, name: str, recipe: Recipe) -> Outcome:
+    def _made(self, stage: str, name: str, recipe: Recipe) -> Quantized:
         if stage == STAGE and self.training is not None:
             began = quantize_graph(self.graph, self.target, self.dataset, recipe)
-            return self.training.outcome(self.target, began.plan, recipe.layers, self.folder)
+            return self.training.quantized(self.target, began.plan, recipe.layers, self.folder)
         learned = recipe.rounding != NEAREST
         checkpoint = self._path(f"{name}.npz") if learned else None
         return quantize_graph(self.graph, self.target, self.dataset, recipe, checkpoint=checkpoint)

@@ -11,7 +11,7 @@ from intaglio.data import Dataset
 from intaglio.errors import UsageError
 from intaglio.graph import Graph
 from intaglio.plan import Plan, Step
-from intaglio.ptq.driver import Outcome
+from intaglio.quantized import Quantized
 from intaglio.targets import Target
 from intaglio.train.distill import block_ends
 from intaglio.train.freeze import freeze_graph
@@ -66,7 +66,7 @@ class Training:
         learned, _ = hold_back(self.data)
         return f"{self.method}, {self.settings.total_steps(len(learned))} steps on {Path(self.data.name).name}"
 
-    def outcome(self, target: Target, plan: Plan, layers: Mapping[str, str], folder: Path | None) -> Outcome:
+    def quantized(self, target: Target, plan: Plan, layers: Mapping[str, str], folder: Path | None) -> Quantized:
         """Train the network and freeze it.
 
         Args:
@@ -100,4 +100,4 @@ class Training:
         told = [Step("graph", sentence) for sentence in self.raw.history]
         told += revived
         told.append(Step(STAGE, f"{result.sentence()}; method {self.method}"))
-        return Outcome(graph, frozen, told, module.graph, reference=graph)
+        return Quantized(graph, frozen, told, module.graph, reference=graph)

@@ -33,8 +33,8 @@ from intaglio.report import Facts, known_facts, print_table, report_json, write_
 from intaglio.report.confusion import KEPT, confusion
 from intaglio.report.json_record import as_lines
 from intaglio.report.overlay import model_explorer_overlay, value_notes
-from intaglio.report.sensitivities import quick_sensitivities
 from intaglio.samples import sample_shape
+from intaglio.search.quick_sensitivities import quick_sensitivities
 from intaglio.targets import Target
 from intaglio.train.loop import Point
 

@@ -173,8 +173,8 @@ def _start(
     recipe = Recipe(
         calibrator=beginning.calibrator, weight_calibrator=beginning.weight_calibrator, layers=beginning.layers
     ).without_recovery()
-    outcome = quantize_graph(graph, target, shared_data(learned.limit(beginning.samples), processes), recipe)
-    return outcome.plan, outcome.steps[len(graph.history) :]
+    begun = quantize_graph(graph, target, shared_data(learned.limit(beginning.samples), processes), recipe)
+    return begun.plan, begun.steps[len(graph.history) :]
 
 
 def _teacher(name: str | None, module: QuantizedModule) -> FloatModule | None:

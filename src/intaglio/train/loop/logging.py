@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from intaglio.errors import UsageError
-from intaglio.train.loop.curve import Point
+from intaglio.evaluation.curve import Point
 
 Tell = Callable[[str], None]
 

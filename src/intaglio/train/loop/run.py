@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from intaglio.data import Dataset
+from intaglio.evaluation.curve import Point
 from intaglio.files import data_fingerprint, run_fingerprint, text_fingerprint
 from intaglio.graph import graph_fingerprint
 from intaglio.processes import Processes
@@ -20,7 +21,6 @@ from intaglio.train.gradual import Schedule
 from intaglio.train.loop import checkpoint as checkpoint
 from intaglio.train.loop.checkpoint import State, begin_random
 from intaglio.train.loop.compiled import compiled
-from intaglio.train.loop.curve import Point
 from intaglio.train.loop.distributed import World, together
 from intaglio.train.loop.divergence import check_loss, check_scales
 from intaglio.train.loop.feed import Feed

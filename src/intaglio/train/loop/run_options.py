@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from intaglio.errors import UsageError
+from intaglio.evaluation.curve import Point
 from intaglio.simulate.simulator import default_device
-from intaglio.train.loop.curve import Point
 from intaglio.train.loop.logging import Tell
 from intaglio.train.loop.training_samples import CACHE_BYTES
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:  # PyTorch and ONNX are behind these
-    from intaglio.graph import Graph
-    from intaglio.plan import Plan
+from intaglio.evaluation.held_back import ArraySamples
+from intaglio.evaluation.sqnr import MOST
+from intaglio.graph import Graph
+from intaglio.plan import Plan
+from intaglio.search.layer_groups import layers_of
+from intaglio.search.sensitivity import sensitivity
 
 SAMPLES = 8
 BUDGET = 10**11
@@ -32,10 +35,6 @@ def quick_sensitivities(
     Raises:
         IntaglioError: the networks cannot be compared.
     """
-    from intaglio.evaluation.held_back import ArraySamples
-    from intaglio.evaluation.sqnr import MOST
-    from intaglio.search import layers_of, sensitivity
-
     runs = len(layers_of(graph, plan))  # two half runs for each layer (alone, left out): the part before it is shared
     samples = min(SAMPLES, len(inputs[0]), BUDGET // max(runs * macs, 1))
     if not samples:
