@@ -102,16 +102,15 @@ def set_attribute(node: ir.Node, name: str, value: AttributeValue) -> None:
 def replace(graph: ir.Graph, old: ir.Value, new: ir.Value) -> None:
     """Replace `old` by `new` wherever it is read or is an output of the graph; `new` takes the name of `old`.
 
-    Both denote the same tensor, which keeps its name. `old` is left unread. A `new` that is an input, a constant or
-    an output of the graph keeps its own name.
+    Both denote the same tensor, which keeps its name. `old` is left unread, under the name that `new` had. A `new` that
+    is an input, a constant or an output of the graph keeps its own name.
     """
     name = str(old.name)
     was_output = old.is_graph_output()
     assert not was_output or can_be_output(new), "the pass must keep the node in this case"
     old.replace_all_uses_with(new, replace_graph_outputs=True)
     if not (new.is_graph_input() or new.is_initializer() or (new.is_graph_output() and not was_output)):
-        old.name = unique_name(f"{name}__old", value_names(graph))
-        new.name = name
+        old.name, new.name = new.name, name
 
 
 def can_be_output(value: ir.Value) -> bool:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from intaglio.graph.edit import remove_unread
 from intaglio.graph.graph import Graph
 from intaglio.graph.moments import batch_norm_moments
 from intaglio.graph.passes.absorb_transposes import absorb_transposes
@@ -25,33 +22,32 @@ from intaglio.graph.passes.merge_moves import merge_moves
 from intaglio.graph.passes.move_factors import move_factors
 from intaglio.graph.passes.move_transposes import move_transposes
 from intaglio.graph.passes.one_layout import one_layout
+from intaglio.graph.passes.pass_contract import Checked, Pass, check_order
 from intaglio.graph.passes.remove_no_ops import remove_no_ops
 
-Pass = Callable[[Graph], list[str]]
-
 PASSES: tuple[Pass, ...] = (
-    fold_constants,
-    remove_no_ops,
-    canonicalize,
-    canonicalize_moves,
+    Pass(fold_constants),
+    Pass(remove_no_ops),
+    Pass(canonicalize, quiet=True),
+    Pass(canonicalize_moves),
     # Whole expressions first: later passes would take their constants apart.
-    fuse_normalization,
-    fuse_activations,
-    make_global_pool,
-    make_masks,
+    Pass(fuse_normalization, needs=(canonicalize,)),
+    Pass(fuse_activations, needs=(canonicalize,)),
+    Pass(make_global_pool),
+    Pass(make_masks, needs=(canonicalize, fuse_normalization)),
     # One layout next: after a Transpose, channels are not on the axis where products have them.
-    one_layout,
-    merge_moves,
-    move_transposes,
-    absorb_transposes,
-    make_gemm,
-    merge_affine,
-    fold_affine,
-    fold_pads,
+    Pass(one_layout, needs=(canonicalize_moves,), permutes=True),
+    Pass(merge_moves, needs=(canonicalize_moves,)),
+    Pass(move_transposes, needs=(canonicalize_moves,)),
+    Pass(absorb_transposes, needs=(canonicalize_moves,)),
+    Pass(make_gemm, needs=(canonicalize,)),
+    Pass(merge_affine, needs=(canonicalize,)),
+    Pass(fold_affine, needs=(canonicalize, make_gemm, one_layout)),
+    Pass(fold_pads, needs=(canonicalize_moves,)),
     # Last: steps that no other pass has folded become nodes of their own.
-    move_factors,
-    hoist_clamps,
-    make_batchnorm,
+    Pass(move_factors, needs=(fold_affine,)),
+    Pass(hoist_clamps, needs=(canonicalize,)),
+    Pass(make_batchnorm, needs=(merge_affine, fold_affine)),
 )
 
 _MOST_ROUNDS = 50
@@ -65,11 +61,16 @@ def prepare(graph: Graph) -> Graph:
     Returns:
         A new graph, equal up to the rounding of float32. Its history lists every change; its moments are those that
         batch norms recorded.
+    Raises:
+        PassError: naming the pass that broke its contract.
+        ModelError: a node that cannot be computed beforehand.
     """
     result = graph.copy()
     result.moments = {**batch_norm_moments(graph.model.graph), **graph.moments}
+    check_order(PASSES)
+    checked = Checked(result)
     for _ in range(_MOST_ROUNDS):
-        changes = [change for run in PASSES for change in _run(run, result)]
+        changes = [change for one in PASSES for change in checked.run(one)]
         if not changes:
             break
         result.history += changes
@@ -79,11 +80,3 @@ def prepare(graph: Graph) -> Graph:
     result.moments = {name: moments for name, moments in result.moments.items() if name in names}
     result.verify()
     return result
-
-
-def _run(run: Pass, graph: Graph) -> list[str]:
-    changes = run(graph)
-    if changes:
-        remove_unread(graph.model.graph)
-        graph.model.graph.sort()
-    return changes
