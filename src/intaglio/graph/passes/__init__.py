@@ -38,8 +38,8 @@ PASSES: tuple[Pass, ...] = (
     # One layout next: after a Transpose, channels are not on the axis where products have them.
     Pass(one_layout, needs=(canonicalize_moves,), permutes=True),
     Pass(merge_moves, needs=(canonicalize_moves,)),
-    Pass(move_transposes, needs=(canonicalize_moves,)),
-    Pass(absorb_transposes, needs=(canonicalize_moves,)),
+    Pass(move_transposes, needs=(canonicalize_moves,), permutes=True),
+    Pass(absorb_transposes, needs=(canonicalize_moves,), permutes=True),
     Pass(make_gemm, needs=(canonicalize,)),
     Pass(merge_affine, needs=(canonicalize,)),
     Pass(fold_affine, needs=(canonicalize, make_gemm, one_layout)),

@@ -32,7 +32,7 @@ class Pass:
     Args:
         run: the pass.
         needs: passes whose forms it looks for, so that they come before it in every round.
-        permutes: values inside the network may get another order of axes under their names.
+        permutes: values inside the network may get another order of axes, or of their elements, under their names.
         quiet: it also makes changes that are not worth a sentence, such as the order of the operands of a sum.
     """
 
