@@ -20,7 +20,7 @@ import torch
 from intaglio.export.build_qdq import Builder
 from intaglio.graph import attribute, shape
 from intaglio.graph.edit import set_attribute
-from intaglio.ops.pooling import AveragePool
+from intaglio.ops.average_pool import AveragePool
 
 
 def write_average_pool(build: Builder, node: ir.Node) -> None:

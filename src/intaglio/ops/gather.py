@@ -11,8 +11,8 @@ from torch import Tensor
 from intaglio.errors import UnsupportedOperatorError
 from intaglio.graph.access import attribute, rank, shape
 from intaglio.ops.contract import Contract
+from intaglio.ops.data_movement import DATA_MOVEMENT
 from intaglio.ops.float_operator import FloatOperator, Lowering
-from intaglio.ops.movement import MOVES
 from intaglio.ops.operands import constant_operand
 from intaglio.program.operators.gather import Gather as IntegerGather
 from intaglio.program.operators.reshape import Reshape
@@ -59,7 +59,7 @@ class Gather(FloatOperator):
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:
         """Moves integers."""
-        return MOVES
+        return DATA_MOVEMENT
 
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:

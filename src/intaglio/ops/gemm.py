@@ -1,4 +1,4 @@
-"""Matrix products with constant weights.   y = x @ w + b"""
+"""Matrix products with constant weights.   y = alpha * x @ w + b"""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from intaglio.graph.access import attribute, constant, rank, shape
+from intaglio.graph.access import attribute, shape
 from intaglio.number import QuantParams
 from intaglio.ops.contract import Contract, Role
 from intaglio.ops.float_operator import FloatOperator, Lowering
 from intaglio.program.operators.dense import Dense
-from intaglio.program.operators.matmul import MatMul as IntegerMatMul
 
 
 class Gemm(FloatOperator):
@@ -49,50 +47,6 @@ class Gemm(FloatOperator):
             codes = codes.T
         bias = node.inputs[2] if len(node.inputs) > 2 else None
         lower_dense(node, to, codes, params, bias, attribute(node, "alpha", 1.0))
-
-
-class MatMul(FloatOperator):
-    """ONNX MatMul: the right side constant, or both sides computed."""
-
-    op_types = ("MatMul",)
-
-    @classmethod
-    def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
-        """NumPy's matmul."""
-        a, b = inputs
-        assert a is not None and b is not None
-        return torch.matmul(a, b)
-
-    @classmethod
-    def contract(cls, node: ir.Node) -> Contract:
-        """A constant right side of rank 2 is a weight; every other constant an operand like a computed one."""
-        left, right = node.inputs
-        if constant(right) is not None and rank(right) == 2:
-            return Contract((Role.ACTIVATION, Role.WEIGHT), fuses_clamp=True, fuses_sign=True, weight_axis=1)
-        roles = tuple(Role.ACTIVATION if constant(v) is None else Role.SIDE for v in (left, right))
-        return Contract(roles, fuses_clamp=True, fuses_sign=True)
-
-    @classmethod
-    def lower(cls, node: ir.Node, to: Lowering) -> None:
-        """`dense` for a weight, `matmul` for two computed sides."""
-        left, right = node.inputs
-        if constant(right) is not None and rank(right) == 2:
-            codes, params = to.weight(right)
-            lower_dense(node, to, codes.T, params, None, 1.0)
-            return
-        a, b = (to.operand(v, axes=tuple(range(rank(v)))) for v in (left, right))
-        result = to.result(node)
-        operator = IntegerMatMul.from_real(
-            a.quant,
-            b.quant,
-            result.params,
-            depth=a.shape[-1],
-            rule=to.rule,
-            low=result.low,
-            high=result.high,
-            accumulator=to.accumulator,
-        )
-        to.emit(node, operator, [a, b], result.value, tuple(range(rank(result.value))))
 
 
 def lower_dense(

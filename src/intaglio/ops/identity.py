@@ -6,8 +6,8 @@ import onnx_ir as ir
 from torch import Tensor
 
 from intaglio.ops.contract import Contract
+from intaglio.ops.data_movement import DATA_MOVEMENT
 from intaglio.ops.float_operator import FloatOperator, Lowering
-from intaglio.ops.movement import MOVES
 
 
 class Identity(FloatOperator):
@@ -24,7 +24,7 @@ class Identity(FloatOperator):
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:
         """Moves integers."""
-        return MOVES
+        return DATA_MOVEMENT
 
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:

@@ -12,6 +12,8 @@ from intaglio.errors import LoweringError
 from intaglio.number import IntType, QuantParams, Requantize, Rule
 from intaglio.number.fixedpoint import MULTIPLIER_BITS
 
+WIDE_BITS = 47  # of magnitude: 48-bit sums leave room for the product with a multiplier of 15 bits
+
 
 def scale_of(params: QuantParams) -> float:
     """The one scale of a tensor.
@@ -102,8 +104,7 @@ def needs_wide(bound: int, accumulator: int) -> bool:
 
     Args:
         bound: the largest |acc| that any input can cause.
-        accumulator: bits that the target has, 32 or 64. Of 64, sums take 48: that leaves room for the product with a
-            multiplier of 15 bits.
+        accumulator: bits that the target has, 32 or 64; of 64, sums take 48.
     Returns:
         True where 32 bits do not suffice.
     Raises:
@@ -111,10 +112,11 @@ def needs_wide(bound: int, accumulator: int) -> bool:
     """
     if bound < 1 << MULTIPLIER_BITS:
         return False
-    bits = 48 if accumulator == 64 else 32
-    if bound < 1 << (bits - 1):
+    bits = WIDE_BITS if accumulator == 64 else MULTIPLIER_BITS
+    if bound < 1 << bits:
         return True
     raise LoweringError(
-        f"accumulator: expected sums of at most {bits} bits, got up to {bound}, which needs {bound.bit_length() + 1}; "
-        "use fewer bits for weights or inputs, a larger weight scale, or a target with a wider accumulator"
+        f"accumulator: expected sums of at most {bits + 1} bits, got up to {bound}, which needs "
+        f"{bound.bit_length() + 1}; use fewer bits for weights or inputs, a larger weight scale, or a target with a "
+        "wider accumulator"
     )

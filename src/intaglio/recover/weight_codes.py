@@ -22,7 +22,7 @@ from intaglio.graph.access import attribute, constant, rank
 from intaglio.graph.edit import set_constant
 from intaglio.number import QuantParams
 from intaglio.ops import Role, float_operator
-from intaglio.ops.extremes import Extreme
+from intaglio.ops.min_max import MinMax
 from intaglio.plan import Plan
 from intaglio.recover.biases import CHANNEL_AXIS, add_to_bias, settle
 from intaglio.recover.blocks import caps_behind
@@ -114,7 +114,7 @@ class Rounded:
         low, high = np.full((1, 1, 1), -np.inf), np.full((1, 1, 1), np.inf)
         for after in caps_behind(node, self.plan.operators[name].fused):
             if after.op_type in ("Min", "Max"):
-                bounds, axis = Extreme.bounds(after)
+                bounds, axis = MinMax.bounds(after)
                 if axis is not None and axis != CHANNEL_AXIS.get(node.op_type, -1) % rank(after.outputs[0]):
                     break
                 each = bounds.reshape(1, 1, 1) if axis is None else bounds.reshape(groups, 1, outer)

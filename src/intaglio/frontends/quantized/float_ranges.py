@@ -14,7 +14,7 @@ from intaglio.graph import attribute, constant, shape
 from intaglio.graph.access import input_value
 from intaglio.number import QuantParams
 from intaglio.ops import Fixed, float_operator
-from intaglio.ops.batchnorm import BatchNormalization
+from intaglio.ops.batch_normalization import BatchNormalization
 from intaglio.ops.functions import FUNCTIONS
 from intaglio.ops.prelu import Leaky
 

@@ -16,7 +16,7 @@ from intaglio.graph import constant, shape
 from intaglio.graph.access import input_value, single_consumer, where
 from intaglio.graph.edit import add_constant, remove, replace, set_constant
 from intaglio.ops import Role, float_operator
-from intaglio.ops.batchnorm import BatchNormalization
+from intaglio.ops.batch_normalization import BatchNormalization
 
 _PRODUCTS = ("Conv", "ConvTranspose", "Gemm")
 

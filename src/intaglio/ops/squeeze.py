@@ -1,4 +1,4 @@
-"""Operators that change the number or the size of axes and move nothing: Squeeze, Unsqueeze, Expand."""
+"""Axes of size 1 that come or go: Squeeze, Unsqueeze."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from torch import Tensor
 
 from intaglio.graph.access import rank, shape
 from intaglio.ops.contract import Contract
+from intaglio.ops.data_movement import DATA_MOVEMENT, constant_ints
 from intaglio.ops.float_operator import FloatOperator, Lowering
 from intaglio.ops.layout import with_inserted, without
-from intaglio.ops.movement import MOVES, constant_ints
-from intaglio.program.operators.expand import Expand as IntegerExpand
 from intaglio.program.operators.reshape import Reshape
 
 
@@ -44,7 +43,7 @@ class Squeeze(FloatOperator):
     def contract(cls, node: ir.Node) -> Contract:
         """Moves integers."""
         cls.axes(node)
-        return MOVES
+        return DATA_MOVEMENT
 
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:
@@ -58,36 +57,3 @@ class Squeeze(FloatOperator):
         if size and axes[0] == 0 and x.axes[:1] == (0,):
             size[0] = to.leading(size[0])
         to.emit(node, Reshape(to=tuple(size)), [x], value, axes)
-
-
-class Expand(FloatOperator):
-    """ONNX Expand to a constant shape."""
-
-    op_types = ("Expand",)
-    fixed = (1,)
-
-    @classmethod
-    def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
-        """A batch other than the Graph's is kept."""
-        x = inputs[0]
-        assert x is not None
-        to = list(shape(node.outputs[0]))
-        if x.ndim == len(to) and shape(node.inputs[0])[:1] == (to[0],):
-            to[0] = x.shape[0]
-        return x.expand(to)
-
-    @classmethod
-    def contract(cls, node: ir.Node) -> Contract:
-        """Moves integers."""
-        constant_ints(node, 1)
-        return MOVES
-
-    @classmethod
-    def lower(cls, node: ir.Node, to: Lowering) -> None:
-        """One `expand`, in the order that the input has."""
-        value = node.outputs[0]
-        x = to.operand(node.inputs[0], rank=rank(value))
-        size = [shape(value)[axis] for axis in x.axes]
-        if x.axes[:1] == (0,) and x.shape[0] == size[0]:
-            size[0] = to.leading(size[0])
-        to.emit(node, IntegerExpand(to=tuple(size)), [x], value, x.axes)

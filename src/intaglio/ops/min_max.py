@@ -19,7 +19,7 @@ from intaglio.program.operators.clamp_channels import ClampChannels
 from intaglio.program.operators.requantize import Requantize
 
 
-class Extreme(FloatOperator):
+class MinMax(FloatOperator):
     """ONNX Min and Max; everything but one input is a constant number, or one number per channel."""
 
     op_types = ("Max", "Min")

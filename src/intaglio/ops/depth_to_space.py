@@ -7,8 +7,8 @@ from torch import Tensor
 
 from intaglio.graph.access import attribute
 from intaglio.ops.contract import Contract
+from intaglio.ops.data_movement import DATA_MOVEMENT
 from intaglio.ops.float_operator import FloatOperator, Lowering
-from intaglio.ops.movement import MOVES
 from intaglio.ops.operands import require_one_of
 from intaglio.ops.window_nodes import channels_last
 from intaglio.program import Operator
@@ -45,7 +45,7 @@ class DepthToSpace(FloatOperator):
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:
         """Moves integers."""
-        return MOVES
+        return DATA_MOVEMENT
 
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:

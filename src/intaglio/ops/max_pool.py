@@ -10,8 +10,8 @@ from torch import Tensor
 
 from intaglio.graph.access import rank, shape
 from intaglio.ops.contract import Contract
+from intaglio.ops.data_movement import DATA_MOVEMENT
 from intaglio.ops.float_operator import FloatOperator, Lowering
-from intaglio.ops.movement import MOVES
 from intaglio.ops.window_nodes import NodeWindow, as_image, channels_last, from_image, require_at_most_two_axes
 from intaglio.program.operators.max_pool2d import MaxPool2d
 from intaglio.program.operators.reduce_max import ReduceMax
@@ -51,7 +51,7 @@ class MaxPool(FloatOperator):
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:
         """Picks integers."""
-        return MOVES
+        return DATA_MOVEMENT
 
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:
@@ -83,7 +83,7 @@ class GlobalMaxPool(FloatOperator):
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:
         """Picks integers."""
-        return MOVES
+        return DATA_MOVEMENT
 
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:

@@ -1,4 +1,4 @@
-"""Reductions over constant axes.   y = sum, mean, max or min of x over some axes"""
+"""Sums and means over constant axes.   y = sum or mean of x over some axes"""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from torch import Tensor
 
 from intaglio.graph.access import attribute, rank, shape
 from intaglio.ops.contract import Contract, Role
+from intaglio.ops.data_movement import constant_ints
 from intaglio.ops.float_operator import Axes, FloatOperator, Lowering
 from intaglio.ops.layout import without
-from intaglio.ops.movement import MOVES, constant_ints
-from intaglio.program.operators.reduce_max import ReduceMax
-from intaglio.program.operators.reduce_sum import ReduceSum
+from intaglio.program.operators.reduce_sum import ReduceSum as IntegerReduceSum
 
 
 def reduced_axes(node: ir.Node) -> Axes:
@@ -25,7 +24,7 @@ def reduced_axes(node: ir.Node) -> Axes:
     return tuple(sorted(axis % full for axis in axes))
 
 
-class Accumulation(FloatOperator):
+class ReduceSum(FloatOperator):
     """ONNX ReduceSum and ReduceMean."""
 
     op_types = ("ReduceMean", "ReduceSum")
@@ -52,7 +51,7 @@ class Accumulation(FloatOperator):
         result = to.result(node)
         size = shape(node.inputs[0])
         count = math.prod(size[axis] for axis in axes)
-        operator = ReduceSum.from_real(
+        operator = IntegerReduceSum.from_real(
             x.quant,
             result.params,
             axes=tuple(sorted(x.axis(axis) for axis in axes)),
@@ -64,33 +63,3 @@ class Accumulation(FloatOperator):
             high=result.high,
         )
         to.emit(node, operator, [x], result.value, x.axes if keepdims else without(x.axes, axes))
-
-
-class Extremum(FloatOperator):
-    """ONNX ReduceMax and ReduceMin."""
-
-    op_types = ("ReduceMax", "ReduceMin")
-    fixed = (1,)
-
-    @classmethod
-    def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
-        """Over the axes, which stay with size 1 where `keepdims` says so."""
-        x, axes, keepdims = inputs[0], reduced_axes(node), bool(attribute(node, "keepdims", 1))
-        assert x is not None
-        if not axes:
-            return x
-        return x.amax(axes, keepdim=keepdims) if node.op_type == "ReduceMax" else x.amin(axes, keepdim=keepdims)
-
-    @classmethod
-    def contract(cls, node: ir.Node) -> Contract:
-        """Picks integers."""
-        return MOVES
-
-    @classmethod
-    def lower(cls, node: ir.Node, to: Lowering) -> None:
-        """One `reduce_max`."""
-        x, axes, keepdims = to.operand(node.inputs[0]), reduced_axes(node), bool(attribute(node, "keepdims", 1))
-        operator = ReduceMax(
-            axes=tuple(sorted(x.axis(axis) for axis in axes)), keepdims=keepdims, minimum=node.op_type == "ReduceMin"
-        )
-        to.emit(node, operator, [x], node.outputs[0], x.axes if keepdims else without(x.axes, axes))
