@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 from intaglio.kernels.kernel import Call, Tensor
 from intaglio.kernels.vector.depthwise import depthwise_stage, is_depthwise, serves_depthwise
-from intaglio.kernels.vector.max_pool import max_pool_stage, serves_max_pool
 from intaglio.kernels.vector.row_add import add_stage, rows_of, serves_add
 from intaglio.kernels.vector.row_clamp_channels import clamp_channels_stage, serves_clamp_channels
 from intaglio.kernels.vector.row_gemm import gemm_stage, serves
 from intaglio.kernels.vector.row_lut import Unary, lut_stage, serves_lut
+from intaglio.kernels.vector.row_max_pool import max_pool_stage, serves_max_pool
 from intaglio.kernels.vector.row_mul import mul_stage, serves_mul
 from intaglio.kernels.vector.row_products import widens
 from intaglio.kernels.vector.row_stage import Layout, RowStage, copy_stage, rows_call, strip_rows, widen_stage
