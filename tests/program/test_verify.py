@@ -427,3 +427,26 @@ def test_under_the_rule_shift_only_counts_and_slopes_may_round_otherwise() -> No
     program.rule = Rule.SHIFT
     with pytest.raises(ProgramError, match="mul: requantize rounds by half_up, the program by shift"):
         program.verify()
+
+
+OFFSETS = [
+    (kind, name) for kind in OPERATORS for name in "xab" if f"{name}_zero_point" in field_bounds(OPERATORS[kind])
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), OFFSETS)
+def test_no_code_lies_further_from_its_zero_point_than_int32_holds(kind: str, name: str) -> None:
+    operator, inputs = next(iter(OPERATORS[kind].samples(np.random.default_rng(0))))
+    wide = tuple(x.astype(np.int32) for x in inputs)
+    with pytest.raises(ProgramError):
+        single_operator_program(dataclasses.replace(operator, **{f"{name}_zero_point": 1}), wide).verify()
+
+
+def test_the_offset_of_a_factor_fits_int32_although_the_product_is_wide() -> None:
+    """-2**31 - 13057 overflowed before it was multiplied."""
+    fields = {"a_zero_point": 13057, "b_zero_point": 0, "y_zero_point": 0, "low": -128, "high": 127, "out": INT8}
+    product = Mul(requantize=Requantize.from_real(2.0**-40, Rule.HALF_UP, wide=True), **fields)
+    inputs = (np.zeros(4, np.int32), np.zeros(4, np.int8))
+    with pytest.raises(ProgramError, match="a_zero_point 13057: codes of int32 lie up to 2147496705 away from it"):
+        single_operator_program(product, inputs).verify()
+    single_operator_program(dataclasses.replace(product, a_zero_point=0), inputs).verify()

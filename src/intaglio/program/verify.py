@@ -205,6 +205,12 @@ def _verify_zero_points(kind: str, fields: dict[str, Any], types: tuple[IntType,
                 bool((codes >= owner.qmin).all() and (codes <= owner.qmax).all()),
                 f"{kind}: {prefix}_zero_point {value} is no code of {owner} ({owner.qmin} to {owner.qmax})",
             )
+            largest = max(owner.max_abs_offset(int(code)) for code in (codes.min(), codes.max()))
+            _expect(  # kernels subtract in int32
+                prefix == "y" or not codes.any() or largest <= INT32_MAX,
+                f"{kind}: {prefix}_zero_point {value}: codes of {owner} lie up to {largest} away from it, expected at "
+                f"most {INT32_MAX}",
+            )
 
 
 def _verify_accumulator(operator: Operator, shapes: tuple[Shape, ...], types: tuple[IntType, ...]) -> None:
