@@ -149,7 +149,7 @@ def _format(fmt: TensorFormat) -> str:
 def passes() -> str:
     """The passes in the order in which they run."""
     rows = []
-    for function in PASSES:
+    for function in (entry.run for entry in PASSES):
         file = f"graph/passes/{function.__module__.rpartition('.')[2]}.py"
         text = (sys.modules[function.__module__].__doc__ or "").strip().splitlines()[0]
         rows.append((f"[`{function.__name__}`]({SOURCE}/{file})", text.rstrip(".")))
