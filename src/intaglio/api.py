@@ -6,19 +6,22 @@ import os
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from intaglio.calibrate.data_free.input_moments import InputRange
 from intaglio.calibrate.data_free.synthesize import Synthesized
 from intaglio.calibrate.no_data import NoData
 from intaglio.calibrate.statistics.shared_data import SharedData
-from intaglio.data import DataLike, Dataset
+from intaglio.data import DataLike, Dataset, open_data
+from intaglio.data.items import IterableSource
 from intaglio.errors import UsageError
 from intaglio.evaluation.model_stages import data_for
 from intaglio.evaluation.model_stages import score as evaluate
-from intaglio.frontends import load, load_onnx
+from intaglio.frontends import Model, load, prepare, read_model
 from intaglio.graph import Graph
 from intaglio.plan import Step
 from intaglio.processes import Processes
@@ -35,6 +38,9 @@ from intaglio.train.module import QuantizedModule
 from intaglio.train.nn.freeze_layers import freeze_layers
 from intaglio.train.prepare import prepare_qat
 
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
 __all__ = ["Quantized", "evaluate", "freeze", "load", "load_quantized", "prepare_qat", "quantize"]
 
 DEFAULT_SAMPLES = 512
@@ -45,10 +51,11 @@ Chosen = TypeVar("Chosen", Recipe, LossLimit)
 
 
 def quantize(
-    model: Graph | str | os.PathLike[str],
+    model: Model | Graph | nn.Module | ExportedProgram,
     data: DataLike,
     target: str | Path | Target = "cpu-int8",
     *,
+    example_inputs: Any = None,
     recipe: Recipe | None = None,
     limit: LossLimit | None = None,
     samples: int | None = DEFAULT_SAMPLES,
@@ -59,11 +66,13 @@ def quantize(
     """Quantize a trained float network after training.
 
     Args:
-        model: from `intaglio.load`, or a path that it takes.
+        model: from `intaglio.load`, or what it takes: a path, a `torch.nn.Module`, a `torch.export.ExportedProgram`.
         data: calibration inputs: an iterable of arrays or (x, y), an array, or a path (see `intaglio.data.open_data`);
             "none": ranges from batch-norm statistics, or from the weights and `input_range`; "synthesize": inputs
             generated from the network.
         target: a built-in name, a TOML file, or a Target.
+        example_inputs: for a module: a tensor or a tuple of tensors that it can be called with. None: the first sample
+            of `data` as float32.
         recipe: calibrators and recovery algorithms (see `intaglio.ptq.Recipe`).
         limit: try recipes, cheapest first, until the accuracy loss is small enough (see `intaglio.ptq.LossLimit`); the
             best network is returned even if none is good enough.
@@ -84,8 +93,11 @@ def quantize(
     if choices:
         known = [f.name for cls in (Recipe, LossLimit) for f in fields(cls)]
         raise TypeError(f"quantize: expected choices among {', '.join(known)}, got {', '.join(choices)}")
-    graph = model if isinstance(model, Graph) else load(model)
     described = load_target(target)
+    if isinstance(model, nn.Module) and example_inputs is None:
+        data, example_inputs = _first_sample(model, data)
+    raw = read_model(model, example_inputs)
+    graph = raw if isinstance(model, Graph) else prepare(raw)
     again = recipe.recovers or limit is not None
     dataset = calibration_data(graph, data, samples, input_range=input_range, again=again)
     if limit is None:
@@ -93,7 +105,6 @@ def quantize(
     scored = scored_data(graph, limit.eval_data, metric=limit.metric)
     training = None
     if limit.train_data is not None:
-        raw = graph if isinstance(model, Graph) else load_onnx(model)
         training = training_stage(raw, graph, limit.train_data, stage_settings(limit.train_epochs, limit.train_steps))
     return quantize_within(
         graph,
@@ -106,6 +117,27 @@ def quantize(
         folder=None if limit.work is None else Path(limit.work),
         training=training,
     )
+
+
+def _first_sample(module: nn.Module, data: DataLike) -> tuple[DataLike, Any]:
+    """Return the data, to be read again, and their first sample, with a batch axis of 1, as inputs of a module.
+
+    Raises:
+        UsageError: there are no data, or an iterable does not say whether it gives samples or batches.
+    """
+    name, way = type(module).__name__, "give example_inputs, such as torch.randn(1, 3, 224, 224)"
+    if isinstance(data, str) and data in (NONE, SYNTHESIZE):
+        raise UsageError(f"{name}: expected example_inputs beside a torch.nn.Module and data {data!r}, got none; {way}")
+    dataset = open_data(data)
+    x, y = dataset.peek()
+    if isinstance(dataset.source, IterableSource) and y is None and not isinstance(data, DataLoader):
+        raise UsageError(
+            f"{name}: expected example_inputs beside a torch.nn.Module, as an iterable without labels may give samples "
+            f"or batches, got none; {way}"
+        )
+    if isinstance(x, dict):
+        return dataset, {key: torch.from_numpy(array[:1]) for key, array in x.items()}
+    return dataset, tuple(torch.from_numpy(array[:1]) for array in (x if isinstance(x, tuple) else (x,)))
 
 
 def _limit(limit: LossLimit | None, choices: dict[str, Any]) -> LossLimit | None:

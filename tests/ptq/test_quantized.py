@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import intaglio as ig
 from intaglio.errors import CompileError, ExportError, UsageError
@@ -22,11 +23,56 @@ def data() -> tuple[np.ndarray, np.ndarray]:
     return rng.normal(size=(12, 3, 8, 8)).astype(np.float32), rng.integers(0, 4, 12)
 
 
+def module() -> nn.Module:
+    torch.manual_seed(3)
+    return nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 4)).eval()
+
+
 @pytest.fixture(scope="module")
 def quantized(data: tuple[np.ndarray, np.ndarray]) -> ig.Quantized:
-    torch.manual_seed(3)
-    net = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 4)).eval()
-    return ig.quantize(ig.load(net, torch.zeros(1, 3, 8, 8)), data[0])
+    return ig.quantize(ig.load(module(), torch.zeros(1, 3, 8, 8)), data[0])
+
+
+class Loader:
+    """Iterates over batches without labels."""
+
+    def __init__(self, x: np.ndarray) -> None:
+        self.x = x
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return iter([self.x[:7], self.x[7:]])
+
+
+@pytest.mark.parametrize("form", ["array", "labelled", "loader", "dataset", "iterator"])
+def test_a_module_is_quantized_as_its_graph(
+    quantized: ig.Quantized, data: tuple[np.ndarray, np.ndarray], form: str
+) -> None:
+    x, y = data
+    pairs = TensorDataset(torch.from_numpy(x), torch.from_numpy(y))
+    forms = {
+        "array": x,
+        "labelled": (x, y),
+        "loader": DataLoader(pairs, batch_size=5),
+        "dataset": pairs,
+        "iterator": ((x[i], y[i]) for i in range(len(x))),
+    }
+    made = ig.quantize(module(), forms[form])
+    np.testing.assert_array_equal(made.lower().run(x), quantized.lower().run(x))
+
+
+def test_a_module_needs_example_inputs_where_data_do_not_tell(data: tuple[np.ndarray, np.ndarray]) -> None:
+    with pytest.raises(
+        UsageError, match="Sequential: expected example_inputs .* as an iterable without labels may give"
+    ):
+        ig.quantize(module(), Loader(data[0]))
+    with pytest.raises(
+        UsageError, match="Sequential: expected example_inputs beside a torch.nn.Module and data 'none'"
+    ):
+        ig.quantize(module(), "none")
+    made = ig.quantize(module(), Loader(data[0]), example_inputs=torch.zeros(1, 3, 8, 8))
+    assert made.graph.batched
+    with pytest.raises(UsageError, match="load: expected example_inputs only beside a torch.nn.Module"):
+        ig.quantize(made.graph, data[0], example_inputs=torch.zeros(1, 3, 8, 8))
 
 
 @pytest.mark.parametrize(

@@ -53,20 +53,29 @@ def load(
         The Graph after all passes of `graph.passes`.
     Raises:
         ModelError: the model cannot be read or understood.
-        UsageError: not a model, or arguments that do not apply to this kind of model.
+        UsageError: something else than a model was given, or arguments that say nothing about this kind of model.
     """
-    if isinstance(model, Graph) or _is_module(model):
+    return prepare(read_model(model, example_inputs, shapes, constants))
+
+
+def read_model(
+    model: Model | Graph | Module | ExportedProgram,
+    example_inputs: Any = None,
+    shapes: Mapping[str, tuple[int | None, ...]] | None = None,
+    constants: Constants | None = None,
+) -> Graph:
+    """Read a network as the front end gives it, before any pass; arguments as in `load`."""
+    if isinstance(model, Graph) or _is_module(model) or _is_exported(model):
         _refuse(model, "an ONNX model", shapes=shapes, constants=constants)
-    else:
+    if not _is_module(model):
         _refuse(model, "a torch.nn.Module", example_inputs=example_inputs)
     if isinstance(model, Graph):
-        _refuse(model, "a torch.nn.Module", example_inputs=example_inputs)
-        return prepare(model)
+        return model
     if isinstance(model, (str, os.PathLike)):
         check_suffix(model)
-        return prepare(load_onnx(model, shapes, constants=constants))
+        return load_onnx(model, shapes, constants=constants)
     if isinstance(model, (ModelProto, ir.Model)):
-        return prepare(load_onnx(model, shapes, constants=constants))
+        return load_onnx(model, shapes, constants=constants)
     if _is_module(model):
         from intaglio.frontends.torch import load_torch
 
@@ -75,11 +84,11 @@ def load(
                 f"{type(model).__name__}: expected example_inputs beside a torch.nn.Module, got none; "
                 "call load(module, torch.randn(1, 3, 224, 224))"
             )
-        return prepare(load_torch(model, example_inputs))
+        return load_torch(model, example_inputs)
     if _is_exported(model):
         from intaglio.frontends.torch import load_exported
 
-        return prepare(load_exported(model))
+        return load_exported(model)
     raise UsageError(
         "load: expected a path, an ONNX model, a torch.nn.Module, a torch.export.ExportedProgram or a Graph, got "
         f"{type(model).__name__}"
@@ -117,4 +126,4 @@ def _is_exported(model: object) -> TypeGuard[ExportedProgram]:
     return any(kind.__module__ == "torch.export.exported_program" for kind in type(model).__mro__)
 
 
-__all__ = ["check_suffix", "load", "load_onnx", "prepare"]
+__all__ = ["Model", "check_suffix", "load", "load_onnx", "prepare", "read_model"]
