@@ -99,7 +99,7 @@ def set_attribute(node: ir.Node, name: str, value: AttributeValue) -> None:
     node.attributes[name] = attribute
 
 
-def replace(graph: ir.Graph, old: ir.Value, new: ir.Value) -> None:
+def replace(old: ir.Value, new: ir.Value) -> None:
     """Replace `old` by `new` wherever it is read or is an output of the graph; `new` takes the name of `old`.
 
     Both denote the same tensor, which keeps its name. `old` is left unread, under the name that `new` had. A `new` that
@@ -131,7 +131,7 @@ def bypass(graph: ir.Graph, node: ir.Node) -> None:
     assert source is not None
     assert can_bypass(node)
     if result.is_graph_output():
-        replace(graph, result, source)
+        replace(result, source)
     else:
         result.replace_all_uses_with(source)
     remove(graph, node)

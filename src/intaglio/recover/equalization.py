@@ -262,7 +262,7 @@ def carry_caps_per_channel(graph: ir.Graph, clip: ir.Node, caps: Array, axis: in
     if clamp_bounds(clip)[0] == 0:
         source = insert(graph, clip, "Relu", [source], name=f"{name}.floor").outputs[0]
     last = insert(graph, clip, "Min", [source, bound], name=f"{name}.caps")
-    replace(graph, result, last.outputs[0])
+    replace(result, last.outputs[0])
     remove(graph, clip)
     last.name = name
 

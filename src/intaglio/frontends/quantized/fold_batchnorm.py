@@ -67,7 +67,7 @@ def _absorb(stripped: Stripped, product: ir.Node, node: ir.Node) -> bool:
         stripped.constants.pop(bias, None)
     output = node.outputs[0]
     known = stripped.params.pop(output, None)
-    replace(inner, output, product.outputs[0])
+    replace(output, product.outputs[0])
     if known is not None:
         stripped.params[product.outputs[0]] = known
     remove(inner, node)

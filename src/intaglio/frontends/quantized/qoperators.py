@@ -90,7 +90,7 @@ def _expand(graph: ir.Graph, node: ir.Node, row: QOperatorRow) -> None:
     if input_value(node, row.result) is not None:
         parameters = [input_value(node, row.result), input_value(node, row.result + 1)]
         last = insert(graph, node, "QuantizeLinear", [real.outputs[0], *parameters], name=f"{name}.codes")
-    replace(graph, result, last.outputs[0])
+    replace(result, last.outputs[0])
     remove(graph, node)
     real.name = name
 

@@ -165,9 +165,9 @@ class _Strip:
         elif real.is_graph_input() or real.is_graph_output():
             copy = requantization(self.inner, output.producer(), real, self.result.params[real], f"{output.name}.copy")  # type: ignore[arg-type]
             self.result.params[copy] = self.result.params[real]
-            replace(self.inner, output, copy)
+            replace(output, copy)
         else:
-            replace(self.inner, output, real)
+            replace(output, real)
 
     def _constant(self, node: ir.Node, codes: ir.Value, params: QuantParams) -> None:
         """A constant of codes becomes the real numbers that they stand for, one constant for each reader."""
@@ -214,7 +214,7 @@ class _Strip:
             self._pad_value(node, twin, params)
         for output, real in zip(node.outputs, twin.outputs, strict=True):
             if finds:
-                replace(self.inner, output, real)
+                replace(output, real)
                 continue
             self.real[output], self.codes[output] = real, params
             self.result.params[real] = params

@@ -202,7 +202,7 @@ def _into_preceding(graph: ir.Graph, node: ir.Node) -> str | None:
     target = add_constant(graph, f"{reshape.name}.shape", np.array([0, *shape(node.outputs[0])[1:]], dtype=np.int64))
     direct = insert(graph, node, "Reshape", [reshape.inputs[0], target], name=f"{reshape.name}.in_order")
     text = f"taken into the weights of {where(layer)}"
-    replace(graph, node.outputs[0], direct.outputs[0])
+    replace(node.outputs[0], direct.outputs[0])
     return text
 
 

@@ -224,7 +224,7 @@ def _other_softmax(before: str, after: str) -> Rule:
             return None
         axis = {"axis": attribute(producer, "axis", -1)}
         fused = insert(graph, node, after, [producer.inputs[0]], axis, name=f"{node.name}.{after.lower()}")
-        replace(graph, node.outputs[0], fused.outputs[0])
+        replace(node.outputs[0], fused.outputs[0])
         remove(graph, node, producer)
         return after
 
@@ -239,7 +239,7 @@ def _log_of_sigmoid(graph: ir.Graph, node: ir.Node) -> str | None:
     minus = insert(graph, node, "Neg", [producer.inputs[0]], name=f"{node.name}.minus")
     softplus = insert(graph, node, "Softplus", [minus.outputs[0]], name=f"{node.name}.softplus")
     result = insert(graph, node, "Neg", [softplus.outputs[0]], name=f"{node.name}.negate")
-    replace(graph, node.outputs[0], result.outputs[0])
+    replace(node.outputs[0], result.outputs[0])
     remove(graph, node, producer)
     return "-Softplus(-x)"
 

@@ -115,7 +115,7 @@ def _fold_following(graph: ir.Graph, found: WeightedProduct) -> list[str]:
             old = np.zeros(len(step.scale)) if found.bias is None else found.bias
             _set_bias(graph, found, old * step.scale + step.shift)
         changes.append(f"{where(following)} folded into {where(node)}")
-        replace(graph, following.outputs[0], node.outputs[0])
+        replace(following.outputs[0], node.outputs[0])
         remove(graph, following)
     return changes
 

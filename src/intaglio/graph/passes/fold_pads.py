@@ -106,7 +106,7 @@ def _merge_following(graph: ir.Graph, node: ir.Node) -> str | None:
     assert pads is not None
     set_constant(pads, np.asarray(first + second))
     text = f"{where(following)} merged with {where(node)}"
-    replace(graph, following.outputs[0], node.outputs[0])
+    replace(following.outputs[0], node.outputs[0])
     node.outputs[0].shape = following.outputs[0].shape
     remove(graph, following)
     return text

@@ -193,7 +193,7 @@ def fuse_activations(graph: Graph) -> list[str]:
                 inputs.append(add_constant(inner, f"{node.name}.slope", slope.astype(np.float32)))
             fused = insert(inner, node, row.op_type, inputs, attributes, name=f"{node.name}.{row.op_type.lower()}")
             name = str(node.name)
-            replace(inner, node.outputs[0], fused.outputs[0])
+            replace(node.outputs[0], fused.outputs[0])
             remove_unread(inner)
             fused.name = name
             break

@@ -80,7 +80,7 @@ def fuse_normalization(graph: Graph) -> list[str]:
                 continue
             changes.append(f"{where(node)} and {len(match.nodes) - 1} nodes before it are one {fused.op_type}")
             name = str(node.name)
-            replace(inner, node.outputs[0], fused.outputs[0])
+            replace(node.outputs[0], fused.outputs[0])
             remove_unread(inner)
             fused.name = name
             break
@@ -177,7 +177,7 @@ def _take_in_scale_and_bias(graph: Graph) -> list[str]:
             else:
                 _set(inner, node, 2, "bias", flat if bias is None else bias + flat)
             changes.append(f"{where(following)} taken into {where(node)}")
-            replace(inner, following.outputs[0], node.outputs[0])
+            replace(following.outputs[0], node.outputs[0])
             remove_unread(inner)
     return changes
 

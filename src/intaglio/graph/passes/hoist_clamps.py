@@ -62,7 +62,7 @@ def _exchange(graph: ir.Graph, node: ir.Node, clamp: ir.Node) -> ir.Node:
     moved = insert(graph, node, clamp.op_type, inputs, name=f"{name}.hoisted")
     node.replace_input_with(0, moved.outputs[0])
     assert shape(moved.outputs[0]) == shape(inputs[0])
-    replace(graph, clamp.outputs[0], node.outputs[0])
+    replace(clamp.outputs[0], node.outputs[0])
     remove(graph, clamp)
     moved.name = name
     return moved

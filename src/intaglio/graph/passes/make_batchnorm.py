@@ -60,6 +60,6 @@ def _write(graph: ir.Graph, node: ir.Node, following: ir.Node, step: Affine) -> 
     merged = insert(
         graph, following, "BatchNormalization", [source, *constants], {"epsilon": 0.0}, name=f"{name}.affine"
     )
-    replace(graph, following.outputs[0], merged.outputs[0])
+    replace(following.outputs[0], merged.outputs[0])
     remove(graph, following, node)
     return merged

@@ -124,6 +124,6 @@ def _without_weight(graph: ir.Graph, node: ir.Node) -> str:
             factor = add_constant(graph, f"{node.name}.beta", np.array(beta, dtype=np.float32))
             addend = insert(graph, node, "Mul", [addend, factor], name=f"{node.name}.addend").outputs[0]
         result = insert(graph, node, "Add", [result, addend], name=f"{node.name}.sum").outputs[0]
-    replace(graph, node.outputs[0], result)
+    replace(node.outputs[0], result)
     remove(graph, node)
     return "multiplies two computed values: written as MatMul"

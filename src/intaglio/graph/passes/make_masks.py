@@ -125,5 +125,5 @@ def _without_nan(graph: Graph, node: ir.Node) -> str | None:
     axis = attribute(softmax, "axis", -1) % rank(source)
     if keep is None or not keep.any(axis=axis).all() or is_output(node.outputs[0]):
         return None
-    replace(graph.model.graph, node.outputs[0], source)
+    replace(node.outputs[0], source)
     return f"{where(node)} taken out: {where(softmax)} is never NaN, as every row keeps a position"

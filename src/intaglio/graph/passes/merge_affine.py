@@ -39,7 +39,7 @@ def merge_affine(graph: Graph) -> list[str]:
                 _exchange(inner, node, following, merged)
             else:
                 _set_factor(node, merged)
-                replace(inner, following.outputs[0], node.outputs[0])
+                replace(following.outputs[0], node.outputs[0])
                 remove(inner, following)
             changes.append(text)
     return changes
@@ -70,5 +70,5 @@ def _exchange(graph: ir.Graph, add: ir.Node, mul: ir.Node, shift: Array) -> None
     set_constant(offset, shift.astype(np.float32))
     add.replace_input_with(0, scaled.outputs[0])
     mul.replace_input_with(1, None)
-    replace(graph, mul.outputs[0], add.outputs[0])
+    replace(mul.outputs[0], add.outputs[0])
     remove(graph, mul)

@@ -97,7 +97,7 @@ def _transpose(graph: ir.Graph, node: ir.Node) -> str | None:
         merged = insert(graph, node, "Transpose", [previous.inputs[0]], {"perm": perm}, name=f"{node.name}.merged")
         name = str(node.name)
         text = f"merged with {where(previous)}"
-        replace(graph, node.outputs[0], merged.outputs[0])
+        replace(node.outputs[0], merged.outputs[0])
         remove_unread(graph)
         merged.name = name
         if perm == sorted(perm) and can_bypass(merged):
@@ -130,7 +130,7 @@ def _bounds(graph: ir.Graph, node: ir.Node) -> str | None:
         inputs.append(None if limit == absent else add_constant(graph, f"{node.name}.{role}", array))
     merged = insert(graph, node, "Clip", inputs, name=f"{node.name}.merged")
     name, text = str(node.name), f"merged with {where(previous)}"
-    replace(graph, node.outputs[0], merged.outputs[0])
+    replace(node.outputs[0], merged.outputs[0])
     remove_unread(graph)
     merged.name = name
     return text

@@ -57,7 +57,7 @@ def _unmerge(graph: ir.Graph, node: ir.Node) -> str | None:
     order = [*range(lead), *(axis + lead - 1 for axis in perm[1:])]
     direct = insert(graph, after, "Transpose", [before.inputs[0]], {"perm": order}, name=f"{node.name}.whole")
     text = f"without {where(before)} and {where(after)} around it"
-    replace(graph, after.outputs[0], direct.outputs[0])
+    replace(after.outputs[0], direct.outputs[0])
     return text
 
 
@@ -99,7 +99,7 @@ def _replace_reshape(graph: ir.Graph, reshape: ir.Node, result: ir.Value) -> Non
     sizes = list(shape(reshape.outputs[0]))
     if list(shape(result)) != sizes:
         result = _reshape(graph, reshape, result, sizes, f"{reshape.name}.further")
-    replace(graph, reshape.outputs[0], result)
+    replace(reshape.outputs[0], result)
 
 
 def _without_axes(

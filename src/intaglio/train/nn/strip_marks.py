@@ -76,7 +76,7 @@ def _replace(graph: ir.Graph, rounded: ir.Value, value: ir.Value) -> None:
     """Let readers of a rounded value read the value, which keeps its name."""
     name = value.name
     if rounded.is_graph_output():
-        replace(graph, rounded, value)
+        replace(rounded, value)
         value.name = name
     else:
         rounded.replace_all_uses_with(value)
