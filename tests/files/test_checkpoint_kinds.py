@@ -102,7 +102,7 @@ def searched(given: Given) -> Any:
         recipe=Recipe(**PLAIN, layers=given.setting({}, {"node_leaky": "int16"})),
         folder=given.path and given.path.parent,
     )
-    return [(a.name, a.score, a.error) for a in found.attempts], found.outcome.plan.to_json()
+    return [(a.name, a.score, a.error) for a in found.attempts], found.quantized.plan.to_json()
 
 
 def surveyed(given: Given) -> Any:
@@ -122,7 +122,7 @@ def measured(given: Given) -> Any:
     found = sensitivity(
         given.graph, given.plan("cpu-int8"), ArraySamples([given.x], 16), values=values, path=given.path
     )
-    assert given.path is None or not given.changed or "measured anew" in found.notes[0]
+    assert given.path is None or not given.changed or "measured again" in found.notes[0]
     return found.to_json()
 
 
