@@ -17,6 +17,8 @@ from typing import Any
 PUBLIC: dict[str, tuple[str, ...] | None] = {
     "intaglio": None,
     "intaglio.ptq": ("LossLimit", "Recipe"),
+    "intaglio.plan": ("Step", "ValuePlan"),
+    "intaglio.evaluation": ("Score",),
     "intaglio.data": ("match", "open_data"),
     "intaglio.targets": ("BUILTIN", "load_target"),
     "intaglio.train.loop": ("RunOptions", "TrainResult", "TrainSettings", "train"),
@@ -26,8 +28,21 @@ PUBLIC: dict[str, tuple[str, ...] | None] = {
 }
 """Public modules with their public names; None: all of `__all__`, or all classes where there is no such list."""
 
+RESULTS = ("intaglio", "intaglio.plan", "intaglio.evaluation")
+"""Modules whose classes are results of calls: their methods are shown, not their constructors."""
+
+REGISTRIES = {
+    "ESTIMATORS": "intaglio.train.estimators.estimator_registry",
+    "METHODS": "intaglio.train.quantizers.quantizer_registry",
+    "OPTIMIZERS": "intaglio.train.loop.settings",
+    "PRECISIONS": "intaglio.train.loop.settings",
+    "ROUNDINGS": "intaglio.ptq.recipe",
+}
+"""Where the names lie of which a docstring says `a name of METHODS`."""
+
 SECTIONS = ("Args", "Attributes", "Returns", "Raises", "Source")
 _SECTION = re.compile(rf"^({'|'.join(SECTIONS)}):[ ]?(.*)$")
+_NAMES = re.compile(r"a name of `(?:[\w.]+\.)?([A-Z]+)`")
 _ROW = re.compile(r"^    (?! )(\S[^:]*):[ ]?(.*)$")
 
 
@@ -51,7 +66,7 @@ def reference(escape: Callable[[str], str]) -> str:
         parts.append(f"## `{module}`")
         loaded = importlib.import_module(module)
         for name in names(module):
-            parts += entry(name, getattr(loaded, name), escape, made_by_calls=module == "intaglio")
+            parts += entry(name, getattr(loaded, name), escape, made_by_calls=module in RESULTS)
     return "\n\n".join(parts)
 
 
@@ -67,7 +82,7 @@ def entry(name: str, value: Any, escape: Callable[[str], str], *, made_by_calls:
     if inspect.isclass(value):
         if not made_by_calls and not issubclass(value, Exception):
             yield _fenced(f"{name}{_constructor(value)}")
-        yield from documentation(value.__doc__, escape)
+        yield from documentation(_class_text(value), escape)
         if made_by_calls:
             yield from _methods(value, escape)
     elif callable(value):
@@ -77,9 +92,20 @@ def entry(name: str, value: Any, escape: Callable[[str], str], *, made_by_calls:
         yield f"A constant: `{value!r}`."
 
 
+def _class_text(cls: type) -> str:
+    """The docstring of a class, with the arguments of the private base class that it refers to."""
+    text = inspect.cleandoc(cls.__doc__ or "")
+    found = re.search(r"(?:, |; )see `(_\w+)`[^.]*", text)
+    if found is None:
+        return text
+    base = next(base for base in cls.__mro__ if base.__name__ == found[1])
+    sections = _class_text(base).partition("\n\n")[2]
+    return f"{text.replace(found[0], '')}\n\n{sections}"
+
+
 def _methods(cls: type, escape: Callable[[str], str]) -> Iterator[str]:
     for name, value in vars(cls).items():
-        if name.startswith("_") or isinstance(value, type):
+        if (name.startswith("_") and name != "__getitem__") or isinstance(value, type):
             continue
         function = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
         if not inspect.isfunction(function):
@@ -139,9 +165,8 @@ def _constructor(cls: type) -> str:
         if own is not None:
             own.returns = None
             return signature(own)
-        fields = [_text(n) for n in node.body if isinstance(n, ast.AnnAssign)]
-        if fields:
-            return _laid_out(fields)
+        if "__dataclass_fields__" in vars(base):
+            return _laid_out([_text(n) for n in node.body if isinstance(n, ast.AnnAssign)])
     return "()"
 
 
@@ -170,7 +195,7 @@ def documentation(text: str | None, escape: Callable[[str], str]) -> Iterator[st
     """A docstring as Markdown: prose, then its sections."""
     sections: dict[str, list[str]] = {"": []}
     current = ""
-    for line in inspect.cleandoc(text or "").splitlines():
+    for line in _NAMES.sub(_listed, inspect.cleandoc(text or "")).splitlines():
         found = _SECTION.match(line)
         if found:
             current = found[1]
@@ -191,6 +216,11 @@ def documentation(text: str | None, escape: Callable[[str], str]) -> Iterator[st
             )
         else:
             yield f"{name}: {escape(' '.join(line.strip() for line in lines))}"
+
+
+def _listed(found: re.Match[str]) -> str:
+    names = getattr(importlib.import_module(REGISTRIES[found[1]]), found[1])
+    return f"one of {', '.join(f'`{name}`' for name in names)}"
 
 
 def _rows(lines: list[str]) -> Iterator[tuple[str, str]]:

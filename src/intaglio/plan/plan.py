@@ -128,6 +128,11 @@ class Plan:
         return self.root(name).params
 
     def __getitem__(self, name: str) -> ValuePlan:
+        """Get the plan of a value by its name.
+
+        Raises:
+            PlanError: the Plan has no such value.
+        """
         try:
             return self.values[name]
         except KeyError:

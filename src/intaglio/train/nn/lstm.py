@@ -139,11 +139,7 @@ class LSTMCell(Layer, nn.LSTMCell):
 
 
 class LSTM(nn.Module):
-    """Quantized LSTM over a sequence of fixed length, unrolled in the integer program.
-
-    Args:
-        as for `LSTMCell`.
-    """
+    """Quantized LSTM over a sequence of fixed length, unrolled in the integer program; arguments as for `LSTMCell`."""
 
     def __init__(
         self,

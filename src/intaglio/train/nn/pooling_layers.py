@@ -51,7 +51,9 @@ class GlobalMaxPool(_MaxPool):
 class _MeanLayer(Layer):
     """Mean with an output format.
 
-    Args (after those of PyTorch's layer, by keyword):
+    Takes the arguments of PyTorch's layer, and by keyword:
+
+    Args:
         output: the format of the result.
         method, estimator: see `Conv2d`.
     """

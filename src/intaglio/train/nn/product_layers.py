@@ -36,7 +36,9 @@ from intaglio.train.quantizers.quantizer import Quantizer
 class _Product(Layer):
     """Layer with one weight.
 
-    Args (after those of PyTorch's layer, by keyword):
+    Takes the arguments of PyTorch's layer, and by keyword:
+
+    Args:
         weight: the format of the weight.
         activation: `relu`, `relu6` or `hardtanh`, computed by the saturation of the output.
         output: the format of the result; None if a clamp layer with a format follows.
@@ -175,9 +177,11 @@ class _ProductBn(Layer):
     batch statistics. In evaluation and after `freeze_batch_norm`, running statistics are folded into weight and bias.
     Parameters are those of the parts: `conv.weight`, `bn.weight`, `bn.running_mean` and so on.
 
-    Args (after those of PyTorch's layer, by keyword):
+    Takes the arguments of PyTorch's layer, and by keyword:
+
+    Args:
         eps, momentum: parameters of batch norm.
-        weight, activation, output, method, estimator: see `_Product`.
+        weight, activation, output, method, estimator: see `Conv2d`.
     Raises:
         UsageError: unknown format, activation, method or estimator.
         DataError: in training, a batch with only one value per channel.
