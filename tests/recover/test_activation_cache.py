@@ -50,9 +50,9 @@ def test_block_by_block_is_the_whole_network(kept, graph, rng, monkeypatch):
     parts = blocks(graph, [str(n.name) for n in graph.nodes if n.op_type in LAYERS])
     assert len(parts) == 3
     for part in parts[:-1]:
-        at = at.behind(simulator, part.start, part.stop, part.behind)
-        assert set(at.rows) == set(part.behind)
-    at = at.behind(simulator, parts[-1].start, parts[-1].stop, simulator.output_names)
+        at = at.run_nodes(simulator, part.start, part.stop, part.live_after)
+        assert set(at.rows) == set(part.live_after)
+    at = at.run_nodes(simulator, parts[-1].start, parts[-1].stop, simulator.output_names)
     (got,) = at.take(range(21), simulator.device)
     torch.testing.assert_close(got[simulator.output_names[0]], torch.as_tensor(simulator.run(x)[0]))
 
@@ -64,7 +64,7 @@ def test_samples_that_are_whole_inputs_stay_apart(rng):
     simulator = Simulator(graph)
     at = ActivationCache.at_inputs(simulator, ArraySamples([x]))
     assert at.count == 5
-    at = at.behind(simulator, 0, len(graph.nodes), simulator.output_names)
+    at = at.run_nodes(simulator, 0, len(graph.nodes), simulator.output_names)
     name = simulator.output_names[0]
     got = torch.stack([values[name] for _, values in at.batches(simulator.device)])
     torch.testing.assert_close(got, torch.as_tensor(simulator.run(x)[0]))

@@ -54,7 +54,7 @@ def found(net, size):
     parts = blocks(graph, layers)
     assert [part.start for part in parts] == [0, *(part.stop for part in parts[:-1])]
     assert parts[-1].stop == len(graph.nodes)
-    assert parts[-1].behind == ()
+    assert parts[-1].live_after == ()
     counts = [sum(str(n.name) in layers for n in graph.nodes[part.start : part.stop]) for part in parts]
     for part in parts[1:]:
         assert graph.nodes[part.start].op_type in LAYERS
@@ -65,7 +65,7 @@ def test_residual_blocks_and_inverted_residuals_are_blocks():
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), Residual(4), Residual(4), Inverted(4, 6), Inverted(6, 4))
     _, parts, counts = found(net, (3, 9, 9))
     assert counts == [3, 2, 3, 3]  # the first layer goes with the first residual block
-    assert [len(part.behind) for part in parts] == [1, 1, 1, 0]
+    assert [len(part.live_after) for part in parts] == [1, 1, 1, 0]
     assert all(len(part.outputs) == 1 for part in parts)
 
 
@@ -73,7 +73,7 @@ def test_a_chain_is_cut_after_some_layers():
     layers = [m for _ in range(9) for m in (nn.Conv2d(3, 3, 1), nn.ReLU())]
     _, parts, counts = found(nn.Sequential(*layers), (3, 5, 5))
     assert counts == [4, 4, 1]
-    assert all(len(part.behind) == 1 for part in parts[:-1])
+    assert all(len(part.live_after) == 1 for part in parts[:-1])
 
 
 def test_a_network_without_narrow_places_is_cut_all_the_same():
@@ -82,7 +82,7 @@ def test_a_network_without_narrow_places_is_cut_all_the_same():
     for part in parts[:-1]:  # what lives there is all that is read later
         later = {v.name for node in graph.nodes[part.stop :] for v in node.inputs if not v.is_initializer()}
         made = {v.name for node in graph.nodes[part.stop :] for v in node.outputs}
-        assert set(part.behind) == later - made
+        assert set(part.live_after) == later - made
 
 
 def test_caps_behind_a_layer_are_followed():

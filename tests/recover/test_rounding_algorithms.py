@@ -218,14 +218,14 @@ def test_every_layer_sees_the_rounded_layers_before_it(name, graph, x, monkeypat
     """What a stage feeds a layer is what the final network feeds it: nothing behind a layer is stale."""
     run, settings, _, _ = ALGORITHMS[name]
     plan, stages = calibrated(graph, x), []
-    behind = sequential_reconstruction.ActivationCache.behind
+    run_nodes = sequential_reconstruction.ActivationCache.run_nodes
 
     def spied(self, simulator, start, stop, wanted):
-        made = behind(self, simulator, start, stop, wanted)
+        made = run_nodes(self, simulator, start, stop, wanted)
         stages.append((simulator.plan is not None, made))
         return made
 
-    monkeypatch.setattr(sequential_reconstruction.ActivationCache, "behind", spied)
+    monkeypatch.setattr(sequential_reconstruction.ActivationCache, "run_nodes", spied)
     result = run(graph, plan, *split(x), settings=settings)
     final = Simulator(result.graph, result.plan)
     found = {}

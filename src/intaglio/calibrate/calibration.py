@@ -104,8 +104,8 @@ def calibrate(
     made = choose(graph, plan, statistics, calibrator, weight_calibrator)
     names = " and ".join(sorted({c.name for c in chosen})) or "nothing"
     weights_by = " and ".join(sorted({v.calibrator or "" for v in made.calibrated(Role.WEIGHT)})) or "nothing"
-    told = f"calibrated on {statistics.samples} samples: activations by {names}, weights by {weights_by}"
-    return Calibration(made, statistics, [Step(ALGORITHM, told), *saturation_steps(made, ALGORITHM)])
+    summary = f"calibrated on {statistics.samples} samples: activations by {names}, weights by {weights_by}"
+    return Calibration(made, statistics, [Step(ALGORITHM, summary), *saturation_steps(made, ALGORITHM)])
 
 
 def _checked(calibrator: Named) -> Named:

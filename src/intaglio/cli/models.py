@@ -148,9 +148,9 @@ def parse_constants(texts: list[str]) -> dict[str, Any] | None:
 
 
 def _number(text: str, whole: str) -> int | float | bool:
-    told = {"true": True, "false": False}.get(text.strip().lower())
-    if told is not None:
-        return told
+    boolean = {"true": True, "false": False}.get(text.strip().lower())
+    if boolean is not None:
+        return boolean
     for kind in (int, float):
         try:
             return kind(text)

@@ -65,9 +65,9 @@ def run(args: argparse.Namespace) -> int:
         scored = None if args.eval is None else data_for(graph, args.eval, args.limit, labels=True, metric=args.metric)
         data = data_for(graph, args.data)
         fitted, held = held_back(data, args.samples, args.held_back)
-        told = ours.first(lambda: _quantized(args, graph, fitted))
+        serialized = ours.first(lambda: _quantized(args, graph, fitted))
         found = sensitivity(
-            *_unpacked(told),
+            *_unpacked(serialized),
             ArraySamples(held),
             evaluation=scored,
             metric=args.metric,
@@ -97,14 +97,14 @@ def _quantized(args: argparse.Namespace, graph: Any, data: Any) -> tuple[bytes, 
     return ir.to_proto(made.graph.model).SerializeToString(), made.plan.to_json()
 
 
-def _unpacked(told: tuple[bytes, str]) -> tuple[Any, Any]:
+def _unpacked(serialized: tuple[bytes, str]) -> tuple[Any, Any]:
     import onnx
     import onnx_ir as ir
 
     from intaglio.graph import Graph
     from intaglio.plan import Plan
 
-    return Graph(ir.from_proto(onnx.ModelProto.FromString(told[0]))), Plan.from_json(told[1])
+    return Graph(ir.from_proto(onnx.ModelProto.FromString(serialized[0]))), Plan.from_json(serialized[1])
 
 
 def _show(args: argparse.Namespace, found: Any) -> None:

@@ -189,5 +189,5 @@ def _see(stages: Sequence[Stage], data: Dataset, metric: str, batch: int, label:
         differing += [Differing(seen + int(row), first[row].copy()) for row in rows]
     if not hits[0]:
         raise DataError(f"{data.name}: expected samples to evaluate, got none")
-    told = np.concatenate(labels) if labels else None
-    return _Tally([np.concatenate(h) for h in hits], [np.concatenate(b) for b in best], finite, told, differing)
+    all_labels = np.concatenate(labels) if labels else None
+    return _Tally([np.concatenate(h) for h in hits], [np.concatenate(b) for b in best], finite, all_labels, differing)

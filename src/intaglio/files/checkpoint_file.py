@@ -142,9 +142,9 @@ class Checkpoint:
         """
         state, differences = self.compare(parse)
         if differences:
-            told = "; ".join(f"{name} was {before}, now {now}" for name, (before, now) in differences.items())
+            changed = "; ".join(f"{name} was {before}, now {now}" for name, (before, now) in differences.items())
             raise self.kind.error(
-                f"{self.path}: expected {self.kind.words} with these settings, got one of other settings: {told}. "
+                f"{self.path}: expected {self.kind.words} with these settings, got one of other settings: {changed}. "
                 f"Use the same network, data and settings, {_INSTEAD}"
             )
         return state

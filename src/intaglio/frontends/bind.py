@@ -31,7 +31,7 @@ def bind_inputs(model: ir.Model, constants: Constants) -> list[str]:
     """
     graph = model.graph
     inputs = {str(value.name): value for value in graph.inputs}
-    told = []
+    notes = []
     for name, given in constants.items():
         if name not in inputs:
             raise ModelError(f"constant '{name}': expected one of the inputs {sorted(inputs)}, got no such name")
@@ -45,13 +45,13 @@ def bind_inputs(model: ir.Model, constants: Constants) -> list[str]:
         value.shape = ir.Shape(array.shape)
         graph.register_initializer(value)
         text = str(array.item()) if array.size == 1 else f"{_filled(array)} of shape {array.shape}"
-        told.append(f"input '{name}' is bound to the constant {text}")
+        notes.append(f"input '{name}' is bound to the constant {text}")
     if constants and not graph.inputs:
         raise ModelError(
             f"{graph.name}: expected an input to be left, got a constant for each of {sorted(inputs)}; "
             "bind only what is the same for every sample"
         )
-    return told
+    return notes
 
 
 def _filled(array: np.ndarray) -> str:

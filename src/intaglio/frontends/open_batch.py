@@ -48,7 +48,7 @@ def with_static_batch(model: ir.Model, shapes: static.Shapes, normalize: Normali
 
 
 def _open(model: ir.Model, shapes: static.Shapes, normalize: Normalize) -> tuple[ir.Model, list[str]]:
-    depends, told = False, []
+    depends, notes = False, []
     try:
         pair = normalize(model.clone(), shapes, 2)
         why = first_batch_mixer(pair.graph)
@@ -58,14 +58,14 @@ def _open(model: ir.Model, shapes: static.Shapes, normalize: Normalize) -> tuple
             depends = why is not None
     except ModelError as error:  # a batch of 1 may still work; if not, its own error is reported
         why = f"with two samples it cannot be loaded ({error})"
-        told = [f"loaded with 1 sample: {why}"]
+        notes = [f"loaded with 1 sample: {why}"]
     if why is None:
         return pair, []
     single = normalize(model, shapes, 1)
     if depends:
         fix_batch(single.graph, why)
     if first_batch_mixer(single.graph) is None:
-        return single, told
+        return single, notes
     return single, [f"the batch, which the model leaves open, is fixed to 1: {why}; give another size with its shape"]
 
 

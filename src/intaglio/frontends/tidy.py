@@ -29,8 +29,8 @@ def to_float32(model: ir.Model) -> None:
                 set_constant(value, value.const_value.numpy().astype(np.float32))
     for node in graph:
         for name in ("to", "dtype"):
-            told = attribute(node, name)
-            if isinstance(told, int) and told in _FLOATS:
+            dtype = attribute(node, name)
+            if isinstance(dtype, int) and dtype in _FLOATS:
                 set_attribute(node, name, int(ir.DataType.FLOAT))
         for found in list(node.attributes.values()):
             if found.type == ir.AttributeType.TENSOR and found.as_tensor().dtype in _FLOATS:

@@ -60,8 +60,8 @@ def load_torch(module: torch.nn.Module, example_inputs: Any, *, keep_quantized: 
     size = sizes.pop()
     fixed = why if size != 1 else depends  # for one sample only a computed size is a reason
     graph = _export(module, args, kwargs, names, keep_quantized, fixed)
-    told = f"the batch is fixed to {size}" if not graph.batched else f"loaded with {size} sample"
-    graph.history.insert(0, f"{told}, as in the example inputs: {why}")
+    batch_note = f"the batch is fixed to {size}" if not graph.batched else f"loaded with {size} sample"
+    graph.history.insert(0, f"{batch_note}, as in the example inputs: {why}")
     return graph
 
 

@@ -116,29 +116,29 @@ def quantize_without_data(
     plain = _Variant(graph, 0.0, ())
     base, *others = _variants(graph, noise, prediction) if equalize else [plain]
     assert base.graph is not None
-    told, chosen = list(base.steps), base.graph
+    history, chosen = list(base.steps), base.graph
     best, made = tried(chosen, calibrator)
     attempts = [(v.graph, calibrator, v.least_gain, v.steps) for v in others]
     if calibrator == AUTO:
         attempts.append((None, OTHER_CALIBRATOR, LEAST_GAIN, (Step(ALGORITHM, f"ranges by {OTHER_CALIBRATOR}"),)))
     for candidate, named, least_gain, steps in attempts:
         if candidate is None and named == calibrator:
-            told += steps
+            history += steps
             continue
         candidate = chosen if candidate is None else candidate
         step = steps[-1]
         try:
             reached, found = tried(candidate, named)
         except IntaglioError as error:
-            told.append(Step(step.algorithm, f"{step}; it cannot be quantized so ({error}); reverted", kept=False))
+            history.append(Step(step.algorithm, f"{step}; it cannot be quantized so ({error}); reverted", kept=False))
             continue
         kept = reached >= best + least_gain
         text = f"{step}: output SQNR {best:.2f} -> {reached:.2f} dB on {trial.samples} inputs of noise; "
         text += "kept" if kept else "reverted"
-        told.append(Step(step.algorithm, text, SQNR, best, reached, trial.samples, kept))
+        history.append(Step(step.algorithm, text, SQNR, best, reached, trial.samples, kept))
         if kept:
             best, made, chosen = reached, found, candidate
-    made.steps = [_on_noise(step) for step in (*told, *made.steps)]
+    made.steps = [_on_noise(step) for step in (*history, *made.steps)]
     return made
 
 

@@ -90,8 +90,8 @@ def quantize_graph(
     some = cache(partial(split, dataset, graph, TRIAL_SAMPLES))  # read only if an algorithm needs them
     by: Calibrators = {"calibrator": recipe.calibrator, "weight_calibrator": recipe.weight_calibrator}
     if recipe.equalize:
-        graph, told = choose_equalization(graph, placed, dataset, *some(), **by)
-        steps += told
+        graph, equalization = choose_equalization(graph, placed, dataset, *some(), **by)
+        steps += equalization
     if recipe.smooth:
         smoothed = smooth_activations(graph, placed, dataset, *some(), **by)
         graph = smoothed.graph

@@ -124,7 +124,7 @@ class ActivationCache:
             for values in self.take(range(start, min(start + step, self.count)), device):
                 yield start, values
 
-    def behind(self, simulator: Simulator, start: int, stop: int, wanted: Collection[str]) -> ActivationCache:
+    def run_nodes(self, simulator: Simulator, start: int, stop: int, wanted: Collection[str]) -> ActivationCache:
         """Run nodes `start` (this place) to `stop - 1`; return a cache of the wanted values."""
         made = ActivationCache(self.count, self.batch, batched=self.batched)
         if not wanted:

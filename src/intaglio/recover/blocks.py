@@ -32,13 +32,13 @@ class Block:
 
     Args:
         start, stop: positions in the order of the nodes.
-        behind: values alive after the block: computed in it or before it, and read after it.
+        live_after: values alive after the block: computed in it or before it, and read after it.
         outputs: values computed in the block that are read after it, or are outputs of the network.
     """
 
     start: int
     stop: int
-    behind: tuple[str, ...]
+    live_after: tuple[str, ...]
     outputs: tuple[str, ...]
 
 

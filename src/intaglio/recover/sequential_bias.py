@@ -52,7 +52,7 @@ def corrected_in_order(graph: Graph, plan: Plan, samples: Samples, reference: Gr
     read = _read_from(quantized, {place[node] for node in layers})
     for node in progress(layers, len(layers), "bias correction"):
         stop = place[node]
-        given, at = given.behind(quantized, at, stop, read[stop]), stop
+        given, at = given.run_nodes(quantized, at, stop, read[stop]), stop
         total = _ChannelMean()
         with torch.no_grad():
             for _, values in given.batches(quantized.device):

@@ -108,7 +108,7 @@ def reconstruct_sequentially(
     changed = 0
     for block in progress(parts, len(parts), algorithm):
         names = [str(n.name) for n in network.graph.nodes[block.start : block.stop] if n.name in network.layers]
-        wanted = real_given.behind(real, block.start, block.stop, {*block.behind, *block.outputs})
+        wanted = real_given.run_nodes(real, block.start, block.stop, {*block.live_after, *block.outputs})
         stage = BlockStage(network, real, block, given, real_given, wanted)
         for unit in [names] if whole_blocks else [[name] for name in names]:
             if not all(name in found.arrays for name in unit):
@@ -118,8 +118,8 @@ def reconstruct_sequentially(
             changed += network.take(
                 {name: LearnedCodes(found.arrays[name], found.arrays[f"{_SHIFT}{name}"]) for name in unit}
             )
-        given = given.behind(network.quantized, block.start, block.stop, block.behind)
-        real_given = wanted.only(block.behind)
+        given = given.run_nodes(network.quantized, block.start, block.stop, block.live_after)
+        real_given = wanted.only(block.live_after)
     for name in network.layers:  # shifted biases must not have changed a weight scale, except of all-zero channels
         assert np.array_equal(network.held(name), found.arrays[name]), name
     total = sum(array.size for array in network.real_weights.values())

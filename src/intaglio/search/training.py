@@ -97,7 +97,7 @@ class Training:
             described={"method": self.method},
         )
         graph, frozen = freeze_graph(module.cpu())
-        told = [Step("graph", sentence) for sentence in self.raw.history]
-        told += revived
-        told.append(Step(STAGE, f"{result.sentence()}; method {self.method}"))
-        return Quantized(graph, frozen, told, module.graph, reference=graph)
+        steps = [Step("graph", sentence) for sentence in self.raw.history]
+        steps += revived
+        steps.append(Step(STAGE, f"{result.sentence()}; method {self.method}"))
+        return Quantized(graph, frozen, steps, module.graph, reference=graph)

@@ -57,12 +57,14 @@ def batch_norms(raw: Graph, prepared: Graph) -> dict[str, BatchNorm]:
         raw: the network before any pass.
         prepared: the same network with batch norms folded where possible.
     """
-    behind = {str(node.outputs[0].name): norm for node in raw.nodes if (norm := _behind_a_product(node)) is not None}
+    after_products = {
+        str(node.outputs[0].name): norm for node in raw.nodes if (norm := _after_product(node)) is not None
+    }
     alone = {str(node.outputs[0].name): norm for node in prepared.nodes if (norm := _batch_norm(node)) is not None}
-    return {name: norm for name, norm in behind.items() if folds_to(raw, norm, prepared)} | alone
+    return {name: norm for name, norm in after_products.items() if folds_to(raw, norm, prepared)} | alone
 
 
-def _behind_a_product(node: ir.Node) -> BatchNorm | None:
+def _after_product(node: ir.Node) -> BatchNorm | None:
     norm = _batch_norm(node)
     source = node.inputs[0] if norm is not None else None
     before = None if source is None else source.producer()

@@ -145,8 +145,8 @@ def _arrays(
     """Return parameters and buffers by name; those of trainable batch norms come from the raw network."""
     parameters = {}
     values = graph.values()
-    behind = [values[name].producer() for name, norm in norms.items() if norm.weight]
-    folded = {str(v.name) for node in behind if node is not None for v in node.inputs[2:] if v is not None}
+    products = [values[name].producer() for name, norm in norms.items() if norm.weight]
+    folded = {str(v.name) for node in products if node is not None for v in node.inputs[2:] if v is not None}
     learned = {str(v.name) for v in _offline_learned(graph)}
     for value in graph.initializers:
         planned, array = plan.values.get(str(value.name)), constant(value)

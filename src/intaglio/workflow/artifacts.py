@@ -123,8 +123,8 @@ def write_artifacts(
                 alone = quick_sensitivities(quantized.graph, quantized.plan, quantized.reference, some, macs)
                 known = replace(known, sensitivities=alone)
             except IntaglioError as error:  # optional part of the page, which then says why it is missing
-                told = Step("sensitivity", f"the sensitivity of layers was not measured: {error}")
-                known = replace(known, steps=(*known.steps, told))
+                failure = Step("sensitivity", f"the sensitivity of layers was not measured: {error}")
+                known = replace(known, steps=(*known.steps, failure))
         if evaluation is not None and scored is not None:
             known = replace(known, confusion=confusion(evaluation, scored))
     known = replace(known, training=curve)
@@ -133,9 +133,9 @@ def write_artifacts(
         notes = value_notes(quantized.plan, facts)
         export_qdq(quantized.graph, quantized.plan, folder / "model.qdq.onnx", notes=notes)
     except ExportError as error:
-        told = Step("export", f"model.qdq.onnx was not written: {error}")
-        quantized.steps.append(told)
-        facts = replace(facts, steps=(*facts.steps, told))
+        failure = Step("export", f"model.qdq.onnx was not written: {error}")
+        quantized.steps.append(failure)
+        facts = replace(facts, steps=(*facts.steps, failure))
     write_report(folder / "report.html", quantized.graph, quantized.plan, facts)
     overlay = model_explorer_overlay(quantized.graph, differences)
     (folder / "model_explorer.json").write_text(json.dumps(overlay, indent=1), encoding="utf-8")

@@ -126,7 +126,7 @@ def train_job(
         scored = None if eval_data is None else scored_data(graph, eval_data, eval_limit, metric)
         learned, held = hold_back(dataset, held_back)
     with timed(seconds, "calibrate"):
-        plan, told = _start(graph, target, beginning, learned, processes)
+        plan, start_steps = _start(graph, target, beginning, learned, processes)
         begun = partial(
             prepare_qat,
             target=target,
@@ -140,7 +140,7 @@ def train_job(
         )
         seen = learned.limit(beginning.samples or DEFAULT_SAMPLES)
         module, revived = begin(begun, raw, seen, beginning.batch_norm)
-        told += revived
+        start_steps += revived
         teacher = _teacher(beginning.teacher, module)
     with timed(seconds, "train"):
         result = train(
@@ -155,7 +155,7 @@ def train_job(
         )
     quantized = freeze(module.cpu())
     steps = [Step("graph", sentence) for sentence in graph.history]
-    quantized.steps = [*steps, *told, _step(result, beginning, settings)]
+    quantized.steps = [*steps, *start_steps, _step(result, beginning, settings)]
     # Layers are compared with the trained network without rounding, not with the float network before training.
     quantized.reference = quantized.graph
     destination = Destination(

@@ -51,7 +51,7 @@ def input_normals(graph: Graph, input_range: InputRange = None) -> tuple[dict[st
         CalibrationError: no batch norm follows an input and no range was stated, or one that is not two ascending
             finite numbers.
     """
-    found, told = {}, []
+    found, sentences = {}, []
     for value in graph.inputs:
         name = str(value.name)
         stated = _stated(name, input_range)
@@ -66,7 +66,7 @@ def input_normals(graph: Graph, input_range: InputRange = None) -> tuple[dict[st
             assert stated is not None
             low, high = stated
             mean, std = ones * (low + high) / 2, ones * (high - low) / math.sqrt(12)
-            told.append(f"input {name!r} spread evenly over {low:g} to {high:g}, as stated")
+            sentences.append(f"input {name!r} spread evenly over {low:g} to {high:g}, as stated")
         else:
             mean, std = seen.mean.expand(ones.shape), ones * seen.std
             means = ", ".join(f"{m:.2g}" for m in seen.mean.ravel().tolist()[:4])
@@ -77,13 +77,13 @@ def input_normals(graph: Graph, input_range: InputRange = None) -> tuple[dict[st
             if stated is None:
                 sigmas = ROUGH_SIGMAS if seen.rough else INPUT_SIGMAS
                 low, high = float((mean - sigmas * std).min()), float((mean + sigmas * std).max())
-                told.append(f"{words}, taken to end {sigmas:g} of these away, at {low:.3g} and {high:.3g}")
+                sentences.append(f"{words}, taken to end {sigmas:g} of these away, at {low:.3g} and {high:.3g}")
             else:
                 low, high = stated
                 std = ones * (high - low) / math.sqrt(12) if seen.rough else std
-                told.append(f"{words}, from {low:g} to {high:g} as stated")
+                sentences.append(f"{words}, from {low:g} to {high:g} as stated")
         found[name] = ClippedGaussian(mean, std, mean.new_tensor(low), mean.new_tensor(high))
-    return found, "; ".join(told)
+    return found, "; ".join(sentences)
 
 
 def _stated(name: str, input_range: InputRange) -> tuple[float, float] | None:

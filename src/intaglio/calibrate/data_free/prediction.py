@@ -41,5 +41,5 @@ def predict(graph: Graph, input_range: InputRange = None) -> Prediction:
     inputs, text = input_normals(graph, input_range)
     values = propagate(graph, inputs)
     recorded = sum(name in values for name in graph.moments)
-    told = f"{recorded} values as batch norm recorded them, " if recorded else "no batch norm, "
-    return Prediction(values, inputs, f"{text}; {told}the others from weights")
+    recorded_text = f"{recorded} values as batch norm recorded them, " if recorded else "no batch norm, "
+    return Prediction(values, inputs, f"{text}; {recorded_text}the others from weights")
