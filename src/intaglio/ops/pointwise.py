@@ -14,10 +14,11 @@ from torch import Tensor
 
 from intaglio.errors import UnsupportedOperatorError
 from intaglio.graph.access import constant, rank
+from intaglio.graph.operators import facts
 from intaglio.number import QuantParams, Rule
 from intaglio.ops.contract import Contract, Fixed, Own, Role
 from intaglio.ops.float_operator import FloatOperator, Lowering, Result
-from intaglio.ops.functions import FUNCTIONS, RANGES
+from intaglio.ops.functions import FUNCTIONS, KNOWN_RANGES
 from intaglio.ops.operands import require_one_of
 from intaglio.ops.unary import unary_operator
 from intaglio.program import Operator
@@ -53,8 +54,8 @@ class Pointwise(FloatOperator):
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:
         """A range known from mathematics, or measured. A clamp behind it goes into the table."""
-        known = RANGES.get(node.op_type)
-        return Contract((Role.ACTIVATION,), Own() if known is None else Fixed(*known), fuses_clamp=True)
+        output = Fixed(*facts(node.op_type).range) if node.op_type in KNOWN_RANGES else Own()
+        return Contract((Role.ACTIVATION,), output, fuses_clamp=True)
 
     @classmethod
     def exactly(cls, node: ir.Node, x: NDArray[np.float64]) -> NDArray[np.float64]:

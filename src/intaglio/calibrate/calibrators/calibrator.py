@@ -15,7 +15,15 @@ Bounds = NDArray[np.float64]
 
 
 class Calibrator(Protocol):
-    """Finds the range of a value: a frozen dataclass with one name, used for activations and weights alike."""
+    """Finds the range of a value: a frozen dataclass with one name, used for activations and weights alike.
+
+    `tests/calibrate/test_calibrators.py` holds every registered calibrator to three rules:
+
+    - The range lies within the data and 0: min(x, 0) <= low <= high <= max(x, 0).
+    - If all x are within a few float32 steps of a constant c, the end on the side of c is c: to two bins of the
+      histogram for activations, to 1e-5 for weights (`mse`: up to two steps of the grid more).
+    - On data without outliers it clips less than a fifth of the elements, with a squared error below 1 % of sum x**2.
+    """
 
     needs: ClassVar[Needs]
 
