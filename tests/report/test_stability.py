@@ -75,7 +75,7 @@ def test_names_of_the_c_interface(program: Program) -> None:
 
 
 def test_old_names_that_the_page_lists_work() -> None:
-    old, new, *modules = named("Working today:\n\n- ")[:6]
+    old, new, *modules = named("These old names work today:\n\n- ")[:6]
     assert (old, new, modules) == ("intaglio.measure", "intaglio.evaluation", ["gates", "run", "model_stages", "stage"])
     renamed = {"gates": "gates", "run": "model_stages", "stage": "stage"}
     importlib.import_module(old)
