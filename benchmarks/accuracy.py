@@ -1,9 +1,9 @@
-"""Accuracy of integer programs on real networks and data, as a Markdown table.
+"""Measure the accuracy of integer programs on real networks and data; print a Markdown table.
 
 Usage: python benchmarks/accuracy.py [--data DIR] [--only PATTERN] [--targets cpu-int8,...] [--limit N] > results.md
 
 DIR (default: $INTAGLIO_DATA) holds the networks and data that `CASES` names; they are not part of the repository.
-Networks without labelled data are measured by the SQNR of their outputs against float.
+For networks without labelled data, the table gives the SQNR of their outputs against the float network.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Case:
 
     Args:
         model: .onnx file.
-        calibration: a data source; an .npz key behind a colon takes one array, "random" makes inputs.
+        calibration: a data source: `FILE.npz:KEY` takes one array, "random" makes random inputs.
         evaluation: labelled data, or None for output SQNR on the calibration inputs.
         samples: calibration samples.
     """
@@ -60,7 +60,7 @@ CASES = (
 
 
 def calibration_of(case: Case, folder: Path, graph: ig.Graph) -> object:
-    """The calibration inputs as something `intaglio.quantize` takes."""
+    """Return the calibration inputs in a form that `intaglio.quantize` takes."""
     if case.calibration == "random":
         from intaglio.graph.access import shape
 
@@ -76,7 +76,7 @@ def calibration_of(case: Case, folder: Path, graph: ig.Graph) -> object:
 
 
 def run_case(case: Case, folder: Path, target: str, limit: int | None) -> str:
-    """One row of the table."""
+    """Measure one row of the table."""
     begin = time.perf_counter()
     graph = ig.load(folder / case.model)
     data = calibration_of(case, folder, graph)
@@ -96,7 +96,7 @@ def run_case(case: Case, folder: Path, target: str, limit: int | None) -> str:
 
 
 def main() -> None:
-    """Print the table, a row at a time."""
+    """Print the table row by row."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("INTAGLIO_DATA", "../shared/data")))
     parser.add_argument("--only", default="*")

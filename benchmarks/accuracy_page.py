@@ -1,4 +1,4 @@
-"""The dated page of an accuracy run: whether ours is as good as the best peer, and every quantizer's figures.
+"""Write the dated page of an accuracy run: ours against the best peer, and the figures of every quantizer.
 
 Usage: python benchmarks/accuracy_page.py RUN.json ... [--command "..."] > benchmarks/results/DATE-accuracy.md
 """
@@ -19,7 +19,7 @@ GRANULARITIES = {"channel": "one scale per output channel (ours: `cpu-int8`)", "
 
 
 def page(run: dict[str, Any], command: str) -> str:
-    """Markdown of what `accuracy_peers.py` wrote."""
+    """Format the results of `accuracy_peers.py` as Markdown."""
     networks = list(run["networks"].values())
     named = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
     lines = [
@@ -46,7 +46,7 @@ def page(run: dict[str, Any], command: str) -> str:
 
 
 def merged(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """One run; a later one's rows go before an earlier one's."""
+    """Merge several runs into one; rows of later runs replace those of earlier ones."""
     networks: dict[str, Any] = {}
     for run in runs:
         for title, network in run["networks"].items():
@@ -87,7 +87,7 @@ def _summary(networks: Sequence[dict[str, Any]], per: str) -> list[str]:
 
 
 def _details(network: dict[str, Any]) -> list[str]:
-    """One network: its quantizers downwards, granularity and form across; `top-1 / agreement`."""
+    """Format one network: a row per quantizer, a column per granularity and form; cells are `top-1 / agreement`."""
     kinds = [(per, form) for per in GRANULARITIES for form in ("as it is", "prepared")]
     lines = [
         f"**{network['model']}**: float {network['float']:.2f} on {network['test']} samples, standard error "
@@ -130,7 +130,7 @@ def _row(cells: Sequence[object]) -> str:
 def main() -> None:
     """Print the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, nargs="+", help="several: rows of the same networks are put together")
+    parser.add_argument("run", type=Path, nargs="+", help="results of accuracy_peers.py; several files are merged")
     parser.add_argument("--command", default="python benchmarks/accuracy_peers.py --limit 2000 --aimet PYTHON")
     args = parser.parse_args()
     print(page(merged([json.loads(path.read_text(encoding="utf-8")) for path in args.run]), args.command))

@@ -1,12 +1,12 @@
-"""Accuracy of integer programs beside other people's quantizers: same networks, same calibration data, 8 bits.
+"""Compare the accuracy of integer programs with other quantizers: same networks, same calibration data, 8 bits.
 
 Usage: python benchmarks/accuracy_peers.py [--data DIR] [--only PATTERN] [--limit N] [--aimet PYTHON] -o RUN.json
        python benchmarks/accuracy_page.py RUN.json > benchmarks/results/DATE-accuracy.md
 
-Ours: `cpu-int8` (one scale per output channel of weights) and `int8-per-tensor`, the integer program. Peers: ONNX
-Runtime's quantize_static by min-max and by percentile, run by ONNX Runtime; NNCF's quantize, run by OpenVINO;
-aimet-onnx's simulation by min-max, with and without its cross-layer equalization, where `--aimet` names a Python that
-has it. Each peer gets the file as it is and the graph as we prepare it. Rows in RUN.json are not measured again.
+Ours: the integer programs of `cpu-int8` (one weight scale per output channel) and `int8-per-tensor`. Peers: ONNX
+Runtime's quantize_static with min-max and with percentile, run by ONNX Runtime; NNCF's quantize, run by OpenVINO;
+aimet-onnx's simulation with min-max, with and without its cross-layer equalization, if `--aimet` gives a Python that
+has it. Each peer gets the original file and our prepared graph. Rows that RUN.json already has are not measured again.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from intaglio.files import whole_file
 
 GRANULARITIES = ("channel", "tensor")
 TARGETS = {"channel": "cpu-int8", "tensor": "int8-per-tensor"}
-MINUTES = 60  # that a peer's subprocess may take
-TWICE = ("foreign-int8/ort/resnet20_fp32.onnx",)  # cifar10/resnet20.onnx once more
+MINUTES = 60  # limit for a peer's subprocess
+TWICE = ("foreign-int8/ort/resnet20_fp32.onnx",)  # the same network as cifar10/resnet20.onnx
 
 
 @dataclass
@@ -46,12 +46,12 @@ class Network:
     """One network with its data in memory and its files for the peers.
 
     Args:
-        graph: as we prepare it.
+        graph: our prepared graph.
         files: "as it is" and "prepared" -> ONNX file.
-        name: of the only input.
-        calibration, test: samples in axis 0, laid out as the files' input.
-        labels: of `test`.
-        predictions: of the float network.
+        name: name of the only input.
+        calibration, test: samples along axis 0, in the layout of the files' input.
+        labels: labels of `test`.
+        predictions: predictions of the float network.
     """
 
     case: Case
@@ -66,11 +66,11 @@ class Network:
 
 @dataclass(frozen=True)
 class Contender:
-    """Somebody's quantizer on one form of a network.
+    """A quantizer on one form of a network.
 
     Args:
-        tool: whose.
-        per: weights have one scale per "channel" or per "tensor".
+        tool: name of the tool.
+        per: weight scales per "channel" or per "tensor".
         form: "as it is" or "prepared".
         predict: (network, scratch folder) -> predicted classes of the test samples.
     """
@@ -82,12 +82,12 @@ class Contender:
 
     @property
     def name(self) -> str:
-        """Unique within a network."""
+        """Return a name that is unique within a network."""
         return f"{self.tool}, per {self.per}, {self.form}"
 
 
 def contenders(aimet: str | None) -> Iterator[Contender]:
-    """Everybody."""
+    """List all contenders."""
     for per in GRANULARITIES:
         yield Contender("Intaglio", per, "prepared", partial(_ours, per=per))
         for form in ("as it is", "prepared"):
@@ -170,13 +170,13 @@ def _arrays(data: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def measure(network: Network, contender: Contender) -> dict[str, Any]:
-    """One row."""
+    """Measure one row."""
     begin = time.perf_counter()
     row: dict[str, Any] = {"tool": contender.tool, "per": contender.per, "form": contender.form}
     with tempfile.TemporaryDirectory() as folder:
         try:
             found = contender.predict(network, Path(folder))
-        except Exception as error:  # somebody else's tool, on which the others do not depend
+        except Exception as error:  # a peer may fail; the other rows do not depend on it
             row["error"] = f"{type(error).__name__}: {(str(error).strip() or 'no reason given').splitlines()[0]}"
         else:
             row["top1"] = 100.0 * float((found == network.labels).mean())
@@ -185,7 +185,7 @@ def measure(network: Network, contender: Contender) -> dict[str, Any]:
 
 
 def versions(aimet: str | None) -> dict[str, str]:
-    """Of the tools that are installed here, and in AIMET's own environment."""
+    """Return the versions of the installed tools, including those in AIMET's environment."""
     from importlib.metadata import PackageNotFoundError, version
 
     found = {}
@@ -201,13 +201,13 @@ def versions(aimet: str | None) -> dict[str, str]:
 
 
 def main() -> None:
-    """Measure what is not measured yet."""
+    """Measure the rows that are missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("INTAGLIO_DATA", "../shared/data")))
-    parser.add_argument("--only", default="*", help="networks; default: all that have labelled data")
-    parser.add_argument("--limit", type=int, help="test samples, at most")
-    parser.add_argument("--aimet", metavar="PYTHON", help="an interpreter that has aimet-onnx")
-    parser.add_argument("--tool", default="*", help="contenders, by the name of their tool")
+    parser.add_argument("--only", default="*", help="pattern of networks; default: all with labelled data")
+    parser.add_argument("--limit", type=int, help="maximum number of test samples")
+    parser.add_argument("--aimet", metavar="PYTHON", help="Python interpreter that has aimet-onnx")
+    parser.add_argument("--tool", default="*", help="pattern of tool names")
     parser.add_argument("-o", "--output", type=Path, required=True)
     args = parser.parse_args()
     warnings.simplefilter("ignore")

@@ -1,10 +1,10 @@
-"""Quantizes a network with aimet-onnx and writes what its simulation predicts; run by `accuracy_peers.py`.
+"""Quantize a network with aimet-onnx and write the predictions of its simulation; run by `accuracy_peers.py`.
 
 Usage: AIMET_PYTHON benchmarks/aimet_worker.py MODEL.onnx ARRAYS.npz PREDICTIONS.npy channel|tensor [equalize]
 
-aimet-onnx asks for versions of its own, so it has an environment of its own, and nothing here imports intaglio. ARRAYS
-holds `calibration` and `test`, samples in axis 0. Activations are u8 by min-max, weights s8 symmetric by min-max, as
-aimet's own default configuration has them; `equalize` runs its cross-layer equalization first.
+aimet-onnx pins its own versions of packages, so it runs in a separate environment and this file does not import
+intaglio. ARRAYS holds `calibration` and `test`, with samples along axis 0. Activations are u8 with min-max, weights s8
+symmetric with min-max, as in aimet's default configuration. `equalize` runs its cross-layer equalization first.
 """
 
 import sys
@@ -18,7 +18,7 @@ from aimet_onnx.quantsim import QuantizationSimModel
 
 
 def batches(session, x):
-    """Inputs by name, as large as the model's batch allows."""
+    """Yield inputs by name, in batches of the size that the model allows."""
     wanted = session.get_inputs()[0]
     size = wanted.shape[0] if isinstance(wanted.shape[0], int) else 50
     for start in range(0, len(x), size):
@@ -26,7 +26,7 @@ def batches(session, x):
 
 
 def main():
-    """See above."""
+    """Quantize, run the test samples and write the predictions."""
     model, arrays, output, granularity, *more = sys.argv[1:]
     config = "default_config_per_channel.json" if granularity == "channel" else "default_config.json"
     data = np.load(arrays)

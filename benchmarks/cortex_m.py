@@ -1,15 +1,15 @@
-"""Instructions, flash, arena and stack of the MLPerf Tiny networks on Cortex-M, as a table in Markdown.
+"""Measure instructions, flash, arena and stack of the MLPerf Tiny networks on Cortex-M; print a Markdown table.
 
 Usage: python benchmarks/cortex_m.py [--networks resnet_8,ds_cnn] [--machines cortex-m4,cortex-m0] [--target mcu-int8]
 
-The networks are those of `networks.py` with random weights (the counts do not depend on them but for branches in the
-rounding of a few values). Each is compiled by arm-none-eabi-gcc -O2 and run by qemu-system-arm on two random inputs,
-whose every output is compared with the reference interpreter's.
+The networks are those of `networks.py` with random weights. The counts do not depend on the weights, except for
+branches in the rounding of a few values. Each network is compiled with arm-none-eabi-gcc -O2 and run by
+qemu-system-arm on two random inputs; all outputs are compared with the reference interpreter.
 
-Instructions: the emulator (`-icount shift=6`) lets 64 ns pass for every instruction that it executes, whatever it is,
-and a timer of 25 MHz is read before and after the first inference. So this counts instructions, not cycles: a load or
-a multiplication that takes two cycles on the chip counts as one. Flash: code and constants of the model's object file
-alone. Stack: used by the first inference, measured by painting; and the bound from the compiler's call graph.
+Instructions: the emulator (`-icount shift=6`) advances its clock by 64 ns per executed instruction of any kind, and a
+timer of 25 MHz is read before and after the first inference. So this counts instructions, not cycles: a load or a
+multiplication that takes two cycles on the chip counts as one. Flash: code and constants of the model's object file
+only. Stack: the use of the first inference, measured by stack painting, and the bound from the compiler's call graph.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MACHINES = ("cortex-m4", "cortex-m7", "cortex-m0")
 
 
 def program_of(name: str, target: str) -> Program:
-    """The network, quantized on random data."""
+    """Quantize the network on random data; return its Program."""
     import torch
 
     network = NETWORKS[name]
@@ -42,13 +42,13 @@ def program_of(name: str, target: str) -> Program:
 
 
 def products(program: Program) -> int:
-    """Multiply-accumulate operations of one inference, convolutions and dense layers."""
+    """Count the multiply-accumulate operations of one inference in convolutions and dense layers."""
     weighted = [node for node in program.nodes if node.operator.kind in ("conv2d", "dense")]
     return sum(n.operator.accumulators(*(program.tensors[i].shape for i in n.inputs)) for n in weighted)
 
 
 def measure(program: Program, name: str) -> list[str]:
-    """Cells of a row: instructions, per product, flash, arena, stack used and its bound."""
+    """Measure the cells of a row: instructions, instructions per product, flash, arena, stack use and stack bound."""
     machine = find_machine(name)
     compiler = find_compiler(machine)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,11 +1,12 @@
-"""Latency of our compiled programs beside the peers', batch 1: one process, turns, medians with quartiles.
+"""Compare the latency of our compiled programs with other engines at batch 1, in one process, in turns.
 
 Usage: python benchmarks/latency.py [--models mobilenet_v2,resnet_8] [--threads 1,2] [--peers onnxruntime,openvino]
            [--machine host] [--rounds 7] [--seconds 0.15] [--fresh] [--profile] [--json FILE] [--page FILE.md]
 
-Makes the models that are not in build/bench-models yet (benchmarks/models.py). The quoted ratio is the best int8 peer's
-time (ONNX Runtime or OpenVINO, whichever ends it has) divided by that of ours with integers in and out; the table has
-both. `docs/bench.md` says how it is measured.
+Results are medians with quartiles. Models that are missing in build/bench-models are made first
+(benchmarks/models.py). The quoted ratio is the time of the best int8 peer (ONNX Runtime or OpenVINO, with float or
+integer inputs and outputs) divided by our time with integer inputs and outputs; the table has both. `docs/bench.md`
+describes the method.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ from intaglio.bench.result_table import print_comparison, print_steps
 from intaglio.codegen.profile import program_macs
 
 DATA = Path(os.environ.get("INTAGLIO_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
-CHECKED = 4  # samples on which the integers are held against the interpreter's
+CHECKED = 4  # samples on which the output is compared with the interpreter's
 
 
 def measure_model(name: str, args: argparse.Namespace) -> dict[str, Any]:
-    """One network: build, check, time."""
+    """Build, check and time one network."""
     network, files = NETWORKS[name], make(name)
     program = ig.load_program(files["program"])
     natives: dict[int, ig.NativeProgram] = {}
@@ -84,13 +85,13 @@ def measure_model(name: str, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def commit() -> str:
-    """The checked-out commit, and whether files differ from it."""
+    """Return the checked-out commit, and whether files differ from it."""
     done = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"
 
 
 def compiler(cc: str | None) -> str:
-    """What the compiler says that it is."""
+    """Return the compiler's version line."""
     from intaglio.codegen.machine import host
     from intaglio.codegen.toolchain import find_compiler
 
@@ -101,7 +102,7 @@ def compiler(cc: str | None) -> str:
 
 
 def main() -> None:
-    """Measure all that were asked for."""
+    """Measure the requested networks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=lambda text: text.split(","), default=list(NETWORKS))
     parser.add_argument("--threads", type=lambda text: [int(n) for n in text.split(",")], default=[1, 2])
@@ -109,18 +110,18 @@ def main() -> None:
     parser.add_argument("--machine", default="host")
     parser.add_argument("--cc")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=0.15, help="of a turn")
-    parser.add_argument("--fresh", action="store_true", help="compile anew, and record how long that takes")
-    parser.add_argument("--profile", action="store_true", help="time of every step")
+    parser.add_argument("--seconds", type=float, default=0.15, help="seconds per turn")
+    parser.add_argument("--fresh", action="store_true", help="compile again and record the compile time")
+    parser.add_argument("--profile", action="store_true", help="record the time of every step")
     parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--page", type=Path, metavar="FILE.md", help="the tables for benchmarks/results")
+    parser.add_argument("--page", type=Path, metavar="FILE.md", help="write the tables for benchmarks/results")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     facts = {"commit": commit(), "compiler": compiler(args.cc), "command": " ".join(["python", *sys.argv])}
     results = []
     for name in args.models:
         results.append(measure_model(name, args))
-        if args.json:  # after each, so that nothing is lost when a later one fails
+        if args.json:  # after each network, so that a later failure loses no results
             args.json.write_text(json.dumps({**facts, "results": results}, indent=1))
         if args.page:
             args.page.write_text(page({**facts, "results": results}))

@@ -1,4 +1,4 @@
-"""The dated page of a latency run: what it was measured with, the ratios, and every engine's figures.
+"""Write the dated page of a latency run: the setup, the ratios, and the figures of every engine.
 
 Usage: python benchmarks/latency_page.py RUN.json > benchmarks/results/DATE-latency.md
 """
@@ -12,7 +12,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-WANTED = {  # least ratios that the project holds itself to, by threads
+WANTED = {  # the project's minimum ratios, by number of threads
     "mobilenet_v2": {1: 1.5, 2: 1.4},
     "resnet_18": {1: 1.0, 2: 1.0},
     "resnet_50": {1: 1.0, 2: 1.0},
@@ -21,11 +21,11 @@ WANTED = {  # least ratios that the project holds itself to, by threads
 
 
 def page(run: dict[str, Any]) -> str:
-    """Markdown of what `latency.py --json` wrote."""
+    """Format the results of `latency.py --json` as Markdown."""
     results = run["results"]
     first = results[0]
     versions = ", ".join(f"{name} {version}" for name, version in first["versions"].items())
-    # NAME-7-g3f2a1b0-dirty: the commit is what matters
+    # NAME-7-g3f2a1b0-dirty: keep the commit
     lines = [
         f"# Latency, {date.today().isoformat()}",
         "",

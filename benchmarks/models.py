@@ -1,11 +1,11 @@
-"""Makes every file that latency is measured on: float and quantized networks, ours and the peers', once, into a cache.
+"""Make the model files of the latency benchmark, float and quantized, ours and the peers', in a cache folder.
 
 Usage: python benchmarks/models.py [--models mobilenet_v2,resnet_8] [-o build/bench-models]
 
 For each network of `networks.py`: NAME.onnx (float), NAME.intaglio (ours, target cpu-int8), NAME.ort.onnx (ONNX
 Runtime's quantize_static: QDQ, weights s8 per channel, activations u8), NAME.ort-u8.onnx (the same without the
 QuantizeLinear at its input and the DequantizeLinear at its output), NAME.ov.xml (nncf.quantize, default preset).
-A file that is there is not made again.
+Existing files are not made again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CALIBRATION = 16
 
 
 def write_float(network: Network, path: Path) -> None:
-    """The float network as ONNX."""
+    """Write the float network as ONNX."""
     import onnx
     import torch
 
@@ -42,7 +42,7 @@ def write_float(network: Network, path: Path) -> None:
         verbose=False,
     )
     proto = onnx.load(path)
-    for node in proto.graph.node:  # the operator that ONNX has for it, and that ONNX Runtime quantizes
+    for node in proto.graph.node:  # as ONNX's own operator, which ONNX Runtime quantizes
         if node.op_type == "ReduceMean" and all(a.i == 1 for a in node.attribute if a.name == "keepdims"):
             node.CopyFrom(onnx.helper.make_node("GlobalAveragePool", node.input[:1], node.output, node.name))
     onnx.checker.check_model(proto, full_check=True)
@@ -50,20 +50,20 @@ def write_float(network: Network, path: Path) -> None:
 
 
 def write_program(model: Path, data: np.ndarray, path: Path) -> None:
-    """Our Program."""
+    """Quantize the float network and write our Program."""
     import intaglio as ig
 
     ig.quantize(ig.load(model), data, target="cpu-int8", calibrator="max").lower().save(path)
 
 
 def paths(name: str, folder: Path = CACHE) -> dict[str, Path]:
-    """Where the files of a network lie, by who reads them."""
+    """Return the paths of a network's files, by the engine that reads them."""
     kinds = {"float": "onnx", "program": "intaglio", "ort": "ort.onnx", "ort-u8": "ort-u8.onnx", "openvino": "ov.xml"}
     return {kind: folder / f"{name}.{suffix}" for kind, suffix in kinds.items()}
 
 
 def make(name: str, folder: Path = CACHE) -> dict[str, Path]:
-    """Make what is not there; a tool that fails or is not installed is named and left out."""
+    """Make missing files; name and skip a tool that fails or is not installed."""
     network, files = NETWORKS[name], paths(name, folder)
     folder.mkdir(parents=True, exist_ok=True)
     if not files["float"].exists():
@@ -82,7 +82,7 @@ def make(name: str, folder: Path = CACHE) -> dict[str, Path]:
         begin = time.perf_counter()
         try:
             maker(files[kind])
-        except Exception as error:  # somebody else's tool, on which the others do not depend
+        except Exception as error:  # another tool may fail; the other files do not depend on it
             files[kind].unlink(missing_ok=True)
             print(f"{name}: {kind} could not be made: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
         else:
@@ -91,7 +91,7 @@ def make(name: str, folder: Path = CACHE) -> dict[str, Path]:
 
 
 def main() -> None:
-    """Make all that were asked for."""
+    """Make the files of the requested networks."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", default=",".join(NETWORKS), help="default: %(default)s")
     parser.add_argument("-o", "--output", type=Path, default=CACHE)

@@ -1,7 +1,8 @@
-"""The networks that speed is measured on, in PyTorch, with seeded random weights and batch norm already folded.
+"""Networks of the speed benchmarks in PyTorch, with seeded random weights and without batch norm.
 
-Latency does not depend on what weights mean, but integers that vanish or saturate everywhere would be no fair work, so
-every layer's output is brought to mean near 0 and deviation near 1 on random inputs, as trained batch norm does.
+Latency does not depend on trained weights, but activations that are all zero or saturated would make the comparison
+unfair. So the weights are scaled such that every layer's output has a mean near 0 and a standard deviation near 1 on
+random inputs, as with trained batch norm.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch.nn.functional import pad
 
 
 def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    """A convolution with bias; `same` padding for odd kernels."""
+    """Make a convolution with bias; `same` padding for odd kernels."""
     return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups)
 
 
@@ -61,12 +62,12 @@ class Residual(nn.Module):
 
 
 def mean() -> nn.Module:
-    """Mean over height and width, (n, c, h, w) to (n, c)."""
+    """Compute the mean over height and width, (n, c, h, w) to (n, c)."""
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
 class Pad(nn.Module):
-    """Zeros around an image: left, right, top, bottom."""
+    """Zero padding of an image: left, right, top, bottom."""
 
     def __init__(self, *sizes: int) -> None:
         super().__init__()
@@ -78,7 +79,7 @@ class Pad(nn.Module):
 
 
 def mobilenet_v2() -> nn.Module:
-    """MobileNetV2 1.0, 1000 classes."""
+    """Make MobileNetV2 1.0, 1000 classes."""
     layers: list[nn.Module] = [conv(3, 32, 3, 2), nn.ReLU6()]
     channels = 32
     stages = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
@@ -90,7 +91,7 @@ def mobilenet_v2() -> nn.Module:
 
 
 def resnet(blocks: tuple[int, ...], *, bottleneck: bool) -> nn.Module:
-    """ResNet for 224 x 224, the stride in the 3 x 3 convolution."""
+    """Make a ResNet for 224 x 224; the stride is in the 3 x 3 convolution."""
     layers: list[nn.Module] = [conv(3, 64, 7, 2), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
     channels = 64
     for stage, count in enumerate(blocks):
@@ -102,7 +103,7 @@ def resnet(blocks: tuple[int, ...], *, bottleneck: bool) -> nn.Module:
 
 
 def resnet_8() -> nn.Module:
-    """MLPerf Tiny's image classification network."""
+    """Make MLPerf Tiny's image classification network."""
     blocks = [Residual(16, 16, 1, False), Residual(16, 32, 2, False), Residual(32, 64, 2, False)]
     return nn.Sequential(conv(3, 16, 3), nn.ReLU(), *blocks, mean(), nn.Linear(64, 10))
 
@@ -119,7 +120,7 @@ def mobilenet_v1() -> nn.Module:
 
 
 def ds_cnn() -> nn.Module:
-    """MLPerf Tiny's keyword spotting network on 49 x 10 features. Source: Zhang et al. 2017, arXiv:1711.07128."""
+    """Make MLPerf Tiny's keyword spotting network on 49 x 10 features. Source: Zhang et al. 2017, arXiv:1711.07128."""
     layers: list[nn.Module] = [Pad(1, 1, 4, 5), nn.Conv2d(1, 64, (10, 4), 2), nn.ReLU()]
     for _ in range(4):
         layers += [conv(64, 64, 3, 1, 64), nn.ReLU(), conv(64, 64, 1), nn.ReLU()]
@@ -127,7 +128,7 @@ def ds_cnn() -> nn.Module:
 
 
 def autoencoder() -> nn.Module:
-    """MLPerf Tiny's anomaly detection network."""
+    """Make MLPerf Tiny's anomaly detection network."""
     sizes = (640, 128, 128, 128, 128, 8, 128, 128, 128, 128, 640)
     layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.ReLU())]
     return nn.Sequential(*layers[:-1])
@@ -138,10 +139,10 @@ class Network:
     """One row of the model list.
 
     Args:
-        title: for people.
-        build: makes the module.
-        shape: of one input, batch of 1 included.
-        litert: name of the same architecture's int8 .tflite among MLPerf Tiny's, empty where there is none.
+        title: display name.
+        build: function that makes the module.
+        shape: shape of one input, including a batch of 1.
+        litert: name of MLPerf Tiny's int8 .tflite of the same architecture; empty if there is none.
     """
 
     title: str
@@ -162,7 +163,7 @@ NETWORKS = {
 
 
 def samples(network: Network, count: int, seed: int = 0) -> np.ndarray:
-    """Random inputs, smooth for images, (count, ...) float32."""
+    """Make random inputs, smooth for images, (count, ...) float32."""
     rng = np.random.default_rng(seed)
     size = network.shape[-1]
     if len(network.shape) == 4 and size % 16 == 0:
@@ -174,7 +175,7 @@ def samples(network: Network, count: int, seed: int = 0) -> np.ndarray:
 
 @torch.no_grad()
 def build(network: Network, seed: int = 0) -> nn.Module:
-    """The module with its weights, in evaluation mode."""
+    """Make the module with its weights, in evaluation mode."""
     torch.manual_seed(seed)
     module = network.build().eval()
 

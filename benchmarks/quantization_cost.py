@@ -1,9 +1,9 @@
-"""Seconds and peak memory of quantizing a network, beside ONNX Runtime's quantizer on the same images.
+"""Compare time and peak memory of quantizing a network with ONNX Runtime's quantizer on the same images.
 
 Usage: python benchmarks/quantization_cost.py [--images 64] [--rounds 3] [--calibrator max] [--model FILE.onnx]
 
-Every measurement is a process of its own (peak memory is that of the whole process, imports included; seconds are those
-of the quantizer's own call, from model file to calibrated result); the two take turns.
+Each measurement runs in a separate process, and the two tools take turns. Peak memory is that of the whole process,
+including imports. Seconds are those of the quantizer's call, from model file to calibrated result.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ SIZE = 224
 
 
 def images(count: int) -> np.ndarray:
-    """Smooth random images, (count, 3, 224, 224) float32."""
+    """Make smooth random images, (count, 3, 224, 224) float32."""
     rng = np.random.default_rng(0)
     coarse = rng.normal(size=(count, 3, 14, 14)).astype(np.float32)
     return coarse.repeat(SIZE // 14, axis=2).repeat(SIZE // 14, axis=3)
 
 
 def write_model(path: Path) -> None:
-    """MobileNetV2 1.0 with random weights."""
+    """Write MobileNetV2 1.0 with random weights."""
     import torch
 
     from intaglio.zoo.mobilenet_v2 import MobileNetV2
@@ -42,7 +42,7 @@ def write_model(path: Path) -> None:
 
 
 def with_intaglio(model: str, count: int, calibrator: str) -> None:
-    """Load, place, calibrate."""
+    """Load, place and calibrate with Intaglio."""
     import intaglio as ig
     import intaglio.api  # PyTorch is loaded before the clock starts, as the other tool's runtime is
 
@@ -56,7 +56,7 @@ def with_intaglio(model: str, count: int, calibrator: str) -> None:
 
 
 def with_onnxruntime(model: str, count: int, calibrator: str) -> None:
-    """quantize_static, QDQ, per channel, min-max."""
+    """Run quantize_static: QDQ, per channel, min-max."""
     from onnxruntime.quantization import (
         CalibrationDataReader,
         CalibrationMethod,
@@ -91,7 +91,7 @@ def with_onnxruntime(model: str, count: int, calibrator: str) -> None:
 
 
 def measure(tool: str, model: Path, args: argparse.Namespace, count: int) -> dict[str, float]:
-    """One run in a process of its own."""
+    """Measure one run in a separate process."""
     command = [sys.executable, __file__, "--tool", tool, "--model", str(model), "--images", str(count)]
     done = subprocess.run([*command, "--calibrator", args.calibrator], capture_output=True, text=True, check=False)
     if done.returncode:

@@ -1,6 +1,6 @@
-"""ResNet-20 for CIFAR-10 in PyTorch, its layers made by a factory, so that other tools' layers fit in.
+"""ResNet-20 for CIFAR-10 in PyTorch; a factory makes its layers, so that layers of other tools can be used.
 
-Source: He et al. 2015, arXiv:1512.03385, section 4.2, shortcuts of kind A (strided, new channels zero).
+Source: He et al. 2015, arXiv:1512.03385, section 4.2, shortcuts of option A (strided, new channels zero).
 """
 
 from __future__ import annotations
@@ -10,26 +10,26 @@ from torch import Tensor, nn
 
 
 class Layers:
-    """Float layers; a subclass makes others."""
+    """Factory of float layers; subclasses make layers of other tools."""
 
     def conv(self, inputs: int, outputs: int, stride: int, *, first: bool = False) -> nn.Module:
-        """3 x 3, without bias."""
+        """Make a 3 x 3 convolution without bias."""
         return nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
 
     def linear(self, inputs: int, outputs: int) -> nn.Module:
-        """The classifier."""
+        """Make the classifier."""
         return nn.Linear(inputs, outputs)
 
     def relu(self, *, operand: bool) -> nn.Module:
-        """An activation; `operand` where only a convolution reads it."""
+        """Make an activation; with `operand`, only a convolution reads it."""
         return nn.ReLU()
 
     def operand(self) -> nn.Module:
-        """In front of a convolution whose data others read too."""
+        """Make a layer before a convolution whose data have other readers too."""
         return nn.Identity()
 
     def input(self) -> nn.Module:
-        """In front of the network."""
+        """Make the layer before the network."""
         return nn.Identity()
 
 
@@ -68,7 +68,7 @@ class ResNet20(nn.Module):
         self.linear = layers.linear(64, 10)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores."""
+        """Compute the class scores."""
         x = self.relu(self.bn1(self.conv1(self.input(x))))
         x = self.layer3(self.layer2(self.layer1(x)))
         return self.linear(x.mean((2, 3)))  # type: ignore[no-any-return]

@@ -1,15 +1,16 @@
-"""Training with quantization beside other tools: what a step costs, and what a short training gains.
+"""Compare quantization-aware training with other tools: the cost of a step and the gain of a short training.
 
 Usage: python benchmarks/training.py [--steps 100] [--threads 2] [--data $INTAGLIO_DATA] > RUN.json
        python benchmarks/training_page.py RUN.json > benchmarks/results/DATE-training.md
 
-ResNet-20 on CIFAR-10 with its trained float weights. Every contender trains the same network on the same batches in the
-same order (seeded crops and flips) with the same optimizer, learning rates and number of steps, in float32 and eager
-mode. Ours is scored as its integer program; the others have no such program for these formats, so their simulation is.
+The network is ResNet-20 on CIFAR-10 with its trained float weights. Every contender trains it on the same batches in
+the same order (seeded crops and flips) with the same optimizer, learning rates and number of steps, in float32 and
+eager mode. Ours is scored by its integer program; the others have no such program for these formats, so they are
+scored by their simulation.
 
-Contenders: the float network (cost only), Intaglio (LSQ), torchao (prepare_qat_pt2e with its quantizer for x86, int8
-only) and Brevitas (weights per channel from their extremes, learned activation scales). Install torchao and brevitas
-beside Intaglio; one that is missing is left out and the page says so.
+Contenders: the float network (cost only), Intaglio (LSQ), torchao (prepare_qat_pt2e with its x86 quantizer, int8 only)
+and Brevitas (per-channel weight scales from minimum and maximum, learned activation scales). Install torchao and
+brevitas in Intaglio's environment; a missing tool is skipped and the page says so.
 """
 
 from __future__ import annotations
@@ -47,14 +48,14 @@ FORMATS = {"int8": "cpu-int8", "w4a4": "w4a4"}
 
 
 def float_network(folder: Path) -> ResNet20:
-    """The trained float network."""
+    """Load the trained float network."""
     net = ResNet20()
     net.load_state_dict(torch.load(folder / "resnet20.pt", weights_only=True))
     return net
 
 
 def ours(folder: Path, formats: str) -> nn.Module:
-    """`prepare_qat` from calibrated ranges."""
+    """Prepare the network with `prepare_qat` from calibrated ranges."""
     net, example = float_network(folder).eval(), torch.zeros(2, 3, 32, 32)
     data = folder / "train-resnet20.toml"
     start = ig.quantize(ig.load(net, example), str(data), FORMATS[formats], samples=CALIBRATION, equalize=False,
@@ -63,7 +64,7 @@ def ours(folder: Path, formats: str) -> nn.Module:
 
 
 def torchao(folder: Path, formats: str) -> nn.Module | None:
-    """torchao's quantization of an exported program; it has 8 bits only."""
+    """Prepare the exported network with torchao, which has 8 bits only."""
     if formats != "int8":
         return None
     from torchao.quantization.pt2e import move_exported_model_to_train
@@ -79,7 +80,7 @@ def torchao(folder: Path, formats: str) -> nn.Module | None:
 
 
 def brevitas(folder: Path, formats: str) -> nn.Module:
-    """Brevitas' layers in the same network; operands of the inner convolutions have the narrow format, as ours."""
+    """Build the network with Brevitas' layers; data of the inner convolutions have the narrow format, as in ours."""
     import brevitas.nn as qnn
     from brevitas.quant import Int8WeightPerChannelFloat, Uint8ActPerTensorFloat
 
@@ -122,7 +123,7 @@ CONTENDERS: dict[str, Callable[[Path, str], nn.Module | None]] = {
 
 
 def batches(images: Tensor, labels: Tensor, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Crops and flips of shuffled samples; the same for every contender."""
+    """Yield crops and flips of shuffled samples, the same for every contender."""
     generator = torch.Generator().manual_seed(0)
     order: Tensor = torch.zeros(0, dtype=torch.long)
     for _ in range(steps):
@@ -138,7 +139,7 @@ def batches(images: Tensor, labels: Tensor, steps: int) -> Iterator[tuple[Tensor
 
 
 def train(module: nn.Module, images: Tensor, labels: Tensor, steps: int) -> float:
-    """Seconds that a training took."""
+    """Train; return the seconds it took."""
     optimizer = torch.optim.SGD(module.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda i: 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, i / steps)))
@@ -151,14 +152,14 @@ def train(module: nn.Module, images: Tensor, labels: Tensor, steps: int) -> floa
 
 
 def step(module: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor) -> None:
-    """One step of training."""
+    """Run one training step."""
     optimizer.zero_grad()
     F.cross_entropy(module(x), y).backward()
     optimizer.step()
 
 
 def score(name: str, module: nn.Module, folder: Path, limit: int | None) -> dict[str, Any]:
-    """Top-1 of the integer program (ours), or of the simulation."""
+    """Compute top-1 of the integer program (ours), or of the simulation."""
     data = str(folder / "test-resnet20.toml")
     if isinstance(module, QuantizedModule):
         return {"engine": "integer program", "top1": ig.evaluate(
@@ -179,7 +180,7 @@ def score(name: str, module: nn.Module, folder: Path, limit: int | None) -> dict
 
 
 def cost(folder: Path, formats: str) -> dict[str, float]:
-    """Median seconds of a step of each contender; float and the others take turns."""
+    """Measure the median seconds per step of each contender, in turns with the float network."""
     modules: dict[str, nn.Module] = {"float": float_network(folder).train()}
     modules |= {name: made for name, make in CONTENDERS.items() if (made := attempt(make, folder, formats)) is not None}
     optimizers = {name: torch.optim.SGD(m.parameters(), lr=1e-5, momentum=MOMENTUM) for name, m in modules.items()}
@@ -194,7 +195,7 @@ def cost(folder: Path, formats: str) -> dict[str, float]:
 
 
 def peak(name: str, folder: Path, threads: int, formats: str, pipe: Any) -> None:
-    """Peak memory that three steps add to that of a process which holds the network; in a process of its own."""
+    """Measure the peak memory that three steps add to a process that holds the network; runs in a separate process."""
     torch.set_num_threads(threads)
     module = float_network(folder).train() if name == "float" else CONTENDERS[name](folder, formats)
     assert module is not None
@@ -212,7 +213,7 @@ def _resident() -> int:
 
 
 def memory(folder: Path, threads: int, formats: str) -> dict[str, int]:
-    """Bytes by contender (see `peak`)."""
+    """Measure the bytes of each contender (see `peak`)."""
     context, found = multiprocessing.get_context("spawn"), {}
     for name in ("float", *CONTENDERS):
         if name != "float" and attempt(CONTENDERS[name], folder, formats) is None:
@@ -227,7 +228,7 @@ def memory(folder: Path, threads: int, formats: str) -> dict[str, int]:
 
 
 def attempt(make: Callable[[Path, str], nn.Module | None], folder: Path, formats: str) -> nn.Module | None:
-    """A contender's network, or None where its tool is missing or lacks the format."""
+    """Make a contender's network; None if its tool is missing or lacks the format."""
     try:
         return make(folder, formats)
     except ImportError as error:
@@ -236,7 +237,7 @@ def attempt(make: Callable[[Path, str], nn.Module | None], folder: Path, formats
 
 
 def main() -> None:
-    """See the module."""
+    """Measure all contenders and print the results as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--threads", type=int, default=os.cpu_count())

@@ -1,9 +1,10 @@
-"""What training gains below eight bits, and what each method does in one short training: rows of `intaglio train`.
+"""Measure the gain of training below eight bits and of each method in one short training, with `intaglio train`.
 
 Usage: python benchmarks/training_figures.py [--rows formats,methods] [--data $INTAGLIO_DATA] [-o OUT] [--measured]
 
-Writes OUT/NAME for each row (a row that is there is not trained again) and prints the page for benchmarks/results.
-CIFAR-10 from the float networks of the data folder; top-1 of the integer program on the 10,000 test images.
+Writes OUT/NAME for each row (existing rows are not trained again) and prints the page for benchmarks/results. The
+trainings start from the float networks of the data folder, on CIFAR-10. Results are top-1 of the integer program on
+the 10,000 test images.
 """
 
 from __future__ import annotations
@@ -32,15 +33,15 @@ DESCRIPTORS = {"resnet20_bn": "-resnet20", "mobilenetv2": ""}
 
 @dataclass(frozen=True)
 class Row:
-    """One training.
+    """One training run.
 
     Args:
-        name: of its folder.
-        title: for people.
-        network: file of the data folder.
-        target: of the quantization.
-        options: of `intaglio train`.
-        allowed: the drop in points that it may cost, where one is asked for.
+        name: name of its folder.
+        title: display name.
+        network: file in the data folder.
+        target: target of the quantization.
+        options: options of `intaglio train`.
+        allowed: the maximum drop in points, if one is requested.
     """
 
     name: str
@@ -72,7 +73,7 @@ FORMATS = (
 def _method(
     name: str, options: str, target: str = "w2a2", teacher: str = f"{TEACHER} 10", title: str | None = None
 ) -> Row:
-    """Beside the others of its target; the title is what it has of its own."""
+    """Make a row of the methods' table; the default title shows its options, and its target unless w2a2."""
     title = title or f"`{options}`" + ("" if target == "w2a2" else f", target {target}")
     return Row(f"method-{name}", title, "resnet20_bn", target, " ".join(f"{SHORT} {teacher} {options}".split()))
 
@@ -108,7 +109,7 @@ GROUPS = {"formats": FORMATS, "methods": METHODS}
 
 
 def train(row: Row, data: Path, out: Path) -> dict[str, Any]:
-    """The summary of a row, trained unless it is there."""
+    """Return the summary of a row; train it first if it is missing."""
     folder, suffix = out / row.name, DESCRIPTORS[row.network]
     if not (folder / "summary.json").exists():
         command = [sys.executable, "-m", "intaglio", "train", data / f"{row.network}.onnx", "-o", folder]
@@ -120,7 +121,7 @@ def train(row: Row, data: Path, out: Path) -> dict[str, Any]:
 
 
 def line(row: Row, found: dict[str, Any]) -> str:
-    """A row of the page."""
+    """Format a row of the page."""
     drop = found["float"]["value"] - found["integer"]["value"]
     cells = [
         row.title,
@@ -137,7 +138,7 @@ def line(row: Row, found: dict[str, Any]) -> str:
 
 
 def page(groups: Sequence[str], data: Path, out: Path, *, measured: bool = False) -> str:
-    """Markdown; `measured`: of the rows that are there."""
+    """Format the page as Markdown; with `measured`, only of existing rows."""
     heads = (
         "row",
         "float",
@@ -166,12 +167,12 @@ def page(groups: Sequence[str], data: Path, out: Path, *, measured: bool = False
 
 
 def main() -> None:
-    """See the module."""
+    """Train the missing rows and print the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", default="formats,methods", help="comma-separated: formats, methods")
     parser.add_argument("--data", default=os.environ.get("INTAGLIO_DATA", "../shared/data"))
     parser.add_argument("-o", "--output", type=Path, default=Path("build/training-figures"))
-    parser.add_argument("--measured", action="store_true", help="train nothing: the rows that are there")
+    parser.add_argument("--measured", action="store_true", help="train nothing; use existing rows only")
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     print(page(args.rows.split(","), Path(args.data) / "cifar10", args.output, measured=args.measured))

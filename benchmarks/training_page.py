@@ -1,4 +1,4 @@
-"""The dated page of a run of `training.py`.
+"""Write the dated page of a run of `training.py`.
 
 Usage: python benchmarks/training_page.py RUN.json [--command "..."] > benchmarks/results/DATE-training.md
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 
 def page(run: dict[str, Any], command: str) -> str:
-    """Markdown of what `training.py` wrote."""
+    """Format the results of `training.py` as Markdown."""
     named = ", ".join(f"{name} {version or 'missing'}" for name, version in run["versions"].items())
     samples = run["limit"] or 10_000
     heads = ("tool", "top-1", "scored", "step / float step", "memory / float", "training, s")
@@ -55,7 +55,7 @@ def _row(*cells: str) -> str:
 
 
 def main() -> None:
-    """See the module."""
+    """Print the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("--command", default="python benchmarks/training.py")
