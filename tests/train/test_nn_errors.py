@@ -54,7 +54,11 @@ def test_a_layer_refuses_a_value_without_a_format(use, options, text) -> None:
             {},
             r"3 values without a format:\n.*\[Mul .*constant.*\n.*\[Mul .*\n.*\[Exp .*\n.*intaglio.train.nn",
         ),
-        (lambda n, x: n.b(n.a(n.input(x))) + x[:, :, 2:-2, 2:-2], {}, "value 'x': expected one quantizer"),
+        (
+            lambda n, x: n.b(n.a(n.input(x))) + x[:, :, 2:-2, 2:-2],
+            {},
+            "value 'x': expected all its readers after one quantizer",
+        ),
         (lambda n, x: (n.b(n.relu(n.a(n.input(x)))), n.a(n.input(x))), {"output": None}, r"1 values .*\n.*\[Conv "),
     ],
 )

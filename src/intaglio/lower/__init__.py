@@ -1,4 +1,4 @@
-"""From Graph and Plan to Program, with the check that nothing stays float."""
+"""Lower Graph and Plan to a Program; refuse networks in which a value would stay float."""
 
 from intaglio.lower.lowering import lower
 

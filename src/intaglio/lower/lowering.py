@@ -1,4 +1,4 @@
-"""The driver: walks the Graph, lets each operator emit integers, keeps track of names and orders of axes."""
+"""The lowering driver: lets each operator of the Graph emit integer nodes, and tracks names and axis orders."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ Axes = tuple[int, ...]
 
 
 def lower(graph: Graph, plan: Plan, metadata: dict[str, str] | None = None) -> Program:
-    """Turn a calibrated Graph and Plan into integers only.
+    """Lower a Graph with a calibrated Plan to an integer-only Program.
 
     Args:
         graph: in normal form.
-        plan: with every parameter known.
-        metadata: strings that go into the program's header.
+        plan: calibrated: all parameters are known.
+        metadata: strings for the program's header.
     Raises:
-        LoweringError: with every blocker (operator, node, reason) in `blockers`.
+        LoweringError: some operators cannot be lowered; `blockers` lists all of them (operator, node, reason).
     """
     found = blockers(graph, plan)
     if found:
-        raise LoweringError("this network cannot be integers only:", found)
+        raise LoweringError("this network cannot be lowered to integers only:", found)
     driver = _Driver(graph, plan)
     problems = []
     for node in graph.nodes:
@@ -53,7 +53,7 @@ def lower(graph: Graph, plan: Plan, metadata: dict[str, str] | None = None) -> P
             problems.append(f"[{node.op_type} {node.name!r}] {error}")
             driver.failed.update(str(v.name) for v in (*node.outputs, driver.last(node)))
     if problems:
-        raise LoweringError("this network cannot be integers only:", problems)
+        raise LoweringError("this network cannot be lowered to integers only:", problems)
     program = driver.finish(metadata or {})
     program.verify()
     return program
@@ -82,11 +82,11 @@ class _Driver:
         return -1 if self.batched else size
 
     def is_fused(self, node: ir.Node) -> bool:
-        """Whether the node is the saturation of the one before it."""
+        """Whether the node is an activation fused into the one before it."""
         return str(node.name) in self.fused
 
     def last(self, node: ir.Node) -> ir.Value:
-        """The value that a node writes, behind the activations fused into it."""
+        """Return the value that a node writes, after the activations fused into it."""
         return fused_chain(self.plan, node)[-1].outputs[0]
 
     def _input(self, value: ir.Value) -> str:
@@ -111,7 +111,7 @@ class _Driver:
             self.placed[str(value.name)] = placed
         return placed
 
-    # What operators ask for
+    # Called by the operators' `lower`
 
     def operand(self, value: ir.Value | None, axes: Axes | None = None, rank: int | None = None) -> Placed:
         assert value is not None
@@ -143,7 +143,7 @@ class _Driver:
         if found.axes == axes:
             return found
         perm = tuple(found.axes.index(axis) for axis in axes)
-        key = (found.name, perm)  # a tensor may stand for several values, whose axes have other names
+        key = (found.name, perm)  # several values may share a tensor and number its axes differently
         if key not in self.moved:
             size = tuple(found.shape[p] for p in perm)
             if found.name in self.constants:
@@ -165,8 +165,8 @@ class _Driver:
         flattens = found is not None and rank(value) == 2 and found.axes[0] == 0 and shape(value)[0] == found.shape[0]
         if found is None or image is None or not flattens or found.axes == tuple(range(len(found.axes))):
             return self.operand(value, axes=tuple(range(rank(value)))), None
-        # Every reader of the flattened image permutes its weights instead of moving the image; the transposition that
-        # the Reshape emitted for others is dropped at the end when nobody reads it.
+        # Every product that reads the flattened image permutes its weights instead of transposing the image. The
+        # transpose that the Reshape emitted for other readers is dropped in `finish` if nothing reads it.
         order = np.arange(size).reshape(shape(image)[1:]).transpose([a - 1 for a in found.axes[1:]]).reshape(-1)
         key = (found.name, (-1,))
         if key not in self.moved:
@@ -236,16 +236,16 @@ class _Driver:
     def _fresh(self, name: str) -> str:
         return _unused(name, self.tensor_names)
 
-    # The end
+    # Finishing
 
     def finish(self, metadata: dict[str, str]) -> Program:
-        """Outputs in the Graph's order of axes; what nobody reads is dropped."""
+        """Make the Program: outputs in the Graph's axis order, without nodes and tensors that nothing reads."""
         outputs: list[str] = []
         for value in self.graph.outputs:
             found = self.operand(value, axes=tuple(range(rank(value))))
             named = self.tensors[found.name].graph_name
             if found.name in outputs or named not in (None, str(value.name)):
-                # Another name of a tensor that has one: a copy, so that every output is a tensor under its own name.
+                # The tensor already has another name: copy it, so that every output is a tensor with its own name.
                 to = (self.leading(found.shape[0]), *found.shape[1:]) if found.shape else ()
                 found = self._append(f"{value.name}", Reshape(to=to), [found], found.params, found.axes)
             info = self.tensors[found.name]
@@ -273,7 +273,7 @@ class _Driver:
 
 
 def _unused(name: str, taken: set[str]) -> str:
-    """The name, with a number behind it where it is taken; it is taken from now on."""
+    """Return the name, with a number appended if it is taken; add the result to `taken`."""
     number, unused = 1, name
     while unused in taken:
         unused, number = f"{name}.{number}", number + 1
@@ -282,6 +282,6 @@ def _unused(name: str, taken: set[str]) -> str:
 
 
 def _same_memory(size: tuple[int, ...], perm: Axes) -> bool:
-    """Whether a transposition leaves the elements where they are: only axes of size 1 change places."""
+    """Whether a transpose leaves the elements in place: it moves only axes of size 1."""
     moving = [p for p in perm if size[p] != 1]
     return moving == sorted(moving)

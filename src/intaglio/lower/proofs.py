@@ -1,4 +1,4 @@
-"""The proof made before lowering: every operator of the Plan is integer, and every value has parameters."""
+"""Check before lowering that every operator of the Plan is integer and every value has parameters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from intaglio.plan import Plan, Source
 
 
 def blockers(graph: Graph, plan: Plan) -> list[str]:
-    """Why a Graph under a Plan cannot be integers only; empty when it can (coverage)."""
+    """List the reasons why a Graph with this Plan cannot be lowered; empty if it can."""
     found = []
     for node in graph.nodes:
         where = f"[{node.op_type} {node.name!r}]"
@@ -38,14 +38,14 @@ def blockers(graph: Graph, plan: Plan) -> list[str]:
             elif plan.root(name).source not in (Source.FUSED, Source.PLAIN) and plan.params(name) is None:
                 found.append(f"{where} value {name!r} has no parameters: calibrate first")
             elif value.is_initializer():
-                found.extend(_scattered(where, value, contract.weight_axis, plan))
+                found.extend(_scales_within_sum(where, value, contract.weight_axis, plan))
         if isinstance(contract.output, Same) and not found:
-            found.extend(_mislabelled(node, contract.output.index, plan))
+            found.extend(_moved_to_other_grid(node, contract.output.index, plan))
     return found
 
 
-def _scattered(where: str, value: ir.Value, axis: int | None, plan: Plan) -> list[str]:
-    """Scales of a constant that no integer sum can leave to its end: they differ within the sum."""
+def _scales_within_sum(where: str, value: ir.Value, axis: int | None, plan: Plan) -> list[str]:
+    """Refuse a constant whose scales differ within a sum: one factor after the integer sum cannot apply them."""
     params = plan.params(str(value.name))
     granularity = params.granularity if params is not None else None
     if granularity is None or isinstance(granularity, (PerTensor, PerChannel)):
@@ -56,13 +56,13 @@ def _scattered(where: str, value: ir.Value, axis: int | None, plan: Plan) -> lis
     ]
 
 
-def _mislabelled(node: ir.Node, index: int, plan: Plan) -> list[str]:
-    """An operator that only moves integers cannot bring them onto another grid."""
+def _moved_to_other_grid(node: ir.Node, index: int, plan: Plan) -> list[str]:
+    """Refuse an operator that only moves integers if its output has other parameters than its input."""
     source = node.inputs[index]
     want = plan.params(str(source.name)) if source is not None and str(source.name) in plan.values else None
     return [
         f"[{node.op_type} {node.name!r}] moves integers, but the Plan gives value {output.name!r} other parameters "
-        f"than its input {source and source.name!r}; let it share them"
+        f"than its input {source and source.name!r}; let the output share them"
         for output in node.outputs
         if output.name and want is not None and plan.params(str(output.name)) not in (None, want)
     ]

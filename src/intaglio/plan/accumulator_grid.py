@@ -1,6 +1,6 @@
-"""The grid of a product's sums, on which its bias lies.
+"""The accumulator grid of a product; its bias has the same grid.
 
-Of output channel o, with alpha / beta of a Gemm as the gain that products have beside the bias, otherwise 1:
+For output channel o; gain is alpha / beta of a Gemm, otherwise 1:
 
     scale[o] = scale_x * scale_w[o] * gain
 """
@@ -25,12 +25,12 @@ def product_gain(node: ir.Node) -> float:
 def accumulator_scale(
     data: QuantParams, weight_scale: NDArray[Any], channels: int, gain: float = 1.0
 ) -> NDArray[np.float64]:
-    """Compute the scales of a product's sums.
+    """Compute the accumulator scales of a product.
 
     Args:
-        data: parameters of what the product reads.
-        weight_scale: of its weight, () or one per channel.
-        channels: how many the result has; 1 where the bias is one number.
+        data: parameters of the product's data input.
+        weight_scale: scale of its weight, () or one per channel.
+        channels: number of output channels; 1 if the bias is one number.
         gain: see `product_gain`.
     Returns:
         () or (channels,): a grouped ConvTranspose repeats its weight's scales for each group.

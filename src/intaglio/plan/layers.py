@@ -24,13 +24,13 @@ class LayerFormats:
 
     Args:
         graph, contracts: the network.
-        target: what the hardware has.
+        target: the formats of the hardware.
         layers: pattern -> format, e.g. `{"first": "a16", "features.1*": "w8a16"}`. `first` and `last` mean the first
-            and last layer with weights; `first` covers the network's input too. A later entry wins, and each of them
-            before the target's own. `a16` is the format of a layer's result; where the target has a format for the
-            data of products, it is that of the data that a layer with weights reads.
+            and last layer with weights; `first` covers the network's input too. A later entry overrides an earlier one,
+            and all of them override the target's own. `a16` sets the format of a layer's result. If the target has a
+            format for the data of products, it sets the format of the data that a layer with weights reads instead.
     Raises:
-        TargetError: a format that is none or that the target does not have, or a pattern that names no layer.
+        TargetError: text that is no format, a format that the target does not have, or a pattern that matches no layer.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class LayerFormats:
             self.operand_format(node)
             if Role.WEIGHT in contracts[node].roles:
                 self.weight_format(node)
-            # An activation is where the layer's result is written.
+            # The result of a layer is written after its activation, so the activation gets the layer's format.
             if self.asked(node) and len(node.outputs) == 1:
                 users = consumers(node.outputs[0])
                 if len(users) == 1 and (contracts[users[0]].clamp is not None or _has_caps(users[0])):
@@ -74,7 +74,7 @@ class LayerFormats:
             if _has_caps(node) and self.asked(node) and source is not None and consumers(source) == [node]:
                 producer = str(source.producer().name)  # type: ignore[union-attr]
                 if producer in self._reads:
-                    continue  # what it was asked is how it reads its data
+                    continue  # its entry is for the data that it reads
                 self.bits.setdefault((producer, "activations"), self.bits[str(node.name), "activations"])
 
     def input_format(self, value: ir.Value) -> TensorFormat:

@@ -1,4 +1,4 @@
-"""Placement: contracts and target decide how each value is represented, and say why."""
+"""Placement: decide from contracts and target how each value is represented, with the reason."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class _Placement:
         for value in self.graph.inputs:
             fmt = self.layers.input_format(value)
             self._own(value, fmt, "input of the network; its range is that of the calibration data")
-        for node in self.graph.nodes:  # first, as they may be the saturation of what lies before them
+        for node in self.graph.nodes:  # first, because a sign may be the saturation of the operator before it
             if self._in_one_bit(node):
                 fmt = self.layers.activation_format(node)
                 params = QuantParams(fmt.type, np.ones((), np.float32))
@@ -102,7 +102,7 @@ class _Placement:
             case Plain():
                 self.plan.indices(node, value)
             case Fixed() | Own() | Joined() if row.scale is not None:
-                fmt = self.layers.activation_format(node)  # which the target's numbers are for, not `final`
+                fmt = self.layers.activation_format(node)  # the target's scale is for this format, not for `final`
                 params = QuantParams(fmt.type, row.scale, row.zero_point)  # type: ignore[arg-type]
                 low, high = (float(bound) for bound in params.range)
                 why = f"has a fixed output on target {self.target.name}, [{low:g}, {high:g}] whatever the data"
@@ -115,7 +115,7 @@ class _Placement:
                 if contract.clamp is not None and self.plan.source(node.inputs[0]) is Source.FUSED:
                     why = f"range after {node.op_type}, the saturation of the operator before: no quantizer in between"
                 elif contract.clamp == (-math.inf, math.inf):
-                    why = "a grid of its own for what others read on another one; its range is measured"
+                    why = "a separate grid for readers that need another one; its range is measured"
                 else:
                     why = f"{node.op_type} computes new values; their range is measured"
                 self._own(value, fmt, why + note + self._remark(node))
@@ -170,7 +170,7 @@ class _Placement:
                     self.plan.bias(node, value)
 
     def _join(self, node: ir.Node) -> None:
-        """Let what is concatenated be written with the result's parameters, where nobody else reads it."""
+        """Let the inputs of a concatenation share the result's parameters if nothing else reads them."""
         output = node.outputs[0]
         for value in node.inputs:
             if value is None or value not in self.plan:

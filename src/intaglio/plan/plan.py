@@ -32,7 +32,7 @@ class Source(Enum):
 
 @dataclass(frozen=True)
 class Format:
-    """The number format that a value is to have."""
+    """A number format: type, scheme and granularity."""
 
     type: IntType
     scheme: Scheme
@@ -53,11 +53,11 @@ class ValuePlan:
 
     Args:
         name: of the Graph value.
-        role: what it is to the operator that reads it (weights, biases) or ACTIVATION.
+        role: its role in the operator that reads it (weight, bias, ...), or ACTIVATION.
         source: where its parameters come from.
-        format: number format; None where there is none to choose (fused, plain).
+        format: number format; None for fused and plain values, which have none.
         of: the values that `source` refers to: shared with, derived from, fused into.
-        calibrator: name of the one that finds its range; None where there is none to find.
+        calibrator: name of the calibrator that finds its range; None if the range is not calibrated.
         params: the parameters, once known.
         why: one sentence.
     """
@@ -88,7 +88,7 @@ class TableError:
 
 @dataclass
 class OperatorPlan:
-    """How one operator runs: as integers, or why not; the activation that it swallows; and how exact its table is."""
+    """How one operator runs: as integers or why not, the activations fused into it, and the error of its table."""
 
     name: str
     op_type: str

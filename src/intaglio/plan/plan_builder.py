@@ -1,7 +1,7 @@
 """Build the Plan of a Graph, value by value.
 
-Placement, files that another tool quantized and networks of quantized layers find out differently how a value is
-represented. What they find out is written down here: who shares a grid, what is fused, on which grid a bias lies.
+Placement, the reader of quantized files and the converter of quantized layers decide by different rules how a value is
+represented. All of them record their decisions here: which values share a grid, which are fused, a bias's grid.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from intaglio.plan.plan import Format, OperatorPlan, Plan, Source, ValuePlan
 
 
 class PlanBuilder:
-    """The plans of values so far, by value and not by name: a front end may rename values on the way.
+    """The plans of values so far, keyed by value and not by name, because a front end may rename values meanwhile.
 
     Args:
         graph: the network. Nodes and values may be added until `finish`.
@@ -31,7 +31,7 @@ class PlanBuilder:
         self._plans: dict[ir.Value, ValuePlan] = {}
         self._of: dict[ir.Value, tuple[ir.Value, ...]] = {}
 
-    # What is known
+    # Queries
 
     def __contains__(self, value: ir.Value | None) -> bool:
         return value in self._plans
@@ -76,7 +76,7 @@ class PlanBuilder:
             if value is not None and value.is_initializer() and role in (Role.WEIGHT, Role.BIAS, Role.SIDE):
                 yield value, role
 
-    # What follows from contracts
+    # Consequences of contracts
 
     def saturation(self, value: ir.Value) -> ir.Node | None:
         """Find the clamp, or the sign in one bit, that alone reads a value and can be its operator's saturation."""
@@ -99,9 +99,9 @@ class PlanBuilder:
         return plan is not None and plan.format is not None and plan.format.type.bipolar
 
     def kept_input(self, node: ir.Node) -> ir.Value | None:
-        """Find the input whose integers a node's results are, on its grid; None where the node computes new numbers.
+        """Find the input whose integers and grid a node's results keep; None if the node computes new numbers.
 
-        What is put together keeps its integers where all of it lies on one grid already.
+        A concatenation keeps the integers of its inputs if all of them already have the same grid.
         """
         contract = self.contract(node)
         match contract.output:
@@ -113,7 +113,7 @@ class PlanBuilder:
                 return given[0] if all(grid is not None and grid == grids[0] for grid in grids) else None
         return None if contract.clamp is None else node.inputs[0]
 
-    # What is decided
+    # Decisions
 
     def own(
         self,
@@ -158,7 +158,7 @@ class PlanBuilder:
         return True
 
     def mask(self, value: ir.Value, readers: Sequence[ir.Node], why: str) -> None:
-        """Plan an attention mask, without a representation: it tells the softmaxes that read it what to leave out."""
+        """Plan an attention mask without a representation: it only selects positions for the softmaxes that read it."""
         plan = ValuePlan("", Role.ACTIVATION, Source.FUSED, why)
         self._add(value, plan, *(reader.outputs[0] for reader in readers))
 
@@ -172,7 +172,7 @@ class PlanBuilder:
         self._add(value, ValuePlan("", Role.BIAS, Source.DERIVED, why, params=params), data, weight)
 
     def hand_over(self, old: ir.Value, new: ir.Value) -> None:
-        """Let another value have a value's plan, and be what others refer to."""
+        """Move the plan of one value to another, and redirect references to it."""
         self._plans[new], self._of[new] = self._plans.pop(old), self._of.pop(old)
         for value, others in self._of.items():
             self._of[value] = tuple(new if other is old else other for other in others)
@@ -184,7 +184,7 @@ class PlanBuilder:
         """Make the Plan, with the names that values and nodes have now, in the order of the network.
 
         Args:
-            target: name of what its formats are for.
+            target: name of the target.
             rule: the rounding rule.
             accumulator: bits of the accumulator.
         """

@@ -1,9 +1,9 @@
-"""Separate data operands of products: what a convolution or dense layer reads may have its own format.
+"""Separate the data operands of products: the data that a convolution or dense layer reads may have its own format.
 
-Below eight bits it is the products that gain, while sums, residual streams and scores lose: a target may give its
+Below eight bits, products gain speed, while sums, residual streams and scores lose accuracy. So a target may give its
 products a narrow format (`[products]`) and everything else a wider one. A value that only such products read is
 written in their format. Where others read it too, a Clip without bounds is put in front of the products: it computes
-nothing, is standard ONNX, and owns the narrow grid.
+nothing, is standard ONNX, and has the narrow grid.
 
     x ─┬─────────────────▶ Add            x: uint8
        └─▶ Clip ─┬─▶ Conv                 the Clip's result: uint4

@@ -13,15 +13,15 @@ SQNR = "SQNR"
 
 @dataclass(frozen=True)
 class Step:
-    """What was done, in words, and what it gained, in numbers.
+    """One step: a sentence, and the metric before and after it.
 
     Args:
         algorithm: its name, such as `bias correction`; `graph` for passes over the float network.
         text: one sentence.
-        metric: what was measured: `SQNR` in dB, or a task metric such as `top1`; empty where nothing was.
-        before, after: the metric without it and with it.
-        samples: on how many samples.
-        kept: whether the network has it; None where there was nothing to decide.
+        metric: what was measured: `SQNR` in dB, or a task metric such as `top1`; empty if nothing was.
+        before, after: the metric without and with the step.
+        samples: number of samples of the measurement.
+        kept: whether the step was kept; None if there was no decision.
     """
 
     algorithm: str

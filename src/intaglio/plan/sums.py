@@ -1,4 +1,4 @@
-"""Find sums of products of which only the sign is kept."""
+"""Find accumulators of products of which only the sign is kept."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from intaglio.plan.plan import Plan
 
 
 def signed_sums(graph: Graph, plan: Plan) -> dict[str, QuantParams]:
-    """Find the grids of sums whose sign is the operator's result, by value name: whole accumulators.
+    """Find the accumulator grids of products whose result is only the sign of the sum, by value name.
 
-    A sum of integers is often exactly 0, whose sign is +1; as a sum of floats it may be a rounding error below.
+    An integer sum is often exactly 0, whose sign is +1. The same sum in float may be slightly below 0 by rounding.
     """
     found = {}
     nodes = {str(node.name): node for node in graph.nodes}

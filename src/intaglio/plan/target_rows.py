@@ -10,7 +10,7 @@ from intaglio.errors import TargetError
 from intaglio.graph.operators import facts, named
 from intaglio.targets import Target
 
-# These give numbers of their input, or indices, on every form of the node.
+# Every form of these operators returns elements of its input, or indices.
 _WITHOUT_OWN_RANGE = (named("moves") | named("largest") | {"ArgMax", "ArgMin", "Dropout", "Where"}) - {"Pad"}
 
 

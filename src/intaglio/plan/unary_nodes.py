@@ -1,4 +1,4 @@
-"""Find functions of one quantized value, what lowering makes of them, and the error of their tables."""
+"""Find functions of one quantized value, their integer operators, and the error of their tables."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Unary:
     Args:
         node: of the Graph, not fused.
         source: the value that it reads.
-        result: the value that it writes, behind the activations fused into it.
+        result: the value that it writes, after the activations fused into it.
     """
 
     node: ir.Node
@@ -38,15 +38,15 @@ class Unary:
 
     @property
     def axis(self) -> int | None:
-        """Of the channels, where each has a function of its own; None for one function."""
+        """The channel axis, if each channel has its own function; None for one function."""
         return float_operator(self.node).unary_axis(self.node)
 
     def operator(
         self, plan: Plan, x: QuantParams, y: QuantParams, constants: Mapping[str, NDArray[Any]] | None = None
     ) -> Operator | None:
-        """Make the integer operator between these grids; None where it is no such function, or cannot be lowered.
+        """Make the integer operator between these grids; None if the node is not such a function or cannot be lowered.
 
-        Lowering says why it cannot.
+        In the second case, lowering reports the reason later.
 
         Args:
             plan: how values are represented.

@@ -118,8 +118,11 @@ def unknown_operator(net: Net) -> str:
             two_readings,
             r"expected to read '.*' as it was written \(int8, scale 0.1, zero point 0\), got int8, scale 0.2",
         ),
-        (computing_with_codes, r"\[Abs 'n_a'\] expected real numbers, or codes on one grid to be moved"),
-        (codes_of_two_grids, r"\[Concat 'n_j'\] expected real numbers, or codes on one grid to be moved"),
+        (computing_with_codes, r"\[Abs 'n_a'\] expected real inputs, or an operator that only moves codes of one grid"),
+        (
+            codes_of_two_grids,
+            r"\[Concat 'n_j'\] expected real inputs, or an operator that only moves codes of one grid",
+        ),
         (channels_meet, "value 'c': expected one scale for a computed value, got 3; quantize activations per tensor"),
         (scales_along_inputs, r"\[Conv 'n_c'\] weight '.*': expected scales per output channel \(axis 0\).* axis 1"),
         (operand_per_channel, r"\[Mul 'n_m'\] constant '.*': expected one scale, got 3"),

@@ -1,1 +1,1 @@
-"""Networks that other tools quantized, as Graph and Plan (see `load`). Float files need nothing of it."""
+"""Read networks that other tools quantized into Graph and Plan (see `load`). Float files do not use this package."""

@@ -1,4 +1,4 @@
-"""How constants are represented: weights as the file says, biases on the accumulator's grid."""
+"""Plan the constants: weights with the file's parameters, biases on the accumulator's grid."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ def plan_constants(plan: PlanBuilder, node: ir.Node, stripped: Stripped) -> None
     """Add the constants of one node to the Plan of a graph.
 
     Args:
-        plan: with parameters of every computed value.
-        node: of the graph.
-        stripped: the graph, and what its file says; a note is added where a constant is float.
+        plan: already has the parameters of every computed value.
+        node: a node of the graph.
+        stripped: the graph and the file's parameters; a note is added for each float constant.
     Raises:
-        ModelError: scales that lie along another axis than integers can use.
+        ModelError: the scales lie along an axis that integer kernels cannot use, or there is more than one where only
+            one is supported.
     """
     for value, role in plan.constants(node):
         match role:
@@ -43,7 +44,7 @@ def plan_constants(plan: PlanBuilder, node: ir.Node, stripped: Stripped) -> None
 
 
 def _weight(node: ir.Node, value: ir.Value, axis: int | None, params: QuantParams) -> QuantParams:
-    """A weight's parameters, with the axis of its scales counted from the front."""
+    """Return a weight's parameters, with a non-negative axis."""
     if not isinstance(params.granularity, PerChannel):
         return params
     found = params.granularity.axis % len(shape(value))
@@ -56,7 +57,7 @@ def _weight(node: ir.Node, value: ir.Value, axis: int | None, params: QuantParam
 
 
 def _side(node: ir.Node, value: ir.Value, stripped: Stripped) -> tuple[QuantParams, str]:
-    """The parameters of an elementwise operator's constant, and the reason."""
+    """Return the parameters of an elementwise operator's constant, and the reason for the Plan."""
     params, why = stripped.constants.get(value), f"constant operand of {node.name}: {FILE}"
     if params is None:
         array = constant(value)
@@ -75,7 +76,10 @@ def _side(node: ir.Node, value: ir.Value, stripped: Stripped) -> tuple[QuantPara
 def _bias(
     node: ir.Node, value: ir.Value, plan: PlanBuilder, constants: Mapping[ir.Value, QuantParams]
 ) -> tuple[QuantParams, str]:
-    """On the accumulator's grid, whatever the file has: the same one up to rounding, another, or float."""
+    """Return a bias's parameters on the accumulator's grid, and a note that says what the file has.
+
+    The file may have the same scales up to rounding, other scales, or a float bias.
+    """
     data, weight = node.inputs[0], node.inputs[1]
     assert data is not None
     assert weight is not None
@@ -93,5 +97,5 @@ def _bias(
 
 
 def _nearly_equal(given: NDArray[np.float32], wanted: NDArray[np.float32]) -> bool:
-    """Whether the file's scales of a bias are the accumulator's, but for the rounding of a product."""
+    """Whether the file's bias scales equal the accumulator's, up to the rounding of the product of two scales."""
     return given.size in (1, wanted.size) and bool(np.allclose(given, wanted, rtol=1e-5, atol=0.0))

@@ -1,4 +1,4 @@
-"""From what a file says about some values to a Plan that says how every value is represented."""
+"""Complete the parameters that a file gives for some values to a Plan of all values."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from intaglio.plan.contracts import contracts_of
 
 
 def plan_of_file(stripped: Stripped) -> Plan:
-    """The Plan of a graph without its QuantizeLinear nodes; may add requantizations to the graph, and notes.
+    """Build the Plan of a graph whose QuantizeLinear nodes were removed.
 
-    Values without parameters of their own lie between an operator and the activation that is its saturation, or
-    beside an operator that only moves integers. What is left is held in 16 bits where its range is known.
+    May add requantizations to the graph, and notes. Some values have no parameters in the file: a value between an
+    operator and the activation fused into it needs none; the input or result of an operator that only moves integers
+    shares those of the other side; any other value gets 16 bits if its range is known.
 
     Raises:
-        UnsupportedOperatorError: operators that Intaglio does not have; all are listed.
+        UnsupportedOperatorError: operators that Intaglio does not support; all are listed.
         ModelError: values that the file leaves float; all are listed.
     """
     plan = PlanBuilder(stripped.graph, contracts_of(stripped.graph))
@@ -47,7 +48,7 @@ def plan_of_file(stripped: Stripped) -> Plan:
 
 
 def _bridge(plan: PlanBuilder, node: ir.Node) -> list[str]:
-    """Let an operator that moves integers write the grid that it reads; requantize where the file has another."""
+    """Let an operator that moves integers keep its input's grid; requantize its result if the file has another."""
     contract, notes = plan.contract(node), []
     if not isinstance(contract.output, Same):
         return []
@@ -61,14 +62,14 @@ def _bridge(plan: PlanBuilder, node: ir.Node) -> list[str]:
         if wanted != given:
             _requantize(plan, node, value)
             plan.share(value, source, f"{node.op_type} keeps the parameters of {source.name}")
-            notes.append(f"{where(node)} moves integers to another grid in the file: requantized behind it")
+            notes.append(f"{where(node)} moves integers to another grid in the file: its result is requantized")
         elif plan.source(value) is Source.OWN and not plan.leads_to(source, value):
-            plan.share(value, source, f"{FILE}, and as {node.op_type} has it: the parameters of {source.name}")
+            plan.share(value, source, f"{FILE}; {node.op_type} keeps the parameters of {source.name}")
     return notes
 
 
 def _requantize(plan: PlanBuilder, node: ir.Node, value: ir.Value) -> None:
-    """A requantization behind a node, whose result takes over the value's name, readers and plan."""
+    """Add a requantization after a node; its result takes over the value's name, readers and plan."""
     inner, params = plan.graph.model.graph, plan.params(value)
     assert params is not None
     users, was_output = list(value.uses()), value.is_graph_output()

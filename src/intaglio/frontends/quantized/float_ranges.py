@@ -1,4 +1,4 @@
-"""The range that an operator's result can have at all, from the ranges of its inputs and its constants."""
+"""Bound an operator's result from the ranges of its inputs and its constants."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from intaglio.ops.prelu import Leaky
 
 Range = tuple[float, float]
 _SAMPLES = (1 << 16) + 1
-_STEEP = frozenset({"Exp", "Log", "Reciprocal"})  # a range that is not measured says nothing about their results
+_STEEP = frozenset({"Exp", "Log", "Reciprocal"})  # a provable input range gives no useful range of their results
 
 
 def static_range(node: ir.Node, inputs: Sequence[Range | None]) -> Range | None:
-    """Bounds of what a node computes, over every input in its range.
+    """Bound a node's result over all inputs in their ranges.
 
     Args:
         node: its constants are known.
-        inputs: a real range that contains 0 for each input, None for constants and for what is not known.
+        inputs: for each input a real range that contains 0; None for constants and for unknown ranges.
     Returns:
-        (low, high), or None where they are not known.
+        (low, high), or None if no finite bounds are known.
     """
     contract = float_operator(node).contract(node)
     if isinstance(contract.output, Fixed):
@@ -51,12 +51,14 @@ def static_range(node: ir.Node, inputs: Sequence[Range | None]) -> Range | None:
 
 
 def distinguished(node: ir.Node, given: Range, result: QuantParams) -> Range:
-    """The part of a function's input range that its quantized result can tell apart: beyond it, codes stay the same.
+    """Cut a function's input range to the part in which its quantized result changes; outside, the code is constant.
 
     Args:
         node: a function of one value.
         given: the range of its input.
         result: the parameters of its output.
+    Returns:
+        The cut range, or `given` for other nodes.
     """
     x = np.linspace(*given, _SAMPLES)
     low, high = 0.0, 0.0
@@ -71,7 +73,7 @@ def distinguished(node: ir.Node, given: Range, result: QuantParams) -> Range:
 
 
 def _curves(node: ir.Node, x: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    """A function of one value over x: two where slopes differ per channel; none for no function."""
+    """Evaluate a function of one value at x: one curve, or two if slopes differ per channel; none for other nodes."""
     if node.op_type in _STEEP:
         return []
     if node.op_type in FUNCTIONS:
@@ -90,7 +92,7 @@ def _function(node: ir.Node, ranges: Sequence[Range | None]) -> Range | None:
 
 
 def _product(node: ir.Node, ranges: Sequence[Range | None]) -> Range | None:
-    """Conv, Gemm, MatMul with a constant weight: sum of the products' bounds, per output channel."""
+    """Bound a Conv, Gemm or MatMul with a constant weight: the sum of its products' bounds per output channel."""
     weight, x = constant(node.inputs[1]), ranges[0]
     if weight is None or x is None or constant(node.inputs[0]) is not None:
         return None
@@ -132,7 +134,7 @@ def _pairwise(combine: Callable[[float, float], float]) -> Callable[[ir.Node, Se
     return rule
 
 
-def _of_the_input(node: ir.Node, ranges: Sequence[Range | None]) -> Range | None:
+def _same_range(node: ir.Node, ranges: Sequence[Range | None]) -> Range | None:
     return ranges[0]
 
 
@@ -152,7 +154,7 @@ def _sum(node: ir.Node, ranges: Sequence[Range | None]) -> Range | None:
 
 _RULES: dict[str, Callable[[ir.Node, Sequence[Range | None]], Range | None]] = {
     **dict.fromkeys(["Conv", "Gemm", "MatMul"], _product),
-    **dict.fromkeys(["AveragePool", "GlobalAveragePool", "ReduceMean"], _of_the_input),
+    **dict.fromkeys(["AveragePool", "GlobalAveragePool", "ReduceMean"], _same_range),
     "Add": _pairwise(lambda a, b: a + b),
     "BatchNormalization": _batch_normalization,
     "Concat": _union,

@@ -1,4 +1,4 @@
-"""Values that a file leaves float: held in 16 bits where their range follows from the integers before them."""
+"""Represent values that a file leaves float in 16 bits, where their range follows from the integers before them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ from intaglio.plan import PlanBuilder
 
 
 def fill_float_regions(plan: PlanBuilder) -> list[str]:
-    """Plan what is still float in 16 bits, over all that it can be: finer than 8 bits over what it usually is."""
+    """Plan each value that is still float in 16 bits over its provable range; return a note for each.
+
+    16 bits over the provable range are finer than 8 bits over a measured range.
+    """
     notes = []
     for node in plan.graph.nodes:
         for value in node.outputs:
             bounds = _bounds(plan, node, value) if value.name and value not in plan else None
             if bounds is None:
                 continue
-            why = f"float in the file: 16 bits over [{bounds[0]:.4g}, {bounds[1]:.4g}], the most that is of use"
+            why = f"float in the file: 16 bits over [{bounds[0]:.4g}, {bounds[1]:.4g}], its provable range"
             params = choose_params(*bounds, INT16, Scheme.SYMMETRIC)
             plan.fixed(value, why, format_of(params), params)
             notes.append(f"{where(node)} its result '{value.name}' is float in the file: held in 16 bits")
@@ -33,7 +36,7 @@ def fill_float_regions(plan: PlanBuilder) -> list[str]:
 
 
 def _bounds(plan: PlanBuilder, node: ir.Node, value: ir.Value) -> Range | None:
-    """What a node can compute, and its reader can tell apart."""
+    """Bound a node's result, cut to the part that its only reader can distinguish."""
     bounds = static_range(node, [_reach(plan, source) for source in node.inputs])
     users = consumers(value)
     after = plan.params(users[0].outputs[0]) if len(users) == 1 and not is_output(value) else None
@@ -41,7 +44,7 @@ def _bounds(plan: PlanBuilder, node: ir.Node, value: ir.Value) -> Range | None:
 
 
 def _reach(plan: PlanBuilder, value: ir.Value | None) -> Range | None:
-    """The range that a value can have: that of its codes, or of the operator whose accumulator it lives in."""
+    """Bound a value: by its codes, or by the operator whose accumulator holds it."""
     params, producer = plan.params(value), value.producer() if value is not None else None
     if params is not None:
         return float(params.range[0]), float(params.range[1])
@@ -51,10 +54,10 @@ def _reach(plan: PlanBuilder, value: ir.Value | None) -> Range | None:
 
 
 def refuse_float_regions(plan: PlanBuilder, stripped: Stripped) -> None:
-    """Say what is float still.
+    """Refuse a graph with values or weights that are still float.
 
     Raises:
-        ModelError: listing every value and weight.
+        ModelError: every such value and weight is listed.
     """
     problems = [
         f"input '{value.name}' has no QuantizeLinear behind it" for value in plan.graph.inputs if value not in plan

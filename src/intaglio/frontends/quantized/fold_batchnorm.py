@@ -1,8 +1,8 @@
-"""Batch normalization behind a quantized product, taken into the scales of its weight; the codes stay as they are.
+"""Fold a BatchNormalization after a quantized product into the scales of its weight; the codes do not change.
 
     g * (s_w * q_w) = (g * s_w) * q_w        one gain g per output channel
 
-A negative gain changes the sign of the channel's codes, which the narrow range always has room for.
+A negative gain also negates the channel's codes. If one of them is the type's lowest code, nothing is folded.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PRODUCTS = ("Conv", "ConvTranspose", "Gemm")
 
 
 def fold_batchnorm_into_weights(stripped: Stripped) -> list[str]:
-    """Take in every BatchNormalization whose input the file does not quantize."""
+    """Fold every BatchNormalization whose input the file does not quantize; return a sentence for each."""
     changes = []
     for node in stripped.graph.nodes:
         value = node.inputs[0] if node.inputs else None
@@ -33,7 +33,7 @@ def fold_batchnorm_into_weights(stripped: Stripped) -> list[str]:
             continue
         before = where(node)
         if _absorb(stripped, product, node):
-            changes.append(f"{before} taken into the weight scales and bias of {where(product)}")
+            changes.append(f"{before} folded into the weight scales and bias of {where(product)}")
     return changes
 
 
@@ -48,7 +48,7 @@ def _absorb(stripped: Stripped, product: ir.Node, node: ir.Node) -> bool:
     params, array = stripped.constants[weight], constant(weight)
     assert array is not None
     channels = shape(node.outputs[0])[1]
-    if shape(weight)[axis] != channels:  # a grouped ConvTranspose has its channels elsewhere
+    if shape(weight)[axis] != channels:  # a grouped ConvTranspose has only the channels of one group on this axis
         return False
     gain, offset = BatchNormalization.affine(node)
     changed = with_gain(params, params.quantize(array).astype(np.int32), gain, axis)

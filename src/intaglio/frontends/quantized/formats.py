@@ -1,4 +1,4 @@
-"""What parameters from a file look like as a format, and the words for it."""
+"""Derive formats from the parameters of a file; the texts for the Plan."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TARGET = "as-the-file-says"
 
 
 def format_of(params: QuantParams) -> Format:
-    """The format that parameters have; the scheme is the narrowest that they fit."""
+    """Return the format of parameters, with the most specific scheme that fits them."""
     if not params.symmetric or not params.type.signed:
         return Format(params.type, Scheme.ASYMMETRIC, params.granularity)
     exponents = np.log2(params.scale)

@@ -1,4 +1,4 @@
-"""Grids that a file states: which are the same, which hold a constant's codes, how to come from one to another."""
+"""Compare, merge and narrow the grids that a file states, and requantize from one to another."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from intaglio.number import BIPOLAR, INT16, IntType, QuantParams, Scheme, choose
 
 
 def common_grid(asked: list[QuantParams]) -> QuantParams:
-    """A grid from which a value can be brought to every grid that it is asked for on: that one, or 16 bits for many."""
+    """Choose a value's grid from those that its readers use: their common grid, or 16 bits over all of them."""
     if all(params == asked[0] for params in asked):
         return asked[0]
     low, high = min(float(p.range[0].min()) for p in asked), max(float(p.range[1].max()) for p in asked)
@@ -22,16 +22,16 @@ def common_grid(asked: list[QuantParams]) -> QuantParams:
 
 
 def saturated(node: ir.Node, params: QuantParams) -> QuantParams | None:
-    """The type to which a constant's codes were clipped, where they were."""
+    """Return the parameters with the type to which a constant's codes were clipped; None if they were not."""
     bounds = node.metadata_props.get(SATURATION_KEY)
     return None if bounds is None else narrowed(params, *map(int, bounds.split()))
 
 
 def tight(params: QuantParams, codes: NDArray[np.int32]) -> QuantParams:
-    """The type without its most negative code where no element has it (the narrow range that most tools use).
+    """Drop the type's most negative code if no element uses it (the narrow range that most tools use).
 
-    Of four bits, the fewest that hold the codes: what has two bits or one is written in four, for ONNX has no narrower
-    integers before opset 25.
+    For four bits, also choose the fewest bits that hold the codes: files store one and two bits in four, because ONNX
+    has no narrower integers before opset 25.
     """
     kind = params.type
     if not kind.signed or kind.bits == 32 or params.zero_point.any() or not codes.size:
@@ -44,7 +44,11 @@ def tight(params: QuantParams, codes: NDArray[np.int32]) -> QuantParams:
 
 
 def real_numbers(params: QuantParams, codes: NDArray[np.int32]) -> NDArray[np.float32]:
-    """What codes stand for. A bias may need more than float32's 24 bits; rounded once, it leads back to its codes."""
+    """Dequantize codes to float32.
+
+    An int32 bias may need more than float32's 24 bits: it is computed in float64 and rounded once, so that quantizing
+    it returns the same codes.
+    """
     if params.type.bits < 32:
         return params.dequantize(codes)
     scale = params.granularity.expand(params.scale, codes.shape)
@@ -52,7 +56,7 @@ def real_numbers(params: QuantParams, codes: NDArray[np.int32]) -> NDArray[np.fl
 
 
 def requantization(graph: ir.Graph, before: ir.Node, source: ir.Value, params: QuantParams, name: str) -> ir.Value:
-    """A Clip to the whole range of the parameters: the source, that may have parameters of its own once more."""
+    """Insert a Clip to the whole range of the parameters, so that its result is the source on a grid of its own."""
     low, high = params.range
     bounds = [add_constant(graph, f"{name}.{which}", np.asarray(end)) for which, end in (("low", low), ("high", high))]
     node = insert(graph, before, "Clip", [source, *bounds], name=name)
@@ -61,13 +65,13 @@ def requantization(graph: ir.Graph, before: ir.Node, source: ir.Value, params: Q
 
 
 def same_grid(a: QuantParams, b: QuantParams) -> bool:
-    """Whether two parameters map codes to the same numbers; how many codes there are may differ."""
+    """Whether two parameters map codes to the same real numbers; their types may differ."""
     same = a.granularity == b.granularity and np.array_equal(a.scale, b.scale)
     return same and np.array_equal(a.zero_point, b.zero_point)
 
 
 def text_of(params: QuantParams) -> str:
-    """Parameters in words, for errors."""
+    """Describe parameters for error texts."""
     if params.scale.size > 1:
         return f"{params.type}, {params.scale.size} scales"
     return f"{params.type}, scale {float(params.scale):.6g}, zero point {int(params.zero_point)}"

@@ -1,4 +1,4 @@
-"""QDQ and QOperator ONNX files to Graph and Plan."""
+"""Load QDQ and QOperator ONNX files as Graph and Plan."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from intaglio.number import QuantParams
 from intaglio.plan import Plan, Source
 
 PARAMS_KEY = "intaglio.params"
-"""Key of a model's metadata under which `intaglio.export` keeps parameters of values without a QuantizeLinear."""
+"""Metadata key under which `intaglio.export` stores the parameters of values without a QuantizeLinear."""
 
-# While the QuantizeLinear nodes still stand between, no pass can join operators across a value that the file rounds.
-# Passes that would change a weight or the form of a product are not among these: its integers shall stay.
+# These passes run before the QuantizeLinear nodes are removed, so none can fuse operators across a value that the file
+# rounds. Passes that would change a weight or rewrite a product are left out, so that the file's integers stay.
 _BEFORE = (
     expand_qoperators,
     merge_twins,
@@ -48,7 +48,7 @@ _BEFORE = (
 
 
 def is_quantized_file(path: str | os.PathLike[str]) -> bool:
-    """Whether an ONNX file holds quantizers, those that `load_quantized_graph` refuses included.
+    """Whether an ONNX file contains quantized operators, including those that `load_quantized_graph` refuses.
 
     Raises:
         ModelError: the file cannot be read.
@@ -67,15 +67,15 @@ def load_quantized_graph(
     """Read an ONNX file that another tool quantized, in QDQ or QOperator form.
 
     Args:
-        path: of the file.
+        path: the ONNX file.
         shapes, constants: sizes and inputs to fix, as in `frontends.load`.
     Returns:
-        The float Graph (weights are what their codes stand for), the Plan with the file's own parameters, and what
-        was done.
+        The float Graph with dequantized weights, the Plan with the file's parameters, and the history: one sentence for
+        each change.
     Raises:
         ModelError: the file cannot be read, nothing in it is quantized, it is quantized dynamically, or it leaves
             values float; the text lists them.
-        UnsupportedOperatorError: an operator that Intaglio does not have.
+        UnsupportedOperatorError: an operator that Intaglio does not support.
     """
     with one_error(os.fspath(path)):
         return _load(path, shapes, constants)
@@ -115,7 +115,7 @@ def _load(
 
 
 def _add_noted(stripped: Stripped) -> None:
-    """Parameters that Intaglio's own export kept in the metadata, for values without a QuantizeLinear."""
+    """Add the parameters that Intaglio's own export stored in the metadata for values without a QuantizeLinear."""
     text = stripped.graph.model.metadata_props.get(PARAMS_KEY)
     if text is None:
         return

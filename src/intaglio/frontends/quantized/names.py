@@ -1,4 +1,4 @@
-"""Names: what other tools append to the names of quantized tensors goes."""
+"""Remove the suffixes that other tools append to the names of quantized tensors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _ENDINGS = (
 
 
 def plain_name(name: str) -> str:
-    """The name of the tensor that a quantized one stands for: `conv1.weight` of `conv1.weight_quantized`."""
+    """Return the name of the tensor before quantization: `conv1.weight` for `conv1.weight_quantized`."""
     for ending in _ENDINGS:
         if name.endswith(ending) and len(name) > len(ending):
             return name.removesuffix(ending)

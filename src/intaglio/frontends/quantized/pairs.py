@@ -1,4 +1,4 @@
-"""QuantizeLinear and DequantizeLinear in one form: no twins, weights in the shape of their use."""
+"""Normalize QuantizeLinear and DequantizeLinear: merge duplicates, store weights in the shape of their use."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 
 
 SATURATION_KEY = "intaglio.codes"
-"""Key of a DequantizeLinear's metadata: the lowest and highest code that its constant was clipped to."""
+"""Metadata key of a DequantizeLinear: the lowest and highest code to which its constant was clipped."""
 
 
 def note_saturation(model: ir.Model) -> None:
-    """Remember the Clip between a constant's codes and their DequantizeLinear, which loading computes beforehand.
+    """Record the bounds of a Clip between a constant's codes and their DequantizeLinear, before loading folds it.
 
-    It tells how many bits the constant was given.
+    The bounds give the number of bits of the constant.
     """
     for node in model.graph:
         if node.op_type != "Clip" or len(node.inputs) != 3:
@@ -48,7 +48,7 @@ def note_saturation(model: ir.Model) -> None:
 
 
 def merge_twins(graph: Graph) -> list[str]:
-    """One pair where a tool wrote one for each reader."""
+    """Merge the QuantizeLinear and DequantizeLinear nodes that a tool wrote once per reader."""
     count = 0
     seen: dict[tuple[object, ...], ir.Value] = {}
     for node in graph.nodes:
@@ -76,10 +76,10 @@ def _attributes(node: ir.Node) -> tuple[object, ...]:
 
 
 def settle_weights(graph: Graph) -> list[str]:
-    """A weight that is transposed or reshaped after its DequantizeLinear is stored that way instead.
+    """Transpose or reshape the codes of a weight instead of its dequantized values.
 
     Raises:
-        ModelError: its scales would no longer lie along an axis.
+        ModelError: the scales would no longer lie along one axis.
     """
     changes = []
     for node in graph.nodes:
@@ -147,7 +147,7 @@ def _transposed(node: ir.Node, axis: int) -> int | None:
 
 
 def _reshaped(node: ir.Node, axis: int) -> int | None:
-    """The axis of the result that runs through the same elements as `axis` of the source did."""
+    """Return the axis of the result that corresponds to `axis` of the source; None if there is none."""
     source, result = node.inputs[0], node.outputs[0]
     assert source is not None
     assert source.shape is not None

@@ -1,4 +1,4 @@
-"""Scales and zero points of QuantizeLinear and DequantizeLinear nodes as `QuantParams`."""
+"""Read the scales and zero points of QuantizeLinear and DequantizeLinear nodes as `QuantParams`."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ TYPES = {
 
 
 def read_params(node: ir.Node) -> QuantParams:
-    """The parameters that a QuantizeLinear or DequantizeLinear node states.
+    """Read the parameters of a QuantizeLinear or DequantizeLinear node.
 
     Raises:
-        ModelError: they are computed at run time, of no integer type, or no valid parameters.
+        ModelError: the parameters are computed at run time, have no integer type, or are not valid.
     """
     scale = _constant(node, 1, "scale")
     zero_point = _constant(node, 2, "zero point") if input_value(node, 2) is not None else None
@@ -50,10 +50,10 @@ def read_params(node: ir.Node) -> QuantParams:
 
 
 def _granularity(node: ir.Node, scale: NDArray[Any]) -> tuple[Granularity, tuple[int, ...]]:
-    """Which elements share a scale, and the shape of the parameters."""
+    """Return the granularity and the shape of the parameters."""
     axis, block = int(attribute(node, "axis", 1)), int(attribute(node, "block_size", 0))
     if block and axis < 0:
-        axis += scale.ndim  # a block has as many axes as what it is a part of
+        axis += scale.ndim  # blocked scales have as many axes as the tensor
     if block and not 0 <= axis < scale.ndim:
         raise ModelError(f"{where(node)} expected block_size along one of {scale.ndim} axes, got axis {axis}")
     if block:
@@ -66,7 +66,7 @@ def _granularity(node: ir.Node, scale: NDArray[Any]) -> tuple[Granularity, tuple
 
 
 def _blocks(size: tuple[int, ...], axis: int, block: int) -> tuple[Granularity, tuple[int, ...]]:
-    """One block along the axis and several numbers along another are channels."""
+    """Return the granularity of blocked scales; a single block along the axis means one scale per channel."""
     channels = [other for other, count in enumerate(size) if other != axis and count > 1]
     if size[axis] > 1 or len(channels) > 1:
         return PerGroup(axis, block), size
@@ -74,12 +74,12 @@ def _blocks(size: tuple[int, ...], axis: int, block: int) -> tuple[Granularity, 
 
 
 def _type(node: ir.Node) -> ir.DataType:
-    """The type of the codes: that of the zero point, where there is one."""
+    """Return the type of the codes: the zero point's type if there is a zero point."""
     codes = node.inputs[0] if node.op_type == "DequantizeLinear" else node.outputs[0]
-    said = input_value(node, 2) or codes
-    assert said is not None
-    assert said.dtype is not None
-    return said.dtype
+    typed = input_value(node, 2) or codes
+    assert typed is not None
+    assert typed.dtype is not None
+    return typed.dtype
 
 
 def _constant(node: ir.Node, index: int, what: str) -> NDArray[Any]:
@@ -88,15 +88,15 @@ def _constant(node: ir.Node, index: int, what: str) -> NDArray[Any]:
     if array is None:
         name = value.name if value is not None else ""
         raise ModelError(
-            f"{where(node)} expected a constant {what}, got {name!r}, which is computed at run time: dynamic "
-            "quantization has no integers that are known beforehand; give the float network that it was made from to "
-            "intaglio.quantize"
+            f"{where(node)} expected a constant {what}, got {name!r}, which is computed at run time. Dynamic "
+            "quantization is not supported, as its scales are not known before run time; quantize the original float "
+            "network with intaglio.quantize"
         )
     return array
 
 
 def narrowed(params: QuantParams, low: int, high: int) -> QuantParams | None:
-    """The same grid with fewer codes, [low, high]; None where no integer type has just these."""
+    """Narrow the type to the codes [low, high] on the same grid; None if no integer type has exactly this range."""
     for bits in range(1, params.type.bits + 1):
         for signed, narrow in ((True, False), (True, True), (False, False)):
             if narrow and bits < 2:

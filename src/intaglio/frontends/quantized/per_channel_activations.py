@@ -1,9 +1,9 @@
-"""One scale where a file has one per channel: in front of a depthwise convolution, channels never meet.
+"""Replace per-channel scales of an activation by one scale, if only depthwise convolutions read it.
 
     x[c] = s[c] * (q - z)        =        r[c] * S * (q - z),    r[c] = s[c] / S
 
-The factor `1 / r[c]` goes into the weight scales of the operator that computes the channel, `r[c]` into those of the
-depthwise convolution that reads it. Every code stays as it is.
+A depthwise convolution never adds values of different channels. So the factor `1 / r[c]` moves into the weight scales
+of the operator that computes the channel, and `r[c]` into those of the depthwise convolution. No code changes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PRODUCTS = ("Conv", "Gemm")
 
 @dataclass(frozen=True)
 class _Change:
-    """New codes' meaning of one weight."""
+    """The new real values and parameters of one weight, whose codes stay the same."""
 
     weight: ir.Value
     real: NDArray[np.float32]
@@ -36,7 +36,7 @@ class _Change:
 
 
 def merge_channel_scales(stripped: Stripped) -> list[str]:
-    """Give one scale to every value with scales per channel that only depthwise convolutions read."""
+    """Give one scale to every value with per-channel scales that only depthwise convolutions read."""
     changes = []
     for value, params in list(stripped.params.items()):
         if isinstance(params.granularity, PerChannel) and _level(stripped, value, params):
@@ -83,7 +83,7 @@ def _level(stripped: Stripped, value: ir.Value, params: QuantParams) -> bool:
 
 
 def _origin(stripped: Stripped, value: ir.Value) -> tuple[list[ir.Node], ir.Node | None]:
-    """The clamps behind a product, and the product; None where it is another operator or others read in between."""
+    """Walk back from a value over its clamps to the product; None if there is none or another node reads in between."""
     clamps: list[ir.Node] = []
     node = value.producer()
     while node is not None and node.op_type in ("Relu", "Clip"):
@@ -97,7 +97,7 @@ def _origin(stripped: Stripped, value: ir.Value) -> tuple[list[ir.Node], ir.Node
 
 
 def _is_scale_free(clamp: ir.Node, params: QuantParams, rank: int) -> bool:
-    """Whether a clamp means the same after its channels are scaled: its bounds are 0, or lie beyond all codes."""
+    """Whether a clamp still means the same after scaling channels: its bounds are 0 or cut off no code."""
     low, high = clamp_bounds(clamp)
     size = (1, params.scale.size) + (1,) * (rank - 2)
     ends = [params.quantize(np.full(size, np.clip(bound, -3e38, 3e38), np.float32)) for bound in (low, high)]
@@ -105,7 +105,7 @@ def _is_scale_free(clamp: ir.Node, params: QuantParams, rank: int) -> bool:
 
 
 def _keep_sign_only(stripped: Stripped, clamp: ir.Node) -> None:
-    """A Clip whose upper bound is that of the codes: a Relu says the rest."""
+    """Turn a Clip from 0 into a Relu: its upper bound is that of the codes, which saturation applies anyway."""
     if clamp.op_type != "Clip" or clamp_bounds(clamp)[0] != 0.0:
         return
     bounds = [bound for bound in clamp.inputs[1:] if bound is not None]
@@ -117,7 +117,7 @@ def _keep_sign_only(stripped: Stripped, clamp: ir.Node) -> None:
 
 
 def _rescaled(stripped: Stripped, node: ir.Node, gain: NDArray[np.float64]) -> _Change | None:
-    """The weight of a node with a gain per output channel."""
+    """Multiply a node's weight by a gain per output channel; None if it cannot be moved into the scales."""
     weight, contract = node.inputs[1], float_operator(node).contract(node)
     bias = input_value(node, 2)
     if weight not in stripped.constants or contract.roles[1] is not Role.WEIGHT or contract.weight_axis is None:

@@ -1,6 +1,6 @@
-"""Operators on quantized tensors (QOperator form), rewritten as DequantizeLinear -> float operator -> QuantizeLinear.
+"""Rewrite operators on quantized tensors (QOperator form) as DequantizeLinear -> float operator -> QuantizeLinear.
 
-One row of `TABLE` per operator says which inputs are its operands, each with scale and zero point behind it.
+`TABLE` has one row per operator: which inputs are operands. A scale and a zero point follow each operand.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from intaglio.graph.edit import AttributeValue, add_constant, insert, remove, re
 
 @dataclass(frozen=True)
 class QOperatorRow:
-    """How the inputs of an operator are laid out.
+    """The input layout of a QOperator.
 
     Args:
         op_type: the float operator.
         operands: index of each operand; scale and zero point follow it.
         result: index of the result's scale; its zero point follows it.
         bias: index of an int32 bias on the grid of the first two operands.
-        attributes: what is carried over.
+        attributes: names of the attributes that the float operator keeps.
     """
 
     op_type: str
@@ -44,7 +44,7 @@ TABLE: Mapping[str, QOperatorRow] = {
     "QGemm": QOperatorRow("Gemm", (0, 3), 7, 6, ("alpha", "transA", "transB")),
     "QLinearAdd": QOperatorRow("Add", (0, 3), 6),
     "QLinearAveragePool": QOperatorRow("AveragePool", (0,), 3, None, _WINDOW),
-    "QLinearConcat": QOperatorRow("Concat", (), 0, None, ("axis",)),  # its operands come last, as many as there are
+    "QLinearConcat": QOperatorRow("Concat", (), 0, None, ("axis",)),  # its operands are all inputs from the third on
     "QLinearConv": QOperatorRow("Conv", (0, 3), 6, 8, _WINDOW),
     "QLinearGlobalAveragePool": QOperatorRow("GlobalAveragePool", (0,), 3),
     "QLinearLeakyRelu": QOperatorRow("LeakyRelu", (0,), 3, None, ("alpha",)),
@@ -59,7 +59,7 @@ def expand_qoperators(graph: Graph) -> list[str]:
     """Rewrite every operator of the table.
 
     Raises:
-        ModelError: a form that has no float counterpart.
+        ModelError: a form that cannot be written as a float operator.
     """
     changes = []
     for node in graph.nodes:
@@ -67,7 +67,7 @@ def expand_qoperators(graph: Graph) -> list[str]:
         if row is not None:
             before = where(node)
             _expand(graph.model.graph, node, row)
-            changes.append(f"{before} read as {row.op_type} between DequantizeLinear and QuantizeLinear")
+            changes.append(f"{before} rewritten as {row.op_type} between DequantizeLinear and QuantizeLinear")
     graph.model.graph.opset_imports.pop("com.microsoft", None)
     return changes
 
@@ -96,7 +96,7 @@ def _expand(graph: ir.Graph, node: ir.Node, row: QOperatorRow) -> None:
 
 
 def _real(graph: ir.Graph, node: ir.Node, index: int, row: QOperatorRow) -> ir.Value:
-    """An operand behind a DequantizeLinear."""
+    """Insert a DequantizeLinear for an operand; return its result."""
     value, scale = node.inputs[index], node.inputs[index + 1]
     assert value is not None
     per_tensor = scale is None or np.prod(shape(scale)) == 1
@@ -106,7 +106,7 @@ def _real(graph: ir.Graph, node: ir.Node, index: int, row: QOperatorRow) -> ir.V
 
 
 def _channel_axis(node: ir.Node, op_type: str, value: ir.Value) -> int:
-    """The axis that the scales of a weight are for."""
+    """Return the axis of a weight's per-channel scales."""
     if op_type == "Conv":
         return 0
     if op_type == "Gemm":
@@ -115,12 +115,12 @@ def _channel_axis(node: ir.Node, op_type: str, value: ir.Value) -> int:
 
 
 def _real_bias(graph: ir.Graph, node: ir.Node, row: QOperatorRow) -> ir.Value:
-    """The int32 bias behind a DequantizeLinear whose scale is that of the accumulator."""
+    """Insert a DequantizeLinear with the accumulator's scale for the int32 bias; return its result."""
     assert row.bias is not None
     scales = [constant(node.inputs[index + 1]) for index in row.operands]
     bias = node.inputs[row.bias]
     if any(scale is None for scale in scales) or constant(bias) is None:
-        raise ModelError(f"{where(node)} expected constant scales and bias, got computed ones; quantize it statically")
+        raise ModelError(f"{where(node)} expected constant scales and bias, got computed ones; use static quantization")
     x, w = (np.asarray(scale, np.float32).reshape(-1) for scale in scales)
     scale = (np.float32(attribute(node, "alpha", 1.0)) * x * w).astype(np.float32)
     per_tensor = scale.size == 1
@@ -131,8 +131,13 @@ def _real_bias(graph: ir.Graph, node: ir.Node, row: QOperatorRow) -> ir.Value:
 
 def _refuse_other_forms(node: ir.Node) -> None:
     if attribute(node, "channels_last", 0):
-        raise ModelError(f"{where(node)} expected channels first, got channels_last=1; save it before optimizing it")
+        raise ModelError(
+            f"{where(node)} expected channels first, got channels_last=1; use the file from before ONNX "
+            "Runtime's optimization"
+        )
     if node.op_type == "QLinearSoftmax" and int(attribute(node, "opset", 13)) < 13:
         sizes, axis = shape(node.inputs[0]), int(attribute(node, "axis", 1))
         if any(size != 1 for size in sizes[axis % len(sizes) + 1 :]):
-            raise ModelError(f"{where(node)} expected a softmax over one axis, got all from {axis} on (opset below 13)")
+            raise ModelError(
+                f"{where(node)} expected a softmax over one axis, got all axes from {axis} on (opset below 13)"
+            )

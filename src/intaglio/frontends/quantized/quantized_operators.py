@@ -1,4 +1,4 @@
-"""What other tools' quantized files are made of: which operators, and what shapes those outside ONNX compute."""
+"""Recognize the operators of other tools' quantized files; infer the shapes of those outside ONNX."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _STANDARD = {
     "MatMulInteger",
 }
 
-# ONNX Runtime's operators: the float operator whose shape they share, and which inputs it sees.
+# ONNX Runtime's operators: the float operator with the same result shape, and which inputs are its operands.
 _MICROSOFT: dict[str, tuple[str, tuple[int, ...]]] = {
     "QLinearAdd": ("Add", (0, 3)),
     "QLinearMul": ("Mul", (0, 3)),
@@ -53,14 +53,15 @@ _ANEW = (
 
 
 def check_foreign(nodes: Iterable[ir.Node], keep_quantized: bool) -> None:
-    """Refuse what other tools' quantizers write and cannot be read here, with a way that works.
+    """Refuse quantized operators that cannot be read; the error says what to do instead.
 
     Args:
-        nodes: of the model.
-        keep_quantized: whether quantizers with constant parameters are welcome.
+        nodes: the model's nodes.
+        keep_quantized: whether to accept quantizers with constant parameters.
     Raises:
-        ModelError: parameters that are found at run time, or integer weights beside float activations.
-        AlreadyQuantizedError: quantizers where they are not welcome.
+        ModelError: parameters computed at run time, or integer weights with float activations.
+        AlreadyQuantizedError: the model has quantizers and `keep_quantized` is False.
+        UnsupportedOperatorError: an operator of ONNX Runtime's domain that Intaglio does not read.
     """
     quantized = [node for node in nodes if is_quantized(node)]
     for node in quantized:
@@ -78,18 +79,18 @@ def check_foreign(nodes: Iterable[ir.Node], keep_quantized: bool) -> None:
         raise AlreadyQuantizedError(
             f"{where(quantized[0])} expected a float network, got one that is already quantized; "
             "intaglio.load_quantized(path).lower() makes a program of it, `intaglio evaluate` and `intaglio compare` "
-            f"take the file as it is; to quantize it anew, {_ANEW}"
+            f"take the file as it is; to quantize it again, {_ANEW}"
         )
     for node in quantized:
         if node.domain and not is_known_foreign(node):
             raise UnsupportedOperatorError(
-                f"{where(node)} expected a quantized operator that Intaglio knows, got one of ONNX Runtime alone; "
+                f"{where(node)} expected a quantized operator that Intaglio reads, got one that only ONNX Runtime has; "
                 "quantize the model in QDQ form (quant_format=QuantFormat.QDQ), which intaglio.load_quantized reads"
             )
 
 
 def is_quantized(node: ir.Node) -> bool:
-    """Whether a node holds integers or moves between integers and float."""
+    """Whether a node computes with integers or converts between integers and float."""
     if node.domain == "com.microsoft":
         known = is_known_foreign(node) or node.op_type.startswith(("QLinear", "Dynamic", "MatMulInteger"))
         return known or node.op_type in _WEIGHTS_ONLY
@@ -97,25 +98,28 @@ def is_quantized(node: ir.Node) -> bool:
 
 
 def is_known_foreign(node: ir.Node) -> bool:
-    """Whether a node outside ONNX's domain is one that `load_quantized` may meet."""
+    """Whether a node of ONNX Runtime's domain is one that `load_quantized` reads."""
     return node.domain == "com.microsoft" and (node.op_type in _MICROSOFT or node.op_type in _PAIR)
 
 
 def standardize_pairs(model: ir.Model) -> None:
-    """ONNX Runtime's own QuantizeLinear and DequantizeLinear are ONNX's, with 4 and 16 bits in every opset."""
+    """Move ONNX Runtime's own QuantizeLinear and DequantizeLinear to ONNX's domain.
+
+    They are the same operators, but have 4 and 16 bits in every opset.
+    """
     for node in model.graph:
         if node.op_type in _PAIR and node.domain == "com.microsoft":
             node.domain = ""
 
 
 def infer_foreign(node: ir.Node, opset_imports: dict[str, int]) -> bool:
-    """Set type and shape of what an operator of quantized files computes.
+    """Set the result type and shape of an operator that only quantized files have.
 
-    Those of ONNX Runtime follow from the operator that they stand for. QuantizeLinear and DequantizeLinear may have
-    types that ONNX gave them later than the model's opset.
+    An operator of ONNX Runtime has the result shape of its float operator. QuantizeLinear and DequantizeLinear may have
+    types that ONNX added after the model's opset, so ONNX's own inference is not used for them.
 
     Returns:
-        False where the node is none of these.
+        False for any other node.
     """
     if node.op_type in _PAIR and node.domain in ("", "com.microsoft"):
         _infer_pair(node)
@@ -141,7 +145,7 @@ def infer_foreign(node: ir.Node, opset_imports: dict[str, int]) -> bool:
 
 
 def _infer_pair(node: ir.Node) -> None:
-    """The shape of what is converted; codes of the zero point's type, real numbers of the scale's."""
+    """Set the input's shape; the type is the zero point's for codes and the scale's for real numbers."""
     value, scale, zero_point = (input_value(node, index) for index in range(3))
     if value is None or scale is None:
         raise ModelError(f"{where(node)} expected inputs x and scale, got {len(node.inputs)} inputs")
@@ -162,7 +166,7 @@ def _as_float(value: ir.Value | None) -> ir.Value:
 
 
 def _integer_type(node: ir.Node) -> ir.TypeProtocol:
-    """The integers of the output: the type of its zero point, the last input of most, the second of a concat."""
+    """Return the output's integer type, which is that of its zero point (mostly the last input)."""
     if node.op_type == "QLinearConcat":
         zero_point = node.inputs[1]
     elif node.op_type == "QGemm":

@@ -1,4 +1,4 @@
-"""Weights times a gain per output channel, without a change of their codes."""
+"""Multiply quantized weights by a gain per output channel through their scales."""
 
 from __future__ import annotations
 
@@ -12,7 +12,18 @@ from intaglio.number.params import SMALLEST_SCALE
 def with_gain(
     params: QuantParams, codes: NDArray[np.int32], gain: NDArray[np.float64], axis: int
 ) -> tuple[NDArray[np.float32], QuantParams] | None:
-    """Weights times a gain per output channel: the same codes on other scales; None where that cannot be."""
+    """Multiply the scales of a weight by the magnitude of a gain per output channel.
+
+    A negative gain negates the channel's codes; a gain of 0 sets them to the zero point. All other codes stay.
+
+    Args:
+        params: per tensor, or per channel along `axis`.
+        codes: the weight's codes.
+        gain: float64, (channels,).
+        axis: the output channels' axis of the weight.
+    Returns:
+        The new real weights and parameters; None if the granularity, a negated code or a new scale does not allow it.
+    """
     if not isinstance(params.granularity, PerTensor) and params.granularity != PerChannel(axis):
         return None
     size = (-1,) + (1,) * (codes.ndim - 1)

@@ -1,4 +1,4 @@
-"""Parameters for the neighbours of values that have some: moved integers, and what lies before a fused activation."""
+"""Propagate known parameters to neighbours: through data movement, and to values before a fused activation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from intaglio.plan import PlanBuilder, Source
 
 
 def spread(plan: PlanBuilder) -> None:
-    """Plan every value that follows from those that are planned."""
+    """Plan every value whose representation follows from planned values; repeat until nothing changes."""
     count = -1
     while count < len(plan):
         count = len(plan)
@@ -27,7 +27,7 @@ def spread(plan: PlanBuilder) -> None:
 
 
 def _from_reader(plan: PlanBuilder, value: ir.Value) -> None:
-    """What the only reader of a value makes of it."""
+    """Plan a value from the representation of its only reader's result."""
     users = consumers(value)
     if len(users) != 1 or len(list(value.uses())) != 1 or is_output(value):
         return
@@ -41,13 +41,13 @@ def _from_reader(plan: PlanBuilder, value: ir.Value) -> None:
     if isinstance(contract.output, Same) and reader.inputs[contract.output.index] is not value:
         return
     if value.is_graph_input():
-        plan.own(value, f"as the file says of what {reader.name} makes of it", format_of(params), params)
+        plan.own(value, f"the file's parameters of the result of {reader.name}", format_of(params), params)
     elif not plan.leads_to(result, value):
-        plan.share(value, result, f"only {reader.name} reads it, which keeps the integers of its input")
+        plan.share(value, result, f"its only reader {reader.name} keeps the integers of its input")
 
 
 def _from_inputs(plan: PlanBuilder, node: ir.Node, value: ir.Value) -> None:
-    """What a node makes of inputs whose plan is known."""
+    """Plan a node's result from the representation of its inputs."""
     if plan.indices(node, value):
         return
     source = plan.kept_input(node)

@@ -1,7 +1,8 @@
-"""QuantizeLinear and DequantizeLinear nodes out of the graph; what they said is kept beside it.
+"""Remove QuantizeLinear and DequantizeLinear nodes from the graph and keep their parameters in a separate table.
 
-A value of codes stands for a real one: behind a QuantizeLinear for that node's input, behind an operator that only
-moves codes (Reshape, MaxPool, ...) for the same operator's real result, which has the same parameters.
+Each value of codes has a real counterpart. For the result of a QuantizeLinear, it is that node's input. For the result
+of an operator that only moves codes (Reshape, MaxPool, ...), it is the result of the same operator on real values,
+which has the same parameters.
 """
 
 from __future__ import annotations
@@ -41,12 +42,12 @@ from intaglio.ops import Joined, Plain, Same, contract_of
 
 @dataclass
 class Stripped:
-    """A float graph and what its file said.
+    """A float graph and the parameters that its file gives.
 
     Args:
-        graph: in normal form, weights as the real numbers that their codes stand for.
-        params: by value, of computed values and inputs.
-        constants: by value, of what is constant.
+        graph: in normal form; its weights are dequantized.
+        params: parameters of inputs and computed values.
+        constants: parameters of constants.
         notes: sentences for the history.
     """
 
@@ -57,10 +58,10 @@ class Stripped:
 
 
 def strip(graph: Graph) -> Stripped:
-    """Take the pairs out of a graph, in place.
+    """Remove the pairs from a graph, in place.
 
     Raises:
-        ModelError: codes that are computed with, or read otherwise than they were written.
+        ModelError: an operator computes with codes, or codes are read with other parameters than they were written.
     """
     return _Strip(graph).run()
 
@@ -69,9 +70,9 @@ class _Strip:
     def __init__(self, graph: Graph) -> None:
         self.inner = graph.model.graph
         self.result = Stripped(graph)
-        self.real: dict[ir.Value, ir.Value] = {}  # the real value that a value of codes stands for
-        self.codes: dict[ir.Value, QuantParams] = {}  # and the parameters with which it was written
-        self.asked: dict[ir.Value, list[QuantParams]] = {}  # the grids on which a real value is written
+        self.real: dict[ir.Value, ir.Value] = {}  # value of codes -> its real counterpart
+        self.codes: dict[ir.Value, QuantParams] = {}  # value of codes -> the parameters with which it was written
+        self.asked: dict[ir.Value, list[QuantParams]] = {}  # real value -> the grids on which it is written
         self.renamed: list[tuple[ir.Node, str]] = []
 
     def run(self) -> Stripped:
@@ -98,7 +99,7 @@ class _Strip:
         for value in list(self.result.params):
             producer = value.producer()
             if producer is not None and producer.graph is None:
-                del self.result.params[value]  # nobody read it
+                del self.result.params[value]  # it has no reader
         return self.result
 
     def _integer_input(self, value: ir.Value) -> None:
@@ -130,7 +131,7 @@ class _Strip:
         self.real[output], self.codes[output] = source, params
 
     def _requantized(self, node: ir.Node, source: ir.Value, params: QuantParams) -> ir.Value:
-        """The value on another grid: a Clip to what the codes reach, which changes nothing but can have parameters."""
+        """Insert a Clip to the range of the codes: it changes no value, but its result has its own parameters."""
         copy = requantization(self.inner, node, source, params, f"{source.name}.requantized")
         self.result.params[copy] = params
         self.result.notes.append(f"'{source.name}' is read on several grids: '{copy.name}' is one")
@@ -149,7 +150,7 @@ class _Strip:
                 "with integers"
             )
         written = self.codes.get(source)
-        if written is None:  # an input of codes: the first reader says what they mean
+        if written is None:  # an input of codes has the parameters of its first reader
             self.codes[source] = self.result.params[real] = params
         elif not same_grid(written, params):
             raise ModelError(
@@ -159,7 +160,7 @@ class _Strip:
         self._replace(output, real)
 
     def _replace(self, output: ir.Value, real: ir.Value) -> None:
-        """Let readers of a rounded value read the real one, which takes its name where that is an output's."""
+        """Let readers of a rounded value read the real one; the real one takes the name of an output."""
         if not output.is_graph_output():
             output.replace_all_uses_with(real)
         elif real.is_graph_input() or real.is_graph_output():
@@ -170,7 +171,7 @@ class _Strip:
             replace(output, real)
 
     def _constant(self, node: ir.Node, codes: ir.Value, params: QuantParams) -> None:
-        """A constant of codes becomes the real numbers that they stand for, one constant for each reader."""
+        """Replace a constant of codes by its dequantized values, one constant per reader."""
         array = constant(codes)
         assert array is not None
         integers = array.astype(np.int32)
@@ -178,7 +179,7 @@ class _Strip:
         output = node.outputs[0]
         name = plain_name(str(codes.name))
         name = plain_name(str(output.name)) if name == codes.name else name
-        output.name = unique_name(f"{output.name}.read", value_names(self.inner))  # the constant may want its name
+        output.name = unique_name(f"{output.name}.read", value_names(self.inner))  # free the name for the constant
         for use in list(output.uses()):
             value = add_constant(self.inner, name, real_numbers(params, integers))
             use.node.replace_input_with(use.idx, value)
@@ -187,7 +188,7 @@ class _Strip:
     # Operators between codes
 
     def _on_codes(self, node: ir.Node) -> None:
-        """An operator that reads codes: allowed where it moves or compares them."""
+        """Rewrite an operator that reads codes as one on real values; it may only move or compare them."""
         if node.op_type == "Clip":
             self._clip(node)
             return
@@ -202,10 +203,10 @@ class _Strip:
         finds = contract is not None and isinstance(contract.output, Plain)
         moves = moves or finds or node.op_type == "Pad"
         if not moves or any(grid is None or grid != grids[0] for grid in grids):
+            names = ", ".join(repr(str(v.name)) for v in sources if v is not None)
             raise ModelError(
-                f"{where(node)} expected real numbers, or codes on one grid to be moved, got it computing with codes "
-                f"of {', '.join(repr(str(v.name)) for v in sources if v is not None)}; use DequantizeLinear before and "
-                f"QuantizeLinear behind it{why}"
+                f"{where(node)} expected real inputs, or an operator that only moves codes of one grid, got codes of "
+                f"{names}; put a DequantizeLinear before and a QuantizeLinear after it{why}"
             )
         params = grids[0]
         assert params is not None
@@ -220,18 +221,18 @@ class _Strip:
             self.result.params[real] = params
 
     def _real_twin(self, node: ir.Node) -> ir.Node:
-        """The same operator on the real values; the one on codes goes when nobody reads it any more."""
+        """Insert the same operator on the real values; the one on codes is removed later, when it has no readers."""
         inputs = [self.real.get(value, value) if value is not None else None for value in node.inputs]
         attributes = {name: attribute(node, name) for name in node.attributes}
         if node.op_type == "Pad":
-            inputs = inputs[:2]  # what it pads with follows
+            inputs = inputs[:2]  # `_pad_value` sets the padding value
         name = plain_name(str(node.outputs[0].name))
         twin = insert(self.inner, node, node.op_type, inputs, attributes, name=name, outputs=len(node.outputs))
         self.renamed.append((twin, str(node.name)))
         return twin
 
     def _pad_value(self, node: ir.Node, twin: ir.Node, params: QuantParams) -> None:
-        """Padding with a code is padding with what it stands for."""
+        """Pad with the dequantized value of the padding code."""
         if attribute(node, "mode", "constant") != "constant":
             return
         value = constant(input_value(node, 2))
@@ -242,7 +243,7 @@ class _Strip:
             twin.replace_input_with(2, add_constant(self.inner, f"{node.name}.value", real))
 
     def _clip(self, node: ir.Node) -> None:
-        """A Clip of codes: fewer codes than the type has, or an activation."""
+        """Read a Clip of codes: as a narrower integer type right after a QuantizeLinear, otherwise as an activation."""
         source, output = node.inputs[0], node.outputs[0]
         assert source is not None
         params = self.codes.get(source)
@@ -267,10 +268,10 @@ class _Strip:
         self.result.params[clip.outputs[0]] = params
 
     def _outputs(self) -> None:
-        """Outputs of codes become real ones."""
+        """Replace outputs of codes by real outputs."""
         for value in list(self.inner.outputs):
             if value in self.real:
                 name, real = str(value.name), self.real[value]
                 if real is not value:
                     self._replace(value, real)
-                self.result.notes.append(f"output '{name}' is given as codes in the file, real here")
+                self.result.notes.append(f"output '{name}' is given as codes in the file, as real numbers here")

@@ -1,4 +1,4 @@
-"""From a network of quantized layers to Graph and Plan."""
+"""Convert a network of quantized layers to Graph and Plan."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from intaglio.train.quantizers.quantizer import Quantizer
 
 
 def freeze_layers(module: nn.Module, example_inputs: Any) -> tuple[Graph, Plan]:
-    """What a network of quantized layers computes in evaluation, as data.
+    """Convert a network of quantized layers to the Graph and Plan that it computes in evaluation mode.
 
     Args:
-        module: made of layers of `train.nn`, and of torch's own that only move numbers; left as it is.
-        example_inputs: what it can be called with.
+        module: consists of layers of `train.nn` and of torch layers that only move data; it is not changed.
+        example_inputs: inputs with which the module can be called.
     Returns:
-        (graph, plan) of their own.
+        (graph, plan), independent of the module.
     Raises:
-        UsageError: no layer of `train.nn` in it, one that has not been trained, or a scale that has collapsed.
+        UsageError: the module has no layer of `train.nn`, a layer that was not trained, or a collapsed scale.
         ModelError: values without a format; all are listed.
-        UnsupportedOperatorError: operators that Intaglio does not have.
-        CalibrationError: scales without a defined answer.
+        UnsupportedOperatorError: operators that Intaglio does not support.
+        CalibrationError: a scale has to be adjusted but is fixed, or would leave float32; the text names the operator.
     """
     if not any(isinstance(part, Layer) for part in module.modules()):
         raise UsageError(
             f"{type(module).__name__}: expected layers of intaglio.train.nn, got none; quantize a float network with "
             "intaglio.quantize, or train it with intaglio.prepare_qat"
         )
-    _check_begun(module)
+    _check_trained(module)
     settled = copy.deepcopy(module).cpu().eval()
     example_inputs = tree_map(lambda x: torch.as_tensor(x).cpu(), example_inputs)
     _run(settled, example_inputs)
@@ -68,7 +68,7 @@ def freeze_layers(module: nn.Module, example_inputs: Any) -> tuple[Graph, Plan]:
 
 
 def _run(module: nn.Module, example_inputs: Any) -> None:
-    """Once as it is: values without a format are told by the layer that reads them."""
+    """Call the module once before the export, so that a layer reports an input without a format itself."""
     with torch.no_grad():
         if isinstance(example_inputs, dict):
             module(**example_inputs)
@@ -78,7 +78,7 @@ def _run(module: nn.Module, example_inputs: Any) -> None:
             module(example_inputs)
 
 
-def _check_begun(module: nn.Module) -> None:
+def _check_trained(module: nn.Module) -> None:
     for name, part in module.named_modules():
         if isinstance(part, Quantizer) and not bool(part.begun):
             raise UsageError(

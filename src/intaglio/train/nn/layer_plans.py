@@ -1,4 +1,4 @@
-"""The Plan of a network of quantized layers: what each layer says of its result and its weights."""
+"""Build the Plan of a network of quantized layers from the formats and grids of its layers."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from intaglio.plan import Format, Plan, PlanBuilder, Source
 from intaglio.plan.contracts import contracts_of
 
 TARGET = "as-trained"
-"""The target of a Plan whose formats are those of a network's own layers."""
+"""The target name of a Plan whose formats come from the network's own layers."""
 
 Grid = tuple[Format, QuantParams]
-_TWIN = re.compile(r"__\d+$")  # what `split_shared_constants` adds to a name
+_COPY_SUFFIX = re.compile(r"__\d+$")  # suffix that `split_shared_constants` appends to names
 
 
 def plan_of_layers(
     graph: Graph, marks: Mapping[ir.Value, int], grids: Sequence[Grid], weights: Mapping[str, Grid]
 ) -> Plan:
-    """The Plan of a network whose marks were taken out.
+    """Build the Plan of a network after `strip_marks`.
 
     Args:
         graph: in normal form.
-        marks: see `strip_marks`.
-        grids: of the quantizers that these refer to.
-        weights: the grids of parameters by name.
+        marks: value -> index into `grids` (see `strip_marks`).
+        grids: the format and grid of each quantizer.
+        weights: the format and grid of each parameter, by name.
     Raises:
-        UnsupportedOperatorError: operators that Intaglio does not have; all are listed.
+        UnsupportedOperatorError: operators that Intaglio does not support; all are listed.
         ModelError: values without a format; all are listed.
     """
     plan = PlanBuilder(graph, contracts_of(graph))
     for value, index in marks.items():
-        plan.own(value, "in the format that its layer was given; its grid was learned in training", *grids[index])
+        plan.own(value, "in the format that the user gave its layer; training learned its grid", *grids[index])
     problems = [
-        f"input '{value.name}': let the network begin with an Input layer"
+        f"input '{value.name}': let the network start with an Input layer"
         for value in graph.inputs
         if value not in plan
     ]
@@ -59,26 +59,26 @@ def plan_of_layers(
 
 
 def _follows(plan: PlanBuilder, node: ir.Node, value: ir.Value) -> bool:
-    """Plan what follows from a node's inputs; False where nothing does."""
+    """Plan a value whose representation follows from its node's inputs; False if it does not."""
     if plan.indices(node, value) or plan.fuse(value):
         return True
     source = plan.kept_input(node)
     if source is None or plan.source(source) is Source.FUSED:
         return False
-    if source in plan:  # otherwise the problem is told of the source
+    if source in plan:  # otherwise the source itself is reported
         plan.share(value, source, f"{node.op_type} keeps the integers of {source.name}")
     return True
 
 
 def _plan_constants(plan: PlanBuilder, node: ir.Node, weights: Mapping[str, Grid]) -> list[str]:
-    """Add a node's weights and biases; returns those that have no grid."""
+    """Plan a node's weights and biases; return a problem for each constant without a grid."""
     problems = []
     for value, role in plan.constants(node):
-        grid = weights.get(_TWIN.sub("", str(value.name)))
+        grid = weights.get(_COPY_SUFFIX.sub("", str(value.name)))
         if role is Role.BIAS:
             plan.bias(node, value)
         elif role is Role.WEIGHT and grid is not None:
-            why = f"weight of {node.name}, in the format that its layer was given; its grid was learned in training"
+            why = f"weight of {node.name}, in the format that the user gave its layer; training learned its grid"
             plan.own(value, why, *_along(grid, plan.contract(node).weight_axis), role=role)
         else:
             problems.append(f"{where(node)} constant '{value.name}'")
@@ -86,7 +86,7 @@ def _plan_constants(plan: PlanBuilder, node: ir.Node, weights: Mapping[str, Grid
 
 
 def _along(grid: Grid, axis: int | None) -> Grid:
-    """A weight's grid with its channels along the axis on which the operator has them."""
+    """Return a weight's grid with its per-channel axis set to the operator's channel axis."""
     format, params = grid
     if axis is None or not isinstance(params.granularity, PerChannel) or params.granularity.axis == axis:
         return grid

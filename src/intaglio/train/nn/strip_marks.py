@@ -1,4 +1,4 @@
-"""Takes the quantizers' marks out of an exported network."""
+"""Remove the marks that quantizers leave in an exported network."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from intaglio.ops import Same, contract_of
 
 
 def strip_marks(graph: Graph) -> dict[ir.Value, int]:
-    """Take the pairs of QuantizeLinear and DequantizeLinear out of a Graph, in place.
+    """Remove the pairs of QuantizeLinear and DequantizeLinear from a Graph, in place.
 
-    A value that is rounded a second time becomes a Clip without bounds, which has a grid of its own.
+    For a value that is rounded a second time, insert a Clip without bounds; its result has the second grid.
 
     Returns:
-        The place of the quantizer of each value that was marked.
+        For each marked value, the index of its quantizer in the list that `exporting` gives.
     Raises:
-        ModelError: a value that is read before it is rounded.
-        UnsupportedOperatorError: an operator that Intaglio does not have.
+        ModelError: a value is read before it is rounded.
+        UnsupportedOperatorError: an operator that Intaglio does not support.
     """
     inner = graph.model.graph
     marks: dict[ir.Value, int] = {}
@@ -33,8 +33,8 @@ def strip_marks(graph: Graph) -> dict[ir.Value, int]:
         origin = _origin(source)
         if origin not in marks and any(_index(use.node) != index for use in source.uses()):
             raise ModelError(
-                f"value '{source.name}': expected one quantizer to round it for all that read it, got more readers "
-                "before it; round it once, and use that result (Requantize for another format)"
+                f"value '{source.name}': expected all its readers after one quantizer, got readers of it before it is "
+                "rounded; round it once and use only the rounded result (Requantize gives another format)"
             )
         if marks.get(origin) != index:
             if origin in marks:
@@ -53,7 +53,7 @@ def strip_marks(graph: Graph) -> dict[ir.Value, int]:
 
 
 def _index(node: ir.Node) -> int | None:
-    """Which quantizer a mark stands for; None for other nodes."""
+    """Return the index of a mark's quantizer, which is stored in its scale; None for other nodes."""
     if node.op_type != "QuantizeLinear":
         return None
     scale = constant(node.inputs[1])
@@ -62,7 +62,7 @@ def _index(node: ir.Node) -> int | None:
 
 
 def _origin(value: ir.Value) -> ir.Value:
-    """Walk back through data movement with one reader each to the value whose numbers these are."""
+    """Walk back through single-consumer data-movement nodes to the value that they move."""
     while (node := value.producer()) is not None and len(node.outputs) == 1:
         output = contract_of(node).output
         source = node.inputs[output.index] if isinstance(output, Same) and not output.rounds else None
@@ -73,7 +73,7 @@ def _origin(value: ir.Value) -> ir.Value:
 
 
 def _replace(graph: ir.Graph, rounded: ir.Value, value: ir.Value) -> None:
-    """Let readers of a rounded value read the value, which keeps its name."""
+    """Let readers of a rounded value read the original value, which keeps its name."""
     name = value.name
     if rounded.is_graph_output():
         replace(rounded, value)
