@@ -112,8 +112,8 @@ def unknown_operator(net: Net) -> str:
         (dynamic, r"\[DynamicQuantizeLinear 'dynamic'\] expected parameters that are known beforehand, got dynamic"),
         (computed_scale, "expected a constant scale, got '.*', which is computed at run time"),
         (float_weight, r"\[Conv 'n_c'\] its weight '.*' is not quantized"),
-        (float_input, "input 'x' has no QuantizeLinear behind it"),
-        (float_island, r"\[Reciprocal 'n_island'\] its result 'island' has no QuantizeLinear behind it"),
+        (float_input, "input 'x' has no QuantizeLinear after it"),
+        (float_island, r"\[Reciprocal 'n_island'\] its result 'island' has no QuantizeLinear after it"),
         (
             two_readings,
             r"expected to read '.*' as it was written \(int8, scale 0.1, zero point 0\), got int8, scale 0.2",

@@ -60,11 +60,11 @@ def refuse_float_regions(plan: PlanBuilder, stripped: Stripped) -> None:
         ModelError: every such value and weight is listed.
     """
     problems = [
-        f"input '{value.name}' has no QuantizeLinear behind it" for value in plan.graph.inputs if value not in plan
+        f"input '{value.name}' has no QuantizeLinear after it" for value in plan.graph.inputs if value not in plan
     ]
     for node in plan.graph.nodes:
         problems += [
-            f"{where(node)} its result '{value.name}' has no QuantizeLinear behind it"
+            f"{where(node)} its result '{value.name}' has no QuantizeLinear after it"
             for value in node.outputs
             if value.name and value not in plan
         ]
