@@ -11,7 +11,6 @@ from torch import nn
 import intaglio as ig
 from intaglio.errors import DataError, UsageError
 from intaglio.train.distill import (
-    attention_distance,
     capture,
     distillation,
     feature_distance,
@@ -64,15 +63,6 @@ def test_feature_distances_are_relative() -> None:
     teacher = torch.tensor([[3.0, 4.0]])
     assert feature_distance(torch.zeros(1, 2), teacher).item() == 1.0
     assert feature_distance(torch.tensor([[3.0, 3.0]]), teacher).item() == pytest.approx(1 / 25)
-
-
-def test_attention_sees_where_and_not_how_much() -> None:
-    torch.manual_seed(0)
-    feature = torch.randn(2, 3, 4, 4)
-    assert attention_distance(7.0 * feature, feature).item() == pytest.approx(0.0, abs=1e-6)
-    left, right = torch.zeros(1, 2, 1, 2), torch.zeros(1, 5, 1, 2)
-    left[..., 0], right[..., 1] = 1.0, 1.0
-    assert attention_distance(left, right).item() == pytest.approx(2.0)  # two unit vectors at a right angle
 
 
 def test_features_of_student_and_teacher_have_the_same_names() -> None:
@@ -131,5 +121,3 @@ def test_incomparable_stages_are_refused() -> None:
         pass
     with pytest.raises(DataError, match="same names"):
         feature_loss({}, {})
-    with pytest.raises(DataError, match="positions"):
-        attention_distance(torch.zeros(2, 3), torch.zeros(2, 3))

@@ -99,26 +99,6 @@ def feature_distance(student: Tensor, teacher: Tensor) -> Tensor:
     return (student - teacher).square().sum() / teacher.square().sum().clamp(min=_LEAST)
 
 
-def attention_distance(student: Tensor, teacher: Tensor) -> Tensor:
-    """Return the squared distance of two attention maps, which are the power of a feature by position.
-
-        Q = sum over channels of F^2, as a vector of length 1         L = mean over samples of ||Q_s - Q_t||^2
-
-    Args:
-        student, teacher: (N, C, positions ...); C may differ; the teacher gets no gradient.
-    Raises:
-        DataError: positions are missing or differ.
-    Source: Zagoruyko & Komodakis 2016, arXiv:1612.03928, eq. (2).
-    """
-    if student.ndim < 3 or student.shape[:1] + student.shape[2:] != teacher.shape[:1] + teacher.shape[2:]:
-        raise DataError(
-            f"attention: expected features (N, C, positions ...) of the same samples and positions, got "
-            f"{tuple(student.shape)} and {tuple(teacher.shape)}"
-        )
-    mine, theirs = (F.normalize(f.square().sum(1).flatten(1), eps=_LEAST) for f in (student, teacher.detach()))
-    return (mine - theirs).square().sum(1).mean()
-
-
 _LEAST = 1e-12
 
 
