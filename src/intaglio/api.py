@@ -21,7 +21,7 @@ from intaglio.data.items import IterableSource
 from intaglio.errors import UsageError
 from intaglio.evaluation.model_stages import data_for
 from intaglio.evaluation.model_stages import score as evaluate
-from intaglio.frontends import Model, load, prepare, read_model
+from intaglio.frontends import Model, load, load_unprepared, prepare
 from intaglio.graph import Graph
 from intaglio.plan import Step
 from intaglio.processes import Processes
@@ -96,7 +96,7 @@ def quantize(
     described = load_target(target)
     if isinstance(model, nn.Module) and example_inputs is None:
         data, example_inputs = _first_sample(model, data)
-    raw = read_model(model, example_inputs)
+    raw = load_unprepared(model, example_inputs)
     graph = raw if isinstance(model, Graph) else prepare(raw)
     again = recipe.recovers or limit is not None
     dataset = calibration_data(graph, data, samples, input_range=input_range, again=again)

@@ -59,14 +59,11 @@ def load_raw_graph(args: argparse.Namespace, name: str) -> Graph:
     Raises:
         ModelError, UsageError: it cannot be read.
     """
+    from intaglio.frontends import load_unprepared
+
     if _names_a_factory(name):
-        from intaglio.frontends.torch import load_torch
-
-        return load_torch(*_made(args, name))
-    from intaglio.frontends import check_suffix, load_onnx
-
-    check_suffix(name)
-    return load_onnx(name, parse_shapes(args.shape), constants=parse_constants(args.constant))
+        return load_unprepared(*_made(args, name))
+    return load_unprepared(name, shapes=parse_shapes(args.shape), constants=parse_constants(args.constant))
 
 
 def _names_a_factory(name: str) -> bool:

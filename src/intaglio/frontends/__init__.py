@@ -55,16 +55,16 @@ def load(
         ModelError: the model cannot be read or understood.
         UsageError: something else than a model was given, or arguments that say nothing about this kind of model.
     """
-    return prepare(read_model(model, example_inputs, shapes, constants))
+    return prepare(load_unprepared(model, example_inputs, shapes, constants))
 
 
-def read_model(
+def load_unprepared(
     model: Model | Graph | Module | ExportedProgram,
     example_inputs: Any = None,
     shapes: Mapping[str, tuple[int | None, ...]] | None = None,
     constants: Constants | None = None,
 ) -> Graph:
-    """Read a network as the front end gives it, before any pass; arguments as in `load`."""
+    """Load a network as its front end reads it, without graph passes; arguments as in `load`."""
     if isinstance(model, Graph) or _is_module(model) or _is_exported(model):
         _refuse(model, "an ONNX model", shapes=shapes, constants=constants)
     if not _is_module(model):
@@ -126,4 +126,4 @@ def _is_exported(model: object) -> TypeGuard[ExportedProgram]:
     return any(kind.__module__ == "torch.export.exported_program" for kind in type(model).__mro__)
 
 
-__all__ = ["Model", "check_suffix", "load", "load_onnx", "prepare", "read_model"]
+__all__ = ["Model", "check_suffix", "load", "load_onnx", "load_unprepared", "prepare"]

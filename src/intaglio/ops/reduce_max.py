@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import onnx_ir as ir
-from torch import Tensor
+import torch
 
 from intaglio.graph.access import attribute
 from intaglio.ops.contract import Contract
 from intaglio.ops.data_movement import DATA_MOVEMENT
-from intaglio.ops.float_operator import FloatOperator, Lowering
+from intaglio.ops.float_operator import Lowering
 from intaglio.ops.layout import without
-from intaglio.ops.reduce_sum import reduced_axes
+from intaglio.ops.reduction import Reduction, reduced_axes
 from intaglio.program.operators.reduce_max import ReduceMax as IntegerReduceMax
 
 
-class ReduceMax(FloatOperator):
+class ReduceMax(Reduction):
     """ONNX ReduceMax and ReduceMin."""
 
     op_types = ("ReduceMax", "ReduceMin")
-    fixed = (1,)
-
-    @classmethod
-    def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
-        """Over the axes, which stay with size 1 where `keepdims` says so."""
-        x, axes, keepdims = inputs[0], reduced_axes(node), bool(attribute(node, "keepdims", 1))
-        assert x is not None
-        if not axes:
-            return x
-        return x.amax(axes, keepdim=keepdims) if node.op_type == "ReduceMax" else x.amin(axes, keepdim=keepdims)
+    functions: ClassVar = {"ReduceMax": torch.amax, "ReduceMin": torch.amin}
 
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:

@@ -3,41 +3,24 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import onnx_ir as ir
-from torch import Tensor
+import torch
 
-from intaglio.graph.access import attribute, rank, shape
+from intaglio.graph.access import attribute, shape
 from intaglio.ops.contract import Contract, Role
-from intaglio.ops.data_movement import constant_ints
-from intaglio.ops.float_operator import Axes, FloatOperator, Lowering
+from intaglio.ops.float_operator import Lowering
 from intaglio.ops.layout import without
+from intaglio.ops.reduction import Reduction, reduced_axes
 from intaglio.program.operators.reduce_sum import ReduceSum as IntegerReduceSum
 
 
-def reduced_axes(node: ir.Node) -> Axes:
-    """The axes that a reduction goes over, sorted; none where it is told to do nothing without axes."""
-    axes = constant_ints(node, 1) or ()
-    full = rank(node.inputs[0])
-    if not axes:
-        return () if attribute(node, "noop_with_empty_axes", 0) else tuple(range(full))
-    return tuple(sorted(axis % full for axis in axes))
-
-
-class ReduceSum(FloatOperator):
+class ReduceSum(Reduction):
     """ONNX ReduceSum and ReduceMean."""
 
     op_types = ("ReduceMean", "ReduceSum")
-    fixed = (1,)
-
-    @classmethod
-    def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
-        """Over the axes, which stay with size 1 where `keepdims` says so."""
-        x, axes, keepdims = inputs[0], reduced_axes(node), bool(attribute(node, "keepdims", 1))
-        assert x is not None
-        if not axes:
-            return x
-        return x.sum(axes, keepdim=keepdims) if node.op_type == "ReduceSum" else x.mean(axes, keepdim=keepdims)
+    functions: ClassVar = {"ReduceMean": torch.mean, "ReduceSum": torch.sum}
 
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:
