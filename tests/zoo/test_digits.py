@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
-from intaglio.zoo.digits import digits_data, train_digits
+from intaglio.zoo.digit_images import digits_data
+from intaglio.zoo.digits import train_digits
 
 
 def test_the_parts_are_disjoint_and_complete() -> None:
@@ -32,3 +34,13 @@ def test_training_reaches_97_percent_and_repeats() -> None:
     for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True):
         assert torch.equal(a, b)
     assert torch.equal(torch.get_rng_state(), before)  # the caller's random numbers are left alone
+
+
+def test_the_stored_images_are_those_of_scikit_learn() -> None:
+    found = pytest.importorskip("sklearn.datasets", reason="needs scikit-learn (extra `dev`)").load_digits()
+    data = digits_data()
+    stored = np.concatenate([x for x, _ in (data.train, data.calib, data.test)])[:, 0] * 16
+    labels = np.concatenate([y for _, y in (data.train, data.calib, data.test)])
+    order, theirs = np.lexsort(stored.reshape(1797, 64).T), np.lexsort(found.data.T)
+    assert np.array_equal(stored[order], found.images[theirs])
+    assert np.array_equal(labels[order], found.target[theirs])

@@ -23,6 +23,7 @@ COMMANDS = {
     "survey": "measure every quantization scheme with every method",
     "inspect": "show a model's operators and formats, or a program's costs and memory",
     "bench": "compare a program's latency with other engines, and profile its steps",
+    "sample": "write a small trained network with calibration and test data",
     "targets": "list the hardware targets",
     "doctor": "show installed packages, compilers and instruction sets",
 }

@@ -19,7 +19,8 @@ from intaglio.data import open_data
 from intaglio.errors import CompileError, IntaglioError
 from intaglio.program import Program
 from intaglio.workflow import quantize_job
-from intaglio.zoo.digits import digits_data, train_digits
+from intaglio.zoo.digit_images import digits_data
+from intaglio.zoo.digits import train_digits
 
 
 def main(directory: str = "build/demo") -> int:

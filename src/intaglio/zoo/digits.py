@@ -1,4 +1,4 @@
-"""Small network for handwritten digits; the data are part of scikit-learn, and training takes seconds.
+"""Small network for handwritten digits; training takes seconds.
 
 It has what larger networks for images are made of: batch norm everywhere, a depthwise-separable block, a residual add
 and a global average pool.
@@ -6,42 +6,12 @@ and a global average pool.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Images = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.int64]
-
-TEST, CALIB = 360, 128  # of 1,797 images; the rest is for training
-
-
-@dataclass(frozen=True)
-class Digits:
-    """Three disjoint parts, each (x, y): x float32 (n, 1, 8, 8) in 0..1, y int64 (n,) in 0..9."""
-
-    train: tuple[Images, Labels]
-    calib: tuple[Images, Labels]
-    test: tuple[Images, Labels]
-
-
-def digits_data() -> Digits:
-    """scikit-learn's 1,797 digits of 8 x 8 pixels, always split in the same way: 1,309 train, 128 calib, 360 test.
-
-    Raises:
-        ImportError: scikit-learn is not installed.
-    """
-    from sklearn.datasets import load_digits
-
-    x, y = load_digits(return_X_y=True)
-    images = (x.reshape(-1, 1, 8, 8) / 16).astype(np.float32)  # the pixels are 0..16
-    labels = y.astype(np.int64)
-    test, calib, train = np.split(np.random.default_rng(0).permutation(len(labels)), [TEST, TEST + CALIB])
-    return Digits(*((images[part], labels[part]) for part in (train, calib, test)))
+from intaglio.zoo.digit_images import digits_data
 
 
 class ConvBn(nn.Sequential):
