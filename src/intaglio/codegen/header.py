@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from intaglio.codegen.model import WRITTEN_BY, Model
 from intaglio.codegen.steps import tensor
+from intaglio.codegen.tensor_macros import tensor_macros
 from intaglio.codegen.text import comment
 from intaglio.program import TensorInfo
 
@@ -17,6 +18,11 @@ def header(model: Model) -> str:
     described = "\n".join(
         [f" *   {n}: {_describe(t)}" for t, n in zip(inputs, argument_names(inputs, "input"), strict=True)]
         + [f" *   {n}: {_describe(t)}" for t, n in zip(outputs, argument_names(outputs, "output"), strict=True)]
+    )
+    macros = "\n".join(
+        tensor_macros(tensor, f"{m}_{argument.upper()}")
+        for tensors, kind in ((inputs, "input"), (outputs, "output"))
+        for tensor, argument in zip(tensors, argument_names(tensors, kind), strict=True)
     )
     hosted = f"""
 /* A host with threads and clocks; see {p}_run_on. */
@@ -61,6 +67,12 @@ extern "C" {{
 #define {m}_OUTPUTS {len(outputs)}
 #define {m}_STEPS {max(len(v.steps) for v in model.all)}
 {_places(model)}
+/* Each input and output: size, type, smallest and largest code, and the real value of a code:
+ *     x = SCALE * (code - ZERO_POINT)
+ *     code = rintf(x / SCALE) + ZERO_POINT, limited to MIN and MAX (rintf of math.h rounds ties to even)
+ * SCALE is exactly SCALE_MULTIPLIER * 2^-SCALE_SHIFT, for processors without floating-point numbers. The model itself
+ * uses none of these macros. */
+{macros}
 enum {p}_status {{
     {m}_OK = 0,
     {m}_NULL_POINTER = 1,     /* an input, an output or the arena is NULL */
