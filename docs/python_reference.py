@@ -66,7 +66,8 @@ def reference(escape: Callable[[str], str]) -> str:
         parts.append(f"## `{module}`")
         loaded = importlib.import_module(module)
         for name in names(module):
-            parts += entry(name, getattr(loaded, name), escape, made_by_calls=module in RESULTS)
+            value = inspect.unwrap(getattr(loaded, name))  # a package that can be called
+            parts += entry(name, value, escape, made_by_calls=module in RESULTS)
     return "\n\n".join(parts)
 
 

@@ -20,6 +20,8 @@ MAY_IMPORT = {  # room: the rooms it may import; what those may import is allowe
     "files": "errors",
     "processes": "errors",
     "samples": "",
+    "tables": "",
+    "callable_package": "",
     "program": "number",
     "codegen": "program kernels",
     "kernels": "program",
@@ -48,7 +50,7 @@ MAY_IMPORT = {  # room: the rooms it may import; what those may import is allowe
     "cli": "workflow bench",
     "demo": "cli __init__",
     "__main__": "cli",
-    "__init__": "api codegen",
+    "__init__": "api codegen targets",
 }
 FOLDERS = {  # within calibrate/: the folders that each may import; files beside the folders may import all of them
     "statistics": "",
@@ -56,9 +58,9 @@ FOLDERS = {  # within calibrate/: the folders that each may import; files beside
     "parameters": "statistics calibrators",
     "data_free": "statistics",
 }
-COMMON = {"errors", "number", "progress", "files", "processes", "samples"}
+COMMON = {"errors", "number", "progress", "files", "processes", "samples", "tables", "callable_package"}
 """Open to every room that does not lie beneath them."""
-INTEGER_SIDE = {"errors", "files", "number", "samples", "program", "codegen", "kernels"}
+INTEGER_SIDE = {"errors", "files", "number", "samples", "tables", "program", "codegen", "kernels"}
 CORE = sys.stdlib_module_names | {"numpy", "safetensors", "tomli", "tomllib"}
 """What the integer side may import; before Python 3.11 the standard library has no tomllib."""
 FILES = sorted(ROOT.rglob("*.py"))

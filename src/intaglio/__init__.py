@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from intaglio.codegen.native import NativeProgram, compile
     from intaglio.errors import IntaglioError
     from intaglio.graph import Graph
-    from intaglio.plan import Plan
+    from intaglio.plan import Plan, load_plan
     from intaglio.program import Program, load_program
+    from intaglio.targets.target_list import targets
 
 __version__ = "0.1.0"
 
@@ -30,10 +31,12 @@ _HOMES = {
     "evaluate": "intaglio.evaluation.model_stages",
     "freeze": "intaglio.api",
     "load": "intaglio.api",
+    "load_plan": "intaglio.plan",
     "load_program": "intaglio.program",
     "load_quantized": "intaglio.api",
     "prepare_qat": "intaglio.api",
     "quantize": "intaglio.api",
+    "targets": "intaglio.targets.target_list",
 }
 
 __all__ = [
@@ -47,10 +50,12 @@ __all__ = [
     "evaluate",
     "freeze",
     "load",
+    "load_plan",
     "load_program",
     "load_quantized",
     "prepare_qat",
     "quantize",
+    "targets",
 ]
 
 

@@ -11,15 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intaglio.errors import ExportError, IntaglioError
+from intaglio.files import whole_tree
 from intaglio.graph import Graph
-from intaglio.plan import Plan, Step
+from intaglio.ops import Role
+from intaglio.plan import Plan, Source, Step
 from intaglio.program import Program
+from intaglio.tables import clean, text_table
 
 if TYPE_CHECKING:
     from intaglio.calibrate import Statistics
 
 
-@dataclass
+PROGRAM, QDQ, PLAN, REPORT = "model.intaglio", "model.qdq.onnx", "plan.json", "report.html"
+"""Names of the files in a folder that `Quantized.save` and `intaglio quantize` write."""
+
+
+@dataclass(repr=False)
 class Quantized:
     """Quantized network, as returned by `intaglio.quantize`.
 
@@ -96,6 +103,75 @@ class Quantized:
                     f"{Path(path)}: expected a name that ends in .onnx (QDQ model) or .intaglio (integer program), "
                     f"got {other or 'no suffix'!r}"
                 )
+
+    def save(self, path: str | os.PathLike[str]) -> tuple[Path, ...]:
+        """Write a file in the format that its suffix names, or everything into a folder.
+
+        Args:
+            path: a file: `.intaglio` (integer program), `.onnx` (QDQ model), `.json` (Plan) or `.html` (report). A name
+                without suffix is a folder, for model.intaglio, model.qdq.onnx, plan.json and report.html.
+        Returns:
+            The files that were written. model.qdq.onnx is missing in a folder if ONNX lacks a format; the history then
+            says so.
+        Raises:
+            ExportError: another suffix, or a file cannot be written.
+            LoweringError: the program is asked for, alone or in a folder, and an operator cannot be integers.
+        """
+        target = Path(path)
+        if target.is_dir() or not target.suffix:
+            return self._save_folder(target)
+        match target.suffix:
+            case ".onnx" | ".intaglio":
+                self.export(target)
+            case ".json":
+                self.plan.save(target)
+            case ".html":
+                self.report(target)
+            case other:
+                raise ExportError(
+                    f"{target}: expected a folder, or a name that ends in .intaglio, .onnx, .json or .html, got "
+                    f"{other!r}"
+                )
+        return (target,)
+
+    def _save_folder(self, folder: Path) -> tuple[Path, ...]:
+        program = self.lower()
+        try:
+            with whole_tree(folder) as temporary:
+                program.save(temporary / PROGRAM)
+                try:
+                    self.export(temporary / QDQ)
+                except ExportError as error:
+                    self.steps.append(Step("export", f"{QDQ} was not written: {error}"))
+                self.plan.save(temporary / PLAN)
+                self.report(temporary / REPORT)
+                names = sorted(file.name for file in temporary.iterdir())
+        except OSError as error:
+            raise ExportError(
+                f"{folder}: expected a folder that can be written, got: {error.strerror or error}"
+            ) from error
+        return tuple(folder / name for name in names)
+
+    def summary(self) -> str:
+        """Table of the operators: how each runs, and the formats of its result and its weights."""
+        rows = []
+        for node in self.graph.nodes:
+            operator = self.plan.operators.get(str(node.name))
+            weights = (v for v in node.inputs if v is not None and v.is_initializer() and v.name in self.plan.values)
+            formats = [str(p.format) for v in weights if (p := self.plan[str(v.name)]).role is Role.WEIGHT]
+            result = self.plan.values.get(str(node.outputs[0].name))
+            runs = "" if operator is None else "integer" if operator.integer else f"float: {operator.why}"
+            if result is not None and result.source is Source.FUSED:
+                runs = f"{runs}, fused into {' '.join(result.of)}"
+            shown = "" if result is None or result.format is None else str(result.format)
+            rows.append((node.name, node.op_type, runs, shown, ", ".join(formats)))
+        return text_table(self._line(), ("node", "operator", "runs", "result", "weights"), rows)
+
+    def _line(self) -> str:
+        return clean(f"{self.graph.name!r}, {self.plan!r}, {len(self.steps)} steps of history")
+
+    def __repr__(self) -> str:
+        return f"Quantized({self._line()})"
 
     def report(self, path: str | os.PathLike[str], **facts: Any) -> None:
         """Write one self-contained HTML page; `facts` are what was measured, as in `intaglio.report.Facts`."""

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from intaglio.cli.metric_option import add_metric
 from intaglio.cli.models import MODEL, add_model_options, load_graph, parse_range
 from intaglio.cli.output import whole_folder
-from intaglio.report.terminal_tables import plain_table, print_table
+from intaglio.report.terminal_tables import print_table
+from intaglio.tables import text_table
 
 if TYPE_CHECKING:
     from intaglio.data import Dataset
@@ -125,9 +126,9 @@ def _title(found: Survey) -> str:
 
 def _text(found: Survey, columns: Any, texts: list[list[str]], headings: list[str], lines: list[list[str]]) -> str:
     """Format both tables: the grid, and one line for each cell."""
-    small = plain_table(_title(found), headings, lines, [False] + [True] * (len(headings) - 1))
+    small = text_table(_title(found), headings, lines, [False] + [True] * (len(headings) - 1))
     numeric = [name in ("score", "loss", "agreement %", "seconds") for name in columns]
-    return f"{small}\n\n{plain_table('', columns, texts, numeric)}\n"
+    return f"{small}\n\n{text_table('', columns, texts, numeric)}\n"
 
 
 def _say_why(found: Survey) -> None:

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from intaglio.report.terminal_tables import print_table
-from intaglio.targets import BUILTIN, Target, TensorFormat, load_target
+from intaglio.targets.target_list import HEADINGS, format_words, targets
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,14 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """List all targets, or show one in detail."""
-    targets = [load_target(name) for name in ([args.target] if args.target else BUILTIN)]
+    found = targets(*([args.target] if args.target else ()))
     if args.json:
-        print(json.dumps([_describe(t) for t in targets]))
+        print(json.dumps(found.to_json()))
         return 0
-    keys = ("name", "activations", "products", "weights", "rule", "accumulator")
-    rows = [tuple(d[key] for key in keys) for d in map(_describe, targets)]
-    print_table("targets", ("name", "activations", "data of products", *keys[3:]), rows)
-    for target in targets:
+    print_table("targets", HEADINGS, found.rows())
+    for target in found.values():
         print(f"{target.name}: {target.description}")
         if args.target:
             for op_type, row in target.operators.items():
@@ -34,21 +32,5 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _describe(target: Target) -> dict[str, Any]:
-    return {
-        "name": target.name,
-        "description": target.description,
-        "activations": "; ".join(map(_format, target.activations)),
-        "products": "" if target.products is None else _format(target.products),
-        "weights": "; ".join(map(_format, target.weights)),
-        "rule": target.rule.value,
-        "accumulator": target.accumulator,
-    }
-
-
 def _fact(value: Any) -> str:
-    return "; ".join(map(_format, value)) if isinstance(value, tuple) else str(value)
-
-
-def _format(fmt: TensorFormat) -> str:
-    return f"{fmt.type} {fmt.scheme.value} per {fmt.per}"
+    return "; ".join(map(format_words, value)) if isinstance(value, tuple) else str(value)

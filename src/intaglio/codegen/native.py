@@ -28,6 +28,8 @@ from intaglio.codegen.profile import StepTime, profile_steps
 from intaglio.errors import CompileError
 from intaglio.program import Program
 from intaglio.program.inputs import Input, check_codes, quantize_inputs
+from intaglio.program.summary import by_x, one_line
+from intaglio.tables import text_table
 
 Array = NDArray[Any]
 
@@ -77,6 +79,10 @@ class NativeProgram:
         real = [q if i.params is None else i.params.dequantize(q) for i, q in zip(self._outputs, outputs, strict=True)]
         return _bare(real)
 
+    def __call__(self, *x: Input) -> Any:
+        """Run; the same as `run`."""
+        return self.run(*x)
+
     def prepare(self, *x_q: Input) -> PreparedRun:
         """Prepare repeated runs on fixed arrays, without overhead per call; inputs as for `run_int`."""
         return PreparedRun(self.program, self._library, self._codes(x_q))
@@ -104,6 +110,20 @@ class NativeProgram:
         prepared.run()
         prepared.release()
         return prepared.outputs
+
+    def summary(self) -> str:
+        """Table of the steps: the kernel calls, each of one or several operators."""
+        rows = [(s.name, s.kind, by_x(self.program.tensors[s.output].shape)) for s in self.model.steps]
+        return text_table(self._line(), ("step", "operators", "output"), rows)
+
+    def _line(self) -> str:
+        threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
+        return (
+            f"{one_line(self.program)}; machine {self.machine.name}, {threads}, arena {self.model.arena.nbytes:,} bytes"
+        )
+
+    def __repr__(self) -> str:
+        return f"NativeProgram({self._line()})"
 
     def __reduce__(self) -> Any:
         raise CompileError(

@@ -16,6 +16,7 @@ from intaglio.graph.batch import first_batch_mixer
 from intaglio.graph.moments import Moments
 from intaglio.graph.pickling import State, from_state, to_state
 from intaglio.graph.verify_graph import verify
+from intaglio.tables import clean, text_table
 
 NORMAL_OPSET = 24
 """The one opset of ONNX's main domain that a Graph uses; what newer and older files write is brought to it."""
@@ -160,9 +161,25 @@ class Graph:
             reason = error.strerror or str(error)
             raise ExportError(f"{target}: expected to write the graph here, got: {reason}") from error
 
+    def summary(self) -> str:
+        """Table of the nodes: results, and the constants that each reads."""
+        rows = []
+        for node in self.model.graph:
+            read = sum(v.const_value.size for v in node.inputs if v is not None and v.const_value is not None)
+            shapes = ", ".join(_sizes(v) for v in node.outputs)
+            rows.append((node.name, node.op_type, shapes, f"{read:,}"))
+        return text_table(self._line(), ("node", "operator", "output", "constants"), rows)
+
+    def _line(self) -> str:
+        ends = (", ".join(f"{v.name} {_sizes(v)}" for v in values) for values in (self.inputs, self.outputs))
+        return clean(f"{self.name!r}, {len(self.nodes)} nodes, {' -> '.join(ends)}")
+
     def __repr__(self) -> str:
-        ends = [f"{v.name}{tuple(v.shape.dims) if v.shape else ''}" for v in (*self.inputs, *self.outputs)]
-        return f"Graph('{self.name}', {len(self.nodes)} nodes, {', '.join(ends)})"
+        return f"Graph({self._line()})"
+
+
+def _sizes(value: ir.Value) -> str:
+    return "x".join(map(str, value.shape.dims)) if value.shape else "one number"
 
 
 def _unpickled(state: State, history: list[str], moments: dict[str, Moments]) -> Graph:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
-from intaglio.errors import PlanError, UsageError
+from intaglio.errors import ExportError, PlanError, UsageError
+from intaglio.files import whole_file
 from intaglio.files.reading import UnreadableError, parse_json, readable
 from intaglio.number import Granularity, IntType, PerTensor, QuantParams, Rule, Scheme
 from intaglio.number.granularity import granularity_from_json, granularity_to_json
 from intaglio.ops import Role
+from intaglio.tables import clean, text_table
 
 FORMAT_VERSION = 1
 PER_TENSOR = PerTensor()
@@ -98,7 +102,7 @@ class OperatorPlan:
     table: TableError | None = None
 
 
-@dataclass
+@dataclass(repr=False)
 class Plan:
     """The representation of every value and operator of one Graph; plain data.
 
@@ -154,6 +158,24 @@ class Plan:
             operators={k: dataclasses.replace(v) for k, v in self.operators.items()},
         )
 
+    def __repr__(self) -> str:
+        return f"Plan({self._line()})"
+
+    def _line(self) -> str:
+        left = sum(not operator.integer for operator in self.operators.values())
+        integer = "all integer" if not left else f"{left} of them not integer"
+        return clean(f"{self.target}, {len(self.values)} values, {len(self.operators)} operators, {integer}")
+
+    def summary(self) -> str:
+        """Table of the values: format, where the parameters come from, scale and zero point."""
+        rows = []
+        for value in self.values.values():
+            format = "" if value.format is None else str(value.format)
+            source = " ".join((value.source.value, *value.of))
+            rows.append((value.name, value.role.value, format, source, *_parameters(self.root(value.name).params)))
+        headings = ("value", "role", "format", "parameters", "scale", "zero point")
+        return text_table(self._line(), headings, rows)
+
     def to_json(self) -> str:
         """Write the Plan as JSON text; `from_json` reads it back, equal in every parameter."""
         return json.dumps(
@@ -168,6 +190,19 @@ class Plan:
             },
             indent=1,
         )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a .json file, which people can edit and `intaglio.load_plan` reads.
+
+        Raises:
+            ExportError: the file cannot be written.
+        """
+        target = Path(path)
+        try:
+            with whole_file(target) as written:
+                written.write_text(self.to_json(), encoding="utf-8")
+        except OSError as error:
+            raise ExportError(f"{target}: expected to write the Plan here, got: {error.strerror or error}") from error
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
@@ -197,6 +232,15 @@ class Plan:
             raise PlanError(f"plan: not a Plan that `Plan.to_json` wrote ({error})") from None
 
 
+def _parameters(params: QuantParams | None) -> tuple[str, str]:
+    """Format a scale and a zero point; of several, the smallest and the largest."""
+    if params is None:
+        return "-", "-"
+    scale, zero_point = params.scale, params.zero_point
+    texts = [f"{a.min():.5g}" if a.min() == a.max() else f"{a.min():.5g} to {a.max():.5g}" for a in (scale, zero_point)]
+    return texts[0], texts[1]
+
+
 def _value_to_json(value: ValuePlan) -> dict[str, Any]:
     fmt = value.format
     return {
@@ -214,6 +258,25 @@ def _value_to_json(value: ValuePlan) -> dict[str, Any]:
         "calibrator": value.calibrator,
         "params": value.params and value.params.to_json(),
     }
+
+
+def load_plan(path: str | os.PathLike[str]) -> Plan:
+    """Read a Plan from a .json file: the plan.json that `intaglio quantize` wrote, or what `Plan.save` did.
+
+    Raises:
+        PlanError: the file cannot be read, or is no Plan.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise PlanError(
+            f"{Path(path)}: expected a Plan such as plan.json, got one that cannot be read ({reason})"
+        ) from None
+    try:
+        return Plan.from_json(text)
+    except PlanError as error:
+        raise PlanError(f"{Path(path)}: {error}") from None
 
 
 def _operator_from_json(data: dict[str, Any]) -> OperatorPlan:

@@ -9,18 +9,22 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from intaglio.program import file_writer, inputs, interpreter, verify
+from intaglio.program import file_writer, inputs, interpreter, summary, verify
 from intaglio.program.structure import Node, ProgramStructure, TensorInfo
 
 __all__ = ["Node", "Program", "TensorInfo"]
 
 
-@dataclass
+@dataclass(repr=False)
 class Program(ProgramStructure):
     """An integer-only program. Its parts are those of `ProgramStructure`."""
 
     def run(self, *x: NDArray[Any] | Mapping[str, NDArray[Any]]) -> Any:
         """Float in, float out, through the reference interpreter; see `interpreter.run`."""
+        return interpreter.run(self, *x)
+
+    def __call__(self, *x: NDArray[Any] | Mapping[str, NDArray[Any]]) -> Any:
+        """Run; the same as `run`."""
         return interpreter.run(self, *x)
 
     def run_int(self, *x_q: NDArray[Any] | Mapping[str, NDArray[Any]]) -> Any:
@@ -51,3 +55,10 @@ class Program(ProgramStructure):
     def nbytes(self) -> int:
         """Bytes of weights, biases, tables and constants."""
         return file_writer.parameter_bytes(self)
+
+    def summary(self) -> str:
+        """Table of the operators: output, types, multiply-accumulates."""
+        return summary.operator_table(self)
+
+    def __repr__(self) -> str:
+        return f"Program({summary.one_line(self)})"

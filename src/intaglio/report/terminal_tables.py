@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import sys
-import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from intaglio.report.words import clean
+from intaglio.tables import clean, numeric_columns, text_table
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-NUMBER = re.compile(r"[+-]?[\d,]*\.?\d+(e[+-]?\d+)?( ?%| dB)?", re.IGNORECASE)
-NOTHING = ("", "-", "equal")  # cells of a missing or infinite number
 
 
 def print_table(
@@ -32,40 +27,14 @@ def print_table(
     headings = [clean(column) for column in columns]
     texts = [[clean(cell) for cell in row] for row in rows]
     assert all(len(row) == len(headings) for row in texts), (columns, texts)
-    right = [_is_numeric([row[i] for row in texts]) for i in range(len(headings))]
+    right = numeric_columns(texts, len(headings))
     table = _rich_table(title, headings, texts, right) if file.isatty() else None
     if table is not None:
         from rich.console import Console
 
         Console(file=file).print(table)
     else:
-        print(plain_table(clean(title), headings, texts, right), file=file)
-
-
-def plain_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
-    """Format the table as text; `right` marks the columns to align to the right."""
-    lines = [list(columns), *map(list, rows)]
-    widths = [max(_width(line[i]) for line in lines) for i in range(len(columns))]
-
-    def draw(line: Sequence[str]) -> str:
-        cells = []
-        for text, width, numeric in zip(line, widths, right, strict=True):
-            space = " " * (width - _width(text))
-            cells.append(space + text if numeric else text + space)
-        return "  ".join(cells).rstrip()
-
-    drawn = [draw(columns), "  ".join("-" * width for width in widths), *map(draw, rows)]
-    return "\n".join([title, *drawn] if title else drawn)
-
-
-def _is_numeric(cells: Sequence[str]) -> bool:
-    numbers = [cell for cell in cells if cell not in NOTHING]
-    return bool(numbers) and all(NUMBER.fullmatch(cell) for cell in numbers)
-
-
-def _width(text: str) -> int:
-    """Return the width of a text in terminal columns: wide East Asian characters count two, combining accents none."""
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+        print(text_table(title, headings, texts, right), file=file)
 
 
 def _rich_table(

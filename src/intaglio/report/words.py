@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import math
 
+from intaglio.tables import clean as clean
+
 MINUS = "\N{MINUS SIGN}"
 NONE = "\N{EN DASH}"  # cell without a value
-
-
-def clean(text: object) -> str:
-    """Replace unprintable characters: a name from a model must not send control characters to a terminal or page."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(text))
 
 
 def number(x: float) -> str:

@@ -28,7 +28,7 @@ from intaglio.plan import Step
 from intaglio.processes import Processes
 from intaglio.program import Program
 from intaglio.ptq.driver import Data
-from intaglio.quantized import Quantized
+from intaglio.quantized import PLAN, PROGRAM, QDQ, REPORT, Quantized
 from intaglio.report import Facts, known_facts, print_table, report_json, write_report
 from intaglio.report.confusion import KEPT, confusion
 from intaglio.report.json_record import as_lines
@@ -96,8 +96,8 @@ def write_artifacts(
             evaluate(stages, scored, destination.metric, keep=KEPT, processes=destination.processes)
         return {}
     with timed(seconds, "write"):
-        program.save(folder / "model.intaglio")
-        (folder / "plan.json").write_text(quantized.plan.to_json(), encoding="utf-8")
+        program.save(folder / PROGRAM)
+        quantized.plan.save(folder / PLAN)
     evaluation = None
     with timed(seconds, "evaluate"):
         compared = _some_inputs(graph, dataset, scored)
@@ -131,12 +131,12 @@ def write_artifacts(
     facts = _facts(known, quantized, program, evaluation, destination)
     try:
         notes = value_notes(quantized.plan, facts)
-        export_qdq(quantized.graph, quantized.plan, folder / "model.qdq.onnx", notes=notes)
+        export_qdq(quantized.graph, quantized.plan, folder / QDQ, notes=notes)
     except ExportError as error:
-        failure = Step("export", f"model.qdq.onnx was not written: {error}")
+        failure = Step("export", f"{QDQ} was not written: {error}")
         quantized.steps.append(failure)
         facts = replace(facts, steps=(*facts.steps, failure))
-    write_report(folder / "report.html", quantized.graph, quantized.plan, facts)
+    write_report(folder / REPORT, quantized.graph, quantized.plan, facts)
     overlay = model_explorer_overlay(quantized.graph, differences)
     (folder / "model_explorer.json").write_text(json.dumps(overlay, indent=1), encoding="utf-8")
     summary = report_json(quantized.graph, quantized.plan, facts)
