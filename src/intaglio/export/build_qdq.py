@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from intaglio.files import Digest
 from intaglio.graph import Graph, attribute, shape
-from intaglio.graph.edit import unique_name
+from intaglio.graph.unique_names import unique_name
 
 
 class Builder:

@@ -8,7 +8,8 @@ import onnx_ir as ir
 
 from intaglio.errors import ModelError
 from intaglio.graph.access import attribute, constant
-from intaglio.graph.edit import bypass, can_bypass, set_attribute, set_constant, unique_name
+from intaglio.graph.edit import bypass, can_bypass, set_attribute, set_constant
+from intaglio.graph.unique_names import unique_name
 
 _FLOATS = {ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE}
 # Where an infinite constant has a meaning: an open bound, padding that a maximum ignores, an attention mask.

@@ -14,26 +14,9 @@ import onnx_ir as ir
 
 from intaglio.graph.access import Array, constant
 from intaglio.graph.infer import infer_node
+from intaglio.graph.unique_names import new_node_name, new_value_name, note_names
 
 AttributeValue = int | float | str | Sequence[int] | Sequence[float]
-
-
-def value_names(graph: ir.Graph) -> set[str]:
-    """Collect the names of all values of a graph."""
-    names = {str(value.name) for value in (*graph.inputs, *graph.initializers.values())}
-    for node in graph:
-        names.update(str(output.name) for output in node.outputs)
-    return names
-
-
-def unique_name(wanted: str, taken: set[str]) -> str:
-    """Make a name unique: append '__2', '__3', ... where it is taken."""
-    if wanted not in taken:
-        return wanted
-    number = 2
-    while f"{wanted}__{number}" in taken:
-        number += 1
-    return f"{wanted}__{number}"
 
 
 def tensor(array: Array, name: str | None = None) -> ir.Tensor[Array]:
@@ -43,10 +26,11 @@ def tensor(array: Array, name: str | None = None) -> ir.Tensor[Array]:
 
 def add_constant(graph: ir.Graph, wanted: str, array: Array) -> ir.Value:
     """Add an initializer named `wanted`, made unique."""
-    name = unique_name(wanted, value_names(graph))
+    name = new_value_name(graph, wanted)
     content = tensor(array, name)
     value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(content.dtype), const_value=content)
     graph.register_initializer(value)
+    note_names(graph, [value])
     return value
 
 
@@ -81,16 +65,24 @@ def insert(
     Returns:
         The node, with types and shapes of its outputs set.
     """
-    node_name = unique_name(name, {str(node.name) for node in graph})
+    node_name = new_node_name(graph, name)
     given: Any = [ir.convenience.convert_attribute(key, value) for key, value in (attributes or {}).items()]
     node = ir.Node("", op_type, inputs, given, name=node_name, num_outputs=outputs)
-    taken = value_names(graph)
+    taken: list[str] = []
     for output in node.outputs:
-        output.name = unique_name(node_name, taken)
-        taken.add(output.name)
+        output.name = new_value_name(graph, node_name, taken)
+        taken.append(output.name)
     infer_node(node, dict(graph.opset_imports))
     graph.insert_before(before, node)
+    note_names(graph, [node, *node.outputs])
     return node
+
+
+def rename(owner: ir.Value | ir.Node, name: str) -> None:
+    """Give a value or node of a graph a name that no other has, or that its owner has given up."""
+    owner.name = name
+    if owner.graph is not None:
+        note_names(owner.graph, [owner])
 
 
 def set_attribute(node: ir.Node, name: str, value: AttributeValue) -> None:
@@ -110,7 +102,9 @@ def replace(old: ir.Value, new: ir.Value) -> None:
     assert not was_output or can_be_output(new), "the pass must keep the node in this case"
     old.replace_all_uses_with(new, replace_graph_outputs=True)
     if not (new.is_graph_input() or new.is_initializer() or (new.is_graph_output() and not was_output)):
-        old.name, new.name = new.name, name
+        given_up = str(new.name)
+        rename(new, name)
+        rename(old, given_up)
 
 
 def can_be_output(value: ir.Value) -> bool:
@@ -154,6 +148,24 @@ def drop_inputs(graph: ir.Graph, node: ir.Node, keep: int) -> None:
     for value in gone:
         if value.is_initializer() and not value.uses():
             graph.initializers.pop(str(value.name), None)
+
+
+def remove_unread_before(graph: ir.Graph, *nodes: ir.Node) -> None:
+    """Remove nodes that are not read, those before them that nothing reads any more, and the constants of all these.
+
+    It looks at no other node, so that a pass may call it after every change; `remove_unread` walks the whole graph.
+    """
+    candidates = dict.fromkeys(nodes)
+    while candidates:
+        node = candidates.popitem()[0]
+        if node.graph is not graph:
+            continue
+        if not any(map(_is_read, node.outputs)):
+            sources = [value.producer() for value in node.inputs if value is not None]
+            remove(graph, node)
+            candidates.update(dict.fromkeys(source for source in sources if source is not None))
+        elif len(node.outputs) > 1:
+            _leave_out_outputs(node, dict(graph.opset_imports))
 
 
 def remove_unread(graph: ir.Graph) -> int:
@@ -201,11 +213,12 @@ def split_shared_constants(graph: ir.Graph) -> None:
     for value in list(graph.initializers.values()):
         uses = list(value.uses())
         for use in uses[1:]:
-            name = unique_name(str(value.name), value_names(graph))
+            name = new_value_name(graph, str(value.name))
             twin = ir.Value(name=name, shape=value.shape, type=value.type, const_value=value.const_value)
             assert value.const_value is not None
             twin.const_value = ir.Tensor(value.const_value.numpy(), name=name, dtype=value.const_value.dtype)
             graph.register_initializer(twin)
+            note_names(graph, [twin])
             use.node.replace_input_with(use.idx, twin)
 
 

@@ -28,8 +28,9 @@ from intaglio.evaluation.held_back import Samples
 from intaglio.evaluation.trial import Trial
 from intaglio.graph import Graph
 from intaglio.graph.access import Array, constant, input_value, shape, single_consumer
-from intaglio.graph.edit import add_constant, set_constant, unique_name, value_names
+from intaglio.graph.edit import add_constant, set_constant
 from intaglio.graph.moments import Moments
+from intaglio.graph.unique_names import unique_name, value_names
 from intaglio.graph.weights import WeightedProduct, product
 from intaglio.ops.clamp import clamp_bounds
 from intaglio.plan import Step

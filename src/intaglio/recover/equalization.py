@@ -27,7 +27,8 @@ from intaglio.calibrate.data_free.expected_statistics import SIGMAS
 from intaglio.evaluation.held_back import Samples
 from intaglio.graph import Graph
 from intaglio.graph.access import Array, constant, input_value, shape, single_consumer
-from intaglio.graph.edit import add_constant, insert, remove, replace, set_constant, unique_name, value_names
+from intaglio.graph.edit import add_constant, insert, remove, replace, set_constant
+from intaglio.graph.unique_names import unique_name, value_names
 from intaglio.graph.weights import WeightedProduct
 from intaglio.ops.clamp import clamp_bounds
 from intaglio.plan import Step

@@ -21,7 +21,8 @@ from torch import Tensor
 from intaglio.evaluation.held_back import Samples
 from intaglio.graph import Graph
 from intaglio.graph.access import Array, constant, consumers, rank, shape
-from intaglio.graph.edit import set_constant, unique_name, value_names
+from intaglio.graph.edit import set_constant
+from intaglio.graph.unique_names import new_value_name
 from intaglio.graph.weights import WeightedProduct, product
 from intaglio.recover.channels import channel_groups, magnitudes
 from intaglio.recover.equalization import scale_group
@@ -108,7 +109,7 @@ def _scale_normalized(graph: Graph, value: ir.Value, readers: list[WeightedProdu
             set_constant(parameter, (array.astype(np.float64) / factors).astype(np.float32))
     for found in readers:
         found.scale_inputs(factors)
-    value.name = unique_name(f"{value.name}.equalized", value_names(graph.model.graph))
+    value.name = new_value_name(graph.model.graph, f"{value.name}.equalized")
 
 
 def _reach(graph: Graph, wanted: dict[str, tuple[int, int]], samples: Samples) -> dict[str, Array]:

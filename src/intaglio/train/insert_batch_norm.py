@@ -21,7 +21,8 @@ from torch import Tensor
 
 from intaglio.graph import Graph
 from intaglio.graph.access import consumers, is_output
-from intaglio.graph.edit import add_constant, insert, unique_name, value_names
+from intaglio.graph.edit import add_constant, insert
+from intaglio.graph.unique_names import new_value_name
 from intaglio.graph.weights import product
 from intaglio.plan import Step
 from intaglio.simulate import Simulator
@@ -140,7 +141,7 @@ def _stand_behind(graph: Graph, node: ir.Node, mean: NDArray[np.float64], varian
         for index, value in enumerate(user.inputs):
             if value is y:
                 user.replace_input_with(index, norm.outputs[0])
-    y.name = unique_name(f"{name}__product", value_names(inner))
+    y.name = new_value_name(inner, f"{name}__product")
     norm.outputs[0].name = name
 
 

@@ -27,15 +27,8 @@ from intaglio.frontends.quantized.pairs import DEQUANTIZE, QUANTIZE
 from intaglio.frontends.quantized.parameters import TYPES, narrowed, read_params
 from intaglio.graph import Graph, attribute, constant
 from intaglio.graph.access import input_value, where
-from intaglio.graph.edit import (
-    add_constant,
-    insert,
-    remove_unread,
-    replace,
-    split_shared_constants,
-    unique_name,
-    value_names,
-)
+from intaglio.graph.edit import add_constant, insert, remove_unread, replace, split_shared_constants
+from intaglio.graph.unique_names import new_value_name
 from intaglio.number import PerGroup, QuantParams
 from intaglio.ops import Joined, Plain, Same, contract_of
 
@@ -106,7 +99,7 @@ class _Strip:
         if value.dtype not in TYPES:
             raise ModelError(f"input '{value.name}': expected real numbers or codes of 4 to 16 bits, got {value.dtype}")
         real = ir.Value(name=value.name, shape=value.shape, type=ir.TensorType(ir.DataType.FLOAT))
-        value.name = unique_name(f"{value.name}.codes", value_names(self.inner))
+        value.name = new_value_name(self.inner, f"{value.name}.codes")
         self.inner.inputs[list(self.inner.inputs).index(value)] = real
         self.real[value] = real
         self.result.notes.append(f"input '{real.name}' takes codes in the file ({value.dtype}), real numbers here")
@@ -179,7 +172,7 @@ class _Strip:
         output = node.outputs[0]
         name = plain_name(str(codes.name))
         name = plain_name(str(output.name)) if name == codes.name else name
-        output.name = unique_name(f"{output.name}.read", value_names(self.inner))  # free the name for the constant
+        output.name = new_value_name(self.inner, f"{output.name}.read")  # free the name for the constant
         for use in list(output.uses()):
             value = add_constant(self.inner, name, real_numbers(params, integers))
             use.node.replace_input_with(use.idx, value)

@@ -22,7 +22,7 @@ from intaglio.graph.access import (
     single_consumer,
     where,
 )
-from intaglio.graph.edit import add_constant, insert, remove_unread, replace, set_attribute, set_constant
+from intaglio.graph.edit import add_constant, insert, remove_unread_before, replace, set_attribute, set_constant
 from intaglio.graph.graph import Graph
 from intaglio.graph.operators import facts
 from intaglio.graph.permute import Perm, moves_nothing
@@ -39,7 +39,7 @@ def absorb_transposes(graph: Graph) -> list[str]:
         text = next((text for rule in _RULES if (text := rule(inner, node)) is not None), None)
         if text is not None:
             changes.append(f"{before} {text}")
-            remove_unread(inner)
+            remove_unread_before(inner, node)
     return changes
 
 

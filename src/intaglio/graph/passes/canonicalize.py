@@ -13,7 +13,7 @@ from intaglio.graph.edit import (
     drop_inputs,
     insert,
     remove,
-    remove_unread,
+    remove_unread_before,
     replace,
     set_attribute,
     set_constant,
@@ -282,7 +282,7 @@ def _without_expand(graph: ir.Graph, node: ir.Node) -> str | None:
         others = [shape(other) for position, other in enumerate(node.inputs) if position != index]
         if np.broadcast_shapes(shape(producer.inputs[0]), *others) == shape(node.outputs[0]):
             node.replace_input_with(index, producer.inputs[0])
-            remove_unread(graph)
+            remove_unread_before(graph, producer)
             return f"{node.op_type} without {where(producer)}"
     return None
 

@@ -14,7 +14,7 @@ import numpy as np
 import onnx_ir as ir
 
 from intaglio.graph.access import attribute, constant, input_value, where
-from intaglio.graph.edit import AttributeValue, add_constant, insert, remove_unread, replace
+from intaglio.graph.edit import AttributeValue, add_constant, insert, remove_unread_before, rename, replace
 from intaglio.graph.graph import Graph
 from intaglio.graph.pattern import Constant, Match, Number, Op, Pattern, Var, equals, find, keeps_shape
 
@@ -194,7 +194,7 @@ def fuse_activations(graph: Graph) -> list[str]:
             fused = insert(inner, node, row.op_type, inputs, attributes, name=f"{node.name}.{row.op_type.lower()}")
             name = str(node.name)
             replace(node.outputs[0], fused.outputs[0])
-            remove_unread(inner)
-            fused.name = name
+            remove_unread_before(inner, node)
+            rename(fused, name)
             break
     return changes

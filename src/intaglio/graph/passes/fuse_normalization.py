@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from intaglio.graph.access import Array, attribute, constant, input_value, rank, shape, single_consumer, where
-from intaglio.graph.edit import add_constant, insert, remove_unread, replace, set_constant
+from intaglio.graph.edit import add_constant, insert, remove_unread_before, rename, replace, set_constant
 from intaglio.graph.graph import Graph
 from intaglio.graph.pattern import Constant, Match, Number, Op, Pattern, Var, find, keeps_shape
 
@@ -81,8 +81,8 @@ def fuse_normalization(graph: Graph) -> list[str]:
             changes.append(f"{where(node)} and {len(match.nodes) - 1} nodes before it are one {fused.op_type}")
             name = str(node.name)
             replace(node.outputs[0], fused.outputs[0])
-            remove_unread(inner)
-            fused.name = name
+            remove_unread_before(inner, node)
+            rename(fused, name)
             break
     return changes + _take_in_scale_and_bias(graph)
 
@@ -178,7 +178,7 @@ def _take_in_scale_and_bias(graph: Graph) -> list[str]:
                 _set(inner, node, 2, "bias", flat if bias is None else bias + flat)
             changes.append(f"{where(following)} taken into {where(node)}")
             replace(following.outputs[0], node.outputs[0])
-            remove_unread(inner)
+            remove_unread_before(inner, following)
     return changes
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from intaglio.graph.access import constant, shape, single_consumer, where
-from intaglio.graph.edit import insert, remove, replace
+from intaglio.graph.edit import insert, remove, rename, replace
 from intaglio.graph.graph import Graph
 
 _MONOTONE = {"MaxPool", "GlobalMaxPool", "Reshape", "DepthToSpace", "SpaceToDepth"}
@@ -64,5 +64,5 @@ def _exchange(graph: ir.Graph, node: ir.Node, clamp: ir.Node) -> ir.Node:
     assert shape(moved.outputs[0]) == shape(inputs[0])
     replace(clamp.outputs[0], node.outputs[0])
     remove(graph, clamp)
-    moved.name = name
+    rename(moved, name)
     return moved

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from intaglio.graph.access import attribute, constant, input_value, shape, single_consumer, where
 from intaglio.graph.bounds import bounds
-from intaglio.graph.edit import add_constant, bypass, can_bypass, insert, remove, remove_unread, replace
+from intaglio.graph.edit import add_constant, bypass, can_bypass, insert, remove, remove_unread_before, rename, replace
 from intaglio.graph.graph import Graph
 
 Merge = Callable[[ir.Graph, ir.Node], str | None]
@@ -84,7 +84,7 @@ def _reshape(graph: ir.Graph, node: ir.Node) -> str | None:
         graph.initializers.pop(str(old.name), None)
     node.replace_input_with(0, source)
     text = f"merged with {where(previous)}"
-    remove_unread(graph)
+    remove_unread_before(graph, previous)
     return text
 
 
@@ -98,8 +98,8 @@ def _transpose(graph: ir.Graph, node: ir.Node) -> str | None:
         name = str(node.name)
         text = f"merged with {where(previous)}"
         replace(node.outputs[0], merged.outputs[0])
-        remove_unread(graph)
-        merged.name = name
+        remove_unread_before(graph, node)
+        rename(merged, name)
         if perm == sorted(perm) and can_bypass(merged):
             bypass(graph, merged)
         return text
@@ -131,8 +131,8 @@ def _bounds(graph: ir.Graph, node: ir.Node) -> str | None:
     merged = insert(graph, node, "Clip", inputs, name=f"{node.name}.merged")
     name, text = str(node.name), f"merged with {where(previous)}"
     replace(node.outputs[0], merged.outputs[0])
-    remove_unread(graph)
-    merged.name = name
+    remove_unread_before(graph, node)
+    rename(merged, name)
     return text
 
 
@@ -163,7 +163,7 @@ def _concat(graph: ir.Graph, node: ir.Node) -> str | None:
         node.resize_inputs(len(values))
         for position, value in enumerate(values):
             node.replace_input_with(position, value)
-        remove_unread(graph)
+        remove_unread_before(graph, producer)
         return text
     return None
 

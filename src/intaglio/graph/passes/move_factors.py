@@ -11,7 +11,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from intaglio.graph.access import constant, single_consumer, where
-from intaglio.graph.edit import insert, remove
+from intaglio.graph.edit import insert, remove, rename
 from intaglio.graph.graph import Graph
 
 _MOVES = {"Reshape", "Transpose", "Slice"}
@@ -71,11 +71,9 @@ def _behind(graph: ir.Graph, mul: ir.Node, node: ir.Node) -> ir.Node:
         for index, output in enumerate(graph.outputs):
             if output is result:
                 graph.outputs[index] = moved.outputs[0]
-    own = str(moved.outputs[0].name)
-    wanted = str(result.name)
-    result.name = f"{wanted}.unscaled"
-    moved.outputs[0].name = wanted
-    result.name = own if own != wanted else result.name
+    own, wanted = str(moved.outputs[0].name), str(result.name)
+    rename(moved.outputs[0], wanted)
+    rename(result, own)
     return moved
 
 

@@ -19,10 +19,11 @@ from typing import Any
 import onnx_ir as ir
 
 from intaglio.graph.access import attribute, consumers, rank, shape, where
-from intaglio.graph.edit import bypass, can_bypass, insert, remove, remove_unread, unique_name, value_names
+from intaglio.graph.edit import bypass, can_bypass, insert, remove, remove_unread, rename
 from intaglio.graph.graph import Graph
 from intaglio.graph.passes.absorb_transposes import is_absorbed
 from intaglio.graph.permute import PERMUTE, Perm, can_permute, compose, inverse, is_identity, moves_nothing
+from intaglio.graph.unique_names import new_node_name, new_value_name, note_names
 
 Cost = tuple[int, int, int]
 
@@ -236,17 +237,18 @@ def _turn_back(graph: ir.Graph, value: ir.Value, back: Perm, uses: list[Any]) ->
         for index, output in enumerate(graph.outputs):
             if output is value:
                 graph.outputs[index] = turned
-        value.name = unique_name(f"{name}.in_order", value_names(graph))
-        turned.name = name
+        rename(value, new_value_name(graph, f"{name}.in_order"))
+        rename(turned, name)
 
 
 def _transposed(graph: ir.Graph, producer: ir.Node, value: ir.Value, perm: Perm) -> ir.Value:
     """Insert a Transpose right after the node that computes a value."""
     node = ir.Node("", "Transpose", [value], [ir.AttrInt64s("perm", perm)], num_outputs=1)
-    node.name = unique_name(f"{value.name}.in_order_back", {str(other.name) for other in graph})
+    node.name = new_node_name(graph, f"{value.name}.in_order_back")
     output = node.outputs[0]
-    output.name = unique_name(node.name, value_names(graph))
+    output.name = new_value_name(graph, node.name)
     sizes = shape(value)
     output.shape, output.type = ir.Shape([sizes[axis] for axis in perm]), value.type
     graph.insert_after(producer, node)
+    note_names(graph, [node, output])
     return output

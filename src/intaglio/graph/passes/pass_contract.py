@@ -16,6 +16,7 @@ import onnx_ir as ir
 from intaglio.errors import IntaglioError, ModelError
 from intaglio.graph.edit import remove_unread
 from intaglio.graph.graph import Graph
+from intaglio.graph.unique_names import names_kept
 from intaglio.graph.verify_graph import verify_structure
 
 Rewrite = Callable[[Graph], list[str]]
@@ -84,7 +85,8 @@ class Checked:
         """
         inner = self.graph.model.graph
         try:
-            changes = one.run(self.graph)
+            with names_kept(inner):
+                changes = one.run(self.graph)
             changed = _structure(inner) != self._structure
             if changed:
                 remove_unread(inner)
