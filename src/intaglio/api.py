@@ -21,7 +21,7 @@ from intaglio.data.items import IterableSource
 from intaglio.errors import UsageError
 from intaglio.evaluation.model_stages import data_for
 from intaglio.evaluation.model_stages import score as evaluate
-from intaglio.frontends import Model, load, load_unprepared, prepare
+from intaglio.frontends import Model, load, load_unprepared, named, prepare
 from intaglio.graph import Graph
 from intaglio.plan import Step
 from intaglio.processes import Processes
@@ -310,4 +310,4 @@ def load_quantized(
     from intaglio.frontends.quantized.load import load_quantized_graph
 
     graph, plan, history = load_quantized_graph(path, shapes, constants)
-    return Quantized(graph, plan, [Step("import", sentence) for sentence in history])
+    return Quantized(named(graph, path), plan, [Step("import", sentence) for sentence in history])

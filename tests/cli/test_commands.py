@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -45,8 +47,16 @@ def test_quantize_prints_a_table_for_people(made, tmp_path, capsys):
     argv = ["quantize", made.model, "--data", made.data, "--eval", made.data, "-o", tmp_path, "--layer", "last=a16"]
     assert main([str(a) for a in argv]) == 0
     text = capsys.readouterr().out
-    for word in ("float", "simulated", "integer", "top1", "seconds", "model.intaglio"):
+    for word in ("float", "simulated", "integer", "top1", "time ", "model.intaglio", "Held-back samples: "):
         assert word in text
+    body, ending = text.split("next:\n")
+    assert all(len(line) < 100 or str(tmp_path) in line for line in body.splitlines())
+    steps = [shlex.split(line, comments=True) for line in ending.splitlines()]
+    assert [step[:2] for step in steps if step] == [["intaglio", "compile"], ["intaglio", "bench"]]
+    assert all(Path(step[2]).is_file() for step in steps if step)
+    assert (tmp_path / "report.html").is_file()
+    assert "report: open" in body
+    assert "<h1>net.onnx</h1>" in (tmp_path / "report.html").read_text()
 
 
 def test_quantize_takes_a_pytorch_factory(made, tmp_path, capsys):
@@ -152,8 +162,14 @@ def test_inspect_shows_the_price_of_asymmetric_weights(made, tmp_path, capsys):
 def test_targets_and_doctor(capsys):
     names = {t["name"] for t in run_json(capsys, "targets", "--json")}
     assert {"cpu-int8", "tflite-int8", "power2-int8"} <= names
+    assert main(["targets"]) == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80
+    assert all(any(line.startswith(name) for line in text.splitlines()) for name in names)
     assert main(["targets", "tflite-int8"]) == 0
-    assert "Softmax" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "Softmax" in text
+    assert max(map(len, text.splitlines())) <= 80
     facts = run_json(capsys, "doctor", "--json")
     assert facts["packages"]["numpy"] == np.__version__
     assert main(["doctor"]) == 0

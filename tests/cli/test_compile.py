@@ -35,7 +35,7 @@ def compile_ok(capsys, *argv: object) -> str:
 def test_host(made, tmp_path, capsys) -> None:
     need("gcc")
     out = compile_ok(capsys, made.program, "-o", tmp_path / "out")
-    for text in ("arena: ", "bytes of flash", "on this processor: 16 outputs bit-exact", "next: "):
+    for text in ("arena: ", "bytes of flash", "on this processor: 16 outputs bit-exact", "next:\n"):
         assert text in out, text
     wanted = {"model.c", "model.h", "kernels", "selftest.c", "Makefile", "CMakeLists.txt", "selftest", "model.o"}
     assert set(listing(tmp_path / "out")) == wanted
@@ -78,7 +78,7 @@ def test_no_build_needs_no_compiler(made, tmp_path, capsys, monkeypatch) -> None
     monkeypatch.setattr(toolchain, "find_spec", lambda name: None)
     for name in ("portable", "cortex-m4", "aarch64"):
         out = compile_ok(capsys, made.program, "--machine", name, "--no-build", "-o", tmp_path / name)
-        assert "next: make -C" in out
+        assert "\n  make -C" in out
         assert "selftest" not in listing(tmp_path / name)
         assert {"model.c", "selftest.c"} <= set(listing(tmp_path / name))
     assert "board.ld" in listing(tmp_path / "cortex-m4")

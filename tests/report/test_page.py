@@ -56,8 +56,8 @@ def page(q: ig.Quantized, facts: Facts) -> Page:
 def test_a_page_shows_all_given_facts(quantized: ig.Quantized, full_facts: Facts) -> None:
     full = page(quantized, full_facts)
     for text in (
-        "88.19 %", "−0.10 points against float", "10,000 samples", "99.91 %", "1.07 KiB", "3.7 times", "75 s",
-        "512 MiB", "cpu-int8: for tests", "calibrated with max", "no operator stays float", "no signal",
+        "88.19 %", "−0.10 points against float", "10,000 samples", "99.91 %", "1.1 KB", "3.7 times", "75 s",
+        "537 MB", "cpu-int8: for tests", "calibrated with max", "no operator stays float", "no signal",
         "5 predictions of 40 differ between the float network and the integer program", "Only float right: 4.",
         "prepared in 1 step", "multiply-accumulates",
     ):  # fmt: skip

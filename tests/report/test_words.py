@@ -10,7 +10,19 @@ from intaglio.report import words
 
 
 @pytest.mark.parametrize(
-    ("n", "text"), [(0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KiB"), (5 * 2**20, "5 MiB"), (3 * 2**30, "3 GiB")]
+    ("n", "text"),
+    [
+        (0, "0 bytes"),
+        (1, "1 byte"),
+        (999, "999 bytes"),
+        (1536, "1.5 KB"),
+        (278_400, "278 KB"),
+        (999_499, "999 KB"),
+        (999_600, "1.0 MB"),
+        (99_960_000, "100 MB"),
+        (1_020_000_000, "1.0 GB"),
+        (1_234_567_890_123, "1,235 GB"),
+    ],
 )
 def test_sizes_have_a_unit_that_fits(n: int, text: str) -> None:
     assert words.size(n) == text

@@ -126,5 +126,5 @@ def _auto_steps(candidates: Sequence[Candidate], statistics: Statistics, *, corr
         + (f" (on {c.samples})" if c.samples != best.samples else "")
         for c in candidates[1:]
     )
-    tried = f"others (dB SQNR; {rule}): {others}" if others else "there were no other candidates"
+    tried = f"others, in dB SQNR ({rule}): {others}" if others else "there were no other candidates"
     return [Step(ALGORITHM, taken, SQNR, after=best.sqnr, samples=best.samples), Step(ALGORITHM, tried)]

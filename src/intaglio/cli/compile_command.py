@@ -21,6 +21,7 @@ from intaglio.codegen.toolchain import Compiler, find_compiler
 from intaglio.errors import CompileError, DataError, ExportError, UsageError
 from intaglio.files import whole_tree
 from intaglio.program import Program, load_program
+from intaglio.report.terminal_text import command, folded, next_steps
 
 SAMPLES = 100  # most samples taken from --test-data
 SAMPLES_BARE = 4  # the same for a microcontroller, whose flash has to hold them
@@ -120,29 +121,33 @@ def _describe(
 ) -> None:
     kernels = sum(path.startswith("kernels/") for path in files)
     others = ", ".join(path for path in files if not path.startswith("kernels/"))
-    print(f"{folder}: {others} and {kernels} kernel files for {target.name}")
-    print(f"arena: {arena} bytes")
+    print(folded(f"{others} and {kernels} kernel files for {target.name}", f"written to {folder}: ", "  "))
+    print(f"arena: {arena:,} bytes (working memory of one run)")
     if built is None or compiler is None:
-        print(f"next: make -C {folder} test")
+        print(next_steps([(command("make", "-C", folder, "test"), "build and run the self-test")]))
         return
     if built.flash is not None:
-        print(f"code and constants: {built.flash} bytes of flash")
+        print(f"code and constants: {built.flash:,} bytes of flash")
     measured = built.outcome if isinstance(built.outcome, SelfTestResult) else None
     parts = [
-        f"{measured.stack} bytes used" if measured and measured.stack is not None else "",
-        f"at most {built.stack} by the compiler's call graph" if built.stack is not None else "",
+        f"{measured.stack:,} bytes used" if measured and measured.stack is not None else "",
+        f"at most {built.stack:,} bytes by the compiler's call graph" if built.stack is not None else "",
     ]
     if any(parts):
         print("stack: " + ", ".join(part for part in parts if part))
     if measured and measured.instructions is not None:
-        print(f"instructions per inference: {measured.instructions}")
+        print(f"instructions per inference: {measured.instructions:,}")
     if measured:
         runner = find_runner(target)
         where = runner.where if isinstance(runner, Runner) else ""
         print(f"self-test {where}: {measured.outputs} outputs bit-exact")
     else:
         print(f"self-test: built, not run: {built.outcome}")
+    print(next_steps([(command("make", "-C", folder, "test"), "repeat the self-test")]))
     print(
-        f"next: add {prefix}.c, {prefix}.h and kernels/ to your project and call {prefix}_run; "
-        f"{prefix}.h says with what (make -C {folder} test repeats the self-test)"
+        folded(
+            f"in your project: add {prefix}.c, {prefix}.h and kernels/, and call {prefix}_run; {prefix}.h describes "
+            "its arguments",
+            "  ",
+        )
     )

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from intaglio.cli.endings import after_quantization, written
 from intaglio.cli.metric_option import add_metric
 from intaglio.cli.models import MODEL, add_model_options, load_graph, load_raw_graph, parse_layers, parse_range
 from intaglio.cli.on_off import OnOff
@@ -177,8 +178,18 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(summary))
     else:
-        names = sorted(p.name for p in Path(args.output).iterdir() if not p.name.startswith("."))
-        print(f"written to {args.output}: {', '.join(names)}")
+        print(written(Path(args.output)))
+        print(
+            after_quantization(
+                Path(args.output),
+                summary,
+                model=args.model,
+                data=args.data,
+                eval_data=args.eval,
+                target=args.target,
+                searched=args.max_drop is not None,
+            )
+        )
     return 0
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from intaglio.cli.endings import after_quantization, written
 from intaglio.cli.metric_option import add_metric
 from intaglio.cli.models import MODEL, add_model_options, load_raw_graph, parse_layers
 from intaglio.cli.on_off import OnOff
@@ -354,5 +355,8 @@ def _say(args: argparse.Namespace, target: Path, summary: dict[str, Any]) -> Non
     if args.json:
         print(json.dumps(summary))
         return
-    names = sorted(p.name for p in target.iterdir() if not p.name.startswith("."))
-    print(f"written to {args.output}: {', '.join(names)}")
+    print(written(target))
+    ending = after_quantization(
+        target, summary, model=args.model, data=args.data, eval_data=args.eval, target=args.target, searched=True
+    )
+    print(ending)

@@ -73,7 +73,7 @@ def load_unprepared(
         return model
     if isinstance(model, (str, os.PathLike)):
         check_suffix(model)
-        return load_onnx(model, shapes, constants=constants)
+        return named(load_onnx(model, shapes, constants=constants), model)
     if isinstance(model, (ModelProto, ir.Model)):
         return load_onnx(model, shapes, constants=constants)
     if _is_module(model):
@@ -84,7 +84,7 @@ def load_unprepared(
                 f"{type(model).__name__}: expected example_inputs beside a torch.nn.Module, got none; "
                 "call load(module, torch.randn(1, 3, 224, 224))"
             )
-        return load_torch(model, example_inputs)
+        return named(load_torch(model, example_inputs), type(model).__name__)
     if _is_exported(model):
         from intaglio.frontends.torch import load_exported
 
@@ -93,6 +93,12 @@ def load_unprepared(
         "load: expected a path, an ONNX model, a torch.nn.Module, a torch.export.ExportedProgram or a Graph, got "
         f"{type(model).__name__}"
     )
+
+
+def named(graph: Graph, source: str | os.PathLike[str]) -> Graph:
+    """Name a network after its file or class: exporters call all of them alike (`main_graph`)."""
+    graph.model.graph.name = os.path.basename(os.fspath(source))
+    return graph
 
 
 def _refuse(model: object, meant: str, **arguments: object) -> None:
@@ -126,4 +132,4 @@ def _is_exported(model: object) -> TypeGuard[ExportedProgram]:
     return any(kind.__module__ == "torch.export.exported_program" for kind in type(model).__mro__)
 
 
-__all__ = ["Model", "check_suffix", "load", "load_onnx", "load_unprepared", "prepare"]
+__all__ = ["Model", "check_suffix", "load", "load_onnx", "load_unprepared", "named", "prepare"]

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
+from intaglio.report.terminal_text import line_width
 from intaglio.tables import clean, numeric_columns, text_table
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 def print_table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, file: TextIO | None = None
 ) -> None:
-    """Print a table; columns of numbers are aligned to the right.
+    """Print a table; columns of numbers are aligned to the right, and wide columns of text are folded.
 
     Args:
         title: line above the table; omitted if empty.
@@ -34,7 +35,7 @@ def print_table(
 
         Console(file=file).print(table)
     else:
-        print(text_table(title, headings, texts, right), file=file)
+        print(text_table(title, headings, texts, right, line_width()), file=file)
 
 
 def _rich_table(
@@ -47,7 +48,14 @@ def _rich_table(
         from rich.text import Text
     except ImportError:
         return None
-    table: Any = Table(title=Text(clean(title)) if title else None, title_justify="left", box=box.SIMPLE_HEAD)
+    table: Any = Table(
+        title=Text(clean(title)) if title else None,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),  # as narrow as plain text: two spaces between columns, with the box's own
+    )
     for column, numeric in zip(columns, right, strict=True):
         table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
     for row in rows:

@@ -31,12 +31,14 @@ def decibels(x: float) -> str:
 
 
 def size(n: float) -> str:
-    """Format a size in bytes, KiB, MiB or GiB."""
-    for unit in ("bytes", "KiB", "MiB"):
-        if n < 1024:
-            return f"{n:.0f} {unit}" if unit == "bytes" else f"{n:.3g} {unit}"
-        n /= 1024
-    return f"{n:.3g} GiB"
+    """Format a size in bytes, KB, MB or GB of 1,000 bytes and so on: `1.0 GB`, `278 KB`."""
+    if round(n) < 1000:
+        return count(round(n), "byte")
+    for unit in ("KB", "MB", "GB"):
+        n /= 1000
+        if round(n) < 1000 or unit == "GB":
+            break
+    return f"{n:.1f} {unit}" if n < 99.95 else f"{n:,.0f} {unit}"
 
 
 def duration(seconds: float) -> str:

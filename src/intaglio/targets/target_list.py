@@ -9,7 +9,7 @@ from typing import Any
 from intaglio.tables import text_table
 from intaglio.targets.target import BUILTIN, Target, TensorFormat, load_target
 
-HEADINGS = ("name", "activations", "data of products", "weights", "rule", "accumulator")
+HEADINGS = ("name", "activations", "products", "weights", "scale per", "accumulator")
 
 
 class Targets(Mapping[str, Target]):
@@ -31,12 +31,21 @@ class Targets(Mapping[str, Target]):
         return f"Targets({', '.join(self._targets)})"
 
     def rows(self) -> list[tuple[Any, ...]]:
-        """Cells of the table under `HEADINGS`."""
-        keys = ("name", "activations", "products", "weights", "rule", "accumulator")
-        return [tuple(described[key] for key in keys) for described in self.to_json()]
+        """Cells of the table under `HEADINGS`: the formats that each target prefers."""
+        return [
+            (
+                target.name,
+                f"{target.activations[0].type} {target.activations[0].scheme.value.replace('_', ' ')}",
+                "" if target.products is None else str(target.products.type),
+                str(target.weights[0].type),
+                target.weights[0].per,
+                target.accumulator,
+            )
+            for target in self.values()
+        ]
 
     def summary(self) -> str:
-        """Table of the formats of each target."""
+        """Table of the formats that each target prefers."""
         return text_table("targets", HEADINGS, self.rows())
 
     def to_json(self) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,10 +29,11 @@ from intaglio.processes import Processes
 from intaglio.program import Program
 from intaglio.ptq.driver import Data
 from intaglio.quantized import PLAN, PROGRAM, QDQ, REPORT, Quantized
-from intaglio.report import Facts, known_facts, print_table, report_json, write_report
+from intaglio.report import Facts, known_facts, print_table, report_json, words, write_report
 from intaglio.report.confusion import KEPT, confusion
 from intaglio.report.json_record import as_lines
 from intaglio.report.overlay import model_explorer_overlay, value_notes
+from intaglio.report.terminal_text import HELD_BACK, SQNR, folded
 from intaglio.samples import sample_shape
 from intaglio.search.quick_sensitivities import quick_sensitivities
 from intaglio.targets import Target
@@ -143,8 +144,7 @@ def write_artifacts(
     (folder / "summary.json").write_text(as_lines(summary), encoding="utf-8")
     if show is not None:
         show_facts(facts, show)
-        for sentence in quantized.history[len(graph.history) :]:
-            print(sentence, file=show)
+        show_history(quantized.history[len(graph.history) :], show)
     return summary
 
 
@@ -203,10 +203,11 @@ def peak_memory() -> int:
 
 
 def show_facts(facts: Facts, file: TextIO) -> None:
-    """Print failed gates, the result table, agreement, the weakest layers and timings."""
+    """Print failed gates, the result table, agreement, the weakest values and timings."""
     failed = [gate for gate in facts.gates if not gate.passed]
     if failed:
-        print("GATES FAILED: " + "; ".join(f"{gate.name} ({gate.detail})" for gate in failed), file=file)
+        text = "; ".join(f"{gate.name} ({gate.detail})" for gate in failed)
+        print(folded(text, "GATES FAILED: "), file=file)
     rows = []
     for stage in STAGES:
         score = facts.scores.get(stage)
@@ -225,9 +226,22 @@ def show_facts(facts: Facts, file: TextIO) -> None:
         print(f"{name} agree on {value:.2f} % of the samples", file=file)
     worst = sorted(facts.layers, key=lambda layer: layer.sqnr)[:3]
     if worst:
-        print("weakest layers: " + ", ".join(f"{layer.name} {layer.sqnr:.1f} dB" for layer in worst), file=file)
-    steps = ", ".join(f"{name} {value:.1f}" for name, value in facts.seconds.items())
-    print(f"seconds: {steps}; peak memory {(facts.peak_memory_bytes or 0) / 2**20:,.0f} MiB", file=file)
+        text = ", ".join(f"{layer.name} {layer.sqnr:.1f} dB" for layer in worst)
+        print(folded(text, "weakest values: ", "  "), file=file)
+        print(folded(SQNR, "  "), file=file)
+    steps = ", ".join(f"{name} {words.duration(value)}" for name, value in facts.seconds.items())
+    whole = words.duration(sum(facts.seconds.values()))
+    memory = words.size(facts.peak_memory_bytes or 0)
+    print(folded(f"time {whole} ({steps}); peak memory {memory}"), file=file)
+
+
+def show_history(sentences: Sequence[str], file: TextIO) -> None:
+    """Print what was done, one paragraph a step."""
+    print("steps:", file=file)
+    for sentence in sentences:
+        print(folded(sentence, "- "), file=file)
+    if "held" in " ".join(sentences):
+        print(folded(HELD_BACK, "  "), file=file)
 
 
 @contextmanager

@@ -1,0 +1,58 @@
+"""What the commands say at their end: the files that they wrote, and the commands to run next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from intaglio.report.terminal_text import command, folded, next_steps
+
+ACCEPTABLE = 1.0
+"""Loss of top1 or top5 against float, in points, from which on a search is suggested."""
+
+
+def written(folder: Path) -> str:
+    """List the files in an output folder."""
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    return folded(", ".join(names), f"written to {folder}: ", "  ")
+
+
+def after_quantization(
+    folder: Path,
+    summary: Mapping[str, Any],
+    *,
+    model: str,
+    data: str,
+    eval_data: str | None,
+    target: str,
+    searched: bool = False,
+) -> str:
+    """Say what to do with the files of `quantize` or `train`.
+
+    Args:
+        folder: the output folder.
+        summary: the content of summary.json.
+        model, data, eval_data, target: arguments of the command.
+        searched: whether the command has searched or trained already.
+    """
+    program = folder / "model.intaglio"
+    machine = ("--machine", "cortex-m4") if target == "mcu-int8" else ()
+    steps = [(command("intaglio", "compile", program, *machine, "-o", folder / "c"), "C code, built and tested")]
+    peers = ("--float", model) if Path(model).suffix == ".onnx" and Path(model).exists() else ()
+    steps.append((command("intaglio", "bench", program, *peers), "latency beside other engines"))
+    if eval_data is None:
+        steps.append((command("intaglio", "evaluate", program, "--data", "LABELLED"), "accuracy on labelled data"))
+    elif not searched and _loss(summary) > ACCEPTABLE:
+        words = ("--data", data, "--eval", eval_data, "--target", target, "--max-drop", "1", "-o", folder)
+        steps.insert(0, (command("intaglio", "quantize", model, *words), "search for a recipe that loses less"))
+    report = folded(f"report: open {folder / 'report.html'} in a browser: every value, its format, noise and reason")
+    return f"{report}\n{next_steps(steps)}"
+
+
+def _loss(summary: Mapping[str, Any]) -> float:
+    """Return the loss of top1 or top5 in points; 0 for other metrics and without a score."""
+    real, integer = summary.get("float"), summary.get("integer")
+    if not real or not integer or not str(real["metric"]).startswith("top"):
+        return 0.0
+    return float(real["value"] - integer["value"])
