@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import onnx
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1] / "src" / "intaglio"
@@ -64,6 +65,33 @@ INTEGER_SIDE = {"errors", "files", "number", "samples", "tables", "program", "co
 CORE = sys.stdlib_module_names | {"numpy", "safetensors", "tomli", "tomllib"}
 """What the integer side may import; before Python 3.11 the standard library has no tomllib."""
 FILES = sorted(ROOT.rglob("*.py"))
+OPERATOR_LISTS = {
+    "calibrate/data_free/input_moments.py": (1, "forms that may stand between an input and its first batch norm"),
+    "calibrate/data_free/moment_rules.py": (
+        2,
+        "operators that have the same effect on moments, beside those of the table",
+    ),
+    "export/qdq.py": (1, "what ONNX Runtime runs on quantized values behind the last layer"),
+    "frontends/fold.py": (3, "how large, and of which inputs, a constant becomes; before the normal form"),
+    "frontends/open_batch.py": (1, "how a file can ask for the size of its batch; before the normal form"),
+    "frontends/opset_upgrade.py": (4, "forms of older opsets"),
+    "frontends/quantized/float_ranges.py": (1, "functions that are too steep for a bound to be of use"),
+    "frontends/quantized/pairs.py": (1, "names of the quantized operators"),
+    "frontends/quantized/quantized_operators.py": (3, "names of the quantized operators"),
+    "frontends/tidy.py": (1, "operators that may read an infinite constant; before the normal form"),
+    "graph/batch.py": (7, "rules of axes that the table cannot say"),
+    "graph/compute.py": (1, "random operators, which are never computed beforehand"),
+    "graph/infer.py": (2, "operators of which ONNX infers wrong shapes in some opsets"),
+    "graph/operators.py": (0, "the table itself; its names stand in strings"),
+    "graph/passes/merge_affine.py": (3, "orders of a Mul and an Add, each of which is merged in its own way"),
+    "graph/passes/move_factors.py": (1, "data movement inside attention"),
+    "graph/permute.py": (1, "rules of axes that the table cannot say"),
+    "graph/verify_graph.py": (1, "operators that the normal form does not have"),
+    "plan/target_rows.py": (1, "operators without a range of their own, beside those of the table"),
+    "train/insert_batch_norm.py": (1, "what may stand between the last layer and an output"),
+    "train/loop/lr_scaling.py": (2, "steps that keep the size of a gradient, and products with a learned side input"),
+}
+"""Files outside `ops/` with lists of ONNX operators that are no facts of `graph.operators`: how many, and why they are."""
 
 
 def room_of(path: Path) -> str:
@@ -203,6 +231,39 @@ def test_what_one_file_does_for_all_is_done_there_alone(name: str) -> None:
         if name in used | set(imported(path)) or any(other.startswith(f"{name}.") for other in used):
             users.add(path.relative_to(ROOT).as_posix())
     assert users == set(ONLY_IN[name])
+
+
+def operator_lists(source: str) -> list[list[str]]:
+    """Every tuple, list and set in a file that names two or more ONNX operators; `__all__` aside."""
+    known = {schema.name for schema in onnx.defs.get_all_schemas() if not schema.domain}
+    tree = ast.parse(source)
+    skipped = {
+        id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Assign) and "__all__" in ast.unparse(node)
+    }
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Tuple, ast.List, ast.Set)) and id(node) not in skipped:
+            names = [item.value for item in node.elts if isinstance(item, ast.Constant)]
+            if sum(name in known for name in names if isinstance(name, str)) >= 2:
+                found.append(names)
+    return found
+
+
+def test_facts_about_operators_stand_in_their_table() -> None:
+    """A list of operators elsewhere asks for a column of the table, or for a row of `OPERATOR_LISTS` and its reason."""
+    found = {path.relative_to(ROOT).as_posix(): operator_lists(path.read_text(encoding="utf-8")) for path in FILES}
+    ours = {name: lists for name, lists in found.items() if not name.startswith("ops/")}
+    counts = {name: len(lists) for name, lists in ours.items() if lists or name in OPERATOR_LISTS}
+    assert counts == {name: count for name, (count, _) in OPERATOR_LISTS.items()}
+
+
+def test_lists_of_operators_are_seen() -> None:
+    assert operator_lists('a = {"Conv", "Gemm"}\nb = x in ("Relu", "Clip")\nc = f(["Add", "other", "Mul"])') == [
+        ["Conv", "Gemm"],
+        ["Relu", "Clip"],
+        ["Add", "other", "Mul"],
+    ]
+    assert operator_lists('__all__ = ["Conv", "Gemm"]\na = ("Conv", "conv")\nb = {"Conv": 1, "Gemm": 2}') == []
 
 
 def test_a_class_name_says_which_class_is_meant() -> None:

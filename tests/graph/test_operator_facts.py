@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 import torch
 from intaglio_tests.operator_cases import CASES, Case, inputs_of
 from intaglio_tests.operator_nets import model
+from onnx import TensorProto, helper
+from onnx.reference import ReferenceEvaluator
 
 from intaglio.frontends.onnx import load_onnx
 from intaglio.graph import Graph
 from intaglio.graph.access import rank, shape
 from intaglio.graph.batch import RULES
 from intaglio.graph.bounds import bounds
-from intaglio.graph.operators import OPERATORS, facts
+from intaglio.graph.operators import OPERATORS, facts, named
 from intaglio.graph.permute import PERMUTE, can_permute
 from intaglio.ops import FLOAT_OPERATORS
 from intaglio.ops.functions import FUNCTIONS, KNOWN_RANGES
@@ -141,3 +144,75 @@ def test_an_operator_without_a_row_has_no_property() -> None:
     row = facts("NoSuchOperator")
     assert row.range == (-math.inf, math.inf)
     assert not any(v for name, v in vars(row).items() if name != "range")
+
+
+def of_fact(fact: str) -> list[Case]:
+    return [case for case in SINGLE if getattr(facts(case.nodes[0].op_type), fact)]
+
+
+@pytest.mark.parametrize("case", of_fact("clamps"), ids=lambda case: case.name)
+def test_a_clamp_keeps_what_lies_in_its_interval(case: Case) -> None:
+    graph = loaded(case)
+    data = inputs_of(case, graph, 2)
+    (y,), x = real(graph, data), next(iter(data.values()))
+    low, high = bounds(graph.outputs[0])
+    np.testing.assert_array_equal(y, np.clip(x, np.float32(low), np.float32(high)))
+
+
+@pytest.mark.parametrize("case", of_fact("reshapes"), ids=lambda case: case.name)
+def test_a_reshape_keeps_elements_in_their_order(case: Case) -> None:
+    graph = loaded(case)
+    data = inputs_of(case, graph, 2)
+    np.testing.assert_array_equal(real(graph, data)[0].ravel(), next(iter(data.values())).ravel())
+
+
+@pytest.mark.parametrize("case", of_fact("extremum"), ids=lambda case: case.name)
+def test_an_extremum_is_one_of_its_operands(case: Case) -> None:
+    graph = loaded(case)
+    data = inputs_of(case, graph, 2)
+    (y,) = real(graph, data)
+    operands = [*data.values(), *(value.const_value.numpy() for value in graph.initializers)]
+    assert any(np.isclose(y, x).any() for x in operands)
+    assert np.all(np.any([np.broadcast_to(x, y.shape) == y for x in operands], axis=0))
+
+
+@pytest.mark.parametrize("name", sorted(named("commutative")))
+def test_operands_of_a_commutative_operator_may_change_places(name: str) -> None:
+    logic = name in ("And", "Or", "Xor")
+    x, y = (np.random.default_rng(seed).integers(0, 2, 9) for seed in (1, 2))
+    kind = TensorProto.BOOL if logic else TensorProto.FLOAT
+    info = [helper.make_tensor_value_info(each, kind, [9]) for each in "xy"]
+    out = helper.make_tensor_value_info("z", TensorProto.UNDEFINED, None)
+    results = []
+    for order in ("xy", "yx"):
+        net = helper.make_graph([helper.make_node(name, list(order), ["z"])], "net", info, [out])
+        run = ReferenceEvaluator(helper.make_model(net, opset_imports=[helper.make_opsetid("", 18)]))
+        results.append(
+            run.run(None, {"x": x.astype(bool if logic else np.float32), "y": y.astype(bool if logic else np.float32)})[
+                0
+            ]
+        )
+    np.testing.assert_array_equal(*results)
+
+
+@pytest.mark.parametrize("case", [c for c in of_fact("affine") if len(c.inputs) == 1], ids=lambda case: case.name)
+def test_an_affine_operator_keeps_midpoints(case: Case) -> None:
+    graph = loaded(case)
+    (name, x), other = (
+        next(iter(inputs_of(case, graph, 2).items())),
+        next(iter(inputs_of(case, graph, 2).values()))[::-1],
+    )
+    first, second, middle = (real(graph, {name: z.copy()})[0] for z in (x, other, (x + other) / 2))
+    np.testing.assert_allclose(middle, (first + second) / 2, rtol=1e-4, atol=1e-5)
+
+
+def test_positions_and_biases_are_those_of_the_schemas() -> None:
+    for name in OPERATORS:
+        schema = onnx.defs.get_schema(name, 24) if onnx.defs.has(name) else None
+        if schema is None:
+            continue
+        results = {str(kind) for kind in schema.outputs[0].types}
+        assert facts(name).position == (results == {"tensor(int64)"} and name.startswith("Arg")), name
+        if facts(name).product:
+            third = schema.inputs[2].name if len(schema.inputs) > 2 else ""
+            assert facts(name).biased == (third in ("B", "C")), name

@@ -31,6 +31,7 @@ from intaglio.export.storage import Storage, placement, storage
 from intaglio.export.write import write_checked
 from intaglio.graph import Graph, constant, consumers, shape
 from intaglio.graph.access import where
+from intaglio.graph.operators import facts
 from intaglio.number import INT32, PerTensor, QuantParams
 from intaglio.ops import Role, float_operator
 from intaglio.plan import Plan, Source
@@ -197,7 +198,7 @@ class _Export:
         name, producer = value.name, value.producer()
         kind = storage(params.type)
         # ONNX Runtime cannot load a clamp before 4-bit integers.
-        if kind.exact and not (kind.bits < 8 and producer is not None and producer.op_type in ("Clip", "Relu")):
+        if kind.exact and not (kind.bits < 8 and producer is not None and facts(producer.op_type).clamps):
             return kind
         kind = storage(params.type, least_bits=8)  # ONNX's Clip does not support 4-bit integers
         if kind.bits > 8:  # and ONNX Runtime's Clip no 16-bit integers

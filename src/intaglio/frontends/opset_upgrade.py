@@ -37,6 +37,7 @@ from intaglio.frontends.upgrade_resize import grid_sample, resize, upsample
 from intaglio.frontends.upgrade_shape_ops import expand, pad, reshape, slice_, transpose
 from intaglio.graph.access import attribute, constant, input_value, shape, where
 from intaglio.graph.edit import add_constant, set_attribute
+from intaglio.graph.operators import named
 
 
 def upgrade_opset(model: ir.Model, version: int, target: int) -> None:
@@ -155,21 +156,7 @@ def _depth_to_space(graph: ir.Graph, node: ir.Node, version: int) -> None:
 
 FORMS: dict[str, Form] = {
     **dict.fromkeys(["Softmax", "LogSoftmax", "Hardmax"], softmax),
-    **dict.fromkeys(
-        [
-            "ReduceMean",
-            "ReduceSum",
-            "ReduceMax",
-            "ReduceMin",
-            "ReduceProd",
-            "ReduceL1",
-            "ReduceL2",
-            "ReduceLogSum",
-            "ReduceLogSumExp",
-            "ReduceSumSquare",
-        ],
-        reduce,
-    ),
+    **dict.fromkeys(named("reduces"), reduce),
     **dict.fromkeys(["Concat", "Gather", "ArgMax", "ArgMin"], explicit_axis(0)),
     **dict.fromkeys(["LayerNormalization", "RMSNormalization", "LpNormalization"], explicit_axis(-1)),
     **dict.fromkeys(["MaxPool", "AveragePool", "LpPool"], pool),

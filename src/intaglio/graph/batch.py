@@ -69,7 +69,7 @@ def first_difference(one: ir.Graph, other: ir.Graph, *, but_for_shapes: bool = F
 
 
 _FIXED = "intaglio.batch"
-_SHAPE_ONLY = frozenset({"Expand", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
+_SHAPE_ONLY = named("reshapes") | {"Expand", "Identity"}
 
 
 def _described(graph: ir.Graph, skipped: frozenset[str]) -> list[tuple[str, object]]:

@@ -38,7 +38,7 @@ def bounds(value: ir.Value | None, depth: int = 0) -> tuple[float, float]:
         return unknown  # the padding value may lie outside
     if row.moves or row.averages or row.largest:
         return bounds(node.inputs[0], depth + 1)
-    if node.op_type in ("Concat", "Max", "Min"):
+    if node.op_type == "Concat" or row.extremum:
         found = [bounds(source, depth + 1) for source in node.inputs]
         lows, highs = [low for low, _ in found], [high for _, high in found]
         if node.op_type == "Max":

@@ -23,10 +23,18 @@ class OperatorFacts:
         function: elementwise, of its first operand alone; further ones are parameters.
         channels_first: images: axis 0 is the batch, axis 1 the channels, the rest space.
         reduces: over axes that it names.
-        product: of data and a weight, with a bias.
+        commutative: the order of two operands makes no difference.
+        affine: a x + b of each operand, where the others are constants.
+        adds: a sum or difference of two operands.
+        clamps: its first operand, limited to an interval that the other operands or the operator itself state.
+        extremum: elementwise the largest or the smallest operand.
+        product: of data and a weight.
+        biased: a product that takes a bias, one number for each output channel.
         moves: an element of the result is one of the first operand's, or a constant that pads.
+        reshapes: the elements of its operand, in their order, in another shape.
         averages: an element of the result is a mean of some of the first operand's.
         largest: an element of the result is the largest or smallest of some of the first operand's.
+        position: a result is the index of an element.
         homogeneous: f(s x) = s f(x) for every factor s above 0.
         by_channel: a channel of the result depends on the same channel of the first operand only.
         squashes: large differences of the operand become small ones of the result.
@@ -37,10 +45,18 @@ class OperatorFacts:
     function: bool = False
     channels_first: bool = False
     reduces: bool = False
+    commutative: bool = False
+    affine: bool = False
+    adds: bool = False
+    clamps: bool = False
+    extremum: bool = False
     product: bool = False
+    biased: bool = False
     moves: bool = False
+    reshapes: bool = False
     averages: bool = False
     largest: bool = False
+    position: bool = False
     homogeneous: bool = False
     by_channel: bool = False
     squashes: bool = False
@@ -60,10 +76,12 @@ def _all(names: str, facts: OperatorFacts) -> Iterable[tuple[str, OperatorFacts]
 
 OPERATORS: dict[str, OperatorFacts] = {
     # Functions of one value.
-    **dict(_all("Cast Ceil Celu Clip Elu Floor Gelu HardSwish Log Mish Reciprocal Round Selu Shrink Swish", _FUNCTION)),
+    **dict(_all("Cast Ceil Celu Elu Floor Gelu HardSwish Log Mish Reciprocal Round Selu Shrink Swish", _FUNCTION)),
     **dict(_all("Not IsNaN IsInf ThresholdedRelu", _FUNCTION)),
     **dict(_all("LeakyRelu Neg", replace(_FUNCTION, homogeneous=True))),
-    **dict(_all("Abs Relu", replace(_FUNCTION, homogeneous=True, range=_POSITIVE))),
+    "Clip": replace(_FUNCTION, clamps=True),
+    "Relu": replace(_FUNCTION, clamps=True, homogeneous=True, range=_POSITIVE),
+    "Abs": replace(_FUNCTION, homogeneous=True, range=_POSITIVE),
     **dict(_all("Exp Softplus Sqrt", replace(_FUNCTION, range=_POSITIVE))),
     **dict(_all("Cos Erf Sin Softsign", replace(_FUNCTION, range=_SIGNED))),
     "Identity": replace(_FUNCTION, moves=True, homogeneous=True),
@@ -71,12 +89,18 @@ OPERATORS: dict[str, OperatorFacts] = {
     "Tanh": replace(_FUNCTION, squashes=True, range=_SIGNED),
     **dict(_all("HardSigmoid Sigmoid", replace(_FUNCTION, squashes=True, range=_UNIT))),
     # Functions of several values.
-    **dict(_all("Add Sub Mul Div Pow Min Max Sum Mean Mod Where BitShift Dropout", _SEVERAL)),
-    **dict(_all("Equal Greater GreaterOrEqual Less LessOrEqual And Or Xor", _SEVERAL)),
+    "Add": replace(_SEVERAL, adds=True, affine=True, commutative=True),
+    "Sub": replace(_SEVERAL, adds=True, affine=True),
+    "Mul": replace(_SEVERAL, affine=True, commutative=True),
+    "Div": _SEVERAL,
+    **dict(_all("Min Max", replace(_SEVERAL, extremum=True, commutative=True))),
+    **dict(_all("Sum Mean Equal And Or Xor", replace(_SEVERAL, commutative=True))),
+    **dict(_all("Pow Mod Where BitShift Dropout Greater GreaterOrEqual Less LessOrEqual", _SEVERAL)),
     "PRelu": replace(_SEVERAL, homogeneous=True),
     # Products.
-    **dict(_all("Conv ConvTranspose", replace(_IMAGE, product=True))),
-    **dict(_all("Gemm MatMul", OperatorFacts(product=True))),
+    **dict(_all("Conv ConvTranspose", replace(_IMAGE, product=True, biased=True))),
+    "Gemm": OperatorFacts(product=True, biased=True),
+    "MatMul": OperatorFacts(product=True),
     # Images.
     **dict(_all("LRN GroupNormalization InstanceNormalization", _IMAGE)),
     **dict(_all("BatchNormalization", replace(_IMAGE, by_channel=True))),
@@ -90,11 +114,12 @@ OPERATORS: dict[str, OperatorFacts] = {
     "ReduceMean": replace(_REDUCTION, averages=True, homogeneous=True),
     **dict(_all("ReduceMax ReduceMin", replace(_REDUCTION, largest=True, homogeneous=True))),
     # Numbers that only move.
-    **dict(_all("Expand Flatten Gather Pad Reshape Slice Split Squeeze Tile Transpose Unsqueeze", _MOVE)),
+    **dict(_all("Flatten Reshape Squeeze Unsqueeze", replace(_MOVE, reshapes=True))),
+    **dict(_all("Expand Gather Pad Slice Split Tile Transpose", _MOVE)),
     # Over an axis.
     **dict(_all("Softmax Hardmax", OperatorFacts(squashes=True, range=_UNIT))),
     "LogSoftmax": OperatorFacts(squashes=True, range=(-math.inf, 0.0)),
-    **dict(_all("ArgMax ArgMin", OperatorFacts(squashes=True, range=_POSITIVE))),
+    **dict(_all("ArgMax ArgMin", OperatorFacts(position=True, squashes=True, range=_POSITIVE))),
 }
 
 _NOTHING = OperatorFacts()

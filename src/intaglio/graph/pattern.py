@@ -3,7 +3,8 @@
     x = Var("x")
     SWISH = Op("Mul", x, Op("Sigmoid", x))
 
-`find(SWISH, value)` tells whether `value` is computed this way. Add, Mul, Max, Min and Sum match in either order.
+`find(SWISH, value)` tells whether `value` is computed this way. The two operands of a commutative
+operator match in either order.
 """
 
 from __future__ import annotations
@@ -15,8 +16,7 @@ import numpy as np
 import onnx_ir as ir
 
 from intaglio.graph.access import Array, attribute, constant, shape
-
-_COMMUTATIVE = {"Add", "Mul", "Max", "Min"}
+from intaglio.graph.operators import facts
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _match_op(pattern: Op, value: ir.Value, found: Match) -> Iterator[Match]:
     covered = found if node in found.nodes else Match(found.values, (*found.nodes, node), named)
     given = list(node.inputs[: len(pattern.inputs)])
     yield from _match_inputs(pattern.inputs, given, covered)
-    if node.op_type in _COMMUTATIVE and len(given) == 2:
+    if facts(node.op_type).commutative and len(given) == 2:
         yield from _match_inputs(pattern.inputs, given[::-1], covered)
 
 

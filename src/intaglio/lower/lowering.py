@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from intaglio.errors import LoweringError, UsageError
 from intaglio.graph import Graph
 from intaglio.graph.access import constant, rank, shape
+from intaglio.graph.operators import facts
 from intaglio.lower.proofs import blockers
 from intaglio.number import INT32, IntType, QuantParams, Rule
 from intaglio.ops import Placed, Result, float_operator
@@ -160,7 +161,7 @@ class _Driver:
     def matrix_operand(self, value: ir.Value | None, size: int) -> tuple[Placed, NDArray[np.int64] | None]:
         assert value is not None
         reshape = value.producer()
-        image = reshape.inputs[0] if reshape is not None and reshape.op_type in ("Reshape", "Flatten") else None
+        image = reshape.inputs[0] if reshape is not None and facts(reshape.op_type).reshapes else None
         found = self.placed.get(str(image.name)) if image is not None else None
         flattens = found is not None and rank(value) == 2 and found.axes[0] == 0 and shape(value)[0] == found.shape[0]
         if found is None or image is None or not flattens or found.axes == tuple(range(len(found.axes))):

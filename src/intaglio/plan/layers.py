@@ -12,6 +12,7 @@ import onnx_ir as ir
 from intaglio.errors import TargetError
 from intaglio.graph import Graph
 from intaglio.graph.access import consumers
+from intaglio.graph.operators import facts
 from intaglio.ops import Contract, Role
 from intaglio.targets import Target, TensorFormat
 
@@ -126,4 +127,4 @@ class LayerFormats:
 
 def _has_caps(node: ir.Node) -> bool:
     """Tell whether a node is a clamp between constants, maybe per channel, which needs its input in its own format."""
-    return node.op_type in ("Max", "Min")
+    return facts(node.op_type).extremum

@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from intaglio.graph import Graph
 from intaglio.graph.access import consumers, is_output, shape
+from intaglio.graph.operators import named
 from intaglio.number import QuantParams, Scheme
 from intaglio.ops import Contract, Fixed, Joined, Own, Plain, Role, Same
 from intaglio.plan.contracts import contracts_of
@@ -20,7 +21,7 @@ from intaglio.plan.plan_builder import PlanBuilder
 from intaglio.plan.separate_operands import Operands
 from intaglio.targets import Target, TensorFormat
 
-SCORING = ("ArgMax", "ArgMin", "LogSoftmax", "Softmax")
+SCORING = named("squashes") - named("elementwise")
 """Operators that turn a network's scores into its answer."""
 
 

@@ -11,7 +11,7 @@ from intaglio.graph.operators import facts, named
 from intaglio.targets import Target
 
 # Every form of these operators returns elements of its input, or indices.
-_WITHOUT_OWN_RANGE = (named("moves") | named("largest") | {"ArgMax", "ArgMin", "Dropout", "Where"}) - {"Pad"}
+_WITHOUT_OWN_RANGE = (named("moves") | named("largest") | named("position") | {"Dropout", "Where"}) - {"Pad"}
 
 
 def check_rows(target: Target) -> None:

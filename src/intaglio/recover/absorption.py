@@ -30,6 +30,7 @@ from intaglio.graph import Graph
 from intaglio.graph.access import Array, constant, input_value, shape, single_consumer
 from intaglio.graph.edit import add_constant, set_constant
 from intaglio.graph.moments import Moments
+from intaglio.graph.operators import facts
 from intaglio.graph.unique_names import unique_name, value_names
 from intaglio.graph.weights import WeightedProduct, product
 from intaglio.ops.clamp import clamp_bounds
@@ -171,7 +172,7 @@ def _is_clamp(node: ir.Node, found: WeightedProduct, *, first: bool) -> bool:
     """Return whether a node is a clamp from 0, or, after such a clamp, an upper bound per channel."""
     if node.domain:
         return False
-    if node.op_type in ("Relu", "Clip"):
+    if facts(node.op_type).clamps:
         return first and clamp_bounds(node)[0] == 0.0 and clamp_bounds(node)[1] > 0
     bound = constant(input_value(node, 1))
     return (

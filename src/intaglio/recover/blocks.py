@@ -18,6 +18,7 @@ import onnx_ir as ir
 from intaglio.evaluation.trial import watched_values
 from intaglio.graph import Graph
 from intaglio.graph.access import consumers
+from intaglio.graph.operators import facts
 from intaglio.recover.im2col import LAYERS
 
 MOST_LAYERS = 4
@@ -122,6 +123,6 @@ def caps_behind(node: ir.Node, fused: Collection[str]) -> list[ir.Node]:
         if len(users) != 1 or node.outputs[0].is_graph_output():
             return found
         node = users[0]
-        if str(node.name) not in fused and node.op_type not in ("Min", "Max"):
+        if str(node.name) not in fused and not facts(node.op_type).extremum:
             return found
         found.append(node)

@@ -139,7 +139,7 @@ def _through(
         return [(source, axis, repeat), (result, axis, repeat)] if zero and still else None
     if kind == "Slice" and axis == 1 and _spatial_axes(node, 3):
         return [(source, axis, repeat), (result, axis, repeat)]
-    if kind in ("Reshape", "Flatten") and axis == 1:
+    if facts(kind).reshapes and axis == 1:
         return _through_reshape(group, source, result)
     return None
 

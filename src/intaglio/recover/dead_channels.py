@@ -29,6 +29,7 @@ from intaglio.graph import Graph
 from intaglio.graph.access import Array, attribute, input_value, shape, single_consumer
 from intaglio.graph.bounds import bounds
 from intaglio.graph.edit import add_constant, set_constant
+from intaglio.graph.operators import facts
 from intaglio.graph.weights import WeightedProduct, product
 from intaglio.ops.clamp import clamp_bounds
 from intaglio.plan import Step
@@ -146,7 +147,7 @@ def _freed(graph: Graph, samples: Samples | None, predicted: Mapping[str, Clippe
 def _activated(found: WeightedProduct) -> ir.Node:
     """Return the clamp that is the only reader of a product, or the product itself."""
     after = single_consumer(found.node.outputs[0])
-    return after if after is not None and after.op_type in ("Relu", "Clip") and not after.domain else found.node
+    return after if after is not None and facts(after.op_type).clamps and not after.domain else found.node
 
 
 def _clamp(found: WeightedProduct, x: Array) -> Array:

@@ -28,6 +28,7 @@ from intaglio.evaluation.held_back import Samples
 from intaglio.graph import Graph
 from intaglio.graph.access import Array, constant, input_value, shape, single_consumer
 from intaglio.graph.edit import add_constant, insert, remove, replace, set_constant
+from intaglio.graph.operators import facts
 from intaglio.graph.unique_names import unique_name, value_names
 from intaglio.graph.weights import WeightedProduct
 from intaglio.ops.clamp import clamp_bounds
@@ -170,7 +171,7 @@ def _activations(
     for group in groups:
         for value, axis in group.values.items():
             after = single_consumer(value)
-            if after is None or after.op_type not in ("Clip", "Relu"):
+            if after is None or not facts(after.op_type).clamps:
                 wanted[str(value.name)] = axis
     found: dict[str, Tensor] = {}
 

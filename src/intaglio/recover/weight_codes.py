@@ -20,6 +20,7 @@ from intaglio.calibrate.parameters.derive import LARGEST_BIAS
 from intaglio.graph import Graph
 from intaglio.graph.access import attribute, constant, rank
 from intaglio.graph.edit import set_constant
+from intaglio.graph.operators import facts
 from intaglio.number import QuantParams
 from intaglio.ops import Role, float_operator
 from intaglio.ops.min_max import MinMax
@@ -113,7 +114,7 @@ class Rounded:
         groups, _, outer = weight_index(node).shape
         low, high = np.full((1, 1, 1), -np.inf), np.full((1, 1, 1), np.inf)
         for after in caps_behind(node, self.plan.operators[name].fused):
-            if after.op_type in ("Min", "Max"):
+            if facts(after.op_type).extremum:
                 bounds, axis = MinMax.bounds(after)
                 if axis is not None and axis != CHANNEL_AXIS.get(node.op_type, -1) % rank(after.outputs[0]):
                     break

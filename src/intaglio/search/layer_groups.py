@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from intaglio.graph import Graph
+from intaglio.graph.operators import facts
 from intaglio.ops import Joined, Plain, Same, float_operator
 from intaglio.plan import Plan, Source
 
@@ -63,7 +64,7 @@ def _caps_behind(node: ir.Node, plan: Plan) -> str | None:
     """Find the clamp with per-channel bounds after a node that shares its quantization parameters; None if none."""
     value = plan.values.get(str(node.outputs[0].name))
     users = [use.node for use in node.outputs[0].uses()]
-    if value is None or value.source is not Source.SHARED or len(users) != 1 or users[0].op_type not in ("Max", "Min"):
+    if value is None or value.source is not Source.SHARED or len(users) != 1 or not facts(users[0].op_type).extremum:
         return None
     joined = isinstance(float_operator(users[0]).contract(users[0]).output, Joined)
     return str(users[0].name) if joined else None

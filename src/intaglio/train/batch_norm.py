@@ -21,9 +21,13 @@ from torch import Tensor
 
 from intaglio.graph import Graph
 from intaglio.graph.access import attribute, constant, input_value
+from intaglio.graph.operators import named
 from intaglio.graph.weights import product
 from intaglio.number.params import SMALLEST_SCALE
 from intaglio.train.quantizers.quantizer import Quantizer
+
+# The weight of a ConvTranspose has no axis of its own for the output channels where it is grouped.
+PRODUCTS_WITH_NORM = named("biased") - {"ConvTranspose"}
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def _after_product(node: ir.Node) -> BatchNorm | None:
     if norm is None or source is None or before is None or len(source.uses()) != 1:
         return None
     weight, bias = input_value(before, 1), input_value(before, 2)
-    if before.op_type not in ("Conv", "Gemm") or product(before) is None or weight is None:
+    if before.op_type not in PRODUCTS_WITH_NORM or product(before) is None or weight is None:
         return None
     axis = 1 if before.op_type == "Gemm" and not attribute(before, "transB", 0) else 0
     return replace(norm, weight=str(weight.name), bias="" if bias is None else str(bias.name), axis=axis)

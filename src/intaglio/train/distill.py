@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from intaglio.errors import DataError, UsageError
 from intaglio.graph import Graph
 from intaglio.graph.access import consumers, is_output, shape
+from intaglio.graph.operators import facts
 from intaglio.ops.clamp import clamp_bounds
 from intaglio.simulate.by_sample import put_together
 from intaglio.train.module import QuantizedModule
@@ -213,6 +214,6 @@ def block_ends(graph: Graph) -> list[str]:
     for node in graph.nodes:
         if node.op_type == "Add" and all(v is not None and v.producer() is not None for v in node.inputs):
             users = consumers(node.outputs[0])
-            activated = len(users) == 1 and users[0].op_type in ("Relu", "Clip")
+            activated = len(users) == 1 and facts(users[0].op_type).clamps
             found.add(str((users[0] if activated else node).outputs[0].name))
     return [str(v.name) for n in graph.nodes for v in n.outputs if v.name in found and not is_output(v)]

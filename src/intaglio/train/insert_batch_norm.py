@@ -27,6 +27,7 @@ from intaglio.graph.weights import product
 from intaglio.plan import Step
 from intaglio.simulate import Simulator
 from intaglio.simulate.tensor_batches import Batches, feeds
+from intaglio.train.batch_norm import PRODUCTS_WITH_NORM
 from intaglio.train.module import QuantizedModule
 
 BATCH_NORM = ("auto", "revive", "as-is")
@@ -88,7 +89,7 @@ def misses_batch_norm(module: QuantizedModule) -> bool:
 
 def _takes_norm(node: ir.Node) -> bool:
     """Return whether a node is a product whose result is not (nearly) an output."""
-    return node.op_type in ("Conv", "Gemm") and product(node) is not None and not _ends(node.outputs[0])
+    return node.op_type in PRODUCTS_WITH_NORM and product(node) is not None and not _ends(node.outputs[0])
 
 
 def _ends(value: ir.Value) -> bool:

@@ -28,10 +28,12 @@ from intaglio.graph.access import attribute, constant, shape
 from intaglio.graph.bounds import bounds
 from intaglio.graph.operators import facts, named
 from intaglio.ops import float_operator
+from intaglio.ops.prelu import Leaky
 
 DRAWS = 32
 MOVEMENTS = {*named("moves"), "Concat", "Dropout", "Resize"}
-CLAMPS = {"Clip", "Max", "Min", "Relu"}
+CLAMPS = named("clamps") | named("extremum")
+_AFFINE_OF_FIRST = named("affine") | {"BatchNormalization", "Div"}
 
 Operands = list[ClippedGaussian | Tensor | None]
 """What a node reads: moments of computed values, tensors of constants, None for inputs that are left out."""
@@ -49,13 +51,13 @@ def result_moments(node: ir.Node, operands: Operands, correlation: Correlation) 
     """
     kind, computed = node.op_type, [isinstance(x, ClippedGaussian) for x in operands]
     alone = computed.count(True) == 1 and computed[0]
-    if kind in MOVEMENTS or kind == "Neg" or (alone and kind in ("Add", "BatchNormalization", "Div", "Mul", "Sub")):
+    if kind in MOVEMENTS or kind == "Neg" or (alone and kind in _AFFINE_OF_FIRST):
         return _affine(node, operands)
-    if kind in ("Add", "Mul") and computed.count(True) == 1:
+    if facts(kind).affine and facts(kind).commutative and computed.count(True) == 1:
         return _affine(node, operands)
     if kind in CLAMPS and computed.count(True) == 1:
         return (clamped(node, operands),)
-    if kind in ("Add", "Sub"):
+    if facts(kind).adds:
         return (_sum(node, operands),)
     x = operands[0] if operands else None
     if isinstance(x, ClippedGaussian):
@@ -63,7 +65,7 @@ def result_moments(node: ir.Node, operands: Operands, correlation: Correlation) 
             return (_product(node, x, operands[1:], correlation),)
         if facts(kind).averages:
             return (_average(node, x, correlation),)
-        if kind in ("LeakyRelu", "PRelu") and alone:
+        if kind in Leaky.op_types and alone:
             return (_leaky(node, x, operands[1:]),)
     return _drawn(node, operands, correlation.neighbours)
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from intaglio.calibrate.parameters.adjust import channel_list, note, params_of, rescaled, result_of
 from intaglio.graph import Graph
+from intaglio.graph.operators import facts
 from intaglio.number import QuantParams, Scheme
 from intaglio.ops import Role
 from intaglio.plan import Plan, Source, ValuePlan
@@ -70,7 +71,7 @@ def avoid_sum_ties(graph: Graph, plan: Plan) -> None:
         return
     nodes = {str(node.name): node for node in graph.nodes}
     for node in graph.nodes:
-        if node.op_type in ("Add", "Sub") and (node.domain, len(node.inputs)) == ("", 2):
+        if facts(node.op_type).adds and (node.domain, len(node.inputs)) == ("", 2):
             _avoid_ties_of(node, result_of(node, nodes, plan), plan)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from intaglio.graph import attribute, constant, shape
 from intaglio.graph.access import input_value
+from intaglio.graph.operators import named
 from intaglio.number import QuantParams
 from intaglio.ops import Fixed, float_operator
 from intaglio.ops.batch_normalization import BatchNormalization
@@ -153,8 +154,8 @@ def _sum(node: ir.Node, ranges: Sequence[Range | None]) -> Range | None:
 
 
 _RULES: dict[str, Callable[[ir.Node, Sequence[Range | None]], Range | None]] = {
-    **dict.fromkeys(["Conv", "Gemm", "MatMul"], _product),
-    **dict.fromkeys(["AveragePool", "GlobalAveragePool", "ReduceMean"], _same_range),
+    **dict.fromkeys(named("product") - {"ConvTranspose"}, _product),
+    **dict.fromkeys(named("averages"), _same_range),
     "Add": _pairwise(lambda a, b: a + b),
     "BatchNormalization": _batch_normalization,
     "Concat": _union,

@@ -15,10 +15,9 @@ from intaglio.frontends.quantized.strip import Stripped
 from intaglio.graph import constant, shape
 from intaglio.graph.access import input_value, single_consumer, where
 from intaglio.graph.edit import add_constant, remove, replace, set_constant
+from intaglio.graph.operators import facts
 from intaglio.ops import Role, float_operator
 from intaglio.ops.batch_normalization import BatchNormalization
-
-_PRODUCTS = ("Conv", "ConvTranspose", "Gemm")
 
 
 def fold_batchnorm_into_weights(stripped: Stripped) -> list[str]:
@@ -29,7 +28,7 @@ def fold_batchnorm_into_weights(stripped: Stripped) -> list[str]:
         product = value.producer() if value is not None else None
         if node.op_type != "BatchNormalization" or value is None or product is None or value in stripped.params:
             continue
-        if product.op_type not in _PRODUCTS or single_consumer(value) is not node:
+        if not facts(product.op_type).biased or single_consumer(value) is not node:
             continue
         before = where(node)
         if _absorb(stripped, product, node):

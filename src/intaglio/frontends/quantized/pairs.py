@@ -15,6 +15,7 @@ from intaglio.graph import Graph, attribute, constant
 from intaglio.graph.access import input_value, where
 from intaglio.graph.compute import compute_node
 from intaglio.graph.edit import add_constant, remove, remove_unread, set_attribute
+from intaglio.graph.operators import named
 from intaglio.number import PerChannel, PerTensor
 
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
@@ -162,5 +163,5 @@ def _reshaped(node: ir.Node, axis: int) -> int | None:
 
 _MOVES: dict[str, Callable[[ir.Node, int], int | None]] = {
     "Transpose": _transposed,
-    **dict.fromkeys(["Flatten", "Reshape", "Squeeze", "Unsqueeze"], _reshaped),
+    **dict.fromkeys(named("reshapes"), _reshaped),
 }

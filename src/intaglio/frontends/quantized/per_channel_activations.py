@@ -19,11 +19,12 @@ from intaglio.frontends.quantized.strip import Stripped
 from intaglio.graph import attribute, constant, consumers, is_output, shape
 from intaglio.graph.access import input_value, single_consumer
 from intaglio.graph.edit import set_constant
+from intaglio.graph.operators import facts, named
 from intaglio.number import PerChannel, QuantParams
 from intaglio.ops import Role, float_operator
 from intaglio.ops.clamp import clamp_bounds
 
-_PRODUCTS = ("Conv", "Gemm")
+_PRODUCTS = named("biased") - {"ConvTranspose"}  # weights of that one may lie apart in groups
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def _origin(stripped: Stripped, value: ir.Value) -> tuple[list[ir.Node], ir.Node
     """Walk back from a value over its clamps to the product; None if there is none or another node reads in between."""
     clamps: list[ir.Node] = []
     node = value.producer()
-    while node is not None and node.op_type in ("Relu", "Clip"):
+    while node is not None and facts(node.op_type).clamps:
         source = node.inputs[0]
         assert source is not None
         if source in stripped.params or single_consumer(source) is not node:

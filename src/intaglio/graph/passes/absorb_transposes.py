@@ -24,8 +24,10 @@ from intaglio.graph.access import (
 )
 from intaglio.graph.edit import add_constant, insert, remove_unread_before, replace, set_attribute, set_constant
 from intaglio.graph.graph import Graph
-from intaglio.graph.operators import facts
+from intaglio.graph.operators import facts, named
 from intaglio.graph.permute import Perm, moves_nothing
+
+_DENSE = named("product") - named("channels_first")
 
 
 def absorb_transposes(graph: Graph) -> list[str]:
@@ -71,7 +73,7 @@ def _axes_in_front(node: ir.Node, perm: Perm) -> list[int] | None:
 def _reduced_axes(node: ir.Node) -> list[int] | None:
     if attribute(node, "keepdims", 1) or node.domain:
         return None
-    if node.op_type in ("ArgMax", "ArgMin"):
+    if facts(node.op_type).position:
         return [int(attribute(node, "axis"))]
     array = constant(input_value(node, 1))
     return None if array is None or not node.op_type.startswith("Reduce") else [int(axis) for axis in array]
@@ -86,7 +88,7 @@ def _into_reduction(graph: ir.Graph, node: ir.Node) -> str | None:
     for user in users:
         axes = _axes_in_front(user, perm)
         assert axes is not None
-        if user.op_type in ("ArgMax", "ArgMin"):
+        if facts(user.op_type).position:
             set_attribute(user, "axis", axes[0])
         else:
             value = user.inputs[1]
@@ -136,7 +138,7 @@ def _layers_behind(reshape: ir.Node) -> list[ir.Node] | None:
 
 
 def _is_layer(node: ir.Node, value: ir.Value) -> bool:
-    if node.op_type not in ("Gemm", "MatMul") or node.inputs[0] is not value or attribute(node, "transA", 0):
+    if node.op_type not in _DENSE or node.inputs[0] is not value or attribute(node, "transA", 0):
         return False
     weight = node.inputs[1]
     return weight is not None and weight.is_initializer() and rank(weight) == 2

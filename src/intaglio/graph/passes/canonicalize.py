@@ -19,8 +19,11 @@ from intaglio.graph.edit import (
     set_constant,
 )
 from intaglio.graph.graph import Graph
-from intaglio.graph.operators import facts
+from intaglio.graph.operators import facts, named
 from intaglio.graph.pattern import equals, keeps_shape
+
+AFFINE = named("affine") & named("commutative")
+"""What is left of x + c, x - c, c x and x / c: Add and Mul, the constant second."""
 
 Rule = Callable[[ir.Graph, ir.Node], str | None]
 
@@ -248,7 +251,7 @@ def _neg_of_constant_factor(graph: ir.Graph, node: ir.Node) -> str | None:
     """Rewrite -x -> x * -1 where x is a product or sum with a constant, which absorbs the sign."""
     source = node.inputs[0]
     producer = source.producer() if source is not None else None
-    if producer is None or not (producer.op_type in ("Mul", "Add") or facts(producer.op_type).product):
+    if producer is None or not (producer.op_type in AFFINE or facts(producer.op_type).product):
         return None
     if source is None or len(source.uses()) != 1 or source.is_graph_output():
         return None

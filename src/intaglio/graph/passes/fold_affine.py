@@ -29,6 +29,7 @@ from intaglio.graph.access import (
 )
 from intaglio.graph.edit import add_constant, remove, replace, set_constant
 from intaglio.graph.graph import Graph
+from intaglio.graph.passes.canonicalize import AFFINE
 from intaglio.graph.pattern import keeps_shape
 from intaglio.graph.weights import WeightedProduct, product
 
@@ -60,7 +61,7 @@ def affine(node: ir.Node, axis: int) -> Affine | None:
     if node.op_type == "BatchNormalization":
         return _of_batch_normalization(node) if axis == 1 else None
     array = constant(input_value(node, 1))
-    if node.op_type not in ("Mul", "Add") or array is None or array.dtype != np.float32:
+    if node.op_type not in AFFINE or array is None or array.dtype != np.float32:
         return None
     if not keeps_shape(node, source):
         return None
@@ -96,7 +97,7 @@ def fold_affine(graph: Graph) -> list[str]:
         found = product(node)
         if found is not None:
             changes += _fold_following(graph.model.graph, found)
-        elif node.op_type in ("BatchNormalization", "Mul", "Add"):
+        elif node.op_type == "BatchNormalization" or node.op_type in AFFINE:
             changes += _fold_preceding(graph.model.graph, node)
     return changes
 

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from intaglio.graph.access import Array, attribute, constant, input_value, rank, shape, single_consumer, where
 from intaglio.graph.edit import add_constant, insert, remove_unread_before, rename, replace, set_constant
 from intaglio.graph.graph import Graph
+from intaglio.graph.passes.canonicalize import AFFINE
 from intaglio.graph.pattern import Constant, Match, Number, Op, Pattern, Var, find, keeps_shape
 
 x = Var("x")
@@ -164,7 +165,7 @@ def _take_in_scale_and_bias(graph: Graph) -> list[str]:
         sizes, full = shape(node.outputs[0])[int(attribute(node, "axis")) :], rank(node.outputs[0])
         while (following := single_consumer(node.outputs[0])) is not None:
             array = constant(input_value(following, 1))
-            if following.op_type not in ("Mul", "Add") or array is None or not keeps_shape(following, node.outputs[0]):
+            if following.op_type not in AFFINE or array is None or not keeps_shape(following, node.outputs[0]):
                 break
             flat = _along(array, sizes, full)
             if flat is None:

@@ -12,9 +12,10 @@ import onnx_ir as ir
 from intaglio.graph.access import constant, shape, single_consumer, where
 from intaglio.graph.edit import insert, remove, rename, replace
 from intaglio.graph.graph import Graph
+from intaglio.graph.operators import facts, named
 
-_MONOTONE = {"MaxPool", "GlobalMaxPool", "Reshape", "DepthToSpace", "SpaceToDepth"}
-_CLAMPED_BEFORE = {"Relu", "Clip"}
+# They choose elements of their operand, so that they commute with a clamp.
+_CHOOSE = (named("channels_first") & (named("largest") | named("moves"))) | named("reshapes")
 
 
 def hoist_clamps(graph: Graph) -> list[str]:
@@ -34,7 +35,7 @@ def hoist_clamps(graph: Graph) -> list[str]:
 
 
 def _is_clamp(node: ir.Node) -> bool:
-    if node.domain or node.op_type not in _CLAMPED_BEFORE:
+    if node.domain or not facts(node.op_type).clamps:
         return False
     bounds = [constant(value) for value in node.inputs[1:] if value is not None]
     return all(bound is not None and bound.size == 1 for bound in bounds)
@@ -44,13 +45,13 @@ def _above(clamp: ir.Node) -> ir.Node | None:
     """Find the monotone node that a clamp can pass: the clamp alone reads it, and it alone reads its own input."""
     value = clamp.inputs[0]
     node = value.producer() if value is not None else None
-    if node is None or value is None or node.op_type not in _MONOTONE or node.domain or len(node.outputs) != 1:
+    if node is None or value is None or node.op_type not in _CHOOSE or node.domain or len(node.outputs) != 1:
         return None
     source = node.inputs[0]
     if source is None or single_consumer(value) is not clamp or single_consumer(source) is not node:
         return None
     producer = source.producer()
-    return node if producer is not None and producer.op_type not in _CLAMPED_BEFORE else None
+    return node if producer is not None and not facts(producer.op_type).clamps else None
 
 
 def _exchange(graph: ir.Graph, node: ir.Node, clamp: ir.Node) -> ir.Node:

@@ -14,6 +14,7 @@ import onnx_ir as ir
 from intaglio.graph.access import constant, rank, shape, single_consumer, where
 from intaglio.graph.edit import add_constant, insert, remove, replace
 from intaglio.graph.graph import Graph
+from intaglio.graph.passes.canonicalize import AFFINE
 from intaglio.graph.passes.fold_affine import Affine, affine
 
 
@@ -42,7 +43,7 @@ def _next(node: ir.Node) -> ir.Node | None:
     kinds = {node.op_type, following.op_type}
     if "BatchNormalization" not in kinds:
         sizes = [array.size for step in (node, following) if (array := constant(step.inputs[1])) is not None]
-        if kinds != {"Mul", "Add"} or max(sizes) == 1:
+        if kinds != AFFINE or max(sizes) == 1:
             return None
     return following
 

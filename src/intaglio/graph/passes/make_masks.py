@@ -18,6 +18,7 @@ from intaglio.graph.access import Array, attribute, constant, consumers, is_outp
 from intaglio.graph.attention_masks import LOWEST, mask_of, with_rank
 from intaglio.graph.edit import add_constant, insert, replace
 from intaglio.graph.graph import Graph
+from intaglio.graph.operators import facts
 
 FAR = 100.0
 ABSORBS = -1e9
@@ -32,7 +33,7 @@ def make_masks(graph: Graph) -> list[str]:
         if node.op_type == "Where":
             made = _where(graph, node) or _without_nan(graph, node)
         else:
-            made = _sum(graph, node) if node.op_type in ("Add", "Sub") else None
+            made = _sum(graph, node) if facts(node.op_type).adds else None
         if made:
             changes.append(made)
     return changes

@@ -14,6 +14,7 @@ import onnx_ir as ir
 from intaglio.graph.access import Array, constant, input_value, single_consumer, where
 from intaglio.graph.edit import insert, remove, replace, set_constant
 from intaglio.graph.graph import Graph
+from intaglio.graph.passes.canonicalize import AFFINE
 from intaglio.graph.pattern import keeps_shape
 
 
@@ -49,7 +50,7 @@ def _factor(node: ir.Node) -> Array | None:
     """Get the constant of a Mul or Add that keeps the shape of its first input, in float64."""
     source = input_value(node, 0)
     array = constant(input_value(node, 1))
-    if node.op_type not in ("Mul", "Add") or node.domain or array is None or source is None:
+    if node.op_type not in AFFINE or node.domain or array is None or source is None:
         return None
     if source.is_initializer() or array.dtype != np.float32 or not keeps_shape(node, source):
         return None

@@ -11,6 +11,7 @@ from intaglio.graph.access import attribute, constant, input_value, shape, singl
 from intaglio.graph.bounds import bounds
 from intaglio.graph.edit import add_constant, bypass, can_bypass, insert, remove, remove_unread_before, rename, replace
 from intaglio.graph.graph import Graph
+from intaglio.graph.operators import facts
 
 Merge = Callable[[ir.Graph, ir.Node], str | None]
 
@@ -117,7 +118,7 @@ def _bounds(graph: ir.Graph, node: ir.Node) -> str | None:
         return "cannot change its input: taken out"
     source = node.inputs[0]
     previous = source.producer() if source is not None else None
-    if previous is None or previous.op_type not in ("Relu", "Clip") or single_consumer(previous.outputs[0]) is not node:
+    if previous is None or not facts(previous.op_type).clamps or single_consumer(previous.outputs[0]) is not node:
         return None
     first_low, first_high = _limits(previous)
     if first_low is None or first_high is None or first_low > first_high or own_low > own_high:

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from intaglio.graph.access import attribute, constant, input_value, shape, where
 from intaglio.graph.edit import bypass, can_bypass
 from intaglio.graph.graph import Graph
+from intaglio.graph.passes.canonicalize import AFFINE
 from intaglio.graph.pattern import equals, keeps_shape
 
 
@@ -20,7 +21,7 @@ def remove_no_ops(graph: Graph) -> list[str]:
         test = NO_OPS.get(node.op_type)
         if node.domain or test is None or node.inputs[0] is None or not can_bypass(node):
             continue
-        if node.op_type in ("Add", "Mul") and node.inputs[0].is_initializer():
+        if node.op_type in AFFINE and node.inputs[0].is_initializer():
             continue  # `canonicalize` puts the constant second
         if test(node):
             bypass(graph.model.graph, node)
