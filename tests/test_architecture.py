@@ -91,7 +91,7 @@ OPERATOR_LISTS = {
     "train/insert_batch_norm.py": (1, "what may stand between the last layer and an output"),
     "train/loop/lr_scaling.py": (2, "steps that keep the size of a gradient, and products with a learned side input"),
 }
-"""Files outside `ops/` with lists of ONNX operators that are no facts of `graph.operators`: how many, and why they are."""
+"""Files outside `ops/` with lists of ONNX operators that are no facts of `graph.operators`: how many, and why."""
 
 
 def room_of(path: Path) -> str:
