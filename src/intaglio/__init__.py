@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from intaglio.api import Quantized, evaluate, freeze, load, load_quantized, prepare_qat, quantize
     from intaglio.codegen.native import NativeProgram, compile
+    from intaglio.data.descriptor import pictures
     from intaglio.errors import IntaglioError
     from intaglio.graph import Graph
     from intaglio.plan import Plan, load_plan
@@ -34,6 +35,7 @@ _HOMES = {
     "load_plan": "intaglio.plan",
     "load_program": "intaglio.program",
     "load_quantized": "intaglio.api",
+    "pictures": "intaglio.data.descriptor",
     "prepare_qat": "intaglio.api",
     "quantize": "intaglio.api",
     "targets": "intaglio.targets.target_list",
@@ -53,6 +55,7 @@ __all__ = [
     "load_plan",
     "load_program",
     "load_quantized",
+    "pictures",
     "prepare_qat",
     "quantize",
     "targets",

@@ -155,11 +155,11 @@ def test_counts_below_one(n: int) -> None:
         ("gone.toml", b"path = 'x.npz'", r"x.npz \(named by .*gone.toml\): expected data, got no such file"),
         ("loop.toml", b"path = 'loop.toml'", "loop.toml: expected a directory .* got a .toml"),
         ("type.toml", b"path = 3", "type.toml: path: Input should be a valid string, got 3"),
-        ("more.toml", b"path = 'a'\nmore = 1", "more.toml: more: unknown key; known are image, path"),
+        ("more.toml", b"path = 'a'\nmore = 1", "more.toml: more: unknown key; known are classes, image, path"),
         (
             "more.toml",
             b"path = 'a'\n[image]\nsise = 1",
-            "image.sise: unknown key; known are crop, layout, mean, size, std",
+            "image.sise: unknown key; known are crop, layout, mean, preset, size, std",
         ),
         ("size.toml", b"path = 'a'\n[image]\nsize = 0", "size.toml: image.size: Input should be greater than 0, got 0"),
         ("size.toml", b"path = 'a'\n[image]\nsize = '32'", "image.size: Input should be a valid integer, got '32'"),

@@ -138,7 +138,7 @@ def test_an_image_that_cannot_be_decoded_is_named(
 
 
 def test_an_image_smaller_than_the_crop_says_so(pixels: np.ndarray, png: Png) -> None:
-    with pytest.raises(DataError, match=r"image: the image is 8 x 6 .* crop to 7 x 7. Set size"):
+    with pytest.raises(DataError, match=r"image: the image is 8 x 6 .* crop to 7 x 7. Set --size .size under"):
         Preprocess(crop=7)(png(pixels[0]), "image")
 
 

@@ -145,4 +145,5 @@ def test_described_files_are_valid(tmp_path: Path) -> None:
     assert load_target(tmp_path / "target.toml").row("Softmax").zero_point == -128
     (descriptor,) = blocks(ROOT / "docs" / "data.md", "toml")
     (tmp_path / "data.toml").write_text(descriptor, encoding="utf-8")
+    (tmp_path / "labels.txt").write_text("cat\ndog\n", encoding="utf-8")
     assert read_descriptor(tmp_path / "data.toml").image is not None

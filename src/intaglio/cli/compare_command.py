@@ -7,6 +7,7 @@ import json
 import math
 
 from intaglio.cli.models import MODEL, add_model_options, load_any_or_quantized
+from intaglio.cli.picture_options import add_picture_options, described
 from intaglio.evaluation import compare
 from intaglio.report.terminal_tables import print_table
 
@@ -20,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--samples", type=int, default=32, help="compare on at most this many samples (default: %(default)s)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_picture_options(parser)
     add_model_options(parser)
 
 
@@ -28,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     from intaglio.evaluation.model_stages import data_for, stage_of, steps_of
 
     a, b = (load_any_or_quantized(args, name) for name in (args.a, args.b))
-    data = data_for(a, args.data, args.samples)
+    data = data_for(a, described(args, args.data)[0], args.samples)
     stages = stage_of(a), stage_of(b)
     if data.once:
         data = data.cached()

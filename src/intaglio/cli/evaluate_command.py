@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from intaglio.cli.models import MODEL, add_model_options, load_any_or_quantized
+from intaglio.cli.picture_options import add_picture_options, described
 from intaglio.evaluation import METRICS
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--limit", type=int, metavar="N", help="measure on at most this many samples")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_picture_options(parser)
     add_model_options(parser)
 
 
@@ -37,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     with _processes() as ours:
         result = score(
             load_any_or_quantized(args, args.model),
-            args.data,
+            described(args, args.data)[0],
             args.metric,
             engine=args.engine,
             limit=args.limit,

@@ -16,8 +16,10 @@ from intaglio.cli.metric_option import add_metric
 from intaglio.cli.models import MODEL, add_model_options, load_graph, load_raw_graph, parse_layers, parse_range
 from intaglio.cli.on_off import OnOff
 from intaglio.cli.output import whole_folder
+from intaglio.cli.picture_options import add_picture_options, described
 
 if TYPE_CHECKING:
+    from intaglio.data import DataLike
     from intaglio.workflow.quantize import TrainingStage
 
 WORK = ".search"
@@ -130,6 +132,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="correct biases for the shift of mean outputs that weight rounding causes (default: on)",
     )
     parser.add_argument("--json", action="store_true", help="print summary.json instead of tables")
+    add_picture_options(parser)
     add_model_options(parser)
 
 
@@ -150,17 +153,18 @@ def run(args: argparse.Namespace) -> int:
         iterations=args.iterations,
         bias_correction=args.bias_correction,
     )
+    data, scored, training = described(args, args.data, args.eval, args.train)
     work = Path(args.output) / WORK
     kept = [work] if args.checkpoint is None else [work, Path(args.checkpoint)]
     with processes() as ours, whole_folder(Path(args.output), ours.rank) as folder, _resumable(kept):
         summary = quantize_job(
             lambda: load_graph(args, args.model),
-            args.data,
+            data,
             folder,
             target=args.target,
             samples=args.samples,
             input_range=parse_range(args.input_range),
-            eval_data=args.eval,
+            eval_data=scored,
             eval_limit=args.eval_limit,
             metric=args.metric,
             recipe=recipe,
@@ -169,7 +173,7 @@ def run(args: argparse.Namespace) -> int:
             work=work,
             source=Path(args.model) if Path(args.model).exists() else None,
             show=None if args.json or ours.rank != 0 else sys.stdout,
-            stage=_stage(args),
+            stage=_stage(args, training),
             processes=ours,
         )
     if ours.rank != 0:
@@ -193,15 +197,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _stage(args: argparse.Namespace) -> TrainingStage | None:
+def _stage(args: argparse.Namespace, data: DataLike | None) -> TrainingStage | None:
     """Build the training stage of the recipe search; None without --train."""
     from intaglio.search.training import stage_settings
     from intaglio.workflow.quantize import TrainingStage
 
-    if args.train is None:
+    if data is None:
         return None
     settings = stage_settings(args.train_epochs, args.train_steps)
-    return TrainingStage(lambda: load_raw_graph(args, args.model), args.train, settings)
+    return TrainingStage(lambda: load_raw_graph(args, args.model), data, settings)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 from intaglio.cli.metric_option import add_metric
 from intaglio.cli.models import MODEL, add_model_options, load_graph
 from intaglio.cli.on_off import OnOff
+from intaglio.cli.picture_options import add_picture_options, described
 from intaglio.report.terminal_tables import print_table
 
 
@@ -48,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--equalize", action=OnOff, default=True, help="equalize channel ranges before calibration (default: on)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_picture_options(parser)
     add_model_options(parser)
 
 
@@ -62,8 +64,9 @@ def run(args: argparse.Namespace) -> int:
     SENSITIVITIES.check_writable(Path(args.output))
     with processes() as ours:
         graph = load_graph(args, args.model)
-        scored = None if args.eval is None else data_for(graph, args.eval, args.limit, labels=True, metric=args.metric)
-        data = data_for(graph, args.data)
+        data, test = described(args, args.data, args.eval)
+        scored = None if test is None else data_for(graph, test, args.limit, labels=True, metric=args.metric)
+        data = data_for(graph, data)
         fitted, held = held_back(data, args.samples, args.held_back)
         serialized = ours.first(lambda: _quantized(args, graph, fitted))
         found = sensitivity(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from intaglio.cli.metric_option import add_metric
 from intaglio.cli.models import MODEL, add_model_options, load_graph, parse_range
 from intaglio.cli.output import whole_folder
+from intaglio.cli.picture_options import add_picture_options, described
 from intaglio.report.terminal_tables import print_table
 from intaglio.tables import text_table
 
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--calibrator", default="auto", help="how ranges are chosen, see `intaglio quantize` (default: %(default)s)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
+    add_picture_options(parser)
     add_model_options(parser)
 
 
@@ -60,8 +62,9 @@ def run(args: argparse.Namespace) -> int:
     target = Path(args.output)
     with whole_folder(target) as folder:
         graph = load_graph(args, args.model)
-        scored = data_for(graph, args.eval, args.limit, labels=True, metric=args.metric)
-        data = data_for(graph, args.data, args.samples)
+        data, test = described(args, args.data, args.eval)
+        scored = data_for(graph, test, args.limit, labels=True, metric=args.metric)
+        data = data_for(graph, data, args.samples)
         settings = {
             "calibration data": data_fingerprint(data),
             "calibrator": args.calibrator,

@@ -15,6 +15,7 @@ from intaglio.cli.metric_option import add_metric
 from intaglio.cli.models import MODEL, add_model_options, load_raw_graph, parse_layers
 from intaglio.cli.on_off import OnOff
 from intaglio.cli.output import whole_folder
+from intaglio.cli.picture_options import add_picture_options, described
 from intaglio.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_data(parser)
     _add_keeping(parser)
     add("--json", action="store_true", help="print summary.json instead of tables")
+    add_picture_options(parser)
     add_model_options(parser)
 
 
@@ -237,6 +239,7 @@ def run(args: argparse.Namespace) -> int:
     from intaglio.workflow.train import Beginning, train_job
 
     settings = _settings(args)
+    data, scored = described(args, args.data, args.eval)
     beginning = Beginning(
         target=args.target,
         method=args.method,
@@ -261,14 +264,14 @@ def run(args: argparse.Namespace) -> int:
         ours.first(lambda: _check_checkpoint(checkpoint, args.resume))
         summary = train_job(
             lambda: load_raw_graph(args, args.model),
-            args.data,
+            data,
             folder,
             beginning,
             settings,
             run_options=_keeping(args, checkpoint),
             processes=ours,
             held_back=args.held_back,
-            eval_data=args.eval,
+            eval_data=scored,
             eval_limit=args.eval_limit,
             metric=args.metric,
             source=Path(args.model) if Path(args.model).exists() else None,

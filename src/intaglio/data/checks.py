@@ -59,14 +59,16 @@ def check_shape(got: tuple[int, ...], want: tuple[int, ...], where: str) -> None
         if (got[2], got[0], got[1]) == want:
             raise DataError(
                 f"{text}: the data is channels-last (NHWC), the model channels-first (NCHW). "
-                'Set layout = "NCHW" under [image] of the data descriptor, or transpose the arrays with (0, 3, 1, 2).'
+                'Set layout = "NCHW" under [image] of the data descriptor (--layout NCHW), or transpose the '
+                "arrays with (0, 3, 1, 2)."
             )
         if (got[1], got[2], got[0]) == want:
             raise DataError(
                 f"{text}: the data is channels-first (NCHW), the model channels-last (NHWC). "
-                'Set layout = "NHWC" under [image] of the data descriptor, or transpose the arrays with (0, 2, 3, 1).'
+                'Set layout = "NHWC" under [image] of the data descriptor (--layout NHWC), or transpose the '
+                "arrays with (0, 2, 3, 1)."
             )
-    raise DataError(f"{text}. For images set size and crop under [image] of a data descriptor.")
+    raise DataError(f"{text}. For images set size and crop under [image] of a data descriptor, or --size.")
 
 
 def to_float(x: Array, first: int, where: str) -> Float:
@@ -125,7 +127,7 @@ def check_uniform(chunk: Chunk, first: Chunk, index: int, where: str) -> None:
         got, want = (", ".join(str(a.shape[1:]) for a in c.x) for c in (chunk, first))
         raise DataError(
             f"{where} sample {index}: has shape {got}, the first sample has {want}; all must be equal. "
-            "For images set size and crop under [image] of a data descriptor."
+            "For images set size and crop under [image] of a data descriptor, or --size."
         )
     if (chunk.y is None) != (first.y is None):
         which = (

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from intaglio.data.checks import Float, arrange, check_labels, check_shape, check_uniform, sample_shapes, to_float
 from intaglio.data.chunk import Chunk, as_labels, as_targets, join, rebatch
+from intaglio.data.images import PictureSource
 from intaglio.data.items import IterableSource
 from intaglio.data.source import ArraySource, SampleSource
 from intaglio.errors import DataError, UsageError
@@ -255,7 +256,8 @@ def match(
         DataError: the data do not fit the model.
     """
     shapes = sample_shapes(inputs if isinstance(inputs, Mapping) else {"x": inputs}, batched=batched)
-    matched = replace(dataset, shapes=shapes, classes=classes, targets=targets)
+    source = dataset.source.for_inputs(shapes) if isinstance(dataset.source, PictureSource) else dataset.source
+    matched = replace(dataset, source=source, shapes=shapes, classes=classes, targets=targets)
     first = matched._first()
     matched._checked(first, first, dataset.start)
     if need_labels and first.y is None:

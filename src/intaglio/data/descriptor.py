@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from intaglio.data.images import Preprocess
+from intaglio.data.pictures import PRESETS, Descriptor, check_classes, read_classes
 from intaglio.errors import DataError
 from intaglio.files.reading import UnreadableError, read_toml
 
@@ -20,42 +22,50 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 class _Image(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
+    preset: Literal["imagenet", "cifar10", "raw"] | None = None
     size: Side | Annotated[list[Side], Field(min_length=2, max_length=2)] | None = None
     crop: Side | Annotated[list[Side], Field(min_length=2, max_length=2)] | None = None
-    mean: list[Finite] = [0.0, 0.0, 0.0]
-    std: list[Positive] = [1.0, 1.0, 1.0]
-    layout: Literal["NCHW", "NHWC"] = "NCHW"
+    mean: list[Finite] | None = None
+    std: list[Positive] | None = None
+    layout: Literal["NCHW", "NHWC"] | None = None
 
     @model_validator(mode="after")
     def _channels(self) -> _Image:
-        if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
+        made = self.preprocess()
+        if len(made.mean) != len(made.std) or len(made.mean) not in (1, 3):
             raise ValueError(
                 "mean and std must both hold 3 numbers (RGB) or both 1 (grey), "
-                f"got {len(self.mean)} and {len(self.std)}"
+                f"got {len(made.mean)} and {len(made.std)}"
             )
         return self
+
+    def preprocess(self) -> Preprocess:
+        """The preset, with the other keys in place of its values."""
+        base = Preprocess() if self.preset is None else PRESETS[self.preset]
+        return Preprocess(
+            base.size if self.size is None else _side(self.size),
+            base.crop if self.crop is None else _side(self.crop),
+            base.mean if self.mean is None else tuple(self.mean),
+            base.std if self.std is None else tuple(self.std),
+            self.layout,
+        )
 
 
 class _Data(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     path: Annotated[str, Field(min_length=1)]
+    classes: Annotated[str, Field(min_length=1)] | None = None
     image: _Image | None = None
-
-
-@dataclass(frozen=True)
-class Descriptor:
-    """Content of a descriptor: path of the data, and preprocessing of images."""
-
-    path: Path
-    image: Preprocess | None
 
 
 def read_descriptor(path: Path) -> Descriptor:
     """Read and check a descriptor; its `path` is relative to the descriptor's folder.
 
         path = "cifar10-test.parquet"
+        classes = "labels.txt"            # names of the classes, one a line
         [image]            # absent for plain arrays
+        preset = "cifar10" # imagenet, cifar10 or raw; the following keys replace its values
         size = 32          # resize the short side (or [height, width]), then
         crop = 32          # centre crop to
         mean = [0.4914, 0.4822, 0.4465]   # after scaling to 0..1; one number: grey images
@@ -73,11 +83,64 @@ def read_descriptor(path: Path) -> Descriptor:
         data = _Data.model_validate(content)
     except ValidationError as error:
         raise DataError("\n".join(_sentence(path, e) for e in error.errors())) from error
-    return Descriptor(path.parent / data.path, None if data.image is None else _preprocess(data.image))
+    classes = None if data.classes is None else read_classes(path.parent / data.classes)
+    image = None if data.image is None else data.image.preprocess()
+    return Descriptor(path.parent / data.path, image, classes, path)
 
 
-def _preprocess(image: _Image) -> Preprocess:
-    return Preprocess(_side(image.size), _side(image.crop), tuple(image.mean), tuple(image.std), image.layout)
+def pictures(
+    folder: str | os.PathLike[str],
+    preset: str | None = None,
+    *,
+    size: int | tuple[int, int] | None = None,
+    crop: int | tuple[int, int] | None = None,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+    layout: str | None = None,
+    classes: str | os.PathLike[str] | Sequence[str] | None = None,
+) -> Descriptor:
+    """Describe a folder of pictures and their preprocessing, as a data descriptor does.
+
+        y = (pixel / 255 - mean) / std
+
+    Args:
+        folder: class folders with images, images without labels, or a .parquet file.
+        preset: imagenet (short side to 256, centre crop to 224, its mean and std), cifar10 (32 x 32) or raw (pixels
+            0 to 255, not resized); the other arguments replace its values.
+        size: resize the short side to this and crop the centre to a square of it, or resize to (height, width).
+        crop: crop the centre to another size than `size`.
+        mean, std: of each channel, after scaling to 0..1; a single number for grey images or for all channels.
+        layout: NCHW or NHWC; None: that of the model's input.
+        classes: names of the classes in the order of the network's scores, or a text file with one a line; None: the
+            sorted names of the class folders.
+    Returns:
+        Data that `intaglio.quantize`, `intaglio.evaluate` and other calls take.
+    Raises:
+        DataError: a value is not valid; the text names it.
+    """
+    if crop is None and isinstance(size, int):
+        crop = size
+    given = {"preset": preset, "size": size, "crop": crop, "mean": mean, "std": std, "layout": layout}
+    try:
+        image = _Image.model_validate({key: _plain(key, value) for key, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise DataError("; ".join(_sentence(Path(folder), e) for e in error.errors())) from error
+    if classes is None:
+        names = None
+    elif isinstance(classes, str | os.PathLike):
+        names = read_classes(Path(classes))
+    else:
+        names = tuple(map(str, classes))
+        check_classes(names, "classes")
+    return Descriptor(Path(folder), image.preprocess(), names)
+
+
+def _plain(key: str, value: Any) -> Any:
+    """Convert to what TOML could hold: lists instead of tuples and arrays, a list of one mean."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if key in ("mean", "std") and isinstance(value, int | float):
+        return [float(value)]
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _side(value: int | list[int] | None) -> int | tuple[int, int] | None:

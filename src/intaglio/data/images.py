@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,10 @@ from intaglio.data.extras import load_extra
 from intaglio.errors import DataError
 from intaglio.files.reading import UnreadableError, readable
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Layout = Literal["NCHW", "NHWC"]
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 
@@ -31,14 +36,30 @@ class Preprocess:
         crop: then crop the central square of this size, or (height, width).
         mean: mean of each channel after scaling to 0..1; one number means grey images.
         std: standard deviation of each channel.
-        layout: layout of the result: "NCHW" or "NHWC".
+        layout: layout of the result: "NCHW" or "NHWC"; None: that of the model's input, else NCHW.
     """
 
     size: int | tuple[int, int] | None = None
     crop: int | tuple[int, int] | None = None
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
-    layout: Literal["NCHW", "NHWC"] = "NCHW"
+    layout: Layout | None = None
+
+    def for_input(self, shape: tuple[int, ...]) -> Preprocess:
+        """Take from a model's input what is open: the layout, and the channels of a mean that is the same for all.
+
+        Args:
+            shape: of one sample, without batch axis; nothing is taken from one that is no picture in either layout.
+        """
+        first, last = (len(shape) == 3 and shape[axis] in (1, 3) for axis in (0, -1))
+        if first == last:
+            return self
+        layout: Layout = "NCHW" if first else "NHWC"
+        channels = shape[0] if first else shape[-1]
+        made = self if self.layout is not None else replace(self, layout=layout)
+        if len(set(self.mean)) == len(set(self.std)) == 1 and made.layout == layout:
+            made = replace(made, mean=self.mean[:1] * channels, std=self.std[:1] * channels)
+        return made
 
     def __call__(self, image: bytes | Path, where: str) -> npt.NDArray[np.float32]:
         """Decode and preprocess one image, rotated according to its EXIF orientation.
@@ -61,7 +82,7 @@ class Preprocess:
         # float32, and in the order of usual training code, so that results are bit-identical
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         y: npt.NDArray[np.float32] = (pixels / np.float32(255) - mean) / std
-        return np.ascontiguousarray(y.transpose(2, 0, 1)) if self.layout == "NCHW" else y
+        return np.ascontiguousarray(y.transpose(2, 0, 1)) if self.layout != "NHWC" else y
 
     def _resized(self, picture: Any, pil: Any) -> Any:
         if self.size is None:
@@ -81,28 +102,50 @@ class Preprocess:
         if picture.height < height or picture.width < width:
             raise DataError(
                 f"{where}: the image is {picture.height} x {picture.width} (height x width) before the crop to "
-                f"{height} x {width}. Set size under [image] to at least the crop."
+                f"{height} x {width}. Set --size (size under [image]) to at least the crop."
             )
         top, left = round((picture.height - height) / 2), round((picture.width - width) / 2)
         return picture.crop((left, top, left + width, top + height))
 
 
-class ImageFolder:
-    """Directory of class folders with images; or of images only, then without labels.
-
-    The sorted folder names are the classes 0, 1, .... Samples take one image of each class in turn, so that any prefix
-    is balanced.
-    """
+class PictureSource:
+    """Base of sources of images, whose preprocessing depends on the model that they are for."""
 
     once = False
+    preprocess: Preprocess
 
-    def __init__(self, path: Path, preprocess: Preprocess, *, labels: bool = True) -> None:
+    def for_inputs(self, shapes: Shapes) -> Self:
+        """Return the source for a model (see `Preprocess.for_input`)."""
+        fitted = copy.copy(self)
+        if len(shapes) == 1:
+            fitted.preprocess = self.preprocess.for_input(next(iter(shapes.values())))
+        return fitted
+
+
+class ImageFolder(PictureSource):
+    """Directory of class folders with images; or of images only, then without labels.
+
+    The sorted folder names are the classes 0, 1, ..., unless `classes` names them. Samples take one image of each class
+    in turn, so that any prefix is balanced.
+    """
+
+    def __init__(
+        self, path: Path, preprocess: Preprocess, *, labels: bool = True, classes: tuple[str, ...] | None = None
+    ) -> None:
         self.name = str(path)
         self.preprocess = preprocess
         folders = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
-        self.class_names = tuple(p.name for p in folders) or None
-        classes = [_images(folder) for folder in folders] or [_images(path)]
-        rows = [(file, label) for turn in zip_longest(*classes) for label, file in enumerate(turn) if file is not None]
+        self.class_names = classes or tuple(p.name for p in folders) or None
+        numbers = {name: number for number, name in enumerate(self.class_names or ())}
+        for folder in folders:
+            if folder.name not in numbers:
+                raise DataError(
+                    f"{folder}: expected the name of a class, one of {len(numbers)} such as "
+                    f"{next(iter(numbers))!r}, got {folder.name!r}; rename the folder, or leave the class names out"
+                )
+        found = [(numbers[p.name], _images(p)) for p in folders] or [(0, _images(path))]
+        turns = zip_longest(*(files for _, files in found))
+        rows = [(file, n) for turn in turns for (n, _), file in zip(found, turn, strict=True) if file is not None]
         if not rows:
             raise DataError(f"{path}: no samples. Expected class folders with images, images, or .npy files.")
         self.files: Sequence[Path] = [file for file, _ in rows]

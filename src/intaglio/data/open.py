@@ -15,10 +15,12 @@ from intaglio.data.extras import load_extra
 from intaglio.data.images import SUFFIXES, ImageFolder, Preprocess
 from intaglio.data.items import IterableSource, SequenceSource
 from intaglio.data.parquet import ParquetSource
+from intaglio.data.pictures import Descriptor
 from intaglio.data.source import ArraySource, NamedArrays, NpyFolder, NpySource, NpzSource, SampleSource
 from intaglio.errors import DataError
 
-DataLike: TypeAlias = "str | os.PathLike[str] | Iterable[Any] | Callable[[], Iterable[Any]] | Dataset"
+DataLike: TypeAlias = "str | os.PathLike[str] | Iterable[Any] | Callable[[], Iterable[Any]] | Dataset | Descriptor"
+ARRAYS = {".npz", ".npy"}
 
 
 def open_data(source: DataLike, *, limit: int | None = None, batch_size: int = 32, labels: bool = True) -> Dataset:
@@ -31,10 +33,10 @@ def open_data(source: DataLike, *, limit: int | None = None, batch_size: int = 3
             - a `.npz` with `x` (or one array per model input, by its name) and `y`,
             - a `.npy`, or a directory of them, each one sample (or a batch, if it has one axis more than the model's),
             - a `.toml` descriptor that names one of these with its preprocessing (see `descriptor.read_descriptor`);
-            or an array, axis 0 counting samples; a pair (x, y) of arrays; a dict of arrays by input name; a list, a
-            torch Dataset or DataLoader, any iterable of samples or batches, each an x or a pair (x, y); a function that
-            returns a new iterable. An iterator can be read only once. x may be a tuple or a dict where a model has
-            several inputs. Images without a descriptor are only scaled to 0..1, in NCHW.
+            or what `intaglio.pictures` returns; an array, axis 0 counting samples; a pair (x, y) of arrays; a dict of
+            arrays by input name; a list, a torch Dataset or DataLoader, any iterable of samples or batches, each an x
+            or a pair (x, y); a function that returns a new iterable. An iterator can be read only once. x may be a
+            tuple or a dict where a model has several inputs. Images without a descriptor are only scaled to 0..1.
         limit: most samples, from the start.
         batch_size: default batch size of `Dataset.batches()`.
         labels: whether to read labels; if not, they are ignored.
@@ -45,49 +47,62 @@ def open_data(source: DataLike, *, limit: int | None = None, batch_size: int = 3
     """
     if isinstance(source, Dataset):
         return source.limit(limit)
-    found = (
-        _from_path(Path(source), None, labels)
-        if isinstance(source, str | os.PathLike)
-        else _from_object(source, labels)
-    )
+    if isinstance(source, Descriptor):
+        found = _described(source, labels)
+    elif isinstance(source, str | os.PathLike):
+        found = _from_path(Path(source), labels)
+    else:
+        found = _from_object(source, labels)
     return Dataset(found, batch_size=batch_size).limit(limit)
 
 
-def _from_path(path: Path, preprocess: Preprocess | None, labels: bool, descriptor: Path | None = None) -> SampleSource:
-    suffix = path.suffix.lower()
-    if not path.exists():
-        named = f" (named by {descriptor})" if descriptor else ""
-        raise DataError(f"{path}{named}: expected data, got no such file or directory. Check the path.")
-    if preprocess is not None and suffix in {".npz", ".npy"}:
-        raise DataError(
-            f"{descriptor}: [image] prepares image files, but path names the array file {path}. Leave it out."
-        )
-    if path.is_dir():
-        return _from_folder(path, preprocess, labels, descriptor)
-    if suffix == ".parquet":
-        return ParquetSource(path, preprocess or Preprocess(), labels=labels)
-    if suffix == ".npz":
-        return NpzSource(path, labels=labels)
-    if suffix == ".npy":
-        return NpySource(path)
-    if suffix == ".toml" and descriptor is None:
+def has_pictures(path: Path) -> bool:
+    """Tell whether a path is, or should be, that of pictures: no array file, no descriptor, no folder of arrays."""
+    return path.suffix.lower() not in {*ARRAYS, ".toml"} and not any(path.glob("*.npy"))
+
+
+def _from_path(path: Path, labels: bool) -> SampleSource:
+    if path.suffix.lower() == ".toml" and path.exists():
         load_extra("pydantic", "pydantic", "read data descriptors")
         from intaglio.data.descriptor import read_descriptor  # here, since a core install has no pydantic
 
-        found = read_descriptor(path)
-        return _from_path(found.path, found.image, labels, path)
+        return _described(read_descriptor(path), labels)
+    return _described(Descriptor(path, None), labels)
+
+
+def _described(found: Descriptor, labels: bool) -> SampleSource:
+    """Open the data that a descriptor names; one without origin may also describe a plain path."""
+    path, suffix, origin = found.path, found.path.suffix.lower(), found.origin
+    if not path.exists():
+        named = f" (named by {origin})" if origin else ""
+        raise DataError(f"{path}{named}: expected data, got no such file or directory. Check the path.")
+    if found.image is not None and suffix in ARRAYS:
+        raise DataError(
+            f"{origin or 'pictures'}: [image] prepares image files, but path names the array file {path}. Leave it out."
+        )
+    if path.is_dir():
+        return _from_folder(found, labels)
+    if suffix == ".parquet":
+        return ParquetSource(path, found.image or Preprocess(), labels=labels, classes=found.classes)
+    if suffix in ARRAYS:
+        source = NpzSource(path, labels=labels) if suffix == ".npz" else NpySource(path)
+        source.class_names = found.classes
+        return source
     raise DataError(
         f"{path}: expected a directory of images or .npy files, a .parquet, .npz, .npy"
-        f"{'' if descriptor else ' or .toml descriptor'}, got a {suffix or 'file without suffix'}"
+        f"{'' if origin else ' or .toml descriptor'}, got a {suffix or 'file without suffix'}"
     )
 
 
-def _from_folder(path: Path, preprocess: Preprocess | None, labels: bool, descriptor: Path | None) -> SampleSource:
+def _from_folder(found: Descriptor, labels: bool) -> SampleSource:
+    path = found.path
     arrays = sorted(path.glob("*.npy"))
     if not arrays:
-        return ImageFolder(path, preprocess or Preprocess(), labels=labels)
-    if preprocess is not None:
-        raise DataError(f"{descriptor}: [image] prepares image files, but {path} holds .npy files. Leave it out.")
+        return ImageFolder(path, found.image or Preprocess(), labels=labels, classes=found.classes)
+    if found.image is not None:
+        raise DataError(
+            f"{found.origin or 'pictures'}: [image] prepares image files, but {path} holds .npy files. Leave it out."
+        )
     if any(p.suffix.lower() in SUFFIXES for p in path.iterdir()):
         raise DataError(f"{path}: holds both .npy files and images. Give a directory of one kind.")
     return NpyFolder(path, arrays)

@@ -12,19 +12,19 @@ import numpy.typing as npt
 
 from intaglio.data.chunk import Chunk, Shapes
 from intaglio.data.extras import load_extra
-from intaglio.data.images import Preprocess
+from intaglio.data.images import PictureSource, Preprocess
 from intaglio.errors import DataError
 from intaglio.files.reading import UnreadableError, readable
 
 ROWS = 64  # encoded images in memory at a time
 
 
-class ParquetSource:
+class ParquetSource(PictureSource):
     """Source of images in column `image` (a struct with `bytes`, or bytes) and labels in column `label`."""
 
-    once = False
-
-    def __init__(self, path: Path, preprocess: Preprocess, *, labels: bool = True) -> None:
+    def __init__(
+        self, path: Path, preprocess: Preprocess, *, labels: bool = True, classes: tuple[str, ...] | None = None
+    ) -> None:
         self.name = str(path)
         self.path = path
         self.preprocess = preprocess
@@ -36,7 +36,7 @@ class ParquetSource:
             raise DataError(f"{path}: expected a column 'image' (struct with 'bytes'), got columns {columns}")
         self.has_labels = labels and "label" in columns
         names = metadata.get(b"class_names", b"").decode()
-        self.class_names = tuple(names.split(",")) if names else None
+        self.class_names = classes or (tuple(names.split(",")) if names else None)
 
     def count(self, shapes: Shapes | None) -> int:
         return sum(self.groups)

@@ -1,0 +1,94 @@
+"""Options that say how pictures are prepared: a data descriptor on the command line."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from intaglio.errors import UsageError
+
+if TYPE_CHECKING:
+    from intaglio.data import DataLike
+
+NAMES = ("preset", "size", "crop", "mean", "std", "layout", "classes")
+NO_DATA = ("none", "synthesize")
+
+
+def add_picture_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that prepare the pictures of a folder or Parquet file."""
+    group = parser.add_argument_group("pictures", "for folders of images and .parquet files, instead of a descriptor")
+    group.add_argument(
+        "--preset",
+        metavar="NAME",
+        help="usual preprocessing: imagenet (short side to 256, centre crop to 224, its mean and std), cifar10 "
+        "(32 x 32) or raw (pixels 0 to 255); the other options replace its values",
+    )
+    group.add_argument(
+        "--size", metavar="N|H,W", help="resize the short side to N and crop the centre N x N, or resize to H x W"
+    )
+    group.add_argument("--crop", metavar="N|H,W", help="crop the centre to another size than --size")
+    group.add_argument(
+        "--mean",
+        metavar="R,G,B",
+        help="mean of each channel, after scaling to 0..1; one number for grey images or all channels (default: 0)",
+    )
+    group.add_argument("--std", metavar="R,G,B", help="standard deviation of each channel, as --mean (default: 1)")
+    group.add_argument("--layout", metavar="NCHW|NHWC", help="layout (default: that of the model's input)")
+    group.add_argument(
+        "--classes",
+        metavar="FILE.txt",
+        help="names of the classes, one a line, in the order of the network's scores (default: sorted folder names)",
+    )
+
+
+def described(args: argparse.Namespace, *names: str | None) -> list[Any]:
+    """Return what data arguments name; pictures with the preprocessing of the options.
+
+    Args:
+        args: of a command with `add_picture_options`.
+        names: values of --data, --eval and the like; None where an option is absent.
+    Raises:
+        DataError: an option has a wrong value.
+        UsageError: there are options, and no argument names pictures.
+    """
+    given = {name: getattr(args, name) for name in NAMES if getattr(args, name) is not None}
+    if not given:
+        return list(names)
+    from intaglio.data.descriptor import pictures
+    from intaglio.data.open import has_pictures
+
+    found: list[DataLike | None] = []
+    for name in names:
+        takes = name is not None and name not in NO_DATA and has_pictures(Path(name))
+        found.append(pictures(str(name), **_values(given)) if takes else name)
+    if found == list(names):
+        options = ", ".join(f"--{name}" for name in given)
+        raise UsageError(
+            f"{options}: expected a folder of images or a .parquet file, got "
+            f"{', '.join(name for name in names if name is not None)}; arrays are not preprocessed, and a .toml "
+            "descriptor has keys of these names"
+        )
+    return found
+
+
+def _values(given: dict[str, str]) -> dict[str, Any]:
+    parsers = {"size": _side, "crop": _side, "mean": _numbers, "std": _numbers}
+    return {name: parsers[name](name, text) if name in parsers else text for name, text in given.items()}
+
+
+def _side(name: str, text: str) -> int | tuple[int, int]:
+    try:
+        sides = [int(part) for part in text.split(",")]
+    except ValueError:
+        sides = []
+    if len(sides) not in (1, 2) or min(sides) < 1:
+        raise UsageError(f"--{name}: expected a size such as 224, or height,width such as 96,128, got {text!r}")
+    return sides[0] if len(sides) == 1 else (sides[0], sides[1])
+
+
+def _numbers(name: str, text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--{name}: expected numbers such as 0.485,0.456,0.406, got {text!r}") from None

@@ -1,0 +1,100 @@
+"""Options that describe pictures, on every command that reads data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import intaglio as ig
+from intaglio.cli import main
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rng = np.random.default_rng(1)
+    folder = tmp_path_factory.mktemp("pictures")
+    for name in "abcd":
+        (folder / name).mkdir()
+        for i in range(3):
+            Image.fromarray(rng.integers(0, 256, (20, 24, 3)).astype(np.uint8)).save(folder / name / f"{i}.jpg")
+    return folder
+
+
+def test_a_folder_is_quantized_and_measured_without_a_descriptor(made, pictures, tmp_path, capsys):
+    options = ["--size", "8", "--mean", "0.5", "--std", "0.25"]
+    argv = ["quantize", made.model, "--data", pictures, "--eval", pictures, *options, "-o", tmp_path / "out", "--json"]
+    assert main(list(map(str, argv))) == 0
+    summary = json.loads(capsys.readouterr().out)
+    program = ig.load_program(tmp_path / "out" / "model.intaglio")
+    score = ig.evaluate(program, ig.pictures(pictures, size=8, mean=0.5, std=0.25))
+    assert score.value == pytest.approx(summary["integer"]["value"], abs=1e-3)
+    argv = ["evaluate", tmp_path / "out" / "model.intaglio", "--data", pictures, *options, "--json"]
+    assert main(list(map(str, argv))) == 0
+    assert json.loads(capsys.readouterr().out)["value"] == pytest.approx(score.value, abs=1e-3)
+    argv = ["compare", made.model, tmp_path / "out" / "model.intaglio", "--data", pictures, *options]
+    assert main(list(map(str, argv))) == 0
+
+
+def commands(made, pictures, tmp_path):
+    """Every command that reads data, but for --data."""
+    return {
+        "quantize": ["quantize", made.model, "-o", tmp_path / "out"],
+        "train": ["train", made.model, "-o", tmp_path / "out"],
+        "sensitivity": ["sensitivity", made.model, "-o", tmp_path / "s.json"],
+        "survey": ["survey", made.model, "--eval", pictures, "-o", tmp_path / "out"],
+        "evaluate": ["evaluate", made.model],
+        "compare": ["compare", made.model, made.program],
+    }
+
+
+COMMANDS = ("quantize", "train", "sensitivity", "survey", "evaluate", "compare")
+WRONG = {
+    "unknown preset": (
+        ["--preset", "imagnet"],
+        "preset: Input should be 'imagenet', 'cifar10' or 'raw', got 'imagnet'",
+    ),
+    "no size": (["--size", "0"], "--size: expected a size such as 224, or height,width such as 96,128, got '0'"),
+    "three sizes": (["--size", "8,8,8"], "--size: expected a size such as 224"),
+    "size in words": (["--crop", "big"], "--crop: expected a size such as 224"),
+    "mean in words": (["--mean", "half"], "--mean: expected numbers such as 0.485,0.456,0.406, got 'half'"),
+    "two means": (["--mean", "0.5,0.5"], "mean and std must both hold 3 numbers (RGB) or both 1 (grey), got 2 and 3"),
+    "no deviation": (["--std", "0,1,1"], "std.0: Input should be greater than 0, got 0.0"),
+    "layout": (["--layout", "HWC"], "layout: Input should be 'NCHW' or 'NHWC', got 'HWC'"),
+    "other size": (["--size", "16"], "expected samples of shape (3, 8, 8), got (3, 16, 16)"),
+    "crop beyond size": (["--size", "8", "--crop", "16"], "Set --size (size under [image]) to at least the crop"),
+    "no file of classes": (
+        ["--size", "8", "--classes", "none.txt"],
+        "none.txt: expected a text file with one class name",
+    ),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_values_of_every_command(fails, made, pictures, tmp_path, command, name):
+    options, text = WRONG[name]
+    assert text in fails(*commands(made, pictures, tmp_path)[command], "--data", pictures, *options)
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c != "survey"])
+def test_options_that_nothing_would_use(fails, made, pictures, tmp_path, command):
+    argv = commands(made, pictures, tmp_path)[command]
+    text = fails(*argv, "--data", made.data, "--preset", "raw")
+    assert "--preset: expected a folder of images or a .parquet file, got" in text
+
+
+def test_one_broken_picture_and_an_empty_folder(fails, made, pictures, tmp_path):
+    (tmp_path / "broken").mkdir()
+    whole = next(pictures.rglob("*.jpg")).read_bytes()
+    (tmp_path / "broken" / "good.jpg").write_bytes(whole)
+    (tmp_path / "broken" / "half.jpg").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty").mkdir()
+    for command in COMMANDS:
+        argv = commands(made, pictures, tmp_path)[command]
+        if command in ("quantize", "compare", "sensitivity"):
+            assert "half.jpg: expected an image" in fails(*argv, "--data", tmp_path / "broken", "--size", "8")
+        assert "empty: no samples. Expected class folders" in fails(*argv, "--data", tmp_path / "empty", "--size", "8")
