@@ -35,6 +35,10 @@ def test_quantize_writes_everything_and_measures_the_integer_program(made, tmp_p
     assert summary["integer"]["engine"] == "native"
     assert summary["integer"]["value"] > 80
     assert summary["agreement"]["simulated and integer"] > 90
+    # Parameters with parameters: of 4 bytes each, not the file with its graph and names.
+    assert summary["bytes"]["float"] == sum(
+        v.const_value.nbytes for v in ig.load(made.model).initializers if v.dtype.name == "FLOAT"
+    )
     assert summary["bytes"]["integer"] < summary["bytes"]["float"]
     assert summary["gates"]["passed"]
     x = np.load(made.data)["x"]

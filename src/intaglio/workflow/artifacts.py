@@ -164,7 +164,6 @@ def _facts(
     evaluation: Evaluation | None,
     destination: Destination,
 ) -> Facts:
-    source = destination.source
     classes = int(np.prod(sample_shape(shape(quantized.graph.outputs[0]), batched=quantized.graph.batched)))
     agreement = {}
     if evaluation is not None and evaluation.scores[0].metric.startswith("top"):
@@ -178,12 +177,7 @@ def _facts(
         agreement=agreement,
         # After training, a layer's values need not follow the float network: only the results are checked against it.
         gates=check_gates(evaluation, None if known.training else known.layers, classes),
-        nbytes={
-            "float": source.stat().st_size
-            if source is not None and source.suffix == ".onnx"
-            else float_bytes(quantized.graph),
-            "integer": program.nbytes,
-        },
+        nbytes={"float": float_bytes(quantized.graph), "integer": program.nbytes},
         seconds=destination.seconds,
         peak_memory_bytes=peak_memory(),
         target=f"{destination.target.name}: {destination.target.description}",
