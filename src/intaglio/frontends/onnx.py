@@ -12,6 +12,7 @@ from intaglio.errors import ModelError, UnsupportedOperatorError
 from intaglio.frontends import static
 from intaglio.frontends.bind import Constants, bind_inputs
 from intaglio.frontends.fold import fold, lift_constants, turn_weights
+from intaglio.frontends.module_names import name_by_modules
 from intaglio.frontends.open_batch import with_static_batch
 from intaglio.frontends.opset_upgrade import upgrade_opset
 from intaglio.frontends.quantized.quantized_operators import check_foreign, is_known_foreign
@@ -30,6 +31,7 @@ def load_onnx(
     *,
     constants: Constants | None = None,
     keep_quantized: bool = False,
+    name_outputs: bool = False,
 ) -> Graph:
     """Load an ONNX model as a Graph in normal form, without running it.
 
@@ -40,6 +42,7 @@ def load_onnx(
         shapes: sizes by input name for what the model leaves open, such as {"input": (None, 3, 224, 224)}.
         constants: inputs that are the same for every sample, by name, such as {"sr": 16000}: numbers or arrays.
         keep_quantized: load a file that another tool quantized, its QuantizeLinear and the like kept in place.
+        name_outputs: rename the network's outputs after modules, as the values inside (see `module_names`).
     Returns:
         The Graph, before any pass of `graph.passes`.
     Raises:
@@ -47,15 +50,18 @@ def load_onnx(
         UnsupportedOperatorError: an operator outside ONNX, or one that has no form in the normal opset.
     """
     with one_error(source_name(source)):
-        return _load(read_model(source), dict(shapes or {}), constants or {}, keep_quantized)
+        return _load(read_model(source), dict(shapes or {}), constants or {}, keep_quantized, name_outputs)
 
 
-def _load(model: ir.Model, shapes: static.Shapes, constants: Constants, keep_quantized: bool) -> Graph:
+def _load(
+    model: ir.Model, shapes: static.Shapes, constants: Constants, keep_quantized: bool, name_outputs: bool
+) -> Graph:
     version = _check_opset(model)
     bound = bind_inputs(model, constants)
     _check_shapes(shapes, constants)
     common.InlinePass()(model)
     _check_inlined(model, keep_quantized)
+    name_by_modules(model.graph, outputs=name_outputs)
     common.RemoveInitializersFromInputsPass()(model)
     lift_constants(model)
     to_float32(model)

@@ -64,11 +64,15 @@ def check_finite(graph: ir.Graph) -> None:
 
 
 def name_nodes(graph: ir.Graph) -> None:
-    """Give every node and every output a unique, non-empty name; those that have one keep it."""
+    """Give every node and every output a unique, non-empty name; those that have one keep it.
+
+    A node without a name is called after its first output that has one, as other tools do.
+    """
     taken: set[str] = {str(value.name) for value in (*graph.inputs, *graph.initializers.values())}
     nodes: set[str] = set()
     for index, node in enumerate(graph):
-        node.name = unique_name(node.name or f"{node.op_type}_{index}", nodes)
+        called = next((str(output.name) for output in node.outputs if output.name), f"{node.op_type}_{index}")
+        node.name = unique_name(node.name or called, nodes)
         nodes.add(node.name)
         for output in node.outputs:
             if not output.name and (output.uses() or output.is_graph_output()):

@@ -166,7 +166,7 @@ def _translated(
     _drop_invented_biases(model, names)
     if fixed is not None:
         fix_batch(model.graph, fixed)
-    return load_onnx(model, keep_quantized=keep_quantized)
+    return load_onnx(model, keep_quantized=keep_quantized, name_outputs=True)
 
 
 def _one_line(error: Exception) -> str:

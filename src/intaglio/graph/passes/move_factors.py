@@ -13,6 +13,7 @@ import onnx_ir as ir
 from intaglio.graph.access import constant, single_consumer, where
 from intaglio.graph.edit import insert, remove, rename
 from intaglio.graph.graph import Graph
+from intaglio.graph.unique_names import new_value_name
 
 _MOVES = {"Reshape", "Transpose", "Slice"}
 
@@ -71,9 +72,9 @@ def _behind(graph: ir.Graph, mul: ir.Node, node: ir.Node) -> ir.Node:
         for index, output in enumerate(graph.outputs):
             if output is result:
                 graph.outputs[index] = moved.outputs[0]
-    own, wanted = str(moved.outputs[0].name), str(result.name)
+    wanted = str(result.name)
+    rename(result, new_value_name(graph, f"{wanted}.unscaled"))  # the Mul's own name may be that of x * c
     rename(moved.outputs[0], wanted)
-    rename(result, own)
     return moved
 
 
