@@ -33,6 +33,7 @@ RESULTS = ("intaglio", "intaglio.plan", "intaglio.evaluation")
 
 REGISTRIES = {
     "ESTIMATORS": "intaglio.train.estimators.estimator_registry",
+    "METRICS": "intaglio.evaluation",
     "METHODS": "intaglio.train.quantizers.quantizer_registry",
     "OPTIMIZERS": "intaglio.train.loop.settings",
     "PRECISIONS": "intaglio.train.loop.settings",

@@ -47,7 +47,7 @@ EXAMPLES = [
     Example("A gradient estimator", ("Dsq", "dsq"), "dsq"),
     Example("A target", ("w2a8",), "w2a8"),
     Example("A machine", ("cortex-m7",), ""),
-    Example("A metric", ("top5",), ""),
+    Example("A metric", ("peak_signal_to_noise", "psnr"), "image_errors"),
 ]
 HELD_ELSEWHERE = {"A kernel", "A checkpoint"}
 """By `tests/kernels`, which run every row of `KERNELS`, and by `tests/files/test_checkpoint_kinds.py`."""

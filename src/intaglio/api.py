@@ -19,6 +19,7 @@ from intaglio.calibrate.statistics.shared_data import SharedData
 from intaglio.data import DataLike, Dataset, open_data
 from intaglio.data.items import IterableSource
 from intaglio.errors import UsageError
+from intaglio.evaluation.metrics.metric_registry import MetricLike, metric_of
 from intaglio.evaluation.model_stages import data_for
 from intaglio.evaluation.model_stages import score as evaluate
 from intaglio.frontends import Model, load, load_unprepared, named, prepare
@@ -102,7 +103,8 @@ def quantize(
     dataset = calibration_data(graph, data, samples, input_range=input_range, again=again)
     if limit is None:
         return quantize_as(graph, dataset, described, recipe, checkpoint=checkpoint)
-    scored = scored_data(graph, limit.eval_data, metric=limit.metric)
+    metric = metric_of(limit.metric, higher_is_better=limit.higher_is_better)
+    scored = scored_data(graph, limit.eval_data, metric=metric)
     training = None
     if limit.train_data is not None:
         training = training_stage(raw, graph, limit.train_data, stage_settings(limit.train_epochs, limit.train_steps))
@@ -113,7 +115,7 @@ def quantize(
         recipe,
         scored,
         max_drop=limit.max_drop,
-        metric=limit.metric,
+        metric=metric,
         folder=None if limit.work is None else Path(limit.work),
         training=training,
     )
@@ -185,7 +187,7 @@ def quantize_within(
     scored: Dataset,
     *,
     max_drop: float,
-    metric: str = "top1",
+    metric: MetricLike = "top1",
     folder: Path | None = None,
     callback: Callback | None = None,
     training: Training | None = None,
@@ -221,7 +223,7 @@ def training_stage(raw: Graph, graph: Graph, data: DataLike, settings: TrainSett
     return Training(raw, dataset.cached() if dataset.once else dataset, settings)
 
 
-def scored_data(graph: Graph, data: DataLike | None, limit: int | None = None, metric: str = "top1") -> Dataset:
+def scored_data(graph: Graph, data: DataLike | None, limit: int | None = None, metric: MetricLike = "top1") -> Dataset:
     """Open the labelled evaluation data of the recipe search; they are read many times.
 
     Raises:

@@ -9,7 +9,8 @@ import pytest
 
 from intaglio.data import open_data
 from intaglio.errors import DataError, UsageError
-from intaglio.evaluation import METRICS, compare, evaluate
+from intaglio.evaluation import compare, evaluate
+from intaglio.evaluation.metrics.image_errors import squared_errors
 from intaglio.evaluation.stage import Show
 
 
@@ -75,12 +76,14 @@ def test_metrics_by_hand() -> None:
     six = np.array([[5, 4, 3, 2, 1, 0]] * 3, np.float32)
     stage.scores = six
     assert score("top5", np.array([0, 4, 5])) == pytest.approx(200 / 3)
-    errors = METRICS["mse"](np.array([[0, 2], [1, 1], [3, 0]], np.float32), np.zeros((3, 2), np.float32))
+    errors = squared_errors(np.array([[0, 2], [1, 1], [3, 0]], np.float32), np.zeros((3, 2), np.float32))
     assert errors.tolist() == [2, 1, 4.5], "the mean over a sample's outputs"
     with pytest.raises(DataError, match="expected classes below 6"):
         score("top1", np.array([0, 1, 6]))
-    with pytest.raises(UsageError, match="metric: expected one of top1, top5, mse, got 'top3'"):
-        score("top3", labels)
+    with pytest.raises(
+        UsageError, match="metric: expected one of top1, top5, mse.*, or package.module:function.*, got 'beauty'"
+    ):
+        score("beauty", labels)
 
 
 class _Given(Values):

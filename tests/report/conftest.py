@@ -124,9 +124,9 @@ def made_up(q: ig.Quantized, name: str = "ship") -> Facts:
     return dataclasses.replace(
         known,
         scores={
-            "float": Score("top1", 88.29, 10_000, "float"),
-            "simulated": Score("top1", 88.21, 10_000, "simulate"),
-            "integer": Score("top1", 88.19, 10_000, "reference"),
+            "float": Score("top1", 88.29, 10_000, "float", "%"),
+            "simulated": Score("top1", 88.21, 10_000, "simulate", "%"),
+            "integer": Score("top1", 88.19, 10_000, "reference", "%"),
         },
         agreement={"simulated and integer": 99.91, "float and integer": 99.2},
         sensitivities={"conv": 31.5, "head": 42.25, "pool": math.inf, name: 50.0},

@@ -11,6 +11,7 @@ from PIL import Image
 
 from intaglio.data import open_data
 from intaglio.data.images import Preprocess
+from intaglio.evaluation import METRICS
 from intaglio.evaluation.evaluate import Differing, Evaluation, Score
 from intaglio.report.confusion import SIDE, confusion, pixels_of, thumbnail
 
@@ -21,7 +22,7 @@ def evaluation(real: list[int], integer: list[int], labels: list[int] | None) ->
     kept = [Differing(int(i), rng.normal(size=(3, 8, 8))) for i in np.flatnonzero(predictions[0] != predictions[2])]
     score = Score("top1", 0.0, len(real), "float")
     told = None if labels is None else np.array(labels)
-    return Evaluation((score,) * 3, np.zeros((3, 3)), predictions, (True,) * 3, told, tuple(kept))
+    return Evaluation(METRICS["top1"], (score,) * 3, np.zeros((3, 3)), predictions, (True,) * 3, told, tuple(kept))
 
 
 def test_every_sample_is_counted_once() -> None:

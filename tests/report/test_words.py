@@ -45,8 +45,8 @@ def test_ratios_without_noise_or_signal_are_words() -> None:
 
 
 def test_a_change_has_its_sign_and_its_unit() -> None:
-    assert words.change("top1", 88.0, 88.25) == "−0.25 points"
-    assert words.change("mse", 0.5, 0.25) == "+0.25"
+    assert words.change("%", 88.0, 88.25) == "−0.25 points"
+    assert words.change("", 0.5, 0.25) == "+0.25"
 
 
 def test_equal_ends_of_a_span_are_one_number() -> None:

@@ -13,7 +13,6 @@ import intaglio as ig
 from intaglio.data import open_data
 from intaglio.errors import DataError, UsageError
 from intaglio.evaluation import FloatStage, ProgramStage
-from intaglio.evaluation.evaluate import METRICS
 from intaglio.evaluation.model_stages import data_for
 from intaglio.search import recipe_search
 from intaglio.search.attempts import Attempt
@@ -126,10 +125,9 @@ def test_other_settings_are_refused_and_named(graph, arrays, tmp_path: Path) -> 
     searched(graph, arrays, 50.0, folder=tmp_path)  # another allowed loss is no other measurement
 
 
-def test_a_score_that_is_no_number_is_refused(graph, arrays, monkeypatch) -> None:
-    monkeypatch.setitem(METRICS, "odd", lambda y, label: np.full(len(y), np.nan))
+def test_a_score_that_is_no_number_is_refused(graph, arrays) -> None:
     with pytest.raises(DataError, match="of the float network, got nan"):
-        searched(graph, arrays, 1.0, metric="odd")
+        searched(graph, arrays, 1.0, metric=lambda outputs, targets: np.nan)
 
 
 @pytest.mark.parametrize("drop", [-1.0, float("nan"), float("inf")])

@@ -129,7 +129,7 @@ def test_tables_hold_every_cell_and_every_digit():
     assert cells_of(found, found.rows[0])[-1] == "why"
     assert len(cells_of(found, found.rows[0])) == len(COLUMNS)
     assert found.standard_error == pytest.approx(math.sqrt(0.6125 * 0.3875 / 400) * 100)
-    worse = Survey("net", "mse", 0.5, 400, found.rows[1:])
+    worse = Survey("net", "mse", 0.5, 400, found.rows[1:], lower_is_better=True)
     assert worse.loss(worse.rows[0]) == 50.0 - 0.5
     assert math.isnan(worse.standard_error)
 
@@ -144,13 +144,14 @@ def test_the_plot_needs_no_network_and_has_every_type():
         assert cell.type in page
 
 
-def test_a_float_network_without_a_score_is_refused(graph, x, labels, few, monkeypatch):
-    from intaglio.evaluation.evaluate import METRICS
+def undefined(outputs, targets):
+    return math.nan
 
+
+def test_a_float_network_without_a_score_is_refused(graph, x, labels, few):
     scored = data_for(graph, (x, labels), labels=True)
-    monkeypatch.setitem(METRICS, "top1", lambda y, label: np.full(len(y), np.nan))
-    with pytest.raises(DataError, match="top1 of the float network, got nan"):
-        survey(graph, scored, maker(graph, x))
+    with pytest.raises(DataError, match="undefined of the float network, got nan"):
+        survey(graph, scored, maker(graph, x), metric=undefined)
 
 
 @pytest.fixture

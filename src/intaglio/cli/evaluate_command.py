@@ -8,9 +8,9 @@ import os
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
+from intaglio.cli.metric_option import add_metric, chosen_metric
 from intaglio.cli.models import MODEL, add_model_options, load_any_or_quantized
 from intaglio.cli.picture_options import add_picture_options, described
-from intaglio.evaluation import METRICS
 
 if TYPE_CHECKING:
     from intaglio.processes import Processes
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("model", help=MODEL + "; a quantized ONNX file (QDQ or QOperator) is simulated")
     parser.add_argument("--data", required=True, help="labelled data to measure on")
-    parser.add_argument("--metric", choices=list(METRICS), default="top1", help="metric (default: %(default)s)")
+    add_metric(parser, "metric")
     parser.add_argument(
         "--engine",
         choices=["float", "simulate", "reference", "native"],
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         result = score(
             load_any_or_quantized(args, args.model),
             described(args, args.data)[0],
-            args.metric,
+            chosen_metric(args),
             engine=args.engine,
             limit=args.limit,
             processes=ours,
@@ -50,8 +50,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(result.to_json()))
     else:
-        unit = " %" if result.metric.startswith("top") else ""
-        print(f"{result.metric} {result.value:.2f}{unit} on {result.samples} samples ({result.engine})")
+        print(f"{result.metric} {result.shown} on {result.samples} samples ({result.engine})")
     return 0
 
 

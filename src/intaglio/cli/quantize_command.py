@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from intaglio.cli.endings import after_quantization, written
-from intaglio.cli.metric_option import add_metric
+from intaglio.cli.metric_option import add_metric, chosen_metric
 from intaglio.cli.models import MODEL, add_model_options, load_graph, load_raw_graph, parse_layers, parse_range
 from intaglio.cli.on_off import OnOff
 from intaglio.cli.output import whole_folder
@@ -58,8 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-drop",
         type=float,
         metavar="POINTS",
-        help="search: try recipes, cheapest first, until the integer program loses at most this many points of "
-        "--metric on --eval (of mse: percent)",
+        help="search: try recipes, cheapest first, until the integer program loses at most this much of --metric on "
+        "--eval, in the metric's unit: points of percent, dB (of mse: percent)",
     )
     parser.add_argument(
         "--train", metavar="DATA", help="labelled training data: with --max-drop, train as the last stage of the search"
@@ -166,7 +166,7 @@ def run(args: argparse.Namespace) -> int:
             input_range=parse_range(args.input_range),
             eval_data=scored,
             eval_limit=args.eval_limit,
-            metric=args.metric,
+            metric=chosen_metric(args),
             recipe=recipe,
             checkpoint=Path(args.checkpoint) if args.checkpoint else None,
             max_drop=args.max_drop,

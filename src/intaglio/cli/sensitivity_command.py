@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from intaglio.cli.metric_option import add_metric
+from intaglio.cli.metric_option import add_metric, chosen_metric
 from intaglio.cli.models import MODEL, add_model_options, load_graph
 from intaglio.cli.on_off import OnOff
 from intaglio.cli.picture_options import add_picture_options, described
@@ -64,8 +64,9 @@ def run(args: argparse.Namespace) -> int:
     SENSITIVITIES.check_writable(Path(args.output))
     with processes() as ours:
         graph = load_graph(args, args.model)
+        metric = chosen_metric(args)
         data, test = described(args, args.data, args.eval)
-        scored = None if test is None else data_for(graph, test, args.limit, labels=True, metric=args.metric)
+        scored = None if test is None else data_for(graph, test, args.limit, labels=True, metric=metric)
         data = data_for(graph, data)
         fitted, held = held_back(data, args.samples, args.held_back)
         serialized = ours.first(lambda: _quantized(args, graph, fitted))
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
             *_unpacked(serialized),
             ArraySamples(held),
             evaluation=scored,
-            metric=args.metric,
+            metric=metric,
             path=args.output,
             processes=ours,
         )

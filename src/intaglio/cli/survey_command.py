@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from intaglio.cli.metric_option import add_metric
+from intaglio.cli.metric_option import add_metric, chosen_metric
 from intaglio.cli.models import MODEL, add_model_options, load_graph, parse_range
 from intaglio.cli.output import whole_folder
 from intaglio.cli.picture_options import add_picture_options, described
@@ -62,8 +62,9 @@ def run(args: argparse.Namespace) -> int:
     target = Path(args.output)
     with whole_folder(target) as folder:
         graph = load_graph(args, args.model)
+        metric = chosen_metric(args)
         data, test = described(args, args.data, args.eval)
-        scored = data_for(graph, test, args.limit, labels=True, metric=args.metric)
+        scored = data_for(graph, test, args.limit, labels=True, metric=metric)
         data = data_for(graph, data, args.samples)
         settings = {
             "calibration data": data_fingerprint(data),
@@ -74,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
             graph,
             scored,
             _maker(args, graph, data),
-            metric=args.metric,
+            metric=metric,
             settings=settings,
             path=target / STATE,
             callback=None if args.json else _tell,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from intaglio.cli.endings import after_quantization, written
-from intaglio.cli.metric_option import add_metric
+from intaglio.cli.metric_option import add_metric, chosen_metric
 from intaglio.cli.models import MODEL, add_model_options, load_raw_graph, parse_layers
 from intaglio.cli.on_off import OnOff
 from intaglio.cli.output import whole_folder
@@ -273,7 +273,7 @@ def run(args: argparse.Namespace) -> int:
             held_back=args.held_back,
             eval_data=scored,
             eval_limit=args.eval_limit,
-            metric=args.metric,
+            metric=chosen_metric(args),
             source=Path(args.model) if Path(args.model).exists() else None,
             show=None if args.json else sys.stdout,
         )

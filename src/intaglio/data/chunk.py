@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,9 @@ from intaglio.errors import DataError
 NUMBERS = "biuf"  # dtype.kind of real numbers: bool, integers, floats
 
 Array = npt.NDArray[Any]
+LabelForm: TypeAlias = Literal["classes", "numbers", "given"]
+"""Class indices, int64 (N,); real numbers, float32 (N, ...); or as in the data: an array of any type and shape, of
+objects where the labels of samples are texts, dicts, or arrays of different shapes."""
 Shapes = Mapping[str, tuple[int, ...]]  # model input -> shape of one sample, without batch axis
 
 
@@ -22,7 +25,7 @@ class Chunk(NamedTuple):
     Attributes:
         x: one array (N, ...) for each model input.
         names: input names of the arrays; None if the source does not know them: in the model's order.
-        y: labels (N,) as read from the source, or None.
+        y: labels (N, ...) as read from the source, or None; see `label_array`.
     """
 
     x: tuple[Array, ...]
@@ -62,6 +65,40 @@ def as_array(value: Any, where: str) -> Array:
             f"{where}: expected an array of numbers, got {type(value).__name__} of dtype {array.dtype}. "
             "Give arrays, or pairs (x, y)."
         )
+    return array
+
+
+def label_array(value: Any, where: str, samples: int | None = None) -> Array:
+    """Convert a label to an array of numbers, or to one of objects: texts, dicts, arrays of different shapes.
+
+    Args:
+        value: the label of one sample, or those of several.
+        where: for error messages.
+        samples: how many samples it is of; None: of one, which gives an array without axes for an object.
+    Raises:
+        DataError: it is of another number of samples.
+    """
+    if not isinstance(value, str | bytes | Mapping):
+        try:
+            return as_array(value, where)
+        except DataError:  # not numbers alone
+            pass
+    if samples is None:
+        return objects([value]).reshape(())
+    if isinstance(value, Mapping):
+        rows = {key: list(entry) for key, entry in value.items() if hasattr(entry, "__len__")}
+        if len(rows) == len(value) and {len(row) for row in rows.values()} == {samples}:
+            return objects([dict(zip(rows, entry, strict=True)) for entry in zip(*rows.values(), strict=True)])
+    elif hasattr(value, "__len__") and not isinstance(value, str | bytes) and len(value) == samples:
+        return objects(list(value))
+    raise DataError(f"{where}: expected a list with a label for each of {samples} samples, got {type(value).__name__}")
+
+
+def objects(values: list[Any]) -> Array:
+    """Return an array (N,) of Python objects, whatever they are."""
+    array = np.empty(len(values), object)
+    for i, value in enumerate(values):
+        array[i] = value
     return array
 
 
@@ -136,5 +173,10 @@ def join(chunks: list[Chunk]) -> Chunk:
         return chunks[0]
     first = chunks[0]
     x = tuple(np.concatenate([c.x[i] for c in chunks]) for i in range(len(first.x)))
-    y = None if first.y is None else np.concatenate([c.y for c in chunks if c.y is not None])
-    return Chunk(x, first.names, y)
+    return Chunk(x, first.names, None if first.y is None else _join_labels([c.y for c in chunks if c.y is not None]))
+
+
+def _join_labels(parts: list[Array]) -> Array:
+    if len({part.shape[1:] for part in parts}) == 1 and not any(part.dtype.hasobject for part in parts):
+        return np.concatenate(parts)
+    return objects([row for part in parts for row in part])

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from intaglio.data.checks import Float, arrange, check_labels, check_shape, check_uniform, sample_shapes, to_float
-from intaglio.data.chunk import Chunk, as_labels, as_targets, join, rebatch
+from intaglio.data.chunk import Array, Chunk, LabelForm, as_labels, as_targets, join, rebatch
 from intaglio.data.images import PictureSource
 from intaglio.data.items import IterableSource
 from intaglio.data.source import ArraySource, SampleSource
@@ -17,7 +17,7 @@ from intaglio.errors import DataError, UsageError
 from intaglio.samples import is_held_back
 
 Inputs = Float | tuple[Float, ...] | dict[str, Float]
-Labels = npt.NDArray[np.int64] | npt.NDArray[np.float32]
+Labels = Array
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Dataset:
         batch_size: default batch size of `batches()`.
         shapes: model input -> shape of one sample; None before `match`.
         classes: number of classes, against which labels are checked; None: not checked.
-        targets: whether y are regression targets instead of class indices.
+        targets: form of y (see `chunk.LabelForm`); False: class indices, True: real numbers.
     """
 
     source: SampleSource
@@ -43,7 +43,7 @@ class Dataset:
     batch_size: int = 32
     shapes: Mapping[str, tuple[int, ...]] | None = None
     classes: int | None = None
-    targets: bool = False
+    targets: LabelForm | bool = False
     numbers: npt.NDArray[np.int64] | None = field(default=None, compare=False)
 
     @property
@@ -151,7 +151,7 @@ class Dataset:
 
         Yields:
             (x, y): x float32 (N, ...), with several inputs a dict by name (a tuple if names are unknown); y int64 (N,),
-            float32 (N, ...) for regression targets, or None without labels.
+            float32 (N, ...) for regression targets, as in the data for labels "given", or None without labels.
 
         Raises:
             DataError: no samples, a sample that does not fit the others or the model, or a second pass over an
@@ -212,7 +212,9 @@ class Dataset:
     def _checked_y(self, chunk: Chunk, at: int) -> Labels | None:
         if chunk.y is None:
             return None
-        if self.targets:
+        if self.targets == "given":
+            return chunk.y
+        if self.targets in (True, "numbers"):
             return as_targets(chunk.y, self.name)
         labels = as_labels(chunk.y, self.name)
         if self.classes is not None:
@@ -237,7 +239,7 @@ def match(
     batched: bool = True,
     classes: int | None = None,
     need_labels: bool = False,
-    targets: bool = False,
+    targets: LabelForm | bool = False,
 ) -> Dataset:
     """Check a data set against a model: the first sample now, all others when they are read.
 
@@ -247,7 +249,8 @@ def match(
         batched: whether axis 0 of the inputs is the batch axis (see `checks.sample_shapes`).
         classes: number of classes, to check labels; None: labels are not checked.
         need_labels: whether labels are required.
-        targets: whether labels are regression targets.
+        targets: form of the labels: False or "classes": class indices; True or "numbers": real numbers of any shape;
+            "given": as they are in the data, also texts and lists.
 
     Returns:
         The data set, whose batches are dicts by input name if the model has several inputs.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from typing import Any, Protocol
 
-from intaglio.data.chunk import Array, Chunk, Shapes, as_array, window
+from intaglio.data.chunk import Array, Chunk, Shapes, as_array, label_array, window
 from intaglio.errors import DataError
 
 
@@ -115,7 +115,8 @@ def read_item(
         DataError: the item has another form, or x and y have different numbers of samples.
     """
     x, names, y = _parse(item, where, shapes)
-    label = as_array(y, f"{where}, label") if keep_labels and y is not None else None
+    labelled = keep_labels and y is not None
+    label = label_array(y, f"{where}, label") if labelled else None
     ranks = [a.ndim for a in x]
     if shapes is not None:
         wanted = [len(shapes[name]) for name in names if name in shapes] if names else [len(s) for s in shapes.values()]
@@ -126,13 +127,17 @@ def read_item(
             1,
         }:  # one sample in the network's shapes, some of which have a batch axis of 1
             x = tuple(a[0] if more and a.shape[0] == 1 else a for a, more in zip(x, above, strict=True))
-    elif label is not None:
+    elif label is not None and not label.dtype.hasobject:
         stacked = label.ndim > 0 and 0 not in ranks and label.shape[0] == x[0].shape[0]
+    elif labelled:
+        stacked = isinstance(y, tuple | list) and 0 not in ranks and len(y) == x[0].shape[0]
     if 0 in ranks:
         stacked = False
     if not stacked:
         x = tuple(a[None] for a in x)
         label = None if label is None else label[None]
+    elif label is not None and label.dtype.hasobject:
+        label = label_array(y, f"{where}, label", x[0].shape[0])
     elif label is not None and label.ndim == 0:
         label = label[None]
     size = x[0].shape[0]

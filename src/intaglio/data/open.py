@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from intaglio.data.chunk import as_array
+from intaglio.data.chunk import as_array, label_array
 from intaglio.data.dataset import Dataset
 from intaglio.data.extras import load_extra
 from intaglio.data.images import SUFFIXES, ImageFolder, Preprocess
@@ -23,7 +23,9 @@ DataLike: TypeAlias = "str | os.PathLike[str] | Iterable[Any] | Callable[[], Ite
 ARRAYS = {".npz", ".npy"}
 
 
-def open_data(source: DataLike, *, limit: int | None = None, batch_size: int = 32, labels: bool = True) -> Dataset:
+def open_data(
+    source: DataLike, *, limit: int | None = None, batch_size: int = 32, labels: bool = True, pair: bool = False
+) -> Dataset:
     """Open data; only its shape is read.
 
     Args:
@@ -40,6 +42,8 @@ def open_data(source: DataLike, *, limit: int | None = None, batch_size: int = 3
         limit: most samples, from the start.
         batch_size: default batch size of `Dataset.batches()`.
         labels: whether to read labels; if not, they are ignored.
+        pair: whether a tuple of an array and as many labels is always `(x, y)`; if not, only where y has one axis, as
+            it may be two samples.
 
     Raises:
         DataError: it does not exist, cannot be read, or has another form.
@@ -52,7 +56,7 @@ def open_data(source: DataLike, *, limit: int | None = None, batch_size: int = 3
     elif isinstance(source, str | os.PathLike):
         found = _from_path(Path(source), labels)
     else:
-        found = _from_object(source, labels)
+        found = _from_object(source, labels, pair)
     return Dataset(found, batch_size=batch_size).limit(limit)
 
 
@@ -108,14 +112,20 @@ def _from_folder(found: Descriptor, labels: bool) -> SampleSource:
     return NpyFolder(path, arrays)
 
 
-def _from_object(source: Any, labels: bool) -> SampleSource:
+def _from_object(source: Any, labels: bool, pair: bool) -> SampleSource:
     if isinstance(source, np.ndarray) or hasattr(source, "detach"):
         return ArraySource("array", (as_array(source, "array"),))
     if isinstance(source, Mapping):
-        arrays = {str(name): as_array(value, f"array '{name}'") for name, value in source.items()}
-        if not arrays:
+        if not source:
             raise DataError("data: expected arrays by input name, got an empty dict")
+        arrays = {str(k): as_array(v, f"array '{k}'") for k, v in source.items() if k != "y" or len(source) == 1}
+        if "y" in source and len(source) > 1:
+            arrays["y"] = label_array(source["y"], "array 'y'", len(next(iter(arrays.values()))))
         return NamedArrays(arrays, labels=labels)
+    if pair and isinstance(source, tuple) and len(source) == 2 and _is_stack(source[0]):
+        x = as_array(source[0], "array")
+        if hasattr(source[1], "__len__") and len(source[1]) == len(x):
+            return ArraySource("arrays", (x,), label_array(source[1], "labels", len(x)) if labels else None)
     if isinstance(source, tuple) and len(source) == 2 and all(_is_stack(part) for part in source):
         x, y = (as_array(part, "array") for part in source)
         if y.ndim == 1 or y.shape[1:] == (1,):  # otherwise two samples, or two batches

@@ -1,8 +1,10 @@
 """Measures any stage on data: accuracy, agreement, signal-to-quantization-noise per layer, sanity gates."""
 
 from intaglio.evaluation.compare import LayerDifference, compare
-from intaglio.evaluation.evaluate import METRICS, Score, evaluate
+from intaglio.evaluation.evaluate import Score, evaluate
 from intaglio.evaluation.gates import Gate, check_gates
+from intaglio.evaluation.metric import Metric
+from intaglio.evaluation.metrics.metric_registry import METRICS, metric_of
 from intaglio.evaluation.stage import FloatStage, NativeStage, ProgramStage, SimulatedStage, Stage
 
 __all__ = [
@@ -10,6 +12,7 @@ __all__ = [
     "FloatStage",
     "Gate",
     "LayerDifference",
+    "Metric",
     "NativeStage",
     "ProgramStage",
     "Score",
@@ -18,4 +21,5 @@ __all__ = [
     "check_gates",
     "compare",
     "evaluate",
+    "metric_of",
 ]

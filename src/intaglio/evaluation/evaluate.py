@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from intaglio.data import Dataset
-from intaglio.errors import DataError, UsageError
+from intaglio.errors import DataError
+from intaglio.evaluation.metric import Metric, targets_of
+from intaglio.evaluation.metrics.metric_registry import MetricLike, metric_of
 from intaglio.evaluation.stage import Stage, inputs_of
 from intaglio.progress import progress
 
@@ -20,55 +22,36 @@ if TYPE_CHECKING:  # imports PyTorch
 Array = NDArray[Any]
 
 
-def _top(k: int) -> Callable[[Array, Array], Array]:
-    def hits(y: Array, label: Array) -> Array:
-        scores = y.reshape(len(y), -1)
-        if int(label.max(initial=0)) >= scores.shape[1]:
-            raise DataError(
-                f"labels: expected classes below {scores.shape[1]} (the model's output), got {int(label.max())}"
-            )
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        found: Array = (best == label.reshape(-1, 1)).any(axis=1) * 100.0
-        return found
-
-    return hits
-
-
-def _squared_error(y: Array, target: Array) -> Array:
-    if y.shape != target.shape:
-        raise DataError(f"targets: expected shape {y.shape} (the model's output), got {target.shape}")
-    error: Array = np.square(y.astype(np.float64) - target).reshape(len(y), -1).mean(axis=1)
-    return error
-
-
 KEPT_BYTES = 64 << 20
 """Memory for samples that are kept for display."""
-
-METRICS: dict[str, Callable[[Array, Array], Array]] = {"top1": _top(1), "top5": _top(5), "mse": _squared_error}
-"""Per-sample scores by metric name: percent for top1 and top5, squared error for mse."""
-TARGETED = ("mse",)
-"""Metrics that compare outputs with real numbers instead of class indices; less is better."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """A metric's mean over samples.
+    """A metric's value on some samples.
 
     Args:
         metric: its name.
-        value: in percent for top1 and top5.
+        value: in its unit.
         samples: how many were measured.
         engine: what ran: float, simulate, reference, native.
+        unit: "%", "dB" or none.
     """
 
     metric: str
     value: float
     samples: int
     engine: str
+    unit: str = ""
+
+    @property
+    def shown(self) -> str:
+        """Value with its unit; numbers without one have four significant digits."""
+        return f"{self.value:.2f} {self.unit}" if self.unit else f"{self.value:.4g}"
 
     def to_json(self) -> dict[str, Any]:
         """Convert to what `evaluate --json` prints."""
-        return {**asdict(self), "value": round(self.value, 4)}
+        return {key: value for key, value in asdict(self).items() if key != "unit"} | {"value": round(self.value, 4)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +72,7 @@ class Evaluation:
     """Scores of several stages on the same samples, their agreement, and what they predicted.
 
     Args:
+        metric: what was measured.
         scores: one for each stage, in order.
         agreement: percent of samples on which stage i and stage j have the same largest output, [i][j].
         predictions: index of the largest output, (stages, samples).
@@ -97,6 +81,7 @@ class Evaluation:
         differing: the first samples on which the first and the last stage differ, at most `keep`.
     """
 
+    metric: Metric
     scores: tuple[Score, ...]
     agreement: NDArray[np.float64]
     predictions: NDArray[np.int64]
@@ -107,9 +92,9 @@ class Evaluation:
 
 @dataclass
 class _Tally:
-    """Results on some samples: scores, predictions, finiteness by stage; labels; samples to show."""
+    """Results on some samples: states of the metric, predictions, finiteness by stage; labels; samples to show."""
 
-    hits: list[Array]
+    states: list[Any]
     best: list[Array]
     finite: list[bool]
     labels: Array | None
@@ -119,7 +104,7 @@ class _Tally:
 def evaluate(
     stages: Sequence[Stage],
     data: Dataset,
-    metric: str = "top1",
+    metric: MetricLike = "top1",
     *,
     batch: int = 64,
     label: str = "evaluate",
@@ -129,33 +114,40 @@ def evaluate(
     """Run every stage on the same samples and score the outputs.
 
     Args:
-        stages: what to measure; the first output counts.
-        data: with labels (top1, top5) or targets (mse).
-        metric: a name of `METRICS`.
+        stages: what to measure.
+        data: with the labels that the metric needs.
+        metric: a name of `METRICS`, a function of (outputs, targets), or another form of
+            `metrics.metric_registry.MetricLike`. Predictions and agreement are about the first output.
         batch: samples at a time.
         label: for the progress bar.
         keep: most samples to return on which the first and the last stage differ; fewer where they are large.
         processes: those that share the samples; each calls this and gets the whole result.
     Raises:
-        UsageError: no such metric.
-        DataError: no samples, no labels, or labels beyond the model's classes.
+        UsageError: no such metric, or a user's metric fails.
+        DataError: no samples, no labels, or labels that do not fit the metric.
     """
-    if metric not in METRICS:
-        raise UsageError(f"metric: expected one of {', '.join(METRICS)}, got {metric!r}")
-    mine = None if processes is None or data.length is None else processes.part(data.length, batch)
+    found = metric_of(metric).for_names(data.class_names)
+    data = replace(data, targets=found.labels)
+    shares = processes is not None and found.way.shares and data.length is not None
+    mine = processes.part(data.length, batch) if processes is not None and data.length is not None and shares else None
     if mine is None or processes is None:
-        parts = [_see(stages, data, metric, batch, label, keep, 0)]
+        parts = [_see(stages, data, found, batch, label, keep, 0)]
     else:
         some = data.part(mine.start, mine.stop)
-        parts = processes.every(lambda: _see(stages, some, metric, batch, label, keep, mine.start))
-    values = [np.concatenate([p.hits[i] for p in parts]) for i in range(len(stages))]
+        parts = processes.every(lambda: _see(stages, some, found, batch, label, keep, mine.start))
+    way = found.way
+    values = [way.value(way.join([p.states[i] for p in parts])) for i in range(len(stages))]
     predictions = np.stack([np.concatenate([p.best[i] for p in parts]) for i in range(len(stages))])
-    scores = tuple(Score(metric, float(v.mean()), len(v), s.engine) for v, s in zip(values, stages, strict=True))
+    samples = predictions.shape[1]
+    scores = tuple(
+        Score(found.name, value, samples, stage.engine, found.unit) for value, stage in zip(values, stages, strict=True)
+    )
     agreement = (predictions[:, None] == predictions[None]).mean(axis=2) * 100.0
     labels = [p.labels for p in parts if p.labels is not None]
     differing = [sample for p in parts for sample in p.differing]
     room = min(keep, KEPT_BYTES // max(differing[0].x.nbytes, 1)) if differing else 0
     return Evaluation(
+        found,
         scores,
         agreement,
         predictions,
@@ -165,9 +157,11 @@ def evaluate(
     )
 
 
-def _see(stages: Sequence[Stage], data: Dataset, metric: str, batch: int, label: str, keep: int, number: int) -> _Tally:
+def _see(
+    stages: Sequence[Stage], data: Dataset, metric: Metric, batch: int, label: str, keep: int, number: int
+) -> _Tally:
     """Run every stage on this process's samples; `number` is that of the first one."""
-    hits: list[list[Array]] = [[] for _ in stages]
+    states = [metric.way.begin() for _ in stages]
     best: list[list[Array]] = [[] for _ in stages]
     finite = [True] * len(stages)
     labels: list[Array] = []
@@ -177,17 +171,17 @@ def _see(stages: Sequence[Stage], data: Dataset, metric: str, batch: int, label:
         if y is None:
             raise DataError(f"{data.name}: {metric} needs a label for each sample, got none")
         for i, stage in enumerate(stages):
-            out = stage.run(*inputs_of(x))[0]
-            finite[i] &= bool(np.isfinite(out).all())
-            hits[i].append(METRICS[metric](out, y))
-            best[i].append(out.reshape(len(out), -1).argmax(axis=1))
+            outputs = stage.run(*inputs_of(x))
+            finite[i] &= all(bool(np.isfinite(out).all()) for out in outputs)
+            states[i] = metric.way.add(states[i], outputs, targets_of(y))
+            best[i].append(outputs[0].reshape(len(outputs[0]), -1).argmax(axis=1))
         first, seen = inputs_of(x)[0], number + sum(map(len, best[0][:-1]))
-        if metric.startswith("top"):
+        if metric.labels == "classes":
             labels.append(y.reshape(len(y)))
         room = min(keep, KEPT_BYTES // max(first[0].nbytes, 1)) - len(differing)
         rows = np.flatnonzero(best[0][-1] != best[-1][-1])[: max(room, 0)]
         differing += [Differing(seen + int(row), first[row].copy()) for row in rows]
-    if not hits[0]:
+    if not best[0]:
         raise DataError(f"{data.name}: expected samples to evaluate, got none")
     all_labels = np.concatenate(labels) if labels else None
-    return _Tally([np.concatenate(h) for h in hits], [np.concatenate(b) for b in best], finite, all_labels, differing)
+    return _Tally(states, [np.concatenate(b) for b in best], finite, all_labels, differing)

@@ -48,14 +48,15 @@ def check_gates(
             "every output is finite" if evaluation.finite[-1] else "NaN or infinite outputs",
         )
     )
-    if evaluation.scores[-1].metric.startswith("top"):
+    metric = evaluation.metric
+    if metric.labels == "classes":
         kinds = len(np.unique(evaluation.predictions[-1]))
         wanted = len(np.unique(evaluation.predictions[0]))
         gates.append(
             Gate("not degenerate", kinds > 1 or wanted <= 1, f"{kinds} classes predicted, float predicts {wanted}")
         )
-        if classes and classes > 1 and evaluation.scores[-1].metric == "top1":
-            chance, value = 100.0 / classes, evaluation.scores[-1].value
+        if classes and classes > 1 and metric.chance is not None:
+            chance, value = metric.chance(classes), evaluation.scores[-1].value
             gates.append(Gate("above chance", value > chance, f"{value:.2f} % against {chance:.2f} % by chance"))
     return gates
 

@@ -5,12 +5,14 @@ PyTorch and ONNX are loaded only for models that need them, so that a core insta
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from intaglio.codegen.native import NativeProgram
 from intaglio.data import DataLike, Dataset, match, open_data
-from intaglio.errors import CompileError, UsageError
-from intaglio.evaluation.evaluate import TARGETED, Score, evaluate
+from intaglio.errors import CompileError, DataError, UsageError
+from intaglio.evaluation.evaluate import Score, evaluate
+from intaglio.evaluation.metrics.metric_registry import MetricLike, metric_of
 from intaglio.evaluation.stage import FloatStage, NativeStage, ProgramStage, SimulatedStage, Stage
 from intaglio.program import Program
 
@@ -34,7 +36,7 @@ Model: TypeAlias = "Graph | Planned | Program | NativeProgram"
 
 
 def data_for(
-    model: Model, data: DataLike, samples: int | None = None, *, labels: bool = False, metric: str = ""
+    model: Model, data: DataLike, samples: int | None = None, *, labels: bool = False, metric: MetricLike = "top1"
 ) -> Dataset:
     """Open data and check them against a model's inputs.
 
@@ -42,10 +44,11 @@ def data_for(
         model: the one that the data are inputs of.
         data: see `intaglio.data.open_data`.
         samples: most samples to read.
-        labels: whether labels are needed.
-        metric: the one to be computed, as some compare outputs with real numbers.
+        labels: whether labels are needed; a pair of arrays is then inputs and labels, of whatever shape.
+        metric: the one to be computed, which says what form labels have.
     Raises:
         DataError: the data do not fit.
+        UsageError: no such metric.
     """
     if samples is not None and samples < 1:
         raise UsageError(f"samples: expected at least 1, got {samples}")
@@ -59,8 +62,8 @@ def data_for(
 
         graph = model if isinstance(model, Graph) else model.graph
         shapes, batched = {str(v.name): shape(v) for v in graph.inputs}, graph.batched
-    opened = open_data(data, limit=samples, labels=labels)
-    return match(opened, shapes, batched=batched, need_labels=labels, targets=metric in TARGETED)
+    opened = open_data(data, limit=samples, labels=labels, pair=labels)
+    return match(opened, shapes, batched=batched, need_labels=labels, targets=metric_of(metric).labels)
 
 
 def stage_of(model: Model, engine: str | None = None) -> Stage:
@@ -107,7 +110,7 @@ def _require(engine: str | None, what: str, engines: tuple[str, ...]) -> None:
 def score(
     model: Model,
     data: DataLike,
-    metric: str = "top1",
+    metric: MetricLike = "top1",
     *,
     engine: str | None = None,
     limit: int | None = None,
@@ -118,16 +121,26 @@ def score(
     Args:
         model: float Graph, Quantized (simulated), Program (integers) or what `intaglio.compile` returns (integers).
         data: with labels; see `intaglio.data.open_data`.
-        metric: top1, top5 (percent) or mse.
+        metric: a name of `METRICS`; a function `f(outputs, targets) -> float` of the whole data set; an object with
+            `update(outputs, targets)`, called for each batch, and `compute()`, as those of torchmetrics; or
+            "package.module:name" of a function or object. `outputs` is an array (N, ...), or a tuple of arrays where
+            the network has several outputs.
         engine: float, simulate, reference or native, where another than the model's own is wanted.
         limit: most samples to read.
         processes: those that share the samples; each calls this.
     Raises:
-        UsageError: the model cannot be run by that engine, or no such metric.
-        DataError: the data do not fit, or have no labels.
+        UsageError: the model cannot be run by that engine; no such metric, or it fails.
+        DataError: the data do not fit, or have no labels; or the metric is NaN or infinite.
     """
-    dataset = data_for(model, data, limit, labels=True, metric=metric)
-    return evaluate([stage_of(model, engine)], dataset, metric, processes=processes).scores[0]
+    found = metric_of(metric)
+    dataset = data_for(model, data, limit, labels=True, metric=found)
+    result = evaluate([stage_of(model, engine)], dataset, found, processes=processes).scores[0]
+    if not math.isfinite(result.value):
+        raise DataError(
+            f"{dataset.name}: expected a finite {found}, got {result.value} on {result.samples} samples; look for NaN "
+            "among outputs and targets, and for a division by zero in the metric"
+        )
+    return result
 
 
 def steps_of(model: Model) -> dict[str, float]:

@@ -34,7 +34,22 @@ class Digest:
 
     def array(self, array: NDArray[Any]) -> Digest:
         """Add an array: dtype, shape and elements."""
+        if array.dtype.hasobject:
+            return self.text(f"{array.dtype}{array.shape}").plain(array.ravel().tolist())
         return self.text(f"{array.dtype}{array.shape}").elements(array)
+
+    def plain(self, value: Any) -> Digest:
+        """Add texts, numbers and arrays within lists and dicts."""
+        if hasattr(value, "__array__"):
+            return self.array(np.asarray(value))
+        if isinstance(value, Mapping):
+            return self.plain([*value.items()])
+        if isinstance(value, list | tuple):
+            self.text(f"{type(value).__name__}{len(value)}")
+            for entry in value:
+                self.plain(entry)
+            return self
+        return self.text(repr(value))
 
     def name(self, digits: int = 64) -> str:
         """Return the first `digits` of 64 hexadecimal digits."""

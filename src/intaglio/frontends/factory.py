@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import pickle
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from intaglio.errors import ModelError, UsageError
+from intaglio.files.import_name import import_name
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -31,14 +30,7 @@ def load_module(specification: str, weights: str | os.PathLike[str] | None = Non
     """
     import torch
 
-    package, separator, name = specification.partition(":")
-    if not separator or not package or not name:
-        raise UsageError(f"{specification}: expected package.module:factory, got no name on one side of the colon")
-    found: Any = _import(package, specification)
-    for part in name.split("."):
-        if not hasattr(found, part):
-            raise UsageError(f"{specification}: expected '{part}' in {package}, got no such name")
-        found = getattr(found, part)
+    found = import_name(specification, "factory")
     if not isinstance(found, torch.nn.Module):
         if not callable(found):
             raise UsageError(f"{specification}: expected a function that makes a torch module, got {found!r}")
@@ -51,22 +43,6 @@ def load_module(specification: str, weights: str | os.PathLike[str] | None = Non
     if weights is not None:
         _load_weights(found, Path(weights))
     return found
-
-
-def _import(package: str, specification: str) -> Any:
-    here = os.getcwd()
-    added = here not in sys.path
-    if added:
-        sys.path.insert(0, here)
-    try:
-        return importlib.import_module(package)
-    except Exception as error:
-        raise UsageError(
-            f"{specification}: expected to import '{package}' from {here} or the Python path, got: {error!r}"
-        ) from error
-    finally:
-        if added:
-            sys.path.remove(here)
 
 
 def _load_weights(module: Module, path: Path) -> None:

@@ -50,9 +50,9 @@ def _accuracy(facts: Facts) -> Iterator[HeadlineTile]:
         score = facts.scores[stage]
         notes = [f"{score.metric} on {words.count(score.samples, 'sample')}"]
         if reference is not None and stage != "float" and reference.metric == score.metric:
-            notes.insert(0, f"{words.change(score.metric, score.value, reference.value)} against float")
+            notes.insert(0, f"{words.change(score.unit, score.value, reference.value)} against float")
         label = {"integer": "Integer program", "float": "Float network", "simulated": "Simulation"}.get(stage, stage)
-        yield HeadlineTile(label, words.score(score.metric, score.value), tuple(notes), main=stage == "integer")
+        yield HeadlineTile(label, words.score(score.unit, score.value), tuple(notes), main=stage == "integer")
 
 
 def _agreement(facts: Facts) -> Iterator[HeadlineTile]:

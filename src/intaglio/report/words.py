@@ -51,16 +51,16 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def score(metric: str, value: float) -> str:
-    """Format a metric's value: in percent for top1 and top5."""
-    return f"{value:.2f} %" if metric.startswith("top") else number(value)
+def score(unit: str, value: float) -> str:
+    """Format a metric's value with its unit, if it has one."""
+    return f"{value:.2f} {unit}".replace("-", MINUS) if unit else number(value)
 
 
-def change(metric: str, value: float, reference: float) -> str:
-    """Format the difference between a value and that of the float network."""
+def change(unit: str, value: float, reference: float) -> str:
+    """Format the difference between a value and that of the float network; of percentages in points."""
     difference = value - reference
-    if metric.startswith("top"):
-        return f"{difference:+.2f} points".replace("-", MINUS)
+    if unit:
+        return f"{difference:+.2f} {'points' if unit == '%' else unit}".replace("-", MINUS)
     return f"{MINUS if difference < 0 else '+'}{number(abs(difference))}"
 
 

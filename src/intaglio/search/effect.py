@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
 from intaglio.errors import DataError
-from intaglio.evaluation.evaluate import METRICS
+from intaglio.evaluation.metric import Metric, targets_of
 from intaglio.evaluation.sqnr import MOST
 
 
@@ -46,22 +46,21 @@ class Effect:
         return cls(sqnr, float(data["score"]) if "score" in data else None)
 
 
-@dataclass
 class Scores:
-    """Task metric averaged over all samples of several batches."""
+    """Task metric over all samples of several batches."""
 
-    metric: str
-    total: float = 0.0
-    samples: int = field(default=0)
+    def __init__(self, metric: Metric) -> None:
+        self.metric, self.samples = metric, 0
+        self._state = metric.way.begin()
 
-    def add(self, y: Tensor, label: Any) -> None:
-        """Add a batch: outputs (N, ...), and labels (N,) or targets (N, ...)."""
-        if len(y) != len(label):
-            raise DataError(f"labels: expected one for each of {len(y)} outputs, got {len(label)}")
-        self.total += float(METRICS[self.metric](y.cpu().numpy(), label).sum())
-        self.samples += len(label)
+    def add(self, outputs: tuple[Tensor, ...], labels: Any) -> None:
+        """Add a batch: outputs (N, ...), and as many labels."""
+        if len(outputs[0]) != len(labels):
+            raise DataError(f"labels: expected one for each of {len(outputs[0])} outputs, got {len(labels)}")
+        self._state = self.metric.way.add(self._state, tuple(y.cpu().numpy() for y in outputs), targets_of(labels))
+        self.samples += len(labels)
 
     @property
     def value(self) -> float:
-        """Mean over all samples; NaN without samples."""
-        return self.total / self.samples if self.samples else math.nan
+        """The metric of all samples; NaN without samples."""
+        return self.metric.way.value(self._state) if self.samples else math.nan

@@ -35,7 +35,9 @@ from intaglio.errors import (
     UsageError,
 )
 from intaglio.evaluation import FloatStage
-from intaglio.evaluation.evaluate import TARGETED, evaluate
+from intaglio.evaluation.evaluate import evaluate
+from intaglio.evaluation.metric import Metric
+from intaglio.evaluation.metrics.metric_registry import MetricLike, metric_of
 from intaglio.evaluation.model_stages import integer_stage
 from intaglio.files import data_fingerprint, run_fingerprint, text_fingerprint
 from intaglio.graph import Graph, graph_fingerprint
@@ -74,13 +76,9 @@ class SearchResult:
     reference: float
 
 
-def loss(metric: str, score: float, reference: float) -> float:
-    """Return the loss against float: points for top1 and top5, increase in percent for errors; infinite for NaN."""
-    if not math.isfinite(score):
-        return math.inf
-    if metric in TARGETED:
-        return 100.0 * (score - reference) / max(abs(reference), 1e-30)
-    return reference - score
+def loss(metric: MetricLike, score: float, reference: float) -> float:
+    """Return the loss against float in the metric's unit, or percent (see `Metric.relative`); infinite for NaN."""
+    return metric_of(metric).loss(score, reference) if math.isfinite(score) else math.inf
 
 
 def search_recipes(
@@ -90,7 +88,7 @@ def search_recipes(
     scored: Dataset,
     *,
     max_drop: float,
-    metric: str = "top1",
+    metric: MetricLike = "top1",
     recipe: Recipe | None = None,
     folder: Path | None = None,
     callback: Callback | None = None,
@@ -103,8 +101,9 @@ def search_recipes(
         target: the hardware target.
         dataset: calibration inputs, read many times; or `NoData`.
         scored: labelled data on which every attempt is measured; must differ from the calibration data.
-        max_drop: largest accepted loss in points (for mse: increase in percent), inclusive.
-        metric: a name of `evaluation.METRICS`.
+        max_drop: largest accepted loss in the metric's unit, inclusive: a fall, or a rise where lower is better (of
+            mse: in percent).
+        metric: a name of `evaluation.METRICS`, a function, or another form of `MetricLike`.
         recipe: starting point of all attempts; if it names a calibrator or a rounding, only that one is tried.
         folder: folder for the state of the search, from which an interrupted search resumes; None: keep no state.
         callback: called after each attempt with the attempt and its loss.
@@ -116,10 +115,11 @@ def search_recipes(
         DataError: the float network's score is NaN or infinite; or the data do not fit the network.
         LoweringError, TargetError, CalibrationError: no attempt gave a program; the first attempt's error.
     """
+    found = metric_of(metric)
     if not (max_drop >= 0 and math.isfinite(max_drop)):
-        raise UsageError(f"max-drop: expected points of {metric}, 0 or more, got {max_drop:g}")
+        raise UsageError(f"max-drop: expected points of {found}, 0 or more, got {max_drop:g}")
     return _Search(
-        graph, target, dataset, scored, metric, max_drop, recipe or Recipe(), folder, callback, training
+        graph, target, dataset, scored, found, max_drop, recipe or Recipe(), folder, callback, training
     ).run()
 
 
@@ -132,7 +132,7 @@ class _Search:
         target: Target,
         dataset: Data | NoData,
         scored: Dataset,
-        metric: str,
+        metric: Metric,
         max_drop: float,
         recipe: Recipe,
         folder: Path | None,
@@ -142,7 +142,7 @@ class _Search:
         self.graph, self.target, self.dataset, self.scored = graph, target, dataset, scored
         self.metric, self.max_drop, self.base, self.folder, self.callback = metric, max_drop, recipe, folder, callback
         self.training = training
-        if training is not None and metric in TARGETED:
+        if training is not None and metric.labels != "classes":
             raise UsageError(
                 f"train: expected a metric of classes such as top1, got {metric}; choose such a metric, or search "
                 "without training"
@@ -216,7 +216,7 @@ class _Search:
             words = f"{len(layers)} of {len(wider)} layers wider"
             return self._attempt("partial", words, replace(recipe, layers={**recipe.layers, **layers}))
 
-        partial(best, wider, make, lambda attempt: -self._loss(attempt), -self.max_drop, metric=self.metric)
+        partial(best, wider, make, lambda attempt: -self._loss(attempt), -self.max_drop, metric=self.metric.name)
 
     def _train(self) -> None:
         """Train if no attempt was good enough so far; start from the best recipe without recovery."""
@@ -249,7 +249,7 @@ class _Search:
                 stage,
                 name,
                 score if math.isfinite(score) else None,
-                100.0 * float(same.mean()) if self.metric not in TARGETED else None,
+                100.0 * float(same.mean()) if self.metric.labels == "classes" else None,
                 time.perf_counter() - begin,
                 "" if math.isfinite(score) else f"{self.metric} is {score}",
             )
@@ -304,11 +304,13 @@ class _Search:
                 continue
             text += f"{self.metric} {attempt.score:.2f}, loss {self._loss(attempt):.2f}"
             steps.append(
-                Step(ALGORITHM, text, self.metric, self.reference, attempt.score, samples, attempt.name == best.name)
+                Step(
+                    ALGORITHM, text, self.metric.name, self.reference, attempt.score, samples, attempt.name == best.name
+                )
             )
         words = "is within it" if self._holds(best) else "exceeds it, and is the best of all attempts"
         text = f"allowed loss {self.max_drop:g}: {best.name} with loss {self._loss(best):.2f} {words}"
-        return [*steps, Step(ALGORITHM, text, self.metric, self.reference, best.score, samples)]
+        return [*steps, Step(ALGORITHM, text, self.metric.name, self.reference, best.score, samples)]
 
     def _path(self, name: str) -> Path | None:
         return None if self.folder is None else self.folder / name
@@ -321,7 +323,7 @@ class _Search:
             {
                 "target": self.target.name,
                 "target's text": text_fingerprint(repr(self.target)),
-                "metric": self.metric,
+                "metric": self.metric.fingerprint,
                 **{name.replace("_", " "): value for name, value in self.base.to_json().items()},
             },
         )

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,10 @@ from torch import Tensor
 
 from intaglio.calibrate.statistics.observer import default_batch_size
 from intaglio.data import Dataset
-from intaglio.errors import DataError, UsageError
-from intaglio.evaluation.evaluate import METRICS
+from intaglio.errors import DataError
 from intaglio.evaluation.held_back import ArraySamples, Samples
+from intaglio.evaluation.metric import Metric
+from intaglio.evaluation.metrics.metric_registry import MetricLike, metric_of
 from intaglio.evaluation.sqnr import SignalToNoise
 from intaglio.evaluation.stage import inputs_of
 from intaglio.evaluation.trial import watched_values
@@ -52,7 +54,7 @@ def sensitivity(
     *,
     reference: Graph | None = None,
     evaluation: Dataset | None = None,
-    metric: str = "top1",
+    metric: MetricLike = "top1",
     path: str | os.PathLike[str] | None = None,
     values: Collection[str] | None = None,
     processes: Processes | None = None,
@@ -66,7 +68,7 @@ def sensitivity(
         reference: the float network with unrounded weights and biases, if those of `graph` were changed (by AdaRound
             or bias correction); same nodes as `graph`.
         evaluation: labelled data for the task metric, from `data_for`; None: measure SQNR only.
-        metric: a name of `evaluation.METRICS`.
+        metric: a name of `evaluation.METRICS`, a function, or another form of `MetricLike`.
         path: JSON file for the results, written after each group of layers. Its results are reused if network, Plan,
             data and metric are the same; otherwise all layers are measured again, and `notes` gives the reason.
         values: names of the values to quantize alone or leave real; other values of a layer are treated like the
@@ -78,10 +80,9 @@ def sensitivity(
         UsageError: unknown metric; `path` has another format or cannot be written; `reference` has other nodes.
         DataError: labels are missing; or the metric of the float network is NaN.
     """
-    if metric not in METRICS:
-        raise UsageError(f"metric: expected one of {', '.join(METRICS)}, got {metric!r}")
+    found_metric = metric_of(metric)
     processes = processes or Processes()
-    work = _Work(graph, plan, reference or graph, held_back, evaluation, metric, values)
+    work = _Work(graph, plan, reference or graph, held_back, evaluation, found_metric, values)
     layers = layers_of(graph, plan)
     file: SensitivityFile | None = None
 
@@ -120,14 +121,16 @@ class _Work:
         reference: Graph,
         held_back: Samples,
         evaluation: Dataset | None,
-        metric: str,
+        metric: Metric,
         values: Collection[str] | None,
     ) -> None:
+        if evaluation is not None:
+            metric, evaluation = metric.for_names(evaluation.class_names), replace(evaluation, targets=metric.labels)
         self.graph, self.plan, self.reference, self.metric = graph, plan, reference, metric
         self.held_back, self.evaluation = held_back, evaluation
         self.real, self.rounded = Simulator(reference), Simulator(graph, plan)
         self.watched = watched_values(graph)
-        wanted = {*self.watched, self.rounded.output_names[0]}
+        wanted = {*self.watched, *self.rounded.output_names}
         self.values = None if values is None else frozenset(values)
         alone, without = self.rounded, self.real
         if values is not None:
@@ -152,7 +155,7 @@ class _Work:
             {
                 "reference": graph_fingerprint(self.reference),
                 "plan": text_fingerprint(self.plan.to_json()),
-                "metric": self.metric if scored else "none",
+                "metric": self.metric.fingerprint if scored else "none",
                 "part of layers": "all" if self.values is None else text_fingerprint(repr(sorted(self.values))),
             },
         )
@@ -164,8 +167,8 @@ class _Work:
             want = self._watched(self._outputs(self.from_real, feed))
             error.add(want, self._outputs(self.from_rounded, feed), self.real.samples_in(feed))
         for feed, label in self._labelled():
-            real.add(self._first(self._outputs(self.from_real, feed), len(label)), label)
-            all_rounded.add(self._first(self._outputs(self.from_rounded, feed), len(label)), label)
+            real.add(self._results(self._outputs(self.from_real, feed), len(label)), label)
+            all_rounded.add(self._results(self._outputs(self.from_rounded, feed), len(label)), label)
         if self.evaluation is not None and not math.isfinite(real.value):
             raise DataError(
                 f"{self.evaluation.name}: expected a finite {self.metric} of the float network, got {real.value}; "
@@ -175,7 +178,8 @@ class _Work:
         return Sensitivities(
             network=self.graph.name,
             target=self.plan.target,
-            metric=self.metric if scored else "",
+            metric=self.metric.name if scored else "",
+            lower_is_better=scored and not self.metric.higher_is_better,
             samples=error.samples,
             scored=real.samples,
             real=real.value if scored else None,
@@ -199,7 +203,7 @@ class _Work:
             for k, side in enumerate(sides):
                 for layer, got in side.run(feed, layers):
                     if layer is not None:
-                        scores[layer.name, k].add(self._first(got, len(label)), label)
+                        scores[layer.name, k].add(self._results(got, len(label)), label)
 
         def effect(name: str, k: int) -> Effect:
             return Effect(errors[name, k].sqnr, scores[name, k].value if self.evaluation is not None else None)
@@ -229,6 +233,5 @@ class _Work:
     def _watched(self, values: Values) -> Values:
         return {name: values[name] for name in self.watched}
 
-    def _first(self, values: Values, samples: int) -> Any:
-        name = self.rounded.output_names[0]
-        return self.rounded.by_sample(name, values[name], samples)
+    def _results(self, values: Values, samples: int) -> tuple[Tensor, ...]:
+        return tuple(self.rounded.by_sample(name, values[name], samples) for name in self.rounded.output_names)

@@ -15,10 +15,11 @@ from intaglio.files.encodings import Contents, Json
 from intaglio.files.reading import check_types
 from intaglio.search.effect import Effect
 
-SENSITIVITIES = CheckpointKind("the sensitivities of layers", "intaglio-sensitivity", 2, Json())
+SENSITIVITIES = CheckpointKind("the sensitivities of layers", "intaglio-sensitivity", 3, Json())
 _TYPES = {
     **dict.fromkeys(("network", "target", "metric"), str),
     **dict.fromkeys(("samples", "scored"), int),
+    "lower_is_better": bool,
     "real": (int, float, type(None)),
 }
 By = Literal["sqnr", "score"]
@@ -63,6 +64,7 @@ class Sensitivities:
         real: score of the float network.
         quantized: effect of quantizing every layer.
         layers: sensitivities in the network's order.
+        lower_is_better: whether smaller values of the metric are better.
         notes: which results were reused or measured again, and why.
     """
 
@@ -74,6 +76,7 @@ class Sensitivities:
     real: float | None
     quantized: Effect
     layers: list[LayerSensitivity] = field(default_factory=list)
+    lower_is_better: bool = False
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -84,15 +87,15 @@ class Sensitivities:
     def harm(self, layer: LayerSensitivity, by: By = "sqnr") -> float:
         """Return the cost of quantizing a layer: mean of its cost alone and of the gain from leaving it real.
 
-        By `sqnr`: noise power divided by signal power. By `score`: loss in points of the metric (mse: increase); a NaN
-        score counts as infinite.
+        By `sqnr`: noise power divided by signal power. By `score`: loss in the metric's unit; a NaN score counts as
+        infinite.
         """
         if by == "sqnr":
             gained = self.quantized.noise - layer.without.noise
             return 0.5 * (layer.alone.noise + gained)
         if self.real is None or self.quantized.score is None:
             raise UsageError("ranking by score: expected a task metric to be measured, got none; give labelled data")
-        sign = -1.0 if self.metric == "mse" else 1.0
+        sign = -1.0 if self.lower_is_better else 1.0
         alone = self.real - _number(layer.alone.score)
         gained = _number(layer.without.score) - self.quantized.score
         harm = 0.5 * sign * (alone + gained)
@@ -114,6 +117,7 @@ class Sensitivities:
             "network": self.network,
             "target": self.target,
             "metric": self.metric,
+            "lower_is_better": self.lower_is_better,
             "samples": self.samples,
             "scored": self.scored,
             "real": self.real,

@@ -11,6 +11,7 @@ Source: Krishnamoorthi 2018, arXiv:1806.08342, tables 2 to 4 (comparison by type
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from intaglio.data import Dataset
 from intaglio.errors import DataError, IntaglioError
 from intaglio.evaluation import FloatStage
 from intaglio.evaluation.evaluate import evaluate
+from intaglio.evaluation.metric import Metric
+from intaglio.evaluation.metrics.metric_registry import MetricLike, metric_of
 from intaglio.evaluation.model_stages import Planned, integer_stage
 from intaglio.files import data_fingerprint, run_fingerprint
 from intaglio.graph import Graph, graph_fingerprint
@@ -110,6 +113,7 @@ class Survey:
         reference: score of the float network.
         samples: number of samples of each score.
         rows: one row for each of `CELLS`, in their order.
+        lower_is_better: whether smaller values of the metric are better.
     """
 
     network: str
@@ -117,18 +121,19 @@ class Survey:
     reference: float
     samples: int
     rows: tuple[SurveyRow, ...]
+    lower_is_better: bool = False
 
     @property
     def standard_error(self) -> float:
         """Standard error of the float network's top1 or top5, sqrt(p (100 - p) / n) in points; NaN otherwise."""
         p = self.reference
-        return math.sqrt(p * (100 - p) / self.samples) if self.metric.startswith("top") else math.nan
+        return math.sqrt(p * (100 - p) / self.samples) if re.fullmatch(r"top\d+", self.metric) else math.nan
 
     def loss(self, row: SurveyRow) -> float | None:
-        """Return the loss against float in points (mse: increase); None without a score."""
+        """Return the loss against float in the metric's unit; None without a score."""
         if row.score is None:
             return None
-        return row.score - self.reference if self.metric == "mse" else self.reference - row.score
+        return row.score - self.reference if self.lower_is_better else self.reference - row.score
 
 
 def survey(
@@ -136,7 +141,7 @@ def survey(
     scored: Dataset,
     make: Make,
     *,
-    metric: str = "top1",
+    metric: MetricLike = "top1",
     settings: Mapping[str, Any] | None = None,
     path: Path | None = None,
     callback: Callable[[SurveyRow], None] | None = None,
@@ -147,7 +152,7 @@ def survey(
         graph: the prepared float network.
         scored: labelled evaluation data.
         make: quantizes the network; if it raises an error, the cell shows the error.
-        metric: a name of `evaluation.METRICS`.
+        metric: a name of `evaluation.METRICS`, a function, or another form of `MetricLike`.
         settings: everything that `make` depends on besides its arguments, by name.
         path: JSON file, written after each cell, from which an interrupted survey resumes.
         callback: called with each row.
@@ -156,13 +161,15 @@ def survey(
             metric is unknown.
         DataError: labels are missing, or the score of the float network is NaN or infinite.
     """
+    found = metric_of(metric)
     data = {"evaluation data": data_fingerprint(scored)}
-    file = AttemptFile(path, run_fingerprint(graph_fingerprint(graph), data, {"metric": metric, **(settings or {})}))
-    real = evaluate([FloatStage(graph)], scored, metric, label="evaluate float")
+    all_settings = {"metric": found.fingerprint, **(settings or {})}
+    file = AttemptFile(path, run_fingerprint(graph_fingerprint(graph), data, all_settings))
+    real = evaluate([FloatStage(graph)], scored, found, label="evaluate float")
     reference = real.scores[0]
     if not math.isfinite(reference.value):
         raise DataError(
-            f"{scored.name}: expected a finite {metric} of the float network, got {reference.value}; look for NaN "
+            f"{scored.name}: expected a finite {found} of the float network, got {reference.value}; look for NaN "
             "among "
             "inputs and targets"
         )
@@ -170,13 +177,13 @@ def survey(
     for cell in progress(CELLS, label="survey"):
         attempt = file.attempts.get(cell.name)
         if attempt is None or attempt.error:  # retry failed cells: they may have run out of memory
-            attempt = _measured(graph, scored, make, cell, metric, real.predictions[0])
+            attempt = _measured(graph, scored, make, cell, found, real.predictions[0])
             file.add(attempt)
         row = SurveyRow(cell, attempt.score, attempt.agreement, attempt.seconds, attempt.error)
         rows.append(row)
         if callback is not None:
             callback(row)
-    return Survey(graph.name, metric, reference.value, reference.samples, tuple(rows))
+    return Survey(graph.name, found.name, reference.value, reference.samples, tuple(rows), not found.higher_is_better)
 
 
 def target_of(cell: Cell) -> Target:
@@ -196,7 +203,7 @@ def target_of(cell: Cell) -> Target:
     )
 
 
-def _measured(graph: Graph, scored: Dataset, make: Make, cell: Cell, metric: str, predictions: Any) -> Attempt:
+def _measured(graph: Graph, scored: Dataset, make: Make, cell: Cell, metric: Metric, predictions: Any) -> Attempt:
     begin = time.perf_counter()
     try:
         made = make(target_of(cell), cell.source, cell.recover)
@@ -206,7 +213,7 @@ def _measured(graph: Graph, scored: Dataset, make: Make, cell: Cell, metric: str
         text = str(error) if isinstance(error, IntaglioError) else f"{type(error).__name__}: {error}"
         return Attempt(cell.type, cell.name, seconds=time.perf_counter() - begin, error=text)
     score = found.scores[0].value
-    agreement = 100.0 * float((found.predictions[0] == predictions).mean()) if metric != "mse" else None
+    agreement = 100.0 * float((found.predictions[0] == predictions).mean()) if metric.labels == "classes" else None
     seconds = time.perf_counter() - begin
     if not math.isfinite(score):
         return Attempt(cell.type, cell.name, None, agreement, seconds, f"{metric} is {score}")

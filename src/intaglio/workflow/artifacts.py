@@ -19,6 +19,7 @@ from intaglio.data import Dataset
 from intaglio.errors import ExportError, IntaglioError
 from intaglio.evaluation import FloatStage, ProgramStage, SimulatedStage, check_gates, compare
 from intaglio.evaluation.evaluate import Evaluation, evaluate
+from intaglio.evaluation.metrics.metric_registry import MetricLike
 from intaglio.evaluation.model_stages import data_for, integer_stage, steps_of
 from intaglio.evaluation.stage import inputs_of
 from intaglio.export import export_qdq
@@ -63,7 +64,7 @@ class Destination:
     folder: Path
     target: Target
     scored: Dataset | None = None
-    metric: str = "top1"
+    metric: MetricLike = "top1"
     source: Path | None = None
     show: TextIO | None = None
     seconds: dict[str, float] = field(default_factory=dict)
@@ -166,7 +167,7 @@ def _facts(
 ) -> Facts:
     classes = int(np.prod(sample_shape(shape(quantized.graph.outputs[0]), batched=quantized.graph.batched)))
     agreement = {}
-    if evaluation is not None and evaluation.scores[0].metric.startswith("top"):
+    if evaluation is not None and evaluation.metric.labels == "classes":
         agreement = {
             "simulated and integer": float(evaluation.agreement[1, 2]),
             "float and integer": float(evaluation.agreement[0, 2]),
@@ -209,7 +210,7 @@ def show_facts(facts: Facts, file: TextIO) -> None:
         rows.append(
             (
                 stage,
-                f"{score.value:.2f}" if score else "-",
+                score.shown if score else "-",
                 str(score.samples) if score else "-",
                 f"{size:,}" if size else "-",
             )

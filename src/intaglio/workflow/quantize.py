@@ -19,6 +19,7 @@ from intaglio.api import (
 from intaglio.calibrate.data_free.input_moments import InputRange
 from intaglio.data import DataLike
 from intaglio.errors import UsageError
+from intaglio.evaluation.metrics.metric_registry import MetricLike, metric_of
 from intaglio.graph import Graph
 from intaglio.processes import Processes
 from intaglio.ptq.recipe import Recipe
@@ -55,7 +56,7 @@ def quantize_job(
     input_range: InputRange = None,
     eval_data: DataLike | None = None,
     eval_limit: int | None = None,
-    metric: str = "top1",
+    metric: MetricLike = "top1",
     recipe: Recipe = DEFAULT_RECIPE,
     checkpoint: Path | None = None,
     max_drop: float | None = None,
@@ -73,7 +74,7 @@ def quantize_job(
         folder: output folder (files: see `Destination`).
         target, samples, input_range, checkpoint: as for `intaglio.quantize`.
         recipe: calibrator and recovery algorithms.
-        max_drop: largest accepted loss on `eval_data`, in points of `metric` (of mse: percent); recipes are tried,
+        max_drop: largest accepted loss on `eval_data`, in the unit of `metric` (of mse: percent); recipes are tried,
             cheapest first (`search.recipe_search`). None: use `recipe` as it is.
         work: folder that keeps the results of an unfinished search.
         eval_data, eval_limit, metric: labelled evaluation data, how many samples of them, and the metric.
@@ -88,6 +89,7 @@ def quantize_job(
     """
     seconds: dict[str, float] = {}
     with timed(seconds, "load"):
+        metric = metric_of(metric)
         described = load_target(target)
         graph = load()
         dataset = shared_data(calibration_data(graph, data, samples, input_range=input_range), processes)
@@ -119,7 +121,7 @@ def quantize_job(
                 max_drop=max_drop,
                 metric=metric,
                 folder=work,
-                callback=None if show is None else _teller(show, metric),
+                callback=None if show is None else _teller(show, metric.name),
                 training=training,
             )
     destination = Destination(folder, described, scored, metric, source, show, seconds, processes)

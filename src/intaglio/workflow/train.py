@@ -11,6 +11,7 @@ from typing import Any, TextIO
 from intaglio.api import DEFAULT_SAMPLES, freeze, scored_data, shared_data
 from intaglio.data import DataLike, Dataset
 from intaglio.errors import UsageError
+from intaglio.evaluation.metrics.metric_registry import MetricLike
 from intaglio.evaluation.model_stages import data_for
 from intaglio.frontends import load_onnx, prepare
 from intaglio.graph import Graph
@@ -91,7 +92,7 @@ def train_job(
     held_back: int | None = None,
     eval_data: DataLike | None = None,
     eval_limit: int | None = None,
-    metric: str = "top1",
+    metric: MetricLike = "top1",
     source: Path | None = None,
     show: TextIO | None = None,
 ) -> dict[str, Any]:

@@ -1,0 +1,65 @@
+"""Built-in metrics by name, and the metric of whatever a user gives."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+from intaglio.errors import UsageError
+from intaglio.evaluation.metric import Metric
+from intaglio.evaluation.metrics.image_errors import mean_squared_error, peak_signal_to_noise
+from intaglio.evaluation.metrics.top_k import top_k
+from intaglio.evaluation.user_metric import user_metric
+from intaglio.files.import_name import import_name
+
+MetricLike: TypeAlias = "str | Metric | Callable[..., Any] | Any"
+"""Name of a built-in metric, `package.module:name`, a `Metric`, a function, or an object with update and compute."""
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        top_k(1),
+        top_k(5),
+        mean_squared_error(),
+        peak_signal_to_noise(),
+    )
+}
+"""Built-in metrics by name; besides, `top` with any number."""
+
+
+def metric_of(given: MetricLike, *, higher_is_better: bool | None = None) -> Metric:
+    """Return the metric that a user means.
+
+    Args:
+        given: see `MetricLike`; for functions and objects see `user_metric.user_metric`.
+        higher_is_better: whether larger values of a function or object are better. None: its attribute of that name,
+            or True where it has none.
+    Raises:
+        UsageError: no such metric; or `package.module:name` cannot be imported or is no function or object.
+    """
+    if isinstance(given, Metric):
+        if higher_is_better not in (None, given.higher_is_better):
+            return replace(given, higher_is_better=bool(higher_is_better))
+        return given
+    if not isinstance(given, str):
+        return user_metric(given, higher_is_better=higher_is_better)
+    if ":" in given:
+        found = import_name(given, "function")
+        if isinstance(found, Metric):
+            return metric_of(found, higher_is_better=higher_is_better)
+        return user_metric(found, higher_is_better=higher_is_better)
+    built_in = METRICS.get(given)
+    if built_in is None and (match := re.fullmatch(r"top([1-9]\d{0,5})", given)):
+        built_in = top_k(int(match[1]))
+    if built_in is None:
+        raise UsageError(
+            f"metric: expected one of {', '.join(METRICS)}, or package.module:function for one's own, got {given!r}"
+        )
+    if higher_is_better not in (None, built_in.higher_is_better):
+        better = "larger" if built_in.higher_is_better else "smaller"
+        raise UsageError(
+            f"metric {given}: expected no direction of a built-in metric, whose {better} values are better"
+        )
+    return built_in
