@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from intaglio.app.pieces import SOURCES
+from intaglio.cli import compile_application
 from intaglio.cli.output import is_of_folder
+from intaglio.cli.picture_options import add_picture_options
 from intaglio.cli.run_command import read_inputs
 from intaglio.codegen.build import plan, write
 from intaglio.codegen.emulate import Runner, SelfTestResult, find_runner
 from intaglio.codegen.machine import MACHINES, Machine, machine
-from intaglio.codegen.package import Built, build, package
+from intaglio.codegen.package import Built, build, build_application, package
 from intaglio.codegen.toolchain import Compiler, find_compiler
 from intaglio.errors import CompileError, DataError, ExportError, UsageError
 from intaglio.files import whole_tree
@@ -25,7 +28,9 @@ from intaglio.report.terminal_text import command, folded, next_steps
 
 SAMPLES = 100  # most samples taken from --test-data
 SAMPLES_BARE = 4  # the same for a microcontroller, whose flash has to hold them
-_TAKEN = frozenset({"all", "board", "clean", "library", "selftest", "test"})  # files and make targets of the folder
+# files and make targets of the folder, and those of an application
+_TAKEN = frozenset({"all", "board", "clean", "library", "selftest", "test"})
+_TAKEN_BY_APPLICATION = frozenset({"run", "app_settings", *(path.stem for path in SOURCES.glob("*.c"))})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,27 +54,64 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X.npy",
         help="inputs of the self-test, real numbers, .npy or .npz as for `run --input` (default: random inputs)",
     )
+    parser.add_argument("--app", metavar="DATA", help=compile_application.HELP)
     parser.add_argument("--no-build", action="store_true", help="only write the folder; do not compile or run it")
+    add_picture_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the C files, build them, run the self-test, and print the result."""
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", args.name) or args.name in _TAKEN:
+    taken = _TAKEN | _TAKEN_BY_APPLICATION if args.app else _TAKEN
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", args.name) or args.name in taken:
         raise UsageError(
-            f"--name: expected letters, digits and _, and none of {', '.join(sorted(_TAKEN))}; got {args.name!r}"
+            f"--name: expected letters, digits and _, and none of {', '.join(sorted(taken))}; got {args.name!r}"
         )
     target = machine(args.machine)
     program = load_program(args.program)
     inputs = None if args.test_data is None else _test_inputs(program, Path(args.test_data), target)
+    app = compile_application.application(program, target, args)
+    sources, example = (app.sources, app.example_name) if app else ((), "")
     folder = Path(args.output)
     compiler = _compiler(target, args.cc, build=not args.no_build)
+    answer = ""
+    built = None
     with output_tree(folder) as temporary:
-        files = package(program, target, args.name, compiler.command if compiler else ("cc",), inputs)
+        default = compiler.command if compiler else ("cc",)
+        files = package(program, target, args.name, default, inputs, sources, example)
         write(files, temporary)
-        built = build(temporary, target, args.name, compiler) if compiler and not args.no_build else None
+        if app:
+            write({**app.files, example: app.example.content}, temporary)
+        if compiler and not args.no_build:
+            built = build(temporary, target, args.name, compiler)
+            if app:
+                answer = build_application(temporary, target, args.name, compiler, sources, example)
     model = plan(program, target, args.name)
-    _describe(folder, target, args.name, files, max(v.arena.nbytes for v in model.all), compiler, built)
+    written = files | app.files if app else files
+    _describe(folder, target, written, max(v.arena.nbytes for v in model.all), compiler, built)
+    if answer:
+        print(f"main on {example}, the first sample:")
+        print("\n".join("    " + line for line in answer.splitlines()[1:]))
+    _describe_next(folder, target, args.name, example, built=built is not None)
     return 0
+
+
+def _describe_next(folder: Path, target: Machine, prefix: str, example: str, *, built: bool) -> None:
+    steps = [(command("make", "-C", folder, "test"), f"{'repeat' if built else 'build and run'} the self-test")]
+    if example and target.threads:
+        if not built:
+            steps.append((command("make", "-C", folder), "build main"))
+        steps.append((command(folder / "main", folder / example), f"run main on a {Path(example).suffix} file"))
+    elif example:
+        run_it = command("make", "-C", folder, "run", f"INPUT={example}")
+        steps.append((run_it, f"run main on a {Path(example).suffix} file, which is compiled in"))
+    print(next_steps(steps))
+    print(
+        folded(
+            f"in your project: add {prefix}.c, {prefix}.h and kernels/, and call {prefix}_run; {prefix}.h describes "
+            "its arguments",
+            "  ",
+        )
+    )
 
 
 def _compiler(target: Machine, cc: str | None, *, build: bool) -> Compiler | None:
@@ -113,7 +155,6 @@ def output_tree(target: Path) -> Iterator[Path]:
 def _describe(
     folder: Path,
     target: Machine,
-    prefix: str,
     files: dict[str, str],
     arena: int,
     compiler: Compiler | None,
@@ -124,7 +165,6 @@ def _describe(
     print(folded(f"{others} and {kernels} kernel files for {target.name}", f"written to {folder}: ", "  "))
     print(f"arena: {arena:,} bytes (working memory of one run)")
     if built is None or compiler is None:
-        print(next_steps([(command("make", "-C", folder, "test"), "build and run the self-test")]))
         return
     if built.flash is not None:
         print(f"code and constants: {built.flash:,} bytes of flash")
@@ -143,11 +183,3 @@ def _describe(
         print(f"self-test {where}: {measured.outputs} outputs bit-exact")
     else:
         print(f"self-test: built, not run: {built.outcome}")
-    print(next_steps([(command("make", "-C", folder, "test"), "repeat the self-test")]))
-    print(
-        folded(
-            f"in your project: add {prefix}.c, {prefix}.h and kernels/, and call {prefix}_run; {prefix}.h describes "
-            "its arguments",
-            "  ",
-        )
-    )

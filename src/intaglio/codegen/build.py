@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,9 +72,9 @@ def _plan(program: Program, machine: Machine, prefix: str, threads: int) -> Mode
     return Model(program, prefix, machine, tuple(steps), layout, arena, schedule)
 
 
-def write(files: dict[str, str], directory: Path) -> None:
+def write(files: Mapping[str, str | bytes], directory: Path) -> None:
     """Write files below a folder."""
-    for path, text in files.items():
+    for path, content in files.items():
         target = directory / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text)
+        target.write_bytes(content if isinstance(content, bytes) else content.encode())

@@ -12,18 +12,49 @@ from intaglio.codegen.toolchain import OPTIMIZE, OPTIMIZE_BARE, STANDARD
 WARNINGS = ("-Wall", "-Wextra", "-Werror", "-pedantic")
 
 
-def makefile(machine: Machine, prefix: str, compiler: Sequence[str], runner: Sequence[str]) -> str:
-    """Generate the Makefile: `make` builds the self-test, `make test` runs it, `make CC=...` uses another compiler."""
+def makefile(
+    machine: Machine,
+    prefix: str,
+    compiler: Sequence[str],
+    runner: Sequence[str],
+    application: Sequence[str] = (),
+    example: str = "",
+) -> str:
+    """Generate the Makefile: `make` builds the self-test, `make test` runs it, `make CC=...` uses another compiler.
+
+    Args:
+        machine, prefix: as for `package.package`.
+        compiler: compiler command.
+        runner: command that runs executables.
+        application: C files of the application; then `make` also builds it, and `make run` runs it on `example`.
+        example: name of a file that the application reads.
+    """
     board = board_of(machine)
     flags = (STANDARD, *(OPTIMIZE_BARE if board else OPTIMIZE))
     defines = board_defines(board) if board else ()
-    objects = [
+    shared = [
         *(source.replace(".c", ".o") for source in machine.sources(prefix)),
-        "selftest.o",
         *(["board.o"] if board else []),
     ]
+    programs = {"selftest": [*shared, "selftest.o"]}
+    if application:
+        programs["main"] = [*shared, *(source.replace(".c", ".o") for source in application)]
     link = link_arguments(".") if board else ()
-    run = shlex.join(emulator_arguments(board)) + " ./selftest" if board else shlex.join((*runner, "./selftest"))
+    command = (*emulator_arguments(board),) if board else tuple(runner)
+    rules = "".join(
+        f"""
+{name}: {" ".join(objects)}{" board.ld" if board else ""}
+	$(CC) $(CFLAGS) $(MACHINE) $(LDFLAGS) -o $@ {" ".join(objects)}{" " + shlex.join(link) if link else ""}
+"""
+        for name, objects in programs.items()
+    )
+    if application and board:
+        rules += _COMPILED_INPUT
+    if application:
+        rules += f"""
+run: main
+	{shlex.join((*command, "./main"))}{"" if board else " $(INPUT)"}
+"""
     return f"""# Written by Intaglio for {machine.name}.
 ifeq ($(origin CC),default)
 CC = {shlex.join(compiler)}
@@ -31,25 +62,31 @@ endif
 CFLAGS ?= {shlex.join(flags)}
 MACHINE = {shlex.join(machine.flags)}
 WARNINGS = {shlex.join(WARNINGS)}
-
-selftest: {" ".join(objects)}{" board.ld" if board else ""}
-	$(CC) $(CFLAGS) $(MACHINE) $(LDFLAGS) -o $@ {" ".join(objects)}{" " + shlex.join(link) if link else ""}
-
-%.o: %.c {prefix}.h
+{f"INPUT = {example}" + chr(10) if application else ""}
+all: {" ".join(programs)}
+{rules}
+%.o: %.c {prefix}.h{" app_settings.h" if application else ""}
 	$(CC) $(CFLAGS) $(MACHINE) $(WARNINGS){" " + shlex.join(defines) if defines else ""} -c -o $@ $<
 
 test: selftest
-	{run}
+	{shlex.join((*command, "./selftest"))}
 
 clean:
-	rm -f selftest {" ".join(objects)}
+	rm -f {" ".join(programs)} {" ".join(dict.fromkeys(o for objects in programs.values() for o in objects))}
 
-.PHONY: test clean
+.PHONY: all clean test{" run" if application else ""}{" FORCE" if application and board else ""}
 """
 
 
-def cmake(machine: Machine, prefix: str) -> str:
-    """Generate the CMake file: a library for the user's project, and the self-test as a CMake test."""
+# input.o is compiled each time: INPUT may name another file than the last time.
+_COMPILED_INPUT = """
+input.o: input.c $(INPUT) FORCE
+	$(CC) $(CFLAGS) $(MACHINE) $(WARNINGS) -DAPP_INPUT='"$(INPUT)"' -c -o $@ $<
+"""
+
+
+def cmake(machine: Machine, prefix: str, application: Sequence[str] = ()) -> str:
+    """Generate the CMake file: a library for the user's project, the self-test as a CMake test, and the application."""
     board = board_of(machine)
     flags = " ".join(machine.flags)
     lines = [
@@ -76,4 +113,10 @@ def cmake(machine: Machine, prefix: str) -> str:
             f"target_link_libraries(selftest {prefix})",
             "add_test(NAME selftest COMMAND selftest)",
         ]
+        if application:
+            lines += [
+                f"add_executable(main {' '.join(application)})",
+                "set_property(TARGET main PROPERTY C_STANDARD 11)",
+                f"target_link_libraries(main {prefix})",
+            ]
     return "\n".join(lines) + "\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +75,27 @@ def run_selftest(executable: Path, runner: Runner) -> SelfTestResult:
     Raises:
         CompileError: outputs differ, it failed, or it took too long.
     """
-    command = [*runner.command, str(executable)]
+    status, text = run_executable(executable, runner)
+    exact = _EXACT.search(text)
+    if status or exact is None:
+        raise CompileError(
+            f"self-test: expected the reference's integers, got: {text or 'nothing'} (status {status}, "
+            f"{runner.where}); this is a defect of the generated code or of the compiler"
+        )
+    stack, instructions = _STACK.search(text), _INSTRUCTIONS.search(text)
+    return SelfTestResult(
+        text, int(exact[1]), int(stack[1]) if stack else None, int(instructions[1]) if instructions else None
+    )
+
+
+def run_executable(executable: Path, runner: Runner, arguments: Sequence[str] = ()) -> tuple[int, str]:
+    """Run an executable in its folder; return its status and what it printed.
+
+    Raises:
+        CompileError: it cannot be run, or took too long.
+    """
+    command = [*runner.command, str(executable.absolute()), *arguments]
+    name = executable.name
     try:
         done = subprocess.run(
             command,
@@ -84,19 +105,10 @@ def run_selftest(executable: Path, runner: Runner) -> SelfTestResult:
             timeout=TIMEOUT,
             errors="replace",
             stdin=subprocess.DEVNULL,
+            cwd=executable.parent,
         )
     except subprocess.TimeoutExpired:
-        raise CompileError(f"self-test: not finished after {TIMEOUT} s ({' '.join(command)})") from None
+        raise CompileError(f"{name}: not finished after {TIMEOUT} s ({' '.join(command)})") from None
     except OSError as error:
-        raise CompileError(f"self-test: {command[0]} cannot be run ({error.strerror or error})") from error
-    text = (done.stdout + done.stderr).strip()  # emulators write the board's output to standard error
-    exact = _EXACT.search(text)
-    if done.returncode or exact is None:
-        raise CompileError(
-            f"self-test: expected the reference's integers, got: {text or 'nothing'} (status {done.returncode}, "
-            f"{runner.where}); this is a defect of the generated code or of the compiler"
-        )
-    stack, instructions = _STACK.search(text), _INSTRUCTIONS.search(text)
-    return SelfTestResult(
-        text, int(exact[1]), int(stack[1]) if stack else None, int(instructions[1]) if instructions else None
-    )
+        raise CompileError(f"{name}: {command[0]} cannot be run ({error.strerror or error})") from error
+    return done.returncode, (done.stdout + done.stderr).strip()  # emulators write the board's output to standard error

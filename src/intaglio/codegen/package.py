@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from intaglio.codegen.build import generate
 from intaglio.codegen.buildfiles import cmake, makefile
-from intaglio.codegen.emulate import Runner, SelfTestResult, find_runner, run_selftest
+from intaglio.codegen.emulate import Runner, SelfTestResult, find_runner, run_executable, run_selftest
 from intaglio.codegen.firmware import BARE_SOURCES, board_defines, board_files, board_of, link_arguments
 from intaglio.codegen.footprint import loaded_bytes, stack_bound
 from intaglio.codegen.machine import Machine
@@ -47,6 +47,8 @@ def package(
     prefix: str,
     compiler: Sequence[str],
     inputs: Sequence[NDArray[Any]] | None = None,
+    application: Sequence[str] = (),
+    example: str = "",
 ) -> dict[str, str]:
     """Generate the files of a folder: path -> text.
 
@@ -56,6 +58,8 @@ def package(
         prefix: prefix of every public name.
         compiler: default compiler command of the Makefile.
         inputs: checked codes for the self-test, as for `run_int`; None: random codes.
+        application: names of the C files of an application around the model, which the build files build as `main`.
+        example: name of a file that the application reads.
     Raises:
         CompileError: an operator has no kernel.
     """
@@ -67,8 +71,9 @@ def package(
     runner = find_runner(machine)
     files = generate(program, machine, prefix)
     files["selftest.c"] = selftest(program, samples, prefix)
-    files["Makefile"] = makefile(machine, prefix, compiler, runner.command if isinstance(runner, Runner) else ())
-    files["CMakeLists.txt"] = cmake(machine, prefix)
+    command = runner.command if isinstance(runner, Runner) else ()
+    files["Makefile"] = makefile(machine, prefix, compiler, command, application, example)
+    files["CMakeLists.txt"] = cmake(machine, prefix, application)
     if board:
         files |= board_files(board)
     return files
@@ -105,3 +110,41 @@ def build(folder: Path, machine: Machine, prefix: str, compiler: Compiler) -> Bu
     outcome = run_selftest(executable, runner) if isinstance(runner, Runner) else runner
     sizes = [size for out in objects if (size := loaded_bytes(out)) is not None]
     return Built(executable, sum(sizes) if sizes else None, stack, outcome)
+
+
+def build_application(
+    folder: Path, machine: Machine, prefix: str, compiler: Compiler, application: Sequence[str], example: str
+) -> str:
+    """Compile an application beside a model that `build` compiled, and run it on its example.
+
+    Args:
+        folder, machine, prefix, compiler: as for `build`.
+        application: names of the application's C files.
+        example: name of a file that it reads.
+    Returns:
+        What it printed, or nothing if it cannot run here.
+    Raises:
+        CompileError: the compiler or the application fails.
+    """
+    board = board_of(machine)
+    executable = compile_executable(
+        folder,
+        machine,
+        compiler,
+        sources=(
+            *(source.replace(".c", ".o") for source in machine.sources(prefix)),
+            *application,
+            *(BARE_SOURCES if board else ()),
+        ),
+        name="main",
+        # .incbin of input.c looks for the example there
+        flags=(*(OPTIMIZE_BARE if board else OPTIMIZE), *((*board_defines(board), f"-Wa,-I{folder}") if board else ())),
+        libraries=link_arguments(folder) if board else (),
+    )
+    runner = find_runner(machine)
+    if not isinstance(runner, Runner):
+        return ""
+    status, text = run_executable(executable, runner, () if board else (example,))
+    if status:
+        raise CompileError(f"application: expected an answer for {example}, got: {text or 'nothing'} (status {status})")
+    return text

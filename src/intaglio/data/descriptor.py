@@ -1,4 +1,4 @@
-"""Data descriptors: TOML files with the path of the data and the preprocessing of its images."""
+"""Data descriptors: TOML files with the path of data, their preprocessing, and what a model's outputs mean."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from intaglio.data.images import Preprocess
 from intaglio.data.pictures import PRESETS, Descriptor, check_classes, read_classes
+from intaglio.data.postprocess import ClassOutput, NumberOutput, Postprocess
 from intaglio.errors import DataError
 from intaglio.files.reading import UnreadableError, read_toml
 
@@ -51,12 +52,34 @@ class _Image(BaseModel):
         )
 
 
+class _Classes(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    kind: Literal["classes"]
+    output: str | None = None
+    top: Side = 3
+    softmax: bool | None = None
+
+    def made(self) -> Postprocess:
+        return ClassOutput(self.output, self.top, self.softmax)
+
+
+class _Numbers(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    kind: Literal["numbers"]
+
+    def made(self) -> Postprocess:
+        return NumberOutput()
+
+
 class _Data(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     path: Annotated[str, Field(min_length=1)]
     classes: Annotated[str, Field(min_length=1)] | None = None
     image: _Image | None = None
+    postprocess: Annotated[_Classes | _Numbers, Field(discriminator="kind")] | None = None
 
 
 def read_descriptor(path: Path) -> Descriptor:
@@ -71,6 +94,11 @@ def read_descriptor(path: Path) -> Descriptor:
         mean = [0.4914, 0.4822, 0.4465]   # after scaling to 0..1; one number: grey images
         std = [0.2470, 0.2435, 0.2616]
         layout = "NCHW"
+        [postprocess]      # of C applications
+        kind = "classes"   # or "numbers"
+        top = 3
+        softmax = true     # whether to show the softmax of the output; default: unless the model ends with one
+        output = "logits"  # default: the only output
 
     Raises:
         DataError: not TOML, or a key is missing, unknown or of the wrong kind; the text names file and key.
@@ -85,7 +113,8 @@ def read_descriptor(path: Path) -> Descriptor:
         raise DataError("\n".join(_sentence(path, e) for e in error.errors())) from error
     classes = None if data.classes is None else read_classes(path.parent / data.classes)
     image = None if data.image is None else data.image.preprocess()
-    return Descriptor(path.parent / data.path, image, classes, path)
+    postprocess = None if data.postprocess is None else data.postprocess.made()
+    return Descriptor(path.parent / data.path, image, classes, path, postprocess)
 
 
 def pictures(
@@ -151,15 +180,18 @@ def _sentence(path: Path, error: Any) -> str:
     # pydantic's location of a union also contains names of alternatives ("constrained-int"), which are not keys
     key = ".".join(str(part) for part in error["loc"] if isinstance(part, int) or part in _KEYS)
     if error["type"] == "extra_forbidden":
-        known = sorted(
-            _Image.model_fields if key.startswith("image") or "image" in error["loc"] else _Data.model_fields
-        )
+        section: type[BaseModel] = next((_SECTIONS[part] for part in error["loc"][-2:-1] if part in _SECTIONS), _Data)
+        known = sorted(section.model_fields)
         return f"{path}: {'.'.join(map(str, error['loc']))}: unknown key; known are {', '.join(known)}"
     if error["type"] == "missing":
         return f"{path}: {key}: missing, it must name the data"
+    if error["type"].startswith("union_tag"):
+        return f"{path}: {key}: kind: expected {_KINDS}, got {error['input'].get('kind')!r}"
     message = error["msg"].removeprefix("Value error, ")
     got = "" if error["type"] == "value_error" else f", got {error['input']!r}"
     return f"{path}: {key}: {message}{got}"
 
 
-_KEYS = {*_Data.model_fields, *_Image.model_fields}
+_SECTIONS: dict[Any, type[BaseModel]] = {"image": _Image, "classes": _Classes, "numbers": _Numbers}
+_KINDS = "'classes' or 'numbers'"
+_KEYS = set(_Data.model_fields).union(*(section.model_fields for section in _SECTIONS.values()))

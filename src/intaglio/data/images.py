@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
@@ -62,7 +63,7 @@ class Preprocess:
         return made
 
     def __call__(self, image: bytes | Path, where: str) -> npt.NDArray[np.float32]:
-        """Decode and preprocess one image, rotated according to its EXIF orientation.
+        """Decode and preprocess one image.
 
         Returns:
             float32, (C, H, W) or (H, W, C).
@@ -71,18 +72,31 @@ class Preprocess:
             DataError: it is not an image, is damaged, or is smaller than the crop.
         """
         pil = load_extra("PIL.Image", "Pillow", "read images")
+        picture = self.decode(image, where)
+        pixels = np.asarray(self._cropped(self._resized(picture, pil), where), dtype=np.float32)
+        y = self.normalize(pixels.reshape(*pixels.shape[:2], len(self.mean)))
+        return np.ascontiguousarray(y.transpose(2, 0, 1)) if self.layout != "NHWC" else y
+
+    def decode(self, image: bytes | Path, where: str) -> Any:
+        """Decode one image, rotated according to its EXIF orientation, to a PIL image in RGB or grey.
+
+        Raises:
+            DataError: it is not an image, or is damaged.
+        """
+        pil = load_extra("PIL.Image", "Pillow", "read images")
         ops = load_extra("PIL.ImageOps", "Pillow", "read images")
         try:
             with readable(), pil.open(image if isinstance(image, Path) else io.BytesIO(image)) as file:
-                picture = ops.exif_transpose(file).convert("L" if len(self.mean) == 1 else "RGB")
+                return ops.exif_transpose(file).convert("L" if len(self.mean) == 1 else "RGB")
         except (UnreadableError, pil.DecompressionBombError) as error:
             raise DataError(f"{where}: expected an image, got one that cannot be decoded ({error})") from error
-        pixels = np.asarray(self._cropped(self._resized(picture, pil), where), dtype=np.float32)
-        pixels = pixels.reshape(*pixels.shape[:2], len(self.mean))
+
+    def normalize(self, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return `(pixel / 255 - mean) / std` for float32 pixels of shape (..., C)."""
         # float32, and in the order of usual training code, so that results are bit-identical
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         y: npt.NDArray[np.float32] = (pixels / np.float32(255) - mean) / std
-        return np.ascontiguousarray(y.transpose(2, 0, 1)) if self.layout != "NHWC" else y
+        return y
 
     def _resized(self, picture: Any, pil: Any) -> Any:
         if self.size is None:
@@ -108,7 +122,7 @@ class Preprocess:
         return picture.crop((left, top, left + width, top + height))
 
 
-class PictureSource:
+class PictureSource(ABC):
     """Base of sources of images, whose preprocessing depends on the model that they are for."""
 
     once = False
@@ -120,6 +134,10 @@ class PictureSource:
         if len(shapes) == 1:
             fitted.preprocess = self.preprocess.for_input(next(iter(shapes.values())))
         return fitted
+
+    @abstractmethod
+    def picture(self) -> Any:
+        """Decode the first image, as a PIL image in RGB or grey."""
 
 
 class ImageFolder(PictureSource):
@@ -156,6 +174,9 @@ class ImageFolder(PictureSource):
 
     def labels(self) -> npt.NDArray[np.int64] | None:
         return self.y
+
+    def picture(self) -> Any:
+        return self.preprocess.decode(self.files[0], str(self.files[0]))
 
     def chunks(self, start: int, stop: int | None, shapes: Shapes | None) -> Iterator[Chunk]:
         stop = len(self.files) if stop is None else min(stop, len(self.files))

@@ -66,6 +66,13 @@ class ParquetSource(PictureSource):
                     yield Chunk((x[None],), None, None if y is None else y[i : i + 1])
                 at += len(rows)
 
+    def picture(self) -> Any:
+        with self._open() as file:
+            rows = self._next(file.iter_batches(batch_size=1, columns=["image"]), 0)
+        if rows is None:
+            raise DataError(f"{self.path}: no samples. At least 1 is needed.")
+        return self.preprocess.decode(self._bytes(rows.column("image")[0].as_py(), 0), f"{self.path} row 0")
+
     def _open(self) -> Any:
         parquet = load_extra("pyarrow.parquet", "pyarrow", "read Parquet files")
         with self._readable("at its end"):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from intaglio.data.images import Preprocess
+from intaglio.data.postprocess import Postprocess
 from intaglio.errors import DataError
 
 PRESETS = {
@@ -26,12 +27,14 @@ class Descriptor:
         image: preprocessing of images; None for arrays.
         classes: names of the classes 0, 1, ...; None: the sorted names of class folders.
         origin: file of the descriptor; None if it was made by `pictures`.
+        postprocess: what the outputs of the model mean; None: see `app.application`.
     """
 
     path: Path
     image: Preprocess | None
     classes: tuple[str, ...] | None = None
     origin: Path | None = None
+    postprocess: Postprocess | None = None
 
 
 def read_classes(path: Path) -> tuple[str, ...]:
