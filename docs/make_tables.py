@@ -25,6 +25,7 @@ from intaglio.cli.main import COMMANDS
 from intaglio.graph.passes import PASSES
 from intaglio.ops import FLOAT_OPERATORS
 from intaglio.program import OPERATORS
+from intaglio.ptq.recipe import Recipe, recovery_rows
 from intaglio.targets import BUILTIN, TensorFormat, load_target
 
 DOCS = Path(__file__).parent
@@ -146,6 +147,16 @@ def _format(fmt: TensorFormat) -> str:
     return f"{fmt.type} {fmt.scheme.value.replace('_', ' ')} per {fmt.per}"
 
 
+def recovery() -> str:
+    """The recovery algorithms that a recipe switches, in the order in which they run."""
+    rows = []
+    for name, row in recovery_rows().items():
+        option = name.replace("_", "-")
+        default = (f"on; `--no-{option}`") if getattr(Recipe, name) else f"off; `--{option}`"
+        rows.append((f"`{name}`", default, "yes" if row.without_data else "no", row.help))
+    return table(("field of `Recipe`", "default; option", "also without data", "what it does"), rows)
+
+
 def passes() -> str:
     """The passes in the order in which they run."""
     rows = []
@@ -187,6 +198,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "integer-operators": integer_operators,
     "targets": targets,
     "passes": passes,
+    "recovery": recovery,
     "commands": commands,
     "python": lambda: reference(_escaped),
 }

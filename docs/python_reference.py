@@ -151,6 +151,13 @@ def _text(node: ast.AST) -> str:
     return text if '"' in text else text.replace("'", '"')
 
 
+def _field(node: ast.AnnAssign) -> str:
+    """A field of a dataclass; of one that a function of the package declares, the default is its first argument."""
+    if isinstance(node.value, ast.Call) and _text(node.value.func) not in ("field", "dataclasses.field"):
+        node.value = node.value.args[0]
+    return _text(node)
+
+
 def _laid_out(rows: list[str], result: str = "", *, lines: bool = True) -> str:
     text = ", ".join(rows)
     if not lines or len(text) + len(result) < 80:
@@ -168,7 +175,7 @@ def _constructor(cls: type) -> str:
             own.returns = None
             return signature(own)
         if "__dataclass_fields__" in vars(base):
-            return _laid_out([_text(n) for n in node.body if isinstance(n, ast.AnnAssign)])
+            return _laid_out([_field(n) for n in node.body if isinstance(n, ast.AnnAssign)])
     return "()"
 
 

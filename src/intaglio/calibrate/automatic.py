@@ -36,8 +36,8 @@ from intaglio.ops import Role
 from intaglio.plan import Plan, ValuePlan
 from intaglio.samples import HELD_BACK, is_held_back
 from intaglio.simulate.tensor_batches import Batches, Feed, feeds, rows
+from intaglio.targets.target import AUTO
 
-AUTO = "auto"
 ACTIVATION_CANDIDATES = (
     "max", "percentile-99.9999", "percentile-99.999", "percentile-99.99", "percentile-99.9", "mse", "entropy",
     "moving-average",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from intaglio.calibrate.automatic import ACTIVATION_CANDIDATES, AUTO, LEAST_GAIN, WEIGHT_CANDIDATES, automatic
+from intaglio.calibrate.automatic import ACTIVATION_CANDIDATES, LEAST_GAIN, WEIGHT_CANDIDATES, automatic
 from intaglio.calibrate.calibrator_trial import Candidate, Correction
 from intaglio.calibrate.calibrators.calibrator import Calibrator
 from intaglio.calibrate.calibrators.calibrator_registry import parse_calibrator
@@ -21,6 +21,7 @@ from intaglio.ops import Role
 from intaglio.plan import Plan, Step
 from intaglio.plan.step import SQNR
 from intaglio.simulate.tensor_batches import Batches
+from intaglio.targets.target import AUTO
 
 ALGORITHM = "calibration"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from intaglio.calibrate.automatic import AUTO
 from intaglio.calibrate.calibration import Calibration
 from intaglio.calibrate.calibrators.calibrator import Calibrator
 from intaglio.calibrate.data_free.expected_statistics import expected_statistics
@@ -14,6 +13,7 @@ from intaglio.calibrate.parameters.choose_params import choose
 from intaglio.graph import Graph
 from intaglio.ops import Role
 from intaglio.plan import Plan, Step
+from intaglio.targets.target import AUTO
 
 DEFAULT = "max"
 """The calibrator that stands for `auto`, which needs data to compare on."""

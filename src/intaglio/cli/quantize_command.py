@@ -90,29 +90,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="another number format for the layers that match: first=a16, last=a16, 'features.1*=w8a16' (may be "
         "repeated)",
     )
-    parser.add_argument(
-        "--equalize",
-        action=OnOff,
-        default=True,
-        help="remove constant channels and equalize channel ranges across layers; kept only if the output error falls "
-        "(default: on)",
-    )
-    parser.add_argument(
-        "--smooth",
-        action="store_true",
-        help="scale down activation channels with outliers and scale up the following weights; kept only if the output "
-        "error falls",
-    )
-    parser.add_argument(
-        "--clamp-weights", action="store_true", help="try clipped weight ranges; kept only if the output error falls"
-    )
+    _add_recovery(parser)
     parser.add_argument(
         "--rounding",
         default="nearest",
         metavar="NAME",
-        help="how weights are rounded: nearest, gptq, adaround (learned layer by layer, takes minutes) or blocks "
-        "(learned "
-        "block by block) (default: nearest)",
+        help=f"how weights are rounded: {_roundings()} (default: nearest)",
     )
     parser.add_argument(
         "--iterations",
@@ -125,33 +108,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="file that saves the progress of learned rounding; the same command resumes from it after an interruption",
     )
-    parser.add_argument(
-        "--bias-correction",
-        action=OnOff,
-        default=True,
-        help="correct biases for the shift of mean outputs that weight rounding causes (default: on)",
-    )
     parser.add_argument("--json", action="store_true", help="print summary.json instead of tables")
     add_picture_options(parser)
     add_model_options(parser)
 
 
+def _roundings() -> str:
+    """List the names of `--rounding`, with what they do."""
+    from intaglio.ptq.recipe import NEAREST
+    from intaglio.ptq.roundings import ALGORITHMS
+
+    return ", ".join([NEAREST, *(f"{name} ({row.help})" if row.help else name for name, row in ALGORITHMS.items())])
+
+
+def _add_recovery(parser: argparse.ArgumentParser) -> None:
+    """Declare an option for each recovery algorithm that a recipe switches."""
+    from intaglio.ptq.recipe import Recipe, recovery_rows
+
+    for name, row in recovery_rows().items():
+        option = f"--{name.replace('_', '-')}"
+        if getattr(Recipe, name):
+            parser.add_argument(option, action=OnOff, default=True, help=f"{row.help} (default: on)")
+        else:
+            parser.add_argument(option, action="store_true", help=row.help)
+
+
 def run(args: argparse.Namespace) -> int:
     """Quantize, lower, measure, and write the results."""
     from intaglio.processes import processes
-    from intaglio.ptq.recipe import Recipe
+    from intaglio.ptq.recipe import Recipe, recovery_rows
     from intaglio.workflow import quantize_job
 
     recipe = Recipe(
         calibrator=args.calibrator,
         weight_calibrator=args.weight_calibrator,
         layers=parse_layers(args.layer),
-        equalize=args.equalize,
-        smooth=args.smooth,
-        clamp_weights=args.clamp_weights,
         rounding=args.rounding,
         iterations=args.iterations,
-        bias_correction=args.bias_correction,
+        **{name: getattr(args, name) for name in recovery_rows()},
     )
     data, scored, training = described(args, args.data, args.eval, args.train)
     work = Path(args.output) / WORK

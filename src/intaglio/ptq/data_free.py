@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from intaglio.calibrate import Statistics
-from intaglio.calibrate.automatic import AUTO
 from intaglio.calibrate.data_free.input_moments import InputRange
 from intaglio.calibrate.data_free.noise import Noise
 from intaglio.calibrate.data_free.prediction import Prediction, predict
 from intaglio.calibrate.no_data import calibrate_without_data
+from intaglio.calibrate.parameters.choose_params import Named
 from intaglio.errors import IntaglioError
 from intaglio.evaluation.trial import Trial
 from intaglio.graph import Graph
@@ -29,6 +29,7 @@ from intaglio.recover.absorption import absorb_high_biases
 from intaglio.recover.bias_correction import correct_biases_without_data
 from intaglio.recover.dead_channels import free_constant_channels
 from intaglio.recover.equalization import equalize as equalize_layers
+from intaglio.targets.target import AUTO
 
 ALGORITHM = "calibration"
 TRIAL_SAMPLES = 32
@@ -70,8 +71,8 @@ def quantize_without_data(
     plan_for: Callable[[Graph], Plan],
     *,
     input_range: InputRange = None,
-    calibrator: str | None = None,
-    weight_calibrator: str | None = None,
+    calibrator: Named = None,
+    weight_calibrator: Named = None,
     equalize: bool = True,
     bias_correction: bool = True,
 ) -> DataFree:
@@ -91,7 +92,7 @@ def quantize_without_data(
     prediction = predict(graph, input_range)
     noise = Noise(prediction.inputs, TRIAL_SAMPLES)
 
-    def calibrated(candidate: Graph, expected: Prediction, named: str | None) -> DataFree:
+    def calibrated(candidate: Graph, expected: Prediction, named: Named) -> DataFree:
         found = calibrate_without_data(
             candidate,
             plan_for(candidate),
@@ -105,7 +106,7 @@ def quantize_without_data(
         return calibrated(graph, prediction, calibrator)
     trial = Trial(graph, noise)
 
-    def tried(candidate: Graph, named: str | None) -> tuple[float, DataFree]:
+    def tried(candidate: Graph, named: Named) -> tuple[float, DataFree]:
         expected = prediction.of(candidate)
         made = calibrated(candidate, expected, named)
         if bias_correction:

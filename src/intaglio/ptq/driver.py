@@ -3,6 +3,7 @@
     constant channels -> equalization -> activation equalization -> calibration -> weight clamp -> rounding
     -> bias correction
 
+The rows of `ptq.recipe.Recipe` are these algorithms, in this order.
 Algorithms that change the Graph come before calibration, as its values are then new; those that change codes after it.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from functools import cache, partial
 from itertools import islice
 from typing import Any, Protocol, TypedDict
@@ -20,20 +22,18 @@ from numpy.typing import NDArray
 
 from intaglio.calibrate import calibrate
 from intaglio.calibrate.no_data import NoData
+from intaglio.calibrate.parameters.choose_params import Named
 from intaglio.errors import UsageError
 from intaglio.evaluation.held_back import ArraySamples
 from intaglio.graph import Graph
 from intaglio.graph.access import shape
 from intaglio.plan import Plan, Step, place, separate_operands
 from intaglio.ptq.data_free import quantize_without_data
-from intaglio.ptq.equalization_choice import choose_equalization
-from intaglio.ptq.recipe import NEAREST, Recipe
+from intaglio.ptq.recipe import NEAREST, Recipe, recovery_rows
 from intaglio.ptq.roundings import ALGORITHMS
-from intaglio.ptq.smoothing_choice import smooth_activations
 from intaglio.quantized import Quantized
-from intaglio.recover.bias_correction import correct_biases, corrected_by_means
+from intaglio.recover.bias_correction import corrected_by_means
 from intaglio.recover.recovery import Recovery
-from intaglio.recover.weight_clamp import clamp_weights
 from intaglio.targets import Target
 
 TRIAL_SAMPLES = 96
@@ -45,8 +45,8 @@ LEARNING_BYTES = 256 << 20
 class Calibrators(TypedDict):
     """The calibrators of a recipe, as keyword arguments of several functions."""
 
-    calibrator: str | None
-    weight_calibrator: str | None
+    calibrator: Named
+    weight_calibrator: Named
 
 
 class Data(Protocol):
@@ -79,7 +79,8 @@ def quantize_graph(
     """
 
     def placed(candidate: Graph) -> Plan:
-        return place(candidate, target, layers=recipe.layers, weight_calibrator=recipe.weight_calibrator)
+        named = recipe.weight_calibrator if isinstance(recipe.weight_calibrator, str) else None
+        return place(candidate, target, layers=recipe.layers, weight_calibrator=named)
 
     prepared = graph
     graph = separate_operands(graph, target, recipe.layers)
@@ -89,36 +90,30 @@ def quantize_graph(
         return _without_data(graph, placed, dataset, recipe, steps)
     some = cache(partial(split, dataset, graph, TRIAL_SAMPLES))  # read only if an algorithm needs them
     by: Calibrators = {"calibrator": recipe.calibrator, "weight_calibrator": recipe.weight_calibrator}
-    if recipe.equalize:
-        graph, equalization = choose_equalization(graph, placed, dataset, *some(), **by)
-        steps += equalization
-    if recipe.smooth:
-        smoothed = smooth_activations(graph, placed, dataset, *some(), **by)
-        graph = smoothed.graph
-        steps += smoothed.steps
+    rows = recovery_rows()
+    for name, row in rows.items():
+        if row.before_calibration and getattr(recipe, name):
+            graph, taken = row.load()(graph, placed, dataset, *some(), **by)
+            steps += taken
     correct = corrected_by_means(graph, lambda: some()[0]) if recipe.bias_correction else None
     found = calibrate(graph, placed(graph), dataset, correct=correct, **by)
     made = Recovery(graph, found.plan, [*steps, *found.steps])
-    if recipe.clamp_weights:
-        made = _then(made, clamp_weights(graph, made.plan, *some()))
-    if recipe.rounding != NEAREST:
-        made = _then(made, _rounded(made, dataset, recipe, checkpoint))
-    if recipe.bias_correction:
-        made = _then(made, correct_biases(made.graph, made.plan, *some(), reference=graph))
+    for name in (one.name for one in fields(recipe)):
+        if name == "rounding" and recipe.rounding != NEAREST:
+            made = _then(made, _rounded(made, dataset, recipe, checkpoint))
+        elif name in rows and not rows[name].before_calibration and getattr(recipe, name):
+            made = _then(made, rows[name].load()(made.graph, made.plan, *some(), reference=graph))
     return Quantized(made.graph, made.plan, made.steps, prepared, found.statistics, graph)
 
 
 def _without_data(
     graph: Graph, placed: Callable[[Graph], Plan], dataset: NoData, recipe: Recipe, steps: list[Step]
 ) -> Quantized:
-    asked = {
-        "activation equalization (smooth)": recipe.smooth,
-        "the weight clamp": recipe.clamp_weights,
-        f"rounding by {recipe.rounding}": recipe.rounding != NEAREST,
-    }
-    for what, wanted in asked.items():
-        if wanted:
-            raise UsageError(f"{what}: expected data to measure on, got none; give data, or let them be synthesized")
+    asked = [name for name, row in recovery_rows().items() if getattr(recipe, name) and not row.without_data]
+    if recipe.rounding != NEAREST:
+        asked.append(f"rounding by {recipe.rounding}")
+    for what in asked:
+        raise UsageError(f"{what}: expected data to measure on, got none; give data, or let them be synthesized")
     made = quantize_without_data(
         graph,
         placed,
@@ -141,7 +136,7 @@ def _rounded(made: Recovery, dataset: Data, recipe: Recipe, checkpoint: str | os
     graph, plan = made.graph, made.plan
     nbytes = sum(4 * math.prod(shape(value)) for value in graph.inputs)
     some = split(dataset, graph, max(1, min(LEARNING_SAMPLES, LEARNING_BYTES // max(nbytes, 1))), 32)
-    return ALGORITHMS[recipe.rounding](graph, plan, *some, recipe.iterations, checkpoint)
+    return ALGORITHMS[recipe.rounding].run(graph, plan, *some, recipe.iterations, checkpoint)
 
 
 def split(dataset: Data, graph: Graph, count: int, batch: int = 8) -> tuple[ArraySamples, ArraySamples]:

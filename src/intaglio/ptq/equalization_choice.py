@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from intaglio.calibrate.parameters.choose_params import Named
 from intaglio.errors import IntaglioError
 from intaglio.evaluation.held_back import DatasetSamples, Samples
 from intaglio.graph import Graph
@@ -30,8 +31,8 @@ def choose_equalization(
     samples: Samples,
     held_back: Samples,
     *,
-    calibrator: str | None = None,
-    weight_calibrator: str | None = None,
+    calibrator: Named = None,
+    weight_calibrator: Named = None,
 ) -> tuple[Graph, list[Step]]:
     """Choose the variant of a network that quantizes best.
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from intaglio.calibrate import calibrate
-from intaglio.calibrate.automatic import AUTO
+from intaglio.calibrate import calibrate, parse_calibrator
+from intaglio.calibrate.parameters.choose_params import Named
 from intaglio.evaluation.held_back import Samples
 from intaglio.evaluation.trial import Trial
 from intaglio.graph import Graph
 from intaglio.plan import Plan
 from intaglio.recover.bias_correction import correct_biases
 from intaglio.simulate.tensor_batches import Batches
+from intaglio.targets.target import AUTO
 
 QUICK_CALIBRATOR = "percentile-99.99"
 LEAST_GAIN = 0.5
@@ -31,7 +32,7 @@ class QuickTrial:
         held_back: another part, on which outputs are compared.
         calibrator, weight_calibrator: of activations and weights; `auto` is replaced by a quick one.
     Attributes:
-        calibrator: the one in use.
+        calibrator: the name of the one in use.
         samples_seen: number of samples on which outputs are compared.
     """
 
@@ -42,11 +43,13 @@ class QuickTrial:
         dataset: Batches,
         samples: Samples,
         held_back: Samples,
-        calibrator: str | None,
-        weight_calibrator: str | None,
+        calibrator: Named,
+        weight_calibrator: Named,
     ) -> None:
         self.plan_for, self.dataset, self.samples, self.held_back = plan_for, dataset, samples, held_back
-        self.calibrator = QUICK_CALIBRATOR if calibrator in (AUTO, None) else calibrator
+        auto = calibrator is None or calibrator == AUTO
+        self._by = parse_calibrator(QUICK_CALIBRATOR if auto else calibrator)  # type: ignore[arg-type]
+        self.calibrator = self._by.name
         self.weight_calibrator = None if weight_calibrator == AUTO else weight_calibrator
         self.trial = Trial(graph, held_back)
         self.samples_seen = self.trial.samples
@@ -58,9 +61,7 @@ class QuickTrial:
             CalibrationError, PlanError: it cannot be quantized.
         """
         plan = self.plan_for(candidate)
-        found = calibrate(
-            candidate, plan, self.dataset, calibrator=self.calibrator, weight_calibrator=self.weight_calibrator
-        )
+        found = calibrate(candidate, plan, self.dataset, calibrator=self._by, weight_calibrator=self.weight_calibrator)
         (step,) = correct_biases(
             candidate, found.plan, self.samples, self.held_back, sequential=False, trial=self.trial
         ).steps

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from intaglio.calibrate.parameters.choose_params import Named
 from intaglio.errors import IntaglioError
 from intaglio.evaluation.held_back import Samples
 from intaglio.graph import Graph
@@ -31,6 +32,22 @@ class Smoothed:
     changed: bool = False
 
 
+def choose_smoothing(
+    graph: Graph,
+    plan_for: Callable[[Graph], Plan],
+    dataset: Batches,
+    samples: Samples,
+    held_back: Samples,
+    *,
+    calibrator: Named = None,
+    weight_calibrator: Named = None,
+) -> tuple[Graph, list[Step]]:
+    """Equalize the channels of activations as `smooth_activations` does; arguments as there."""
+    parts = (graph, plan_for, dataset, samples, held_back)
+    made = smooth_activations(*parts, calibrator=calibrator, weight_calibrator=weight_calibrator)
+    return made.graph, made.steps
+
+
 def smooth_activations(
     graph: Graph,
     plan_for: Callable[[Graph], Plan],
@@ -38,8 +55,8 @@ def smooth_activations(
     samples: Samples,
     held_back: Samples,
     *,
-    calibrator: str | None = None,
-    weight_calibrator: str | None = None,
+    calibrator: Named = None,
+    weight_calibrator: Named = None,
     alphas: tuple[float, ...] = ALPHAS,
 ) -> Smoothed:
     """Equalize the channels of activations, with the alpha that measures best.

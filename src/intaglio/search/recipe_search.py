@@ -22,7 +22,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from intaglio.calibrate.automatic import AUTO
 from intaglio.calibrate.no_data import NoData
 from intaglio.data import Dataset
 from intaglio.errors import (
@@ -52,6 +51,7 @@ from intaglio.search.partial import partial, wider_formats, wider_values
 from intaglio.search.sensitivity import sensitivity
 from intaglio.search.training import STAGE, Training
 from intaglio.targets import Target
+from intaglio.targets.target import AUTO
 
 CALIBRATORS = (AUTO, "max", "percentile-99.99", "mse", "entropy")
 LEARNED = tuple(ALGORITHMS)
@@ -147,7 +147,7 @@ class _Search:
                 f"train: expected a metric of classes such as top1, got {metric}; choose such a metric, or search "
                 "without training"
             )
-        self.file = AttemptFile(self._path("attempts.json"), self._belongs_to())
+        self.file = AttemptFile(self._path("attempts.json"), {} if folder is None else self._belongs_to())
         real = evaluate([FloatStage(graph)], scored, metric, label="evaluate float")
         self.reference, self.predictions = real.scores[0].value, real.predictions[0]
         if not math.isfinite(self.reference):
@@ -177,7 +177,8 @@ class _Search:
         blind = isinstance(self.dataset, NoData)
         names = tuple(c for c in CALIBRATORS if not (blind and c == AUTO))  # auto needs data to compare on
         for name in names if self.base.calibrator == AUTO else (self.base.calibrator,):
-            yield "calibrators", f"calibrator {name or 'of the target'}", replace(plain, calibrator=name)
+            label = name if isinstance(name, str) else "of the target" if name is None else name.name
+            yield "calibrators", f"calibrator {label}", replace(plain, calibrator=name)
         changes: list[tuple[str, dict[str, Any]]] = [
             ("bias correction", {"bias_correction": self.base.bias_correction}),
             ("equalization", {"equalize": self.base.equalize}),

@@ -30,6 +30,10 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
+AUTO = "auto"
+"""Instead of the name of a calibrator: compare some, and take the best."""
+
+
 class TensorFormat(_Strict):
     """Number format that a target supports for a kind of tensor.
 
