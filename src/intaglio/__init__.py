@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from intaglio.api import Quantized, evaluate, freeze, load, load_quantized, prepare_qat, quantize
+    from intaglio.bench.latency import bench
     from intaglio.codegen.native import NativeProgram, compile
     from intaglio.data.descriptor import pictures
     from intaglio.errors import IntaglioError
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from intaglio.plan import Plan, load_plan
     from intaglio.program import Program, load_program
     from intaglio.targets.target_list import targets
+    from intaglio.workflow.comparison import compare
+    from intaglio.workflow.inspection import inspect
 
 __version__ = "0.1.0"
 
@@ -28,9 +31,12 @@ _HOMES = {
     "Plan": "intaglio.plan",
     "Program": "intaglio.program",
     "Quantized": "intaglio.api",
+    "bench": "intaglio.bench.latency",
+    "compare": "intaglio.workflow.comparison",
     "compile": "intaglio.codegen.native",
     "evaluate": "intaglio.evaluation.model_stages",
     "freeze": "intaglio.api",
+    "inspect": "intaglio.workflow.inspection",
     "load": "intaglio.api",
     "load_plan": "intaglio.plan",
     "load_program": "intaglio.program",
@@ -48,9 +54,12 @@ __all__ = [
     "Plan",
     "Program",
     "Quantized",
+    "bench",
+    "compare",
     "compile",
     "evaluate",
     "freeze",
+    "inspect",
     "load",
     "load_plan",
     "load_program",

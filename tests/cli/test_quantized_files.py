@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import numpy as np
@@ -94,24 +95,25 @@ def commands(folder, name):
     }
 
 
-OF_FLOAT = ("quantize", "train", "sensitivity", "survey", "inspect")
+OF_FLOAT = ("train", "sensitivity", "survey")
 OF_PROGRAMS = ("compile", "run", "bench")
-TAKE_THEM = ("evaluate", "compare")
+TAKE_THEM = ("quantize", "inspect", "evaluate", "compare")
 
 
 def test_every_command_is_covered(files):
     from intaglio.cli.main import COMMANDS
 
-    assert {*OF_FLOAT, *OF_PROGRAMS, *TAKE_THEM} == set(commands(files, "x")) == set(COMMANDS) - {"targets", "doctor"}
-
-
-@pytest.mark.parametrize("name", [*STATIC, *REFUSED])
-@pytest.mark.parametrize("command", OF_PROGRAMS)
-def test_commands_of_programs_suggest_how_to_make_one(files, fails, name, command):
-    text = fails(*commands(files, name)[command])
     assert (
-        "intaglio quantize --target tflite-int8" if name == "model.tflite" else "load_quantized(path).lower()"
-    ) in text
+        {*OF_FLOAT, *OF_PROGRAMS, *TAKE_THEM}
+        == set(commands(files, "x"))
+        == set(COMMANDS) - {"sample", "targets", "doctor"}
+    )
+
+
+def test_commands_of_programs_suggest_how_to_make_one(files, fails):
+    for command in OF_PROGRAMS:
+        assert "with `intaglio quantize`" in fails(*commands(files, "float.onnx")[command])
+        assert "intaglio quantize --target tflite-int8" in fails(*commands(files, "model.tflite")[command])
 
 
 @pytest.mark.parametrize("name", STATIC)
@@ -119,7 +121,7 @@ def test_commands_of_programs_suggest_how_to_make_one(files, fails, name, comman
 def test_commands_of_float_networks_name_the_way_of_quantized_ones(files, fails, name, command):
     text = fails(*commands(files, name)[command])
     assert "got one that is already quantized; intaglio.load_quantized(path).lower() makes a program of it" in text
-    assert "`intaglio evaluate` and `intaglio compare` take the file as it is" in text
+    assert "`intaglio quantize`, `compile`, `run`, `bench`, `inspect`, `evaluate` and `compare` take the file" in text
     assert not (files / "out").exists()
 
 
@@ -130,6 +132,49 @@ def test_suggested_commands_work(files, name, capsys):
     for command in TAKE_THEM:
         assert main([str(a) for a in commands(files, name)[command]]) == 0
         assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", STATIC)
+def test_quantize_keeps_the_numbers_of_the_file(files, fails, name, tmp_path, capsys):
+    program = ig.load_quantized(files / name).lower()
+    argv = ["quantize", files / name, "--data", files / "data.npz", "--eval", files / "data.npz", "-o", tmp_path / "o"]
+    for options in (["--target", "int8-symmetric"], ["--layer", "first=a16"], ["--no-equalize"], ["--max-drop", "1"]):
+        text = fails(*argv, *options)
+        assert f"{name}: expected no {options[0].replace('--no-', '--')} beside a file that is already" in text
+    assert main([str(a) for a in [*argv, "--json"]]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["integer"]["samples"] == 16
+    assert summary["target"].endswith("scales of the file")
+    x = np.load(files / "data.npz")["x"]
+    np.testing.assert_array_equal(ig.load_program(tmp_path / "o" / "model.intaglio").run(x), program.run(x))
+
+
+@pytest.mark.parametrize("name", STATIC)
+def test_commands_of_programs_take_a_quantized_file(files, name, tmp_path, capsys):
+    x = np.load(files / "data.npz")["x"]
+    np.save(tmp_path / "x.npy", x)
+    assert (
+        main(["run", str(files / name), "--input", str(tmp_path / "x.npy"), "--output", str(tmp_path / "y.npy")]) == 0
+    )
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), ig.load_quantized(files / name).lower().run(x))
+    assert main(["compile", str(files / name), "-o", str(tmp_path / "c"), "--no-build"]) == 0
+    assert (tmp_path / "c" / "model.c").exists()
+    short = ["--rounds", "1", "--peers", "", "-o", str(tmp_path / "b"), "--json"]
+    capsys.readouterr()
+    assert main(["bench", str(files / name), *short]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"]
+
+
+@pytest.mark.parametrize("name", STATIC)
+def test_inspect_shows_the_formats_of_the_file(files, name, capsys):
+    assert main(["inspect", str(files / name), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["kind"] == "quantized network"
+    assert facts["blockers"] == []
+    plan = ig.load_quantized(files / name).plan
+    assert {v["name"]: v["format"] for v in facts["values"]} == {
+        v.name: str(v.format or "") for v in plan.values.values()
+    }
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 import intaglio as ig
-from intaglio.errors import ExportError, PlanError, TargetError
+from intaglio.errors import CompileError, ExportError, PlanError, TargetError, UsageError
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +107,67 @@ def test_targets_are_called_although_a_package_has_the_name() -> None:
     assert list(inspect.signature(intaglio.targets).parameters) == ["names"]
     with pytest.raises(TargetError, match="no-such-target"):
         ig.targets("no-such-target")
+
+
+def test_models_are_compared_by_path_or_as_objects(quantized: ig.Quantized, x: np.ndarray, tmp_path: Path) -> None:
+    program = quantized.lower()
+    paths = [tmp_path / "net.onnx", tmp_path / "net.intaglio", tmp_path / "net.qdq.onnx"]
+    quantized.graph.save(paths[0])
+    quantized.save(paths[1])
+    quantized.save(paths[2])
+    found = ig.compare(quantized.graph, program, x, samples=8)
+    assert ig.compare(paths[0], str(paths[1]), x, samples=8) == found
+    assert found.samples == 8
+    assert found.agreement >= 75
+    assert repr(found).startswith("ModelComparison(")
+    assert len(repr(found).splitlines()) == 1
+    assert len(found.summary().splitlines()) == 3 + len(found.layers) + 1
+    same = ig.compare(program, ig.compile(program, directory=None, threads=1), x)
+    assert {layer.sqnr for layer in same.layers} == {np.inf}
+    assert "equal" in repr(same)
+    assert ig.compare(quantized, paths[2], x).agreement == 100
+
+
+def test_every_kind_of_model_is_inspected(quantized: ig.Quantized, tmp_path: Path) -> None:
+    program = quantized.lower()
+    quantized.save(tmp_path / "net.onnx")
+    native = ig.compile(program, directory=None, threads=1)
+    kinds = {
+        "graph": ig.inspect(quantized.graph, target="int8-symmetric"),
+        "quantized network": ig.inspect(tmp_path / "net.onnx"),
+        "program": ig.inspect(native, machine="cortex-m4"),
+    }
+    for kind, found in kinds.items():
+        assert found.to_json()["kind"] == kind
+        assert found.blockers == ()
+        assert len(repr(found).splitlines()) == 1
+        assert len(found.summary().splitlines()) > 5
+    assert "int8-symmetric" in repr(kinds["graph"])
+    assert kinds["program"].facts["arena"] == ig.inspect(program, machine="cortex-m4").facts["arena"]
+    with pytest.raises(TargetError, match="no-such-target"):
+        ig.inspect(quantized.graph, target="no-such-target")
+    with pytest.raises(CompileError, match="no-such-machine"):
+        ig.inspect(program, machine="no-such-machine")
+
+
+def test_a_program_is_timed(quantized: ig.Quantized, tmp_path: Path) -> None:
+    program = quantized.lower()
+    found = ig.bench(program, peers=(), rounds=1, profile=True, directory=tmp_path)
+    assert {row.timing.engine.ends for row in found.comparison.rows} >= {"integers"}
+    assert [profile.threads for profile in found.profiles] == [1]
+    assert repr(found).startswith("Latencies(")
+    assert len(repr(found).splitlines()) == 1
+    assert "engine" in found.summary()
+    assert found.to_json()["profiles"][0]["steps"]
+    native = ig.compile(program, directory=tmp_path, threads=1)
+    assert len(ig.bench(native, peers=(), rounds=1).comparison.rows) == len(found.comparison.rows)
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"threads": 0}, "threads: expected numbers such as 1,2, got 0"),
+        ({"rounds": 0}, "rounds: expected at least 1, got 0"),
+        ({"peers": ("turbo",)}, "peers: expected some of onnxruntime, .*, got turbo"),
+    ]
+    for arguments, text in wrong:
+        with pytest.raises(UsageError, match=text):
+            ig.bench(program, directory=tmp_path, **arguments)
+    with pytest.raises(UsageError, match="threads: expected those of the compiled program, 1, got 2"):
+        ig.bench(native, threads=2)

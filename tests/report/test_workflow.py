@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 import intaglio as ig
-from intaglio.workflow import quantize_job
+from intaglio.workflow.quantize import quantize_job
 
 
 @pytest.fixture(scope="module")

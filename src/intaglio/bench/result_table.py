@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TextIO
 
 from intaglio.bench.comparison import Comparison
 from intaglio.codegen.profile import StepTime
@@ -48,16 +49,16 @@ def quoted_lines(comparison: Comparison) -> list[str]:
     return lines
 
 
-def print_comparison(title: str, comparison: Comparison) -> None:
+def print_comparison(title: str, comparison: Comparison, *, file: TextIO | None = None) -> None:
     """Print the table, the quoted ratios and the engines that were not timed."""
-    print_table(title, HEADINGS, comparison_rows(comparison))
+    print_table(title, HEADINGS, comparison_rows(comparison), file=file)
     for line in quoted_lines(comparison):
-        print(line)
+        print(line, file=file)
     for name, reason in comparison.absent.items():
-        print(f"{name} not timed: {reason}")
+        print(f"{name} not timed: {reason}", file=file)
 
 
-def print_steps(title: str, peak: float | None, steps: Sequence[StepTime]) -> None:
+def print_steps(title: str, peak: float | None, steps: Sequence[StepTime], *, file: TextIO | None = None) -> None:
     """Print the steps of a profile and their sum; `peak` in multiply-adds per second."""
     known = "" if peak is None else f"; peak {peak / 1e9:.0f} G multiply-adds a second"
     rows = [
@@ -74,4 +75,4 @@ def print_steps(title: str, peak: float | None, steps: Sequence[StepTime]) -> No
     total, macs = sum(s.nanoseconds for s in steps), sum(s.macs for s in steps)
     whole = "-" if peak is None else f"{100e9 * macs / max(total, 1.0) / peak:.1f}"
     rows.append(("all", "", f"{total / 1e3:.1f}", "100.0", f"{macs:,}", whole))
-    print_table(title + known, ("step", "operators", "µs", "% of time", "MAC", "% of peak"), rows)
+    print_table(title + known, ("step", "operators", "µs", "% of time", "MAC", "% of peak"), rows, file=file)

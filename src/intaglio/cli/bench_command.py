@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
-from pathlib import Path
 
 from intaglio.bench import rounds
-from intaglio.bench.bench_inputs import random_reals
-from intaglio.bench.comparison import compare_engines, machine_facts
-from intaglio.bench.peak import measure_peak
+from intaglio.bench.latency import bench
 from intaglio.bench.peers import PEERS
-from intaglio.bench.preparation import peer_models
-from intaglio.bench.result_table import print_comparison, print_steps
-from intaglio.codegen.native import compile
+from intaglio.cli.models import PROGRAM
 from intaglio.errors import UsageError
-from intaglio.program import load_program
+from intaglio.workflow.open_model import open_program
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("program", help="a .intaglio file")
+    parser.add_argument("program", help=PROGRAM)
     parser.add_argument(
         "--threads",
         default="1",
@@ -52,34 +46,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Compile the program, time it and the other engines, and print the result."""
-    counts = _counts(args.threads)
+    threads = _counts(args.threads)
     if args.rounds < 1:
         raise UsageError(f"--rounds: expected at least 1, got {args.rounds}")
-    peers = [name for name in args.peers.split(",") if name]
-    program = load_program(args.program)
-    natives = {n: compile(program, args.machine, args.output, threads=n, cc=args.cc) for n in counts}
-    x = random_reals(program)
-    with tempfile.TemporaryDirectory() as folder:
-        models = peer_models(program, _path(args.float), _path(args.litert), peers, Path(folder))
-        comparison = compare_engines(natives, peers, models, x, rounds=args.rounds, seconds=rounds.TURN_SECONDS)
-    codes = program.quantize_inputs(*x)
-    profiles = []
-    for n in counts if args.profile else ():
-        peak = measure_peak(natives[n].machine, n, args.cc)
-        profiles.append((n, peak, natives[n].profile(*codes, peak=peak)))
-    facts = machine_facts(natives[counts[0]])
+    found = bench(
+        open_program(args.program),
+        threads=threads,
+        peers=[name for name in args.peers.split(",") if name],
+        float_model=args.float,
+        litert=args.litert,
+        machine=args.machine,
+        cc=args.cc,
+        rounds=args.rounds,
+        profile=args.profile,
+        directory=args.output,
+    )
     if args.json:
-        shown = [{"threads": n, "peak": peak, "steps": [s.to_json() for s in steps]} for n, peak, steps in profiles]
-        print(json.dumps({**facts, **comparison.to_json(), "profiles": shown}))
-        return 0
-    print_comparison(f"{args.program} on {facts['processor']}, machine {facts['machine']}", comparison)
-    for n, peak, steps in profiles:
-        print_steps(f"{n} thread{'s' * (n > 1)}", peak, steps)
+        print(json.dumps(found.to_json()))
+    else:
+        found.show(args.program)
     return 0
-
-
-def _path(name: str | None) -> Path | None:
-    return None if name is None else Path(name)
 
 
 def _counts(text: str) -> list[int]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from intaglio.app.pieces import SOURCES
 from intaglio.cli import compile_application
+from intaglio.cli.models import PROGRAM
 from intaglio.cli.output import is_of_folder
 from intaglio.cli.picture_options import add_picture_options
 from intaglio.cli.run_command import read_inputs
@@ -23,8 +24,9 @@ from intaglio.codegen.package import Built, build, build_application, package
 from intaglio.codegen.toolchain import Compiler, find_compiler
 from intaglio.errors import CompileError, DataError, ExportError, UsageError
 from intaglio.files import whole_tree
-from intaglio.program import Program, load_program
+from intaglio.program import Program
 from intaglio.report.terminal_text import command, folded, next_steps
+from intaglio.workflow.open_model import open_program
 
 SAMPLES = 100  # most samples taken from --test-data
 SAMPLES_BARE = 4  # the same for a microcontroller, whose flash has to hold them
@@ -35,7 +37,7 @@ _TAKEN_BY_APPLICATION = frozenset({"run", "app_settings", *(path.stem for path i
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("program", help="a .intaglio file")
+    parser.add_argument("program", help=PROGRAM)
     parser.add_argument(
         "--machine",
         default="host",
@@ -67,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
             f"--name: expected letters, digits and _, and none of {', '.join(sorted(taken))}; got {args.name!r}"
         )
     target = machine(args.machine)
-    program = load_program(args.program)
+    program = open_program(args.program)
     inputs = None if args.test_data is None else _test_inputs(program, Path(args.test_data), target)
     app = compile_application.application(program, target, args)
     sources, example = (app.sources, app.example_name) if app else ((), "")

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from intaglio.errors import UsageError
-from intaglio.program import Program, load_program
+from intaglio.workflow.open_model import open_model
 
 if TYPE_CHECKING:
     from intaglio.graph import Graph
+    from intaglio.workflow.open_model import Opened
 
 MODEL = "MODEL: .onnx, .intaglio, or package.module:factory for a PyTorch module"
+PROGRAM = "PROGRAM: a .intaglio file, or a quantized .onnx file (QDQ or QOperator), which keeps its scales"
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -90,25 +92,13 @@ def _made(args: argparse.Namespace, name: str) -> tuple[Any, Any]:
     return load_module(name, args.weights), _example(parse_shape(args.example_shape, "--example-shape"))
 
 
-def load_any(args: argparse.Namespace, name: str) -> Graph | Program:
-    """Load a Program from .intaglio, a float network from anything else."""
+def load_any_or_quantized(args: argparse.Namespace, name: str) -> Opened:
+    """Load a Program from .intaglio, a Quantized from a quantized ONNX file, a float network from anything else."""
+    if _names_a_factory(name):
+        return load_graph(args, name)
     if Path(name).suffix == ".intaglio":
         _refuse_options(args, name, "a program, whose inputs are fixed")
-        return load_program(name)
-    return load_graph(args, name)
-
-
-def load_any_or_quantized(args: argparse.Namespace, name: str) -> Any:
-    """Load as `load_any` does; a quantized ONNX file becomes a Quantized."""
-    if not _names_a_factory(name) and Path(name).suffix != ".intaglio":
-        from intaglio.api import load_quantized
-        from intaglio.frontends import check_suffix
-        from intaglio.frontends.quantized.load import is_quantized_file
-
-        check_suffix(name)
-        if is_quantized_file(name):
-            return load_quantized(name, parse_shapes(args.shape), parse_constants(args.constant))
-    return load_any(args, name)
+    return open_model(name, shapes=parse_shapes(args.shape), constants=parse_constants(args.constant))
 
 
 def _example(shape: tuple[int, ...]) -> Any:

@@ -9,17 +9,28 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from intaglio.cli.endings import after_quantization, written
 from intaglio.cli.metric_option import add_metric, chosen_metric
-from intaglio.cli.models import MODEL, add_model_options, load_graph, load_raw_graph, parse_layers, parse_range
+from intaglio.cli.models import (
+    MODEL,
+    add_model_options,
+    load_any_or_quantized,
+    load_graph,
+    load_raw_graph,
+    parse_layers,
+    parse_range,
+)
 from intaglio.cli.on_off import OnOff
 from intaglio.cli.output import whole_folder
 from intaglio.cli.picture_options import add_picture_options, described
+from intaglio.errors import UsageError
 
 if TYPE_CHECKING:
     from intaglio.data import DataLike
+    from intaglio.graph import Graph
+    from intaglio.quantized import Quantized
     from intaglio.workflow.quantize import TrainingStage
 
 WORK = ".search"
@@ -137,7 +148,7 @@ def run(args: argparse.Namespace) -> int:
     """Quantize, lower, measure, and write the results."""
     from intaglio.processes import processes
     from intaglio.ptq.recipe import Recipe, recovery_rows
-    from intaglio.workflow import quantize_job
+    from intaglio.workflow.quantize import quantize_job
 
     recipe = Recipe(
         calibrator=args.calibrator,
@@ -152,7 +163,7 @@ def run(args: argparse.Namespace) -> int:
     kept = [work] if args.checkpoint is None else [work, Path(args.checkpoint)]
     with processes() as ours, whole_folder(Path(args.output), ours.rank) as folder, _resumable(kept):
         summary = quantize_job(
-            lambda: load_graph(args, args.model),
+            lambda: _loaded(args),
             data,
             folder,
             target=args.target,
@@ -189,6 +200,33 @@ def run(args: argparse.Namespace) -> int:
             )
         )
     return 0
+
+
+_CHOICES = (
+    "target", "input_range", "max_drop", "train", "calibrator", "weight_calibrator", "layer", "equalize", "smooth",
+    "clamp_weights", "rounding", "iterations", "checkpoint", "bias_correction",
+)  # fmt: skip
+"""Options that choose formats, ranges or codes, which a quantized file has already."""
+
+
+def _loaded(args: argparse.Namespace) -> Graph | Quantized:
+    """Load the network; options that choose numbers are refused beside a file that has them."""
+    from intaglio.quantized import Quantized
+
+    if Path(args.model).suffix == ".intaglio":
+        return load_graph(args, args.model)  # refused, with what to do
+    model = load_any_or_quantized(args, args.model)
+    if not isinstance(model, Quantized):
+        return cast("Graph", model)
+    parser = argparse.ArgumentParser(add_help=False)
+    add_arguments(parser)
+    options = [f"--{n.replace('_', '-')}" for n in _CHOICES if getattr(args, n) != parser.get_default(n)]
+    if options:
+        raise UsageError(
+            f"{args.model}: expected no {', '.join(options)} beside a file that is already quantized, whose scales and "
+            "zero points are kept; leave them out, or give the float network that it was made from"
+        )
+    return model
 
 
 def _stage(args: argparse.Namespace, data: DataLike | None) -> TrainingStage | None:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from intaglio.cli.models import PROGRAM
 from intaglio.errors import DataError, ExportError
 from intaglio.files import whole_file
 from intaglio.files.reading import UnreadableError, open_file, read_npy, read_npz
-from intaglio.program import Program, load_program
+from intaglio.program import Program
+from intaglio.workflow.open_model import open_program
 
 if TYPE_CHECKING:
     from intaglio.codegen.native import NativeProgram
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("program", help="a .intaglio file")
+    parser.add_argument("program", help=PROGRAM)
     parser.add_argument(
         "--input",
         required=True,
@@ -47,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Load the program and the inputs, run, and write the outputs."""
-    program = load_program(args.program)
+    program = open_program(args.program)
     inputs = read_inputs(Path(args.input), program.inputs)
     engine = program if args.engine == "reference" else _compiled(program)
     y = engine.run_int(inputs) if args.integers else engine.run(inputs)

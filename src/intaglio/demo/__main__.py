@@ -18,7 +18,7 @@ from intaglio.cli.output import whole_folder
 from intaglio.data import open_data
 from intaglio.errors import CompileError, IntaglioError
 from intaglio.program import Program
-from intaglio.workflow import quantize_job
+from intaglio.workflow.quantize import quantize_job
 from intaglio.zoo.digit_images import digits_data
 from intaglio.zoo.digits import train_digits
 

@@ -52,7 +52,7 @@ class Destination:
     Args:
         folder: output folder: model.intaglio, model.qdq.onnx (if ONNX has the formats), plan.json, report.html,
             model_explorer.json and summary.json are written into it.
-        target: the hardware target.
+        target: the hardware target; None for a network that another tool quantized.
         scored: labelled evaluation data; None: accuracy is not measured.
         metric: metric on `scored`.
         source: file of the float model, whose size is reported.
@@ -62,7 +62,7 @@ class Destination:
     """
 
     folder: Path
-    target: Target
+    target: Target | None
     scored: Dataset | None = None
     metric: MetricLike = "top1"
     source: Path | None = None
@@ -165,6 +165,7 @@ def _facts(
     evaluation: Evaluation | None,
     destination: Destination,
 ) -> Facts:
+    target = destination.target
     classes = int(np.prod(sample_shape(shape(quantized.graph.outputs[0]), batched=quantized.graph.batched)))
     agreement = {}
     if evaluation is not None and evaluation.metric.labels == "classes":
@@ -181,7 +182,7 @@ def _facts(
         nbytes={"float": float_bytes(quantized.graph), "integer": program.nbytes},
         seconds=destination.seconds,
         peak_memory_bytes=peak_memory(),
-        target=f"{destination.target.name}: {destination.target.description}",
+        target=f"{target.name}: {target.description}" if target else f"{quantized.plan.target}, scales of the file",
     )
 
 

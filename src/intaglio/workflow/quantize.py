@@ -23,6 +23,7 @@ from intaglio.evaluation.metrics.metric_registry import MetricLike, metric_of
 from intaglio.graph import Graph
 from intaglio.processes import Processes
 from intaglio.ptq.recipe import Recipe
+from intaglio.quantized import Quantized
 from intaglio.search.attempts import Attempt
 from intaglio.targets import Target, load_target
 from intaglio.train.loop import TrainSettings
@@ -47,7 +48,7 @@ class TrainingStage:
 
 
 def quantize_job(
-    load: Callable[[], Graph],
+    load: Callable[[], Graph | Quantized],
     data: DataLike,
     folder: Path,
     *,
@@ -69,7 +70,7 @@ def quantize_job(
     """Quantize a network, lower it, measure it and write all output files.
 
     Args:
-        load: returns the prepared Graph.
+        load: returns the prepared Graph; or a network that is quantized already, whose scales are kept.
         data: calibration data.
         folder: output folder (files: see `Destination`).
         target, samples, input_range, checkpoint: as for `intaglio.quantize`.
@@ -91,7 +92,9 @@ def quantize_job(
     with timed(seconds, "load"):
         metric = metric_of(metric)
         described = load_target(target)
-        graph = load()
+        loaded = load()
+        given = None if isinstance(loaded, Graph) else loaded
+        graph = loaded if isinstance(loaded, Graph) else loaded.graph
         dataset = shared_data(calibration_data(graph, data, samples, input_range=input_range), processes)
         if max_drop is not None and processes.world > 1:
             raise UsageError(
@@ -107,7 +110,9 @@ def quantize_job(
             )
         training = None if stage is None else training_stage(stage.load(), graph, stage.data, stage.settings)
     with timed(seconds, "calibrate"):
-        if max_drop is None or scored is None:
+        if given is not None:
+            quantized = given
+        elif max_drop is None or scored is None:
             quantized = quantize_as(
                 graph, dataset, described, recipe, checkpoint=checkpoint if processes.rank == 0 else None
             )
@@ -124,7 +129,9 @@ def quantize_job(
                 callback=None if show is None else _teller(show, metric.name),
                 training=training,
             )
-    destination = Destination(folder, described, scored, metric, source, show, seconds, processes)
+    destination = Destination(
+        folder, described if given is None else None, scored, metric, source, show, seconds, processes
+    )
     return write_artifacts(graph, quantized, dataset, destination)
 
 

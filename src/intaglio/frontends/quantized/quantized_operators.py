@@ -78,8 +78,8 @@ def check_foreign(nodes: Iterable[ir.Node], keep_quantized: bool) -> None:
     if quantized and not keep_quantized:
         raise AlreadyQuantizedError(
             f"{where(quantized[0])} expected a float network, got one that is already quantized; "
-            "intaglio.load_quantized(path).lower() makes a program of it, `intaglio evaluate` and `intaglio compare` "
-            f"take the file as it is; to quantize it again, {_ANEW}"
+            "intaglio.load_quantized(path).lower() makes a program of it, and `intaglio quantize`, `compile`, `run`, "
+            f"`bench`, `inspect`, `evaluate` and `compare` take the file as it is; to quantize it again, {_ANEW}"
         )
     for node in quantized:
         if node.domain and not is_known_foreign(node):

@@ -1,0 +1,75 @@
+"""Open a model of any form: a float network, one that is quantized, or a program."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from intaglio.codegen.native import NativeProgram
+from intaglio.program import Program, load_program
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.export import ExportedProgram
+
+    from intaglio.frontends import Model
+    from intaglio.graph import Graph
+    from intaglio.quantized import Quantized
+
+    AnyModel: TypeAlias = Model | Graph | Quantized | Program | NativeProgram | nn.Module | ExportedProgram
+    Opened: TypeAlias = Graph | Quantized | Program | NativeProgram
+
+
+def open_model(
+    model: AnyModel,
+    *,
+    example_inputs: Any = None,
+    shapes: Mapping[str, tuple[int | None, ...]] | None = None,
+    constants: Mapping[str, Any] | None = None,
+) -> Opened:
+    """Open a model by its form: `.intaglio` is a program, a QDQ or QOperator file a Quantized, other models a Graph.
+
+    Args:
+        model: a path, what `intaglio.load` takes, or a result of `quantize`, `lower`, `compile` or `load`, which is
+            returned as it is.
+        example_inputs, shapes, constants: as for `intaglio.load`.
+    Raises:
+        ModelError, ProgramError, UsageError: the model cannot be read.
+    """
+    if isinstance(model, Program | NativeProgram):
+        return model
+    if isinstance(model, str | os.PathLike) and Path(model).suffix == ".intaglio":
+        return load_program(model)
+    from intaglio.api import load_quantized  # PyTorch and ONNX are loaded only for models that need them
+    from intaglio.frontends import check_suffix, load
+    from intaglio.frontends.quantized.load import is_quantized_file
+    from intaglio.quantized import Quantized
+
+    if isinstance(model, Quantized):
+        return model
+    if isinstance(model, str | os.PathLike):
+        check_suffix(model)
+        if is_quantized_file(model):
+            return load_quantized(model, shapes, constants)
+    return load(model, example_inputs, shapes, constants)
+
+
+def open_program(path: str | os.PathLike[str], **options: Any) -> Program:
+    """Open a program: `.intaglio`, or a QDQ or QOperator file, which is lowered with its own scales and zero points.
+
+    Args:
+        path: the file.
+        options: `shapes` and `constants` as for `open_model`.
+    Raises:
+        ProgramError, ModelError, LoweringError: it cannot be read, is not quantized, or cannot run on integers.
+    """
+    if Path(path).suffix == ".onnx" and Path(path).exists():
+        from intaglio.frontends.quantized.load import is_quantized_file
+
+        if is_quantized_file(path):
+            from intaglio.api import load_quantized
+
+            return load_quantized(path, **options).lower()
+    return load_program(path)
