@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from intaglio.plan import Plan, load_plan
     from intaglio.program import Program, load_program
     from intaglio.targets.target_list import targets
-    from intaglio.workflow.comparison import compare
     from intaglio.workflow.inspection import inspect
+    from intaglio.workflow.model_comparison import compare
 
 __version__ = "0.1.0"
 
@@ -32,7 +32,7 @@ _HOMES = {
     "Program": "intaglio.program",
     "Quantized": "intaglio.api",
     "bench": "intaglio.bench.latency",
-    "compare": "intaglio.workflow.comparison",
+    "compare": "intaglio.workflow.model_comparison",
     "compile": "intaglio.codegen.native",
     "evaluate": "intaglio.evaluation.model_stages",
     "freeze": "intaglio.api",

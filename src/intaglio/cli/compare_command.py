@@ -7,7 +7,7 @@ import json
 
 from intaglio.cli.models import MODEL, add_model_options, load_any_or_quantized
 from intaglio.cli.picture_options import add_picture_options, described
-from intaglio.workflow.comparison import compare
+from intaglio.workflow.model_comparison import compare
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
