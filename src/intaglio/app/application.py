@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from intaglio.app.class_output import class_output
+from intaglio.app.csv_input import csv_example, csv_input
 from intaglio.app.number_output import number_output
 from intaglio.app.picture_input import picture_example, picture_input
 from intaglio.app.pieces import SOURCES, Example, Piece, c_string
 from intaglio.codegen.header import argument_names
 from intaglio.codegen.machine import Machine
 from intaglio.codegen.text import LONG_STRINGS
-from intaglio.data.dataset import Dataset
+from intaglio.data.dataset import Dataset, match
 from intaglio.data.images import PictureSource
 from intaglio.data.postprocess import ClassOutput, NumberOutput, Postprocess
 from intaglio.errors import CompileError
-from intaglio.program import Program
+from intaglio.program import Program, TensorInfo
 from intaglio.samples import sample_shape
 
 
@@ -58,16 +61,12 @@ def make_application(
     if len(program.inputs) != 1:
         raise CompileError(f"application: expected a model with 1 input, got {len(program.inputs)}; call it in C")
     info = program.tensors[program.inputs[0]]
-    source = data.source
-    if not isinstance(source, PictureSource):
-        raise CompileError(f"{data.name}: expected pictures, got {type(source).__name__}")
-    source = source.for_inputs({info.name: sample_shape(info.shape, batched=program.batched)})
-    reader = picture_input(info, source.preprocess, files=machine.threads)
-    example = picture_example(source.picture())
+    reader, example = _reader(info, data, batched=program.batched, files=machine.threads)
     shower = _shower(program, postprocess, data.class_names)
     names = ("app_text", *reader.sources, *shower.sources)
     files = {f"{name}{end}": (SOURCES / f"{name}{end}").read_text() for name in names for end in (".h", ".c")}
     sources = ["main.c", "app_settings.c", *(f"{name}.c" for name in names)]
+    files |= {f"{name}.h": (SOURCES / f"{name}.h").read_text() for name in reader.headers}
     files["main.c"] = (SOURCES / "main.c").read_text()
     if not machine.threads:
         files["input.c"] = (SOURCES / "input.c").read_text()
@@ -75,6 +74,17 @@ def make_application(
     files["app_settings.h"] = _header(prefix, reader, f"example{example.suffix}", files=machine.threads)
     files["app_settings.c"] = _source(program, prefix, reader, shower)
     return Application(files, tuple(sources), example)
+
+
+def _reader(info: TensorInfo, data: Dataset, *, batched: bool, files: bool) -> tuple[Piece, Example]:
+    """Make the piece that reads files, and an example."""
+    source = data.source
+    if isinstance(source, PictureSource):
+        source = source.for_inputs({info.name: sample_shape(info.shape, batched=batched)})
+        return picture_input(info, source.preprocess, files=files), picture_example(source.picture())
+    x, _ = match(data, {info.name: info.shape}, batched=batched).peek()
+    assert isinstance(x, np.ndarray)
+    return csv_input(info), csv_example(x[0])
 
 
 def _shower(program: Program, postprocess: Postprocess | None, names: tuple[str, ...] | None) -> Piece:

@@ -14,16 +14,18 @@ class Piece:
     """Part of an application that reads the input or shows the outputs.
 
     Args:
-        sources: base names of its files in `sources/`, each with a `.c` and a `.h`.
+        sources: base names of its files in `sources/`, each with a `.c` and a `.h`; the last one is called.
         body: C statements of `app_prepare` or `app_show`.
         tables: C text of its constant tables.
         macros: macros of `app_settings.h`, by name.
+        headers: base names of its files that have only a `.h`.
     """
 
     sources: tuple[str, ...]
     body: str
     tables: str = ""
     macros: Mapping[str, object] = field(default_factory=dict)
+    headers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from intaglio.errors import CompileError, UsageError
 from intaglio.program import Program
 
 HELP = (
-    "also write main.c, which reads a file (a PPM picture), prepares it as DATA says, runs the model and prints what "
-    "it found; DATA as for quantize, a .toml descriptor for instance"
+    "also write main.c, which reads a file (PPM picture; CSV where DATA are arrays), prepares it as DATA says, runs "
+    "the model and prints what it found; DATA as for quantize, a .toml descriptor for instance"
 )
 
 
