@@ -157,17 +157,6 @@ def parse_shape(text: str, option: str) -> tuple[int, ...]:
     return shape
 
 
-def parse_layers(texts: list[str]) -> dict[str, str]:
-    """Parse `PATTERN=FORMAT` options into formats by layer pattern."""
-    layers = {}
-    for text in texts:
-        pattern, equals, fmt = text.rpartition("=")
-        if not equals:
-            raise UsageError(f"--layer: expected PATTERN=FORMAT such as first=a16 or 'features.*=w8a16', got {text!r}")
-        layers[pattern] = fmt
-    return layers
-
-
 def parse_range(text: str | None) -> tuple[float, float] | None:
     """Parse a range `LOW,HIGH`."""
     if text is None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from intaglio.cli.endings import after_quantization, written
+from intaglio.cli.layer_options import add_layer_options, parse_layers
 from intaglio.cli.metric_option import add_metric, chosen_metric
 from intaglio.cli.models import (
     MODEL,
@@ -19,7 +20,6 @@ from intaglio.cli.models import (
     load_any_or_quantized,
     load_graph,
     load_raw_graph,
-    parse_layers,
     parse_range,
 )
 from intaglio.cli.on_off import OnOff
@@ -93,14 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="how ranges of weights are chosen: a name as for --calibrator (default: the target's own)",
     )
-    parser.add_argument(
-        "--layer",
-        action="append",
-        default=[],
-        metavar="PATTERN=FORMAT",
-        help="another number format for the layers that match: first=a16, last=a16, 'features.1*=w8a16' (may be "
-        "repeated)",
-    )
+    add_layer_options(parser)
     _add_recovery(parser)
     parser.add_argument(
         "--rounding",
@@ -153,7 +146,7 @@ def run(args: argparse.Namespace) -> int:
     recipe = Recipe(
         calibrator=args.calibrator,
         weight_calibrator=args.weight_calibrator,
-        layers=parse_layers(args.layer),
+        layers=parse_layers(args),
         rounding=args.rounding,
         iterations=args.iterations,
         **{name: getattr(args, name) for name in recovery_rows()},

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from intaglio.cli.endings import after_quantization, written
+from intaglio.cli.layer_options import add_layer_options, parse_layers
 from intaglio.cli.metric_option import add_metric, chosen_metric
-from intaglio.cli.models import MODEL, add_model_options, load_raw_graph, parse_layers
+from intaglio.cli.models import MODEL, add_model_options, load_raw_graph
 from intaglio.cli.on_off import OnOff
 from intaglio.cli.output import whole_folder
 from intaglio.cli.picture_options import add_picture_options, described
@@ -52,18 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_start(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("start").add_argument
+    group = parser.add_argument_group("start")
+    add = group.add_argument
     add("--samples", type=int, default=512, help="calibrate initial scales on this many samples (default: %(default)s)")
     add("--from-nothing", action="store_true", help="do not calibrate: set initial scales from the first batch")
     add("--calibrator", metavar="NAME", help="calibrator of initial activation scales (default: the target's own)")
     add("--weight-calibrator", metavar="NAME", help="calibrator of initial weight scales (default: the target's own)")
-    add(
-        "--layer",
-        action="append",
-        default=[],
-        metavar="PATTERN=FORMAT",
-        help="another number format for the layers that match: first=a16, 'features.1*=w8a16' (may be repeated)",
-    )
+    add_layer_options(group)
 
 
 def _add_schedule(parser: argparse.ArgumentParser) -> None:
@@ -246,7 +242,7 @@ def run(args: argparse.Namespace) -> int:
         weight_method=args.weight_method,
         estimator=args.estimator,
         weight_estimator=args.weight_estimator,
-        layers=parse_layers(args.layer),
+        layers=parse_layers(args),
         calibrator=args.calibrator,
         weight_calibrator=args.weight_calibrator,
         samples=None if args.from_nothing else args.samples,

@@ -1,10 +1,9 @@
-"""Formats of single layers: the target's own, or others asked for by a name pattern."""
+"""Formats of single layers: the target's own, or others that the user asks for by name."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 from typing import Literal
 
 import onnx_ir as ir
@@ -13,8 +12,10 @@ from intaglio.errors import TargetError
 from intaglio.graph import Graph
 from intaglio.graph.access import consumers
 from intaglio.graph.operators import facts
-from intaglio.ops import Contract, Role
+from intaglio.ops import Contract, Plain, Role, Same
+from intaglio.plan.layer_patterns import FIRST, layers_matching
 from intaglio.targets import Target, TensorFormat
+from intaglio.targets.target import WIDEST
 
 Kind = Literal["weights", "activations"]
 _FORMAT = re.compile(r"(?:w(\d+))?(?:a(\d+))?")
@@ -26,39 +27,30 @@ class LayerFormats:
     Args:
         graph, contracts: the network.
         target: the formats of the hardware.
-        layers: pattern -> format, e.g. `{"first": "a16", "features.1*": "w8a16"}`. `first` and `last` mean the first
-            and last layer with weights; `first` covers the network's input too. A later entry overrides an earlier one,
+        layers: pattern -> format, e.g. `{"first": "a16", "features.1": "w8a16", "*.head": "widest"}`; the patterns are
+            those of `layers_matching`. `first` covers the network's input too. A later entry overrides an earlier one,
             and all of them override the target's own. `a16` sets the format of a layer's result. If the target has a
             format for the data of products, it sets the format of the data that a layer with weights reads instead.
+            `widest` gives results and weights the most bits that the target has for them.
     Raises:
-        TargetError: text that is no format, a format that the target does not have, or a pattern that matches no layer.
+        TargetError: text that is no format, a format that the target does not have, a pattern that matches no layer, or
+            a format without effect: of the weights of layers without weights, or of results that are not computed.
     """
 
     def __init__(
         self, graph: Graph, contracts: Mapping[ir.Node, Contract], target: Target, layers: Mapping[str, str]
     ) -> None:
         self.target = target
-        names = [str(node.name) for node in graph.nodes]
-        weighted = [str(node.name) for node in graph.nodes if Role.WEIGHT in contracts[node].roles]
-        ends = {"first": weighted[:1], "last": weighted[-1:]}
+        self._contracts = contracts
+        nodes = {str(node.name): node for node in graph.nodes}
+        weighted = [name for name, node in nodes.items() if Role.WEIGHT in contracts[node].roles]
         self.bits: dict[tuple[str, Kind], int] = {}
         own = target.layers if weighted else {}
         layers = {**{pattern: text for pattern, text in own.items() if pattern not in layers}, **layers}
         for pattern, text in layers.items():
-            chosen = ends[pattern] if pattern in ends else [n for n in names if fnmatchcase(n, pattern)]
-            if not chosen:
-                known = ", ".join(weighted[:8]) + (", ..." if len(weighted) > 8 else "")
-                raise TargetError(
-                    f"layer {pattern!r}: expected first, last or a pattern that names a layer; with weights: {known}"
-                )
-            match = _FORMAT.fullmatch(text)
-            if match is None or not text:
-                raise TargetError(f"layer {pattern!r}: expected a format such as w8a16, a16 or w4, got {text!r}")
-            for name in chosen:
-                for kind, bits in (("weights", match[1]), ("activations", match[2])):
-                    if bits is not None:
-                        self.bits[name, kind] = int(bits)  # type: ignore[index]
-        self.first = weighted[0] if "first" in layers and weighted else None
+            chosen = layers_matching(pattern, graph.nodes, weighted)
+            self._ask(pattern, text, [nodes[name] for name in chosen])
+        self.first = weighted[0] if FIRST in layers and weighted else None
         self._reads = frozenset() if target.products is None else frozenset(weighted)
         for node in graph.nodes:  # unknown formats are refused before any work is done
             self.activation_format(node)
@@ -77,6 +69,57 @@ class LayerFormats:
                 if producer in self._reads:
                     continue  # its entry is for the data that it reads
                 self.bits.setdefault((producer, "activations"), self.bits[str(node.name), "activations"])
+
+    def _ask(self, pattern: str, text: str, chosen: list[ir.Node]) -> None:
+        """Note the bits that are asked for the layers that a pattern selects."""
+        match = _FORMAT.fullmatch(text)
+        if text == WIDEST:
+            self._ask_widest(pattern, chosen)
+        elif match is None or not text:
+            raise TargetError(f"layer {pattern!r}: expected a format such as w8a16, a16, w4 or {WIDEST}, got {text!r}")
+        else:
+            asked: tuple[tuple[Kind, str], ...] = (("weights", match[1]), ("activations", match[2]))
+            for kind, bits in asked:
+                if bits is None:
+                    continue
+                if not any(self._has(node, kind) for node in chosen):
+                    what = "weights" if kind == "weights" else "a grid of its own, as data movement has none"
+                    raise TargetError(
+                        f"layer {pattern!r}: expected a layer with {what}, got {_few(chosen)}, for which {text} has no "
+                        "effect; name another layer"
+                    )
+                self.bits.update(dict.fromkeys([(str(node.name), kind) for node in chosen], int(bits)))
+
+    def _ask_widest(self, pattern: str, chosen: list[ir.Node]) -> None:
+        kinds: tuple[Kind, ...] = ("weights", "activations")
+        having = [(node, kind) for node in chosen for kind in kinds if self._has(node, kind)]
+        most = {(str(n.name), kind): max(fmt.type.bits for fmt in self._formats(n, kind)) for n, kind in having}
+        if all(self._formats(n, kind)[0].type.bits == most[str(n.name), kind] for n, kind in having):
+            have = ", ".join(sorted({str(fmt.type) for n, kind in having for fmt in self._formats(n, kind)}))
+            raise TargetError(
+                f"layer {pattern!r}: expected a wider format to ignore {_few(chosen)} with, as an integer program has "
+                f"no float layers; target {self.target.name} has {have or 'none for data movement'}; choose one with "
+                "16 bits, such as cpu-int8, or another layer"
+            )
+        self.bits.update(most)
+
+    def _has(self, node: ir.Node, kind: Kind) -> bool:
+        """Tell whether a node has weights, or a result (for products, data) with a format of its own."""
+        contract = self._contracts[node]
+        if kind == "weights":
+            return Role.WEIGHT in contract.roles
+        rule = contract.output
+        keeps = isinstance(rule, Plain) or (isinstance(rule, Same) and not rule.rounds)
+        return not keeps and self.target.row(node.op_type).output != "same"
+
+    def _formats(self, node: ir.Node, kind: Kind) -> tuple[TensorFormat, ...]:
+        """List the formats that the target has for a node's weights or results; the first is used unasked."""
+        row, target = self.target.row(node.op_type), self.target
+        if kind == "weights":
+            return row.weights or target.weights
+        formats = row.activations or target.activations
+        reads = Role.WEIGHT in self._contracts[node].roles
+        return formats if target.products is None or not reads else (target.products, *formats)
 
     def input_format(self, value: ir.Value) -> TensorFormat:
         """Choose the format of an input of the network; products that read fewer bits read it through a Clip."""
@@ -101,17 +144,14 @@ class LayerFormats:
 
     def operand_format(self, node: ir.Node) -> TensorFormat | None:
         """Choose the format in which a layer with weights reads its data; None where it takes any."""
-        products = self.target.products
-        if products is None or str(node.name) not in self._reads:
+        if str(node.name) not in self._reads:
             return None
-        bits = self.bits.get((str(node.name), "activations"))
-        formats = (products, *(self.target.row(node.op_type).activations or self.target.activations))
-        return products if bits is None else self._find(f"[{node.op_type} {node.name!r}] data", formats, bits)
+        formats, bits = self._formats(node, "activations"), self.bits.get((str(node.name), "activations"))
+        return formats[0] if bits is None else self._find(f"[{node.op_type} {node.name!r}] data", formats, bits)
 
     def weight_format(self, node: ir.Node) -> TensorFormat:
         """Choose the format of a node's weight."""
-        formats = self.target.row(node.op_type).weights or self.target.weights
-        bits = self.bits.get((str(node.name), "weights"))
+        formats, bits = self._formats(node, "weights"), self.bits.get((str(node.name), "weights"))
         return formats[0] if bits is None else self._find(f"[{node.op_type} {node.name!r}] weights", formats, bits)
 
     def _find(self, where: str, formats: tuple[TensorFormat, ...], bits: int) -> TensorFormat:
@@ -123,6 +163,11 @@ class LayerFormats:
             f"{where}: target {self.target.name} has {have}, got a request for {bits} bits; "
             "choose one of these or another target"
         )
+
+
+def _few(nodes: list[ir.Node]) -> str:
+    text = ", ".join(f"[{node.op_type} {str(node.name)!r}]" for node in nodes[:3])
+    return text + (f" and {len(nodes) - 3} more" if len(nodes) > 3 else "")
 
 
 def _has_caps(node: ir.Node) -> bool:

@@ -38,8 +38,8 @@ def place(
     Args:
         graph: in normal form.
         target: the hardware.
-        layers: other formats for some layers: node-name pattern (`features.1*`), `first` or `last` -> format
-            (`w8a16`, `a16`, `w4`).
+        layers: other formats for some layers: `first`, `last`, a name or a pattern (`features.1`, `features.*.conv`)
+            -> format (`w8a16`, `a16`, `w4`, `widest`).
         calibrator, weight_calibrator: instead of the target's own.
     Raises:
         UnsupportedOperatorError: an operator that Intaglio or the target does not have; every one is listed.

@@ -6,14 +6,14 @@ it, and the pages list it. This module loads neither PyTorch nor ONNX, so that t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from intaglio.errors import UsageError
 from intaglio.ptq.roundings import ALGORITHMS
-from intaglio.targets.target import AUTO
+from intaglio.targets.target import AUTO, WIDEST
 
 if TYPE_CHECKING:
     from intaglio.calibrate.calibrators.calibrator import Calibrator
@@ -61,7 +61,10 @@ class Recipe:
         calibrator: of activations: a name that `parse_calibrator` reads, a Calibrator, or auto; None for the target's
             own.
         weight_calibrator: the same for weights; None for the target's own, or chosen by auto.
-        layers: other formats for some layers, e.g. `{"first": "a16", "features.1*": "w8a16"}`.
+        layers: other formats for some layers by name, e.g. `{"first": "a16", "features.1": "w8a16", "*.head": "a16"}`
+            (see `intaglio.plan.layer_patterns`).
+        ignored: layers that keep the most bits that the target has for them, by name, as an integer program has no
+            float layers: short for the format `widest` in `layers`.
         equalize: cut constant channels, equalize channels across layers, absorb high biases.
         smooth: activation equalization: move the spread of activations' channels into the weights that read them.
         clamp_weights: try narrower weight ranges.
@@ -75,6 +78,7 @@ class Recipe:
     calibrator: str | Calibrator | None = AUTO
     weight_calibrator: str | Calibrator | None = None
     layers: Mapping[str, str] = field(default_factory=dict)
+    ignored: Sequence[str] = ()
     equalize: bool = recovery(
         True,
         "ptq.equalization_choice:choose_equalization",
@@ -106,7 +110,9 @@ class Recipe:
     def __post_init__(self) -> None:
         from intaglio.calibrate.calibrators.calibrator_registry import parse_calibrator
 
-        object.__setattr__(self, "layers", dict(self.layers or {}))
+        ignored = (self.ignored,) if isinstance(self.ignored, str) else tuple(self.ignored or ())
+        object.__setattr__(self, "ignored", ignored)
+        object.__setattr__(self, "layers", {**dict.fromkeys(ignored, WIDEST), **(self.layers or {})})
         for calibrator in (self.calibrator, self.weight_calibrator):
             if calibrator is not None and calibrator != AUTO:
                 parse_calibrator(calibrator)

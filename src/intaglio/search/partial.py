@@ -20,6 +20,7 @@ from intaglio.errors import TargetError
 from intaglio.graph import Graph
 from intaglio.ops import Role, float_operator
 from intaglio.plan import Plan, Step
+from intaglio.plan.layer_patterns import FIRST, only_layer
 from intaglio.search.layer_groups import INPUT, LayerGroup, layers_of
 from intaglio.targets import Target, TensorFormat
 
@@ -123,6 +124,7 @@ def wider_formats(graph: Graph, plan: Plan, target: Target, ranking: Sequence[st
         TargetError: no layer has a wider format, or a name is not a layer of the network.
     """
     known = {layer.name: layer for layer in layers_of(graph, plan)}
+    names = [str(node.name) for node in graph.nodes]
     found: dict[str, str] = {}
     for name in ranking:
         if name not in known:
@@ -131,7 +133,7 @@ def wider_formats(graph: Graph, plan: Plan, target: Target, ranking: Sequence[st
             )
         text = _wider(graph, plan, target, known[name])
         if text:
-            found["first" if known[name].op_type == INPUT else _escaped(name)] = text
+            found[FIRST if known[name].op_type == INPUT else only_layer(name, names)] = text
     if ranking and not found:
         kinds = ", ".join(sorted({str(f.type) for f in (*target.activations, *target.weights)}))
         raise TargetError(
@@ -201,11 +203,6 @@ def _raised(letter: str, plan: Plan, value: str, formats: Sequence[TensorFormat]
     own = plan.root(value).format
     bits = max(fmt.type.bits for fmt in formats)
     return f"{letter}{bits}" if own is not None and bits > own.type.bits else ""
-
-
-def _escaped(name: str) -> str:
-    """Escape a layer's name as a pattern that matches only itself."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
 
 
 def _few(names: Sequence[str]) -> str:

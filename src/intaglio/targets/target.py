@@ -32,6 +32,8 @@ class _Strict(BaseModel):
 
 AUTO = "auto"
 """Instead of the name of a calibrator: compare some, and take the best."""
+WIDEST = "widest"
+"""Instead of the format of a layer: the most bits that the target has for its weights and results."""
 
 
 class TensorFormat(_Strict):
