@@ -121,6 +121,8 @@ def test_requests_that_a_target_refuses(fails, made, tmp_path):
     assert "no-such-target" in quantize(fails, made, tmp_path, None, None, "--target", "no-such-target")
     assert "calibrator" in quantize(fails, made, tmp_path, None, None, "--calibrator", "astrology")
     assert "PATTERN=FORMAT" in quantize(fails, made, tmp_path, None, None, "--layer", "w8a16")
+    assert "similar names: second" in quantize(fails, made, tmp_path, None, None, "--layer", "secnd=a16")
+    assert "no float layers" in quantize(fails, made, tmp_path, None, None, "--target", "mcu-int8", "--ignored", "head")
 
 
 def test_damaged_programs(fails, made, tmp_path):

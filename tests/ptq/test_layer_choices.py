@@ -56,5 +56,5 @@ def test_ignored_layers_have_the_most_bits_of_the_target(network: nn.Module, x: 
 def test_layers_override_ignored_and_both_are_kept(network: nn.Module) -> None:
     recipe = Recipe(ignored="0.*", layers={"0.*": "a8"})
     assert recipe.layers == {"0.*": "a8"}
-    assert recipe.to_json()["ignored"] == ("0.*",)
+    assert recipe.to_json()["ignored"] == ["0.*"]
     assert Recipe(ignored=["0", "2"]).layers == {"0": "widest", "2": "widest"}

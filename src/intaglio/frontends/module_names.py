@@ -60,6 +60,8 @@ class _Call:
 def name_by_modules(graph: ir.Graph, *, outputs: bool = False) -> None:
     """Rename nodes, and the values that they compute, in place; nodes without torch's notes keep their names.
 
+    The notes are taken off, so that a file that is written afterwards is read with the names that it has.
+
     Args:
         graph: of a model that torch's exporter made.
         outputs: whether to rename the network's outputs too, which a file promises to its readers.
@@ -79,6 +81,7 @@ def name_by_modules(graph: ir.Graph, *, outputs: bool = False) -> None:
         base = wanted if wanted in own else unique_name(wanted, taken)
         taken.add(base)
         for node in call.nodes:
+            del node.metadata_props[_SCOPES]
             name = base if node is call.main else unique_name(f"{base}.{node.op_type.lower()}", taken)
             taken.add(name)
             node.name = name

@@ -142,7 +142,7 @@ class Recipe:
         found = {one.name: getattr(self, one.name) for one in fields(self)}
         for name in ("calibrator", "weight_calibrator"):
             found[name] = describe_calibrator(found[name])
-        return {**found, "layers": dict(self.layers)}
+        return {**found, "layers": dict(self.layers), "ignored": list(self.ignored)}
 
 
 def recovery_rows() -> dict[str, RecoveryRow]:
