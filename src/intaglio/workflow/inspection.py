@@ -133,13 +133,13 @@ def _graph(graph: Graph, target: str | Path | Target) -> dict[str, Any]:
         except UnsupportedOperatorError as error:
             blockers.append(str(error))
     described = load_target(target)
-    plan = None if blockers else place(separate_operands(graph, described), described)
+    placed = graph if blockers else separate_operands(graph, described)
     return {
         "kind": "graph",
         "target": described.name,
         **_operators(graph, blockers),
         "history": graph.history,
-        "values": [] if plan is None else _values(plan),
+        "values": [] if blockers else _values(placed, place(placed, described)),
     }
 
 
@@ -155,7 +155,7 @@ def _quantized(quantized: Quantized) -> dict[str, Any]:
         "target": quantized.plan.target,
         **_operators(quantized.graph, blockers),
         "history": quantized.history,
-        "values": _values(quantized.plan),
+        "values": _values(quantized.graph, quantized.plan),
     }
 
 
@@ -164,10 +164,16 @@ def _operators(graph: Graph, blockers: list[str]) -> dict[str, Any]:
     return {"batched": graph.batched, "operators": counts, "blockers": blockers}
 
 
-def _values(plan: Plan) -> list[dict[str, str]]:
+def _values(graph: Graph, plan: Plan) -> list[dict[str, str]]:
+    """Describe each value: the layer that computes it, or reads it if it is a constant, its format and the reason."""
+    layers = {str(value.name): "" for value in graph.inputs}
+    for node in graph.nodes:
+        constants = [value for value in node.inputs if value is not None and value.is_initializer()]
+        layers.update({str(value.name): str(node.name) for value in (*constants, *node.outputs)})
     return [
         {
             "name": v.name,
+            "layer": layers.get(v.name, ""),
             "role": v.role.value,
             "source": v.source.value,
             "format": str(v.format or ""),
@@ -217,7 +223,7 @@ def _show_network(name: str, facts: dict[str, Any], file: TextIO | None) -> None
     print_table("operators", ("operator", "count"), sorted(facts["operators"].items()), file=file)
     print_table(
         "values",
-        ("value", "role", "source", "format", "why"),
-        [(v["name"], v["role"], v["source"], v["format"], v["why"]) for v in facts["values"]],
+        ("value", "layer", "role", "source", "format", "why"),
+        [(v["name"], v["layer"], v["role"], v["source"], v["format"], v["why"]) for v in facts["values"]],
         file=file,
     )
