@@ -173,7 +173,11 @@ def quantize_as(
     checkpoint: str | os.PathLike[str] | None = None,
 ) -> Quantized:
     """Quantize with a recipe; the arguments are objects."""
-    quantized = quantize_graph(graph, target, dataset, recipe, checkpoint=checkpoint)
+    return _told(graph, dataset, quantize_graph(graph, target, dataset, recipe, checkpoint=checkpoint))
+
+
+def _told(graph: Graph, dataset: Data | NoData, quantized: Quantized) -> Quantized:
+    """Add to the history, behind what the passes did, how calibration inputs were synthesized."""
     if isinstance(dataset, Synthesized):
         quantized.steps.insert(len(graph.history), dataset.step())
     return quantized
@@ -205,7 +209,7 @@ def quantize_within(
         callback=callback,
         training=training,
     )
-    return searched.quantized
+    return _told(graph, dataset, searched.quantized)
 
 
 def training_stage(raw: Graph, graph: Graph, data: DataLike, settings: TrainSettings) -> Training:

@@ -13,6 +13,7 @@ import pytest
 
 import intaglio as ig
 from intaglio.cli import main
+from intaglio.frontends import read as read_module
 
 
 def run_json(capsys, *argv):
@@ -110,6 +111,17 @@ def test_evaluate_takes_float_and_quantized_onnx(made, capsys):
     qdq = made.program.with_name("model.qdq.onnx")
     score = run_json(capsys, "evaluate", qdq, "--data", made.data, "--json")
     assert score["engine"] == "simulate"
+
+
+def test_each_onnx_file_is_read_once(made, capsys, monkeypatch):
+    read, read_file = [], read_module._read_file
+    quantized = made.folder / "out" / "model.qdq.onnx"
+    monkeypatch.setattr(read_module, "_read_file", lambda path: (read.append(path.name), read_file(path))[1])
+    for command, *names in (("evaluate", made.model), ("evaluate", quantized), ("compare", made.model, quantized)):
+        read.clear()
+        assert main([command, *map(str, names), "--data", str(made.data), "--json"]) == 0
+        assert read == [path.name for path in names]
+    capsys.readouterr()
 
 
 def test_compare_layer_by_layer(made, capsys):

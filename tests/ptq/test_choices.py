@@ -162,3 +162,12 @@ def test_recovery_algorithms_run_in_the_order_of_the_fields() -> None:
     assert before == sorted(before, reverse=True)
     assert all(callable(row.load()) for row in rows.values())
     assert not any(getattr(Recipe(equalize=True, smooth=True).without_recovery(), name) for name in rows)
+
+
+def test_the_history_of_a_search_says_how_inputs_were_synthesized(graph: ig.Graph) -> None:
+    choices = {"samples": 4, "input_range": (-1, 1), "calibrator": "max", "equalize": False, "bias_correction": False}
+    once = ig.quantize(graph, "synthesize", **choices)
+    searched = ig.quantize(graph, "synthesize", **choices, max_drop=100.0, eval_data=(X, LABELS))
+    for quantized in (once, searched):
+        assert [step.algorithm for step in quantized.steps].index("synthesis") == len(graph.history)
+    assert "4 inputs of noise" in searched.history[len(graph.history)]

@@ -19,6 +19,21 @@ from intaglio.graph.edit import tensor
 Source = str | os.PathLike[str] | onnx.ModelProto | ir.Model
 
 
+class OpenedFile(os.PathLike[str]):
+    """The path of an ONNX file, with its model where somebody has read it and hands it on.
+
+    Attributes:
+        model: what the next `read_model` of this path returns instead of reading the file; who takes it may change it.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+        self.model: ir.Model | None = None
+
+    def __fspath__(self) -> str:
+        return self.path
+
+
 @contextlib.contextmanager
 def one_error(name: str) -> Iterator[None]:
     """Turn whatever a wrong file sets off into one ModelError: a file can be wrong in more ways than have a text."""
@@ -48,6 +63,9 @@ def read_model(source: Source) -> ir.Model:
     Raises:
         ModelError: the file is missing, truncated or not ONNX, or its constants cannot be read.
     """
+    if isinstance(source, OpenedFile) and source.model is not None:
+        model, source.model = source.model, None
+        return model
     if isinstance(source, ir.Model):
         model = source.clone()
     elif isinstance(source, onnx.ModelProto):

@@ -45,12 +45,14 @@ def open_model(
     from intaglio.api import load_quantized  # PyTorch and ONNX are loaded only for models that need them
     from intaglio.frontends import check_suffix, load
     from intaglio.frontends.quantized.load import is_quantized_file
+    from intaglio.frontends.read import OpenedFile
     from intaglio.quantized import Quantized
 
     if isinstance(model, Quantized):
         return model
     if isinstance(model, str | os.PathLike):
         check_suffix(model)
+        model = OpenedFile(model)  # read once, for the question and for its loader
         if is_quantized_file(model):
             return load_quantized(model, shapes, constants)
     return load(model, example_inputs, shapes, constants)

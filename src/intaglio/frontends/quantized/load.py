@@ -17,7 +17,7 @@ from intaglio.frontends.quantized.per_channel_activations import merge_channel_s
 from intaglio.frontends.quantized.qoperators import expand_qoperators
 from intaglio.frontends.quantized.quantized_operators import is_quantized, standardize_pairs
 from intaglio.frontends.quantized.strip import Stripped, strip
-from intaglio.frontends.read import one_error, read_model
+from intaglio.frontends.read import OpenedFile, one_error, read_model
 from intaglio.graph import Graph
 from intaglio.graph.edit import remove_unread
 from intaglio.graph.passes.canonicalize import canonicalize
@@ -50,11 +50,15 @@ _BEFORE = (
 def is_quantized_file(path: str | os.PathLike[str]) -> bool:
     """Whether an ONNX file contains quantized operators, including those that `load_quantized_graph` refuses.
 
+    Args:
+        path: of the file; an `OpenedFile` keeps what was read for the one that loads it.
     Raises:
         ModelError: the file cannot be read.
     """
     with one_error(os.fspath(path)):
         model = read_model(path)
+    if isinstance(path, OpenedFile):
+        path.model = model
     graphs = (model.graph, *(function.graph for function in model.functions.values()))
     return any(is_quantized(node) for graph in graphs for node in graph)
 
