@@ -1,26 +1,119 @@
 """Train the networks that `intaglio sample` writes, and export them to ONNX.
 
-    OMP_NUM_THREADS=1 python examples/train_samples.py digits -o digits.onnx
+    OMP_NUM_THREADS=1 python examples/train_samples.py resnet8 -o resnet8.onnx
 
-The package has the files that this script wrote. Other versions of PyTorch give slightly other weights.
+The package has the files that this script wrote. A training takes some minutes on one processor. Other versions of
+PyTorch and other processors give slightly other weights.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from intaglio.zoo.digits import train_digits
+from intaglio.zoo.digit_images import digits_data
+from intaglio.zoo.digits import DigitsNet
+from intaglio.zoo.drawn_pictures import drawn_pictures, picture_inputs
+from intaglio.zoo.ds_cnn import DsCnn
+from intaglio.zoo.resnet8 import ResNet8
+from intaglio.zoo.sample_networks import PICTURES, SOUNDS
+from intaglio.zoo.synthetic_words import synthetic_words, word_features
 
-RECIPES: dict[str, tuple[Callable[[], tuple[nn.Module, float]], tuple[int, ...]]] = {
-    "digits": (train_digits, (1, 8, 8)),
+Part = tuple[np.ndarray, np.ndarray]
+BATCH, HIGHEST_RATE = 64, 0.01
+MODULES = "pkg.torch.onnx.name_scopes", "pkg.torch.onnx.class_hierarchy"
+"""Notes of PyTorch's exporter about the modules that a node comes from; layers get their names from them."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained.
+
+    Args:
+        network: makes the module.
+        data: returns the inputs and classes of "train" or "test".
+        epochs: passes over the training data.
+        augment: changes a batch of inputs.
+    """
+
+    network: Callable[[], nn.Module]
+    data: Callable[[str], Part]
+    epochs: int
+    augment: Callable[[Tensor], Tensor] = lambda x: x
+
+
+def digits(part: str) -> Part:
+    """Return handwritten digits."""
+    return getattr(digits_data(), part)
+
+
+def words(part: str) -> Part:
+    """Return features of synthesized words."""
+    sounds, labels = synthetic_words(part, {**SOUNDS, "train": 3000}[part])
+    return word_features(sounds), labels
+
+
+def pictures(part: str) -> Part:
+    """Return drawn pictures."""
+    drawn, labels = drawn_pictures(part, {**PICTURES, "train": 5000}[part])
+    return picture_inputs(drawn), labels
+
+
+def mirror(x: Tensor) -> Tensor:
+    """Mirror half of the pictures from left to right, and half of them along the diagonal."""
+    sides, diagonal = torch.rand(2, len(x), 1, 1, 1) < 0.5
+    x = torch.where(sides, x.flip(3), x)
+    return torch.where(diagonal, x.transpose(2, 3), x)
+
+
+RECIPES = {
+    "digits": Recipe(DigitsNet, digits, epochs=20),
+    "keyword": Recipe(DsCnn, words, epochs=10),
+    "resnet8": Recipe(ResNet8, pictures, epochs=14, augment=mirror),
 }
-"""Name -> (function that returns the trained module and its test accuracy in percent, shape of one input)."""
+
+
+def train(recipe: Recipe, seed: int = 0) -> tuple[nn.Module, float]:
+    """Train with Adam, the learning rate rising and falling once.
+
+    Runs on one thread, so that the same seed gives the same weights whatever the number of cores.
+
+    Returns:
+        The module in evaluation mode, and its accuracy on the test data in percent.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            # Convolutions on the CPU are faster with the channels last.
+            module = recipe.network().to(memory_format=torch.channels_last)
+            x, y = map(torch.from_numpy, recipe.data("train"))
+            steps = recipe.epochs * -(-len(y) // BATCH)
+            optimizer = torch.optim.Adam(module.parameters())
+            schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, HIGHEST_RATE, steps, pct_start=0.2)
+            for _ in range(recipe.epochs):
+                for rows in torch.randperm(len(y)).split(BATCH):
+                    batch = recipe.augment(x[rows]).contiguous(memory_format=torch.channels_last)
+                    optimizer.zero_grad()
+                    F.cross_entropy(module(batch), y[rows]).backward()
+                    optimizer.step()
+                    schedule.step()
+        module.eval().to(memory_format=torch.contiguous_format)  # a pool with channels last would be exported as Gather
+        test, labels = recipe.data("test")
+        with torch.no_grad():
+            predicted = module(torch.from_numpy(test)).argmax(1).numpy()
+    finally:
+        torch.set_num_threads(threads)
+    return module, 100 * float(np.mean(predicted == labels))
 
 
 def export(module: nn.Module, shape: tuple[int, ...], path: Path) -> None:
@@ -35,25 +128,26 @@ def export(module: nn.Module, shape: tuple[int, ...], path: Path) -> None:
     )
     assert program is not None
     model = program.model_proto
-    for described in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output):
-        described.ClearField("metadata_props")
-    for named in (*model.graph.value_info, *model.graph.initializer, *model.graph.node):
-        named.ClearField("doc_string")
-        named.ClearField("metadata_props")
+    graph = model.graph
+    for described in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        described.ClearField("doc_string")
+        kept = [note for note in described.metadata_props if note.key in MODULES]
+        del described.metadata_props[:]
+        described.metadata_props.extend(kept)
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString())
 
 
 def main() -> None:
     """Train one network."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", choices=sorted(RECIPES))
     parser.add_argument("-o", "--output", type=Path, required=True)
     args = parser.parse_args()
-    train, shape = RECIPES[args.name]
-    module, accuracy = train()
+    recipe = RECIPES[args.name]
+    module, accuracy = train(recipe)
     print(f"{args.name}: {accuracy:.2f} % on the test data")
-    export(module, shape, args.output)
+    export(module, recipe.data("test")[0].shape[1:], args.output)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,11 @@
-"""The demonstration network is worth quantizing, and the same every time."""
+"""The handwritten digits."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from intaglio.zoo.digit_images import digits_data
-from intaglio.zoo.digits import train_digits
 
 
 def test_the_parts_are_disjoint_and_complete() -> None:
@@ -21,19 +19,6 @@ def test_the_parts_are_disjoint_and_complete() -> None:
     assert images.max() == 1
     assert len(np.unique(images.reshape(1797, -1), axis=0)) == 1797
     assert all(set(np.unique(y)) == set(range(10)) for _, y in parts)
-
-
-def test_training_reaches_97_percent_and_repeats() -> None:
-    torch.manual_seed(123)
-    before = torch.get_rng_state()
-    first, accuracy = train_digits(epochs=8)
-    second, again = train_digits(epochs=8)
-    assert accuracy >= 97
-    assert again == accuracy
-    assert not first.training
-    for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True):
-        assert torch.equal(a, b)
-    assert torch.equal(torch.get_rng_state(), before)  # the caller's random numbers are left alone
 
 
 def test_the_stored_images_are_those_of_scikit_learn() -> None:

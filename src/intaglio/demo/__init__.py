@@ -1,1 +1,1 @@
-"""Demonstration of `make demo`: train, quantize, lower, run, compare; takes seconds."""
+"""Demonstration of `make demo`: sample, quantize, compile, compare; takes about a minute."""

@@ -1,81 +1,72 @@
-"""`python -m intaglio.demo [DIR]`: train a small network, quantize it, and compile it to C."""
+"""`python -m intaglio.demo [DIR]`: sample, quantize, compile, and compare with ONNX Runtime."""
 
 from __future__ import annotations
 
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from torch import nn
 
 import intaglio as ig
-from intaglio.bench.comparison import compare_engines
-from intaglio.bench.preparation import peer_models
-from intaglio.bench.result_table import print_comparison
-from intaglio.cli.output import whole_folder
+from intaglio.cli import main as command
 from intaglio.data import open_data
+from intaglio.demo.beside_onnxruntime import Images, Labels, print_beside_onnxruntime
+from intaglio.demo.report_picture import report_picture
 from intaglio.errors import CompileError, IntaglioError
 from intaglio.program import Program
-from intaglio.workflow.quantize import quantize_job
-from intaglio.zoo.digit_images import digits_data
-from intaglio.zoo.digits import train_digits
+
+SAMPLE = "resnet8"
 
 
 def main(directory: str = "build/demo") -> int:
-    """Train, quantize and measure; write results to `directory`."""
-    print("training a small network on scikit-learn's digits ...", flush=True)
-    module, accuracy = train_digits()
-    print(f"trained: {accuracy:.2f} % on the test part (PyTorch)")
-    digits = digits_data()
-    with whole_folder(Path(directory)) as folder:
-        quantize_job(
-            lambda: ig.load(module, digits.calib[0][:1]),
-            open_data(digits.calib[0]),
-            folder,
-            eval_data=open_data(digits.test),
-            show=sys.stdout,
-        )
-    x, y = digits.test
-    program = ig.load_program(Path(directory) / "model.intaglio")
-    right = int((program.run(x).argmax(1) == y).sum())
-    codes = program.run_int(*program.quantize_inputs(x))
-    exact = np.array_equal(
-        codes, np.concatenate([program.run_int(*program.quantize_inputs(x[i : i + 1])) for i in range(len(x))])
-    )
-    print(f"read back from {directory}/model.intaglio: {right} of {len(y)} right, {codes.dtype} outputs")
-    print(f"one sample at a time gives {'the same integers' if exact else 'OTHER INTEGERS'}")
-    try:
-        exact &= compiled(program, module, x, Path(directory))
-    except CompileError as error:
-        print(f"not compiled: {error}")
-    print(f"open {directory}/report.html")
+    """Run the commands of a first try, as a user types them, and compare the result with ONNX Runtime."""
+    folder = Path(directory)
+    out = folder / "out"
+    network, calib, test = (folder / name for name in (f"{SAMPLE}.onnx", "calib.toml", "test.toml"))
+    for line in (
+        ["sample", SAMPLE, "-o", str(folder)],
+        ["quantize", str(network), "--data", str(calib), "--eval", str(test), "-o", str(out)],
+    ):
+        print(f"$ intaglio {' '.join(line)}", flush=True)
+        status = command(line)
+        if status != 0:
+            return status
+        print(flush=True)
+    program = ig.load_program(out / "model.intaglio")
+    exact = _compare(program, network, _read(calib), _read(test), folder)
+    trouble = report_picture(out / "report.html", folder / "report.png")
+    print(f"\nreport:  {out}/report.html" + (f" ({folder}/report.png is a picture of it)" if trouble is None else ""))
+    if trouble is not None:
+        print(f"no picture of it: {trouble}")
+    print(f"next:    intaglio compile {out}/model.intaglio --machine cortex-m4 -o {folder}/firmware")
+    print("then:    your own network; docs/quickstart.md")
     return 0 if exact else 1
 
 
-def compiled(program: Program, module: nn.Module, x: NDArray[np.float32], folder: Path) -> bool:
-    """Compile the program, compare it with the interpreter, and compare its latency with ONNX Runtime's.
+def _compare(
+    program: Program, network: Path, calib: tuple[Images, Labels], test: tuple[Images, Labels], folder: Path
+) -> bool:
+    """Compile the program, and compare it with the interpreter and with ONNX Runtime.
 
-    Args:
-        program: the Program.
-        module: its float network.
-        x: test images, (N, 1, 8, 8).
-        folder: folder for the build.
     Returns:
-        Whether the integers are equal.
+        Whether the compiled program and the interpreter give the same integers.
     """
-    native = ig.compile(program, directory=folder / "build", threads=1)
-    codes = program.quantize_inputs(x)
+    try:
+        native = ig.compile(program, directory=folder / "build", threads=1)
+    except CompileError as error:
+        print(f"not compiled: {error}")
+        return True
+    codes = program.quantize_inputs(test[0])
     exact = np.array_equal(native.run_int(*codes), program.run_int(*codes))
-    with tempfile.TemporaryDirectory() as temporary:
-        network = Path(temporary) / "float.onnx"
-        ig.load(module, x[:1]).save(network)
-        models = peer_models(program, network, None, ["onnxruntime"], Path(temporary))
-        comparison = compare_engines({1: native}, ["onnxruntime"], models, (x[:1],))
-    print_comparison("latency, one image, one thread", comparison)
-    print(f"compiled for {native.machine.name}: {'bit-exact' if exact else 'OTHER INTEGERS'} on {len(x)} images")
+    verdict = "the same integers as the interpreter" if exact else "OTHER INTEGERS than the interpreter"
+    print(f"compiled to C for this processor ({native.machine.name}): {verdict} on {len(test[0])} pictures\n")
+    print_beside_onnxruntime(native, network, calib[0], test)
     return exact
+
+
+def _read(descriptor: Path) -> tuple[Images, Labels]:
+    batches = list(open_data(descriptor).batches(100))
+    return np.concatenate([x for x, _ in batches]), np.concatenate([y for _, y in batches])
 
 
 if __name__ == "__main__":

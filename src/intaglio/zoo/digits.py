@@ -1,4 +1,4 @@
-"""Small network for handwritten digits; training takes seconds.
+"""Small network for handwritten digits.
 
 It has what larger networks for images are made of: batch norm everywhere, a depthwise-separable block, a residual add
 and a global average pool.
@@ -6,12 +6,8 @@ and a global average pool.
 
 from __future__ import annotations
 
-import numpy as np
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-from intaglio.zoo.digit_images import digits_data
 
 
 class ConvBn(nn.Sequential):
@@ -52,36 +48,3 @@ class DigitsNet(nn.Module):
         x = self.residual(self.pointwise(self.depthwise(self.stem(x))))
         scores: Tensor = self.head(self.pool(x).flatten(1))
         return scores
-
-
-def train_digits(epochs: int = 20, seed: int = 0) -> tuple[nn.Module, float]:
-    """Train the network: Adam, learning rate falling along a cosine.
-
-    Runs on one thread, so that the same seed gives the same weights whatever the number of cores.
-
-    Returns:
-        The module in evaluation mode, and its accuracy on the test part in percent.
-    """
-    data = digits_data()
-    x, y = (torch.from_numpy(part) for part in data.train)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            model = DigitsNet()
-            optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
-            for _ in range(epochs):
-                for rows in torch.randperm(len(y)).split(64):
-                    optimizer.zero_grad()
-                    loss = F.cross_entropy(model(x[rows]), y[rows])
-                    loss.backward()
-                    optimizer.step()
-                schedule.step()
-        model.eval()
-        with torch.no_grad():
-            predicted = model(torch.from_numpy(data.test[0])).argmax(1).numpy()
-    finally:
-        torch.set_num_threads(threads)
-    return model, 100 * float(np.mean(predicted == data.test[1]))

@@ -6,7 +6,8 @@ drawn from fixed seeds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import wave
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfile
@@ -15,8 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from intaglio.zoo.digit_images import digits_data
+from intaglio.zoo.drawn_pictures import MEAN, SHAPES, STD, Pictures, drawn_pictures, picture_inputs
+from intaglio.zoo.mfcc import RATE
+from intaglio.zoo.synthetic_words import WORDS, Sounds, synthetic_words, word_features
 
 FILES = Path(__file__).parent / "files"
+PICTURES = {"calib": 200, "test": 1000}
+SOUNDS = {"calib": 200, "test": 600}
+INPUTS = 16
+"""Number of samples in `inputs.npy`."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +33,14 @@ class SampleNetwork:
 
     Args:
         summary: the network and its data, in one line.
-        data: writes `calib.toml` and `test.toml` with the data that they name, `inputs.npy` with a few inputs, and one
-            sample as a raw file, as a device reads it.
-        origin: where the data come from.
+        origin: where the data come from, and what the raw files are.
+        data: writes `calib.toml` and `test.toml` with the data that they name, `inputs.npy` with a few inputs of the
+            network, and raw files, as a device reads them.
     """
 
     summary: str
-    data: Callable[[Path], None]
     origin: str
+    data: Callable[[Path], None]
 
 
 def write_sample(name: str, folder: Path) -> Path:
@@ -60,8 +68,33 @@ def _write_digits(folder: Path) -> None:
     data = digits_data()
     _write_arrays(folder, "calib", *data.calib)
     _write_arrays(folder, "test", *data.test)
-    np.save(folder / "inputs.npy", data.test[0][:16])
+    np.save(folder / "inputs.npy", data.test[0][:INPUTS])
     np.savetxt(folder / "digit.csv", data.test[0][0, 0], fmt="%g", delimiter=",")
+    _write_labels(folder, [str(digit) for digit in range(10)])
+
+
+def _write_resnet8(folder: Path) -> None:
+    for part, count in PICTURES.items():
+        pictures, labels = drawn_pictures(part, count)
+        _write_pictures(folder / part, pictures, labels, tuple(SHAPES))
+        (folder / f"{part}.toml").write_text(
+            f'path = "{part}"\n\n[image]\nmean = {[MEAN] * 3}\nstd = {[STD] * 3}\nlayout = "NCHW"\n', encoding="utf-8"
+        )
+    np.save(folder / "inputs.npy", picture_inputs(pictures[:INPUTS]))
+    height, width, _ = pictures[0].shape
+    (folder / "picture.ppm").write_bytes(b"P6\n%d %d\n255\n" % (width, height) + pictures[0].tobytes())
+    _write_labels(folder, list(SHAPES))
+
+
+def _write_keyword(folder: Path) -> None:
+    for part, count in SOUNDS.items():
+        sounds, labels = synthetic_words(part, count)
+        _write_arrays(folder, part, word_features(sounds), labels)
+    np.save(folder / "inputs.npy", word_features(sounds[:INPUTS]))
+    (folder / "sounds").mkdir()
+    for sound, word in zip(sounds, WORDS, strict=False):  # the first sound of each word
+        _write_wav(folder / "sounds" / f"{word}.wav", sound)
+    _write_labels(folder, list(WORDS))
 
 
 def _write_arrays(folder: Path, part: str, x: npt.NDArray[np.float32], y: npt.NDArray[np.int64]) -> None:
@@ -69,12 +102,46 @@ def _write_arrays(folder: Path, part: str, x: npt.NDArray[np.float32], y: npt.ND
     (folder / f"{part}.toml").write_text(f'path = "{part}.npz"\n', encoding="utf-8")
 
 
+def _write_pictures(folder: Path, pictures: Pictures, labels: npt.NDArray[np.int64], names: Sequence[str]) -> None:
+    """Write PNG files into one folder for each class."""
+    from PIL import Image  # not part of a core install
+
+    for name in names:
+        (folder / name).mkdir(parents=True)
+    for number, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
+        Image.fromarray(picture).save(folder / names[label] / f"{number:04}.png")
+
+
+def _write_wav(path: Path, sound: Sounds) -> None:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(np.rint(sound * 32767).astype("<i2").tobytes())
+
+
+def _write_labels(folder: Path, names: Sequence[str]) -> None:
+    (folder / "labels.txt").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
+
+
 SAMPLES = {
     "digits": SampleNetwork(
         "A small CNN that reads handwritten digits of 8 x 8 pixels, with 128 calibration and 360 test images",
-        _write_digits,
         "Data: Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository,\n"
-        "doi:10.24432/C50P49, CC BY 4.0. Pixels are scaled from 0..16 to 0..1. digit.csv is the first\ntest image.",
+        "doi:10.24432/C50P49, CC BY 4.0. Pixels are scaled from 0..16 to 0..1. digit.csv is the first test image.",
+        _write_digits,
+    ),
+    "keyword": SampleNetwork(
+        "DS-CNN that recognizes ten spoken words, with 200 calibration and 600 test sounds",
+        "Data: synthesized from a seed by intaglio.zoo.synthetic_words, Apache-2.0. The network's inputs are 49 x 10\n"
+        "mel-frequency cepstral coefficients (intaglio.zoo.mfcc). sounds/ has the first ten test sounds, one second\n"
+        "at 16 kHz each.",
+        _write_keyword,
+    ),
+    "resnet8": SampleNetwork(
+        "ResNet-8 that recognizes ten drawn shapes, with 200 calibration and 1000 test pictures of 32 x 32 pixels",
+        "Data: drawn from a seed by intaglio.zoo.drawn_pictures, Apache-2.0. picture.ppm is the first test picture.",
+        _write_resnet8,
     ),
 }
 """Name -> sample."""
