@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from pathlib import Path
 
+from intaglio.cli.endings import written
 from intaglio.cli.output import whole_folder
+from intaglio.report.terminal_text import command, folded, next_steps
 from intaglio.zoo.sample_networks import SAMPLES, write_sample
 
 
@@ -21,9 +22,8 @@ def run(args: argparse.Namespace) -> int:
     target = Path(args.output)
     with whole_folder(target) as folder:
         network = write_sample(args.name, folder).name
-        names = sorted(path.name for path in folder.iterdir())
-    model, calib, test, out = (shlex.quote(str(target / name)) for name in (network, "calib.toml", "test.toml", "out"))
-    print(f"{SAMPLES[args.name].summary}.")
-    print(f"written to {target}: {', '.join(names)}")
-    print(f"next: intaglio quantize {model} --data {calib} --eval {test} -o {out}")
+    words = ("--data", target / "calib.toml", "--eval", target / "test.toml", "-o", target / "out")
+    print(folded(f"{SAMPLES[args.name].summary}."))
+    print(written(target))
+    print(next_steps([(command("intaglio", "quantize", target / network, *words), "integers, measured")]))
     return 0

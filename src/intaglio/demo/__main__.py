@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 
 import intaglio as ig
-from intaglio.cli import main as command
+from intaglio.cli import main as intaglio
 from intaglio.data import open_data
 from intaglio.demo.beside_onnxruntime import Images, Labels, print_beside_onnxruntime
 from intaglio.demo.report_picture import report_picture
 from intaglio.errors import CompileError, IntaglioError
 from intaglio.program import Program
+from intaglio.report.terminal_text import command as shell
+from intaglio.report.terminal_text import folded, next_steps
 
 SAMPLE = "resnet8"
 
@@ -27,19 +29,19 @@ def main(directory: str = "build/demo") -> int:
         ["sample", SAMPLE, "-o", str(folder)],
         ["quantize", str(network), "--data", str(calib), "--eval", str(test), "-o", str(out)],
     ):
-        print(f"$ intaglio {' '.join(line)}", flush=True)
-        status = command(line)
+        print(f"$ {shell('intaglio', *line)}", flush=True)
+        status = intaglio(line)
         if status != 0:
             return status
         print(flush=True)
     program = ig.load_program(out / "model.intaglio")
     exact = _compare(program, network, _read(calib), _read(test), folder)
     trouble = report_picture(out / "report.html", folder / "report.png")
-    print(f"\nreport:  {out}/report.html" + (f" ({folder}/report.png is a picture of it)" if trouble is None else ""))
-    if trouble is not None:
-        print(f"no picture of it: {trouble}")
-    print(f"next:    intaglio compile {out}/model.intaglio --machine cortex-m4 -o {folder}/firmware")
-    print("then:    your own network; docs/quickstart.md")
+    picture = f"{folder}/report.png is a picture of it" if trouble is None else f"no picture of it, {trouble}"
+    print(folded(f"\nreport: open {out}/report.html in a browser ({picture})"))
+    firmware = shell("intaglio", "compile", out / "model.intaglio", "--machine", "cortex-m4", "-o", folder / "firmware")
+    print(next_steps([(firmware, "C for a microcontroller")]))
+    print("then your own network: docs/quickstart.md")
     return 0 if exact else 1
 
 

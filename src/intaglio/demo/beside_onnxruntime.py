@@ -45,7 +45,7 @@ def print_beside_onnxruntime(
     print_table("one picture, one thread", HEADINGS, _rows(comparison, accuracy))
     for name, reason in comparison.absent.items():
         print(f"{name} not timed: {reason}")
-    print("times ours: latency divided by ours with the same inputs and outputs, float or integers")
+    print("times ours: its latency divided by ours with the same inputs and outputs, float or integers")
 
 
 def _rows(comparison: Comparison, accuracy: dict[str, str]) -> list[tuple[str, ...]]:
