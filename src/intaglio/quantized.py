@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intaglio.errors import ExportError, IntaglioError
+from intaglio.errors import ExportError, IntaglioError, UsageError
 from intaglio.files import whole_tree
 from intaglio.graph import Graph
 from intaglio.ops import Role
@@ -82,20 +82,26 @@ class Quantized:
 
         return lower(self.graph, self.plan, {"name": self.graph.name})
 
-    def export(self, path: str | os.PathLike[str]) -> None:
+    def export(self, path: str | os.PathLike[str], *, opset: int | None = None, ir_version: int | None = None) -> None:
         """Write a file in the format that its suffix names.
 
         Args:
             path: `.onnx` for a standard QDQ model, `.intaglio` for the integer program.
+            opset: of the ONNX model; None: the lowest possible. From 25 on, 2-bit integers are stored as such.
+            ir_version: of the ONNX file; None: that of the opset.
         Raises:
-            ExportError: another suffix; the file cannot be written; or the Plan has formats that ONNX has not.
+            ExportError: another suffix; the file cannot be written; or the Plan has formats that ONNX, or this opset or
+                IR version, has not.
+            UsageError: a version beside another suffix.
             LoweringError: the program is asked for, and an operator cannot be integers.
         """
         from intaglio.export import export_qdq
 
+        if Path(path).suffix != ".onnx" and (opset, ir_version) != (None, None):
+            raise UsageError(f"{Path(path)}: expected opset and ir_version only with a name that ends in .onnx")
         match Path(path).suffix:
             case ".onnx":
-                export_qdq(self.graph, self.plan, path)
+                export_qdq(self.graph, self.plan, path, opset=opset, ir_version=ir_version)
             case ".intaglio":
                 self.lower().save(path)
             case other:

@@ -220,3 +220,13 @@ def test_an_error_is_measured_against_real_targets(capsys, made, tmp_path):
     np.savez(tmp_path / "nan.npz", x=x, y=np.full_like(y, np.nan))
     assert main(["evaluate", str(made.program), "--data", str(tmp_path / "nan.npz"), "--metric", "mse"]) == 1
     assert "targets must be finite" in capsys.readouterr().err
+
+
+def test_the_opset_of_the_qdq_file_is_chosen(made, fails, tmp_path, capsys):
+    onnx = pytest.importorskip("onnx", reason="needs onnx (extra `quantize`)")
+    argv = ["quantize", made.model, "--data", made.data, "-o", tmp_path / "out", "--samples", 8]
+    assert "opset: expected 13" in fails(*argv, "--opset", 12)
+    assert "ir_version: expected 7" in fails(*argv, "--ir-version", 99)
+    assert main([str(a) for a in [*argv, "--opset", 21, "--ir-version", 10]]) == 0
+    model = onnx.load(tmp_path / "out" / "model.qdq.onnx")
+    assert (model.opset_import[0].version, model.ir_version) == (21, 10)

@@ -112,6 +112,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="file that saves the progress of learned rounding; the same command resumes from it after an interruption",
     )
+    parser.add_argument(
+        "--opset",
+        type=int,
+        metavar="N",
+        help="opset of model.qdq.onnx (default: the lowest possible); from 25 on, 2-bit integers are stored as such",
+    )
+    parser.add_argument(
+        "--ir-version", type=int, metavar="N", help="IR version of model.qdq.onnx (default: that of the opset)"
+    )
     parser.add_argument("--json", action="store_true", help="print summary.json instead of tables")
     add_picture_options(parser)
     add_model_options(parser)
@@ -173,6 +182,8 @@ def run(args: argparse.Namespace) -> int:
             show=None if args.json or ours.rank != 0 else sys.stdout,
             stage=_stage(args, training),
             processes=ours,
+            opset=args.opset,
+            ir_version=args.ir_version,
         )
     if ours.rank != 0:
         return 0

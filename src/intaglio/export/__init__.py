@@ -1,5 +1,5 @@
 """Export quantized networks: QDQ ONNX."""
 
-from intaglio.export.qdq import export_qdq
+from intaglio.export.qdq import check_versions, export_qdq
 
-__all__ = ["export_qdq"]
+__all__ = ["check_versions", "export_qdq"]

@@ -23,7 +23,21 @@ def lowest_opset(model: ir.Model, least: int = OLDEST) -> int:
     Between these opsets the operators of prepared models changed only in what they accept, so it is enough that the
     older schema accepts the node.
     """
-    return max([least, *(_since(node) for node in model.graph if not node.domain)])
+    return max([least, *needs(model)])
+
+
+def needs(model: ir.Model) -> dict[int, ir.Node]:
+    """Find the opsets that nodes of a prepared model need, with the first node that needs each."""
+    found: dict[int, ir.Node] = {}
+    for node in model.graph:
+        if not node.domain:
+            found.setdefault(_since(node), node)
+    return found
+
+
+def first_that_does_not_fit(model: ir.Model, version: int) -> ir.Node | None:
+    """Find a node that a later opset does not have in this form; None if there is none."""
+    return next((node for node in model.graph if not node.domain and not _fits(node, version)), None)
 
 
 def leave_out_newer(model: ir.Model, version: int) -> None:

@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 
 from intaglio.errors import ExportError
 from intaglio.export.build_qdq import Builder, share_constants
-from intaglio.export.opset import OLDEST, leave_out_newer, lowest_opset
+from intaglio.export.opset import OLDEST, first_that_does_not_fit, leave_out_newer, needs
 from intaglio.export.pools import write_average_pool
-from intaglio.export.storage import Storage, placement, storage
+from intaglio.export.storage import TWO_BITS, Storage, placement, storage
 from intaglio.export.write import write_checked
-from intaglio.graph import Graph, constant, consumers, shape
+from intaglio.graph import NORMAL_OPSET, Graph, constant, consumers, shape
 from intaglio.graph.access import where
 from intaglio.graph.operators import facts
 from intaglio.number import INT32, PerTensor, QuantParams
@@ -42,7 +42,13 @@ PARAMS_KEY = "intaglio.params"
 
 
 def export_qdq(
-    graph: Graph, plan: Plan, path: str | os.PathLike[str], *, notes: Mapping[str, Mapping[str, str]] | None = None
+    graph: Graph,
+    plan: Plan,
+    path: str | os.PathLike[str],
+    *,
+    notes: Mapping[str, Mapping[str, str]] | None = None,
+    opset: int | None = None,
+    ir_version: int | None = None,
 ) -> None:
     """Write a QDQ ONNX file.
 
@@ -53,21 +59,46 @@ def export_qdq(
         plan: the calibrated Plan.
         path: the ONNX file.
         notes: metadata by value name, for the value and its node, shown by viewers such as Netron.
+        opset, ir_version: see `qdq_model`.
     Raises:
-        ExportError: the Plan is not calibrated, ONNX lacks one of its formats, or the file cannot be written.
+        ExportError: the Plan is not calibrated, ONNX or the opset lacks one of its formats or operators, or the file
+            cannot be written.
     """
-    model = qdq_model(graph, plan)
+    model = qdq_model(graph, plan, opset=opset, ir_version=ir_version)
     _annotate(model, notes or {})
     write_checked(model, path)
 
 
-def qdq_model(graph: Graph, plan: Plan) -> ir.Model:
-    """Build the model that `export_qdq` writes, in the lowest possible opset; a dynamic batch axis is named `batch`.
+def qdq_model(graph: Graph, plan: Plan, *, opset: int | None = None, ir_version: int | None = None) -> ir.Model:
+    """Build the model that `export_qdq` writes; a dynamic batch axis is named `batch`.
+
+    Args:
+        graph: the prepared network.
+        plan: the calibrated Plan.
+        opset: of ONNX's operators; None: the lowest possible. From 25 on, integers of 2 bits are stored as such, before
+            that as integers of 4 bits.
+        ir_version: of the file; None: that of the opset.
+    Raises:
+        ExportError: the Plan is not calibrated, or ONNX or the opset lacks one of its formats or operators.
+    """
+    check_versions(opset, ir_version)
+    return _Export(graph, plan, opset, ir_version).run()
+
+
+def check_versions(opset: int | None, ir_version: int | None) -> None:
+    """Check that the installed onnx package knows an opset and an IR version.
 
     Raises:
-        ExportError: the Plan is not calibrated, or ONNX lacks one of its formats.
+        ExportError: it does not, or the opset has no per-channel quantization.
     """
-    return _Export(graph, plan).run()
+    newest = onnx.defs.onnx_opset_version()
+    package = f"the installed onnx {onnx.__version__} knows; pip install -U onnx may bring newer ones"
+    if opset is not None and not OLDEST <= opset <= newest:
+        raise ExportError(
+            f"opset: expected {OLDEST} (per-channel quantization) to {newest}, which {package}, got {opset}"
+        )
+    if ir_version is not None and not OLDEST_IR <= ir_version <= onnx.IR_VERSION:
+        raise ExportError(f"ir_version: expected {OLDEST_IR} to {onnx.IR_VERSION}, which {package}, got {ir_version}")
 
 
 def _annotate(model: ir.Model, notes: Mapping[str, Mapping[str, str]]) -> None:
@@ -81,6 +112,8 @@ def _annotate(model: ir.Model, notes: Mapping[str, Mapping[str, str]]) -> None:
             node.metadata_props.update(note)
 
 
+OLDEST_IR = 7
+"""IR version of the oldest opset."""
 LEAST = 1e-30  # turns 0 positive and does not change other numbers
 _ENDS = ("Flatten", "LogSoftmax", "Reshape", "Softmax", "Squeeze")
 
@@ -88,7 +121,11 @@ _ENDS = ("Flatten", "LogSoftmax", "Reshape", "Softmax", "Squeeze")
 class _Export:
     """Inserts QDQ pairs into a copy of the Graph."""
 
-    def __init__(self, graph: Graph, plan: Plan) -> None:
+    def __init__(self, graph: Graph, plan: Plan, opset: int | None, ir_version: int | None) -> None:
+        self.asked_opset, self.asked_ir = opset, ir_version
+        self.ir_version, self.why_ir = OLDEST_IR, "the format of the file"
+        self.why = "per-channel quantization"
+        self.least_bits = 2 if opset is not None and opset >= TWO_BITS else 4
         self.batched = graph.batched
         self.plan = plan
         self.build = Builder(graph.copy())
@@ -118,7 +155,7 @@ class _Export:
         for value, params in quantized.items():
             if value not in scores:
                 self._pair(value, params)
-        self.opset = lowest_opset(self.model, self.opset)
+        self._choose_opset()
         if any(self.opset < storage(params.type).opset for params in scores.values()):
             note = {str(value.name): params.to_json() for value, params in scores.items()}
             self.model.metadata_props[PARAMS_KEY] = json.dumps(note)
@@ -127,6 +164,38 @@ class _Export:
                 self._pair(value, params)
         self._finish()
         return self.model
+
+    def _need(self, name: str, kind: Storage, opset: int) -> None:
+        """Note the opset and the IR version that a value needs."""
+        what = f"[value {name!r}] {kind.dtype.name.lower()}"
+        if max(kind.opset, opset) > self.opset:
+            self.opset = max(kind.opset, opset)
+            self.why = what if kind.opset >= opset else f"[value {name!r}] a scale per group"
+        if kind.ir_version > self.ir_version:
+            self.ir_version, self.why_ir = kind.ir_version, what
+
+    def _choose_opset(self) -> None:
+        """Take the opset that was asked for, or the lowest possible.
+
+        Raises:
+            ExportError: the one that was asked for lacks an operator or a type.
+        """
+        since, node = max(needs(self.model).items())
+        if since > self.opset:
+            self.opset, self.why = since, f"{where(node)} this form of the operator"
+        if self.asked_opset is None:
+            return
+        if self.asked_opset < self.opset:
+            raise ExportError(
+                f"opset: expected at least {self.opset}, got {self.asked_opset}: {self.why} needs opset {self.opset}"
+            )
+        odd = first_that_does_not_fit(self.model, self.asked_opset)
+        if odd is not None:
+            raise ExportError(
+                f"{where(odd)} expected an opset that has this form of the operator, got {self.asked_opset}; use opset "
+                f"{self.opset} to {NORMAL_OPSET}"
+            )
+        self.opset = self.asked_opset
 
     @staticmethod
     def _scores(values: list[ir.Value], quantized: dict[ir.Value, QuantParams]) -> dict[ir.Value, QuantParams]:
@@ -156,7 +225,7 @@ class _Export:
         kind = self._storage(value, params)
         scale, zero_point = self._parameters(name, params, kind)
         attributes, since = placement(params, size)
-        self.opset = max(self.opset, kind.opset, since)
+        self._need(name, kind, since)
         users = list(value.uses())
         producer = value.producer()
         inputs: list[ir.Value | None] = [value, scale, zero_point]
@@ -192,11 +261,10 @@ class _Export:
         ]
         return self.build.node("Clip", [codes, *bounds], {}, f"{name}_saturated", kind.dtype, size)
 
-    @staticmethod
-    def _storage(value: ir.Value, params: QuantParams) -> Storage:
+    def _storage(self, value: ir.Value, params: QuantParams) -> Storage:
         """Return the ONNX type for codes of a computed value; if they need a Clip, a type that Clip supports."""
         name, producer = value.name, value.producer()
-        kind = storage(params.type)
+        kind = storage(params.type, least_bits=self.least_bits)
         # ONNX Runtime cannot load a clamp before 4-bit integers.
         if kind.exact and not (kind.bits < 8 and producer is not None and facts(producer.op_type).clamps):
             return kind
@@ -242,9 +310,9 @@ class _Export:
             codes = _bias_codes(where(node), array, params)
         else:
             codes = params.quantize(array)
-        kind = storage(params.type)
+        kind = storage(params.type, least_bits=self.least_bits)
         attributes, since = placement(params, codes.shape)
-        self.opset = max(self.opset, kind.opset, since)
+        self._need(name, kind, since)
         self.graph.initializers.pop(name)
         self.build.names.discard(name)
         content = self.build.initializer(f"{name}_quantized", kind.tensor(codes, ""))
@@ -260,11 +328,21 @@ class _Export:
             return scale, None
         return scale, self.build.initializer(f"{name}_zero_point", kind.tensor(params.zero_point, ""))
 
+    def _ir_version(self) -> int:
+        if self.asked_ir is None:
+            return int(onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", self.opset)]))
+        if self.asked_ir < self.ir_version:
+            raise ExportError(
+                f"ir_version: expected at least {self.ir_version}, got {self.asked_ir}: {self.why_ir} needs IR version "
+                f"{self.ir_version}"
+            )
+        return self.asked_ir
+
     def _finish(self) -> None:
         share_constants(self.graph)
         leave_out_newer(self.model, self.opset)
         self.model.graph.opset_imports[""] = self.opset
-        self.model.ir_version = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", self.opset)])
+        self.model.ir_version = self._ir_version()
         self.model.producer_name = "intaglio"
         if not self.batched:
             return

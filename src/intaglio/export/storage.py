@@ -13,15 +13,20 @@ from numpy.typing import NDArray
 from intaglio.errors import ExportError
 from intaglio.number import IntType, PerChannel, PerElement, PerGroup, PerTensor, QuantParams
 
-# Integer types of QuantizeLinear and DequantizeLinear: bits, signed, ONNX type, NumPy type, first opset.
+TWO_BITS = 25
+"""First opset with 2-bit integers."""
+
+# Integer types of QuantizeLinear and DequantizeLinear: bits, signed, ONNX type, NumPy type, first opset and IR version.
 _ROWS = (
-    (4, True, ir.DataType.INT4, np.dtype(ml_dtypes.int4), 21),
-    (4, False, ir.DataType.UINT4, np.dtype(ml_dtypes.uint4), 21),
-    (8, True, ir.DataType.INT8, np.dtype(np.int8), 10),
-    (8, False, ir.DataType.UINT8, np.dtype(np.uint8), 10),
-    (16, True, ir.DataType.INT16, np.dtype(np.int16), 21),
-    (16, False, ir.DataType.UINT16, np.dtype(np.uint16), 21),
-    (32, True, ir.DataType.INT32, np.dtype(np.int32), 10),
+    (2, True, ir.DataType.INT2, np.dtype(ml_dtypes.int2), TWO_BITS, 13),
+    (2, False, ir.DataType.UINT2, np.dtype(ml_dtypes.uint2), TWO_BITS, 13),
+    (4, True, ir.DataType.INT4, np.dtype(ml_dtypes.int4), 21, 10),
+    (4, False, ir.DataType.UINT4, np.dtype(ml_dtypes.uint4), 21, 10),
+    (8, True, ir.DataType.INT8, np.dtype(np.int8), 10, 7),
+    (8, False, ir.DataType.UINT8, np.dtype(np.uint8), 10, 7),
+    (16, True, ir.DataType.INT16, np.dtype(np.int16), 21, 7),
+    (16, False, ir.DataType.UINT16, np.dtype(np.uint16), 21, 7),
+    (32, True, ir.DataType.INT32, np.dtype(np.int32), 10, 7),
 )
 _FIRST_PER_CHANNEL, _FIRST_BLOCKED = 13, 21
 
@@ -35,6 +40,7 @@ class Storage:
         bits: bits of the ONNX type, at least those of the codes.
         dtype, array: ONNX type and NumPy type.
         opset: first opset in which QuantizeLinear and DequantizeLinear support the type.
+        ir_version: first IR version with the type.
     """
 
     type: IntType
@@ -42,6 +48,7 @@ class Storage:
     dtype: ir.DataType
     array: np.dtype[Any]
     opset: int
+    ir_version: int
 
     @property
     def exact(self) -> bool:
@@ -60,9 +67,9 @@ def storage(type: IntType, *, least_bits: int = 4) -> Storage:
         type: type of the codes.
         least_bits: narrower ONNX types are not used.
     """
-    for bits, signed, dtype, array, opset in _ROWS:
+    for bits, signed, dtype, array, opset, ir_version in _ROWS:
         if bits >= max(type.bits, least_bits) and signed == type.signed:
-            return Storage(type, bits, dtype, array, opset)
+            return Storage(type, bits, dtype, array, opset, ir_version)
     raise ExportError(f"{type}: ONNX has no integers for it")
 
 

@@ -109,8 +109,8 @@ def _check_opset(model: ir.Model) -> int:
         version = imports[""] = NORMAL_OPSET
     if not _OLDEST_OPSET <= version <= newest:
         raise ModelError(
-            f"{model.graph.name}: expected ONNX opset {_OLDEST_OPSET} to {newest}, got {version}; export the model "
-            "with one of these"
+            f"{model.graph.name}: expected ONNX opset {_OLDEST_OPSET} to {newest}, which the installed onnx "
+            f"{onnx.__version__} knows, got {version}; export the model with one of these"
         )
     return version
 

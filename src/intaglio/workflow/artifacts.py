@@ -6,7 +6,7 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -59,6 +59,7 @@ class Destination:
         show: stream for printed tables; None prints nothing.
         seconds: seconds by step so far; later steps are added.
         processes: processes that share the evaluation; each passes the same network, rank 0 writes.
+        versions: `opset` and `ir_version` of model.qdq.onnx; the lowest possible where they are missing.
     """
 
     folder: Path
@@ -69,6 +70,7 @@ class Destination:
     show: TextIO | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     processes: Processes = ALONE
+    versions: Mapping[str, int | None] = field(default_factory=dict)
 
 
 def write_artifacts(
@@ -133,7 +135,7 @@ def write_artifacts(
     facts = _facts(known, quantized, program, evaluation, destination)
     try:
         notes = value_notes(quantized.plan, facts)
-        export_qdq(quantized.graph, quantized.plan, folder / QDQ, notes=notes)
+        export_qdq(quantized.graph, quantized.plan, folder / QDQ, notes=notes, **destination.versions)
     except ExportError as error:
         failure = Step("export", f"{QDQ} was not written: {error}")
         quantized.steps.append(failure)

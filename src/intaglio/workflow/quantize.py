@@ -20,6 +20,7 @@ from intaglio.calibrate.data_free.input_moments import InputRange
 from intaglio.data import DataLike
 from intaglio.errors import UsageError
 from intaglio.evaluation.metrics.metric_registry import MetricLike, metric_of
+from intaglio.export import check_versions
 from intaglio.graph import Graph
 from intaglio.processes import Processes
 from intaglio.ptq.recipe import Recipe
@@ -66,6 +67,8 @@ def quantize_job(
     show: TextIO | None = None,
     stage: TrainingStage | None = None,
     processes: Processes = ALONE,
+    opset: int | None = None,
+    ir_version: int | None = None,
 ) -> dict[str, Any]:
     """Quantize a network, lower it, measure it and write all output files.
 
@@ -83,12 +86,15 @@ def quantize_job(
         show: stream for printed tables; None prints nothing.
         stage: training as the last stage of the search; None: no training.
         processes: processes that share calibration and evaluation; each calls this function, rank 0 writes.
+        opset, ir_version: of model.qdq.onnx; None: the lowest possible.
     Returns:
         The content of summary.json.
     Raises:
         IntaglioError: a step fails. Files written until then are left to the caller.
     """
     seconds: dict[str, float] = {}
+    check_versions(opset, ir_version)
+    versions = {"opset": opset, "ir_version": ir_version}
     with timed(seconds, "load"):
         metric = metric_of(metric)
         described = load_target(target)
@@ -130,7 +136,7 @@ def quantize_job(
                 training=training,
             )
     destination = Destination(
-        folder, described if given is None else None, scored, metric, source, show, seconds, processes
+        folder, described if given is None else None, scored, metric, source, show, seconds, processes, versions
     )
     return write_artifacts(graph, quantized, dataset, destination)
 

@@ -15,6 +15,8 @@ from intaglio.number import IntType, PerChannel, PerGroup, PerTensor, QuantParam
 from intaglio.number.granularity import Granularity
 
 TYPES = {
+    ir.DataType.INT2: IntType(2),
+    ir.DataType.UINT2: IntType(2, signed=False),
     ir.DataType.INT4: IntType(4),
     ir.DataType.UINT4: IntType(4, signed=False),
     ir.DataType.INT8: IntType(8),
@@ -36,7 +38,7 @@ def read_params(node: ir.Node) -> QuantParams:
     kind = TYPES.get(_type(node))
     if kind is None:
         raise ModelError(
-            f"{where(node)} expected integers of 4 to 16 bits (or 32 for biases), got {_type(node).name}; "
+            f"{where(node)} expected integers of 2, 4, 8 or 16 bits (or 32 for biases), got {_type(node).name}; "
             "quantize the model to integers"
         )
     codes = np.zeros(scale.shape, np.int32) if zero_point is None else zero_point.astype(np.int32)
