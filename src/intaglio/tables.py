@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 
-NUMBER = re.compile(r"[+-]?[\d,]*\.?\d+(e[+-]?\d+)?( ?%| dB)?", re.IGNORECASE)
+NUMBER = re.compile(r"[+-]?[\d,]*\.?\d+(e[+-]?\d+)?( ?%| dB)?( \([+-]?[\d.]+\)| ±[\d.]+)?", re.IGNORECASE)
 NOTHING = ("", "-", "equal")  # cells of a missing or infinite number
 NARROWEST = 12  # columns of text are not folded to less
 

@@ -110,7 +110,7 @@ def surveyed(given: Given) -> Any:
     found = survey_module.survey(
         graph,
         data_for(graph, (x, y), labels=True),
-        lambda target, source, recover: ig.quantize(graph, x, target, **PLAIN),
+        lambda cell: ig.quantize(graph, x, cell.target, **PLAIN),
         settings={"calibrator": given.setting("max", "mse")},
         path=given.path,
     )

@@ -19,7 +19,8 @@ from intaglio.evaluation.model_stages import score as evaluate
 from intaglio.number import Scheme
 from intaglio.search import survey as module
 from intaglio.search.survey import CALIBRATION, CELLS, NO_DATA, SYNTHESIZED, Cell, Survey, SurveyRow, survey, target_of
-from intaglio.search.survey_files import COLUMNS, cells_of, grid, to_csv, to_html
+from intaglio.search.survey_files import COLUMNS, cells_of, grid, to_csv
+from intaglio.search.survey_page import survey_page
 
 FEW = tuple(cell for cell in CELLS if cell.scheme is not Scheme.SYMMETRIC and cell.per == "channel")
 
@@ -33,7 +34,8 @@ def few(monkeypatch):
 def maker(graph, x, made=None):
     """Calibration works; no data cannot; synthesis breaks."""
 
-    def make(target, source, recover):
+    def make(cell):
+        target, source, recover = cell.target, cell.source, cell.recover
         if made is not None:
             made.append((target.name, source, recover))
         if source == NO_DATA:
@@ -64,7 +66,7 @@ def test_scores_are_those_of_the_integer_programs(graph, x, labels, few):
     assert told == list(found.rows)
     for row in found.rows:
         if row.cell.source == CALIBRATION:
-            program = maker(graph, x)(target_of(row.cell), CALIBRATION, row.cell.recover).lower()
+            program = maker(graph, x)(row.cell).lower()
             assert row.score == evaluate(program, (x, labels), engine="reference").value
             assert found.loss(row) == 100.0 - row.score
             assert row.agreement == pytest.approx(row.score)  # the labels are what the float network says
@@ -81,11 +83,11 @@ def test_an_interrupted_survey_goes_on_and_tries_failures_again(graph, x, labels
     scored = data_for(graph, (x, labels), labels=True)
     make, made = maker(graph, x), []
 
-    def stopped(*cell):
+    def stopped(cell):
         made.append(cell)
         if len(made) == 8:
             raise KeyboardInterrupt
-        return make(*cell)
+        return make(cell)
 
     path = tmp_path / "state" / "survey.json"
     with pytest.raises(KeyboardInterrupt):
@@ -124,7 +126,7 @@ def test_tables_hold_every_cell_and_every_digit():
     headings, lines = grid(found)
     assert len(headings) == 7
     assert [len(line) for line in lines] == [7] * 6
-    assert lines[0][1:3] == ["-", "50.00 (+11.25)"]
+    assert lines[0][1:3] == ["-", "50.00 (-11.25)"]
     assert [line[0] for line in lines] == list(dict.fromkeys(cell.type for cell in CELLS))
     assert cells_of(found, found.rows[0])[-1] == "why"
     assert len(cells_of(found, found.rows[0])) == len(COLUMNS)
@@ -137,8 +139,7 @@ def test_tables_hold_every_cell_and_every_digit():
 def test_the_plot_needs_no_network_and_has_every_type():
     pytest.importorskip("plotly", reason="needs plotly (extra `report`)")
     found = Survey("net", "top1", 61.25, 400, rows_of(None, *range(1, len(CELLS))))
-    page = to_html(found)
-    assert page is not None
+    page = survey_page(found)
     assert "<script src=" not in page
     for cell in CELLS:
         assert cell.type in page
@@ -173,7 +174,7 @@ def test_the_command_writes_text_csv_and_plot_and_goes_on(files, few, capsys):
     assert "float 100.00" in out
     assert "asymmetric, per channel; calibration data + recovery: " in err
     names = sorted(p.name for p in (files / "out").iterdir())
-    assert [n for n in names if n != "survey.html"] == ["survey.csv", "survey.json", "survey.txt"]
+    assert names == ["survey.csv", "survey.html", "survey.json", "survey.txt"]
     first = (files / "out" / "survey.csv").read_text()
     assert first.count("\n") >= len(FEW) + 2
     assert command(files, "--json") == 0

@@ -20,7 +20,7 @@ COMMANDS = {
     "evaluate": "measure the accuracy of a model or program on data",
     "compare": "compare two models layer by layer",
     "sensitivity": "find the layers that lose most accuracy by quantization",
-    "survey": "measure every quantization scheme with every method",
+    "survey": "measure one or several networks in many number formats with many methods",
     "inspect": "show a model's operators and formats, or a program's costs and memory",
     "bench": "compare a program's latency with other engines, and profile its steps",
     "sample": "write a small trained network with calibration and test data",

@@ -1,48 +1,68 @@
-"""`intaglio survey`: measure every quantization scheme with every method."""
+"""`intaglio survey`: measure networks in many number formats, with many methods."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from intaglio.cli.endings import written
 from intaglio.cli.metric_option import add_metric, chosen_metric
-from intaglio.cli.models import MODEL, add_model_options, load_graph, parse_range
+from intaglio.cli.models import MODEL, add_model_options, load_graph, load_raw_graph, parse_range
 from intaglio.cli.output import whole_folder
 from intaglio.cli.picture_options import add_picture_options, described
-from intaglio.report.terminal_tables import print_table
+from intaglio.errors import UsageError
+from intaglio.report.terminal_tables import print_wide_table
+from intaglio.report.terminal_text import folded
 from intaglio.tables import text_table
 
 if TYPE_CHECKING:
-    from intaglio.data import Dataset
-    from intaglio.graph import Graph
-    from intaglio.quantized import Quantized
-    from intaglio.search.survey import Make, Survey, SurveyRow
-    from intaglio.targets import Target
+    from intaglio.search.survey import Survey, SurveyRow
+    from intaglio.search.survey_table import NetworkRow, SurveyTable
+    from intaglio.workflow.network_list import ListedNetwork
+    from intaglio.workflow.survey import SurveyedNetwork, SurveySettings
 
-STATE = "survey.json"
+WORK = ".survey"
+"""Subfolder of the output folder that keeps results of several networks, and checkpoints of retraining."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("model", help=MODEL)
-    parser.add_argument("--data", required=True, help="calibration data")
     parser.add_argument(
-        "--eval", required=True, metavar="DATA", help="labelled data on which every integer program is measured"
+        "model",
+        nargs="+",
+        help=f"{MODEL}; several of them, or a .toml list of networks with their data, make a table with a row for each",
     )
+    parser.add_argument("--data", help="calibration data; required unless a list of networks names them")
+    parser.add_argument(
+        "--eval", metavar="DATA", help="labelled data on which every integer program is measured; required as --data"
+    )
+    parser.add_argument("--train", metavar="DATA", help="labelled training data: adds columns of retrained networks")
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder for the results; an interrupted "
                         "survey with the same settings resumes from there")  # fmt: skip
+    parser.add_argument(
+        "--columns",
+        metavar="TARGET[+METHOD],...",
+        help="columns of the table of networks: targets, each with a method of equalization, bias-correction, recovery "
+        "(both), gptq, adaround, blocks or retraining (default: int8-per-tensor and cpu-int8, plain and with recovery, "
+        "w4a8+gptq; with --train also retrained, and w4a4)",
+    )
     parser.add_argument(
         "--samples", type=int, default=512, help="calibrate on at most this many samples (default: %(default)s)"
     )
     parser.add_argument(
         "--input-range",
         metavar="LOW,HIGH",
-        help="range of the inputs after preprocessing, for rows without data (default: estimated from batch norms)",
+        help="range of the inputs after preprocessing, for cells without data (default: estimated from batch norms)",
     )
     parser.add_argument("--limit", type=int, metavar="N", help="use at most this many samples of --eval")
+    parser.add_argument("--train-epochs", type=float, metavar="N", help="epochs of retraining (default: 2)")
+    parser.add_argument("--train-steps", type=int, metavar="N", help="optimizer steps of retraining, instead of epochs")
     add_metric(parser)
     parser.add_argument(
         "--calibrator", default="auto", help="how ranges are chosen, see `intaglio quantize` (default: %(default)s)"
@@ -53,66 +73,173 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure every cell, write the tables, and print the result."""
-    from intaglio.evaluation.model_stages import data_for
-    from intaglio.files import data_fingerprint
-    from intaglio.search.survey import survey
-    from intaglio.search.survey_files import COLUMNS, cells_of, grid, to_csv, to_html
+    """Measure, write the tables, and print the result."""
+    from intaglio.search.training import stage_settings
+    from intaglio.workflow.survey import SurveySettings
 
-    target = Path(args.output)
-    with whole_folder(target) as folder:
-        graph = load_graph(args, args.model)
-        metric = chosen_metric(args)
-        data, test = described(args, args.data, args.eval)
-        scored = data_for(graph, test, args.limit, labels=True, metric=metric)
-        data = data_for(graph, data, args.samples)
-        settings = {
-            "calibration data": data_fingerprint(data),
-            "calibrator": args.calibrator,
-            "input range": args.input_range,
-        }
-        found = survey(
-            graph,
-            scored,
-            _maker(args, graph, data),
-            metric=metric,
-            settings=settings,
-            path=target / STATE,
-            callback=None if args.json else _tell,
-        )
-        texts = [cells_of(found, row) for row in found.rows]
-        (folder / "survey.txt").write_text(_text(found, COLUMNS, texts, *grid(found)), encoding="utf-8")
-        (folder / "survey.csv").write_text(to_csv(found), encoding="utf-8")
-        page = to_html(found)
-        if page is not None:
-            (folder / "survey.html").write_text(page, encoding="utf-8")
+    settings = SurveySettings(
+        samples=args.samples,
+        limit=args.limit,
+        calibrator=args.calibrator,
+        input_range=parse_range(args.input_range),
+        training=stage_settings(args.train_epochs, args.train_steps),
+    )
+    networks = list(_networks(args))
+    several = len(args.model) > 1 or _is_list(args.model[0])
+    job = _table if several or args.columns is not None else _grid
+    with whole_folder(Path(args.output)) as folder, _resumable(Path(args.output)):
+        report, facts = job(args, networks, settings, folder)
     if args.json:
-        print(json.dumps(_facts(found)))
+        print(json.dumps(facts))
         return 0
-    print_table(_title(found), *grid(found))
-    _say_why(found)
-    if page is None:
-        print("no plot: it needs the package plotly; pip install 'intaglio[quantize]'", file=sys.stderr)
-    print(f"written to {target}: {', '.join(sorted(p.name for p in target.iterdir() if not p.name.startswith('.')))}")
+    report()
+    print(written(Path(args.output)))
+    print(folded(f"page: open {Path(args.output) / 'survey.html'} in a browser, also on a phone"))
     return 0
 
 
-def _maker(args: argparse.Namespace, graph: Graph, data: Dataset) -> Make:
-    """Return the function that quantizes a cell; synthesized inputs are generated once and reused."""
-    from intaglio.api import calibration_data, quantize_as
-    from intaglio.ptq.recipe import Recipe
-    from intaglio.search.survey import CALIBRATION
+def _networks(args: argparse.Namespace) -> Iterator[SurveyedNetwork]:
+    """Read the arguments; a list of networks brings data of its own."""
+    if _is_list(args.model[0]) and len(args.model) == 1:
+        from intaglio.workflow.network_list import read_network_list
 
-    stated = parse_range(args.input_range)
-    sources: dict[str, Any] = {CALIBRATION: data}
+        for listed in read_network_list(Path(args.model[0]), {"data": args.data, "eval": args.eval,
+                                                              "train": args.train, "metric": args.metric}):  # fmt: skip
+            yield _listed(args, listed)
+        return
+    if any(map(_is_list, args.model)):
+        raise UsageError(f"survey: expected models or one .toml list of networks, got {', '.join(args.model)}")
+    for option, value in (("--data", args.data), ("--eval", args.eval)):
+        if value is None:
+            raise UsageError(f"survey: expected {option}, got none; give it, or a .toml list that names the data")
+    names = _unique_names(args.model)
+    for name, model in zip(names, args.model, strict=True):
+        yield _network(args, model, name)
 
-    def make(target: Target, source: str, recover: bool) -> Quantized:
-        if source not in sources:
-            sources[source] = calibration_data(graph, source, args.samples, input_range=stated)
-        recipe = Recipe(calibrator=args.calibrator)
-        return quantize_as(graph, sources[source], target, recipe if recover else recipe.without_recovery())
 
-    return make
+def _unique_names(models: Sequence[str]) -> list[str]:
+    """Name models by their files without suffix, or with folders where these are equal."""
+    short = [Path(model).stem for model in models]
+    names = [model if short.count(name) > 1 else name for name, model in zip(short, models, strict=True)]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UsageError(f"survey: expected each model once, got {twice} again")
+    return names
+
+
+def _is_list(model: str) -> bool:
+    return Path(model).suffix.lower() == ".toml"
+
+
+def _listed(args: argparse.Namespace, listed: ListedNetwork) -> SurveyedNetwork:
+    own = {
+        "data": listed.data,
+        "eval": listed.eval,
+        "train": listed.train,
+        "metric": listed.metric,
+        "shape": listed.shape or args.shape,
+        "constant": listed.constant or args.constant,
+        "weights": listed.weights or args.weights,
+        "example_shape": listed.example_shape or args.example_shape,
+    }
+    return _network(argparse.Namespace(**{**vars(args), **own}), listed.model, listed.title)
+
+
+def _network(args: argparse.Namespace, model: str, name: str) -> SurveyedNetwork:
+    from intaglio.workflow.survey import SurveyedNetwork
+
+    data, test, train = described(args, args.data, args.eval, args.train)
+    return SurveyedNetwork(
+        name,
+        partial(load_graph, args, model),
+        partial(load_raw_graph, args, model),
+        data,
+        test,
+        train,
+        chosen_metric(args),
+    )
+
+
+@contextmanager
+def _resumable(target: Path) -> Iterator[None]:
+    """On Ctrl-C, tell the user that the same command resumes the survey."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if any((target / name).exists() for name in (WORK, "survey.json")):
+            raise KeyboardInterrupt("the same command resumes where it stopped") from None
+        raise
+
+
+def _grid(
+    args: argparse.Namespace, networks: Sequence[SurveyedNetwork], settings: SurveySettings, folder: Path
+) -> tuple[Any, dict[str, Any]]:
+    """Measure every type with every method on one network; return what prints the result, and its facts."""
+    from intaglio.search.survey import CELLS, RETRAINED
+    from intaglio.search.survey_files import COLUMNS, cells_of, grid, to_csv
+    from intaglio.search.survey_page import survey_page
+    from intaglio.workflow.survey import STATE, survey_job
+
+    target = Path(args.output)
+    found = survey_job(
+        networks[0],
+        (*CELLS, *(RETRAINED if args.train is not None else ())),
+        settings,
+        target / WORK,
+        state=target / STATE,
+        callback=None if args.json else _tell,
+    )
+    texts = [cells_of(found, row) for row in found.rows]
+    (folder / "survey.txt").write_text(_text(found, COLUMNS, texts, *grid(found)), encoding="utf-8")
+    (folder / "survey.csv").write_text(to_csv(found), encoding="utf-8")
+    (folder / "survey.html").write_text(survey_page(found), encoding="utf-8")
+
+    def show() -> None:
+        print_wide_table(_title(found), *grid(found))
+        print(folded("In brackets: the change against float. Types: scales of activations and weights."))
+        _say_why([(row.cell.name, row.error) for row in found.rows if row.error])
+
+    return show, _facts(found)
+
+
+def _table(
+    args: argparse.Namespace, networks: Sequence[SurveyedNetwork], settings: SurveySettings, folder: Path
+) -> tuple[Any, dict[str, Any]]:
+    """Measure several networks; return what prints the result, and its facts."""
+    from intaglio.search.survey_columns import parse_columns
+    from intaglio.search.survey_page import table_page
+    from intaglio.search.survey_table import survey_networks
+    from intaglio.search.survey_table_files import to_csv, to_json, to_markdown, to_text
+    from intaglio.workflow.survey import survey_job
+
+    columns = parse_columns(args.columns, trained=any(network.train is not None for network in networks))
+    tell = None if args.json else _tell
+    table = survey_networks(
+        [
+            (n.name, partial(survey_job, n, columns, settings, Path(args.output) / WORK, callback=tell))
+            for n in networks
+        ],
+        columns,
+        None if args.json else _tell_network,
+    )
+    if all(row.survey is None for row in table.rows):
+        raise UsageError(f"survey: no network could be measured; {table.rows[0].name}: {table.rows[0].error}")
+    (folder / "survey.txt").write_text(to_text(table), encoding="utf-8")
+    (folder / "survey.md").write_text(to_markdown(table), encoding="utf-8")
+    (folder / "survey.csv").write_text(to_csv(table), encoding="utf-8")
+    (folder / "survey.html").write_text(table_page(table), encoding="utf-8")
+    (folder / "survey.json").write_text(json.dumps(to_json(table), indent=1) + "\n", encoding="utf-8")
+    return partial(_show_table, table), to_json(table)
+
+
+def _show_table(table: SurveyTable) -> None:
+    from intaglio.search.survey_table_files import headings, legend, lines_of, notes, title
+
+    print_wide_table(title(table), headings(table.columns), lines_of(table, table.columns), fixed=3)
+    for name, meaning in legend(table):
+        print(folded(meaning, f"{name}: ", "  "))
+    for note in notes(table):
+        print(folded(note))
+    _say_why(table.failures())
 
 
 def _tell(row: SurveyRow) -> None:
@@ -120,10 +247,17 @@ def _tell(row: SurveyRow) -> None:
     print(f"{row.cell.name}: {score} ({row.seconds:.1f} s)", file=sys.stderr)
 
 
+def _tell_network(row: NetworkRow) -> None:
+    if row.survey is None:
+        print(f"{row.name}: not measured: {row.error}", file=sys.stderr)
+    else:
+        print(f"{row.name}: float {row.survey.reference:.2f}, done", file=sys.stderr)
+
+
 def _title(found: Survey) -> str:
     error = f" +- {found.standard_error:.2f}" if found.metric.startswith("top") else ""
     return (
-        f"{found.network}: {found.metric} (loss) of integer programs on {found.samples} samples; "
+        f"{found.network}: {found.metric} (change) of integer programs on {found.samples} samples; "
         f"float {found.reference:.2f}{error}"
     )
 
@@ -135,15 +269,14 @@ def _text(found: Survey, columns: Any, texts: list[list[str]], headings: list[st
     return f"{small}\n\n{text_table('', columns, texts, numeric)}\n"
 
 
-def _say_why(found: Survey) -> None:
-    """Print the reason of each cell without a result; cells with the same reason share a line."""
+def _say_why(failures: Sequence[tuple[str, str]]) -> None:
+    """Print the reason of everything without a result; what has the same reason shares a line."""
     reasons: dict[str, list[str]] = {}
-    for row in found.rows:
-        if row.error:
-            reasons.setdefault(row.error.splitlines()[0], []).append(row.cell.name)
+    for name, error in failures:
+        reasons.setdefault(error.splitlines()[0], []).append(name)
     for reason, names in reasons.items():
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        print(f"{names[0]}{more}: {reason}")
+        print(folded(reason, f"no result of {names[0]}{more}: ", "  "))
 
 
 def _facts(found: Survey) -> dict[str, Any]:
@@ -153,6 +286,7 @@ def _facts(found: Survey) -> dict[str, Any]:
             "per": row.cell.per,
             "data": row.cell.source,
             "recovery": row.cell.recover,
+            "retraining": row.cell.retrain,
             "score": row.score,
             "loss": found.loss(row),
             "agreement": row.agreement,

@@ -38,6 +38,28 @@ def print_table(
         print(text_table(title, headings, texts, right, line_width()), file=file)
 
 
+def print_wide_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, fixed: int = 1, width: int | None = None
+) -> None:
+    """Print a table whose columns do not fit beside each other as several tables.
+
+    Args:
+        title, columns, rows: as for `print_table`.
+        fixed: number of columns at the left that each table repeats.
+        width: longest line; None: see `line_width`.
+    """
+    widths = [max(len(str(line[i])) for line in (columns, *rows)) for i in range(len(columns))]
+    room = (line_width() if width is None else width) - sum(widths[:fixed]) - 2 * (fixed - 1)
+    groups: list[list[int]] = [[]]
+    for i in range(fixed, len(columns)):
+        if groups[-1] and sum(widths[j] + 2 for j in (*groups[-1], i)) > room:
+            groups.append([])
+        groups[-1].append(i)
+    for k, group in enumerate(groups):
+        shown = [*range(fixed), *group]
+        print_table("" if k else title, [columns[i] for i in shown], [[row[i] for i in shown] for row in rows])
+
+
 def _rich_table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]
 ) -> Table | None:

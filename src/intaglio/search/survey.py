@@ -1,7 +1,8 @@
 """Survey: accuracy of the integer program for every quantization scheme and method.
 
     types      power-of-two, symmetric, asymmetric scales; weight scales per tensor or per output channel
-    methods    ranges without data, from synthesized data, from calibration data; each with and without recovery
+    methods    ranges without data, from synthesized data, from calibration data; each with and without recovery;
+               retraining
 
 Each cell of the table is quantized, lowered and measured by itself. A failed cell shows its error instead of a number.
 
@@ -13,10 +14,10 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from intaglio.data import Dataset
 from intaglio.errors import DataError, IntaglioError
@@ -40,8 +41,24 @@ SOURCES = {NO_DATA: "no data", SYNTHESIZED: "synthesized data", CALIBRATION: "ca
 """Source of the ranges -> its name in tables."""
 
 
-Make = Callable[[Target, str, bool], Planned]
-"""(target, key of `SOURCES`, whether to use recovery) -> quantized network."""
+class SurveyCell(Protocol):
+    """What is measured: a number format and a method."""
+
+    @property
+    def name(self) -> str:
+        """Unique name."""
+
+    @property
+    def type(self) -> str:
+        """Name of the number format."""
+
+    @property
+    def target(self) -> Target:
+        """The number format."""
+
+
+Make = Callable[[Any], Planned]
+"""Cell -> quantized network."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +70,14 @@ class Cell:
         per: granularity of weight scales, "tensor" or "channel".
         source: a key of `SOURCES`.
         recover: whether recovery (equalization, bias correction, ...) is used.
+        retrain: whether the network is trained with quantization, from scales of calibration data.
     """
 
     scheme: Scheme
     per: str
     source: str
     recover: bool
+    retrain: bool = False
 
     @property
     def type(self) -> str:
@@ -68,12 +87,19 @@ class Cell:
     @property
     def method(self) -> str:
         """Name of the method, such as `no data + recovery`."""
+        if self.retrain:
+            return "retraining"
         return SOURCES[self.source] + (" + recovery" if self.recover else "")
 
     @property
     def name(self) -> str:
         """Unique name of the cell."""
         return f"{self.type}; {self.method}"
+
+    @property
+    def target(self) -> Target:
+        """Target of the type."""
+        return target_of(self)
 
 
 CELLS = tuple(
@@ -83,6 +109,8 @@ CELLS = tuple(
     for source in SOURCES
     for recover in (False, True)
 )
+RETRAINED = tuple(Cell(scheme, per, CALIBRATION, False, retrain=True) for scheme in SCHEMES for per in GRANULARITIES)
+"""Cells that need training data."""
 
 
 @dataclass(frozen=True)
@@ -90,14 +118,14 @@ class SurveyRow:
     """Result of one cell.
 
     Args:
-        cell: the cell.
+        cell: the cell (see `SurveyCell`).
         score: score of the integer program; None if it has none.
         agreement: percent of samples with the float network's prediction; None for metrics without classes.
         seconds: seconds that quantizing and measuring took.
         error: why there is no score.
     """
 
-    cell: Cell
+    cell: Any
     score: float | None
     agreement: float | None
     seconds: float
@@ -112,7 +140,7 @@ class Survey:
         network, metric: names of the network and the metric.
         reference: score of the float network.
         samples: number of samples of each score.
-        rows: one row for each of `CELLS`, in their order.
+        rows: one row for each cell, in their order.
         lower_is_better: whether smaller values of the metric are better.
     """
 
@@ -141,6 +169,8 @@ def survey(
     scored: Dataset,
     make: Make,
     *,
+    cells: Sequence[SurveyCell] | None = None,
+    more: Callable[[Any], str] | None = None,
     metric: MetricLike = "top1",
     settings: Mapping[str, Any] | None = None,
     path: Path | None = None,
@@ -151,7 +181,9 @@ def survey(
     Args:
         graph: the prepared float network.
         scored: labelled evaluation data.
-        make: quantizes the network; if it raises an error, the cell shows the error.
+        make: quantizes the network as a cell says; if it raises an error, the cell shows the error.
+        cells: what to measure; None: `CELLS`.
+        more: what the result of a cell depends on besides its name and `settings`, as text; None: nothing.
         metric: a name of `evaluation.METRICS`, a function, or another form of `MetricLike`.
         settings: everything that `make` depends on besides its arguments, by name.
         path: JSON file, written after each cell, from which an interrupted survey resumes.
@@ -174,10 +206,11 @@ def survey(
             "inputs and targets"
         )
     rows = []
-    for cell in progress(CELLS, label="survey"):
-        attempt = file.attempts.get(cell.name)
+    for cell in progress(CELLS if cells is None else cells, label=f"survey {graph.name}"):
+        name = cell.name + ("" if more is None else more(cell))
+        attempt = file.attempts.get(name)
         if attempt is None or attempt.error:  # retry failed cells: they may have run out of memory
-            attempt = _measured(graph, scored, make, cell, found, real.predictions[0])
+            attempt = replace(_measured(graph, scored, make, cell, found, real.predictions[0]), name=name)
             file.add(attempt)
         row = SurveyRow(cell, attempt.score, attempt.agreement, attempt.seconds, attempt.error)
         rows.append(row)
@@ -203,10 +236,10 @@ def target_of(cell: Cell) -> Target:
     )
 
 
-def _measured(graph: Graph, scored: Dataset, make: Make, cell: Cell, metric: Metric, predictions: Any) -> Attempt:
+def _measured(graph: Graph, scored: Dataset, make: Make, cell: SurveyCell, metric: Metric, predictions: Any) -> Attempt:
     begin = time.perf_counter()
     try:
-        made = make(target_of(cell), cell.source, cell.recover)
+        made = make(cell)
         stage = integer_stage(lower(made.graph, made.plan, {"name": graph.name}))
         found = evaluate([stage], scored, metric)
     except Exception as error:  # the other cells do not depend on this one; the table shows the error
