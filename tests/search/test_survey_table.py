@@ -20,7 +20,7 @@ from intaglio.search.survey_page import table_page
 from intaglio.search.survey_table import NetworkRow, SurveyTable, survey_networks
 from intaglio.search.survey_table_files import MEAN, cells_of, lines_of, to_csv, to_json, to_markdown, to_text
 from intaglio.targets import load_target
-from intaglio.workflow import survey as job
+from intaglio.workflow import survey_job as job
 from intaglio.workflow.network_list import read_network_list
 
 COLUMNS = parse_columns("cpu-int8,cpu-int8+recovery,w4a8+gptq", trained=False)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from intaglio.search.survey import Survey, SurveyRow
     from intaglio.search.survey_table import NetworkRow, SurveyTable
     from intaglio.workflow.network_list import ListedNetwork
-    from intaglio.workflow.survey import SurveyedNetwork, SurveySettings
+    from intaglio.workflow.survey_job import SurveyedNetwork, SurveySettings
 
 WORK = ".survey"
 """Subfolder of the output folder that keeps results of several networks, and checkpoints of retraining."""
@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure, write the tables, and print the result."""
     from intaglio.search.training import stage_settings
-    from intaglio.workflow.survey import SurveySettings
+    from intaglio.workflow.survey_job import SurveySettings
 
     settings = SurveySettings(
         samples=args.samples,
@@ -145,7 +145,7 @@ def _listed(args: argparse.Namespace, listed: ListedNetwork) -> SurveyedNetwork:
 
 
 def _network(args: argparse.Namespace, model: str, name: str) -> SurveyedNetwork:
-    from intaglio.workflow.survey import SurveyedNetwork
+    from intaglio.workflow.survey_job import SurveyedNetwork
 
     data, test, train = described(args, args.data, args.eval, args.train)
     return SurveyedNetwork(
@@ -177,7 +177,7 @@ def _grid(
     from intaglio.search.survey import CELLS, RETRAINED
     from intaglio.search.survey_files import COLUMNS, cells_of, grid, to_csv
     from intaglio.search.survey_page import survey_page
-    from intaglio.workflow.survey import STATE, survey_job
+    from intaglio.workflow.survey_job import STATE, survey_job
 
     target = Path(args.output)
     found = survey_job(
@@ -209,7 +209,7 @@ def _table(
     from intaglio.search.survey_page import table_page
     from intaglio.search.survey_table import survey_networks
     from intaglio.search.survey_table_files import to_csv, to_json, to_markdown, to_text
-    from intaglio.workflow.survey import survey_job
+    from intaglio.workflow.survey_job import survey_job
 
     columns = parse_columns(args.columns, trained=any(network.train is not None for network in networks))
     tell = None if args.json else _tell

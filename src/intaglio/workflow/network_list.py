@@ -31,11 +31,11 @@ from intaglio.files.reading import UnreadableError, read_toml
 Text = Annotated[str, Field(min_length=1)]
 
 
-class _Strict(BaseModel):
+class _ListTable(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class _Data(_Strict):
+class _NamedData(_ListTable):
     """Keys that may stand at the top of the file, for all networks, and in each network."""
 
     data: Text | None = None
@@ -44,13 +44,13 @@ class _Data(_Strict):
     metric: Text | None = None
 
 
-class ListedNetwork(_Data):
+class ListedNetwork(_NamedData):
     """Network in the list.
 
     Args:
         model: as the argument MODEL of a command.
         name: unique name; None: the model's file name without suffix.
-        data, eval, train, metric: see `workflow.survey.SurveyedNetwork`.
+        data, eval, train, metric: see `workflow.survey_job.SurveyedNetwork`.
         shape, constant, weights, example_shape: as the options of these names.
     """
 
@@ -67,7 +67,7 @@ class ListedNetwork(_Data):
         return self.name or (self.model.partition(":")[0] if _is_factory(self.model) else Path(self.model).stem)
 
 
-class _List(_Data):
+class _List(_NamedData):
     network: list[ListedNetwork] = Field(min_length=1)
 
 
@@ -91,7 +91,7 @@ def read_network_list(path: Path, otherwise: Mapping[str, str | None]) -> list[L
     networks = []
     for network in listed.network:
         found: dict[str, str | None] = {"name": network.title}
-        for key in _Data.model_fields:
+        for key in _NamedData.model_fields:
             named = getattr(network, key) or getattr(listed, key)
             if named is None:
                 found[key] = otherwise.get(key)
