@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
+from intaglio_tests.c_application import identity_program
 from PIL import Image
 
 from intaglio.cli import main
+from intaglio.number import INT8
+from intaglio.program.sampling import grid
 
 DESCRIPTOR = """path = "pictures"
 classes = "names.txt"
@@ -123,6 +127,41 @@ def test_a_folder_and_options_instead_of_a_descriptor(made, descriptor, tmp_path
         capsys, made.program, "--app", tmp_path / "pictures", *options, "--machine", "portable", "-o", tmp_path / "b"
     )
     assert answer(got) == answer(want)
+
+
+def test_numbers_where_the_data_are_arrays(made, tmp_path, capsys) -> None:
+    need("gcc", "arm-none-eabi-gcc", "qemu-system-arm")
+    answers = []
+    for machine in ("portable", "cortex-m4", "cortex-m0"):
+        out = call(capsys, made.program, "--app", made.data, "--machine", machine, "-o", tmp_path / machine)
+        answers.append([line for line in out.splitlines() if " %  class " in line])
+        assert "main on example.csv, the first sample:" in out
+    assert len(answers[0]) == 3
+    assert answers[0] == answers[1] == answers[2]
+
+
+def test_sounds(tmp_path, capsys) -> None:
+    need("gcc", "arm-none-eabi-gcc", "qemu-system-arm")
+    (tmp_path / "words").mkdir()
+    with wave.open(str(tmp_path / "words" / "a.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes(np.random.default_rng(0).integers(-9999, 9999, 1000).astype("<i2").tobytes())
+    text = 'path = "words"\n[sound]\nsamples = 1000\n[postprocess]\nkind = "numbers"\n'
+    (tmp_path / "words.toml").write_text(text)
+    identity_program((1, 2, 10), grid(INT8, 0.5)).save(tmp_path / "net.intaglio")
+    answers = []
+    for machine in ("portable", "cortex-m4", "cortex-m0"):
+        arguments = ("--app", tmp_path / "words.toml", "--machine", machine, "-o", tmp_path / machine)
+        out = call(capsys, tmp_path / "net.intaglio", *arguments).splitlines()
+        answers.append(out[out.index("main on example.wav, the first sample:") + 1])
+    assert answers[0].count(",") == 19
+    assert answers[0] == answers[1] == answers[2]
+    done = subprocess.run(
+        ["make", "-B", "-C", tmp_path / "cortex-m4", "run"], capture_output=True, text=True, check=True
+    )
+    assert answers[0].strip() in done.stdout + done.stderr
 
 
 BAD = {

@@ -12,12 +12,14 @@ from intaglio.app.csv_input import csv_example, csv_input
 from intaglio.app.number_output import number_output
 from intaglio.app.picture_input import picture_example, picture_input
 from intaglio.app.pieces import SOURCES, Example, Piece, c_string
+from intaglio.app.sound_input import sound_example, sound_input
 from intaglio.codegen.header import argument_names
 from intaglio.codegen.machine import Machine
 from intaglio.codegen.text import LONG_STRINGS
 from intaglio.data.dataset import Dataset, match
 from intaglio.data.images import PictureSource
 from intaglio.data.postprocess import ClassOutput, NumberOutput, Postprocess
+from intaglio.data.sounds import SoundFolder
 from intaglio.errors import CompileError
 from intaglio.program import Program, TensorInfo
 from intaglio.samples import sample_shape
@@ -82,6 +84,8 @@ def _reader(info: TensorInfo, data: Dataset, *, batched: bool, files: bool) -> t
     if isinstance(source, PictureSource):
         source = source.for_inputs({info.name: sample_shape(info.shape, batched=batched)})
         return picture_input(info, source.preprocess, files=files), picture_example(source.picture())
+    if isinstance(source, SoundFolder):
+        return sound_input(info, source), sound_example(source)
     x, _ = match(data, {info.name: info.shape}, batched=batched).peek()
     assert isinstance(x, np.ndarray)
     return csv_input(info), csv_example(x[0])

@@ -14,7 +14,7 @@ from intaglio.errors import CompileError, UsageError
 from intaglio.program import Program
 
 HELP = (
-    "also write main.c, which reads a file (PPM picture; CSV where DATA are arrays), prepares it as DATA says, runs "
+    "also write main.c, which reads a file (PPM, WAV, or CSV where DATA are arrays), prepares it as DATA says, runs "
     "the model and prints what it found; DATA as for quantize, a .toml descriptor for instance"
 )
 

@@ -39,7 +39,7 @@ def makefile(
     programs = {"selftest": [*shared, "selftest.o"]}
     if application:
         programs["main"] = [*shared, *(source.replace(".c", ".o") for source in application)]
-    link = link_arguments(".") if board else ()
+    link = link_arguments(".") if board else ("-lm",) if application else ()
     command = (*emulator_arguments(board),) if board else tuple(runner)
     rules = "".join(
         f"""
@@ -117,6 +117,7 @@ def cmake(machine: Machine, prefix: str, application: Sequence[str] = ()) -> str
             lines += [
                 f"add_executable(main {' '.join(application)})",
                 "set_property(TARGET main PROPERTY C_STANDARD 11)",
-                f"target_link_libraries(main {prefix})",
+                "target_compile_options(main PRIVATE -ffp-contract=off)",
+                f"target_link_libraries(main {prefix} m)",
             ]
     return "\n".join(lines) + "\n"

@@ -72,8 +72,8 @@ def board_defines(board: Board) -> tuple[str, ...]:
 
 
 def link_arguments(folder: str | Path) -> tuple[str, ...]:
-    """Return the linker arguments: own start-up code, memcpy and memset of libc, 64-bit helpers of the compiler."""
-    return ("-nostartfiles", "-nostdlib", f"-Wl,-T,{Path(folder) / 'board.ld'}", "-lc", "-lgcc")
+    """Return the linker arguments: own start-up code, libraries of C and of the compiler."""
+    return ("-nostartfiles", "-nostdlib", f"-Wl,-T,{Path(folder) / 'board.ld'}", "-lm", "-lc", "-lgcc")
 
 
 def emulator_arguments(board: Board) -> tuple[str, ...]:

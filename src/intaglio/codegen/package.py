@@ -127,6 +127,10 @@ def build_application(
         CompileError: the compiler or the application fails.
     """
     board = board_of(machine)
+    # no contraction: main prepares sounds as Python does; -I: .incbin of input.c finds the example there
+    flags = [*(OPTIMIZE_BARE if board else OPTIMIZE), "-ffp-contract=off"]
+    if board:
+        flags += [*board_defines(board), f"-Wa,-I{folder}"]
     executable = compile_executable(
         folder,
         machine,
@@ -137,9 +141,8 @@ def build_application(
             *(BARE_SOURCES if board else ()),
         ),
         name="main",
-        # .incbin of input.c looks for the example there
-        flags=(*(OPTIMIZE_BARE if board else OPTIMIZE), *((*board_defines(board), f"-Wa,-I{folder}") if board else ())),
-        libraries=link_arguments(folder) if board else (),
+        flags=flags,
+        libraries=link_arguments(folder) if board else ("-lm",),
     )
     runner = find_runner(machine)
     if not isinstance(runner, Runner):

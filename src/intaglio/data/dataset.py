@@ -12,6 +12,7 @@ from intaglio.data.checks import Float, arrange, check_labels, check_shape, chec
 from intaglio.data.chunk import Array, Chunk, LabelForm, as_labels, as_targets, join, rebatch
 from intaglio.data.images import PictureSource
 from intaglio.data.items import IterableSource
+from intaglio.data.sounds import SoundFolder
 from intaglio.data.source import ArraySource, SampleSource
 from intaglio.errors import DataError, UsageError
 from intaglio.samples import is_held_back
@@ -259,7 +260,9 @@ def match(
         DataError: the data do not fit the model.
     """
     shapes = sample_shapes(inputs if isinstance(inputs, Mapping) else {"x": inputs}, batched=batched)
-    source = dataset.source.for_inputs(shapes) if isinstance(dataset.source, PictureSource) else dataset.source
+    source = dataset.source
+    if isinstance(source, PictureSource | SoundFolder):
+        source = source.for_inputs(shapes)
     matched = replace(dataset, source=source, shapes=shapes, classes=classes, targets=targets)
     first = matched._first()
     matched._checked(first, first, dataset.start)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from intaglio.data.cepstrum import Cepstrum
 from intaglio.data.images import Preprocess
 from intaglio.data.pictures import PRESETS, Descriptor, check_classes, read_classes
 from intaglio.data.postprocess import ClassOutput, NumberOutput, Postprocess
@@ -16,6 +17,7 @@ from intaglio.errors import DataError
 from intaglio.files.reading import UnreadableError, read_toml
 
 Side = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(gt=0, lt=1 << 24)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -52,6 +54,22 @@ class _Image(BaseModel):
         )
 
 
+class _Sound(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    rate: Count = 16000
+    samples: Count = 16000
+    window: Count = 480
+    stride: Count = 320
+    fft: Count = 512
+    bands: Count = 40
+    low: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 20.0
+    high: Positive = 4000.0
+    coefficients: Annotated[int, Field(ge=0)] = 10
+    power: Literal[1, 2] = 2
+    floor: Annotated[float, Field(ge=1e-30, allow_inf_nan=False)] = 1e-6
+
+
 class _Classes(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -79,6 +97,7 @@ class _Data(BaseModel):
     path: Annotated[str, Field(min_length=1)]
     classes: Annotated[str, Field(min_length=1)] | None = None
     image: _Image | None = None
+    sound: _Sound | None = None
     postprocess: Annotated[_Classes | _Numbers, Field(discriminator="kind")] | None = None
 
 
@@ -94,6 +113,7 @@ def read_descriptor(path: Path) -> Descriptor:
         mean = [0.4914, 0.4822, 0.4465]   # after scaling to 0..1; one number: grey images
         std = [0.2470, 0.2435, 0.2616]
         layout = "NCHW"
+        [sound]            # for folders of .wav files, instead of [image]; see `cepstrum.Cepstrum`
         [postprocess]      # of C applications
         kind = "classes"   # or "numbers"
         top = 3
@@ -114,7 +134,11 @@ def read_descriptor(path: Path) -> Descriptor:
     classes = None if data.classes is None else read_classes(path.parent / data.classes)
     image = None if data.image is None else data.image.preprocess()
     postprocess = None if data.postprocess is None else data.postprocess.made()
-    return Descriptor(path.parent / data.path, image, classes, path, postprocess)
+    try:
+        sound = None if data.sound is None else Cepstrum(**data.sound.model_dump())
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    return Descriptor(path.parent / data.path, image, classes, path, postprocess, sound)
 
 
 def pictures(
@@ -192,6 +216,6 @@ def _sentence(path: Path, error: Any) -> str:
     return f"{path}: {key}: {message}{got}"
 
 
-_SECTIONS: dict[Any, type[BaseModel]] = {"image": _Image, "classes": _Classes, "numbers": _Numbers}
+_SECTIONS: dict[Any, type[BaseModel]] = {"image": _Image, "sound": _Sound, "classes": _Classes, "numbers": _Numbers}
 _KINDS = "'classes' or 'numbers'"
 _KEYS = set(_Data.model_fields).union(*(section.model_fields for section in _SECTIONS.values()))

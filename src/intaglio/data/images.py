@@ -5,17 +5,16 @@ from __future__ import annotations
 import copy
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from intaglio.data.chunk import Chunk, Shapes
+from intaglio.data.chunk import Shapes
 from intaglio.data.extras import load_extra
+from intaglio.data.labelled_files import LabelledFiles
 from intaglio.errors import DataError
 from intaglio.files.reading import UnreadableError, readable
 
@@ -140,50 +139,17 @@ class PictureSource(ABC):
         """Decode the first image, as a PIL image in RGB or grey."""
 
 
-class ImageFolder(PictureSource):
-    """Directory of class folders with images; or of images only, then without labels.
+class ImageFolder(PictureSource, LabelledFiles):
+    """Directory of class folders with images; or of images only, then without labels (see `LabelledFiles`)."""
 
-    The sorted folder names are the classes 0, 1, ..., unless `classes` names them. Samples take one image of each class
-    in turn, so that any prefix is balanced.
-    """
+    preprocess: Preprocess
 
     def __init__(
         self, path: Path, preprocess: Preprocess, *, labels: bool = True, classes: tuple[str, ...] | None = None
     ) -> None:
-        self.name = str(path)
+        expected = "class folders with images, images, or .npy files"
+        super().__init__(path, SUFFIXES, expected, labels=labels, classes=classes)
         self.preprocess = preprocess
-        folders = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
-        self.class_names = classes or tuple(p.name for p in folders) or None
-        numbers = {name: number for number, name in enumerate(self.class_names or ())}
-        for folder in folders:
-            if folder.name not in numbers:
-                raise DataError(
-                    f"{folder}: expected the name of a class, one of {len(numbers)} such as "
-                    f"{next(iter(numbers))!r}, got {folder.name!r}; rename the folder, or leave the class names out"
-                )
-        found = [(numbers[p.name], _images(p)) for p in folders] or [(0, _images(path))]
-        turns = zip_longest(*(files for _, files in found))
-        rows = [(file, n) for turn in turns for (n, _), file in zip(found, turn, strict=True) if file is not None]
-        if not rows:
-            raise DataError(f"{path}: no samples. Expected class folders with images, images, or .npy files.")
-        self.files: Sequence[Path] = [file for file, _ in rows]
-        self.y = np.array([label for _, label in rows], dtype=np.int64) if folders and labels else None
-
-    def count(self, shapes: Shapes | None) -> int:
-        return len(self.files)
-
-    def labels(self) -> npt.NDArray[np.int64] | None:
-        return self.y
 
     def picture(self) -> Any:
         return self.preprocess.decode(self.files[0], str(self.files[0]))
-
-    def chunks(self, start: int, stop: int | None, shapes: Shapes | None) -> Iterator[Chunk]:
-        stop = len(self.files) if stop is None else min(stop, len(self.files))
-        for i in range(start, stop):
-            x = self.preprocess(self.files[i], str(self.files[i]))
-            yield Chunk((x[None],), None, None if self.y is None else self.y[i : i + 1])
-
-
-def _images(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from intaglio.data.cepstrum import Cepstrum
 from intaglio.data.chunk import as_array, label_array
 from intaglio.data.dataset import Dataset
 from intaglio.data.extras import load_extra
@@ -16,6 +17,7 @@ from intaglio.data.images import SUFFIXES, ImageFolder, Preprocess
 from intaglio.data.items import IterableSource, SequenceSource
 from intaglio.data.parquet import ParquetSource
 from intaglio.data.pictures import Descriptor
+from intaglio.data.sounds import SoundFolder
 from intaglio.data.source import ArraySource, NamedArrays, NpyFolder, NpySource, NpzSource, SampleSource
 from intaglio.errors import DataError
 
@@ -31,6 +33,7 @@ def open_data(
     Args:
         source: a path to
             - a directory of class folders with images (labels: the sorted folder names) or of images without labels,
+              or of .wav files where a descriptor says how sounds are prepared,
             - a `.parquet` with columns `image` (struct with `bytes`) and `label`,
             - a `.npz` with `x` (or one array per model input, by its name) and `y`,
             - a `.npy`, or a directory of them, each one sample (or a batch, if it has one axis more than the model's),
@@ -84,6 +87,8 @@ def _described(found: Descriptor, labels: bool) -> SampleSource:
         raise DataError(
             f"{origin or 'pictures'}: [image] prepares image files, but path names the array file {path}. Leave it out."
         )
+    if found.sound is not None:
+        return _from_sounds(found, found.sound, labels)
     if path.is_dir():
         return _from_folder(found, labels)
     if suffix == ".parquet":
@@ -110,6 +115,14 @@ def _from_folder(found: Descriptor, labels: bool) -> SampleSource:
     if any(p.suffix.lower() in SUFFIXES for p in path.iterdir()):
         raise DataError(f"{path}: holds both .npy files and images. Give a directory of one kind.")
     return NpyFolder(path, arrays)
+
+
+def _from_sounds(found: Descriptor, sound: Cepstrum, labels: bool) -> SampleSource:
+    if found.image is not None:
+        raise DataError(f"{found.origin}: expected [image] or [sound], got both. Leave one out.")
+    if not found.path.is_dir():
+        raise DataError(f"{found.origin}: [sound] prepares .wav files, but path names no folder: {found.path}")
+    return SoundFolder(found.path, sound, labels=labels, classes=found.classes)
 
 
 def _from_object(source: Any, labels: bool, pair: bool) -> SampleSource:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from intaglio.data.cepstrum import Cepstrum
 from intaglio.data.images import Preprocess
 from intaglio.data.postprocess import Postprocess
 from intaglio.errors import DataError
@@ -28,6 +29,7 @@ class Descriptor:
         classes: names of the classes 0, 1, ...; None: the sorted names of class folders.
         origin: file of the descriptor; None if it was made by `pictures`.
         postprocess: what the outputs of the model mean; None: see `app.application`.
+        sound: preprocessing of sounds; None: no sounds.
     """
 
     path: Path
@@ -35,6 +37,7 @@ class Descriptor:
     classes: tuple[str, ...] | None = None
     origin: Path | None = None
     postprocess: Postprocess | None = None
+    sound: Cepstrum | None = None
 
 
 def read_classes(path: Path) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ def build_application(
         pytest.skip("needs gcc, which is not installed")
     made: Application = make_application(program, PORTABLE, "model", data, postprocess)
     write({**generate(program, PORTABLE), **made.files, made.example_name: made.example.content}, folder)
-    command = ["gcc", "-std=c11", *WARNINGS, *flags, "model.c", *made.sources, "-o", "main"]
+    command = ["gcc", "-std=c11", *WARNINGS, *flags, "model.c", *made.sources, "-o", "main", "-lm"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return folder / "main"
