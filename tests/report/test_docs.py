@@ -15,6 +15,7 @@ import pytest
 
 from intaglio.calibrate import CALIBRATORS
 from intaglio.cli.main import COMMANDS
+from intaglio.data.cepstrum import Cepstrum
 from intaglio.data.descriptor import read_descriptor
 from intaglio.targets import BUILTIN, load_target
 
@@ -143,7 +144,11 @@ def test_described_files_are_valid(tmp_path: Path) -> None:
     (target,) = blocks(ROOT / "docs" / "targets.md", "toml")
     (tmp_path / "target.toml").write_text(target, encoding="utf-8")
     assert load_target(tmp_path / "target.toml").row("Softmax").zero_point == -128
-    (descriptor,) = blocks(ROOT / "docs" / "data.md", "toml")
-    (tmp_path / "data.toml").write_text(descriptor, encoding="utf-8")
     (tmp_path / "labels.txt").write_text("cat\ndog\n", encoding="utf-8")
-    assert read_descriptor(tmp_path / "data.toml").image is not None
+    found = []
+    for descriptor in blocks(ROOT / "docs" / "data.md", "toml"):
+        (tmp_path / "data.toml").write_text(descriptor, encoding="utf-8")
+        found.append(read_descriptor(tmp_path / "data.toml"))
+    pictures, sounds = found
+    assert pictures.image is not None
+    assert sounds.sound == Cepstrum()
