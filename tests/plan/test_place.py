@@ -188,8 +188,15 @@ def test_what_is_no_plan_is_refused(text):
 
 
 def test_a_plan_for_another_graph_says_so(graph):
-    with pytest.raises(PlanError, match="made for another Graph"):
-        place(graph, load_target("cpu-int8"))["no such value"]
+    plan, layer = place(graph, load_target("cpu-int8")), graph.nodes[0]
+    with pytest.raises(PlanError, match="made for another Graph$"):
+        plan["no such value"]
+    weight = str(layer.inputs[1].name)
+    with pytest.raises(PlanError, match=f"made for another Graph, or the name is another: {weight}"):
+        plan[f"{weight[:-1]}!"]
+    plan.operators[f"layer of {weight}"] = plan.operators[str(layer.name)]
+    with pytest.raises(PlanError, match=r"; a layer of this name is in plan\.operators$"):
+        plan[f"layer of {weight}"]
 
 
 @pytest.mark.parametrize(

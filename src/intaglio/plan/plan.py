@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 import os
 from collections.abc import Iterator
@@ -140,7 +141,13 @@ class Plan:
         try:
             return self.values[name]
         except KeyError:
-            raise PlanError(f"[value {name!r}] the Plan has no such value; it was made for another Graph") from None
+            near = difflib.get_close_matches(name, self.values, n=3)
+            hint = f", or the name is another: {', '.join(near)}" if near else ""
+            if name in self.operators:
+                hint += "; a layer of this name is in plan.operators"
+            raise PlanError(
+                f"[value {name!r}] the Plan has no such value; it was made for another Graph{hint}"
+            ) from None
 
     def calibrated(self, role: Role = Role.ACTIVATION) -> Iterator[ValuePlan]:
         """List the values of a role whose ranges calibration finds, each once."""
