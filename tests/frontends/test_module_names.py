@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from intaglio.frontends.module_names import name_by_modules
 from intaglio.frontends.torch import load_torch
 from intaglio.graph import Graph
 from intaglio.graph.passes import prepare
+from intaglio.plan.layer_patterns import layers_matching
 
 
 class Block(nn.Module):
@@ -152,6 +154,26 @@ def test_a_prepared_graph_has_the_same_names_when_it_is_read_again(kind: type[nn
     assert rows(again) == rows(graph)
     computed = [[v.name for node in each.nodes for v in node.outputs] for each in (graph, again)]
     assert computed[0] == computed[1]
+
+
+def test_the_scripted_exporters_file_keeps_its_names_and_its_modules_select_layers() -> None:
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(made(Images), (torch.zeros(1, 3, 8, 8),), file, dynamo=False)
+    graph = ig.load(onnx.load_from_string(file.getvalue()))
+    names = [name for _, name in rows(graph)]
+    first, second = (f"/features/features.1/features.1.{number}" for number in (0, 1))
+    assert names[:3] == ["/features/features.0/Conv", f"{first}/conv/Conv", f"{first}/act/Relu"]
+    for pattern, selected in {
+        "features.0": names[:1],
+        "features.1.0": [f"{first}/conv/Conv", f"{first}/act/Relu", f"{first}/Add", f"{first}/Relu"],
+        "features.*.conv": [f"{first}/conv/Conv", f"{second}/conv/Conv"],
+        "blocks.1.act": ["/blocks.1/act/Relu"],
+        f"{second}/conv": [f"{second}/conv/Conv"],
+        "head": ["/head/Gemm"],
+    }.items():
+        assert layers_matching(pattern, graph.nodes, names) == selected
 
 
 def test_layers_of_attention_are_named_after_their_weights() -> None:

@@ -22,7 +22,8 @@ def layers_matching(pattern: str, nodes: Sequence[ir.Node], weighted: Sequence[s
         pattern: `first` or `last`; a pattern with wildcards for the whole name (`features.*.conv`); or the name of a
             layer or of a module, with everything inside it (`features.1` also means `features.1.conv`) and all its
             calls (`shared` also means `shared__2`). If no layer has such a name, the name of a value means the layer
-            that computes it.
+            that computes it, and `features.1.conv` the layer `/features/features.1/conv/Conv`, as the TorchScript
+            exporter calls it.
         nodes: the layers of the network.
         weighted: names of those with weights, in the network's order.
     Returns:
@@ -34,7 +35,7 @@ def layers_matching(pattern: str, nodes: Sequence[ir.Node], weighted: Sequence[s
     names = [str(node.name) for node in nodes]
     found = ends[pattern] if pattern in ends else [name for name in names if _selects(pattern, name)]
     if not found:
-        found = [str(n.name) for n in nodes if any(fnmatchcase(str(v.name), pattern) for v in n.outputs if v.name)]
+        found = [str(node.name) for node in nodes if any(_selects(pattern, other) for other in _other_names(node))]
     if found:
         return list(found)
     near = difflib.get_close_matches(pattern.strip("*"), list(dict.fromkeys(_known(nodes))), n=5)
@@ -60,13 +61,30 @@ def _selects(pattern: str, name: str) -> bool:
     return name.startswith(pattern) and re.fullmatch(r"|[./].*|__\d+([./].*)?", rest, re.DOTALL) is not None
 
 
+def _other_names(node: ir.Node) -> list[str]:
+    """List the names of a layer's results, and the module in its own name."""
+    names = [*(value.name for value in node.outputs), _scripted_module(str(node.name))]
+    return [name for name in names if name]
+
+
+def _scripted_module(name: str) -> str:
+    """Find the path of a module in a name of the TorchScript exporter; empty if it is another name.
+
+    Parts of a Sequential say their whole path: `/features/features.1/features.1.0/conv/Conv` is `features.1.0.conv`.
+    """
+    path: list[str] = []
+    for part in name.split("/")[1:-1] if name.startswith("/") else []:
+        path = [*(path[:-1] if path and part.startswith(f"{path[-1]}.") else path), part]
+    return ".".join(path)
+
+
 def _known(nodes: Sequence[ir.Node]) -> Iterator[str]:
     """List the names of layers, and of the modules around them."""
     for node in nodes:
-        name = str(node.name)
-        yield name
-        for end in re.finditer(r"(?<=.)[./]", name):
-            yield name[: end.start()]
+        for name in (str(node.name), _scripted_module(str(node.name))):
+            yield name
+            for end in re.finditer(r"(?<=.)[./]", name):
+                yield name[: end.start()]
 
 
 def _few(names: Sequence[str]) -> str:
