@@ -19,6 +19,7 @@ PUBLIC: dict[str, tuple[str, ...] | None] = {
     "intaglio.ptq": ("LossLimit", "Recipe"),
     "intaglio.plan": ("Step", "ValuePlan"),
     "intaglio.evaluation": ("Score",),
+    "intaglio.evaluation.metrics": None,
     "intaglio.data": ("match", "open_data"),
     "intaglio.targets": ("BUILTIN", "load_target"),
     "intaglio.train.loop": ("RunOptions", "TrainResult", "TrainSettings", "train"),

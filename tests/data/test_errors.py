@@ -155,7 +155,7 @@ def test_counts_below_one(n: int) -> None:
         ("gone.toml", b"path = 'x.npz'", r"x.npz \(named by .*gone.toml\): expected data, got no such file"),
         ("loop.toml", b"path = 'loop.toml'", "loop.toml: expected a directory .* got a .toml"),
         ("type.toml", b"path = 3", "type.toml: path: Input should be a valid string, got 3"),
-        ("more.toml", b"path = 'a'\nmore = 1", "more.toml: more: unknown key; known are classes, image, path"),
+        ("more.toml", b"path = 'a'\nmore = 1", "more.toml: more: unknown key; known are classes, image, label, path"),
         (
             "more.toml",
             b"path = 'a'\n[image]\nsise = 1",

@@ -36,6 +36,10 @@ PACKAGES = {
     "openvino": "peers",
     "ai-edge-litert": "peers",
     "tensorboard": "train",
+    "scikit-learn": "metrics",
+    "scipy": "metrics",
+    "pycocotools": "metrics",
+    "rapidfuzz": "metrics",
     "ziglang": "compiler",
 }
 COMPILERS = ("gcc", "clang", "aarch64-linux-gnu-gcc", "arm-none-eabi-gcc")

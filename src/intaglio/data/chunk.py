@@ -102,6 +102,14 @@ def objects(values: list[Any]) -> Array:
     return array
 
 
+def as_given(y: Array) -> Array:
+    """Stack an array of objects that are numbers or arrays of one shape; others stay as they are."""
+    if not y.dtype.hasobject:
+        return y
+    rows = [np.asarray(row) for row in y if isinstance(row, int | float | np.ndarray | np.generic)]
+    return np.stack(rows) if len(rows) == len(y) and len({row.shape for row in rows}) == 1 else y
+
+
 def as_labels(y: Array, where: str) -> npt.NDArray[np.int64]:
     """Convert labels to int64 (N,); accepts a column (N, 1) and integers stored as floats.
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from intaglio.data.checks import Float, arrange, check_labels, check_shape, check_uniform, sample_shapes, to_float
-from intaglio.data.chunk import Array, Chunk, LabelForm, as_labels, as_targets, join, rebatch
+from intaglio.data.chunk import Array, Chunk, LabelForm, as_given, as_labels, as_targets, join, rebatch
 from intaglio.data.images import PictureSource
 from intaglio.data.items import IterableSource
 from intaglio.data.sounds import SoundFolder
@@ -213,11 +213,12 @@ class Dataset:
     def _checked_y(self, chunk: Chunk, at: int) -> Labels | None:
         if chunk.y is None:
             return None
+        y = as_given(chunk.y)
         if self.targets == "given":
-            return chunk.y
+            return y
         if self.targets in (True, "numbers"):
-            return as_targets(chunk.y, self.name)
-        labels = as_labels(chunk.y, self.name)
+            return as_targets(y, self.name)
+        labels = as_labels(y, self.name)
         if self.classes is not None:
             check_labels(labels, self.classes, at, self.name)
         return labels

@@ -96,6 +96,7 @@ class _Data(BaseModel):
 
     path: Annotated[str, Field(min_length=1)]
     classes: Annotated[str, Field(min_length=1)] | None = None
+    label: Annotated[str, Field(min_length=1)] | None = None
     image: _Image | None = None
     sound: _Sound | None = None
     postprocess: Annotated[_Classes | _Numbers, Field(discriminator="kind")] | None = None
@@ -106,6 +107,7 @@ def read_descriptor(path: Path) -> Descriptor:
 
         path = "cifar10-test.parquet"
         classes = "labels.txt"            # names of the classes, one a line
+        label = "masks"    # in place of class labels: a folder of masks, a .npy, .txt or .json, a column of a .parquet
         [image]            # absent for plain arrays
         preset = "cifar10" # imagenet, cifar10 or raw; the following keys replace its values
         size = 32          # resize the short side (or [height, width]), then
@@ -138,7 +140,8 @@ def read_descriptor(path: Path) -> Descriptor:
         sound = None if data.sound is None else Cepstrum(**data.sound.model_dump())
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
-    return Descriptor(path.parent / data.path, image, classes, path, postprocess, sound)
+    label = None if data.label is None else path.parent / data.label
+    return Descriptor(path.parent / data.path, image, classes, path, postprocess, sound, label)
 
 
 def pictures(

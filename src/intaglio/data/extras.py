@@ -8,13 +8,14 @@ from types import ModuleType
 from intaglio.errors import UsageError
 
 
-def load_extra(module: str, package: str, purpose: str) -> ModuleType:
-    """Import a module of the extra `quantize`.
+def load_extra(module: str, package: str, purpose: str, extra: str = "quantize") -> ModuleType:
+    """Import a module of an extra.
 
     Args:
         module: module name, such as "PIL.Image".
         package: package name for the message, such as "Pillow".
         purpose: what it is needed for, such as "read images".
+        extra: name of the extra that has it.
 
     Raises:
         UsageError: it is not installed; the message names the extra.
@@ -23,5 +24,5 @@ def load_extra(module: str, package: str, purpose: str) -> ModuleType:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise UsageError(
-            f"{package} is needed to {purpose} and is not installed. Install it with: pip install 'intaglio[quantize]'"
+            f"{package} is needed to {purpose} and is not installed. Install it with: pip install 'intaglio[{extra}]'"
         ) from error

@@ -13,12 +13,13 @@ from intaglio.data.cepstrum import Cepstrum
 from intaglio.data.chunk import as_array, label_array
 from intaglio.data.dataset import Dataset
 from intaglio.data.extras import load_extra
-from intaglio.data.images import SUFFIXES, ImageFolder, Preprocess
+from intaglio.data.images import SUFFIXES, ImageFolder, PictureSource, Preprocess
 from intaglio.data.items import IterableSource, SequenceSource
 from intaglio.data.parquet import ParquetSource
 from intaglio.data.pictures import Descriptor
 from intaglio.data.sounds import SoundFolder
 from intaglio.data.source import ArraySource, NamedArrays, NpyFolder, NpySource, NpzSource, SampleSource
+from intaglio.data.targets import PicturesWithTargets, WithTargets
 from intaglio.errors import DataError
 
 DataLike: TypeAlias = "str | os.PathLike[str] | Iterable[Any] | Callable[[], Iterable[Any]] | Dataset | Descriptor"
@@ -78,7 +79,18 @@ def _from_path(path: Path, labels: bool) -> SampleSource:
 
 
 def _described(found: Descriptor, labels: bool) -> SampleSource:
-    """Open the data that a descriptor names; one without origin may also describe a plain path."""
+    """Open the data that a descriptor names, with its targets; one without origin may also describe a plain path."""
+    if found.label is None or not labels:
+        return _samples(found, labels)
+    if found.path.suffix.lower() == ".parquet" and not found.label.exists():
+        return ParquetSource(found.path, found.image or Preprocess(), classes=found.classes, column=found.label.name)
+    samples = _samples(found, labels=False)
+    if isinstance(samples, PictureSource):
+        return PicturesWithTargets(samples, found.label, str(found.origin))
+    return WithTargets(samples, found.label, str(found.origin))
+
+
+def _samples(found: Descriptor, labels: bool) -> SampleSource:
     path, suffix, origin = found.path, found.path.suffix.lower(), found.origin
     if not path.exists():
         named = f" (named by {origin})" if origin else ""
@@ -137,7 +149,7 @@ def _from_object(source: Any, labels: bool, pair: bool) -> SampleSource:
         return NamedArrays(arrays, labels=labels)
     if pair and isinstance(source, tuple) and len(source) == 2 and _is_stack(source[0]):
         x = as_array(source[0], "array")
-        if hasattr(source[1], "__len__") and len(source[1]) == len(x):
+        if hasattr(source[1], "__len__"):
             return ArraySource("arrays", (x,), label_array(source[1], "labels", len(x)) if labels else None)
     if isinstance(source, tuple) and len(source) == 2 and all(_is_stack(part) for part in source):
         x, y = (as_array(part, "array") for part in source)

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from intaglio.data.chunk import Chunk, Shapes
+from intaglio.data.chunk import Array, Chunk, Shapes, objects
 from intaglio.data.extras import load_extra
 from intaglio.data.images import PictureSource, Preprocess
+from intaglio.data.targets import as_entry, read_mask
 from intaglio.errors import DataError
 from intaglio.files.reading import UnreadableError, readable
 
@@ -23,7 +24,13 @@ class ParquetSource(PictureSource):
     """Source of images in column `image` (a struct with `bytes`, or bytes) and labels in column `label`."""
 
     def __init__(
-        self, path: Path, preprocess: Preprocess, *, labels: bool = True, classes: tuple[str, ...] | None = None
+        self,
+        path: Path,
+        preprocess: Preprocess,
+        *,
+        labels: bool = True,
+        classes: tuple[str, ...] | None = None,
+        column: str | None = None,
     ) -> None:
         self.name = str(path)
         self.path = path
@@ -34,7 +41,10 @@ class ParquetSource(PictureSource):
             self.groups = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
         if "image" not in columns:
             raise DataError(f"{path}: expected a column 'image' (struct with 'bytes'), got columns {columns}")
-        self.has_labels = labels and "label" in columns
+        if column is not None and column not in columns:
+            raise DataError(f"{path}: expected a column {column!r}, which `label` names, got columns {columns}")
+        self.has_labels = labels and "label" in columns and column is None
+        self.column = column
         names = metadata.get(b"class_names", b"").decode()
         self.class_names = classes or (tuple(names.split(",")) if names else None)
 
@@ -55,12 +65,13 @@ class ParquetSource(PictureSource):
         if start >= stop:
             return
         at = int(ends[wanted[0]]) - self.groups[wanted[0]]
-        columns = ["image", "label"] if self.has_labels else ["image"]
+        columns = ["image", *(["label"] if self.has_labels else []), *([self.column] if self.column else [])]
         with self._open() as file:
             batches = file.iter_batches(batch_size=ROWS, row_groups=wanted, columns=columns)
             while at < stop and (rows := self._next(batches, at)) is not None:
                 images = rows.column("image")
                 y = self._as_labels(rows.column("label")) if self.has_labels else None
+                y = y if self.column is None else self._targets(rows.column(self.column), at)
                 for i in range(max(start - at, 0), min(stop - at, len(rows))):
                     x = self.preprocess(self._bytes(images[i].as_py(), at + i), f"{self.path} row {at + i}")
                     yield Chunk((x[None],), None, None if y is None else y[i : i + 1])
@@ -72,6 +83,15 @@ class ParquetSource(PictureSource):
         if rows is None:
             raise DataError(f"{self.path}: no samples. At least 1 is needed.")
         return self.preprocess.decode(self._bytes(rows.column("image")[0].as_py(), 0), f"{self.path} row 0")
+
+    def _targets(self, column: Any, first: int) -> Array:
+        """Convert cells: images become their pixels, lists arrays; texts and numbers stay."""
+        rows = []
+        for i, cell in enumerate(column.to_pylist()):
+            picture = cell.get("bytes") if isinstance(cell, dict) else cell
+            where = f"{self.path} row {first + i}, {self.column}"
+            rows.append(read_mask(picture, where) if isinstance(picture, bytes) else as_entry(cell))
+        return objects(rows)
 
     def _open(self) -> Any:
         parquet = load_extra("pyarrow.parquet", "pyarrow", "read Parquet files")

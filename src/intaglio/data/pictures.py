@@ -30,6 +30,7 @@ class Descriptor:
         origin: file of the descriptor; None if it was made by `pictures`.
         postprocess: what the outputs of the model mean; None: see `app.application`.
         sound: preprocessing of sounds; None: no sounds.
+        label: targets of the samples, in place of class labels (see `data.targets`).
     """
 
     path: Path
@@ -38,6 +39,7 @@ class Descriptor:
     origin: Path | None = None
     postprocess: Postprocess | None = None
     sound: Cepstrum | None = None
+    label: Path | None = None
 
 
 def read_classes(path: Path) -> tuple[str, ...]:

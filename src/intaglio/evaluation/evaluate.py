@@ -79,6 +79,7 @@ class Evaluation:
         finite: for each stage, whether every output was finite.
         labels: of the samples, (samples,); None where the data have targets instead.
         differing: the first samples on which the first and the last stage differ, at most `keep`.
+        classes: whether predictions are classes: the metric is one of classes, and there is a score for each.
     """
 
     metric: Metric
@@ -88,6 +89,7 @@ class Evaluation:
     finite: tuple[bool, ...]
     labels: NDArray[np.int64] | None = None
     differing: tuple[Differing, ...] = ()
+    classes: bool = True
 
 
 @dataclass
@@ -99,6 +101,7 @@ class _Tally:
     finite: list[bool]
     labels: Array | None
     differing: list[Differing]
+    width: int
 
 
 def evaluate(
@@ -143,7 +146,8 @@ def evaluate(
         Score(found.name, value, samples, stage.engine, found.unit) for value, stage in zip(values, stages, strict=True)
     )
     agreement = (predictions[:, None] == predictions[None]).mean(axis=2) * 100.0
-    labels = [p.labels for p in parts if p.labels is not None]
+    classes = found.labels == "classes" and parts[0].width > 1
+    labels = [p.labels for p in parts if p.labels is not None and classes]
     differing = [sample for p in parts for sample in p.differing]
     room = min(keep, KEPT_BYTES // max(differing[0].x.nbytes, 1)) if differing else 0
     return Evaluation(
@@ -154,6 +158,7 @@ def evaluate(
         tuple(all(p.finite[i] for p in parts) for i in range(len(stages))),
         np.concatenate(labels).astype(np.int64) if labels else None,
         tuple(differing[:room]),
+        classes,
     )
 
 
@@ -184,4 +189,4 @@ def _see(
     if not best[0]:
         raise DataError(f"{data.name}: expected samples to evaluate, got none")
     all_labels = np.concatenate(labels) if labels else None
-    return _Tally(states, [np.concatenate(b) for b in best], finite, all_labels, differing)
+    return _Tally(states, [np.concatenate(b) for b in best], finite, all_labels, differing, outputs[0][0].size)

@@ -49,7 +49,7 @@ def check_gates(
         )
     )
     metric = evaluation.metric
-    if metric.labels == "classes":
+    if evaluation.classes:
         kinds = len(np.unique(evaluation.predictions[-1]))
         wanted = len(np.unique(evaluation.predictions[0]))
         gates.append(

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from intaglio.errors import UsageError
+from intaglio.errors import IntaglioError, UsageError
 from intaglio.evaluation.metric import Collected, Metric, Outputs, Targets, Updated, targets_of
 from intaglio.files import text_fingerprint
 
@@ -38,7 +38,7 @@ def user_metric(given: Any, *, higher_is_better: bool | None = None, name: str |
         UsageError: it cannot be called with outputs and targets.
     """
     if isinstance(given, type) and _accumulates(given):
-        given = _called(given.__name__, given, ())
+        given = called(given.__name__, given)
     name = name or _name(given)
     if higher_is_better is None:
         stated = getattr(given, "higher_is_better", None)
@@ -121,14 +121,14 @@ def _check_signature(function: Callable[..., Any], name: str, method: str) -> No
 def _whole(name: str, function: Callable[..., Any], *items: Any) -> float:
     """Call a user's function on all samples."""
     *outputs, targets = items
-    return number(name, _called(name, function, (_one_or_all(tuple(outputs)), targets)))
+    return number(name, called(name, function, outputs=_one_or_all(tuple(outputs)), targets=targets))
 
 
 def _update(name: str, state: Any, outputs: Outputs, targets: Targets) -> None:
-    given = _one_or_all(outputs), targets
+    y = _one_or_all(outputs)
     if _is_torch(state):
-        given = _tensors(given)
-    _called(f"{name}.update", state.update, given)
+        y, targets = _tensors(y), _tensors(targets)
+    called(f"{name}.update", state.update, outputs=y, targets=targets)
 
 
 def _compute(name: str, state: Any) -> float:
@@ -136,14 +136,22 @@ def _compute(name: str, state: Any) -> float:
         state, "sync_on_compute"
     ):  # torchmetrics adds up the processes of torchrun, each of which has all samples
         state.sync_on_compute = False
-    return number(name, _called(f"{name}.compute", state.compute, ()))
+    return number(name, called(f"{name}.compute", state.compute))
 
 
-def _called(name: str, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+def called(name: str, function: Callable[..., Any], **arguments: Any) -> Any:
+    """Call a user's function with arguments by position; their names are for the error message.
+
+    Raises:
+        UsageError: it raised an error.
+    """
     try:
-        return function(*arguments)
+        return function(*arguments.values())
+    except IntaglioError:
+        raise
     except Exception as error:
-        shown = f" with outputs {_form(arguments[0])} and targets {_form(arguments[1])}" if arguments else ""
+        shown = " and ".join(f"{key} {_form(value)}" for key, value in arguments.items())
+        shown = f" with {shown}" if shown else ""
         text = " ".join(str(error).split())[:300]
         raise UsageError(f"metric {name}: the call{shown} raised {type(error).__name__}: {text}") from error
 

@@ -250,7 +250,7 @@ class _Search:
                 stage,
                 name,
                 score if math.isfinite(score) else None,
-                100.0 * float(same.mean()) if self.metric.labels == "classes" else None,
+                100.0 * float(same.mean()) if found.classes else None,
                 time.perf_counter() - begin,
                 "" if math.isfinite(score) else f"{self.metric} is {score}",
             )

@@ -246,7 +246,7 @@ def _measured(graph: Graph, scored: Dataset, make: Make, cell: SurveyCell, metri
         text = str(error) if isinstance(error, IntaglioError) else f"{type(error).__name__}: {error}"
         return Attempt(cell.type, cell.name, seconds=time.perf_counter() - begin, error=text)
     score = found.scores[0].value
-    agreement = 100.0 * float((found.predictions[0] == predictions).mean()) if metric.labels == "classes" else None
+    agreement = 100.0 * float((found.predictions[0] == predictions).mean()) if found.classes else None
     seconds = time.perf_counter() - begin
     if not math.isfinite(score):
         return Attempt(cell.type, cell.name, None, agreement, seconds, f"{metric} is {score}")

@@ -170,7 +170,7 @@ def _facts(
     target = destination.target
     classes = int(np.prod(sample_shape(shape(quantized.graph.outputs[0]), batched=quantized.graph.batched)))
     agreement = {}
-    if evaluation is not None and evaluation.metric.labels == "classes":
+    if evaluation is not None and evaluation.classes:
         agreement = {
             "simulated and integer": float(evaluation.agreement[1, 2]),
             "float and integer": float(evaluation.agreement[0, 2]),

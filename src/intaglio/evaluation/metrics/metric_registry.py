@@ -9,7 +9,13 @@ from typing import Any, TypeAlias
 
 from intaglio.errors import UsageError
 from intaglio.evaluation.metric import Metric
+from intaglio.evaluation.metrics.error_rates import character_error_rate, word_error_rate
+from intaglio.evaluation.metrics.f1_score import f1_score
 from intaglio.evaluation.metrics.image_errors import mean_squared_error, peak_signal_to_noise
+from intaglio.evaluation.metrics.mean_average_precision import mean_average_precision
+from intaglio.evaluation.metrics.mean_iou import mean_iou
+from intaglio.evaluation.metrics.perplexity import perplexity
+from intaglio.evaluation.metrics.ranks import area_under_curve, spearman
 from intaglio.evaluation.metrics.top_k import top_k
 from intaglio.evaluation.user_metric import user_metric
 from intaglio.files.import_name import import_name
@@ -24,9 +30,19 @@ METRICS: dict[str, Metric] = {
         top_k(5),
         mean_squared_error(),
         peak_signal_to_noise(),
+        mean_iou(),
+        mean_average_precision(),
+        mean_average_precision(threshold=0.5),
+        f1_score(),
+        area_under_curve(),
+        word_error_rate(),
+        character_error_rate(),
+        spearman(),
+        perplexity(),
     )
 }
-"""Built-in metrics by name; besides, `top` with any number."""
+"""Built-in metrics by name; besides, `top` with any number. Small and capital letters are the same."""
+_NAMES = {name.lower(): name for name in METRICS}
 
 
 def metric_of(given: MetricLike, *, higher_is_better: bool | None = None) -> Metric:
@@ -50,7 +66,7 @@ def metric_of(given: MetricLike, *, higher_is_better: bool | None = None) -> Met
         if isinstance(found, Metric):
             return metric_of(found, higher_is_better=higher_is_better)
         return user_metric(found, higher_is_better=higher_is_better)
-    built_in = METRICS.get(given)
+    built_in = METRICS.get(_NAMES.get(given.lower(), given))
     if built_in is None and (match := re.fullmatch(r"top([1-9]\d{0,5})", given)):
         built_in = top_k(int(match[1]))
     if built_in is None:
