@@ -7,6 +7,7 @@ import pytest
 import torch
 from intaglio_tests.operator_cases import CASES
 from intaglio_tests.operator_nets import model
+from onnx import helper
 from torch import nn
 
 import intaglio as ig
@@ -15,7 +16,7 @@ from intaglio.frontends.onnx import load_onnx
 from intaglio.number import INT8_NARROW, INT16, UINT8, PerChannel, QuantParams, Rule
 from intaglio.ops import FLOAT_OPERATORS, Role
 from intaglio.plan import Plan, Source, place
-from intaglio.targets import load_target
+from intaglio.targets import BUILTIN, TensorFormat, load_target
 from intaglio.targets.target import OperatorRow
 
 
@@ -284,3 +285,108 @@ def test_a_fixed_output_of_every_operator_is_taken_or_refused(op_type):
         if all(p is not None and p.scale == 0.125 and p.zero_point == 7 for p in params):
             return
     raise AssertionError(f"{op_type}: the row has no effect in any case, and is not refused")
+
+
+class PooledThenClamped(nn.Module):
+    """A product and a pool, each with a fused clamp."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(2, 4, 3), nn.Linear(4, 3)
+
+    def forward(self, x):
+        pooled = torch.nn.functional.avg_pool2d(torch.relu(self.conv(x)), 2)
+        return self.head(torch.clamp(pooled, 0.125, 0.5).mean((2, 3)))
+
+
+@pytest.fixture(scope="module")
+def clamped():
+    torch.manual_seed(1)
+    return ig.load(PooledThenClamped().eval(), torch.zeros(1, 2, 8, 8))
+
+
+def formats(*types: str) -> dict[str, object]:
+    return {"activations": tuple(TensorFormat(type=kind, scheme="symmetric") for kind in types)}
+
+
+FIXED = {"scale": 0.125, "zero_point": 7}
+SAME = {"output": "same"}
+
+
+@pytest.mark.parametrize(
+    ("conv", "relu", "together"),
+    [
+        (formats("int16"), {}, ["int16"]),
+        ({}, formats("int16"), ["int16"]),
+        (formats("int8", "int16"), formats("int16", "int8n"), ["int16"]),
+        (formats("int16"), formats("int8n"), ["int16", "int8n"]),
+        (FIXED, {}, [0.125]),
+        ({}, FIXED, [0.125]),
+        (FIXED, formats("int8n"), [0.125, "int8n"]),
+        (FIXED, FIXED, [0.125, 0.125]),
+        ({}, SAME, ["uint8"]),
+    ],
+)
+def test_rows_of_a_product_and_of_its_fused_clamp_both_hold(clamped, conv, relu, together):
+    target = load_target("cpu-int8")
+    rows = {"Conv": OperatorRow(**conv), "Relu": OperatorRow(**relu)}
+    target = target.model_copy(update={"operators": rows, "final": None})
+    x = np.random.default_rng(0).normal(size=(16, 2, 8, 8)).astype(np.float32)
+    q = ig.quantize(clamped, x, target, equalize=False)
+    first, after = by_type(q.graph, "Conv")[0], by_type(q.graph, "Relu")[0]
+    assert after.inputs[0].producer() is first
+    results = plan_of(q.plan, first), plan_of(q.plan, after)
+    written = [value for value in results if value.source not in (Source.FUSED, Source.SHARED)]
+    assert relu != SAME or q.plan.root(results[1].name) is results[0]
+    assert len(written) == len(together)
+    for value, wanted in zip(written, together, strict=True):
+        params = q.plan.params(value.name)
+        assert wanted in (str(params.type), float(params.scale))
+    want, got = q.simulate(x), q.lower().run(x)
+    assert np.abs(want - got).max() <= 2 * float(q.plan.params(q.graph.outputs[0].name).scale)
+
+
+def test_a_pool_that_keeps_its_input_s_grid_keeps_it_with_a_fused_clamp(clamped):
+    target = load_target("tflite-int8")
+    x = np.random.default_rng(0).normal(size=(16, 2, 8, 8)).astype(np.float32)
+    q = ig.quantize(clamped, x, target)
+    pools = by_type(q.graph, "AveragePool")
+    fused = [pool for pool in pools if plan_of(q.plan, pool).source is Source.FUSED]
+    assert fused
+    for pool in fused:
+        (after,) = [use.node for use in pool.outputs[0].uses()]
+        assert q.plan.params(after.outputs[0].name) == q.plan.params(pool.inputs[0].name)
+    # Pool and mean may round one step apart each, and the last layer adds these differences up.
+    step = [float(q.plan.params(name).scale) for name in (fused[0].inputs[0].name, q.graph.outputs[0].name)]
+    reach = np.abs(by_type(q.graph, "Gemm")[0].inputs[1].const_value.numpy()).sum(axis=1).max()
+    assert np.abs(q.simulate(x) - q.lower().run(x)).max() <= 2 * step[0] * reach + step[1]
+
+
+@pytest.mark.parametrize("name", BUILTIN)
+def test_rows_of_built_in_targets_hold_with_a_clamp_behind_the_operator(name):
+    """For every row that says something of a result, on every case of its operator, followed by a clamp."""
+    target, checked = load_target(name), 0
+    target = target.model_copy(update={"final": None, "products": None, "layers": {}})
+    for op_type, row in target.operators.items():
+        if row.activations is None and row.scale is None and row.output == "own":
+            continue
+        for case in (c for c in CASES if len(c.nodes) == 1 and c.nodes[0].op_type == op_type and len(c.outputs) == 1):
+            (made,) = case.nodes[0].output
+            clamp = helper.make_node("Clip", [made, "low", "high"], ["clamped"])
+            bounds = {"low": np.float32(-0.25), "high": np.float32(0.25)}
+            graph = load_onnx(model([*case.nodes, clamp], case.inputs, {**case.constants, **bounds}, ["clamped"]))
+            try:
+                plan = place(graph, target)
+            except UnsupportedOperatorError:
+                continue
+            (node,) = by_type(graph, op_type)
+            value = next(v for v in (plan_of(plan, node), plan["clamped"]) if v.source is not Source.FUSED)
+            if row.scale is not None:
+                assert (float(value.params.scale), int(value.params.zero_point)) == (row.scale, row.zero_point)
+            elif row.output == "same":
+                assert plan.root(value.name).name == plan.root(node.inputs[0].name).name
+            else:
+                assert value.format.type == row.activations[0].type
+            checked += 1
+    told = [r for r in target.operators.values() if r.activations or r.scale is not None or r.output == "same"]
+    assert checked >= len(told)

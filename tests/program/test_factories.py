@@ -255,3 +255,14 @@ def test_resize_weights_sum_to_one() -> None:
     filled = ResizeBilinear.from_positions([-3.0, 0.0], [0.0], height=3, width=2, rows_outside=[True, False], fill=5)
     assert filled.rows.tolist() == [[-1, -1], [0, 1]]
     assert filled.integer(np.ones((1, 3, 2, 1), np.int8)).ravel().tolist() == [5, 1]
+
+
+def test_products_and_sums_keep_to_the_accumulator_of_the_target() -> None:
+    wide, y = QuantParams(IntType(16, signed=False), np.float32(1e-4), 1000), QuantParams(INT16, np.float32(1e-3))
+    assert Mul.from_real(wide, wide, y, rule=Rule.HALF_UP).requantize.wide
+    with pytest.raises(LoweringError, match="expected sums of at most 32 bits"):
+        Mul.from_real(wide, wide, y, rule=Rule.HALF_UP, accumulator=32)
+    mean = {"axes": (1,), "keepdims": False, "factor": 2.0**-16, "count": 1 << 16, "rule": Rule.HALF_UP}
+    assert ReduceSum.from_real(wide, y, **mean).requantize.wide
+    with pytest.raises(LoweringError, match="expected sums of at most 32 bits"):
+        ReduceSum.from_real(wide, y, **mean, accumulator=32)

@@ -134,5 +134,6 @@ class GlobalAveragePool(FloatOperator):
             rule=to.rule,
             low=result.low,
             high=result.high,
+            accumulator=to.accumulator,
         )
         to.emit(node, operator, [x], result.value, x.axes)

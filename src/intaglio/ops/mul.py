@@ -33,5 +33,8 @@ class Mul(FloatOperator):
         """One `mul`."""
         a, b, axes = aligned_operands(node, to)
         result = to.result(node)
-        operator = IntegerMul.from_real(a.quant, b.quant, result.params, rule=to.rule, low=result.low, high=result.high)
+        clamp = {"low": result.low, "high": result.high}
+        operator = IntegerMul.from_real(
+            a.quant, b.quant, result.params, rule=to.rule, **clamp, accumulator=to.accumulator
+        )
         to.emit(node, operator, [a, b], result.value, axes)

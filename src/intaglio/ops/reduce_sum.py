@@ -44,5 +44,6 @@ class ReduceSum(Reduction):
             rule=to.rule,
             low=result.low,
             high=result.high,
+            accumulator=to.accumulator,
         )
         to.emit(node, operator, [x], result.value, x.axes if keepdims else without(x.axes, axes))

@@ -10,11 +10,11 @@ import onnx_ir as ir
 
 from intaglio.errors import TargetError
 from intaglio.graph import Graph
-from intaglio.graph.access import consumers
+from intaglio.graph.access import consumers, is_output
 from intaglio.graph.operators import facts
 from intaglio.ops import Contract, Plain, Role, Same
 from intaglio.plan.layer_patterns import FIRST, layers_matching
-from intaglio.targets import Target, TensorFormat
+from intaglio.targets import OperatorRow, Target, TensorFormat
 from intaglio.targets.target import WIDEST
 
 Kind = Literal["weights", "activations"]
@@ -130,9 +130,38 @@ class LayerFormats:
             return self._find("the input", self.target.activations, self.bits[str(self.first), "activations"])
         return self.target.activations[0]
 
+    def row(self, node: ir.Node) -> OperatorRow:
+        """Look up what the target says of a node's result; of a fused clamp's, also what it says of its operator."""
+        before, own = self.saturated(node), self.target.row(node.op_type)
+        if before is None:
+            return own
+        both = _both(self.row(before), own)
+        assert both is not None
+        return both
+
+    def saturated(self, node: ir.Node) -> ir.Node | None:
+        """Find the operator before a clamp that writes the clamped result at once; None where the clamp stays a step.
+
+        A clamp that could be fused stays one where no result is what the target's rows of both operators say.
+        """
+        source = node.inputs[0] if node.inputs else None
+        producer = None if source is None else source.producer()
+        if producer is None or source is None or consumers(source) != [node] or is_output(source):
+            return None
+        contract, before = self._contracts[node], self._contracts[producer]
+        if contract.clamp is None or contract.sign or before.sign or len(producer.outputs) != 1:
+            return None
+        fuses = before.fuses_clamp if before.clamp is None else self.saturated(producer) is not None
+        return producer if fuses and _both(self.row(producer), self.target.row(node.op_type)) is not None else None
+
+    def first_saturated(self, node: ir.Node) -> ir.Node:
+        """Find the operator whose result a node clamps in one step with it; the node itself where there is none."""
+        before = self.saturated(node)
+        return node if before is None else self.first_saturated(before)
+
     def activation_format(self, node: ir.Node) -> TensorFormat:
         """Choose the format of a node's result."""
-        formats = self.target.row(node.op_type).activations or self.target.activations
+        formats = self.row(node).activations or self.target.activations
         if not self.asked(node):
             return formats[0]
         bits = self.bits[str(node.name), "activations"]
@@ -168,6 +197,21 @@ class LayerFormats:
 def _few(nodes: list[ir.Node]) -> str:
     text = ", ".join(f"[{node.op_type} {str(node.name)!r}]" for node in nodes[:3])
     return text + (f" and {len(nodes) - 3} more" if len(nodes) > 3 else "")
+
+
+def _both(before: OperatorRow, clamp: OperatorRow) -> OperatorRow | None:
+    """Find what two rows allow for the result of an operator with a fused clamp; None where that is nothing."""
+    result = "activations", "scale", "zero_point", "output"
+    plain = OperatorRow()
+    given = [{key for key in result if getattr(row, key) != getattr(plain, key)} for row in (before, clamp)]
+    if clamp.output == "same":
+        return None  # a fused clamp has no input of its own whose grid it could keep
+    if not given[0] or not given[1]:
+        return before if given[0] else clamp
+    if given[0] | given[1] != {"activations"}:
+        return None
+    common = tuple(fmt for fmt in clamp.activations or () if fmt in (before.activations or ()))
+    return OperatorRow(activations=common) if common else None
 
 
 def _has_caps(node: ir.Node) -> bool:

@@ -86,9 +86,11 @@ class _Placement:
         return self.contracts[node].sign and self.layers.activation_format(node).type.bipolar
 
     def _output(self, node: ir.Node, value: ir.Value) -> None:
-        contract, row = self.contracts[node], self.target.row(node.op_type)
+        contract, row = self.contracts[node], self.layers.row(node)
         rule = Same(0) if row.output == "same" else contract.output
-        if self.plan.fuse(value):
+        after = self.plan.saturation(value)
+        apart = after is not None and not self.contracts[after].sign and self.layers.saturated(after) is None
+        if not apart and self.plan.fuse(value):
             return
         if contract.masks:
             self.plan.mask(value, consumers(value), contract.why)
@@ -96,7 +98,7 @@ class _Placement:
         fmt, note = self._format(node, value)
         match rule:
             case Same(index):
-                source = node.inputs[index]
+                source = self.layers.first_saturated(node).inputs[index]
                 assert source is not None
                 why = f"{node.op_type} moves integers, so it keeps the parameters of {source.name}{self._remark(node)}"
                 self.plan.share(value, source, why)

@@ -107,7 +107,7 @@ class Operands:
 
     def _moved(self, node: ir.Node) -> ir.Value | None:
         """Find the input whose grid a node's results share."""
+        if self.layers.row(node).output == "same":
+            return self.layers.first_saturated(node).inputs[0]
         rule = self.contracts[node].output
-        if self.layers.target.row(node.op_type).output == "same":
-            rule = Same(0)
         return node.inputs[rule.index] if isinstance(rule, Same) else None

@@ -69,7 +69,9 @@ def open_program(path: str | os.PathLike[str], **options: Any) -> Program:
     """
     if Path(path).suffix == ".onnx" and Path(path).exists():
         from intaglio.frontends.quantized.load import is_quantized_file
+        from intaglio.frontends.read import OpenedFile
 
+        path = OpenedFile(path)
         if is_quantized_file(path):
             from intaglio.api import load_quantized
 

@@ -11,9 +11,10 @@ import pytest
 from intaglio_tests.qdq_net import Net, run_ort
 
 from intaglio.frontends.quantized.load import load_quantized_graph
+from intaglio.frontends.quantized.scales import with_gain
 from intaglio.graph import Graph
 from intaglio.lower import lower
-from intaglio.number import INT16, INT32, IntType, PerChannel, PerTensor
+from intaglio.number import INT8, INT8_NARROW, INT16, INT32, UINT8, IntType, PerChannel, PerTensor, QuantParams
 from intaglio.plan import Plan, Source
 from intaglio.simulate import Simulator
 
@@ -342,3 +343,25 @@ def test_what_was_read_is_a_plan_like_any_other(tmp_path: Path) -> None:
     x = net.rng.standard_normal((8, 3, 4, 4)).astype(np.float32)
     real, integer = Simulator(graph, again).run(x)[0], lower(graph, again).run(x)
     assert np.abs(real - integer).max() < 0.051
+
+
+@pytest.mark.parametrize(
+    ("kind", "codes", "folds"),
+    [
+        (INT8, [-127, 127], True),
+        (INT8, [-128, 127], False),
+        (INT8_NARROW, [-127, 127], True),
+        (IntType.parse("int2n"), [-1, 1], True),
+        (UINT8, [1, 2], False),
+    ],
+)
+def test_a_negative_gain_negates_every_code_that_has_a_negative(kind: IntType, codes: list[int], folds: bool) -> None:
+    params = QuantParams(kind, np.float32(0.5), 0)
+    weight = np.array([codes, codes], np.int32)
+    changed = with_gain(params, weight, np.array([-2.0, 3.0]), 0)
+    if not folds:
+        assert changed is None
+        return
+    real, made = changed
+    np.testing.assert_array_equal(made.quantize(real), weight * [[-1], [1]])
+    np.testing.assert_allclose(real, 0.5 * weight * [[-2.0], [3.0]])

@@ -2,7 +2,7 @@
 
     g * (s_w * q_w) = (g * s_w) * q_w        one gain g per output channel
 
-A negative gain also negates the channel's codes. If one of them is the type's lowest code, nothing is folded.
+A negative gain also negates the channel's codes. If one of them has no negative, as -128 of int8, nothing is folded.
 """
 
 from __future__ import annotations

@@ -29,10 +29,14 @@ def with_gain(
     size = (-1,) + (1,) * (codes.ndim - 1)
     turned = np.moveaxis(codes, axis, 0)
     zero_point = np.broadcast_to(params.zero_point, gain.shape)
-    flips = bool((gain < 0).any())
-    if flips and (zero_point.any() or not params.type.signed or (turned[gain < 0] == params.type.qmin).any()):
+    flipped = gain < 0
+    if (
+        zero_point[flipped].any()
+        or (turned[flipped] < -params.type.qmax).any()
+        or (turned[flipped] > -params.type.qmin).any()
+    ):
         return None
-    turned = np.where((gain < 0).reshape(size), -turned, turned)
+    turned = np.where(flipped.reshape(size), -turned, turned)
     turned = np.where((gain == 0).reshape(size), zero_point.reshape(size), turned)
     scale = np.broadcast_to(params.scale, gain.shape) * np.where(gain == 0, 1.0, np.abs(gain))
     narrow = scale.astype(np.float32)

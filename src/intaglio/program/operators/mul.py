@@ -53,14 +53,20 @@ class Mul(Operator):
         rule: Rule,
         low: int | None = None,
         high: int | None = None,
+        accumulator: int = 64,
     ) -> Mul:
         """From quantization parameters, one scale each; clamp in output codes.
 
+        Args:
+            a, b, y: parameters.
+            rule, low, high: rounding, and clamp in output codes.
+            accumulator: bits that the target has, 32 or 64; the rule `tflite` has 32.
         Raises:
-            LoweringError: the factor is out of range, or the product needs more than 32 bits under `tflite`.
+            LoweringError: the factor is out of range, or the product needs more than 32 bits and there are no more.
         """
         bound = a.type.max_abs_offset(zero_point_of(a)) * b.type.max_abs_offset(zero_point_of(b))
-        wide = needs_wide(bound, default_accumulator(max(a.type, b.type, key=lambda type: type.bits), rule))
+        usual = default_accumulator(max(a.type, b.type, key=lambda type: type.bits), rule)
+        wide = needs_wide(bound, min(usual, accumulator))
         low, high = clamp_of(y, low, high)
         requantize = Requantize.from_real(scale_of(a) * scale_of(b) / scale_of(y), rule, wide=wide)
         return cls(zero_point_of(a), zero_point_of(b), zero_point_of(y), requantize, low, high, y.type)

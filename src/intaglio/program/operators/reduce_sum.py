@@ -66,6 +66,7 @@ class ReduceSum(Operator):
         rule: Rule,
         low: int | None = None,
         high: int | None = None,
+        accumulator: int = 64,
     ) -> ReduceSum:
         """From quantization parameters, one scale each.
 
@@ -75,12 +76,12 @@ class ReduceSum(Operator):
             factor: positive; 1 / count for a mean.
             count: how many elements each sum has, for the proof of the accumulator.
             rule, low, high: rounding, and clamp in output codes.
+            accumulator: bits that the target has, 32 or 64; inputs of up to 8 bits and the rule `tflite` have 32.
         Raises:
-            LoweringError: the factor is out of range, or the sum may overflow (32 bits for inputs of up to 8 bits and
-                under the rule `tflite`, otherwise 48).
+            LoweringError: the factor is out of range, or the sum may overflow (32 bits, or 48 where there are 64).
         """
         bound = count * x.type.max_abs_offset(zero_point_of(x))
-        wide = needs_wide(bound, default_accumulator(x.type, rule))
+        wide = needs_wide(bound, min(default_accumulator(x.type, rule), accumulator))
         low, high = clamp_of(y, low, high)
         if rule is Rule.TFLITE and factor == 1.0 / count:
             requantize = tflite_mean(scale_of(x) / scale_of(y), count)
