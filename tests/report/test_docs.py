@@ -17,6 +17,7 @@ from intaglio.calibrate import CALIBRATORS
 from intaglio.cli.main import COMMANDS
 from intaglio.data.cepstrum import Cepstrum
 from intaglio.data.descriptor import read_descriptor
+from intaglio.data.postprocess import BoxOutput
 from intaglio.targets import BUILTIN, load_target
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -149,6 +150,7 @@ def test_described_files_are_valid(tmp_path: Path) -> None:
     for descriptor in blocks(ROOT / "docs" / "data.md", "toml"):
         (tmp_path / "data.toml").write_text(descriptor, encoding="utf-8")
         found.append(read_descriptor(tmp_path / "data.toml"))
-    pictures, sounds = found
+    pictures, sounds, boxes = found
     assert pictures.image is not None
     assert sounds.sound == Cepstrum()
+    assert boxes.postprocess == BoxOutput("loc", "conf")

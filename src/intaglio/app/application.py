@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from intaglio.app.box_output import box_output
 from intaglio.app.class_output import class_output
 from intaglio.app.csv_input import csv_example, csv_input
 from intaglio.app.number_output import number_output
@@ -18,7 +19,7 @@ from intaglio.codegen.machine import Machine
 from intaglio.codegen.text import LONG_STRINGS
 from intaglio.data.dataset import Dataset, match
 from intaglio.data.images import PictureSource
-from intaglio.data.postprocess import ClassOutput, NumberOutput, Postprocess
+from intaglio.data.postprocess import BoxOutput, ClassOutput, NumberOutput, Postprocess
 from intaglio.data.sounds import SoundFolder
 from intaglio.errors import CompileError
 from intaglio.program import Program, TensorInfo
@@ -73,7 +74,7 @@ def make_application(
     if not machine.threads:
         files["input.c"] = (SOURCES / "input.c").read_text()
         sources.append("input.c")
-    files["app_settings.h"] = _header(prefix, reader, f"example{example.suffix}", files=machine.threads)
+    files["app_settings.h"] = _header(prefix, reader, shower, f"example{example.suffix}", files=machine.threads)
     files["app_settings.c"] = _source(program, prefix, reader, shower)
     return Application(files, tuple(sources), example)
 
@@ -99,6 +100,8 @@ def _shower(program: Program, postprocess: Postprocess | None, names: tuple[str,
         postprocess = ClassOutput() if row else NumberOutput()
     if isinstance(postprocess, NumberOutput):
         return number_output(program)
+    if isinstance(postprocess, BoxOutput):
+        return box_output(program, postprocess, names)
     outputs = program.outputs
     if postprocess.output is None and len(outputs) != 1:
         raise CompileError(f"[postprocess] output: expected one of {', '.join(outputs)}, got none")
@@ -108,8 +111,8 @@ def _shower(program: Program, postprocess: Postprocess | None, names: tuple[str,
     return class_output(program, which, postprocess, names)
 
 
-def _header(prefix: str, reader: Piece, example: str, *, files: bool) -> str:
-    macros = {"APP_FILES": int(files), "APP_EXAMPLE": c_string(example), **reader.macros}
+def _header(prefix: str, reader: Piece, shower: Piece, example: str, *, files: bool) -> str:
+    macros = {"APP_FILES": int(files), "APP_EXAMPLE": c_string(example), **reader.macros, **shower.macros}
     defines = "".join(f"#ifndef {name}\n#define {name} {value}\n#endif\n" for name, value in macros.items())
     return f"""/* Written by Intaglio: what main.c and the readers need to know about this model. */
 #ifndef APP_SETTINGS_H

@@ -33,21 +33,16 @@ def class_output(program: Program, which: int, wanted: ClassOutput, names: tuple
     """
     info = program.tensors[program.outputs[which]]
     classes = math.prod(info.shape)
-    if names is not None and len(names) != classes:
-        raise CompileError(f"output '{info.name}': expected {classes} class names, got {len(names)}")
+    tables, class_names = named_classes(names, classes, info.name)
     factor, decimals, zero_point = display_factor(info)
     members = {
         "classes": classes,
         "top": min(wanted.top, classes),
-        "names": "class_names" if names else "NULL",
+        "names": class_names,
         "factor": f"INT64_C({factor})",
         "decimals": decimals,
         "zero_point": zero_point,
     }
-    tables = ""
-    if names:
-        rows = ",\n".join("    " + c_string(name) for name in names)
-        tables += f"static const char *const class_names[{classes}] = {{\n{rows}}};\n"
     softmax = wanted.softmax if wanted.softmax is not None else not ends_with_softmax(program, info.name)
     if softmax and info.params is not None:
         coarse, fine = exponential_tables(info)
@@ -56,6 +51,20 @@ def class_output(program: Program, which: int, wanted: ClassOutput, names: tuple
     text = "".join(f"    .{name} = {value},\n" for name, value in members.items())
     tables += f"static const struct class_settings classes = {{\n{text}}};\n"
     return Piece(("show_classes",), f"    show_classes(&classes, code{which}, print);\n", tables)
+
+
+def named_classes(names: tuple[str, ...] | None, classes: int, output: str) -> tuple[str, str]:
+    """Return the C text of a table of names, and its name; nothing and NULL without names.
+
+    Raises:
+        CompileError: there is another number of names.
+    """
+    if names is None:
+        return "", "NULL"
+    if len(names) != classes:
+        raise CompileError(f"output '{output}': expected {classes} class names, got {len(names)}")
+    rows = ",\n".join("    " + c_string(name) for name in names)
+    return f"static const char *const class_names[{classes}] = {{\n{rows}}};\n", "class_names"
 
 
 def ends_with_softmax(program: Program, name: str) -> bool:

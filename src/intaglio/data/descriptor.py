@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from intaglio.data.cepstrum import Cepstrum
 from intaglio.data.images import Preprocess
 from intaglio.data.pictures import PRESETS, Descriptor, check_classes, read_classes
-from intaglio.data.postprocess import ClassOutput, NumberOutput, Postprocess
+from intaglio.data.postprocess import BoxOutput, ClassOutput, NumberOutput, Postprocess
 from intaglio.errors import DataError
-from intaglio.files.reading import UnreadableError, read_toml
+from intaglio.files.reading import UnreadableError, read_text, read_toml
 
 Side = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(gt=0, lt=1 << 24)]
@@ -78,7 +79,7 @@ class _Classes(BaseModel):
     top: Side = 3
     softmax: bool | None = None
 
-    def made(self) -> Postprocess:
+    def made(self, folder: Path) -> Postprocess:
         return ClassOutput(self.output, self.top, self.softmax)
 
 
@@ -87,8 +88,37 @@ class _Numbers(BaseModel):
 
     kind: Literal["numbers"]
 
-    def made(self) -> Postprocess:
+    def made(self, folder: Path) -> Postprocess:
         return NumberOutput()
+
+
+class _Boxes(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    kind: Literal["boxes"]
+    boxes: str | None = None
+    scores: str | None = None
+    form: Literal["corners", "center", "anchors"] = "corners"
+    order: Literal["xy", "yx"] = "xy"
+    transposed: bool = False
+    activation: Literal["none", "sigmoid"] = "none"
+    background: Annotated[int, Field(ge=0)] | None = None
+    anchors: str | None = None
+    variances: Annotated[list[Positive], Field(min_length=2, max_length=2)] = [0.1, 0.2]
+    threshold: Finite = 0.5
+    iou: Annotated[float, Field(ge=0, le=1)] = 0.5
+    most: Annotated[int, Field(gt=0, le=1000)] = 20
+
+    @model_validator(mode="after")
+    def _anchors(self) -> _Boxes:
+        if (self.anchors is not None) != (self.form == "anchors"):
+            raise ValueError('form = "anchors" and anchors, the name of a file, are used together')
+        return self
+
+    def made(self, folder: Path) -> Postprocess:
+        given = self.model_dump(exclude={"kind", "anchors", "variances"})
+        anchors = None if self.anchors is None else read_anchors(folder / self.anchors)
+        return BoxOutput(**given, anchors=anchors, variances=(self.variances[0], self.variances[1]))
 
 
 class _Data(BaseModel):
@@ -99,7 +129,7 @@ class _Data(BaseModel):
     label: Annotated[str, Field(min_length=1)] | None = None
     image: _Image | None = None
     sound: _Sound | None = None
-    postprocess: Annotated[_Classes | _Numbers, Field(discriminator="kind")] | None = None
+    postprocess: Annotated[_Classes | _Numbers | _Boxes, Field(discriminator="kind")] | None = None
 
 
 def read_descriptor(path: Path) -> Descriptor:
@@ -117,7 +147,7 @@ def read_descriptor(path: Path) -> Descriptor:
         layout = "NCHW"
         [sound]            # for folders of .wav files, instead of [image]; see `cepstrum.Cepstrum`
         [postprocess]      # of C applications
-        kind = "classes"   # or "numbers"
+        kind = "classes"   # or "boxes" (see `postprocess.BoxOutput`) or "numbers"
         top = 3
         softmax = true     # whether to show the softmax of the output; default: unless the model ends with one
         output = "logits"  # default: the only output
@@ -135,7 +165,7 @@ def read_descriptor(path: Path) -> Descriptor:
         raise DataError("\n".join(_sentence(path, e) for e in error.errors())) from error
     classes = None if data.classes is None else read_classes(path.parent / data.classes)
     image = None if data.image is None else data.image.preprocess()
-    postprocess = None if data.postprocess is None else data.postprocess.made()
+    postprocess = None if data.postprocess is None else data.postprocess.made(path.parent)
     try:
         sound = None if data.sound is None else Cepstrum(**data.sound.model_dump())
     except DataError as error:
@@ -199,26 +229,52 @@ def _plain(key: str, value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
+def read_anchors(path: Path) -> tuple[tuple[float, ...], ...]:
+    """Read anchors: centre x, y, width and height in each line, separated by commas.
+
+    Raises:
+        DataError: the file cannot be read, or holds other numbers.
+    """
+    try:
+        lines = [line for line in read_text(path).splitlines() if line.strip()]
+        rows = tuple(tuple(float(part) for part in line.split(",")) for line in lines)
+    except (UnreadableError, ValueError) as error:
+        raise DataError(f"{path}: expected x,y,width,height in each line, got other text ({error})") from error
+    wrong = next((i for i, row in enumerate(rows) if len(row) != 4 or not np.isfinite(row).all()), None)
+    if wrong is not None or not rows:
+        got = "no line" if wrong is None else repr(lines[wrong])
+        raise DataError(f"{path}: expected x,y,width,height in each line, got {got}")
+    return rows
+
+
 def _side(value: int | list[int] | None) -> int | tuple[int, int] | None:
     return (value[0], value[1]) if isinstance(value, list) else value
 
 
 def _sentence(path: Path, error: Any) -> str:
-    # pydantic's location of a union also contains names of alternatives ("constrained-int"), which are not keys
-    key = ".".join(str(part) for part in error["loc"] if isinstance(part, int) or part in _KEYS)
+    # pydantic's location of a union also contains names of alternatives ("constrained-int"), which are not keys; behind
+    # postprocess stands its kind
+    place = [part for i, part in enumerate(error["loc"]) if i != 1 or error["loc"][0] != "postprocess"]
+    key = ".".join(str(part) for part in place if isinstance(part, int) or part in _KEYS)
     if error["type"] == "extra_forbidden":
         section: type[BaseModel] = next((_SECTIONS[part] for part in error["loc"][-2:-1] if part in _SECTIONS), _Data)
         known = sorted(section.model_fields)
-        return f"{path}: {'.'.join(map(str, error['loc']))}: unknown key; known are {', '.join(known)}"
+        return f"{path}: {'.'.join(map(str, place))}: unknown key; known are {', '.join(known)}"
     if error["type"] == "missing":
         return f"{path}: {key}: missing, it must name the data"
     if error["type"].startswith("union_tag"):
-        return f"{path}: {key}: kind: expected {_KINDS}, got {error['input'].get('kind')!r}"
+        return f"{path}: postprocess.kind: expected {_KINDS}, got {error['input'].get('kind')!r}"
     message = error["msg"].removeprefix("Value error, ")
     got = "" if error["type"] == "value_error" else f", got {error['input']!r}"
     return f"{path}: {key}: {message}{got}"
 
 
-_SECTIONS: dict[Any, type[BaseModel]] = {"image": _Image, "sound": _Sound, "classes": _Classes, "numbers": _Numbers}
-_KINDS = "'classes' or 'numbers'"
+_SECTIONS: dict[Any, type[BaseModel]] = {
+    "image": _Image,
+    "sound": _Sound,
+    "classes": _Classes,
+    "numbers": _Numbers,
+    "boxes": _Boxes,
+}
+_KINDS = "'classes', 'boxes' or 'numbers'"
 _KEYS = set(_Data.model_fields).union(*(section.model_fields for section in _SECTIONS.values()))
