@@ -94,7 +94,7 @@ def test_random_programs_keep_their_integers(machine, seed, tmp_path):
 
 
 @pytest.mark.parametrize("machine", BARE, ids=lambda m: m.name)
-def test_rows_to_and_fro_in_one_image_of_memory(machine, tmp_path):
+def test_row_pipelines_in_both_directions_share_one_arena(machine, tmp_path):
     """Windows of several sizes and strides, outputs narrower and wider than inputs."""
     rng = np.random.default_rng(5)
     b = Builder((1, 12, 9, 4))

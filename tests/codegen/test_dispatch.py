@@ -44,7 +44,7 @@ def test_the_best_variant_runs_and_gives_the_same_integers(tmp_path: Path) -> No
     assert native.machine == host()
 
 
-def test_variants_stand_best_first_and_the_last_runs_anywhere() -> None:
+def test_variants_are_ordered_best_first_and_the_last_runs_anywhere() -> None:
     program = separable_network(UINT8, Rule.HALF_UP, weight_zero_point=9)
     files = generate(program, MACHINES["x86-64"])
     order = re.findall(r"status = model_(\w+)_run_on", files["model.c"])

@@ -117,7 +117,7 @@ def test_self_test_on_aarch64(machine: str, type: IntType, rule: Rule, zero_poin
 
 @pytest.mark.slow  # the first call of this compiler builds a C library, for about 40 s
 @pytest.mark.parametrize("machine", ["aarch64", "aarch64-dotprod"])
-def test_the_compiler_of_pip_crosses(machine: str, tmp_path: Path) -> None:
+def test_the_compiler_from_pip_cross_compiles(machine: str, tmp_path: Path) -> None:
     need_aarch64()
     if find_spec("ziglang") is None:
         pytest.skip("needs ziglang, which is not installed")
@@ -221,7 +221,7 @@ def test_instructions_are_counted(machine: str, count: int, tmp_path: Path) -> N
     assert 2 * count <= outcome.instructions <= 2 * count + 40
 
 
-def test_a_fault_on_a_board_is_an_error_that_says_so(tmp_path: Path) -> None:
+def test_a_fault_on_a_board_is_reported_as_an_error(tmp_path: Path) -> None:
     need_cortex()
     (tmp_path / "selftest.c").write_text(
         "int main(void)\n{\n    return *(volatile int *)0xe0000000u + *(volatile int *)0x70000000u;\n}\n"

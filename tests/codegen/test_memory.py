@@ -43,7 +43,7 @@ def run_plan(memory, steps, arena, program, seed):
 
 @settings(max_examples=150, deadline=None)
 @given(SEEDS, st.booleans(), st.sampled_from([1, 8, 64]), st.integers(1, 3), st.sampled_from([0, 24]))
-def test_no_plan_overwrites_what_is_still_needed(seed, baremetal, alignment, rows, scratch):
+def test_no_memory_plan_overwrites_a_live_buffer(seed, baremetal, alignment, rows, scratch):
     program = random_program(seed)
     memory = memory_of(program, baremetal=baremetal, alignment=alignment)
     steps, arena, schedule = plan_memory(memory, steps_of(memory.program, memory.layout, rows, scratch))
@@ -56,7 +56,7 @@ def test_no_plan_overwrites_what_is_still_needed(seed, baremetal, alignment, row
 
 @settings(max_examples=60, deadline=None)
 @given(SEEDS)
-def test_a_plan_that_runs_right_by_luck_is_still_refused(seed):
+def test_an_invalid_memory_plan_is_refused_even_where_results_are_right(seed):
     """Every damage that the executor can see is seen by the check."""
     program = random_program(seed)
     memory = memory_of(program, baremetal=True, alignment=1)
@@ -98,7 +98,7 @@ def test_an_offset_off_by_one_is_found_by_check_and_executor():
         assert run_plan(memory, steps, damaged, program, 3)
 
 
-def test_rows_follow_their_input_both_ways_and_one_byte_less_is_found():
+def test_rows_follow_their_input_in_both_directions_and_a_lead_too_small_by_a_byte_is_found():
     program = chain()
     memory = memory_of(program, baremetal=True, alignment=1)
     steps, arena, _ = plan_memory(memory, steps_of(memory.program, memory.layout))
@@ -124,7 +124,7 @@ def test_rows_follow_their_input_both_ways_and_one_byte_less_is_found():
     st.integers(1, 4), st.integers(1, 3), st.integers(1, 2), st.integers(0, 3), st.integers(1, 9),
     st.integers(1, 3), st.integers(1, 3), st.integers(1, 3),
 )  # fmt: skip
-def test_leads_and_trails_are_the_smallest_safe_ones(kernel, stride, dilation, pad, height, x_row, y_row, rows):
+def test_leads_and_trails_are_the_smallest_safe_distances(kernel, stride, dilation, pad, height, x_row, y_row, rows):
     window = Window((kernel, 1), (stride, 1), (dilation, 1), (pad, 0, pad, 0))
     out = window.out(height, 1)[0]
     if out < 1:
@@ -154,7 +154,7 @@ def test_leads_and_trails_are_the_smallest_safe_ones(kernel, stride, dilation, p
         assert not safe(trail - 1, backward=True) or trail == 0
 
 
-def test_elementwise_outputs_take_over_their_input_only_if_nobody_reads_it_again():
+def test_elementwise_outputs_reuse_their_input_only_if_nothing_reads_it_again():
     rng = np.random.default_rng(0)
     b = Builder((1, 4, 4, 4))
     first = b.node(conv(rng, b.tensors["x0"], 1, 4), "x0")
@@ -168,7 +168,7 @@ def test_elementwise_outputs_take_over_their_input_only_if_nobody_reads_it_again
     assert arena.nbytes == 128
 
 
-def test_an_input_that_is_read_twice_is_taken_over_only_if_both_readings_allow_it():
+def test_an_input_that_is_read_twice_is_reused_only_if_both_operands_allow_it():
     rng = np.random.default_rng(0)
     b = Builder((1, 4, 4, 4))
     first = b.node(conv(rng, b.tensors["x0"], 1, 4), "x0")
@@ -181,7 +181,7 @@ def test_an_input_that_is_read_twice_is_taken_over_only_if_both_readings_allow_i
         assert plan_memory(memory, steps)[1].nbytes == nbytes
 
 
-def test_inputs_outputs_and_constants_are_never_taken_over():
+def test_memory_of_inputs_outputs_and_constants_is_never_reused():
     b = Builder((1, 4, 4, 4))
     first = b.node(Clamp(-9, 9), "x0")
     second = b.node(Clamp(-5, 5), first)

@@ -65,7 +65,7 @@ def test_any_batch_on_any_threads_is_bit_exact(compiled, rng, n) -> None:
         assert_same(compiled.run_int(*x), compiled.program.run_int(*x))
 
 
-def test_float_ends_are_those_of_the_interpreter(compiled, rng) -> None:
+def test_real_inputs_and_outputs_equal_the_interpreter(compiled, rng) -> None:
     x = reals(rng, 5)
     assert_same(compiled.run(*x), compiled.program.run(*x))
     by_name = dict(zip(reversed(compiled.program.inputs), reversed(x), strict=True))
@@ -155,7 +155,7 @@ def test_inputs_in_any_memory_order_and_integer_type(compiled, rng) -> None:
     assert_same(compiled.run_int(x, y), want)
 
 
-def test_outputs_of_two_calls_are_not_the_same_memory(compiled, rng) -> None:
+def test_outputs_of_two_calls_do_not_share_memory(compiled, rng) -> None:
     x, y = (compiled.program.quantize_inputs(*reals(rng, 2)) for _ in range(2))
     first = compiled.run_int(*x)
     kept = [v.copy() for v in first]
@@ -223,7 +223,7 @@ def test_calls_from_several_threads_do_not_disturb_each_other(compiled, rng) -> 
     assert not wrong, wrong
 
 
-def test_python_runs_on_while_c_does(folder) -> None:
+def test_other_python_threads_run_while_c_runs(folder) -> None:
     program = program_of(dense(1, 2000, 500), (1, 2000), batched=True)
     compiled = ig.compile(program, "portable", folder, threads=1)
     x = np.ones((300, 2000), np.int8)
@@ -237,7 +237,7 @@ def test_python_runs_on_while_c_does(folder) -> None:
     assert turns > 100, turns
 
 
-def test_another_program_in_the_same_folder_is_not_taken_for_this_one(folder, rng) -> None:
+def test_another_program_in_the_same_folder_is_not_reused(folder, rng) -> None:
     programs = [program_of(dense(seed), (1, 20), batched=True) for seed in (1, 2)]
     x = codes(rng, INT8, (4, 20))
     compiled = [ig.compile(program, directory=folder, threads=1) for program in programs]
@@ -265,7 +265,7 @@ def test_the_same_build_is_used_again(tmp_path, monkeypatch, rng) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [first.library.parent.name], "a failed build left files"
 
 
-def test_nothing_is_kept_without_a_folder(tmp_path, monkeypatch, rng) -> None:
+def test_build_files_are_removed_without_a_folder(tmp_path, monkeypatch, rng) -> None:
     monkeypatch.chdir(tmp_path)
     program = program_of(dense(5), (1, 20), batched=True)
     compiled = ig.compile(program, directory=None, threads=1)
@@ -310,24 +310,24 @@ def test_code_for_another_processor_is_refused_at_run_time(monkeypatch, tmp_path
     ("cc", "says"),
     [("no-such-compiler", "no-such-compiler"), ("false", "exit status 1"), ("true", "wrote no library")],
 )
-def test_a_compiler_that_is_not_there_or_fails(cc, says, tmp_path) -> None:
+def test_a_missing_or_failing_compiler_is_an_error(cc, says, tmp_path) -> None:
     with pytest.raises(CompileError, match=says):
         ig.compile(program_of(dense(0), (1, 20), batched=True), directory=tmp_path, cc=cc)
     assert not list(tmp_path.iterdir()), "a failed build left files"
 
 
-def test_a_folder_that_cannot_be_written(tmp_path) -> None:
+def test_an_unwritable_folder_is_an_error(tmp_path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CompileError, match="expected a folder that can be written"):
         ig.compile(program_of(dense(0), (1, 20), batched=True), directory=tmp_path / "file")
 
 
-def test_threads_below_one(tmp_path) -> None:
+def test_fewer_than_one_thread_is_refused(tmp_path) -> None:
     with pytest.raises(CompileError, match="threads: expected at least 1, got 0"):
         ig.compile(program_of(dense(0), (1, 20), batched=True), directory=tmp_path, threads=0)
 
 
-def test_it_cannot_be_pickled(compiled) -> None:
+def test_a_native_program_cannot_be_pickled(compiled) -> None:
     with pytest.raises(CompileError, match="cannot be pickled"):
         pickle.dumps(compiled)
 

@@ -106,7 +106,7 @@ def test_threads_do_not_change_larger_networks(name: str, shared_data: Path) -> 
 
 
 @pytest.mark.parametrize("machine", BEST)
-def test_small_program_with_a_bit_of_everything(machine: str, rng: np.random.Generator) -> None:
+def test_a_small_program_with_many_kinds_of_operators(machine: str, rng: np.random.Generator) -> None:
     program = make_small_program()
     assert_same(program, built(program, machine), *random_codes(program, rng, 5))
 

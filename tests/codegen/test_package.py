@@ -61,7 +61,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.mark.parametrize("machine", HERE)
 @pytest.mark.parametrize("cc", ["gcc", "clang"])
 @pytest.mark.parametrize("level", ["-O0", "-O2"])
-def test_it_builds_by_itself_without_a_warning(folders, machine, cc, level, tmp_path) -> None:
+def test_the_package_builds_without_a_warning(folders, machine, cc, level, tmp_path) -> None:
     need(cc)
     out = tmp_path / "selftest"
     run([cc, "-std=c11", level, *WARNINGS, "model.c", "selftest.c", "-o", out], folders[machine])
@@ -70,7 +70,7 @@ def test_it_builds_by_itself_without_a_warning(folders, machine, cc, level, tmp_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("machine", HERE)
-def test_it_builds_with_the_compiler_of_pip(folders, machine, tmp_path) -> None:
+def test_the_package_builds_with_the_compiler_from_pip(folders, machine, tmp_path) -> None:
     if find_spec("ziglang") is None:
         pytest.skip("needs ziglang, which is not installed")
     out = tmp_path / "selftest"
@@ -152,7 +152,7 @@ def test_no_float_is_written(folders, machine) -> None:
 
 
 @pytest.mark.parametrize("output", ["expected", "status"])
-def test_the_self_test_can_fail(folders, output, tmp_path) -> None:
+def test_the_self_test_fails_on_a_wrong_result_and_on_a_small_arena(folders, output, tmp_path) -> None:
     need("gcc")
     shutil.copytree(folders["portable"], tmp_path / "m")
     source = tmp_path / "m" / "selftest.c"
@@ -241,7 +241,7 @@ def test_tensors_with_names_of_one_identifier_have_constants_of_their_own(tmp_pa
 
 
 @pytest.mark.parametrize("value", [1 << 31, -(1 << 31) - 1])
-def test_a_member_of_32_bits_is_never_cut(value: int) -> None:
+def test_a_32_bit_field_is_never_truncated(value: int) -> None:
     with pytest.raises(CompileError, match=rf"k0_length: expected an integer of 32 bits, got {value}"):
         Constants(16).struct("struct ig_lut", {"length": value}, "k0")
     constants = Constants(16)
@@ -275,7 +275,7 @@ def test_stack_bound_follows_the_table_of_steps(tmp_path) -> None:
     assert stack_bound(path) is None
 
 
-def test_loaded_bytes_counts_what_lies_in_flash(tmp_path) -> None:
+def test_loaded_bytes_counts_the_sections_in_flash(tmp_path) -> None:
     need("gcc")
     (tmp_path / "a.c").write_text("const char table[1000] = {1}; char zeros[5000]; char data[10] = {1};")
     run(["gcc", "-c", "-fno-asynchronous-unwind-tables", "a.c"], tmp_path)

@@ -36,7 +36,7 @@ def facts_of(program, name="portable"):
 
 
 @pytest.mark.parametrize("name", ["portable", "cortex-m0"])
-def test_the_numbers_add_up(name):
+def test_the_sizes_of_the_picture_add_up(name):
     program = network(3)
     facts = facts_of(program, name)
     json.dumps(facts)
@@ -61,7 +61,7 @@ def test_text_fits_and_names_the_largest(blocks, width):
     assert re.search(rf"A +{largest:,} bytes", "\n".join(lines))
 
 
-def test_an_empty_arena_has_a_picture_too():
+def test_an_empty_arena_is_drawn():
     b = Builder((1, 2, 2, 1))
     facts = facts_of(b.build(b.node(Clamp(0, 1), "x0")))
     assert facts["bytes"] == 0
@@ -69,7 +69,7 @@ def test_an_empty_arena_has_a_picture_too():
     ET.fromstring(svg_picture(facts, "empty"))
 
 
-def test_svg_draws_every_buffer_where_it_lies():
+def test_svg_draws_every_buffer_at_its_offset():
     facts = facts_of(network(4), "cortex-m0")
     root = ET.fromstring(svg_picture(facts, "a <b> & c"))
     boxes = [r for r in root.iter(f"{SVG}rect") if r.find(f"{SVG}title") is not None]

@@ -44,7 +44,7 @@ def peak_of(order, tasks, sizes, start, keep):
 
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0, 2**32 - 1))
-def test_the_order_is_the_best_of_all(seed):
+def test_the_schedule_needs_the_least_memory_of_all_orders(seed):
     tasks, sizes, start, keep = random_tasks(seed, 6)
     found = find_order(tasks, sizes, start, keep)
     peaks = [peak_of(order, tasks, sizes, start, keep) for order in permutations(range(len(tasks)))]
@@ -65,7 +65,7 @@ def test_a_narrow_search_is_never_worse_than_the_given_order(seed, width):
     assert found.given == peak_of(range(len(tasks)), tasks, sizes, start, keep)
 
 
-def test_branches_that_shrink_run_one_after_the_other():
+def test_branches_whose_results_are_small_run_one_after_the_other():
     """Two branches that widen and narrow: side by side they need two wide values at once."""
     tasks = [
         Task(("in",), "a1"), Task(("in",), "b1"), Task(("a1",), "a2"), Task(("b1",), "b2"), Task(("a2", "b2"), "y"),
@@ -76,7 +76,7 @@ def test_branches_that_shrink_run_one_after_the_other():
     assert found.order in ((0, 2, 1, 3, 4), (1, 3, 0, 2, 4))
 
 
-def test_a_step_that_frees_memory_is_not_run_at_any_price():
+def test_a_step_that_frees_memory_is_not_run_first_if_it_raises_the_peak():
     """The first step shrinks what is live, but needs much while it runs: the other goes first."""
     tasks = [Task(("a",), "a1", scratch=200), Task(("b",), "b1"), Task(("a1", "b1"), "y")]
     found = find_order(tasks, {"a": 100, "b": 100, "a1": 90, "b1": 1, "y": 1}, ["a", "b"], ["y"])

@@ -65,7 +65,7 @@ def test_channels_with_scales_of_their_own_are_lists() -> None:
     assert "OUTPUT_SCALE " not in text
 
 
-def test_the_rule_of_bipolar_codes_is_stated() -> None:
+def test_macros_say_how_to_quantize_to_bipolar() -> None:
     text = tensor_macros(TensorInfo("y", (1, 2), BIPOLAR, grid(BIPOLAR, 0.5)), "M_INPUT")
     assert "-1 for x < 0, otherwise 1" in text
 

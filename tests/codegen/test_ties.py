@@ -40,7 +40,7 @@ def test_only_operators_without_ties_become_half_up(rule: Rule, scale: float, ti
 
 @pytest.mark.parametrize("machine", ["portable", "host"])
 @pytest.mark.parametrize("scale", [0.213, 0.25, 0.375])
-def test_ties_to_even_are_native_too(machine: str, scale: float, tmp_path: Path) -> None:
+def test_half_even_rounding_runs_natively(machine: str, scale: float, tmp_path: Path) -> None:
     if shutil.which("gcc") is None:
         pytest.skip("needs gcc, which is not installed")
     program, x = convolution(scale, Rule.HALF_EVEN)
@@ -51,7 +51,7 @@ def test_ties_to_even_are_native_too(machine: str, scale: float, tmp_path: Path)
     assert_bit_exact(ig.compile(program, machine, directory=tmp_path).run_int(x), want)
 
 
-def test_powers_of_two_have_vectors() -> None:
+def test_power_of_two_programs_use_vector_kernels() -> None:
     machine = next(m for m in MACHINES.values() if "avx2" in m.isas)
     for scale, vectors in ((0.213, True), (0.25, True), (0.375, False)):
         (step,) = plan(convolution(scale, Rule.HALF_EVEN)[0], machine).steps

@@ -43,13 +43,15 @@ def test_a_missing_compiler_is_an_error_that_says_what_to_install(only: Path, na
     assert ("arm-none-eabi" in str(error.value)) == name.startswith("cortex")
 
 
-def test_a_compiler_that_is_named_must_exist(only: Path) -> None:
+def test_a_named_compiler_must_exist(only: Path) -> None:
     for cc in ("no-such-cc -m32", " "):
         with pytest.raises(CompileError, match="no such command"):
             find_compiler(MACHINES["portable"], cc)
 
 
-def test_cc_comes_first_if_it_compiles_for_the_machine(only: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_compiler_in_cc_is_tried_first_if_it_compiles_for_the_machine(
+    only: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     script(only, "gcc", "exit 0")
     mine = script(only, "mycc", "echo arm-none-eabi")
     monkeypatch.setenv("CC", f"{mine} -g")
@@ -69,7 +71,7 @@ def test_order_of_installed_compilers(only: Path) -> None:
     assert find_compiler(MACHINES["portable"]).command == ("gcc",)
 
 
-def test_the_one_of_pip_comes_last_and_crosses(only: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_compiler_from_pip_is_tried_last_and_cross_compiles(only: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(toolchain, "find_spec", lambda name: object())
     native = find_compiler(MACHINES["portable"])
     assert native.command[1:] == ("-m", "ziglang", "cc")
@@ -95,7 +97,7 @@ def test_a_compiler_that_fails_is_quoted_with_its_command(only: Path, tmp_path: 
     assert "-shared" in str(e.value)
 
 
-def test_a_compiler_that_cannot_be_run(only: Path, tmp_path: Path) -> None:
+def test_a_compiler_that_cannot_be_executed_is_an_error(only: Path, tmp_path: Path) -> None:
     path = only / "gcc"
     path.write_bytes(b"\x7fELF nonsense")
     path.chmod(0o755)

@@ -74,7 +74,7 @@ def test_a_collapsed_scale_is_an_error_that_names_the_value(make, format, of_val
 
 
 @pytest.mark.parametrize("method", ["range", "lsq", "tqt", "pact", "dorefa"])
-def test_a_layer_that_is_dead_freezes_to_zeros(method: str) -> None:
+def test_a_layer_of_zero_weights_freezes_to_zeros(method: str) -> None:
     net = torch.nn.Sequential(
         nn.Input(),
         nn.ConvBn2d(1, 3, 3, activation="relu", method=method),
@@ -95,7 +95,7 @@ def test_a_layer_that_is_dead_freezes_to_zeros(method: str) -> None:
     assert np.abs(q.lower().run(x.numpy()) - want).max() < 0.01
 
 
-def test_freezing_names_the_grid_that_was_lost() -> None:
+def test_freezing_with_a_collapsed_scale_names_the_value() -> None:
     net = torch.nn.Sequential(nn.Input(), nn.Conv2d(1, 2, 3))
     x = torch.linspace(-1, 1, 64).reshape(1, 1, 8, 8)
     net(x)

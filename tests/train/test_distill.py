@@ -38,7 +38,7 @@ def test_distillation_is_the_papers_formula() -> None:
     assert distillation(teacher, teacher + 7.0).item() == pytest.approx(0.0, abs=1e-6)
 
 
-def test_its_gradient_is_that_of_the_paper() -> None:
+def test_the_gradient_of_distillation_is_that_of_the_paper() -> None:
     """Hinton et al. 2015, eq. (2), times T^2: dL/dz = T (q - p), over the number of samples."""
     torch.manual_seed(0)
     student, teacher = torch.randn(5, 4, requires_grad=True), torch.randn(5, 4, requires_grad=True)

@@ -59,7 +59,9 @@ def plain(x: Tensor, scale: Tensor, zero_point: Tensor, kind: IntType, ties_up: 
 @pytest.mark.parametrize("layout", ["rows", "channels_last", "strided"])
 @pytest.mark.parametrize("per_channel", [False, True])
 @pytest.mark.parametrize("kind", [IntType(8, signed=False), INT4, UINT2, BIPOLAR])
-def test_the_fast_path_is_that_of_autograd(kind: IntType, per_channel: bool, layout: str, dtype: torch.dtype) -> None:
+def test_the_gradients_of_the_fast_path_equal_autograd(
+    kind: IntType, per_channel: bool, layout: str, dtype: torch.dtype
+) -> None:
     shape = (5, 1, 1) if per_channel else ()
     scale = numbers(1, *shape).abs() * 0.2 + 0.1
     zero_point = torch.zeros(shape) if kind.bipolar else torch.full(shape, float(kind.qmin + 1))
@@ -86,14 +88,14 @@ def test_the_fast_path_is_that_of_autograd(kind: IntType, per_channel: bool, lay
     torch.testing.assert_close(by_zero, want_zero, rtol=2e-3, atol=0.05)
 
 
-def test_clipped_passes_on_its_bounds() -> None:
+def test_clipped_passes_gradients_on_its_bounds() -> None:
     assert slopes(clipped, torch.tensor([-8.0, 7.0, 7.1, -8.1]), grid(scale=1.0)).tolist() == [1, 1, 0, 0]
 
 
 # -- straight-through --------------------------------------------------------------------------------------------------
 
 
-def test_straight_through_passes_everywhere_and_learns_the_grid_as_clipped() -> None:
+def test_straight_through_passes_gradients_everywhere_and_learns_the_grid_as_clipped() -> None:
     x = numbers(4, 100, spread=3.0)
     assert (slopes(straight_through, x, grid()) == 1).all()
     ours, theirs = grid(learns=True), grid(learns=True)
@@ -158,7 +160,7 @@ def test_dsq_rounds_exactly_and_learns_its_grid() -> None:
     assert not Dsq(learned=False).alpha.requires_grad
 
 
-def test_dsq_comes_back_from_an_alpha_that_makes_no_sense() -> None:
+def test_dsq_recovers_from_an_alpha_out_of_range() -> None:
     estimator = Dsq()
     with torch.no_grad():
         estimator.alpha.fill_(-0.1)
@@ -237,7 +239,7 @@ def test_stochastic_passes_gradients_as_clipped() -> None:
 
 
 @pytest.mark.parametrize("make", [Stochastic, Gumbel])
-def test_draws_are_those_of_the_seed_and_go_on_from_a_checkpoint(make) -> None:
+def test_random_draws_follow_the_seed_and_resume_from_a_checkpoint(make) -> None:
     x = numbers(10, 1000)
     first, second, other = make(5), make(5), make(6)
     before = first(x, grid())
@@ -255,7 +257,7 @@ def test_draws_are_those_of_the_seed_and_go_on_from_a_checkpoint(make) -> None:
 # -- ProxQuant ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_proximal_step_is_that_of_the_distance_to_the_grid() -> None:
+def test_a_proximal_step_is_the_proximal_operator_of_the_distance_to_the_grid() -> None:
     """Bai et al. 2019: argmin over w of (w - x)^2 / 2 + lambda |w - q|, found here by search."""
     estimator, on = ProxQuant(rate=0.2, settled=0.9), grid()
     x = numbers(11, 40)
@@ -276,7 +278,7 @@ def test_a_proximal_step_is_that_of_the_distance_to_the_grid() -> None:
 
 @pytest.mark.parametrize("name", ESTIMATORS)
 @pytest.mark.parametrize("per_channel", [False, True])
-def test_each_keeps_shape_and_type_and_learns_a_grid(name: str, per_channel: bool) -> None:
+def test_each_estimator_keeps_shape_and_type_and_learns_a_grid(name: str, per_channel: bool) -> None:
     for make in ESTIMATORS[name]:
         for dtype in (torch.float32, torch.bfloat16):
             shape = (4, 1) if per_channel else ()
@@ -289,6 +291,6 @@ def test_each_keeps_shape_and_type_and_learns_a_grid(name: str, per_channel: boo
             assert on.scale.grad.abs().min() > 0
 
 
-def test_an_unknown_estimator_is_refused_with_the_names_there_are() -> None:
+def test_an_unknown_estimator_is_refused_with_the_known_names() -> None:
     with pytest.raises(UsageError, match="estimator: expected one of clipped, straight-through, dsq"):
         estimator_makers("magic")

@@ -100,7 +100,7 @@ def test_weights_and_activations_may_have_different_estimators(raw) -> None:
 
 
 @pytest.mark.parametrize("estimator", ["stochastic", "gumbel"])
-def test_a_seed_gives_the_same_numbers_and_a_checkpoint_goes_on(raw, estimator) -> None:
+def test_a_seed_gives_the_same_numbers_and_a_checkpoint_resumes(raw, estimator) -> None:
     first, second, other = (prepare_qat(raw, target="w4a8", estimator=estimator, seed=seed) for seed in (5, 5, 6))
     losses = train(first, 6)
     train(second, 6, until=3)
@@ -136,7 +136,7 @@ def test_proximal_steps_bring_weights_to_their_grid(raw) -> None:
     assert_freezes_to_itself(qat, batch()[0])
 
 
-def test_proximal_steps_need_weights_that_are_rounded_as_they_are(raw) -> None:
+def test_proximal_steps_refuse_methods_that_transform_weights_before_rounding(raw) -> None:
     with pytest.raises(UsageError, match="rounds weights directly"):
         prepare_qat(raw, target="ternary", method="twn", estimator="proxquant")
 
@@ -158,7 +158,7 @@ def test_methods_are_refused_if_no_weight_has_their_format(raw) -> None:
 
 
 @pytest.mark.parametrize("kind", ["weights", "noise", "layers"])
-def test_rounding_grows_from_none_to_all(raw, kind) -> None:
+def test_the_share_of_rounded_weights_grows_from_none_to_all(raw, kind) -> None:
     qat = prepare_qat(raw, target="w2a8", method="range")
     x, _ = batch()
     qat(x)
@@ -179,7 +179,7 @@ def test_rounding_grows_from_none_to_all(raw, kind) -> None:
         torch.testing.assert_close(qat(x), copy.deepcopy(qat).eval()(x), atol=1e-5, rtol=1e-4)
 
 
-def test_noise_is_that_part_of_the_rounding_error(raw) -> None:
+def test_gradual_noise_is_the_given_part_of_the_rounding_error(raw) -> None:
     qat = prepare_qat(raw, target="w2a8", method="range")
     x, _ = batch()
     qat(x)
@@ -191,7 +191,7 @@ def test_noise_is_that_part_of_the_rounding_error(raw) -> None:
     torch.testing.assert_close(partly - weight, 0.25 * (quantizer.eval()(weight) - weight))
 
 
-def test_codes_that_stay_do_so_while_the_rest_trains(raw) -> None:
+def test_frozen_codes_stay_while_the_rest_trains(raw) -> None:
     qat = prepare_qat(raw, target="w4a8")
     gradual = Gradual("weights", 0.0, 1.0)
     train(qat, 40, gradual, until=2)
@@ -214,7 +214,7 @@ def test_codes_that_stay_do_so_while_the_rest_trains(raw) -> None:
 
 
 @pytest.mark.parametrize("kind", ["weights", "noise", "layers"])
-def test_a_gradual_training_learns_and_goes_on_from_a_checkpoint(raw, kind) -> None:
+def test_gradual_training_learns_and_resumes_from_a_checkpoint(raw, kind) -> None:
     gradual = Gradual(kind, 0.1, 0.7)
     whole, half = (prepare_qat(raw, target="w4a8") for _ in range(2))
     losses = train(whole, 30, gradual)
@@ -265,7 +265,7 @@ def test_scales_that_collapsed_are_named(raw) -> None:
     assert sorted(qat.check_scales()) == sorted([weight, data])
 
 
-def test_the_penalty_is_that_of_every_clipping_level(raw) -> None:
+def test_the_penalty_sums_over_every_clipping_level(raw) -> None:
     qat = prepare_qat(raw, method="pact")
     qat(batch()[0])
     levels = [q.kept().detach() for q in qat.quantizers.values() if isinstance(q, Pact)]

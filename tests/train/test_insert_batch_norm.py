@@ -45,7 +45,7 @@ def graph() -> Graph:
     return prepare(load_torch(Folded().eval(), (torch.zeros(1, 3, 8, 8),)))
 
 
-def test_it_changes_nothing_at_first(graph: Graph) -> None:
+def test_an_inserted_batch_norm_changes_nothing_at_first(graph: Graph) -> None:
     data = dataset_for(graph)
     before = [str(node.name) for node in graph.nodes]
     revived = insert_batch_norm(graph, data)
@@ -58,7 +58,7 @@ def test_it_changes_nothing_at_first(graph: Graph) -> None:
     assert names <= {str(v.name) for node in revived.nodes for v in node.outputs}
 
 
-def test_statistics_are_those_of_the_data(graph: Graph) -> None:
+def test_inserted_statistics_are_those_of_the_data(graph: Graph) -> None:
     """A revived norm, normalizing with those of the same data as one batch, is what it is with running ones."""
     data = dataset_for(graph)
     qat = prepare_qat(insert_batch_norm(graph, data), target="w4a8")
@@ -132,7 +132,7 @@ def test_channels_may_lie_along_either_axis_of_a_dense_weight() -> None:
     assert np.abs(q.lower().run(x.numpy()) - want).max() < 2.5 * output.scale
 
 
-def test_networks_that_have_nothing_to_revive_stay() -> None:
+def test_networks_without_a_product_that_takes_batch_norm_stay() -> None:
     torch.manual_seed(0)
     alone = prepare(load_torch(torch.nn.Linear(4, 3), (torch.zeros(1, 4),)))
     assert insert_batch_norm(alone, dataset_of(alone)) is alone

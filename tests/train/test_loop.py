@@ -48,7 +48,7 @@ def same(a: dict, b: dict) -> bool:
 @pytest.mark.parametrize(
     "options", [{}, {"optimizer": "adamw"}, {"precision": "bf16"}, {"label_smoothing": 0.1}], ids=str
 )
-def test_it_learns(options) -> None:
+def test_training_lowers_the_loss(options) -> None:
     module, result = trained(replace(FAST, epochs=5, **options), held_back=dataset(128, seed=5))
     losses = [point.loss for point in result.curve if point.score is not None]
     assert losses[-1] < 0.8 * losses[0]
@@ -138,7 +138,7 @@ def python(code: str, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def test_a_killed_training_goes_on_bit_identical(tmp_path) -> None:
+def test_a_killed_training_resumes_bit_identical(tmp_path) -> None:
     whole, killed, model = (str(tmp_path / name) for name in ("whole.pt", "killed.pt", "net.onnx"))
     raw_graph().save(model)
     done = python(KILLED, whole, "anew", "fast", model)
@@ -181,7 +181,7 @@ def interrupted(path: Path, settings: TrainSettings = FAST, **more) -> None:
         ("described", "teacher was absent, now other"),
     ],
 )
-def test_a_checkpoint_of_something_else_is_refused(tmp_path, change, named) -> None:
+def test_a_checkpoint_of_another_run_is_refused(tmp_path, change, named) -> None:
     path = tmp_path / "checkpoint.pt"
     interrupted(path)
     before = path.read_bytes()
@@ -275,7 +275,7 @@ def test_a_checkpoint_that_would_run_code_is_not_run(tmp_path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_loss_that_is_no_number_names_the_layer_and_keeps_the_checkpoint(tmp_path) -> None:
+def test_a_nan_loss_names_the_layer_and_keeps_the_checkpoint(tmp_path) -> None:
     path = tmp_path / "checkpoint.pt"
     module = prepare_qat(raw_graph(), target="w4a8")
     state = {}
@@ -295,7 +295,7 @@ def test_a_loss_that_is_no_number_names_the_layer_and_keeps_the_checkpoint(tmp_p
     assert torch.load(path, weights_only=True)["state"]["step"] == 4
 
 
-def test_the_value_that_is_not_finite_first_is_named() -> None:
+def test_the_first_value_that_is_not_finite_is_named() -> None:
     module = prepare_qat(raw_graph(), target="w4a8")
     x = torch.from_numpy(arrays(8)[0])
     module(x)
@@ -307,7 +307,7 @@ def test_the_value_that_is_not_finite_first_is_named() -> None:
     assert first_not_finite(module, (x,)) == f"value '{first.outputs[0].name}' of [Conv '{first.name}']"
 
 
-def test_a_scale_that_collapses_or_is_no_number_is_named() -> None:
+def test_a_collapsed_or_nan_scale_is_named() -> None:
     for value, words in ((0.0, "collapsed to zero"), (-1e-30, "collapsed to zero"), (math.nan, "is NaN or infinite")):
         module = prepare_qat(raw_graph(), target="w4a8")
         module(torch.from_numpy(arrays(8)[0]))
@@ -317,7 +317,7 @@ def test_a_scale_that_collapses_or_is_no_number_is_named() -> None:
             check_scales(module, 3, "")
 
 
-def test_scales_are_looked_at_before_a_checkpoint_is_written(tmp_path) -> None:
+def test_scales_are_checked_before_a_checkpoint_is_written(tmp_path) -> None:
     path = tmp_path / "checkpoint.pt"
     module = prepare_qat(raw_graph(), target="w4a8")
 
@@ -330,7 +330,7 @@ def test_scales_are_looked_at_before_a_checkpoint_is_written(tmp_path) -> None:
     assert torch.load(path, weights_only=True)["state"]["step"] == 4
 
 
-def test_a_scale_that_changes_its_sign_goes_on_with_its_size() -> None:
+def test_a_scale_that_changes_its_sign_continues_with_its_magnitude() -> None:
     module = prepare_qat(raw_graph(), target="w4a8")
     x = torch.from_numpy(arrays(8)[0])
     with torch.no_grad():
@@ -394,7 +394,7 @@ def test_a_batch_larger_than_the_data_is_refused() -> None:
         ("gradual", "sometimes"),
     ],
 )
-def test_settings_that_cannot_be_meant(setting, value) -> None:
+def test_impossible_settings_are_refused(setting, value) -> None:
     with pytest.raises(UsageError, match=setting.replace("_", "-")):
         replace(FAST, **{setting: value})
 
@@ -460,7 +460,7 @@ def test_the_learning_rate_rises_and_falls_to_its_end() -> None:
     assert rates[54] == pytest.approx(0.1 * (0.01 + 0.99 / 2), rel=0.02)  # the middle of the cosine
 
 
-def test_a_teacher_is_listened_to() -> None:
+def test_a_teacher_changes_the_training() -> None:
     settings = replace(FAST, distill=1.0, temperature=2.0, steps=1, warmup=0.0)
     module = prepare_qat(raw_graph(), target="w4a8")
     teacher = FloatModule(module.graph)
@@ -480,7 +480,7 @@ def test_a_teacher_is_listened_to() -> None:
         trained(settings)
 
 
-def test_schedules_freeze_what_they_name() -> None:
+def test_schedules_freeze_the_parameters_that_they_name() -> None:
     module, _ = trained(replace(FAST, freeze_batch_norm=0.5, freeze_ranges=0.5), method="range")
     assert module.batch_norm_frozen
     assert not any(getattr(q, "observes", False) for q in module.quantizers.values())

@@ -49,7 +49,7 @@ def test_blocks_end_behind_residual_sums_and_before_another_resolution(qat) -> N
     assert [node.inputs[0].producer().op_type for node in producers] == ["Add", "Conv"]
 
 
-def test_narrow_copies_end_no_block(qat) -> None:
+def test_copies_in_a_narrow_format_do_not_end_a_block(qat) -> None:
     narrow = prepare_qat(Blocks(), torch.zeros(1, 3, 8, 8), "w2a2")
     assert any(node.op_type == "Clip" for node in narrow.graph.nodes)
     assert block_ends(narrow.graph) == block_ends(qat.graph)
@@ -118,7 +118,7 @@ def test_scores_are_the_input_of_the_softmax() -> None:
     torch.testing.assert_close(got, want)
 
 
-def test_a_teacher_of_another_kind_gives_what_the_network_gives() -> None:
+def test_a_module_as_teacher_gives_the_loss_of_its_graph() -> None:
     torch.manual_seed(3)
     (x, labels), net = batch(), Probabilities().eval()
     qat = prepare_qat(net, torch.zeros(1, 3, 8, 8), "cpu-int8")

@@ -61,7 +61,7 @@ def losses(module: QuantizedModule, x: torch.Tensor, optimizer: str, sizes: dict
     return found
 
 
-def test_the_sizes_are_those_of_the_units() -> None:
+def test_scaling_factors_are_the_sizes_of_parameters() -> None:
     x, _ = batch()
     plain, other = prepare_qat(net(), x[:1]), prepare_qat(in_other_units(net()), x[:1])
     assert magnitudes(plain, [x], classes=True) == {}
@@ -77,7 +77,7 @@ def test_the_sizes_are_those_of_the_units() -> None:
 @pytest.mark.parametrize(
     ("target", "method"), [("cpu-int8", "lsq"), ("power2-int8", "tqt"), ("uint8-asymmetric", "pact")]
 )
-def test_the_same_network_in_other_units_learns_alike(optimizer: str, target: str, method: str) -> None:
+def test_a_network_with_rescaled_parameters_learns_the_same(optimizer: str, target: str, method: str) -> None:
     x, _ = batch()
     plain = prepare_qat(net(), x[:1], target=target, method=method)
     other, wild = (prepare_qat(in_other_units(net()), UNIT * x[:1], target=target, method=method) for _ in range(2))
@@ -88,21 +88,21 @@ def test_the_same_network_in_other_units_learns_alike(optimizer: str, target: st
     assert np.abs(apart).max() > 0.1
 
 
-def test_a_live_batch_norm_takes_weights_of_usual_sizes_as_they_are() -> None:
+def test_weights_before_a_trainable_batch_norm_keep_their_learning_rate_at_usual_sizes() -> None:
     x, _ = batch()
     module = prepare_qat(raw_graph())
     assert "stem.0.weight" not in magnitudes(module, [4 * x], classes=True)
     assert magnitudes(module, [1000 * x], classes=True)["stem.0.weight"] < 1 / 100
 
 
-def test_values_without_size_do_not_scale_steps() -> None:
+def test_values_of_zero_do_not_scale_steps() -> None:
     """A channel that is 0 everywhere, and a batch norm that saw nothing vary."""
     module = prepare_qat(raw_graph())
     module.get_buffer("stem.1.running_var").zero_()
     assert magnitudes(module, [torch.zeros(8, 3, 8, 8)], classes=True).get("stem.0.weight") is None
 
 
-def test_decay_takes_the_same_part_of_each_weight() -> None:
+def test_weight_decay_removes_the_same_share_of_each_weight() -> None:
     x, _ = batch()
     module = prepare_qat(in_other_units(net()), x[:1])
     made = make_optimizer(module, TrainSettings(optimizer="sgd", weight_decay=1e-3), {"0.weight": 0.25})

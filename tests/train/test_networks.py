@@ -51,7 +51,7 @@ def test_every_parameter_learns_and_the_frozen_network_is_the_trained_one(name: 
     assert_freezes_to_itself(qat, x)
 
 
-def test_a_batch_norm_that_stands_alone_lives() -> None:
+def test_a_batch_norm_without_a_product_trains() -> None:
     net, x = made("preactivated")
     qat = ig.prepare_qat(net, x[:1])
     mean = qat.get_buffer("before.running_mean").clone()
@@ -86,7 +86,7 @@ def test_a_network_of_single_samples_takes_batches() -> None:
         qat(x[:0])
 
 
-def test_features_of_single_samples_are_put_together() -> None:
+def test_features_of_single_samples_are_concatenated() -> None:
     net, x = made("attention")
     module = torch.nn.Sequential(net, torch.nn.Softmax(1)).eval()
     qat = ig.prepare_qat(module, x[:1])

@@ -115,7 +115,7 @@ def test_sequences_and_several_operands_freeze_to_themselves() -> None:
     assert_freezes_to_itself(net, x, gate)
 
 
-def test_parameters_of_a_float_twin_load() -> None:
+def test_parameters_of_the_same_float_network_load() -> None:
     twin = Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(144, 4))
     net = Sequential(nn.Conv2d(3, 4, 3, output=None), nn.ReLU("uint8"), torch.nn.Flatten(), nn.Linear(144, 4))
     missing = net.load_state_dict(twin.state_dict(), strict=False)
@@ -139,7 +139,7 @@ def test_state_goes_to_a_file_and_back() -> None:
     assert ig.freeze(again, x[:1]).plan.to_json() == ig.freeze(net, x[:1]).plan.to_json()
 
 
-def test_batch_norm_lives_until_it_is_frozen() -> None:
+def test_batch_norm_trains_until_it_is_frozen() -> None:
     torch.manual_seed(2)
     net, (x, y) = Residual(), batch()
     train(net, x, y, 2)
@@ -216,7 +216,7 @@ def test_compiled_code_computes_the_same() -> None:
             torch.testing.assert_close(found[name], p.grad, rtol=1e-3, atol=1e-5)
 
 
-def test_it_trains_under_autocast() -> None:
+def test_quantized_layers_train_under_autocast() -> None:
     torch.manual_seed(2)
     net, (x, y) = Residual("w4", "a4"), batch()
     with torch.autocast("cpu", torch.bfloat16):

@@ -53,7 +53,7 @@ def network_of_signs() -> torch.nn.Module:
     [("w8", "a8", 97), ("w4", "a4", 97), ("w2", "a2", 96), ("ternary", "a8", 96), ("binary", "a8", 95), ("", "", 92)],
     ids=["w8a8", "w4a4", "w2a2", "ternary", "binary", "signs"],
 )
-def test_the_integer_program_tells_digits(weight: str, value: str, least: float) -> None:
+def test_the_integer_program_recognizes_digits(weight: str, value: str, least: float) -> None:
     torch.manual_seed(1)
     x, y = digits()
     net = network(weight, value) if weight else network_of_signs()

@@ -80,7 +80,7 @@ def test_modules_that_cannot_be_frozen_are_refused() -> None:
         ig.freeze(torch.nn.Linear(2, 2), torch.zeros(1, 2))
 
 
-def test_moves_of_torch_keep_the_grid() -> None:
+def test_torch_functions_that_move_elements_keep_the_grid() -> None:
     x = nn.Input()(X)
     for moved in (
         x.flatten(1),

@@ -64,7 +64,7 @@ def test_a_cell_with_explicit_state_freezes_to_itself() -> None:
     assert_freezes_to_itself(net, x[:, 0], h, c, tables=True)
 
 
-def test_it_computes_what_torch_computes() -> None:
+def test_the_lstm_computes_what_torch_computes() -> None:
     torch.manual_seed(3)
     torch_cell, cell = torch.nn.LSTMCell(4, 6), nn.LSTMCell(4, 6)
     missing = cell.load_state_dict(torch_cell.state_dict(), strict=False)
@@ -82,7 +82,7 @@ def test_it_computes_what_torch_computes() -> None:
         assert (torch.as_tensor(found) - exact).abs().max() < 0.05
 
 
-def test_a_sequence_step_by_step_is_the_sequence_at_once() -> None:
+def test_a_sequence_step_by_step_equals_the_whole_sequence() -> None:
     torch.manual_seed(3)
     net, (x, _) = Classifier(), sequences()
     with torch.no_grad():

@@ -87,7 +87,7 @@ def test_evaluation_equals_the_frozen_network(net, target, method) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_it_learns_and_its_ranges_move(net, method) -> None:
+def test_training_lowers_the_loss_and_moves_ranges(net, method) -> None:
     target = {"twn": "ternary", "xnor": "binary"}.get(method, "w4a8")
     qat = prepare_qat(net, torch.zeros(1, 3, 8, 8), target, method=method)
     x, y = batch(64)
@@ -126,7 +126,7 @@ def test_the_gradient_of_a_learned_step_is_that_of_the_paper(net) -> None:
     torch.testing.assert_close(made.scale.grad, want)  # `first` is 1
 
 
-def test_batch_norm_lives_in_training_and_can_be_frozen(net) -> None:
+def test_batch_norm_trains_and_can_be_frozen(net) -> None:
     qat = prepare_qat(net, torch.zeros(1, 3, 8, 8))
     x, _ = batch()
     before = qat.get_buffer("bn.running_mean").clone()
@@ -147,7 +147,7 @@ def test_a_batch_of_one_is_refused_with_trainable_batch_norm() -> None:
         qat(torch.zeros(1, 4))
 
 
-def test_it_begins_with_calibrated_grids(net) -> None:
+def test_training_begins_with_calibrated_grids(net) -> None:
     x, _ = batch(32)
     q = ig.quantize(ig.load(net, x[:1]), x.numpy(), equalize=False, bias_correction=False)
     qat = prepare_qat(net, x[:1], plan=q.plan).eval()
@@ -180,7 +180,7 @@ def test_invalid_arguments_are_refused(net) -> None:
         prepare_qat(net)
 
 
-def test_gamma_does_not_learn_from_rounding_errors(net) -> None:
+def test_the_gradient_of_gamma_excludes_rounding_errors(net) -> None:
     """A channel that batch norm nearly silences has gradients of the usual size: rounding is before its factor."""
     with torch.no_grad():
         net.stem[1].weight[0] = 1e-7

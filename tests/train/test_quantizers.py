@@ -97,7 +97,7 @@ def test_few_bits_start_at_the_least_squared_error(kind: IntType) -> None:
     assert error(float(quantizer.scale_now())) <= 1.05 * best
 
 
-def test_a_scale_stays_positive_and_says_that_it_collapsed() -> None:
+def test_a_scale_stays_positive_and_reports_its_collapse() -> None:
     quantizer = begun(Lsq(form(IntType(8)), ()), numbers(6, 100))
     first = float(quantizer.scale_now())
     assert not bool(quantizer.collapsed())
@@ -152,7 +152,7 @@ def test_a_step_of_sgd_changes_a_scale_as_the_paper_says(kind: type[Quantizer]) 
         assert float(quantizer.scale_now()) == pytest.approx(want, rel=1e-5)
 
 
-def test_one_dead_channel_is_no_collapse() -> None:
+def test_one_channel_of_zeros_is_not_reported_as_a_collapse() -> None:
     quantizer = begun(Lsq(form(INT4N, per=CHANNELS), (3,)), numbers(7, 3, 20))
     with torch.no_grad():
         quantizer.scale[1] = 0
@@ -164,7 +164,7 @@ def test_one_dead_channel_is_no_collapse() -> None:
 
 @pytest.mark.parametrize("kind", [Lsq, Tqt])
 @pytest.mark.parametrize("scheme", [SYMMETRIC, POWER_OF_TWO])
-def test_in_units_of_a_factor_a_scale_learns_as_in_front_of_it(kind: type[Quantizer], scheme: Scheme) -> None:
+def test_a_scale_learns_the_same_before_and_after_a_constant_factor(kind: type[Quantizer], scheme: Scheme) -> None:
     w, given, factor = numbers(34, 4, 30, spread=0.02), numbers(35, 4, 30, spread=1e-3), torch.tensor([4.0, 1, 0.5, 8])
     steps = np.full(4, 2.0**-8, np.float32)
     plain, scaled = (kind(form(INT4N, scheme, CHANNELS), (4,)) for _ in range(2))
@@ -190,7 +190,7 @@ def test_in_units_of_a_factor_a_scale_learns_as_in_front_of_it(kind: type[Quanti
     assert torch.equal(fresh.eval()(w * factor[:, None]), before)
 
 
-def test_channels_without_weights_do_no_harm() -> None:
+def test_channels_of_zero_weights_leave_gradients_finite() -> None:
     w = numbers(36, 3, 10)
     w[1] = 0
     for kind in (Lsq, Tqt):
@@ -250,7 +250,7 @@ def test_the_gradient_of_a_clipping_level_is_that_of_the_paper() -> None:
     torch.testing.assert_close(signed.alpha.grad * signed.first, want, rtol=1e-4, atol=1e-4)
 
 
-def test_pact_tells_data_below_zero_from_what_it_sees_first() -> None:
+def test_pact_decides_by_its_first_data_whether_values_are_negative() -> None:
     kind = IntType(8, signed=False)
     assert int(begun(Pact(form(kind, ASYMMETRIC), ()), numbers(13, 99).relu()).params().zero_point) == 0
     assert int(begun(Pact(form(kind, ASYMMETRIC), ()), numbers(13, 99)).params().zero_point) == 128
@@ -262,7 +262,7 @@ def test_pact_tells_data_below_zero_from_what_it_sees_first() -> None:
 # -- DoReFa ------------------------------------------------------------------------------------------------------------
 
 
-def test_dorefa_squeezes_and_rounds_as_the_paper_with_a_zero() -> None:
+def test_dorefa_follows_the_paper_on_a_grid_with_zero() -> None:
     """Zhou et al. 2016, eq. (9) of weights whose largest is 1: tanh(w) / max|tanh(w)|, on a grid of 2^b - 1 levels."""
     w, given = numbers(14, 200), numbers(15, 200)
     w = w / w.abs().max()
@@ -452,7 +452,7 @@ def test_methods_for_few_bits_leave_wider_weights_to_lsq() -> None:
     assert type(METHODS["ttq"][0](form(INT2N), ())) is Lsq
 
 
-def test_an_unknown_method_is_refused_with_the_names_there_are() -> None:
+def test_an_unknown_method_is_refused_with_the_known_names() -> None:
     with pytest.raises(
         UsageError, match=r"weight_method: expected one of range, lsq, tqt, pact, dorefa, twn, ttq, xnor"
     ):

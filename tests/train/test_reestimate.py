@@ -25,7 +25,7 @@ def batches() -> list[torch.Tensor]:
     return [2 * torch.randn((8, 2, 8, 8), generator=generator) + 1 for _ in range(3)]
 
 
-def test_the_first_norm_has_the_mean_of_the_batches_statistics() -> None:
+def test_the_first_batch_norm_gets_the_mean_of_the_batch_statistics() -> None:
     net = network().eval()
     assert reestimate_batch_norm(net, [(x, None) for x in batches()]) == 2
     with torch.no_grad():
@@ -36,7 +36,7 @@ def test_the_first_norm_has_the_mean_of_the_batches_statistics() -> None:
 
 
 @pytest.mark.parametrize("method", ["lsq", "range"])
-def test_only_statistics_move(method) -> None:
+def test_reestimation_changes_statistics_only(method) -> None:
     qat = ig.prepare_qat(network(), torch.zeros(1, 2, 8, 8), method=method)
     for x in batches():
         qat(x)
@@ -53,7 +53,7 @@ def test_only_statistics_move(method) -> None:
             assert torch.equal(now, before[name]), name
 
 
-def test_evaluation_then_normalizes_what_it_was_given() -> None:
+def test_evaluation_after_reestimation_normalizes_the_given_data() -> None:
     """With the statistics of the data themselves, the first layer's output has mean beta and variance gamma^2."""
     net = network()[:2]
     qat = ig.prepare_qat(net, torch.zeros(1, 2, 8, 8), method="range")

@@ -101,7 +101,7 @@ def test_tables_follow_their_grids() -> None:
     assert not torch.equal(qat(x), twin(x))
 
 
-def test_slopes_per_channel_are_those_that_were_learned() -> None:
+def test_slopes_per_channel_are_the_learned_ones() -> None:
     net = torch.nn.Sequential(torch.nn.Linear(64, 8), torch.nn.PReLU(8))
     with torch.no_grad():
         net[1].weight.copy_(torch.linspace(-0.5, 0.5, 8))
@@ -125,7 +125,7 @@ def test_infinite_results_leave_gradients_finite() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:::torch")  # the compiler warns of itself
-def test_compiled_code_looks_results_up() -> None:
+def test_compiled_code_uses_the_lookup_tables() -> None:
     qat, x = prepare_qat(one_node("Sigmoid"), target="int16x8"), data("Sigmoid")
     qat(x)
     qat.eval()

@@ -3,10 +3,10 @@
     a' = ((a - z_a) << left) * M_a          M_a = s_a / (2 max(s_a, s_b)), and the same for b
     y = clamp(z_y + (a' +- b') * M, low, high)          M = 2 max(s_a, s_b) / (2**left s_y)
 
-Both are brought to half a step of the coarser operand's grid, `left` bits finer. `left` is 20 for operands of up to 8
+Both operands are brought to one grid, whose step is 2 max(s_a, s_b) / 2**left. `left` is 20 for operands of up to 8
 bits (255 * 2**20 < 2**28, halved twice and added: below 2**28) and 15 beyond (65535 * 2**15 < 2**31, halved and added:
-below 2**31). Operands broadcast; constants are ordinary inputs. Under the rule `shift` the factors of both operands
-are powers of two and the sum is exact as long as one scale is at most 2**(left - 1) times the other.
+below 2**31). Operands broadcast; constants are ordinary inputs. Under the rule `shift` the factors of both operands are
+powers of two and the sum is exact as long as one scale is at most 2**(left - 1) times the other.
 
 Source: TensorFlow Lite, reference_integer_ops::Add.
 """
@@ -29,7 +29,7 @@ from intaglio.program.shapes import broadcast
 
 @dataclass(frozen=True, eq=False)
 class Add(Operator):
-    """See the module's equation.
+    """Computes the equation of the module.
 
     Args:
         a_zero_point, b_zero_point, y_zero_point: of the operands and the output.
@@ -67,7 +67,7 @@ class Add(Operator):
         high: int | None = None,
         subtract: bool = False,
     ) -> Add:
-        """From quantization parameters, one scale each; clamp in output codes; `subtract` makes it a - b.
+        """Derive the integers, one scale each; clamp in output codes; with `subtract`, a - b.
 
         Raises:
             LoweringError: a factor is out of range.
@@ -92,15 +92,15 @@ class Add(Operator):
         )
 
     def shape(self, *inputs: Shape) -> Shape:
-        """The shape that both broadcast to."""
+        """Broadcast the shapes of both operands."""
         return broadcast(self, *inputs)
 
     def out_type(self, *inputs: IntType) -> IntType:
-        """`out`."""
+        """Return the field `out`."""
         return self.out
 
     def check(self, *inputs: Shape) -> None:
-        """The operands broadcast; scalar factors of at most 1/2; a shift and sign that exist."""
+        """Check that operands broadcast, that factors are scalars of at most 1/2, and shift and sign."""
         broadcast(self, *inputs)
         for factor in (self.a_requantize, self.b_requantize, self.requantize):
             self.expect(factor.multiplier.shape == () and not factor.wide, "expected scalar factors of 32 bits")
@@ -110,7 +110,7 @@ class Add(Operator):
         self.expect(all(halves), "the factors of the operands must be at most 1/2")
 
     def accumulator_bound(self, shapes: tuple[Shape, ...], types: tuple[IntType, ...]) -> int:
-        """The larger of either operand after the left shift, and of their sum after the halving."""
+        """Bound each operand after the left shift, and their sum after the halving; return the larger bound."""
         a, b = (
             t.max_abs_offset(z) << self.left_shift
             for t, z in zip(types, (self.a_zero_point, self.b_zero_point), strict=True)
@@ -118,7 +118,7 @@ class Add(Operator):
         return max(a, b, (a + 1) // 2 + (b + 1) // 2)
 
     def integer(self, *inputs: Ints) -> Ints:
-        """Codes of the output."""
+        """Compute the codes of the output."""
         a = self._common(inputs[0], self.a_zero_point, self.a_requantize)
         b = self._common(inputs[1], self.b_zero_point, self.b_requantize)
         total = a + b if self.b_sign > 0 else a - b
@@ -129,7 +129,7 @@ class Add(Operator):
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
-        """Every type and rule, scales that differ by up to 2**12, broadcasting, differences, extremes."""
+        """Cover every type and rule, scales that differ by up to 2**12, broadcasting, differences, extremes."""
         shapes = [((2, 3, 4, 5), (2, 3, 4, 5)), ((2, 3, 5), (5,)), ((2, 1, 4), (1, 3, 1)), ((2, 7), (2, 7))]
         for i, (a_shape, b_shape) in enumerate(shapes):
             for rule in Rule:

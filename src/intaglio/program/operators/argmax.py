@@ -17,13 +17,13 @@ from intaglio.program.shapes import check_axes, reduced
 
 @dataclass(frozen=True, eq=False)
 class ArgMax(Operator):
-    """The output holds plain indices, without parameters.
+    """Its output holds plain indices, without scale and zero point.
 
     Args:
-        axis: that is searched.
-        keepdims: whether it stays, with size 1.
-        last: the last of several equal ones instead of the first.
-        minimum: the smallest element instead.
+        axis: the axis that is searched.
+        keepdims: keep it with size 1.
+        last: of several equal elements take the last instead of the first.
+        minimum: search the smallest element instead of the largest.
     """
 
     kind: ClassVar[str] = "argmax"
@@ -34,19 +34,19 @@ class ArgMax(Operator):
     minimum: bool = False
 
     def shape(self, *inputs: Shape) -> Shape:
-        """Without the axis, or with size 1 in its place."""
+        """Remove the axis, or keep it with size 1."""
         return reduced(inputs[0], (self.axis,), keepdims=self.keepdims)
 
     def out_type(self, *inputs: IntType) -> IntType:
-        """int32."""
+        """Return int32."""
         return INT32
 
     def check(self, *inputs: Shape) -> None:
-        """The axis exists."""
+        """Check that the axis exists."""
         check_axes(self, (self.axis,), len(inputs[0]))
 
     def integer(self, *inputs: Ints) -> Ints:
-        """Indices, int32."""
+        """Compute the indices, int32."""
         x = np.flip(inputs[0], self.axis) if self.last else inputs[0]
         find = np.argmin if self.minimum else np.argmax
         found = find(x, axis=self.axis, keepdims=self.keepdims)
@@ -56,7 +56,7 @@ class ArgMax(Operator):
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
-        """Every axis; few codes, so that there are ties."""
+        """Cover every axis, with few codes, so that there are ties."""
         for type in (*TYPES, *SMALL_TYPES):
             x = codes(rng, type, (2, 9, 5))
             yield cls(2), (x,)

@@ -3,7 +3,7 @@
     acc[n,i,j,c] = sum_{u,v} (x[n, i*s+u*d-p, j*s+v*d-p, c] - z_x)           padding adds nothing
     y = clamp(z_y + acc * M[i,j], low, high)                                 M = s_x / (s_y count[i,j])
 
-Without a `requantize` (rule `tflite`, equal parameters) TFLite's own integer division instead:
+Without `requantize` (rule `tflite`, equal scales and zero points) it is TFLite's own integer division:
 
     total = acc + count * z_x                                                the sum of the codes themselves
     y = clamp((total + sign(total) * count / 2) / count, low, high)          C division: ties away from zero
@@ -31,14 +31,14 @@ from intaglio.program.windows import Pair, Window
 
 @dataclass(frozen=True, eq=False)
 class AveragePool2d(Operator):
-    """See the module's equation.
+    """Computes the equation of the module.
 
     Args:
         kernel, strides, dilations: (vertical, horizontal).
         pads: (top, left, bottom, right).
-        counts: int32, () or (H', W', 1): by how much each position's sum is divided.
+        counts: int32, () or (H', W', 1): the number by which the sum at each position is divided.
         x_zero_point, y_zero_point: of input and output.
-        requantize: acc to output steps, the shape of `counts`; None: TFLite's division.
+        requantize: factor from acc to output steps, with the shape of `counts`; None: TFLite's division.
         low, high: clamp of the output codes.
         out: type of the output.
     """
@@ -75,15 +75,15 @@ class AveragePool2d(Operator):
         low: int | None = None,
         high: int | None = None,
     ) -> AveragePool2d:
-        """From quantization parameters, one scale each.
+        """Derive the integers from quantization parameters, one scale each.
 
         Args:
             x, y: parameters.
             input_shape: (H, W) of the image.
             kernel, strides, dilations, pads: of the window.
-            extra: (bottom, right) padding that `ceil_mode` adds behind `pads`; it never counts.
-            count_include_pad: whether `pads` counts.
-            rule: under `tflite` with equal parameters, TFLite's division.
+            extra: (bottom, right) padding that `ceil_mode` adds after `pads`; it is never counted.
+            count_include_pad: count the elements of `pads` too.
+            rule: the rounding rule; `tflite` with equal scales and zero points gives TFLite's division.
             low, high: clamp in output codes.
         Raises:
             LoweringError: a factor is out of range.
@@ -111,7 +111,7 @@ class AveragePool2d(Operator):
 
     @property
     def window(self) -> Window:
-        """The window that moves over the image."""
+        """Return the window that moves over the image."""
         return Window(self.kernel, self.strides, self.dilations, self.pads)
 
     def shape(self, *inputs: Shape) -> Shape:
@@ -120,11 +120,11 @@ class AveragePool2d(Operator):
         return (n, *self.window.out(h, w), c)
 
     def out_type(self, *inputs: IntType) -> IntType:
-        """`out`."""
+        """Return the field `out`."""
         return self.out
 
     def check(self, *inputs: Shape) -> None:
-        """The window fits; counts and multipliers are one or one per position."""
+        """Check that the window fits, and that counts and multipliers are one or one for each position."""
         self.window.check(self, inputs[0])
         per_position = (*self.shape(*inputs)[1:3], 1)
         self.expect(
@@ -137,11 +137,11 @@ class AveragePool2d(Operator):
             self.expect(got in ((), per_position), f"expected 1 multiplier or {per_position}, got {got}")
 
     def accumulator_bound(self, shapes: tuple[Shape, ...], types: tuple[IntType, ...]) -> int:
-        """`kh * kw` times the largest code, with its zero point and without."""
+        """Bound the sum by `kh * kw` times the largest code, with and without its zero point."""
         return math.prod(self.kernel) * max(types[0].max_abs_offset(self.x_zero_point), types[0].max_abs_offset())
 
     def integer(self, *inputs: Ints) -> Ints:
-        """Codes of the output, (N, H', W', C)."""
+        """Compute the codes of the output, (N, H', W', C)."""
         windows = self.window.view(inputs[0], self.x_zero_point)
         acc = np.zeros_like(windows[:, :, :, 0, 0], np.int64)
         for u in range(self.kernel[0]):
@@ -157,7 +157,7 @@ class AveragePool2d(Operator):
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
-        """Padding counted, not counted and added by ceil_mode; equal and unequal parameters; extremes."""
+        """Cover padding that is counted, not counted, and added by ceil_mode; equal and other parameters; extremes."""
         windows = [
             ((2, 2), (2, 2), (0, 0, 0, 0), (0, 0)),
             ((3, 3), (1, 2), (1, 1, 1, 1), (0, 1)),
@@ -184,7 +184,7 @@ class AveragePool2d(Operator):
 
 
 def _counts(image: Pair, window: Window, extra: Pair, *, include: bool) -> Ints:
-    """Elements that count at each position, int64, (H', W', 1)."""
+    """Count the elements of the window at each position, int64, (H', W', 1)."""
     axes = []
     for axis, size in enumerate(window.out(*image)):
         taps = np.arange(window.kernel[axis]) * window.dilations[axis] - window.pads[axis]

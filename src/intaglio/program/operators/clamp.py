@@ -17,7 +17,7 @@ from intaglio.program.sampling import TYPES, codes
 
 @dataclass(frozen=True, eq=False)
 class Clamp(Operator):
-    """`low`, `high`: bounds in codes, which input and output share."""
+    """Limits codes to `low` and `high`; input and output have the same scale and zero point."""
 
     kind: ClassVar[str] = "clamp"
 
@@ -25,20 +25,20 @@ class Clamp(Operator):
     high: Code
 
     def shape(self, *inputs: Shape) -> Shape:
-        """The input's."""
+        """Return that of the input."""
         return inputs[0]
 
     def out_type(self, *inputs: IntType) -> IntType:
-        """The input's."""
+        """Return that of the input."""
         return inputs[0]
 
     def integer(self, *inputs: Ints) -> Ints:
-        """The clamped codes."""
+        """Compute the clamped codes."""
         return saturate(inputs[0], self.low, self.high, inputs[0].dtype)
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
-        """Every type; one side, both, all one value."""
+        """Cover every type; bounds on one side, on both, and equal bounds."""
         for type in TYPES:
             middle = (type.qmin + type.qmax + 1) // 2
             for low, high in [(middle, type.qmax), (middle - 3, middle + 5), (middle, middle)]:

@@ -15,7 +15,7 @@ from intaglio.program.sampling import TYPES, codes
 
 @dataclass(frozen=True, eq=False)
 class ClampChannels(Operator):
-    """`lower`, `upper`: bounds in codes, which input and output share; int32, (C,) along the last axis."""
+    """Limits the codes of each channel to `lower` and `upper`: int32, (C,) along the last axis."""
 
     kind: ClassVar[str] = "clamp_channels"
 
@@ -23,15 +23,15 @@ class ClampChannels(Operator):
     upper: Ints
 
     def shape(self, *inputs: Shape) -> Shape:
-        """The input's."""
+        """Return that of the input."""
         return inputs[0]
 
     def out_type(self, *inputs: IntType) -> IntType:
-        """The input's."""
+        """Return that of the input."""
         return inputs[0]
 
     def check(self, *inputs: Shape) -> None:
-        """One bound of each kind per channel, in order."""
+        """Check that each channel has a lower bound and an upper bound that is not below it."""
         for name, array in (("lower", self.lower), ("upper", self.upper)):
             self.expect(
                 len(inputs[0]) > 0 and array.shape == inputs[0][-1:] and array.dtype == np.int32,
@@ -40,18 +40,18 @@ class ClampChannels(Operator):
         self.expect(bool((self.lower <= self.upper).all()), "expected no lower bound above its upper one")
 
     def check_types(self, *inputs: IntType) -> None:
-        """Bounds are codes of the input."""
+        """Check that the bounds are codes of the input."""
         kind = inputs[0]
         self.expect(kind.holds(self.lower) and kind.holds(self.upper), f"expected bounds within {kind}")
 
     def integer(self, *inputs: Ints) -> Ints:
-        """The clamped codes."""
+        """Compute the clamped codes."""
         x = inputs[0]
         return np.asarray(np.minimum(np.maximum(x.astype(np.int32), self.lower), self.upper).astype(x.dtype))
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
-        """Every type; one channel and more, bounds anywhere."""
+        """Cover every type, one channel and more, and random bounds."""
         for type in TYPES:
             for channels in (1, 3, 16, 33):
                 ends = np.sort(codes(rng, type, (2, channels)).astype(np.int32), axis=0)

@@ -3,7 +3,7 @@
     acc[n,i,j,o] = bias[o] + sum_{u,v,c} (x[n, i*s+u*d-p, j*s+v*d-p, c] - z_x) * (w[o,u,v,c] - z_w[o])
     y = clamp(z_y + acc * M[o], low, high)
 
-Padding reads as z_x, that is real 0.
+Padding elements are z_x, which is real 0.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from intaglio.program.windows import Window
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Conv2d(Weighted):
-    """See the module's equation. The other fields are those of `Weighted`; one dimension: a height of 1.
+    """Computes the equation of the module. The other fields are those of `Weighted`; in one dimension the height is 1.
 
     Args:
         weight: (O, kh, kw, I/groups), codes of `weight_type`.
@@ -60,7 +60,7 @@ class Conv2d(Weighted):
         high: int | None = None,
         accumulator: int | None = None,
     ) -> Conv2d:
-        """From quantization parameters; see `weighted_fields` for those and the errors.
+        """Derive the integers from quantization parameters; see `weighted_fields` for those and the errors.
 
         Args:
             weight: codes of w.type, (O, kh, kw, I/groups).
@@ -81,7 +81,7 @@ class Conv2d(Weighted):
         high: int | None = None,
         accumulator: int | None = None,
     ) -> Conv2d:
-        """`y[c] = gain[c] * x[c] + offset[c]`, a depthwise 1x1 convolution; see `program.channel_affine`.
+        """Make `y[c] = gain[c] * x[c] + offset[c]` as a depthwise 1x1 convolution; see `program.channel_affine`.
 
         Args:
             x, y: parameters of input and output, one scale each.
@@ -99,7 +99,7 @@ class Conv2d(Weighted):
 
     @property
     def window(self) -> Window:
-        """The window that moves over the image."""
+        """Return the window that moves over the image."""
         return Window(self.weight.shape[1:3], self.strides, self.dilations, self.pads)
 
     def shape(self, *inputs: Shape) -> Shape:
@@ -108,7 +108,7 @@ class Conv2d(Weighted):
         return (n, *self.window.out(h, w), self.weight.shape[0])
 
     def check(self, *inputs: Shape) -> None:
-        """Weights, bias and multipliers agree in channels; the window fits the padded image."""
+        """Check that weights, bias and multipliers have the same channels, and that the window fits the image."""
         self.check_channels(4)
         self.window.check(self, inputs[0])
         o, _, _, channels = self.weight.shape
@@ -118,11 +118,11 @@ class Conv2d(Weighted):
         )
 
     def integer(self, *inputs: Ints) -> Ints:
-        """Codes of the output, (N, H', W', O)."""
+        """Compute the codes of the output, (N, H', W', O)."""
         return self.finish(self.accumulate(inputs[0]))
 
     def accumulate(self, x: Ints) -> Ints:
-        """The accumulators, (N, H', W', O), int32 or int64."""
+        """Compute the accumulators, (N, H', W', O), int32 or int64."""
         weight = self.centred()
         # Padding with z_x lets the products use the codes as they are; the zero point's share is one constant:
         # sum (x - z_x) * w = sum x * w - z_x * sum w.
@@ -152,7 +152,7 @@ class Conv2d(Weighted):
         return acc.reshape(n, height, width, -1)
 
     def _depthwise(self, windows: Ints, weight: Ints) -> Ints:
-        """One input channel per output: elementwise products, tap by tap, beat a matrix product per channel."""
+        """Compute one input channel per output: elementwise products, tap by tap, faster than matrix products."""
         n, height, width, kh, kw, channels = windows.shape
         per_input = weight.shape[0] // channels
         dtype = np.dtype(np.int64 if self.requantize.wide else np.int32)
@@ -164,12 +164,12 @@ class Conv2d(Weighted):
         return acc.reshape(n, height, width, -1)
 
     def macs(self, *inputs: Shape) -> int:
-        """Products of one run."""
+        """Count the products of one run."""
         return products(self.shape(*inputs), self.weight)
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
-        """Kernels of 1 to 3, strides, dilations, groups (depthwise too), padding, zero points; extremes; signs."""
+        """Cover kernels of 1 to 3, strides, dilations, groups, depthwise, padding, zero points; extremes; signs."""
         cases = [(1, 3, 5, 3, 0), (1, 8, 16, 1, 0), (4, 4, 4, 3, 0), (3, 3, 6, 2, 0), (2, 6, 4, 2, 0), (1, 16, 3, 3, 1)]
         for groups, channels, outputs, size, extreme in cases:
             for rule, type in (

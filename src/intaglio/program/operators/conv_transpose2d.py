@@ -3,7 +3,7 @@
     acc[n, i*s + u*d - top, j*s + v*d - left, o] += (x[n,i,j,c] - z_x) * (w[o,u,v,c] - z_w[o])     on top of bias[o]
     y = clamp(z_y + acc * M[o], low, high)
 
-Positions that no tap reaches hold the bias alone.
+Output positions that no weight reaches get the bias alone.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from intaglio.program.windows import Pair
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ConvTranspose2d(Weighted):
-    """See the module's equation. The other fields are those of `Weighted`; one dimension: a height of 1.
+    """Computes the equation of the module. The other fields are those of `Weighted`; in one dimension the height is 1.
 
     Args:
         weight: (O, kh, kw, I/groups), codes of `weight_type`: output channel first, unlike ONNX's (I, O/groups, ...).
             Group g reads input channels g * I/groups onwards and makes output channels g * O/groups onwards.
         strides, dilations: (vertical, horizontal).
-        pads: (top, left, bottom, right), cut off the result.
-        output_padding: (bottom, right), added behind it.
+        pads: (top, left, bottom, right): how much is cut off the result.
+        output_padding: (bottom, right): how much is added at the end.
         groups: I and O are divided into this many independent parts.
     """
 
@@ -63,7 +63,7 @@ class ConvTranspose2d(Weighted):
         high: int | None = None,
         accumulator: int | None = None,
     ) -> ConvTranspose2d:
-        """From quantization parameters; see `weighted_fields` for those and the errors.
+        """Derive the integers from quantization parameters; see `weighted_fields` for those and the errors.
 
         Args:
             weight: codes of w.type, (O, kh, kw, I/groups); several scales of w are in the order of O.
@@ -81,7 +81,7 @@ class ConvTranspose2d(Weighted):
         return (n, rows - top - bottom, columns - left - right, self.weight.shape[0])
 
     def _canvas(self, height: int, width: int) -> tuple[int, int]:
-        """The result before the pads are cut off."""
+        """Compute the shape of the result before the pads are cut off."""
         rows, columns = (
             (n - 1) * s + (k - 1) * d + 1 + extra
             for n, s, k, d, extra in zip(
@@ -91,7 +91,7 @@ class ConvTranspose2d(Weighted):
         return rows, columns
 
     def check(self, *inputs: Shape) -> None:
-        """Weights, bias and multipliers agree in channels; something is left of the result."""
+        """Check that weights, bias and multipliers have the same channels, and that the result is not empty."""
         self.check_channels(4)
         self.expect(
             len(self.strides) == len(self.dilations) == len(self.output_padding) == 2 and len(self.pads) == 4,
@@ -108,11 +108,11 @@ class ConvTranspose2d(Weighted):
         self.expect(min(self.shape(*inputs)) >= 1, f"pads {self.pads} leave nothing of an input of shape {inputs[0]}")
 
     def integer(self, *inputs: Ints) -> Ints:
-        """Codes of the output, (N, H', W', O)."""
+        """Compute the codes of the output, (N, H', W', O)."""
         return self.finish(self.accumulate(inputs[0]))
 
     def accumulate(self, x: Ints) -> Ints:
-        """The accumulators, (N, H', W', O), int32 or int64."""
+        """Compute the accumulators, (N, H', W', O), int32 or int64."""
         weight = self.centred()
         steps = x.astype(np.int32) - np.int32(self.x_zero_point)
         n, h, w, _ = x.shape
@@ -138,12 +138,12 @@ class ConvTranspose2d(Weighted):
         return cut + self.bias.astype(dtype)
 
     def macs(self, *inputs: Shape) -> int:
-        """Products of one run."""
+        """Count the products of one run."""
         return math.prod(inputs[0][:3]) * self.weight.size
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
-        """Strides, dilations, pads, output padding, groups (depthwise too), extremes."""
+        """Cover strides, dilations, pads, output padding, groups (depthwise too), extremes."""
         cases = [(1, 3, 5, 3, 0), (1, 8, 4, 1, 0), (4, 4, 8, 3, 0), (2, 6, 4, 2, 0), (1, 16, 3, 4, 1)]
         for groups, channels, outputs, size, extreme in cases:
             for rule, type in (

@@ -3,8 +3,9 @@
     acc[..., o] = bias[o] + sum_k (x[..., k] - z_x) * (w[o, k] - z_w[o])
     y = clamp(z_y + acc * M[o], low, high)
 
-One weight scale for the tensor or one per output channel, never per group of K. Under the rule `tflite` the factors
-round by `half_away`, as TFLite's reference kernel does; `program.float_product` says how closely.
+The weight has one scale for the tensor or one for each output channel; scales per group of K are refused. Under the
+rule `tflite` the factors round by `half_away`, as TFLite's reference kernel does; see `program.float_product` for the
+remaining differences.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from intaglio.program.weighted import Weighted, products, weighted_fields
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Dense(Weighted):
-    """See the module's equation. The fields are those of `Weighted`; `weight` is (O, K)."""
+    """Computes the equation of the module. The fields are those of `Weighted`; `weight` is (O, K)."""
 
     kind: ClassVar[str] = "dense"
     rounds_once: ClassVar[bool] = True
@@ -45,7 +46,7 @@ class Dense(Weighted):
         accumulator: int | None = None,
         gain: float = 1.0,
     ) -> Dense:
-        """From quantization parameters; see `weighted_fields` for them and the errors. weight: codes (O, K)."""
+        """Derive the integers; parameters and errors as for `weighted_fields`. weight: codes (O, K)."""
         once = Rule.HALF_AWAY if rule is Rule.TFLITE else rule
         accumulator = default_accumulator(x.type, rule) if accumulator is None else accumulator
         fields = weighted_fields(x, w, y, weight, bias, once, low=low, high=high, accumulator=accumulator, gain=gain)
@@ -62,7 +63,7 @@ class Dense(Weighted):
         return (*inputs[0][:-1], self.weight.shape[0])
 
     def check(self, *inputs: Shape) -> None:
-        """Weights, bias and multipliers agree; one scale per tensor or output channel, never per group of K."""
+        """Check the sizes of weights, bias and multipliers; refuse scales per group of K."""
         self.check_channels(2)
         self.expect(
             len(inputs[0]) >= 1 and inputs[0][-1] == self.weight.shape[1],
@@ -70,11 +71,11 @@ class Dense(Weighted):
         )
 
     def integer(self, *inputs: Ints) -> Ints:
-        """Codes of the output, (..., O)."""
+        """Compute the codes of the output, (..., O)."""
         return self.finish(self.accumulate(inputs[0]))
 
     def accumulate(self, x: Ints) -> Ints:
-        """The accumulators, (..., O), int32 or int64."""
+        """Compute the accumulators, (..., O), int32 or int64."""
         weight = self.centred()
         # As for the convolution: the zero point's share is one constant per channel.
         bias = self.bias - np.int64(self.x_zero_point) * weight.sum(axis=1, dtype=np.int64)
@@ -85,12 +86,12 @@ class Dense(Weighted):
         return acc[0] if x.ndim == 1 else acc
 
     def macs(self, *inputs: Shape) -> int:
-        """Products of one run."""
+        """Count the products of one run."""
         return products(self.shape(*inputs), self.weight)
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
-        """Vectors, matrices and sequences; 8-, 4- and 16-bit; all extremes, where the sum is largest; signs."""
+        """Cover vectors, matrices and sequences; 4, 8 and 16 bits; extremes, where the sum is largest; signs."""
         for shape, outputs, extreme in [((5,), 3, 0), ((2, 64), 10, 0), ((2, 3, 17), 8, 0), ((4, 300), 2, 1)]:
             for rule, type in (
                 (Rule.HALF_UP, UINT8),

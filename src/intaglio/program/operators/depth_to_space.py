@@ -1,9 +1,9 @@
-"""Channels to blocks of pixels, over channels-last images, b = block.
+"""Move channels into blocks of pixels; images are channels-last, b = block.
 
     y[n, h*b + i, w*b + j, c] = x[n, h, w, (i*b + j)*C + c]        DCR (depth, column, row), TFLite's order too
     y[n, h*b + i, w*b + j, c] = x[n, h, w, c*b*b + i*b + j]        CRD, PyTorch's pixel shuffle
 
-Input and output share their parameters.
+Input and output have the same scale and zero point.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from intaglio.program.sampling import codes
 
 @dataclass(frozen=True, eq=False)
 class DepthToSpace(Operator):
-    """`block`: edge of a block; `crd`: the second order of channels."""
+    """Moves channels into blocks of `block` x `block` pixels; `crd` selects the second order of channels."""
 
     kind: ClassVar[str] = "depth_to_space"
 
@@ -35,18 +35,18 @@ class DepthToSpace(Operator):
         return (n, h * self.block, w * self.block, c // self.block**2)
 
     def out_type(self, *inputs: IntType) -> IntType:
-        """The input's."""
+        """Return that of the input."""
         return inputs[0]
 
     def check(self, *inputs: Shape) -> None:
-        """The channels divide into blocks."""
+        """Check that the number of channels is divisible by b*b."""
         self.expect(
             len(inputs[0]) == 4 and inputs[0][3] % self.block**2 == 0,
             f"block {self.block} does not fit a shape {inputs[0]}",
         )
 
     def integer(self, *inputs: Ints) -> Ints:
-        """The integers, moved."""
+        """Move the integers."""
         n, h, w, c = inputs[0].shape
         b, each = self.block, c // self.block**2
         if self.crd:
@@ -57,7 +57,7 @@ class DepthToSpace(Operator):
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
-        """Blocks of 1, 2 and 3 in both orders."""
+        """Cover blocks of 1, 2 and 3 in both orders."""
         for block in (1, 2, 3):
             for crd in (False, True):
                 yield cls(block, crd), (codes(rng, INT16 if crd else INT8, (2, 3, 2, 2 * block * block)),)

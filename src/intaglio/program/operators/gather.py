@@ -1,6 +1,6 @@
-"""Elements picked by constant indices.   y[..., i, ...] = x[..., indices[i], ...]
+"""Select elements by constant indices.   y[..., i, ...] = x[..., indices[i], ...]
 
-Also nearest-neighbour resizing, and padding that repeats elements (edge, reflect, wrap): one gather per axis.
+Nearest-neighbour resizing and padding that repeats elements (edge, reflect, wrap) are gathers too, one for each axis.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from intaglio.program.sampling import codes
 
 @dataclass(frozen=True, eq=False)
 class Gather(Operator):
-    """Picks slices along one axis.
+    """Selects slices along one axis.
 
     Args:
-        indices: int32, any shape (it takes the axis's place); 0 to size - 1. Negative indices are resolved offline.
-        axis: along which they pick.
+        indices: int32, 0 to size - 1, of any shape, which replaces the axis. Lowering resolves negative indices.
+        axis: the axis along which they select.
     """
 
     kind: ClassVar[str] = "gather"
@@ -38,15 +38,15 @@ class Gather(Operator):
             object.__setattr__(self, "indices", indices.astype(np.int32))
 
     def shape(self, *inputs: Shape) -> Shape:
-        """The axis is replaced by the indices' shape."""
+        """Replace the axis by the shape of the indices."""
         return (*inputs[0][: self.axis], *self.indices.shape, *inputs[0][self.axis + 1 :])
 
     def out_type(self, *inputs: IntType) -> IntType:
-        """The input's."""
+        """Return that of the input."""
         return inputs[0]
 
     def check(self, *inputs: Shape) -> None:
-        """Every index is inside."""
+        """Check that every index is inside."""
         self.expect(0 <= self.axis < len(inputs[0]), f"axis {self.axis} is outside a shape {inputs[0]}")
         n = inputs[0][self.axis]
         self.expect(
@@ -58,12 +58,12 @@ class Gather(Operator):
         )
 
     def integer(self, *inputs: Ints) -> Ints:
-        """The slices."""
+        """Select the slices."""
         return np.take(inputs[0], self.indices, axis=self.axis)
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
-        """Repeats, one index that removes the axis, a table of indices."""
+        """Cover repeated indices, one index that removes the axis, and a table of indices."""
         for type in (INT8, INT16):
             x = codes(rng, type, (2, 6, 5, 4))
             yield cls(rng.integers(0, 6, 12), 1), (x,)

@@ -1,13 +1,13 @@
 """Layer normalization over the last axis of n elements.   y = (x - mean) / sqrt(variance + eps) * gain + bias
 
-    D[i] = n x[i] - sum x                                   n (x[i] - mean), exact; the zero point drops out
+    D[i] = n x[i] - sum x                                   n (x[i] - mean), exact; the zero point cancels
     V = ((n sum x^2 - (sum x)^2) << 2j) + epsilon           n^2 (variance + eps) / s_x^2 in Q(2j), epsilon at least 1
     m = V << 2h in [2**60, 2**62);  r = 2**61 / floor(sqrt(m))                    1 / sqrt(V) = r 2**(h - 61)
     N[i] = rounding (D[i] r) >> max(61 - h - j - p, 0)      the normalized value in Q(p); |N| <= sqrt(n) 2**p
     y = clamp(z_y + (N[i] gain[i] + bias[i]) * M, low, high)
 
 Mean and variance are exact; square root and reciprocal are exact to 2**-30. The gains are 16-bit codes. The shift is
-negative only in a row of equal elements, where D is 0.
+negative only in a row of equal elements, whose D is 0.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ GAIN_MAX = (1 << 15) - 1
 
 @dataclass(frozen=True, eq=False)
 class LayerNorm(Operator):
-    """See the module's equation.
+    """Computes the equation of the module.
 
     Args:
         gain: int16, (n,).
         bias: int32 (int64 where `requantize` is wide), (n,), on the grid of N * gain.
         epsilon: an integer of at least 1: n^2 eps / s_x^2 in Q(2j).
-        spread: j, 0 to 30: bits that V has behind the point, halved; as many as its 62 bits have room for.
+        spread: j, 0 to 30: V has 2j fractional bits, as many as fit its 62 bits.
         precision: p, 1 to 16.
         y_zero_point: of the output.
         requantize: M, ().
@@ -76,14 +76,14 @@ class LayerNorm(Operator):
         high: int | None = None,
         wide: bool | None = None,
     ) -> LayerNorm:
-        """From quantization parameters.
+        """Derive the integers from quantization parameters.
 
         Args:
             x, y: parameters of input and output, one scale each.
             gain, bias: real, (n,); bias may be None.
             epsilon: real, added to the variance.
             rule, low, high: rounding, and clamp in output codes.
-            wide: accumulators of up to 48 bits; None: where 32 bits would cost precision, and the rule has them.
+            wide: accumulators of up to 48 bits; None: where 32 bits would lose precision and the rule allows it.
         Raises:
             LoweringError: n or epsilon is too large for 62 bits, or no precision is left within the accumulator.
         """
@@ -123,15 +123,15 @@ class LayerNorm(Operator):
         )
 
     def shape(self, *inputs: Shape) -> Shape:
-        """The input's."""
+        """Return that of the input."""
         return inputs[0]
 
     def out_type(self, *inputs: IntType) -> IntType:
-        """`out`."""
+        """Return the field `out`."""
         return self.out
 
     def check(self, *inputs: Shape) -> None:
-        """One gain and bias per element of the last axis; one multiplier."""
+        """Check that each element of the last axis has a gain and a bias, and that there is one multiplier."""
         n = self.gain.size
         dtype = np.int64 if self.requantize.wide else np.int32
         self.expect(
@@ -145,7 +145,7 @@ class LayerNorm(Operator):
         self.expect(self.requantize.multiplier.shape == (), "expected one multiplier")
 
     def check_types(self, *inputs: IntType) -> None:
-        """V fits 62 bits."""
+        """Check that V fits 62 bits."""
         n, bits = self.gain.size, inputs[0].bits
         self.expect(
             bits <= 16 and n << bits <= 1 << 31 and _largest(n, inputs[0], self.spread) + self.epsilon < 1 << 62,
@@ -153,11 +153,11 @@ class LayerNorm(Operator):
         )
 
     def accumulator_bound(self, shapes: tuple[Shape, ...], types: tuple[IntType, ...]) -> int:
-        """`max |gain| * sqrt(n) * 2**p + |bias|`, element by element."""
+        """Bound the accumulator by the largest `|gain| * sqrt(n) * 2**p + |bias|`."""
         return _bound(self.gain.astype(np.int64), self.bias.astype(np.int64), self.precision)
 
     def integer(self, *inputs: Ints) -> Ints:
-        """Codes of the output."""
+        """Compute the codes of the output."""
         x = inputs[0].astype(np.int64)
         n = x.shape[-1]
         total = x.sum(axis=-1, keepdims=True)
@@ -171,7 +171,7 @@ class LayerNorm(Operator):
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
-        """Few and many elements, constant rows, extremes; every rule."""
+        """Cover few and many elements, constant rows, extremes, and every rule."""
         for n in (1, 3, 64, 768):
             for rule, type in (
                 (Rule.HALF_UP, UINT8),
@@ -191,7 +191,7 @@ class LayerNorm(Operator):
 
 
 def _largest(n: int, type: IntType, spread: int) -> int:
-    """The largest V without epsilon: half of the elements at either end of the type."""
+    """Compute the largest V without epsilon: half of the elements at each end of the type."""
     return n * n << 2 * type.bits - 2 + 2 * spread
 
 
@@ -202,7 +202,7 @@ def _bound(gain: NDArray[np.int64], bias: NDArray[np.int64], precision: int) -> 
 
 
 def _precision(gain: NDArray[np.int64], bias: ArrayLike | None, gain_scale: float, bits: int) -> tuple[int, Ints]:
-    """The largest p up to 16 with which accumulators stay below 2**bits (0 if none), and the bias on its grid."""
+    """Find the largest p up to 16 that keeps accumulators below 2**bits (0 if none), and the bias on its grid."""
     for precision in range(16, 0, -1):
         codes = quantize_bias(bias, np.full(gain.shape, 2.0**-precision * gain_scale))
         if _bound(gain, codes, precision) < 1 << bits:

@@ -4,9 +4,9 @@
     log = (k - 30) * log_two + table[i] + (((table[i + 1] - table[i]) * r + 2**21) >> 22)
     y[i] = clamp(z_y - ((max x - x[i]) * M + log) * M', low, high)        M = 2**F s_x,  M' = 1 / (2**F s_y)
 
-Logarithms are in Q(F), F up to 20 and such that every sum stays below 2**31. The interpolation of log(1 + f) over 1/256
-is exact to 2**-19, so together with the four roundings of Q(F) values the result is within one step wherever
-s_y >= 2**(3 - F).
+Logarithms are in Q(F); F is at most 20 and small enough that every sum stays below 2**31. The interpolation of log(1 +
+f) over 1/256 is exact to 2**-19, so together with the four roundings of Q(F) values the result is within one step
+wherever s_y >= 2**(3 - F).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from intaglio.program.sampling import UINT16, codes, grid, params
 
 @dataclass(frozen=True, eq=False)
 class LogSoftmax(Operator):
-    """See the module's equation.
+    """Computes the equation of the module.
 
     Args:
         exp_low, exp_high: int32, tables of exp; see `program.exponential`.
@@ -60,7 +60,7 @@ class LogSoftmax(Operator):
     def from_real(
         cls, x: QuantParams, y: QuantParams, *, rule: Rule, low: int | None = None, high: int | None = None
     ) -> LogSoftmax:
-        """From quantization parameters, one scale each; clamp in output codes.
+        """Derive the integers from quantization parameters, one scale each; clamp in output codes.
 
         Raises:
             LoweringError: the input's range is so wide (2**27 and more) that no fixed point holds its logarithms.
@@ -84,15 +84,15 @@ class LogSoftmax(Operator):
         )
 
     def shape(self, *inputs: Shape) -> Shape:
-        """The input's."""
+        """Return that of the input."""
         return inputs[0]
 
     def out_type(self, *inputs: IntType) -> IntType:
-        """`out`."""
+        """Return the field `out`."""
         return self.out
 
     def check(self, *inputs: Shape) -> None:
-        """Scalar factors, and a table that rises from 0 to log 2."""
+        """Check that factors are scalars and that the table rises from 0 to log 2."""
         self.expect(len(inputs[0]) >= 1, "expected at least one axis")
         for factor in (self.difference, self.requantize):
             self.expect(factor.multiplier.shape == () and not factor.wide, "expected scalar factors of 32 bits")
@@ -104,17 +104,17 @@ class LogSoftmax(Operator):
         )  # fmt: skip
 
     def check_types(self, *inputs: IntType) -> None:
-        """The tables fit the input type."""
+        """Check that the tables fit the input type."""
         check_tables(self, self.exp_low, self.exp_high, inputs[0])
 
     def accumulator_bound(self, shapes: tuple[Shape, ...], types: tuple[IntType, ...]) -> int:
-        """The largest difference of codes; that in Q(F), plus the logarithm of the number of elements."""
+        """Bound the difference of codes, and the same in Q(F) plus the logarithm of the number of elements."""
         codes = (1 << types[0].bits) - 1
         largest = int(self.difference.scale(np.asarray(codes)))
         return max(codes, largest + (shapes[0][-1].bit_length() + 1) * (self.log_two + 1))
 
     def integer(self, *inputs: Ints) -> Ints:
-        """Codes of the output."""
+        """Compute the codes of the output."""
         x = inputs[0].astype(np.int64)
         total = exponentials(x, self.exp_low, self.exp_high).sum(axis=-1, keepdims=True)
         k = floor_log2(total)
@@ -127,7 +127,7 @@ class LogSoftmax(Operator):
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
-        """Few and many elements, steep and flat, every input type and rule, ties, one element."""
+        """Cover few and many elements, large and small scales, every input type and rule, ties, and one element."""
         for type in (INT8, UINT8, INT16, UINT16):
             for shape in ((2, 10), (3, 1), (2, 2, 1000)):
                 for rule in Rule:

@@ -1,13 +1,13 @@
-"""Any function of one value, by a table that is made offline.   y = f(x)
+"""Any function of one value, read from a table that lowering computes.   y = f(x)
 
 Up to 8 bits:       y = table[x - qmin]
 9 to 16 bits:       b, r = divmod(x - qmin, 2**s),   s = bits - 9,   512 blocks,   i = start[b] + (r >> k[b])
                     y = (table[i] * 2**k + (table[i + 1] - table[i]) * (r mod 2**k) + 2**(k + f - 1)) >> (k + f)
 
 A table for 9 bits and more is interpolated between its knots, one per block (start[b] = b, k = s) and more where the
-function bends, up to one for each code; see `program.knots`. Knots of results of up to 8 bits have f = 7 bits behind
-the point, so that the result is rounded once; of wider ones f = 0. Every result is within 1.5 steps of the exact
-function's, within 0.625 where f = 7; `errors` says by how much it is off.
+function bends, up to one for each code; see `program.knots`. Knots of results of up to 8 bits have f = 7 fractional
+bits, so that the result is rounded once; those of wider results have f = 0. Every result is within 1.5 steps of the
+exact function, within 0.625 where f = 7; `errors` measures the difference.
 
 Source: TensorFlow Lite, LUTPopulate and LUTLookup (16 bits).
 """
@@ -32,27 +32,27 @@ Function = Callable[[NDArray[np.float64]], NDArray[Any]]
 
 
 def first_entry(type: IntType) -> int:
-    """The code that the first entry of a table is for; it may be one that the type leaves out."""
+    """Return the code of the first entry of a table; a narrow type may not have it."""
     return type.qmin - int(type.narrow or type.bipolar)
 
 
 def entries(type: IntType) -> int:
-    """How many codes a table for a type of up to 8 bits covers: a power of two, for bipolar those of two bits."""
+    """Count the entries of a table for a type of up to 8 bits: a power of two; 4 for bipolar."""
     return 4 if type.bipolar else 1 << type.bits
 
 
 def fraction(type: IntType, out: IntType) -> int:
-    """Bits behind the point of a table's knots: f of the module's equation."""
+    """Return the fractional bits of a table's knots: f of the equation."""
     return 7 if type.bits > 8 and out.bits <= 8 else 0
 
 
 @dataclass(frozen=True, eq=False)
 class Lut(Operator):
-    """See the module's equation.
+    """Computes the equation of the module.
 
     Args:
         table: codes of `out`, (2**bits,) for up to 8 bits (4 for bipolar), otherwise (K,) knots with `fraction`
-            bits more; with a leading axis (C, ...) where each channel, the last axis of x, has a table of its own.
+            more bits. (C, ...) where each channel, on the last axis of x, has its own table.
         in_type: type of the input.
         out: type of the output, up to 16 bits.
         starts, shifts: start and k of each block, see `program.knots.Knots`; None where every block has one interval.
@@ -70,14 +70,14 @@ class Lut(Operator):
     def from_real(
         cls, x: QuantParams, y: QuantParams, function: Function, *, low: int | None = None, high: int | None = None
     ) -> Lut:
-        """The table of a real function.
+        """Make the table of a real function.
 
         Args:
             x, y: parameters of input and output, one scale each.
             function: float64 (K,) to float64 (K,), or (C, K) for a table per channel; infinite values saturate.
             low, high: clamp in output codes.
         Raises:
-            LoweringError: the function is not a number somewhere on the input's grid.
+            LoweringError: the function is NaN at a point of the input's grid.
         """
         low, high = clamp_of(y, low, high)
 
@@ -101,15 +101,15 @@ class Lut(Operator):
         return cls(made.table.astype(np.int16 if finer else y.type.dtype), x.type, y.type, made.starts, made.shifts)
 
     def shape(self, *inputs: Shape) -> Shape:
-        """The input's."""
+        """Return that of the input."""
         return inputs[0]
 
     def out_type(self, *inputs: IntType) -> IntType:
-        """`out`."""
+        """Return the field `out`."""
         return self.out
 
     def check(self, *inputs: Shape) -> None:
-        """As many tables as channels, or one."""
+        """Check that there is one table, or one for each channel."""
         if self.table.ndim > 1:
             self.expect(
                 self.table.shape[0] == inputs[0][-1],
@@ -117,7 +117,7 @@ class Lut(Operator):
             )
 
     def check_types(self, *inputs: IntType) -> None:
-        """The table has an entry for every code, and its entries are codes."""
+        """Check that the table has an entry for every code, and that its entries are codes."""
         bits, knots = self.in_type.bits, self.table.shape[-1] if self.table.ndim else 0
         self.expect(inputs[0] == self.in_type and bits <= 16, f"expected an input of {self.in_type}, got {inputs[0]}")
         if bits > 8 and self.starts is not None and self.shifts is not None:
@@ -141,7 +141,7 @@ class Lut(Operator):
         )
 
     def integer(self, *inputs: Ints) -> Ints:
-        """Codes of the output."""
+        """Compute the codes of the output."""
         offset = inputs[0].astype(np.int32) - np.int32(first_entry(self.in_type))
         if self.in_type.bits > 8:
             span, finer = self.in_type.bits - 9, fraction(self.in_type, self.out)
@@ -151,7 +151,7 @@ class Lut(Operator):
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
-        """Sigmoid, exp, a root that jumps, a function per channel; 1 to 16 bits; every 8-bit code."""
+        """Cover sigmoid, exp, a square root, a function for each channel; 1 to 16 bits; every 8-bit code."""
         types = (
             INT8,
             UINT8,

@@ -1,10 +1,10 @@
-"""Softmax along the last axis over some of its positions.   y[i] = exp(x[i]) / sum_j exp(x[j]),   i and j kept
+"""Softmax over the kept positions of the last axis.   y[i] = exp(x[i]) / sum_j exp(x[j]),   i and j kept
 
     e[i] = exp((x[i] - max x) s_x) in Q30, from tables, where i is kept; 0 elsewhere;   the maximum is of kept x
     y[i] = min(z_y + (e[i] * R + S / 2) / S, high)           S = sum e >= 2**30,  R = 1 / s_y, a whole number
 
-So a position that is left out is exactly 0, whatever its x. In a row that keeps no position every e is 1: all its
-elements are 1 / N. The rest is `softmax`.
+A masked position is exactly 0, whatever its x. In a row without kept positions every e is 1, so all elements are 1 / N.
+Everything else is as in `softmax`.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from intaglio.program.sampling import UINT16, codes, grid, params
 
 @dataclass(frozen=True, eq=False)
 class MaskedSoftmax(Softmax):
-    """See the module's equation.
+    """Computes the equation of the module.
 
     Args:
-        keep: uint8, (R, N): 1 where a position of a row is kept, else 0. Row r of the input has row r % R of it.
+        keep: uint8, (R, N): 1 for kept positions of a row, 0 for others. Row r of the input uses row r % R.
     """
 
     kind: ClassVar[str] = "masked_softmax"
@@ -38,16 +38,16 @@ class MaskedSoftmax(Softmax):
 
     @classmethod
     def from_mask(cls, x: QuantParams, y: QuantParams, keep: NDArray[np.bool_]) -> MaskedSoftmax:
-        """From quantization parameters, one scale each (see `Softmax.from_real`), and the positions that are kept.
+        """Derive the integers as `Softmax.from_real` does, for the kept positions.
 
         Raises:
-            LoweringError: the reciprocal of the output's scale is no whole number up to 65536.
+            LoweringError: 1 / (scale of the output) is not a whole number up to 65536.
         """
         plain = Softmax.from_real(x, y)
         return cls(**{f.name: getattr(plain, f.name) for f in fields(plain)}, keep=keep.astype(np.uint8))
 
     def check(self, *inputs: Shape) -> None:
-        """Softmax's, and there is a whole number of masks."""
+        """Check as `Softmax` does, and that the number of rows is a multiple of R."""
         super().check(*inputs)
         keep, (*outer, length) = self.keep, inputs[0]
         self.expect(
@@ -58,7 +58,7 @@ class MaskedSoftmax(Softmax):
         )  # fmt: skip
 
     def integer(self, *inputs: Ints) -> Ints:
-        """Codes of the output."""
+        """Compute the codes of the output."""
         x = inputs[0]
         keep = self.keep != 0
         some = keep.any(axis=1, keepdims=True)
@@ -72,7 +72,7 @@ class MaskedSoftmax(Softmax):
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
-        """Causal, random, empty and full masks, one for several rows; every input type, 8- and 16-bit results."""
+        """Cover causal, random, empty and full masks, one for several rows; every input type; 8 and 16 bits out."""
         results = [grid(UINT8, 1 / 256), grid(INT8, 1 / 256, -128), grid(INT16, 1 / 32768), grid(INT8, 1 / 127)]
         random = rng.random((4, 21)) < 0.4
         random[1], random[2] = False, True

@@ -25,11 +25,11 @@ from intaglio.program.shapes import broadcast
 
 @dataclass(frozen=True, eq=False)
 class MatMul(Operator):
-    """See the module's equation.
+    """Computes the equation of the module.
 
     Args:
         a_zero_point, b_zero_point, y_zero_point: of the operands and the output.
-        requantize: acc to output steps, ().
+        requantize: factor from acc to output steps, ().
         low, high: clamp of the output codes.
         out: type of the output.
     """
@@ -58,11 +58,11 @@ class MatMul(Operator):
         high: int | None = None,
         accumulator: int | None = None,
     ) -> MatMul:
-        """From quantization parameters.
+        """Derive the integers from quantization parameters.
 
         Args:
             a, b, y: parameters, one scale each.
-            depth: K, for the proof of the accumulator.
+            depth: K, which bounds the accumulator.
             rule, low, high, accumulator: as for `weighted_fields`.
         Raises:
             LoweringError: the accumulator may overflow, or the factor is out of range.
@@ -82,11 +82,11 @@ class MatMul(Operator):
         return (*broadcast(self, a[:-2], b[:-2]), a[-2], b[-1])
 
     def out_type(self, *inputs: IntType) -> IntType:
-        """`out`."""
+        """Return the field `out`."""
         return self.out
 
     def check(self, *inputs: Shape) -> None:
-        """The inner sizes agree and the leading ones broadcast; one multiplier."""
+        """Check that inner sizes are equal, that leading axes broadcast, and that there is one multiplier."""
         a, b = inputs
         self.expect(
             len(a) >= 2 and len(b) >= 2 and a[-1] == b[-2], f"expected (..., M, K) and (..., K, N), got {a} and {b}"
@@ -95,22 +95,22 @@ class MatMul(Operator):
         self.expect(self.requantize.multiplier.shape == (), "expected one multiplier")
 
     def accumulator_bound(self, shapes: tuple[Shape, ...], types: tuple[IntType, ...]) -> int:
-        """`K * max |a - z_a| * max |b - z_b|`."""
+        """Bound the accumulator by `K * max |a - z_a| * max |b - z_b|`."""
         return shapes[0][-1] * types[0].max_abs_offset(self.a_zero_point) * types[1].max_abs_offset(self.b_zero_point)
 
     def integer(self, *inputs: Ints) -> Ints:
-        """Codes of the output, (..., M, N)."""
+        """Compute the codes of the output, (..., M, N)."""
         a = inputs[0].astype(np.int32) - np.int32(self.a_zero_point)
         b = inputs[1].astype(np.int32) - np.int32(self.b_zero_point)
         return self.requantize.apply(exact_matmul(a, b), self.y_zero_point, self.low, self.high, self.out)
 
     def macs(self, *inputs: Shape) -> int:
-        """Products of one run."""
+        """Count the products of one run."""
         return math.prod(self.shape(*inputs)) * inputs[0][-1]
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
-        """Matrices, stacks, a broadcast stack; mixed types; extremes; 16 by 16 bits, which needs wide sums."""
+        """Cover matrices, stacks, broadcasting; mixed types; extremes; 16 by 16 bits, which need wide sums."""
         shapes = [((2, 3, 4), (2, 4, 5)), ((2, 2, 5, 8), (2, 1, 8, 3)), ((2, 1, 64), (64, 1))]
         types = (
             (Rule.HALF_UP, UINT8, INT8),

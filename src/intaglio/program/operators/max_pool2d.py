@@ -1,6 +1,6 @@
 """Max pool over channels-last images.   y[n,i,j,c] = clamp(max_{u,v} x[n, i*s+u*d-p, j*s+v*d-p, c], low, high)
 
-Padding never wins: every window sees at least one element of the image.
+Padding is never the maximum: every window contains at least one element of the image.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from intaglio.program.windows import Window
 
 @dataclass(frozen=True, eq=False)
 class MaxPool2d(Operator):
-    """See the module's equation. Input and output share their parameters.
+    """Computes the equation of the module. Input and output have the same scale and zero point.
 
     Args:
         kernel, strides, dilations: (vertical, horizontal).
@@ -40,7 +40,7 @@ class MaxPool2d(Operator):
 
     @property
     def window(self) -> Window:
-        """The window that moves over the image."""
+        """Return the window that moves over the image."""
         return Window(self.kernel, self.strides, self.dilations, self.pads)
 
     def shape(self, *inputs: Shape) -> Shape:
@@ -49,16 +49,16 @@ class MaxPool2d(Operator):
         return (n, *self.window.out(h, w), c)
 
     def out_type(self, *inputs: IntType) -> IntType:
-        """The input's."""
+        """Return that of the input."""
         return inputs[0]
 
     def check(self, *inputs: Shape) -> None:
-        """The window fits, and never sees padding alone."""
+        """Check that the window fits and never lies in padding alone."""
         self.window.check(self, inputs[0])
         self.window.check_never_empty(self, inputs[0])
 
     def integer(self, *inputs: Ints) -> Ints:
-        """Codes of the output, (N, H', W', C)."""
+        """Compute the codes of the output, (N, H', W', C)."""
         windows = self.window.view(inputs[0], int(np.iinfo(inputs[0].dtype).min))
         best = windows[:, :, :, 0, 0]
         for u in range(self.kernel[0]):
@@ -68,7 +68,7 @@ class MaxPool2d(Operator):
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
-        """Strides, dilation, padding on some sides, a clamp; every type."""
+        """Cover strides, dilation, padding on some sides, a clamp; every type."""
         windows = [
             ((2, 2), (2, 2), (1, 1), (0, 0, 0, 0)),
             ((3, 3), (1, 2), (1, 1), (1, 1, 1, 1)),

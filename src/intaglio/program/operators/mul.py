@@ -23,11 +23,11 @@ from intaglio.program.shapes import broadcast
 
 @dataclass(frozen=True, eq=False)
 class Mul(Operator):
-    """See the module's equation.
+    """Computes the equation of the module.
 
     Args:
         a_zero_point, b_zero_point, y_zero_point: of the operands and the output.
-        requantize: product to output steps, (); wide where two 16-bit operands with zero points need it.
+        requantize: factor from product to output steps, (); wide where two 16-bit operands with zero points need it.
         low, high: clamp of the output codes.
         out: type of the output.
     """
@@ -55,14 +55,14 @@ class Mul(Operator):
         high: int | None = None,
         accumulator: int = 64,
     ) -> Mul:
-        """From quantization parameters, one scale each; clamp in output codes.
+        """Derive the integers from quantization parameters, one scale each; clamp in output codes.
 
         Args:
             a, b, y: parameters.
             rule, low, high: rounding, and clamp in output codes.
-            accumulator: bits that the target has, 32 or 64; the rule `tflite` has 32.
+            accumulator: bits of the target's accumulator, 32 or 64; under the rule `tflite` it is 32.
         Raises:
-            LoweringError: the factor is out of range, or the product needs more than 32 bits and there are no more.
+            LoweringError: the factor is out of range, or the product needs more bits than the accumulator has.
         """
         bound = a.type.max_abs_offset(zero_point_of(a)) * b.type.max_abs_offset(zero_point_of(b))
         usual = default_accumulator(max(a.type, b.type, key=lambda type: type.bits), rule)
@@ -72,30 +72,30 @@ class Mul(Operator):
         return cls(zero_point_of(a), zero_point_of(b), zero_point_of(y), requantize, low, high, y.type)
 
     def shape(self, *inputs: Shape) -> Shape:
-        """The shape that both broadcast to."""
+        """Broadcast the shapes of both operands."""
         return broadcast(self, *inputs)
 
     def out_type(self, *inputs: IntType) -> IntType:
-        """`out`."""
+        """Return the field `out`."""
         return self.out
 
     def check(self, *inputs: Shape) -> None:
-        """The operands broadcast; one multiplier."""
+        """Check that the operands broadcast and that there is one multiplier."""
         broadcast(self, *inputs)
         self.expect(self.requantize.multiplier.shape == (), "expected one multiplier")
 
     def accumulator_bound(self, shapes: tuple[Shape, ...], types: tuple[IntType, ...]) -> int:
-        """`max |a - z_a| * max |b - z_b|`."""
+        """Bound the product by `max |a - z_a| * max |b - z_b|`."""
         return types[0].max_abs_offset(self.a_zero_point) * types[1].max_abs_offset(self.b_zero_point)
 
     def integer(self, *inputs: Ints) -> Ints:
-        """Codes of the output."""
+        """Compute the codes of the output."""
         a, b = (x.astype(np.int64) - z for x, z in zip(inputs, (self.a_zero_point, self.b_zero_point), strict=True))
         return self.requantize.apply(a * b, self.y_zero_point, self.low, self.high, self.out)
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
-        """Every type and rule, broadcasting, extremes."""
+        """Cover every type and rule, broadcasting, extremes."""
         for i, (a_shape, b_shape) in enumerate([((2, 3, 4, 5), (2, 3, 4, 5)), ((2, 3, 5), (5,)), ((2, 7), (2, 1))]):
             for rule in Rule:
                 for type in TYPES:

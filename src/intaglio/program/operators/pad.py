@@ -1,4 +1,4 @@
-"""Padding with one code; negative amounts crop."""
+"""Pad with one code; negative amounts crop."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Pad(Operator):
     """Adds elements before and after each axis.
 
     Args:
-        before, after: how many, one per axis; negative numbers take elements away.
+        before, after: number of added elements for each axis; a negative number removes elements.
         value: the code of the new elements (the zero point, for real 0).
     """
 
@@ -30,15 +30,15 @@ class Pad(Operator):
     value: Code
 
     def shape(self, *inputs: Shape) -> Shape:
-        """Each size with both amounts."""
+        """Add both amounts to each size."""
         return tuple(b + n + a for b, n, a in zip(self.before, inputs[0], self.after, strict=True))
 
     def out_type(self, *inputs: IntType) -> IntType:
-        """The input's."""
+        """Return that of the input."""
         return inputs[0]
 
     def check(self, *inputs: Shape) -> None:
-        """One pair per axis, and each axis keeps an element of the input."""
+        """Check that each axis has two amounts and keeps an element of the input."""
         self.expect(
             len(self.before) == len(self.after) == len(inputs[0])
             and all(max(-b, 0) + max(-a, 0) < n for b, n, a in zip(self.before, inputs[0], self.after, strict=True)),
@@ -46,11 +46,11 @@ class Pad(Operator):
         )
 
     def check_types(self, *inputs: IntType) -> None:
-        """The value is a code."""
+        """Check that the value is a code."""
         self.expect(inputs[0].holds(np.asarray(self.value)), f"value {self.value} is no code of {inputs[0]}")
 
     def integer(self, *inputs: Ints) -> Ints:
-        """The padded input."""
+        """Pad the input."""
         x = inputs[0]
         y = np.full_like(x, self.value, shape=self.shape(x.shape))
         pairs = list(zip(self.before, x.shape, self.after, strict=True))
@@ -63,7 +63,7 @@ class Pad(Operator):
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
-        """Images, channels, unequal sides, crops."""
+        """Cover images, channels, unequal sides, crops."""
         for type in (INT8, UINT8, INT16):
             x = codes(rng, type, (2, 4, 5, 3))
             yield cls((0, 1, 1, 0), (0, 1, 1, 0), type.qmin), (x,)

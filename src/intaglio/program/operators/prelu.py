@@ -24,7 +24,7 @@ from intaglio.program.sampling import TYPES, codes, params
 
 @dataclass(frozen=True, eq=False)
 class PRelu(Operator):
-    """See the module's equation.
+    """Computes the equation of the module.
 
     Args:
         x_zero_point, y_zero_point: of input and output.
@@ -58,7 +58,7 @@ class PRelu(Operator):
         low: int | None = None,
         high: int | None = None,
     ) -> PRelu:
-        """From quantization parameters, one scale each, and real slopes, () or (C,), of any sign.
+        """Derive the integers from quantization parameters, one scale each, and real slopes, () or (C,), of any sign.
 
         Raises:
             LoweringError: a factor is out of range.
@@ -78,15 +78,15 @@ class PRelu(Operator):
         )
 
     def shape(self, *inputs: Shape) -> Shape:
-        """The input's."""
+        """Return that of the input."""
         return inputs[0]
 
     def out_type(self, *inputs: IntType) -> IntType:
-        """`out`."""
+        """Return the field `out`."""
         return self.out
 
     def check(self, *inputs: Shape) -> None:
-        """One slope, or one per channel, each with a sign."""
+        """Check that there is one slope, or one for each channel, each with a sign."""
         got = self.negative.multiplier.shape
         self.expect(got in ((), inputs[0][-1:]), f"expected 1 slope or {inputs[0][-1:]}, got shape {got}")
         self.expect(self.requantize.multiplier.shape == (), "expected one multiplier")
@@ -97,11 +97,11 @@ class PRelu(Operator):
         )
 
     def accumulator_bound(self, shapes: tuple[Shape, ...], types: tuple[IntType, ...]) -> int:
-        """`max |x - z_x|`."""
+        """Bound the accumulator by `max |x - z_x|`."""
         return types[0].max_abs_offset(self.x_zero_point)
 
     def integer(self, *inputs: Ints) -> Ints:
-        """Codes of the output."""
+        """Compute the codes of the output."""
         steps = inputs[0].astype(np.int64) - self.x_zero_point
         above = self.requantize.apply(steps, self.y_zero_point, self.low, self.high, self.out)
         below = self.negative.apply(steps * self.sign, self.y_zero_point, self.low, self.high, self.out)
@@ -109,7 +109,7 @@ class PRelu(Operator):
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
-        """Every type and rule; slopes of both signs, zero, above one."""
+        """Cover every type and rule; slopes of both signs, zero, above one."""
         for type in TYPES:
             for rule in Rule:
                 for slope in (0.1, np.array([0.25, 0.0, -0.3, 1.7])):

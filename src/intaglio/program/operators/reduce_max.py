@@ -17,12 +17,12 @@ from intaglio.program.shapes import check_axes, reduced
 
 @dataclass(frozen=True, eq=False)
 class ReduceMax(Operator):
-    """Input and output share their parameters.
+    """Its input and output have the same scale and zero point.
 
     Args:
-        axes: that are reduced.
-        keepdims: whether they stay, with size 1.
-        minimum: the smallest element instead.
+        axes: the axes that are reduced.
+        keepdims: keep them with size 1.
+        minimum: find the smallest element instead of the largest.
     """
 
     kind: ClassVar[str] = "reduce_max"
@@ -32,25 +32,25 @@ class ReduceMax(Operator):
     minimum: bool = False
 
     def shape(self, *inputs: Shape) -> Shape:
-        """Without the reduced axes, or with size 1 in their place."""
+        """Remove the reduced axes, or keep them with size 1."""
         return reduced(inputs[0], self.axes, keepdims=self.keepdims)
 
     def out_type(self, *inputs: IntType) -> IntType:
-        """The input's."""
+        """Return that of the input."""
         return inputs[0]
 
     def check(self, *inputs: Shape) -> None:
-        """The axes exist."""
+        """Check that the axes exist."""
         check_axes(self, self.axes, len(inputs[0]))
 
     def integer(self, *inputs: Ints) -> Ints:
-        """Codes of the output."""
+        """Compute the codes of the output."""
         reduce = np.min if self.minimum else np.max
         return np.asarray(reduce(inputs[0], axis=self.axes, keepdims=self.keepdims))
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
-        """Global pools and single axes of every type."""
+        """Cover global pools and single axes of every type."""
         for type in TYPES:
             x = codes(rng, type, (2, 7, 6, 3))
             yield cls((1, 2), True), (x,)

@@ -1,6 +1,6 @@
 """Sum over axes; with a factor, also a mean.   y = clamp(z_y + sum (x - z_x) * M, low, high),   M = factor s_x / s_y
 
-A mean under the rule `tflite` has the multiplier of s_x / s_y, divided by the count in integers as TFLite does.
+Under the rule `tflite` a mean has the multiplier of s_x / s_y, divided by the count in integers, as in TFLite.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from intaglio.program.shapes import check_axes, reduced
 
 @dataclass(frozen=True, eq=False)
 class ReduceSum(Operator):
-    """See the module's equation.
+    """Computes the equation of the module.
 
     Args:
-        axes: that are summed over.
-        keepdims: whether they stay, with size 1.
+        axes: the axes that are summed.
+        keepdims: keep them with size 1.
         x_zero_point, y_zero_point: of input and output.
-        requantize: sum to output steps, ().
+        requantize: factor from the sum to output steps, ().
         low, high: clamp of the output codes.
         out: type of the output.
     """
@@ -68,15 +68,15 @@ class ReduceSum(Operator):
         high: int | None = None,
         accumulator: int = 64,
     ) -> ReduceSum:
-        """From quantization parameters, one scale each.
+        """Derive the integers from quantization parameters, one scale each.
 
         Args:
             x, y: parameters.
-            axes, keepdims: what is summed.
+            axes, keepdims: fields of the same names.
             factor: positive; 1 / count for a mean.
-            count: how many elements each sum has, for the proof of the accumulator.
+            count: number of elements in each sum, which bounds the accumulator.
             rule, low, high: rounding, and clamp in output codes.
-            accumulator: bits that the target has, 32 or 64; inputs of up to 8 bits and the rule `tflite` have 32.
+            accumulator: bits of the target's accumulator, 32 or 64; up to 8 bits and under `tflite` it is 32.
         Raises:
             LoweringError: the factor is out of range, or the sum may overflow (32 bits, or 48 where there are 64).
         """
@@ -90,24 +90,24 @@ class ReduceSum(Operator):
         return cls(axes, keepdims, zero_point_of(x), zero_point_of(y), requantize, low, high, y.type)
 
     def shape(self, *inputs: Shape) -> Shape:
-        """Without the summed axes, or with size 1 in their place."""
+        """Remove the summed axes, or keep them with size 1."""
         return reduced(inputs[0], self.axes, keepdims=self.keepdims)
 
     def out_type(self, *inputs: IntType) -> IntType:
-        """`out`."""
+        """Return the field `out`."""
         return self.out
 
     def check(self, *inputs: Shape) -> None:
-        """The axes exist; one multiplier."""
+        """Check that the axes exist and that there is one multiplier."""
         check_axes(self, self.axes, len(inputs[0]))
         self.expect(self.requantize.multiplier.shape == (), "expected one multiplier")
 
     def accumulator_bound(self, shapes: tuple[Shape, ...], types: tuple[IntType, ...]) -> int:
-        """Number of summed elements times `max |x - z_x|`."""
+        """Bound the sum by the number of elements times `max |x - z_x|`."""
         return math.prod(shapes[0][axis] for axis in self.axes) * types[0].max_abs_offset(self.x_zero_point)
 
     def integer(self, *inputs: Ints) -> Ints:
-        """Codes of the output."""
+        """Compute the codes of the output."""
         x = inputs[0]
         count = math.prod(x.shape[axis] for axis in self.axes)
         acc = np.asarray(x.sum(axis=self.axes, keepdims=self.keepdims, dtype=np.int64)) - count * self.x_zero_point
@@ -115,7 +115,7 @@ class ReduceSum(Operator):
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
-        """Global pools, means of a sequence, sums; extremes."""
+        """Cover global pools, means of a sequence, sums, extremes."""
         for axes, keepdims, factor in [((1, 2), True, 1 / 42), ((1,), False, 1 / 7), ((3, 1), False, 1.0)]:
             for rule in Rule:
                 for type in TYPES:

@@ -18,11 +18,11 @@ from intaglio.program.sampling import TYPES, codes, grid, params
 
 @dataclass(frozen=True, eq=False)
 class Requantize(Operator):
-    """See the module's equation.
+    """Computes the equation of the module.
 
     Args:
         x_zero_point, y_zero_point: of input and output.
-        requantize: input steps to output steps, ().
+        requantize: factor from input steps to output steps, ().
         low, high: clamp of the output codes.
         out: type of the output.
     """
@@ -40,7 +40,7 @@ class Requantize(Operator):
     def from_real(
         cls, x: QuantParams, y: QuantParams, *, rule: Rule, low: int | None = None, high: int | None = None
     ) -> Requantize:
-        """From quantization parameters, one scale each; clamp in output codes. A bipolar y is the sign of x.
+        """Derive the integers, one scale each; clamp in output codes. A bipolar y is the sign of x.
 
         Raises:
             LoweringError: the factor is out of range.
@@ -50,29 +50,29 @@ class Requantize(Operator):
         return cls(zero_point_of(x), zero_point, number.Requantize.from_real(factor, rule), low, high, y.type)
 
     def shape(self, *inputs: Shape) -> Shape:
-        """The input's."""
+        """Return that of the input."""
         return inputs[0]
 
     def out_type(self, *inputs: IntType) -> IntType:
-        """`out`."""
+        """Return the field `out`."""
         return self.out
 
     def check(self, *inputs: Shape) -> None:
-        """One multiplier."""
+        """Check that there is one multiplier."""
         self.expect(self.requantize.multiplier.shape == (), "expected one multiplier")
 
     def accumulator_bound(self, shapes: tuple[Shape, ...], types: tuple[IntType, ...]) -> int:
-        """`max |x - z_x|`."""
+        """Bound the accumulator by `max |x - z_x|`."""
         return types[0].max_abs_offset(self.x_zero_point)
 
     def integer(self, *inputs: Ints) -> Ints:
-        """Codes of the output."""
+        """Compute the codes of the output."""
         steps = inputs[0].astype(np.int64) - self.x_zero_point
         return self.requantize.apply(steps, self.y_zero_point, self.low, self.high, self.out)
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
-        """Between all types, finer and coarser, with and without a clamp."""
+        """Cover all pairs of types, finer and coarser scales, with and without a clamp."""
         for rule in Rule:
             for type in TYPES:
                 for out in (*TYPES, IntType(4)):

@@ -1,4 +1,4 @@
-"""Another shape for the same integers in the same order."""
+"""Change the shape; the integers and their order stay."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from intaglio.program.sampling import codes
 
 @dataclass(frozen=True, eq=False)
 class Reshape(Operator):
-    """`to`: the new shape; its first size is -1 where it follows the batch."""
+    """Changes the shape to `to`; a first size of -1 is the batch."""
 
     kind: ClassVar[str] = "reshape"
 
     to: tuple[Size, ...]
 
     def shape(self, *inputs: Shape) -> Shape:
-        """`to`, with the -1 worked out."""
+        """Return `to`, with the size that -1 stands for."""
         if self.to[:1] != (-1,):
             return self.to
         return (math.prod(inputs[0]) // math.prod(self.to[1:]), *self.to[1:])
 
     def out_type(self, *inputs: IntType) -> IntType:
-        """The input's."""
+        """Return that of the input."""
         return inputs[0]
 
     def check(self, *inputs: Shape) -> None:
-        """The number of elements stays."""
+        """Check that the number of elements stays."""
         self.expect(
             all(n >= 1 for n in self.to[1:]) and (not self.to or self.to[0] >= 1 or self.to[0] == -1)
             and math.prod(self.shape(*inputs)) == math.prod(inputs[0]),
@@ -42,11 +42,11 @@ class Reshape(Operator):
         )  # fmt: skip
 
     def integer(self, *inputs: Ints) -> Ints:
-        """The input, reshaped."""
+        """Reshape the input."""
         return inputs[0].reshape(self.to)
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
-        """With and without a batch that is left open."""
+        """Cover shapes with and without an open batch."""
         for shape, to in [((2, 3, 4), (-1, 12)), ((2, 12), (-1, 3, 2, 2)), ((6,), (2, 3)), ((1,), ())]:
             yield cls(to), (codes(rng, INT8, shape),)

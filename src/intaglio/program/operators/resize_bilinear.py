@@ -1,11 +1,11 @@
-"""Linear interpolation of channels-last images in both directions, two taps each.
+"""Bilinear interpolation of channels-last images: two taps in each direction.
 
     acc = sum_{a,b in 0,1} R[i,a] * C[j,b] * x[n, rows[i,a], columns[j,b], c]       R, C >= 0, R[i,0] + R[i,1] = 2**bits
     y = (acc + 2**(2 bits - 1)) >> (2 bits)                                         one rounding, ties up
 
-The weights sum to one, so parameters and zero point are the input's and constant images stay as they are. Indices and
-weights are made offline, so every coordinate mode is the same operator. `bits` is 11: weights are exact to 2**-12, the
-result to 1/2 + 2**-11 * (qmax - qmin) steps; 255 * 2**22 < 2**31, 16-bit inputs need 64-bit sums.
+The weights sum to one, so scale and zero point are those of the input, and constant images stay constant. Lowering
+computes indices and weights, so one operator serves every coordinate mode. `bits` is 11: weights are exact to 2**-12,
+the result to 1/2 + 2**-11 * (qmax - qmin) steps; 255 * 2**22 < 2**31, 16-bit inputs need 64-bit sums.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from intaglio.program.sampling import codes
 
 @dataclass(frozen=True, eq=False)
 class ResizeBilinear(Operator):
-    """See the module's equation.
+    """Computes the equation of the module.
 
     Args:
-        rows: int32, (H', 2), input rows of each output row; -1 twice where it lies outside and is filled.
-        row_weights: int32, (H', 2), not negative, with sum 2**bits.
+        rows: int32, (H', 2), input rows of each output row; (-1, -1) where it lies outside and gets `fill`.
+        row_weights: int32, (H', 2), not negative; each row sums to 2**bits.
         columns, column_weights: the same along the width.
         bits: of the weights, 1 to 14.
         fill: code of outputs whose row or column is outside.
@@ -58,14 +58,14 @@ class ResizeBilinear(Operator):
         fill: int = 0,
         bits: int = 11,
     ) -> ResizeBilinear:
-        """Tables from real positions.
+        """Make the tables from real positions.
 
         Args:
-            rows, columns: (H',) and (W',): where in the input, in rows and columns, each output row and column lies;
-                positions beyond an edge are moved to it.
+            rows, columns: (H',) and (W',): position of each output row and column in the input;
+                positions beyond an edge are moved to the edge.
             height, width: of the input.
-            rows_outside, columns_outside: bool, outputs that are `fill` instead (extrapolation).
-            fill: their code.
+            rows_outside, columns_outside: bool, output rows and columns that get `fill` (extrapolation).
+            fill: the code of these.
             bits: of the weights.
         """
         row_index, row_weights = _taps(rows, height, rows_outside, bits)
@@ -78,11 +78,11 @@ class ResizeBilinear(Operator):
         return (n, self.rows.shape[0], self.columns.shape[0], c)
 
     def out_type(self, *inputs: IntType) -> IntType:
-        """The input's."""
+        """Return that of the input."""
         return inputs[0]
 
     def check(self, *inputs: Shape) -> None:
-        """Indices are inside the image, weights sum to one."""
+        """Check that indices are inside the image and that weights sum to one."""
         self.expect(len(inputs[0]) == 4, f"expected an image (N, H, W, C), got shape {inputs[0]}")
         for index, weights, size in (
             (self.rows, self.row_weights, inputs[0][1]),
@@ -105,12 +105,12 @@ class ResizeBilinear(Operator):
             )
 
     def check_types(self, *inputs: IntType) -> None:
-        """The fill is a code, and what lies between two codes has one."""
+        """Check that the fill is a code, and that every integer between two codes is a code."""
         self.expect(not inputs[0].bipolar, f"expected a type with consecutive codes, got {inputs[0]}")
         self.expect(inputs[0].qmin <= self.fill <= inputs[0].qmax, f"fill {self.fill} is no code of {inputs[0]}")
 
     def integer(self, *inputs: Ints) -> Ints:
-        """Codes of the output, (N, H', W', C)."""
+        """Compute the codes of the output, (N, H', W', C)."""
         x = inputs[0].astype(np.int64)
         columns, rows = np.maximum(self.columns, 0), np.maximum(self.rows, 0)
         c = [self.column_weights[:, b, None].astype(np.int64) for b in (0, 1)]
@@ -124,7 +124,7 @@ class ResizeBilinear(Operator):
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
-        """Up, down, the same size, arbitrary positions, outside."""
+        """Cover larger, smaller and equal sizes, arbitrary positions, and positions outside."""
         for type in (INT8, UINT8, INT16):
             x = codes(rng, type, (2, 5, 6, 3))
             for height, width in ((10, 12), (3, 4), (5, 6), (1, 1)):
@@ -140,7 +140,7 @@ class ResizeBilinear(Operator):
 
 
 def _taps(at: ArrayLike, size: int, outside: ArrayLike | None, bits: int) -> tuple[Ints, Ints]:
-    """Indices and weights, int32, (size', 2)."""
+    """Compute indices and weights, int32, (size', 2)."""
     at = np.clip(np.asarray(at, np.float64), 0, size - 1)
     first = np.floor(at).astype(np.int64)
     second = np.rint((at - first) * 2.0**bits).astype(np.int64)

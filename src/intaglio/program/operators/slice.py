@@ -17,14 +17,14 @@ from intaglio.program.shapes import check_axes
 
 @dataclass(frozen=True, eq=False)
 class Slice(Operator):
-    """Slices along some axes; the others stay whole.
+    """Takes a part along some axes; the others stay whole.
 
     Args:
         axes: which axes are sliced.
         starts: first index along each, 0 to size - 1.
-        stops: the index that is reached no more, as `range` means it: 0 to size for positive steps, -1 to size - 1
-            for negative ones (-1 is the place before index 0, not the end).
-        steps: not 0; negative ones walk backwards.
+        stops: exclusive end along each, as in `range`: 0 to size for positive steps, -1 to size - 1 for negative
+            ones (-1 is the position before index 0, not the last element).
+        steps: not 0; a negative step goes backwards.
     """
 
     kind: ClassVar[str] = "slice"
@@ -35,18 +35,18 @@ class Slice(Operator):
     steps: tuple[Offset, ...]
 
     def shape(self, *inputs: Shape) -> Shape:
-        """As many elements as each range has."""
+        """Count the elements of each range."""
         shape = list(inputs[0])
         for axis, start, stop, step in zip(self.axes, self.starts, self.stops, self.steps, strict=True):
             shape[axis] = len(range(start, stop, step))
         return tuple(shape)
 
     def out_type(self, *inputs: IntType) -> IntType:
-        """The input's."""
+        """Return that of the input."""
         return inputs[0]
 
     def check(self, *inputs: Shape) -> None:
-        """Every index is inside, and something is left."""
+        """Check that every index is inside and that the result is not empty."""
         self.expect(len(self.axes) == len(self.starts) == len(self.stops) == len(self.steps), "expected equal counts")
         check_axes(self, self.axes, len(inputs[0]))
         for axis, start, stop, step in zip(self.axes, self.starts, self.stops, self.steps, strict=True):
@@ -58,7 +58,7 @@ class Slice(Operator):
             )
 
     def integer(self, *inputs: Ints) -> Ints:
-        """The part."""
+        """Take the part."""
         index = [slice(None)] * inputs[0].ndim
         for axis, start, stop, step in zip(self.axes, self.starts, self.stops, self.steps, strict=True):
             index[axis] = slice(start, None if stop < 0 else stop, step)
@@ -66,7 +66,7 @@ class Slice(Operator):
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
-        """Forwards, backwards to the very beginning, with steps, along several axes, none."""
+        """Cover steps forwards and backwards to the first element, several axes, and no axis."""
         x = codes(rng, INT8, (2, 6, 5, 4))
         yield cls((1,), (1,), (5,), (2,)), (x,)
         yield cls((1, 3), (5, 2), (-1, 0), (-2, -1)), (x,)

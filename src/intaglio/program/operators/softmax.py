@@ -3,7 +3,7 @@
     e[i] = exp((x[i] - max x) s_x) in Q30, from tables
     y[i] = min(z_y + (e[i] * R + S / 2) / S, high)           S = sum e >= 2**30,  R = 1 / s_y, a whole number
 
-The divisions are of non-negative integers and round down: ties of the result go up. Tables and their product are exact
+The divisions have non-negative operands and round down, so ties of the result go up. Tables and their product are exact
 to 2**-30, so the result is within one step of the exact softmax of the codes, rounded. e * R < 2**46.
 """
 
@@ -28,7 +28,7 @@ from intaglio.program.sampling import UINT16, codes, grid, params
 
 @dataclass(frozen=True, eq=False)
 class Softmax(Operator):
-    """See the module's equation.
+    """Computes the equation of the module.
 
     Args:
         exp_low, exp_high: int32, tables of exp; see `program.exponential`.
@@ -50,10 +50,10 @@ class Softmax(Operator):
 
     @classmethod
     def from_real(cls, x: QuantParams, y: QuantParams, *, low: int | None = None, high: int | None = None) -> Softmax:
-        """From quantization parameters, one scale each; the output's is 1/256, 1/32768 or another 1/R.
+        """Derive the integers, one scale each; the output's scale is 1/256, 1/32768 or another 1/R.
 
         Raises:
-            LoweringError: the reciprocal of the output's scale is no whole number up to 65536.
+            LoweringError: 1 / (scale of the output) is not a whole number up to 65536.
         """
         reciprocal = 1.0 / scale_of(y)
         whole = round(reciprocal)
@@ -65,23 +65,23 @@ class Softmax(Operator):
         return cls(*exp_tables(scale_of(x), x.type), whole, zero_point_of(y), low, high, y.type)
 
     def shape(self, *inputs: Shape) -> Shape:
-        """The input's."""
+        """Return that of the input."""
         return inputs[0]
 
     def out_type(self, *inputs: IntType) -> IntType:
-        """`out`."""
+        """Return the field `out`."""
         return self.out
 
     def check(self, *inputs: Shape) -> None:
-        """There is a last axis, and 2**32 fewer elements than the sum has room for."""
+        """Check that there is a last axis, short enough that the sum cannot overflow."""
         self.expect(len(inputs[0]) >= 1, "expected at least one axis")
 
     def check_types(self, *inputs: IntType) -> None:
-        """The tables fit the input type."""
+        """Check that the tables fit the input type."""
         check_tables(self, self.exp_low, self.exp_high, inputs[0])
 
     def integer(self, *inputs: Ints) -> Ints:
-        """Codes of the output."""
+        """Compute the codes of the output."""
         e = exponentials(inputs[0], self.exp_low, self.exp_high)
         total = e.sum(axis=-1, keepdims=True)
         y = (e * self.reciprocal_scale + (total >> 1)) // total + self.y_zero_point
@@ -89,7 +89,7 @@ class Softmax(Operator):
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
-        """Few and many elements, steep and flat, every input type, 8- and 16-bit results, ties, one element."""
+        """Cover few and many elements, several scales, every input type, 8 and 16 bits out, ties, one element."""
         results = [
             grid(UINT8, 1 / 256),
             grid(INT8, 1 / 256, -128),

@@ -36,12 +36,12 @@ from intaglio.program.sampling import codes, grid, params
 
 @dataclass(frozen=True, eq=False)
 class SoftmaxTflite(Operator):
-    """See the module's equation.
+    """Computes the equation of the module.
 
     Args:
         multiplier: in [2**30, 2**31).
         left_shift: 0 to 30.
-        diff_min: the difference below which exp counts as 0; not positive.
+        diff_min: differences below it have exp = 0; not positive.
         out: int8 or uint8.
     """
 
@@ -54,7 +54,7 @@ class SoftmaxTflite(Operator):
 
     @classmethod
     def from_real(cls, x: QuantParams, y: QuantParams, *, beta: float = 1.0) -> SoftmaxTflite:
-        """From quantization parameters, one scale each.
+        """Derive the integers from quantization parameters, one scale each.
 
         Raises:
             LoweringError: the output is not on TFLite's grid, or the input's scale is out of range.
@@ -73,15 +73,15 @@ class SoftmaxTflite(Operator):
         return cls(int(multiplier), left, diff_min, y.type)
 
     def shape(self, *inputs: Shape) -> Shape:
-        """The input's."""
+        """Return that of the input."""
         return inputs[0]
 
     def out_type(self, *inputs: IntType) -> IntType:
-        """`out`."""
+        """Return the field `out`."""
         return self.out
 
     def check(self, *inputs: Shape) -> None:
-        """Integers in range; the sum of up to 4096 ones fits 31 bits."""
+        """Check that integers are in range, and that there are at most 4096 elements, whose sum fits 31 bits."""
         self.expect(len(inputs[0]) >= 1 and inputs[0][-1] < 4096, f"expected 1 to 4095 elements, got shape {inputs[0]}")
         # exp is defined down to -32 in Q5.26.
         self.expect(
@@ -89,13 +89,13 @@ class SoftmaxTflite(Operator):
         )
 
     def check_types(self, *inputs: IntType) -> None:
-        """8 bits in and out."""
+        """Check that input and output have 8 bits."""
         self.expect(
             inputs[0] in (INT8, UINT8) and self.out in (INT8, UINT8), f"expected int8 or uint8, got {inputs[0]}"
         )
 
     def integer(self, *inputs: Ints) -> Ints:
-        """Codes of the output."""
+        """Compute the codes of the output."""
         x = inputs[0].astype(np.int64)
         difference = x - x.max(axis=-1, keepdims=True)
         counts = difference >= self.diff_min
@@ -111,7 +111,7 @@ class SoftmaxTflite(Operator):
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
-        """Few and many elements, steep and flat, ties, one element."""
+        """Cover few and many elements, large and small scales, ties, one element."""
         for type in (INT8, UINT8):
             y = grid(type, 1 / 256, type.qmin)
             for shape in ((2, 10), (3, 1), (2, 2, 1000)):

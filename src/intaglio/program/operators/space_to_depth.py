@@ -1,4 +1,4 @@
-"""Blocks of pixels to channels, over channels-last images, b = block.
+"""Move blocks of pixels into channels; images are channels-last, b = block.
 
 y[n, h, w, (i*b + j)*C + c] = x[n, h*b + i, w*b + j, c]
 """
@@ -19,7 +19,7 @@ from intaglio.program.sampling import codes
 
 @dataclass(frozen=True, eq=False)
 class SpaceToDepth(Operator):
-    """`block`: edge of a block."""
+    """Moves blocks of `block` x `block` pixels into channels."""
 
     kind: ClassVar[str] = "space_to_depth"
 
@@ -31,18 +31,18 @@ class SpaceToDepth(Operator):
         return (n, h // self.block, w // self.block, c * self.block**2)
 
     def out_type(self, *inputs: IntType) -> IntType:
-        """The input's."""
+        """Return that of the input."""
         return inputs[0]
 
     def check(self, *inputs: Shape) -> None:
-        """The image divides into blocks."""
+        """Check that the sizes of the image are divisible by b."""
         self.expect(
             len(inputs[0]) == 4 and inputs[0][1] % self.block == inputs[0][2] % self.block == 0,
             f"block {self.block} does not fit a shape {inputs[0]}",
         )
 
     def integer(self, *inputs: Ints) -> Ints:
-        """The integers, moved."""
+        """Move the integers."""
         n, h, w, c = inputs[0].shape
         b = self.block
         blocks = inputs[0].reshape(n, h // b, b, w // b, b, c).transpose(0, 1, 3, 2, 4, 5)
@@ -50,6 +50,6 @@ class SpaceToDepth(Operator):
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
-        """Blocks of 1, 2 and 3."""
+        """Cover blocks of 1, 2 and 3."""
         for block in (1, 2, 3):
             yield cls(block), (codes(rng, INT8, (2, 2 * block, 3 * block, 2)),)
