@@ -24,10 +24,11 @@ from intaglio.evaluation.model_stages import data_for
 from intaglio.evaluation.model_stages import score as evaluate
 from intaglio.frontends import Model, load, load_unprepared, named, prepare
 from intaglio.graph import Graph
-from intaglio.plan import Step
+from intaglio.plan import Plan, Step
 from intaglio.processes import Processes
 from intaglio.ptq.driver import Data, quantize_graph
 from intaglio.ptq.limit import LossLimit
+from intaglio.ptq.plan_choice import with_plan
 from intaglio.ptq.recipe import Recipe
 from intaglio.quantized import Quantized
 from intaglio.search.recipe_search import Callback, search_recipes
@@ -59,6 +60,7 @@ def quantize(
     example_inputs: Any = None,
     recipe: Recipe | None = None,
     limit: LossLimit | None = None,
+    plan: Plan | str | os.PathLike[str] | None = None,
     samples: int | None = DEFAULT_SAMPLES,
     input_range: InputRange = None,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -77,6 +79,8 @@ def quantize(
         recipe: calibrators and recovery algorithms (see `intaglio.ptq.Recipe`).
         limit: try recipes, cheapest first, until the accuracy loss is small enough (see `intaglio.ptq.LossLimit`); the
             best network is returned even if none is good enough.
+        plan: a Plan of this network, edited or not, or its file plan.json: formats and calibrators are taken from it. A
+            value whose calibrator is None keeps its parameters. The default `target` then means that of the Plan.
         samples: most calibration samples; None for all. At most 128 inputs are synthesized.
         input_range: (low, high) of the inputs after preprocessing, or by input name, for data "none" and "synthesize".
         checkpoint: file that saves the progress of learned rounding, from which an interrupted run resumes.
@@ -85,6 +89,7 @@ def quantize(
     Raises:
         TypeError: an unknown choice, or one beside the object that contains it.
         TargetError, UnsupportedOperatorError: the target does not support the network; raised before calibration.
+        PlanError: the Plan does not fit the network or the target.
         DataError, CalibrationError: the data do not fit the network or give no range.
         UsageError: unknown calibrator or rounding, no iterations, a limit without `eval_data`, or a checkpoint or
             folder of other settings.
@@ -94,7 +99,11 @@ def quantize(
     if choices:
         known = [f.name for cls in (Recipe, LossLimit) for f in fields(cls)]
         raise TypeError(f"quantize: expected choices among {', '.join(known)}, got {', '.join(choices)}")
-    described = load_target(target)
+    given: Plan | None = None
+    if plan is None:
+        described = load_target(target)
+    else:
+        given, described, recipe = with_plan(plan, target, recipe, searched=limit is not None)
     if isinstance(model, nn.Module) and example_inputs is None:
         data, example_inputs = _first_sample(model, data)
     raw = load_unprepared(model, example_inputs)
@@ -102,7 +111,7 @@ def quantize(
     again = recipe.recovers or limit is not None
     dataset = calibration_data(graph, data, samples, input_range=input_range, again=again)
     if limit is None:
-        return quantize_as(graph, dataset, described, recipe, checkpoint=checkpoint)
+        return quantize_as(graph, dataset, described, recipe, checkpoint=checkpoint, plan=given)
     metric = metric_of(limit.metric, higher_is_better=limit.higher_is_better)
     scored = scored_data(graph, limit.eval_data, metric=metric)
     training = None
@@ -171,9 +180,10 @@ def quantize_as(
     recipe: Recipe,
     *,
     checkpoint: str | os.PathLike[str] | None = None,
+    plan: Plan | None = None,
 ) -> Quantized:
     """Quantize with a recipe; the arguments are objects."""
-    return _told(graph, dataset, quantize_graph(graph, target, dataset, recipe, checkpoint=checkpoint))
+    return _told(graph, dataset, quantize_graph(graph, target, dataset, recipe, checkpoint=checkpoint, plan=plan))
 
 
 def _told(graph: Graph, dataset: Data | NoData, quantized: Quantized) -> Quantized:

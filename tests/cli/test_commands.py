@@ -230,3 +230,27 @@ def test_the_opset_of_the_qdq_file_is_chosen(made, fails, tmp_path, capsys):
     assert main([str(a) for a in [*argv, "--opset", 21, "--ir-version", 10]]) == 0
     model = onnx.load(tmp_path / "out" / "model.qdq.onnx")
     assert (model.opset_import[0].version, model.ir_version) == (21, 10)
+
+
+def test_an_edited_plan_is_used_again(made, fails, tmp_path, capsys):
+    argv = ["quantize", made.model, "--data", made.data, "--samples", 16, "--no-equalize"]
+    assert main([str(a) for a in [*argv, "--calibrator", "max", "-o", tmp_path / "a"]]) == 0
+    plan = json.loads((tmp_path / "a" / "plan.json").read_text())
+    own = [v for v in plan["values"] if v["source"] == "own" and v["role"] == "activation"]
+    own[1]["calibrator"] = "mse"
+    (tmp_path / "edited.json").write_text(json.dumps(plan))
+    again = [*argv, "--plan", tmp_path / "edited.json", "-o", tmp_path / "b"]
+    assert main([str(a) for a in again]) == 0
+    written = ig.load_plan(tmp_path / "b" / "plan.json")
+    assert written[own[1]["name"]].calibrator == "mse"
+    assert written[own[0]["name"]].calibrator == "max"
+    own[1]["format"]["type"] = "int4"
+    (tmp_path / "edited.json").write_text(json.dumps(plan))
+    capsys.readouterr()
+    assert "plan: " in (text := fails(*again))
+    assert "4 bits" in text
+    assert "none.json: expected a Plan such as plan.json" in fails(
+        *argv, "--plan", tmp_path / "none.json", "-o", tmp_path / "c"
+    )
+    assert "expected no layer beside a Plan" in fails(*again, "--layer", "first=a16")
+    assert not (tmp_path / "c").exists()

@@ -113,6 +113,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="file that saves the progress of learned rounding; the same command resumes from it after an interruption",
     )
     parser.add_argument(
+        "--plan",
+        metavar="plan.json",
+        help="formats and calibrators of an edited Plan; a value whose calibrator is null keeps its parameters",
+    )
+    parser.add_argument(
         "--opset",
         type=int,
         metavar="N",
@@ -182,6 +187,7 @@ def run(args: argparse.Namespace) -> int:
             show=None if args.json or ours.rank != 0 else sys.stdout,
             stage=_stage(args, training),
             processes=ours,
+            plan=args.plan,
             opset=args.opset,
             ir_version=args.ir_version,
         )
@@ -208,7 +214,7 @@ def run(args: argparse.Namespace) -> int:
 
 _CHOICES = (
     "target", "input_range", "max_drop", "train", "calibrator", "weight_calibrator", "layer", "equalize", "smooth",
-    "clamp_weights", "rounding", "iterations", "checkpoint", "bias_correction",
+    "clamp_weights", "rounding", "iterations", "checkpoint", "bias_correction", "plan", "ignored",
 )  # fmt: skip
 """Options that choose formats, ranges or codes, which a quantized file has already."""
 

@@ -28,6 +28,7 @@ from intaglio.evaluation.held_back import ArraySamples
 from intaglio.graph import Graph
 from intaglio.graph.access import shape
 from intaglio.plan import Plan, Step, place, separate_operands
+from intaglio.plan.given_plan import GivenPlan
 from intaglio.ptq.data_free import quantize_without_data
 from intaglio.ptq.recipe import NEAREST, Recipe, recovery_rows
 from intaglio.ptq.roundings import ALGORITHMS
@@ -63,6 +64,7 @@ def quantize_graph(
     recipe: Recipe,
     *,
     checkpoint: str | os.PathLike[str] | None = None,
+    plan: Plan | None = None,
 ) -> Quantized:
     """Quantize a float network.
 
@@ -72,20 +74,27 @@ def quantize_graph(
         dataset: calibration inputs, read several times if any algorithm recovers accuracy; or NoData.
         recipe: calibrators and algorithms.
         checkpoint: a file that learned rounding writes after each layer, so that an interrupted run continues.
+        plan: formats, calibrators and given parameters (see `plan.given_plan`); the recipe then has no layers.
     Raises:
+        PlanError: the Plan does not fit the network or the target.
         TargetError, UnsupportedOperatorError: the target cannot run the network so; raised before any calibration.
         DataError, CalibrationError: the data do not fit, or give no finite range.
         UsageError: a checkpoint of other settings; an algorithm that needs data, without any.
     """
+    given = None if plan is None else GivenPlan(plan, graph, target)
 
     def placed(candidate: Graph) -> Plan:
+        if given is not None:
+            return given.place(candidate)
         named = recipe.weight_calibrator if isinstance(recipe.weight_calibrator, str) else None
         return place(candidate, target, layers=recipe.layers, weight_calibrator=named)
 
     prepared = graph
-    graph = separate_operands(graph, target, recipe.layers)
+    graph = separate_operands(graph, target, recipe.layers if given is None else given.layers(graph))
     placed(graph)
     steps = [Step("graph", sentence) for sentence in graph.history]
+    if given is not None:
+        steps.append(Step("plan", given.sentence(graph)))
     if isinstance(dataset, NoData):
         return _without_data(graph, placed, dataset, recipe, steps)
     some = cache(partial(split, dataset, graph, TRIAL_SAMPLES))  # read only if an algorithm needs them

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,9 @@ from intaglio.errors import UsageError
 from intaglio.evaluation.metrics.metric_registry import MetricLike, metric_of
 from intaglio.export import check_versions
 from intaglio.graph import Graph
+from intaglio.plan import Plan
 from intaglio.processes import Processes
+from intaglio.ptq.plan_choice import with_plan
 from intaglio.ptq.recipe import Recipe
 from intaglio.quantized import Quantized
 from intaglio.search.attempts import Attempt
@@ -67,6 +70,7 @@ def quantize_job(
     show: TextIO | None = None,
     stage: TrainingStage | None = None,
     processes: Processes = ALONE,
+    plan: Plan | str | os.PathLike[str] | None = None,
     opset: int | None = None,
     ir_version: int | None = None,
 ) -> dict[str, Any]:
@@ -86,6 +90,7 @@ def quantize_job(
         show: stream for printed tables; None prints nothing.
         stage: training as the last stage of the search; None: no training.
         processes: processes that share calibration and evaluation; each calls this function, rank 0 writes.
+        plan: as for `intaglio.quantize`.
         opset, ir_version: of model.qdq.onnx; None: the lowest possible.
     Returns:
         The content of summary.json.
@@ -97,7 +102,11 @@ def quantize_job(
     versions = {"opset": opset, "ir_version": ir_version}
     with timed(seconds, "load"):
         metric = metric_of(metric)
-        described = load_target(target)
+        placed: Plan | None = None
+        if plan is None:
+            described = load_target(target)
+        else:
+            placed, described, recipe = with_plan(plan, target, recipe, searched=max_drop is not None)
         loaded = load()
         given = None if isinstance(loaded, Graph) else loaded
         graph = loaded if isinstance(loaded, Graph) else loaded.graph
@@ -120,7 +129,12 @@ def quantize_job(
             quantized = given
         elif max_drop is None or scored is None:
             quantized = quantize_as(
-                graph, dataset, described, recipe, checkpoint=checkpoint if processes.rank == 0 else None
+                graph,
+                dataset,
+                described,
+                recipe,
+                checkpoint=checkpoint if processes.rank == 0 else None,
+                plan=placed,
             )
         else:
             quantized = quantize_within(
