@@ -48,7 +48,7 @@ MAY_IMPORT = {  # room: the rooms it may import; what those may import is allowe
     "data": "errors progress",
     "quantized": "report export lower",
     "api": "search zoo data",
-    "workflow": "api",
+    "workflow": "api bench",
     "cli": "workflow bench app",
     "demo": "cli __init__",
     "__main__": "cli",

@@ -65,6 +65,10 @@ def test_bench_alone(made, capsys, quick) -> None:
         ["intaglio", "int8", "integers", "2"],
         ["intaglio", "int8", "float", "2"],
     ]
+    assert "  a second  " in out
+    assert "Energy of one run, estimated: " in out
+    assert "Horowitz" in out
+    assert max(map(len, out.splitlines()[2:])) < 100
 
 
 def test_bench_names_missing_engines_and_what_to_do(made, capsys, quick, monkeypatch) -> None:

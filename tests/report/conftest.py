@@ -18,7 +18,7 @@ from intaglio.evaluation import Gate, LayerDifference, Score
 from intaglio.plan import Step
 from intaglio.report import Facts, known_facts
 from intaglio.report.confusion import thumbnail
-from intaglio.report.facts import Confusion, DifferingSample
+from intaglio.report.facts import Confusion, DifferingSample, Latency
 from intaglio.train.loop import Point
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&\x1b[31m"
@@ -141,6 +141,7 @@ def made_up(q: ig.Quantized, name: str = "ship") -> Facts:
             names=("plane", name, "bird"),
             differing=[DifferingSample(7, 1, 0, 1, *thumbnail(picture)), DifferingSample(9, 0, 2, 0)],
         ),
+        latency=Latency(12_345.0, 100, "avx2", "a processor", 2),
         target="cpu-int8: for tests",
         training=[Point(7, 0.5, 1.4, 0.01), Point(14, 1.0, 1.1, 0.005, 81.5), Point(28, 2.0, math.nan, 1e-4, 83.0)],
     )

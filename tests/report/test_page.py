@@ -60,6 +60,7 @@ def test_a_page_shows_all_given_facts(quantized: ig.Quantized, full_facts: Facts
         "537 MB", "cpu-int8: for tests", "calibrated with max", "no operator stays float", "no signal",
         "5 predictions of 40 differ between the float network and the integer program", "Only float right: 4.",
         "prepared in 1 step", "multiply-accumulates",
+        "81,000", "12.3 µs for one sample", "a processor, 2 threads", "Energy of one run, estimated", "Held in",
     ):  # fmt: skip
         assert text in full.text, text
     assert full.count("svg") == 2  # the noise, and the memory

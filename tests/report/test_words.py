@@ -35,6 +35,17 @@ def test_durations_have_a_unit_that_fits(seconds: float, text: str) -> None:
     assert words.duration(seconds) == text
 
 
+@pytest.mark.parametrize(
+    ("rate", "text"), [(0.0123, "0.0123"), (12.34, "12.3"), (123.4, "123"), (1234, "1,230"), (94_123, "94,100")]
+)
+def test_rates_have_three_digits(rate: float, text: str) -> None:
+    assert words.per_second(rate) == text
+
+
+def test_latencies_have_a_unit_that_fits() -> None:
+    assert [words.latency(ns) for ns in (7_120, 999_900, 1_234_000)] == ["7.1 µs", "999.9 µs", "1.234 ms"]
+
+
 def test_ratios_without_noise_or_signal_are_words() -> None:
     assert [words.decibels(x) for x in (-3.25, math.inf, -math.inf, math.nan)] == [
         "−3.2\N{NO-BREAK SPACE}dB",

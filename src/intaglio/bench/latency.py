@@ -16,11 +16,15 @@ from intaglio.bench.comparison import Comparison, compare_engines, machine_facts
 from intaglio.bench.peak import measure_peak
 from intaglio.bench.peers import PEERS
 from intaglio.bench.preparation import peer_models
-from intaglio.bench.result_table import duration, print_comparison, print_steps
+from intaglio.bench.result_table import print_comparison, print_steps
 from intaglio.codegen.native import NativeProgram, compile
 from intaglio.codegen.profile import StepTime
 from intaglio.errors import UsageError
 from intaglio.program import Program, load_program
+from intaglio.report.costs import operator_costs
+from intaglio.report.energy import Energy, estimated_energy
+from intaglio.report.terminal_text import folded
+from intaglio.report.words import latency
 
 
 @dataclass(frozen=True)
@@ -50,16 +54,19 @@ class Latencies:
         comparison: rows by number of threads, ours first, and engines that were not timed.
         machine: processor, machine and versions of the other engines.
         profiles: times of each step, one profile for each number of threads; empty unless asked for.
+        energy: estimated energy of one run.
     """
 
     comparison: Comparison
     machine: dict[str, Any]
     profiles: tuple[Profile, ...] = ()
+    energy: Energy | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, as `intaglio bench --json` prints; times in nanoseconds."""
         profiles = [profile.to_json() for profile in self.profiles]
-        return {**self.machine, **self.comparison.to_json(), "profiles": profiles}
+        energy = None if self.energy is None else self.energy.to_json()
+        return {**self.machine, **self.comparison.to_json(), "profiles": profiles, "energy": energy}
 
     def show(self, name: str = "program", *, file: TextIO | None = None) -> None:
         """Print the tables."""
@@ -68,6 +75,8 @@ class Latencies:
         for profile in self.profiles:
             threads = f"{profile.threads} thread{'s' * (profile.threads > 1)}"
             print_steps(threads, profile.peak, profile.steps, file=file)
+        for sentence in () if self.energy is None else self.energy.sentences():
+            print(folded(sentence), file=file)
 
     def summary(self) -> str:
         """Table of the engines, and of the steps where they were profiled."""
@@ -78,7 +87,7 @@ class Latencies:
     def __repr__(self) -> str:
         own = next(row for row in self.comparison.rows if row.ratio is None)
         others = len(self.comparison.rows) - sum(row.ratio is None for row in self.comparison.rows)
-        return f"Latencies({own.name}: {duration(own.timing.median)}, {others} timings of other engines)"
+        return f"Latencies({own.name}: {latency(own.timing.median)}, {others} timings of other engines)"
 
 
 def bench(
@@ -134,7 +143,8 @@ def bench(
     for n in counts if profile else ():
         peak = measure_peak(natives[n].machine, n, cc)
         profiles.append(Profile(n, peak, tuple(natives[n].profile(*codes, peak=peak))))
-    return Latencies(comparison, machine_facts(natives[counts[0]]), tuple(profiles))
+    energy = estimated_energy(operator_costs(program), natives[counts[0]].model.arena.nbytes)
+    return Latencies(comparison, machine_facts(natives[counts[0]]), tuple(profiles), energy)
 
 
 def _path(name: str | os.PathLike[str] | None) -> Path | None:

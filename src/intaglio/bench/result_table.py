@@ -8,13 +8,14 @@ from typing import TextIO
 from intaglio.bench.comparison import Comparison
 from intaglio.codegen.profile import StepTime
 from intaglio.report.terminal_tables import print_table
+from intaglio.report.terminal_text import folded
+from intaglio.report.words import latency, per_second
 
-HEADINGS = ("engine", "ends", "threads", "median", "quartiles", "times ours")
-
-
-def duration(nanoseconds: float) -> str:
-    """Format a duration in ms or µs."""
-    return f"{nanoseconds / 1e6:.3f} ms" if nanoseconds >= 1e6 else f"{nanoseconds / 1e3:.1f} µs"
+HEADINGS = ("engine", "ends", "threads", "median", "quartiles", "a second", "times ours")
+LEGEND = (
+    "ends: type of inputs and outputs; a second: samples, one after the other; times ours: latency divided by ours "
+    "with the same ends."
+)
 
 
 def comparison_rows(comparison: Comparison) -> list[tuple[str, ...]]:
@@ -27,8 +28,9 @@ def comparison_rows(comparison: Comparison) -> list[tuple[str, ...]]:
                 row.timing.engine.title,
                 row.timing.engine.ends,
                 str(row.threads),
-                duration(row.timing.median),
-                f"{duration(low)} to {duration(high)}",
+                latency(row.timing.median),
+                f"{latency(low)} to {latency(high)}",
+                per_second(1e9 / row.timing.median),
                 "-" if row.ratio is None else f"{row.ratio.value:.2f}",
             )
         )
@@ -52,10 +54,11 @@ def quoted_lines(comparison: Comparison) -> list[str]:
 def print_comparison(title: str, comparison: Comparison, *, file: TextIO | None = None) -> None:
     """Print the table, the quoted ratios and the engines that were not timed."""
     print_table(title, HEADINGS, comparison_rows(comparison), file=file)
+    print(folded(LEGEND), file=file)
     for line in quoted_lines(comparison):
-        print(line, file=file)
+        print(folded(line), file=file)
     for name, reason in comparison.absent.items():
-        print(f"{name} not timed: {reason}", file=file)
+        print(folded(reason, f"{name} not timed: ", "  "), file=file)
 
 
 def print_steps(title: str, peak: float | None, steps: Sequence[StepTime], *, file: TextIO | None = None) -> None:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from intaglio.bench.comparison import Comparison, compare_engines
 from intaglio.bench.peers import PeerModels
 from intaglio.bench.quantizers import quantize_onnxruntime, strip_ends
-from intaglio.bench.result_table import duration
 from intaglio.codegen.native import NativeProgram
 from intaglio.report import print_table
+from intaglio.report.words import latency
 
 Images = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -55,7 +55,7 @@ def _rows(comparison: Comparison, accuracy: dict[str, str]) -> list[tuple[str, .
             row.timing.engine.ends,
             row.timing.engine.title,
             accuracy.get(row.timing.engine.title, "-"),
-            duration(row.timing.median),
+            latency(row.timing.median),
             "-" if row.ratio is None else f"{row.ratio.value:.2f}",
         )
         for row in rows

@@ -106,11 +106,11 @@ class NativeStage(ProgramStage):
 
         native = program if isinstance(program, NativeProgram) else compile(program, directory=None)
         super().__init__(native.program)
-        self._native = native
+        self.native = native
 
     def run(self, *x: Array) -> tuple[Array, ...]:
         """See `Stage.run`."""
-        return self._by_sample(self._native.run(*x), len(x[0]))
+        return self._by_sample(self.native.run(*x), len(x[0]))
 
 
 def inputs_of(x: Inputs) -> tuple[Array, ...]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from intaglio.evaluation import Gate, LayerDifference, Score
 from intaglio.evaluation.curve import Point
+from intaglio.report.energy import Energy, estimated_energy
 
 if TYPE_CHECKING:  # PyTorch and ONNX are behind it
     from intaglio.plan import Step
@@ -107,6 +108,14 @@ class OperatorCost:
         input_sums: additions of `z_w sum x`; 0 with symmetric weights.
         offline_terms: terms that are folded into the bias and cost nothing at run time.
         weights: type of the weights; empty without weights.
+        accumulator_bits: bits, sign included, that no sum exceeds for any input; proved from the weights. 0 for
+            operators without sums.
+        accumulator: bits of the integers that the sums are computed in, 32 or 64; 0 without sums.
+        operand_bits: bits of both factors of a multiplication, as they are stored; empty without multiplications.
+        moved: bytes of the tensors that are read and written, once each.
+        elements: their number of elements.
+        parameters: bytes of weights, biases and constant operands.
+        parameter_elements: their number of elements.
     """
 
     name: str
@@ -117,10 +126,44 @@ class OperatorCost:
     input_sums: int
     offline_terms: str
     weights: str = ""
+    accumulator_bits: int = 0
+    accumulator: int = 0
+    operand_bits: tuple[int, ...] = ()
+    moved: int = 0
+    elements: int = 0
+    parameters: int = 0
+    parameter_elements: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
-        return {**asdict(self), "output": list(self.output)}
+        return {**asdict(self), "output": list(self.output), "operand_bits": list(self.operand_bits)}
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Latency of the compiled program for one sample.
+
+    Args:
+        nanoseconds: median.
+        runs: number of timed runs.
+        machine, processor: what it was compiled for, and what it ran on.
+        threads: number of threads.
+    """
+
+    nanoseconds: float
+    runs: int
+    machine: str
+    processor: str
+    threads: int = 1
+
+    @property
+    def per_second(self) -> float:
+        """Samples in a second, one after the other."""
+        return 1e9 / self.nanoseconds
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {**asdict(self), "nanoseconds": round(self.nanoseconds, 1), "per_second": plain(self.per_second)}
 
 
 @dataclass(frozen=True)
@@ -203,6 +246,7 @@ class Facts:
         channels: weight ranges by layer and channel, before and after equalization.
         histograms: activation histograms with the ranges of all calibrators.
         costs: costs of the Program's operators.
+        latency: latency of the compiled Program; None where it was not compiled.
         arena: memory plan of the Program, from `codegen.picture.describe_arena`.
         confusion: predictions of the float network compared with those of the Program.
         target: description of the target.
@@ -221,10 +265,16 @@ class Facts:
     channels: Sequence[ChannelRanges] = ()
     histograms: Sequence[ActivationHistogram] = ()
     costs: Sequence[OperatorCost] = ()
+    latency: Latency | None = None
     arena: Mapping[str, Any] | None = None
     confusion: Confusion | None = None
     target: str = ""
     training: Sequence[Point] = ()
+
+    @property
+    def energy(self) -> Energy | None:
+        """Estimated energy of one run; None without costs."""
+        return estimated_energy(self.costs, (self.arena or {}).get("bytes")) if self.costs else None
 
     def to_json(self) -> dict[str, Any]:
         """Return the facts as in summary.json: plain data, finite numbers, no images."""
@@ -243,6 +293,10 @@ class Facts:
             "channels": [layer.to_json() for layer in self.channels],
             "histograms": [histogram.to_json() for histogram in self.histograms],
             "costs": [cost.to_json() for cost in self.costs],
+            "energy": None
+            if not self.costs
+            else estimated_energy(self.costs, (self.arena or {}).get("bytes")).to_json(),
+            "latency": None if self.latency is None else self.latency.to_json(),
             "arena": None if self.arena is None else dict(self.arena),
             "confusion": None if self.confusion is None else self.confusion.to_json(),
             "training": [

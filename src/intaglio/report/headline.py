@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from intaglio.report import words
+from intaglio.report.energy import energy_words
 from intaglio.report.facts import Facts
 
 
@@ -67,6 +68,13 @@ def _costs(facts: Facts) -> Iterator[HeadlineTile]:
         if real:
             notes.append(f"float: {words.size(real)}" + (f", {real / integer:.1f} times as much" if integer else ""))
         yield HeadlineTile("Size", words.size(integer), tuple(notes))
+    if facts.latency is not None:
+        one, many = words.latency(facts.latency.nanoseconds), words.per_second(facts.latency.per_second)
+        where = f"{facts.latency.processor}, {words.count(facts.latency.threads, 'thread')}"
+        yield HeadlineTile("Samples a second", many, (f"{one} for one sample, compiled C", words.clean(where)))
+    if facts.energy is not None and facts.energy.arithmetic:
+        notes = [f"estimated; float32 {facts.energy.ratio:.1f} times as much", "from a published table, see Cost"]
+        yield HeadlineTile("Energy of arithmetic", energy_words(facts.energy.arithmetic), tuple(notes))
     if facts.seconds:
         steps = ", ".join(f"{words.clean(step)} {words.duration(s)}" for step, s in facts.seconds.items())
         yield HeadlineTile("Time", words.duration(sum(facts.seconds.values())), (steps,))

@@ -51,6 +51,19 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def latency(nanoseconds: float) -> str:
+    """Format a latency in µs or ms."""
+    return f"{nanoseconds / 1e6:.3f} ms" if nanoseconds >= 1e6 else f"{nanoseconds / 1e3:.1f} µs"
+
+
+def per_second(rate: float) -> str:
+    """Format a rate with three significant digits: `140,000`, `12.3`."""
+    if rate < 100:
+        return f"{rate:.3g}"
+    step = 10 ** (len(str(int(rate))) - 3)
+    return f"{round(rate / step) * step:,}"
+
+
 def score(unit: str, value: float) -> str:
     """Format a metric's value with its unit, if it has one."""
     return f"{value:.2f} {unit}".replace("-", MINUS) if unit else number(value)

@@ -14,6 +14,10 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from intaglio.bench.bench_inputs import random_reals
+from intaglio.bench.comparison import processor
+from intaglio.bench.engine import ours
+from intaglio.bench.rounds import measure
 from intaglio.calibrate.no_data import NoData
 from intaglio.data import Dataset
 from intaglio.errors import ExportError, IntaglioError
@@ -21,7 +25,7 @@ from intaglio.evaluation import FloatStage, ProgramStage, SimulatedStage, check_
 from intaglio.evaluation.evaluate import Evaluation, evaluate
 from intaglio.evaluation.metrics.metric_registry import MetricLike
 from intaglio.evaluation.model_stages import data_for, integer_stage, steps_of
-from intaglio.evaluation.stage import inputs_of
+from intaglio.evaluation.stage import NativeStage, Stage, inputs_of
 from intaglio.export import export_qdq
 from intaglio.graph import Graph
 from intaglio.graph.access import constant, shape
@@ -32,6 +36,7 @@ from intaglio.ptq.driver import Data
 from intaglio.quantized import PLAN, PROGRAM, QDQ, REPORT, Quantized
 from intaglio.report import Facts, known_facts, print_table, report_json, words, write_report
 from intaglio.report.confusion import KEPT, confusion
+from intaglio.report.facts import Latency
 from intaglio.report.json_record import as_lines
 from intaglio.report.overlay import model_explorer_overlay, value_notes
 from intaglio.report.terminal_text import HELD_BACK, SQNR, folded
@@ -42,6 +47,7 @@ from intaglio.train.loop import Point
 
 STAGES = ("float", "simulated", "integer")
 COMPARED_SAMPLES = 16
+LATENCY_ROUNDS, LATENCY_SECONDS = 3, 0.05
 ALONE = Processes()
 
 
@@ -131,7 +137,7 @@ def write_artifacts(
                 known = replace(known, steps=(*known.steps, failure))
         if evaluation is not None and scored is not None:
             known = replace(known, confusion=confusion(evaluation, scored))
-    known = replace(known, training=curve)
+    known = replace(known, training=curve, latency=_latency(integer))
     facts = _facts(known, quantized, program, evaluation, destination)
     try:
         notes = value_notes(quantized.plan, facts)
@@ -149,6 +155,16 @@ def write_artifacts(
         show_facts(facts, show)
         show_history(quantized.history[len(graph.history) :], show)
     return summary
+
+
+def _latency(stage: Stage) -> Latency | None:
+    """Time the compiled Program for a moment; None if the interpreter ran it."""
+    if not isinstance(stage, NativeStage):
+        return None
+    engine = ours(stage.native, random_reals(stage.native.program))[0]
+    (timing,) = measure([engine], LATENCY_ROUNDS, LATENCY_SECONDS)
+    runs = sum(map(len, timing.rounds))
+    return Latency(timing.median, runs, stage.native.machine.name, processor(), stage.native.threads)
 
 
 def _some_inputs(graph: Graph, dataset: Data | NoData, scored: Dataset | None) -> Dataset | None:
@@ -222,6 +238,10 @@ def show_facts(facts: Facts, file: TextIO) -> None:
     print_table("result", ("stage", metric, "samples", "parameter bytes"), rows, file=file)
     for name, value in facts.agreement.items():
         print(f"{name} agree on {value:.2f} % of the samples", file=file)
+    if facts.latency is not None:
+        one, many = words.latency(facts.latency.nanoseconds), words.per_second(facts.latency.per_second)
+        threads = words.count(facts.latency.threads, "thread")
+        print(folded(f"compiled C: {one} for one sample, {many} samples a second ({threads})"), file=file)
     worst = sorted(facts.layers, key=lambda layer: layer.sqnr)[:3]
     if worst:
         text = ", ".join(f"{layer.name} {layer.sqnr:.1f} dB" for layer in worst)

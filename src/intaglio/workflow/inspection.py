@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-import shutil
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -17,7 +17,9 @@ from intaglio.errors import ExportError, LoweringError
 from intaglio.files import whole_file
 from intaglio.program import Program
 from intaglio.report.costs import operator_costs
+from intaglio.report.energy import estimated_energy
 from intaglio.report.terminal_tables import print_table
+from intaglio.report.terminal_text import folded, line_width
 from intaglio.workflow.open_model import open_model
 
 if TYPE_CHECKING:
@@ -104,7 +106,9 @@ def inspect(model: AnyModel, target: str | Path | Target = "cpu-int8", machine: 
 
 def _program(program: Program, machine: str) -> dict[str, Any]:
     """Describe a program's operators and their cost: multiply-accumulates, and additions caused by zero points."""
-    operators = [cost.to_json() for cost in operator_costs(program)]
+    costs = operator_costs(program)
+    operators = [cost.to_json() for cost in costs]
+    arena = describe_arena(plan_memory(program, find_machine(machine)))
     return {
         "kind": "program",
         "target": program.target,
@@ -115,7 +119,8 @@ def _program(program: Program, machine: str) -> dict[str, Any]:
         "parameter_bytes": program.nbytes,
         "macs": sum(o["macs"] for o in operators),
         "operators": operators,
-        "arena": describe_arena(plan_memory(program, find_machine(machine))),
+        "energy": estimated_energy(costs, arena["bytes"]).to_json(),
+        "arena": arena,
     }
 
 
@@ -184,32 +189,42 @@ def _values(graph: Graph, plan: Plan) -> list[dict[str, str]]:
 
 
 def _show_program(name: str, facts: dict[str, Any], file: TextIO | None) -> None:
-    print(
-        f"{name}: integer-only program for {facts['target']}, rounding {facts['rule']}, "
-        f"{facts['parameter_bytes']:,} parameter bytes, {facts['macs']:,} MAC",
-        file=file,
+    text = (
+        f"integer-only program for {facts['target']}, rounding rule {facts['rule']}, "
+        f"{facts['parameter_bytes']:,} parameter bytes, {facts['macs']:,} MAC"
     )
-    rows = [
-        (
-            o["name"],
-            o["operator"],
-            "x".join(map(str, o["output"])),
-            o["type"],
-            o["weights"],
-            f"{o['macs']:,}",
-            f"{o['input_sums']:,}",
-            o["offline_terms"],
-        )
-        for o in facts["operators"]
-    ]
-    print_table(
-        "operators",
-        ("node", "operator", "output", "type", "weights", "MAC", "z_w input sums", "in the bias"),
-        rows,
-        file=file,
-    )
-    print(summary(facts["arena"]), file=file)
-    print(text_picture(facts["arena"], width=min(shutil.get_terminal_size().columns, 120)), file=file)
+    print(folded(text, f"{name}: ", "  "), file=file)
+    columns = {
+        "node": [o["name"] for o in facts["operators"]],
+        "operator": [o["operator"] for o in facts["operators"]],
+        "output": ["x".join(map(str, o["output"])) for o in facts["operators"]],
+        "type": [o["type"] for o in facts["operators"]],
+        "weights": [o["weights"] for o in facts["operators"]],
+        "MAC": [f"{o['macs']:,}" for o in facts["operators"]],
+        "sum bits": [str(o["accumulator_bits"] or "") for o in facts["operators"]],
+        "held in": [f"int{o['accumulator']}" if o["accumulator"] else "" for o in facts["operators"]],
+        "z_w input sums": [f"{o['input_sums']:,}" if o["input_sums"] else "" for o in facts["operators"]],
+        "in the bias": [o["offline_terms"] for o in facts["operators"]],
+    }
+    shown = {name: cells for name, cells in columns.items() if any(cells)}
+    print_table("operators", list(shown), list(zip(*shown.values(), strict=True)), file=file)
+    for text in _terms(shown):
+        print(folded(text, "", "  "), file=file)
+    for sentence in facts["energy"]["explanation"]:
+        print(folded(sentence), file=file)
+    print(folded(summary(facts["arena"])), file=file)
+    print(text_picture(facts["arena"], width=line_width()), file=file)
+
+
+def _terms(shown: Mapping[str, object]) -> Iterator[str]:
+    """Explain the columns that are shown."""
+    yield "MAC: multiply-accumulates of one run."
+    if "sum bits" in shown:
+        yield "sum bits: bits that no sum exceeds for any input, proved from the weights; held in: type of the sums."
+    if "z_w input sums" in shown:
+        yield "z_w input sums: additions because weights have zero points."
+    if "in the bias" in shown:
+        yield "in the bias: terms of zero points that cost nothing at run time."
 
 
 def _show_network(name: str, facts: dict[str, Any], file: TextIO | None) -> None:
