@@ -11,10 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from intaglio.report.facts import OperatorCost
+from typing import Any, Protocol
 
 ADD = {8: 0.03, 32: 0.1}
 """Integer addition, pJ, by bits."""
@@ -31,6 +28,25 @@ LEFT_OUT = (
     "Left out: fetching and decoding instructions, which cost a processor many times more, requantization and "
     "activation functions, repeated reads, and any other technology than 45 nm."
 )
+
+
+class CountedOperator(Protocol):
+    """What the estimate needs of an operator; see `facts.OperatorCost`."""
+
+    @property
+    def macs(self) -> int: ...
+    @property
+    def operand_bits(self) -> tuple[int, ...]: ...
+    @property
+    def accumulator(self) -> int: ...
+    @property
+    def moved(self) -> int: ...
+    @property
+    def elements(self) -> int: ...
+    @property
+    def parameters(self) -> int: ...
+    @property
+    def parameter_elements(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -85,7 +101,7 @@ class Energy:
         ]
 
 
-def estimated_energy(costs: Sequence[OperatorCost], arena: int | None = None) -> Energy:
+def estimated_energy(costs: Sequence[CountedOperator], arena: int | None = None) -> Energy:
     """Estimate the energy of one run.
 
     Args:
@@ -100,8 +116,8 @@ def estimated_energy(costs: Sequence[OperatorCost], arena: int | None = None) ->
             arithmetic += cost.macs * (multiply(a, b) + add(cost.accumulator))
             derived |= a != b or a not in MULTIPLY or cost.accumulator not in ADD
     working = max((cost.moved for cost in costs), default=0) if arena is None else arena
-    moved, elements = (sum(getattr(cost, name) for cost in costs) for name in ("moved", "elements"))
-    held, numbers = (sum(getattr(cost, name) for cost in costs) for name in ("parameters", "parameter_elements"))
+    moved, elements = sum(cost.moved for cost in costs), sum(cost.elements for cost in costs)
+    held, numbers = sum(cost.parameters for cost in costs), sum(cost.parameter_elements for cost in costs)
     wider = 4 * elements / moved if moved else 4.0
     data, parameters = access(working), access(held)
     float_data, float_parameters = access(round(working * wider)), access(4 * numbers)
