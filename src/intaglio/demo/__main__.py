@@ -38,7 +38,8 @@ def main(directory: str = "build/demo") -> int:
     exact = _compare(program, network, _read(calib), _read(test), folder)
     trouble = report_picture(out / "report.html", folder / "report.png")
     picture = f"{folder}/report.png is a picture of it" if trouble is None else f"no picture of it, {trouble}"
-    print(folded(f"\nreport: open {out}/report.html in a browser ({picture})"))
+    print()
+    print(folded(f"report: open {out}/report.html in a browser ({picture})"))
     firmware = shell("intaglio", "compile", out / "model.intaglio", "--machine", "cortex-m4", "-o", folder / "firmware")
     print(next_steps([(firmware, "C for a microcontroller")]))
     print("then your own network: docs/quickstart.md")
