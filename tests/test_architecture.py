@@ -44,7 +44,7 @@ MAY_IMPORT = {  # room: the rooms it may import; what those may import is allowe
     "bench": "codegen frontends simulate report",
     "report": "calibrate",
     "app": "codegen data",
-    "zoo": "",
+    "zoo": "data",
     "data": "errors progress",
     "quantized": "report export lower",
     "api": "search zoo data",

@@ -22,14 +22,15 @@ ABSENT: dict[str, Callable[[], bool]] = {
     "make -C firmware": lambda: not all(map(shutil.which, ("make", "arm-none-eabi-gcc", "qemu-system-arm"))),
 }
 """Start of a command -> whether a tool that it needs is missing here."""
-pytestmark = pytest.mark.slow
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
     return re.findall(r"^```(sh|python)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [PAGES[0], pytest.param(PAGES[1], marks=pytest.mark.slow)], ids=["README", "quickstart"]
+)
 def test_page_runs_as_printed(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

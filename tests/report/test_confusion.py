@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+import wave
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,6 +46,17 @@ def test_every_sample_is_counted_once() -> None:
 
 def test_regression_targets_have_no_confusion() -> None:
     assert confusion(evaluation([0], [1], None), open_data(np.zeros((1, 4), np.float32))) is None
+
+
+def test_sounds_have_no_preprocessing_of_pictures(tmp_path: Path) -> None:
+    (tmp_path / "word").mkdir()
+    with wave.open(str(tmp_path / "word" / "0.wav"), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes(bytes(32000))
+    (tmp_path / "test.toml").write_text('path = "."\n[sound]\n')
+    found = confusion(evaluation([0], [1], [0]), open_data(tmp_path / "test.toml"))
+    assert found is not None
+    assert found.changed == 1
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])

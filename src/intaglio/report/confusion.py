@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from intaglio.data.images import Preprocess
 from intaglio.evaluation.evaluate import Differing, Evaluation
 from intaglio.report.facts import Confusion, DifferingSample
 
 if TYPE_CHECKING:
     from intaglio.data import Dataset
-    from intaglio.data.images import Preprocess
 
 KEPT = 24  # samples shown
 SIDE = 112  # pixels; larger pictures are scaled down, so that all together stay below 250 KB
@@ -37,7 +37,8 @@ def confusion(evaluation: Evaluation, data: Dataset) -> Confusion | None:
         return None
     real, integer = evaluation.predictions[0], evaluation.predictions[-1]
     who = np.where(real == labels, np.where(integer == labels, 0, 1), np.where(integer == labels, 2, 3))
-    preprocess = getattr(data.source, "preprocess", None)
+    found = getattr(data.source, "preprocess", None)  # sounds are prepared otherwise
+    preprocess = found if isinstance(found, Preprocess) else None
     return Confusion(
         samples=len(labels),
         cells={(int(a), int(b)): n for (a, b), n in Counter(zip(real.tolist(), integer.tolist(), strict=True)).items()},

@@ -10,6 +10,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from intaglio.data.images import Preprocess
+
 Field = npt.NDArray[np.float64]
 Pictures = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -82,8 +84,8 @@ def drawn_pictures(part: str, count: int) -> tuple[Pictures, Labels]:
 
 def picture_inputs(pictures: Pictures) -> npt.NDArray[np.float32]:
     """Return the network's inputs, (n, 3, 32, 32), as the data descriptor of the sample makes them."""
-    scaled = pictures.astype(np.float32) / np.float32(255)
-    return np.ascontiguousarray(((scaled - np.float32(MEAN)) / np.float32(STD)).transpose(0, 3, 1, 2))
+    normalized = Preprocess(mean=(MEAN,) * 3, std=(STD,) * 3).normalize(pictures.astype(np.float32))
+    return np.ascontiguousarray(normalized.transpose(0, 3, 1, 2))
 
 
 def _picture(rng: np.random.Generator, shape: Callable[[Field, Field], Field]) -> Pictures:

@@ -7,22 +7,24 @@ drawn from fixed seeds.
 from __future__ import annotations
 
 import wave
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfile
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from intaglio.zoo.digit_images import digits_data
-from intaglio.zoo.drawn_pictures import MEAN, SHAPES, STD, Pictures, drawn_pictures, picture_inputs
-from intaglio.zoo.mfcc import RATE
-from intaglio.zoo.synthetic_words import WORDS, Sounds, synthetic_words, word_features
+from intaglio.zoo.drawn_pictures import MEAN, SHAPES, STD, drawn_pictures, picture_inputs
+from intaglio.zoo.synthetic_words import RATE, WORDS, Sounds, synthetic_words, word_features
+
+Samples = npt.NDArray[Any]
 
 FILES = Path(__file__).parent / "files"
 PICTURES = {"calib": 200, "test": 1000}
-SOUNDS = {"calib": 200, "test": 600}
+SOUNDS = {"calib": 100, "test": 400}
 INPUTS = 16
 """Number of samples in `inputs.npy`."""
 
@@ -74,9 +76,12 @@ def _write_digits(folder: Path) -> None:
 
 
 def _write_resnet8(folder: Path) -> None:
+    from PIL import Image  # not part of a core install
+
     for part, count in PICTURES.items():
         pictures, labels = drawn_pictures(part, count)
-        _write_pictures(folder / part, pictures, labels, tuple(SHAPES))
+        for file, picture in _class_files(folder / part, labels, tuple(SHAPES), ".png", pictures):
+            Image.fromarray(picture).save(file)
         (folder / f"{part}.toml").write_text(
             f'path = "{part}"\n\n[image]\nmean = {[MEAN] * 3}\nstd = {[STD] * 3}\nlayout = "NCHW"\n', encoding="utf-8"
         )
@@ -89,11 +94,11 @@ def _write_resnet8(folder: Path) -> None:
 def _write_keyword(folder: Path) -> None:
     for part, count in SOUNDS.items():
         sounds, labels = synthetic_words(part, count)
-        _write_arrays(folder, part, word_features(sounds), labels)
+        for file, sound in _class_files(folder / part, labels, tuple(WORDS), ".wav", sounds):
+            _write_wav(file, sound)
+        (folder / f"{part}.toml").write_text(f'path = "{part}"\n\n[sound]\n', encoding="utf-8")
     np.save(folder / "inputs.npy", word_features(sounds[:INPUTS]))
-    (folder / "sounds").mkdir()
-    for sound, word in zip(sounds, WORDS, strict=False):  # the first sound of each word
-        _write_wav(folder / "sounds" / f"{word}.wav", sound)
+    _write_wav(folder / "sound.wav", sounds[0])
     _write_labels(folder, list(WORDS))
 
 
@@ -102,14 +107,14 @@ def _write_arrays(folder: Path, part: str, x: npt.NDArray[np.float32], y: npt.ND
     (folder / f"{part}.toml").write_text(f'path = "{part}.npz"\n', encoding="utf-8")
 
 
-def _write_pictures(folder: Path, pictures: Pictures, labels: npt.NDArray[np.int64], names: Sequence[str]) -> None:
-    """Write PNG files into one folder for each class."""
-    from PIL import Image  # not part of a core install
-
+def _class_files(
+    folder: Path, labels: npt.NDArray[np.int64], names: Sequence[str], suffix: str, samples: Samples
+) -> Iterator[tuple[Path, Samples]]:
+    """Yield the file for each sample, in one folder for each class."""
     for name in names:
         (folder / name).mkdir(parents=True)
-    for number, (picture, label) in enumerate(zip(pictures, labels, strict=True)):
-        Image.fromarray(picture).save(folder / names[label] / f"{number:04}.png")
+    for number, (sample, label) in enumerate(zip(samples, labels, strict=True)):
+        yield folder / names[label] / f"{number:04}{suffix}", sample
 
 
 def _write_wav(path: Path, sound: Sounds) -> None:
@@ -117,7 +122,7 @@ def _write_wav(path: Path, sound: Sounds) -> None:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(RATE)
-        file.writeframes(np.rint(sound * 32767).astype("<i2").tobytes())
+        file.writeframes(sound.astype("<i2").tobytes())
 
 
 def _write_labels(folder: Path, names: Sequence[str]) -> None:
@@ -132,10 +137,9 @@ SAMPLES = {
         _write_digits,
     ),
     "keyword": SampleNetwork(
-        "DS-CNN that recognizes ten spoken words, with 200 calibration and 600 test sounds",
+        "DS-CNN that recognizes ten spoken words, with 100 calibration and 400 test sounds",
         "Data: synthesized from a seed by intaglio.zoo.synthetic_words, Apache-2.0. The network's inputs are 49 x 10\n"
-        "mel-frequency cepstral coefficients (intaglio.zoo.mfcc). sounds/ has the first ten test sounds, one second\n"
-        "at 16 kHz each.",
+        "mel-frequency cepstral coefficients. sound.wav is the first test sound.",
         _write_keyword,
     ),
     "resnet8": SampleNetwork(

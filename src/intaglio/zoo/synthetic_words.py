@@ -11,12 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from intaglio.zoo.mfcc import RATE, mfcc
+from intaglio.data.cepstrum import Cepstrum
 
-Sounds = npt.NDArray[np.float32]
+Sounds = npt.NDArray[np.int16]
 Labels = npt.NDArray[np.int64]
 Track = npt.NDArray[np.float64]
 
+CEPSTRUM = Cepstrum()
+"""The network's inputs: 49 frames of 10 coefficients."""
+RATE = CEPSTRUM.rate
 SEEDS = {"calib": 1, "test": 2, "train": 3}
 STEP = 80  # samples from one set of parameters to the next (5 ms)
 NOISE = -9.0, 9.0
@@ -74,7 +77,7 @@ def synthetic_words(part: str, count: int) -> tuple[Sounds, Labels]:
         part: "calib", "test" or "train"; each has a seed of its own.
         count: number of sounds.
     Returns:
-        Sounds of one second, float32 (count, 16000) in -1..1, and classes, the places in `WORDS`.
+        Sounds of one second, int16 (count, 16000), and classes, the places in `WORDS`.
     """
     rng = np.random.default_rng(SEEDS[part])
     labels = np.arange(count, dtype=np.int64) % len(WORDS)
@@ -84,7 +87,7 @@ def synthetic_words(part: str, count: int) -> tuple[Sounds, Labels]:
 
 def word_features(sounds: Sounds) -> npt.NDArray[np.float32]:
     """Return the network's inputs, (count, 1, 49, 10)."""
-    return np.stack([mfcc(sound)[None] for sound in sounds])
+    return np.stack([CEPSTRUM.features(sound)[None] for sound in sounds])
 
 
 def _word(rng: np.random.Generator, phones: str) -> Sounds:
@@ -111,7 +114,7 @@ def _word(rng: np.random.Generator, phones: str) -> Sounds:
     loud = np.sqrt(np.mean(word**2))
     behind = rng.normal(size=RATE) * loud * 10 ** (-rng.uniform(*NOISE) / 20)
     sound = (word + behind) / loud * rng.uniform(0.03, 0.12)
-    y: Sounds = np.clip(sound, -1, 1).astype(np.float32)
+    y: Sounds = np.rint(np.clip(sound, -1, 1) * 32767).astype(np.int16)
     return y
 
 
