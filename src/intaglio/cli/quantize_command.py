@@ -213,14 +213,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 _CHOICES = (
-    "target", "input_range", "max_drop", "train", "calibrator", "weight_calibrator", "layer", "equalize", "smooth",
-    "clamp_weights", "rounding", "iterations", "checkpoint", "bias_correction", "plan", "ignored",
+    "target", "input_range", "max_drop", "train", "calibrator", "weight_calibrator", "layer", "rounding", "iterations",
+    "checkpoint", "plan", "ignored",
 )  # fmt: skip
-"""Options that choose formats, ranges or codes, which a quantized file has already."""
+"""Options that choose formats, ranges or codes, which a quantized file has already; the recovery algorithms too."""
 
 
 def _loaded(args: argparse.Namespace) -> Graph | Quantized:
     """Load the network; options that choose numbers are refused beside a file that has them."""
+    from intaglio.ptq.recipe import recovery_rows
     from intaglio.quantized import Quantized
 
     if Path(args.model).suffix == ".intaglio":
@@ -230,7 +231,9 @@ def _loaded(args: argparse.Namespace) -> Graph | Quantized:
         return cast("Graph", model)
     parser = argparse.ArgumentParser(add_help=False)
     add_arguments(parser)
-    options = [f"--{n.replace('_', '-')}" for n in _CHOICES if getattr(args, n) != parser.get_default(n)]
+    options = [
+        f"--{n.replace('_', '-')}" for n in (*_CHOICES, *recovery_rows()) if getattr(args, n) != parser.get_default(n)
+    ]
     if options:
         raise UsageError(
             f"{args.model}: expected no {', '.join(options)} beside a file that is already quantized, whose scales and "
