@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 OURS = "Intaglio"
+ORIGINS = "Networks and data: [origins](../../docs/benchmark-data.md)."
 GRANULARITIES = {"channel": "one scale per output channel (ours: `cpu-int8`)", "tensor": "one scale per weight tensor "
                  "(ours: `int8-per-tensor`)"}  # fmt: skip
 
@@ -26,6 +27,8 @@ def page(run: dict[str, Any], command: str) -> str:
         f"# Accuracy beside other quantizers, {date.today().isoformat()}",
         "",
         f"{named}. `{command}`",
+        "",
+        ORIGINS,
         "",
         "8 bits, the same calibration samples for all, top-1 in percent. Ours is the integer program of",
         "`intaglio.quantize` without further options. ONNX Runtime: `quantize_static`, weights s8, activations u8,",

@@ -156,6 +156,7 @@ def page(groups: Sequence[str], data: Path, out: Path, *, measured: bool = False
         f"`python benchmarks/training_figures.py`: `intaglio train` with `{COMMON}` and the options of each row,",
         "from a calibrated start. Top-1 in percent of the integer program on the 10,000 test images of CIFAR-10",
         f"(methods: the first 4,000). torch {torch.__version__}, {processor()}, {torch.get_num_threads()} threads.",
+        "Networks and data: [origins](../../docs/benchmark-data.md).",
         "",
     ]
     for group in groups:

@@ -21,6 +21,7 @@ def page(run: dict[str, Any], command: str) -> str:
         f"# Training with quantization beside other tools, {date.today().isoformat()}",
         "",
         f"{named}; {run['threads']} threads. `{command}`",
+        "Networks and data: [origins](../../docs/benchmark-data.md).",
         "",
         f"ResNet-20 on CIFAR-10 from its trained float weights, {run['steps']} steps of {run['batch']} samples, the",
         "same batches, optimizer and learning rates for all, float32, eager mode. Top-1 in percent of",
