@@ -47,6 +47,7 @@ EXAMPLES = [
     Example("A gradient estimator", ("Dsq", "dsq"), "dsq"),
     Example("A target", ("w2a8",), "w2a8"),
     Example("A machine", ("cortex-m7",), ""),
+    Example("A meaning of outputs, shown by applications in C", ("BoxOutput", "box_output", "show_boxes"), "box"),
     Example("A metric", ("peak_signal_to_noise", "psnr"), "image_errors"),
 ]
 HELD_ELSEWHERE = {"A kernel", "A checkpoint"}

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from intaglio_tests.c_application import (
+    PORTABLE,
     SANITIZE,
     build_application,
     expected_classes,
@@ -19,12 +23,18 @@ from intaglio_tests.c_application import (
 from intaglio_tests.nets import separable_network
 from PIL import Image
 
+from intaglio.app.application import make_application
 from intaglio.app.picture_input import picture_codes
+from intaglio.codegen.build import generate, write
+from intaglio.codegen.buildfiles import WARNINGS
+from intaglio.data import open_data
 from intaglio.data.dataset import Dataset
 from intaglio.data.images import ImageFolder, Preprocess
 from intaglio.data.postprocess import ClassOutput, NumberOutput
 from intaglio.errors import CompileError
 from intaglio.number import INT8, UINT8, QuantParams
+from intaglio.program import Node
+from intaglio.program.operators.softmax import Softmax
 from intaglio.program.sampling import grid
 
 RGB = Preprocess(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
@@ -249,3 +259,37 @@ def test_pictures_that_the_model_does_not_take(case: str, tmp_path: Path) -> Non
     with pytest.raises(CompileError) as caught:
         build_application(program, pictures(tmp_path / "data", Preprocess(**arguments)), tmp_path / "c")
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_an_application_for_pictures_has_no_float_and_no_warning(compiler: str, tmp_path: Path) -> None:
+    if shutil.which(compiler) is None:
+        pytest.skip(f"needs {compiler}, which is not installed")
+    save(tmp_path / "data" / "a.ppm", 8, 8, 3)
+    program = identity_program((1, 3, 8, 8), grid(UINT8, 1 / 255))
+    data = pictures(tmp_path / "data", Preprocess(size=9, crop=8))
+    for postprocess in (ClassOutput(), NumberOutput()):
+        made = make_application(program, PORTABLE, "model", data, postprocess)
+        folder = tmp_path / type(postprocess).__name__
+        write({**generate(program, PORTABLE), **made.files}, folder)
+        for name in made.files:
+            text = re.sub(r'/\*.*?\*/|"(\\.|[^"\\])*"', "", made.files[name], flags=re.DOTALL)
+            assert not re.search(r"\b(float|double)\b|\b\d+\.\d|\b\d+\.f", text), name
+        for level in ("-O0", "-O3"):
+            command = [compiler, "-std=c11", level, *WARNINGS, "model.c", *made.sources, "-o", "main"]
+            subprocess.run(command, cwd=folder, check=True)
+
+
+@pytest.mark.parametrize("shape", [(1, 5), (1, 1, 5), (1, 5, 1)])
+@pytest.mark.parametrize("ending", ["softmax", "none"])
+def test_what_is_shown_without_postprocessing(shape: tuple[int, ...], ending: str) -> None:
+    """A row of scores is classes, as per cent unless it is a softmax already; everything else is numbers."""
+    params = grid(UINT8, 1 / 256)
+    program = identity_program(shape, params)
+    if ending == "softmax":
+        softmax = next(op for op, _ in Softmax.samples(np.random.default_rng(0)))
+        program.nodes[:] = [Node("n", softmax, ("x",), "y")]
+    data = open_data(np.zeros(shape, np.float32))
+    files = make_application(program, PORTABLE, "model", data).files
+    assert ("show_classes.c" in files) == (shape[-1] == 5)
+    assert ("exponential_fine" in files["app_settings.c"]) == (shape[-1] == 5 and ending == "none")

@@ -78,6 +78,11 @@ def test_bad_files(case: str, words: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_folder_alone_does_not_say_how_sounds_are_prepared(words: Path) -> None:
+    with pytest.raises(DataError, match=r"words: holds .wav files. Name it as path in a .toml descriptor with the sec"):
+        open_data(words.parent / "words")
+
+
 BAD_TEXTS = {
     "unknown": (TOML + "color = 3\n", "sound.color: unknown key; known are bands, coefficients, fft"),
     "fft": (TOML.replace("fft = 256", "fft = 300"), "sound.fft: expected a power of two from 2 to 32768, got 300"),

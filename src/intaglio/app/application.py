@@ -137,10 +137,22 @@ void app_show(void (*print)(const char *text));
 """
 
 
+def _memory(m: str, name: str) -> str:
+    """Generate the memory of an input or output: its place in the arena, where it has one."""
+    prefix = f"{m}_{name.upper()}"
+    return f"""
+#ifdef {prefix}_OFFSET
+static {prefix}_TYPE *const {name} = ({prefix}_TYPE *)(void *)(arena + {prefix}_OFFSET);
+#else
+static {prefix}_TYPE {name}[{prefix}_ELEMENTS];
+#endif
+"""
+
+
 def _source(program: Program, prefix: str, reader: Piece, shower: Piece) -> str:
     m = prefix.upper()
     outputs = argument_names([program.tensors[name] for name in program.outputs], "output")
-    arrays = "".join(f"static {m}_{o.upper()}_TYPE {o}[{m}_{o.upper()}_ELEMENTS];\n" for o in outputs)
+    arrays = "".join(_memory(m, name) for name in ("input", *outputs))
     codes = "".join(
         f"\nstatic int32_t code{i}(int32_t at) {{ return {o}[at]; }}\n"
         for i, o in enumerate(outputs)
@@ -152,7 +164,6 @@ def _source(program: Program, prefix: str, reader: Piece, shower: Piece) -> str:
 {includes}
 {LONG_STRINGS}
 static _Alignas({m}_ALIGNMENT) unsigned char arena[{m}_ARENA_BYTES];
-static app_input input[{m}_INPUT_ELEMENTS];
 {arrays}
 {reader.tables}
 {shower.tables}{codes}

@@ -16,7 +16,6 @@ from intaglio.program import Program, TensorInfo
 
 FRACTION = 30  # fraction bits of exp; `show_classes.c`
 _KEEP_ORDER = ("reshape", "transpose", "requantize")
-_PROBABILITIES = ("softmax", "softmax_tflite", "masked_softmax")
 _LARGEST_SCALE = 1 << 28  # (code - zero point) * scale * 2**16 stays below 2**63
 
 
@@ -72,7 +71,8 @@ def ends_with_softmax(program: Program, name: str) -> bool:
     made = {node.output: node for node in program.nodes}
     while name in made and made[name].operator.kind in _KEEP_ORDER:
         name = made[name].inputs[0]
-    return name in made and made[name].operator.kind in _PROBABILITIES
+    kind = made[name].operator.kind if name in made else ""
+    return "softmax" in kind and not kind.startswith("log")
 
 
 def display_factor(info: TensorInfo) -> tuple[int, int, int]:

@@ -118,6 +118,8 @@ def _samples(found: Descriptor, labels: bool) -> SampleSource:
 def _from_folder(found: Descriptor, labels: bool) -> SampleSource:
     path = found.path
     arrays = sorted(path.glob("*.npy"))
+    if not arrays and not found.image and next(path.rglob("*.wav"), None):
+        raise DataError(f"{path}: holds .wav files. Name it as path in a .toml descriptor with the section [sound].")
     if not arrays:
         return ImageFolder(path, found.image or Preprocess(), labels=labels, classes=found.classes)
     if found.image is not None:
