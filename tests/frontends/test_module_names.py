@@ -63,10 +63,11 @@ class Tokens(nn.Module):
         super().__init__()
         self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
         self.norm, self.up, self.gelu, self.head = nn.LayerNorm(8), nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 3)
+        self.elu = nn.ELU(0.5)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.norm(x + self.attention(x, x, x, need_weights=False)[0])
-        return self.head(self.gelu(self.up(x)).mean(1))
+        return self.head(self.elu(self.gelu(self.up(x)).mean(1)))
 
 
 SIZES: dict[type[nn.Module], tuple[int, ...]] = {Images: (1, 3, 8, 8), Tokens: (1, 6, 8)}
@@ -186,8 +187,9 @@ def test_layers_of_attention_are_named_after_their_weights() -> None:
     ]  # fmt: skip
     assert names["up.add"] == "Add"  # the bias of a product of three axes
     assert names["gelu"] == "Gelu"
+    assert names["elu"] == "Elu"  # exported with products by 1 before and behind it
     assert names["norm"] == "LayerNormalization"
-    own = ("attention", "norm", "up", "gelu", "head", "add", "mean")
+    own = ("attention", "norm", "up", "gelu", "head", "add", "mean", "elu")
     assert {name.split(".")[0].split("__")[0] for name in names} <= set(own)
 
 

@@ -12,8 +12,9 @@ The call of a function gets the name
     attn.out_proj       if it multiplies by the weight of another module, or by a weight of that name;
     features.1.add      otherwise: the innermost module and the function.
 
-A second call of the same name appends `__2`. If a call was exported as several nodes, its product, or otherwise its
-last node, has this name, and the others append their operator: `head.transpose`. A value has the name of its node.
+A second call of the same name appends `__2`. If a call was exported as several nodes, its product, the node that is
+called as the function, or otherwise its last node, has this name, and the others append their operator:
+`head.transpose`. A value has the name of its node.
 Where torch has folded batch normalization into a convolution, the node is called after the convolution, and the value
 after the normalization, as it holds its result. So it is too where `graph.passes` folds it.
 """
@@ -53,8 +54,11 @@ class _Call:
 
     @property
     def main(self) -> ir.Node:
-        """The product with a weight, or otherwise the last node."""
-        return next((node for node in self.nodes if _weight(node)), self.nodes[-1])
+        """The product with a weight, the last operator that is called as the function, or otherwise the last node."""
+        products = [node for node in self.nodes if _weight(node)]
+        called = self.function.replace("_", "")
+        alike = [node for node in self.nodes if node.op_type.lower() == called]
+        return (products[:1] or alike[-1:] or self.nodes[-1:])[0]
 
 
 def name_by_modules(graph: ir.Graph, *, outputs: bool = False) -> None:

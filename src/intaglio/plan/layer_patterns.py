@@ -42,7 +42,7 @@ def layers_matching(pattern: str, nodes: Sequence[ir.Node], weighted: Sequence[s
     hint = f"similar names: {', '.join(near)}" if near else f"layers with weights: {_few(weighted)}"
     raise TargetError(
         f"layer {pattern!r}: expected first, last or a pattern that names a layer, got none of that name; {hint}; "
-        "`intaglio inspect MODEL` lists all of them"
+        "`intaglio inspect MODEL` lists all values, whose names select layers too"
     )
 
 

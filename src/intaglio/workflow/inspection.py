@@ -238,7 +238,7 @@ def _show_network(name: str, facts: dict[str, Any], file: TextIO | None) -> None
     print_table("operators", ("operator", "count"), sorted(facts["operators"].items()), file=file)
     print_table(
         "values",
-        ("value", "layer", "role", "source", "format", "why"),
-        [(v["name"], v["layer"], v["role"], v["source"], v["format"], v["why"]) for v in facts["values"]],
+        ("value", "role", "source", "format", "why"),
+        [(v["name"], v["role"], v["source"], v["format"], v["why"]) for v in facts["values"]],
         file=file,
     )
