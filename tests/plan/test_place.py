@@ -195,6 +195,9 @@ def test_a_plan_for_another_graph_says_so(graph):
     weight = str(layer.inputs[1].name)
     with pytest.raises(PlanError, match=f"made for another Graph, or the name is another: {weight}"):
         plan[f"{weight[:-1]}!"]
+    plan.values["deep.equalized"] = plan.values[weight]
+    with pytest.raises(PlanError, match=r"or the name is another: deep\.equalized$"):
+        plan["deep"]
     plan.operators[f"layer of {weight}"] = plan.operators[str(layer.name)]
     with pytest.raises(PlanError, match=r"; a layer of this name is in plan\.operators$"):
         plan[f"layer of {weight}"]

@@ -141,7 +141,8 @@ class Plan:
         try:
             return self.values[name]
         except KeyError:
-            near = difflib.get_close_matches(name, self.values, n=3)
+            inside = [value for value in self.values if value.startswith(f"{name}.")]  # such as 5.equalized for 5
+            near = inside[:3] or difflib.get_close_matches(name, self.values, n=3)
             hint = f", or the name is another: {', '.join(near)}" if near else ""
             if name in self.operators:
                 hint += "; a layer of this name is in plan.operators"
