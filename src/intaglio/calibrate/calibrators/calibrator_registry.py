@@ -46,16 +46,22 @@ def parse_calibrator(name: str | Calibrator) -> Calibrator:
                 f"{name!r}{lacks}; see intaglio.calibrate.Calibrator"
             )
         return name
+    found = _named(name)
+    if found is not None:
+        return found
+    near = difflib.get_close_matches(name, CALIBRATORS, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise UsageError(f"calibrator: expected auto or one of {', '.join(CALIBRATORS)}, got {name!r}{hint}")
+
+
+def _named(name: str) -> Calibrator | None:
+    """Find the calibrator of a name; None where there is none."""
     if name in CALIBRATORS:
         return CALIBRATORS[name]
     match = _NUMBERED.fullmatch(name)
     if match and match[1] == "percentile" and 50 < float(match[2]) <= 100:
         return Percentile(float(match[2]))
-    if match and match[1] == "sigma" and float(match[2]) > 0:
-        return Sigma(float(match[2]))
-    near = difflib.get_close_matches(name, CALIBRATORS, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise UsageError(f"calibrator: expected auto or one of {', '.join(CALIBRATORS)}, got {name!r}{hint}")
+    return Sigma(float(match[2])) if match and match[1] == "sigma" and float(match[2]) > 0 else None
 
 
 def describe_calibrator(calibrator: str | Calibrator | None) -> Any:
@@ -68,11 +74,8 @@ def describe_calibrator(calibrator: str | Calibrator | None) -> Any:
     """
     if calibrator is None or isinstance(calibrator, str):
         return calibrator
-    try:
-        if parse_calibrator(calibrator.name) == calibrator:
-            return calibrator.name
-    except UsageError:
-        pass  # no name of a registered one
+    if _named(calibrator.name) == calibrator:
+        return calibrator.name
     cls = type(calibrator)
     frozen = is_dataclass(calibrator) and cls.__dataclass_params__.frozen
     values = {one.name: getattr(calibrator, one.name) for one in fields(calibrator)} if frozen else {}  # type: ignore[arg-type]
