@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -65,3 +66,12 @@ def test_an_unknown_sample_is_one_line(capsys: pytest.CaptureFixture[str]) -> No
     assert stop.value.code == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "digits" in line
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLES))
+def test_pages_state_the_same_accuracy(name: str) -> None:
+    docs = Path(__file__).resolve().parents[2] / "docs"
+    (data,) = re.findall(rf"^\| `{name}` .*$", (docs / "data.md").read_text(encoding="utf-8"), re.MULTILINE)
+    (measured,) = re.findall(rf"^\| {name} .*$", (docs / "accuracy.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert f"| {FLOAT_TOP1[name]:.2f} of " in data
+    assert f"| {FLOAT_TOP1[name]:.2f} |" in measured
