@@ -10,6 +10,7 @@ from intaglio.bench.latency import bench
 from intaglio.bench.peers import PEERS
 from intaglio.cli.models import PROGRAM
 from intaglio.errors import UsageError
+from intaglio.report.terminal_text import command, next_steps
 from intaglio.workflow.open_model import open_program
 
 
@@ -65,6 +66,12 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(found.to_json()))
     else:
         found.show(args.program)
+        peers = ("--float", args.float or "MODEL.onnx")
+        steps = [] if args.float else [((args.program, *peers), "beside other engines, which need the float network")]
+        if not args.profile:
+            steps.append(((args.program, *(peers if args.float else ()), "--profile"), "the time of every step"))
+        if steps:
+            print(next_steps([(command("intaglio", "bench", *words), why) for words, why in steps]))
     return 0
 
 

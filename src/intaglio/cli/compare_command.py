@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 from intaglio.cli.models import MODEL, add_model_options, load_any_or_quantized
 from intaglio.cli.picture_options import add_picture_options, described
+from intaglio.report.terminal_text import command, next_steps
 from intaglio.workflow.model_comparison import compare
 
 
@@ -31,4 +33,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps({"a": args.a, "b": args.b, **found.to_json()}))
     else:
         found.show(f"{args.a} against {args.b}")
+        if Path(args.a).suffix == ".onnx":
+            words = ("sensitivity", args.a, "--data", args.data, "-o", "sensitivity.json")
+            print(next_steps([(command("intaglio", *words), "which layers cause the difference")]))
     return 0

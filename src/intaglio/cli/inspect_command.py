@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 
 from intaglio.cli.models import MODEL, add_model_options, load_any_or_quantized
-from intaglio.workflow.inspection import inspect
+from intaglio.report.terminal_text import command, next_steps
+from intaglio.workflow.inspection import Inspection, inspect
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,4 +43,18 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(found.to_json()))
     else:
         found.show(args.model)
+        steps = _next(args, found)
+        if steps:
+            print(next_steps(steps))
     return int(args.strict and bool(found.blockers))
+
+
+def _next(args: argparse.Namespace, found: Inspection) -> list[tuple[str, str]]:
+    """Say what to do with the model; nothing where operators cannot run on integers."""
+    kind = found.facts["kind"]
+    if kind == "program":
+        return [(command("intaglio", "compile", args.model, "-o", "c"), "C code, built and tested")]
+    if kind == "graph" and not found.blockers:
+        words = ("quantize", args.model, "--data", "CALIBRATION", "--target", args.target, "-o", "out")
+        return [(command("intaglio", *words), "CALIBRATION: a few hundred inputs")]
+    return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import glob
 import json
 import sys
 from pathlib import Path
@@ -13,6 +14,13 @@ from intaglio.cli.models import MODEL, add_model_options, load_graph
 from intaglio.cli.on_off import OnOff
 from intaglio.cli.picture_options import add_picture_options, described
 from intaglio.report.terminal_tables import print_table
+from intaglio.report.terminal_text import SQNR, command, folded, next_steps
+from intaglio.targets import load_target
+
+COLUMNS = (
+    "alone: SQNR of the output if only this layer is quantized; without: if all layers but this one are. The worst "
+    "layer is the one without which most is gained."
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -128,5 +136,11 @@ def _show(args: argparse.Namespace, found: Any) -> None:
     whole = f"all quantized: {found.quantized.sqnr:.2f} dB on {found.samples} samples"
     if found.metric:
         whole += f"; {found.metric} {found.quantized.score:.2f}, float {found.real:.2f} on {found.scored}"
+    print(folded(f"{COLUMNS} {SQNR}"))
     print(whole)
     print(f"written to {args.output}")
+    worst = found.ranking(by)[0].name
+    layer = ("--layer", f"{glob.escape(worst)}=a16")
+    words = ("quantize", args.model, "--data", args.data, "--target", args.target, *layer, "-o", "out")
+    if any(fmt.type.bits == 16 for fmt in load_target(args.target).activations):
+        print(next_steps([(command("intaglio", *words), "16 bits for the worst layer")]))
