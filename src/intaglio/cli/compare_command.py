@@ -8,8 +8,13 @@ from pathlib import Path
 
 from intaglio.cli.models import MODEL, add_model_options, load_any_or_quantized
 from intaglio.cli.picture_options import add_picture_options, described
-from intaglio.report.terminal_text import command, next_steps
+from intaglio.report.terminal_text import SQNR, command, folded, next_steps
 from intaglio.workflow.model_comparison import compare
+
+COLUMNS = (
+    "largest difference: as a real number; in steps: the same in units of the value's scale; equal %: elements that "
+    "are the same."
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps({"a": args.a, "b": args.b, **found.to_json()}))
     else:
         found.show(f"{args.a} against {args.b}")
+        print(folded(f"{SQNR} {COLUMNS}"))
         if Path(args.a).suffix == ".onnx":
             words = ("sensitivity", args.a, "--data", args.data, "-o", "sensitivity.json")
             print(next_steps([(command("intaglio", *words), "which layers cause the difference")]))

@@ -18,8 +18,8 @@ from intaglio.report.terminal_text import SQNR, command, folded, next_steps
 from intaglio.targets import load_target
 
 COLUMNS = (
-    "alone: SQNR of the output if only this layer is quantized; without: if all layers but this one are. The worst "
-    "layer is the one without which most is gained."
+    "alone: SQNR of the output if only this layer is quantized; without: if all layers but this one are. Layers are "
+    "ranked by both."
 )
 
 

@@ -13,17 +13,10 @@ from intaglio.evaluation import compare as compare_stages
 from intaglio.evaluation.model_stages import data_for, stage_of, steps_of
 from intaglio.evaluation.stage import inputs_of
 from intaglio.report.terminal_tables import print_table
-from intaglio.report.terminal_text import SQNR, folded
 from intaglio.workflow.open_model import open_model
 
 if TYPE_CHECKING:
     from intaglio.workflow.open_model import AnyModel
-
-
-COLUMNS = (
-    "largest difference: as a real number; in steps: the same in units of the value's scale; equal %: elements that "
-    "are the same."
-)
 
 
 @dataclass(frozen=True, repr=False)
@@ -57,8 +50,6 @@ class ModelComparison:
             for layer in self.layers
         ]
         print_table(title, ("value", "SQNR dB", "largest difference", "in steps", "equal %"), rows, file=file)
-        print(folded(SQNR), file=file)
-        print(folded(COLUMNS), file=file)
         print(f"largest output is the same on {self.agreement:.2f} % of {self.samples} samples", file=file)
 
     def summary(self) -> str:
