@@ -36,6 +36,7 @@ from intaglio.search.training import Training, stage_settings
 from intaglio.targets import Target, load_target
 from intaglio.train.freeze import freeze_graph
 from intaglio.train.loop import TrainSettings
+from intaglio.train.loop.user_loss import LossLike, UserLoss
 from intaglio.train.module import QuantizedModule
 from intaglio.train.nn.freeze_layers import freeze_layers
 from intaglio.train.prepare import prepare_qat
@@ -116,7 +117,9 @@ def quantize(
     scored = scored_data(graph, limit.eval_data, metric=metric)
     training = None
     if limit.train_data is not None:
-        training = training_stage(raw, graph, limit.train_data, stage_settings(limit.train_epochs, limit.train_steps))
+        training = training_stage(
+            raw, graph, limit.train_data, stage_settings(limit.train_epochs, limit.train_steps), limit.train_loss
+        )
     return quantize_within(
         graph,
         dataset,
@@ -222,7 +225,9 @@ def quantize_within(
     return _told(graph, dataset, searched.quantized)
 
 
-def training_stage(raw: Graph, graph: Graph, data: DataLike, settings: TrainSettings) -> Training:
+def training_stage(
+    raw: Graph, graph: Graph, data: DataLike, settings: TrainSettings, loss: LossLike | None = None
+) -> Training:
     """Prepare training as the last stage of the recipe search.
 
     Args:
@@ -230,11 +235,13 @@ def training_stage(raw: Graph, graph: Graph, data: DataLike, settings: TrainSett
         graph: the prepared network.
         data: labelled training samples.
         settings: see `search.training.stage_settings`.
+        loss: a user's loss in place of cross-entropy.
     Raises:
         DataError, UsageError: the data do not fit or have no labels, or the network is not a classifier.
     """
-    dataset = data_for(graph, data, labels=True)
-    return Training(raw, dataset.cached() if dataset.once else dataset, settings)
+    own = None if loss is None else UserLoss(loss)
+    dataset = data_for(graph, data, labels=True, form="classes" if own is None else "given")
+    return Training(raw, dataset.cached() if dataset.once else dataset, settings, loss=own)
 
 
 def scored_data(graph: Graph, data: DataLike | None, limit: int | None = None, metric: MetricLike = "top1") -> Dataset:

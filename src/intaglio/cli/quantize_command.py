@@ -79,6 +79,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--train-steps", type=int, metavar="N", help="optimizer steps of training with --train, instead of epochs"
     )
+    parser.add_argument(
+        "--train-loss",
+        metavar="package.module:name",
+        help="your own loss of training with --train, in place of cross-entropy, as --loss of `intaglio train`",
+    )
     parser.add_argument("--eval-limit", type=int, metavar="N", help="use at most this many samples of --eval")
     add_metric(parser)
     parser.add_argument(
@@ -250,7 +255,7 @@ def _stage(args: argparse.Namespace, data: DataLike | None) -> TrainingStage | N
     if data is None:
         return None
     settings = stage_settings(args.train_epochs, args.train_steps)
-    return TrainingStage(lambda: load_raw_graph(args, args.model), data, settings)
+    return TrainingStage(lambda: load_raw_graph(args, args.model), data, settings, args.train_loss)
 
 
 @contextmanager

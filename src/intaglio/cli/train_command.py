@@ -32,8 +32,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add = parser.add_argument
     add("model", help=MODEL)
-    add("--data", required=True, metavar="TRAIN", help="labelled training data")
+    add(
+        "--data",
+        required=True,
+        metavar="TRAIN",
+        help="labelled training data; package.module:name of a DataLoader or of a function that returns one is read "
+        "anew in each epoch",
+    )
     add("--eval", metavar="TEST", help="labelled data on which float, simulated and integer accuracy are measured last")
+    add(
+        "--loss",
+        metavar="package.module:name",
+        help="your own loss in place of cross-entropy: a function of (outputs, targets), tensors, that returns a "
+        "scalar tensor, or a torch.nn.Module",
+    )
     add_metric(parser)
     add("--eval-limit", type=int, metavar="N", help="use at most this many samples of --eval")
     add("--target", default="cpu-int8", help="hardware target: built-in name or TOML file (default: %(default)s)")
@@ -266,6 +278,7 @@ def run(args: argparse.Namespace) -> int:
             settings,
             run_options=_keeping(args, checkpoint),
             processes=ours,
+            loss=args.loss,
             held_back=args.held_back,
             eval_data=scored,
             eval_limit=args.eval_limit,

@@ -5,6 +5,6 @@ A core install reads arrays, .npy and .npz; images, Parquet and descriptors need
 
 from intaglio.data.dataset import Dataset, Inputs, match
 from intaglio.data.images import Preprocess
-from intaglio.data.open import DataLike, open_data
+from intaglio.data.open import DataLike, named_data, open_data
 
-__all__ = ["DataLike", "Dataset", "Inputs", "Preprocess", "match", "open_data"]
+__all__ = ["DataLike", "Dataset", "Inputs", "Preprocess", "match", "named_data", "open_data"]

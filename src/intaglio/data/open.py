@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -21,9 +22,12 @@ from intaglio.data.sounds import SoundFolder
 from intaglio.data.source import ArraySource, NamedArrays, NpyFolder, NpySource, NpzSource, SampleSource
 from intaglio.data.targets import PicturesWithTargets, WithTargets
 from intaglio.errors import DataError
+from intaglio.files.import_name import import_name
 
 DataLike: TypeAlias = "str | os.PathLike[str] | Iterable[Any] | Callable[[], Iterable[Any]] | Dataset | Descriptor"
 ARRAYS = {".npz", ".npy"}
+NAME = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
+"""package.module:name"""
 
 
 def open_data(
@@ -38,6 +42,7 @@ def open_data(
             - a `.parquet` with columns `image` (struct with `bytes`) and `label`,
             - a `.npz` with `x` (or one array per model input, by its name) and `y`,
             - a `.npy`, or a directory of them, each one sample (or a batch, if it has one axis more than the model's),
+            - "package.module:name" of one of the Python objects below, importable from the current folder,
             - a `.toml` descriptor that names one of these with its preprocessing (see `descriptor.read_descriptor`);
             or what `intaglio.pictures` returns; an array, axis 0 counting samples; a pair (x, y) of arrays; a dict of
             arrays by input name; a list, a torch Dataset or DataLoader, any iterable of samples or batches, each an x
@@ -53,6 +58,7 @@ def open_data(
         DataError: it does not exist, cannot be read, or has another form.
         UsageError: a library of the extra `quantize` is missing.
     """
+    source = named_data(source)
     if isinstance(source, Dataset):
         return source.limit(limit)
     if isinstance(source, Descriptor):
@@ -64,9 +70,20 @@ def open_data(
     return Dataset(found, batch_size=batch_size).limit(limit)
 
 
+def named_data(source: Any) -> Any:
+    """Return the Python object that "package.module:name" names; other data are returned as they are.
+
+    Raises:
+        UsageError: it cannot be imported.
+    """
+    named = isinstance(source, str) and NAME.fullmatch(source)
+    return import_name(source, "data") if named and not os.path.exists(source) else source
+
+
 def has_pictures(path: Path) -> bool:
     """Tell whether a path is, or should be, that of pictures: no array file, no descriptor, no folder of arrays."""
-    return path.suffix.lower() not in {*ARRAYS, ".toml"} and not any(path.glob("*.npy"))
+    named = NAME.fullmatch(str(path)) and not path.exists()
+    return not named and path.suffix.lower() not in {*ARRAYS, ".toml"} and not any(path.glob("*.npy"))
 
 
 def _from_path(path: Path, labels: bool) -> SampleSource:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 METRICS = {"top1": "top-1 held back, %", "sqnr": "SQNR held back, dB"}
-"""Scores on validation samples, higher is better: accuracy, or SQNR of the outputs against the teacher's."""
+"""Usual scores on validation samples: accuracy, or SQNR of the outputs against the teacher's."""
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class Point:
         epoch: epochs so far.
         loss: mean loss over the steps since the previous point.
         lr: learning rate of the last step.
-        score: score of the simulated network on the validation samples, see `METRICS`; None without evaluation.
-        metric: name of the score.
+        score: score of the simulated network on the validation samples; None without evaluation.
+        metric: name of the score: of `METRICS`, of a metric, or "loss" for a user's loss.
         seconds: seconds of training so far.
     """
 
@@ -34,7 +34,7 @@ class Point:
     @property
     def scored(self) -> str:
         """Description of the score."""
-        return METRICS[self.metric]
+        return METRICS.get(self.metric, f"{self.metric} held back")
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from intaglio.codegen.native import NativeProgram
 from intaglio.data import DataLike, Dataset, match, open_data
+from intaglio.data.chunk import LabelForm
 from intaglio.errors import CompileError, DataError, UsageError
 from intaglio.evaluation.evaluate import Score, evaluate
 from intaglio.evaluation.metrics.metric_registry import MetricLike, metric_of
@@ -36,7 +37,13 @@ Model: TypeAlias = "Graph | Planned | Program | NativeProgram"
 
 
 def data_for(
-    model: Model, data: DataLike, samples: int | None = None, *, labels: bool = False, metric: MetricLike = "top1"
+    model: Model,
+    data: DataLike,
+    samples: int | None = None,
+    *,
+    labels: bool = False,
+    metric: MetricLike = "top1",
+    form: LabelForm | None = None,
 ) -> Dataset:
     """Open data and check them against a model's inputs.
 
@@ -46,6 +53,7 @@ def data_for(
         samples: most samples to read.
         labels: whether labels are needed; a pair of arrays is then inputs and labels, of whatever shape.
         metric: the one to be computed, which says what form labels have.
+        form: form of the labels instead of the metric's.
     Raises:
         DataError: the data do not fit.
         UsageError: no such metric.
@@ -63,7 +71,7 @@ def data_for(
         graph = model if isinstance(model, Graph) else model.graph
         shapes, batched = {str(v.name): shape(v) for v in graph.inputs}, graph.batched
     opened = open_data(data, limit=samples, labels=labels, pair=labels)
-    return match(opened, shapes, batched=batched, need_labels=labels, targets=metric_of(metric).labels)
+    return match(opened, shapes, batched=batched, need_labels=labels, targets=form or metric_of(metric).labels)
 
 
 def stage_of(model: Model, engine: str | None = None) -> Stage:

@@ -139,8 +139,8 @@ def _compute(name: str, state: Any) -> float:
     return number(name, called(f"{name}.compute", state.compute))
 
 
-def called(name: str, function: Callable[..., Any], **arguments: Any) -> Any:
-    """Call a user's function with arguments by position; their names are for the error message.
+def called(name: str, function: Callable[..., Any], *, kind: str = "metric", **arguments: Any) -> Any:
+    """Call a user's function with arguments by position; their names and `kind` are for the error message.
 
     Raises:
         UsageError: it raised an error.
@@ -153,7 +153,7 @@ def called(name: str, function: Callable[..., Any], **arguments: Any) -> Any:
         shown = " and ".join(f"{key} {_form(value)}" for key, value in arguments.items())
         shown = f" with {shown}" if shown else ""
         text = " ".join(str(error).split())[:300]
-        raise UsageError(f"metric {name}: the call{shown} raised {type(error).__name__}: {text}") from error
+        raise UsageError(f"{kind} {name}: the call{shown} raised {type(error).__name__}: {text}") from error
 
 
 def number(name: str, value: Any) -> float:

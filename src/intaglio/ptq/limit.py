@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 from intaglio.data import DataLike
 from intaglio.evaluation.metrics.metric_registry import MetricLike
@@ -22,6 +23,8 @@ class LossLimit:
         work: a folder that keeps measurements, so that an interrupted search continues.
         train_data: labelled data for a last stage: training with quantization in the forward path; None: no training.
         train_epochs, train_steps: length of the training; two passes over the data by default.
+        train_loss: function `f(outputs, targets) -> tensor` in place of cross-entropy, or "package.module:name" (see
+            `intaglio.train.loop.train`).
         higher_is_better: whether larger values of a function or object are better; None: its attribute of that name,
             or True where it has none.
     """
@@ -34,3 +37,4 @@ class LossLimit:
     train_epochs: float | None = None
     train_steps: int | None = None
     higher_is_better: bool | None = None
+    train_loss: Any = None

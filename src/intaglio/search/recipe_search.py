@@ -142,10 +142,10 @@ class _Search:
         self.graph, self.target, self.dataset, self.scored = graph, target, dataset, scored
         self.metric, self.max_drop, self.base, self.folder, self.callback = metric, max_drop, recipe, folder, callback
         self.training = training
-        if training is not None and metric.labels != "classes":
+        if training is not None and training.loss is None and metric.labels == "numbers":
             raise UsageError(
-                f"train: expected a metric of classes such as top1, got {metric}; choose such a metric, or search "
-                "without training"
+                f"train: expected a metric of classes such as top1, got {metric}; choose such a metric, give a loss of "
+                "your own (train_loss), or search without training"
             )
         self.file = AttemptFile(self._path("attempts.json"), {} if folder is None else self._belongs_to())
         real = evaluate([FloatStage(graph)], scored, metric, label="evaluate float")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from intaglio.data import Dataset
 from intaglio.errors import UsageError
+from intaglio.files import text_fingerprint
 from intaglio.graph import Graph
 from intaglio.plan import Plan, Step
 from intaglio.quantized import Quantized
@@ -17,8 +18,9 @@ from intaglio.train.distill import block_ends
 from intaglio.train.freeze import freeze_graph
 from intaglio.train.insert_batch_norm import begin
 from intaglio.train.loop import RunOptions, TrainSettings, train
-from intaglio.train.loop.losses import classes_of
+from intaglio.train.loop.losses import check_loss_settings, classes_of
 from intaglio.train.loop.training_samples import hold_back
+from intaglio.train.loop.user_loss import UserLoss
 from intaglio.train.prepare import prepare_qat
 from intaglio.train.teacher import FloatModule
 
@@ -44,17 +46,21 @@ class Training:
         data: labelled samples, matched to the network.
         settings: training settings.
         method: quantizer, see `prepare_qat`.
+        loss: a user's loss in place of cross-entropy.
     Raises:
-        UsageError: the network is not a classifier, or the data can be read only once.
+        UsageError: without such a loss, the network is not a classifier, or the data can be read only once.
     """
 
     raw: Graph
     data: Dataset
     settings: TrainSettings
     method: str = "lsq"
+    loss: UserLoss | None = None
 
     def __post_init__(self) -> None:
-        classes_of(self.raw, self.settings)
+        check_loss_settings(self.settings, self.loss)
+        if self.loss is None:
+            classes_of(self.raw, self.settings)
         if self.data.once:
             raise UsageError(
                 f"{self.data.name}: training reads samples in random order, which an iterator cannot give; cache it"
@@ -64,7 +70,9 @@ class Training:
     def name(self) -> str:
         """Name of the attempt."""
         learned, _ = hold_back(self.data)
-        return f"{self.method}, {self.settings.total_steps(len(learned))} steps on {Path(self.data.name).name}"
+        steps = f"{self.settings.total_steps(len(learned))} steps on {Path(self.data.name).name}"
+        own = "" if self.loss is None else f"loss {self.loss.name} {text_fingerprint(self.loss.fingerprint)[:6]}, "
+        return f"{self.method}, {own}{steps}"
 
     def quantized(self, target: Target, plan: Plan, layers: Mapping[str, str], folder: Path | None) -> Quantized:
         """Train the network and freeze it.
@@ -91,6 +99,7 @@ class Training:
             module,
             learned,
             settings,
+            loss=None if self.loss is None else self.loss.function,
             held_back=held,
             teacher=FloatModule(module.graph) if settings.distill else None,
             run_options=RunOptions(path, resume=path is not None and path.exists()),

@@ -31,6 +31,7 @@ from intaglio.quantized import Quantized
 from intaglio.search.attempts import Attempt
 from intaglio.targets import Target, load_target
 from intaglio.train.loop import TrainSettings
+from intaglio.train.loop.user_loss import LossLike
 from intaglio.workflow.artifacts import ALONE, Destination, timed, write_artifacts
 
 DEFAULT_RECIPE = Recipe()
@@ -44,11 +45,13 @@ class TrainingStage:
         load: returns the Graph before any pass, so that batch norms are not folded.
         data: labelled training samples.
         settings: training settings.
+        loss: a user's loss in place of cross-entropy (see `train.loop.train`).
     """
 
     load: Callable[[], Graph]
     data: DataLike
     settings: TrainSettings
+    loss: LossLike | None = None
 
 
 def quantize_job(
@@ -123,7 +126,9 @@ def quantize_job(
                 "train: expected --max-drop beside --train, as training is the last stage of the search, got no "
                 "--max-drop; set it, or use the command `intaglio train`"
             )
-        training = None if stage is None else training_stage(stage.load(), graph, stage.data, stage.settings)
+        training = (
+            None if stage is None else training_stage(stage.load(), graph, stage.data, stage.settings, stage.loss)
+        )
     with timed(seconds, "calibrate"):
         if given is not None:
             quantized = given

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -9,9 +10,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from intaglio.api import DEFAULT_SAMPLES, freeze, scored_data, shared_data
-from intaglio.data import DataLike, Dataset
+from intaglio.data import DataLike, Dataset, named_data
 from intaglio.errors import UsageError
-from intaglio.evaluation.metrics.metric_registry import MetricLike
+from intaglio.evaluation.metric import Metric
+from intaglio.evaluation.metrics.metric_registry import MetricLike, metric_of
 from intaglio.evaluation.model_stages import data_for
 from intaglio.frontends import load_onnx, prepare
 from intaglio.graph import Graph
@@ -23,8 +25,10 @@ from intaglio.ptq.recipe import Recipe
 from intaglio.targets import Target, load_target
 from intaglio.train.insert_batch_norm import BATCH_NORM, begin
 from intaglio.train.loop import RunOptions, TrainResult, TrainSettings, train
-from intaglio.train.loop.losses import classes_of
+from intaglio.train.loop.loader_feed import Loader, is_loader, refuse_iterator
+from intaglio.train.loop.losses import check_loss_settings, classes_of
 from intaglio.train.loop.training_samples import hold_back
+from intaglio.train.loop.user_loss import LossLike, UserLoss
 from intaglio.train.module import QuantizedModule
 from intaglio.train.prepare import prepare_qat
 from intaglio.train.teacher import FloatModule
@@ -82,11 +86,12 @@ class Beginning:
 
 def train_job(
     load: Callable[[], Graph],
-    data: DataLike,
+    data: DataLike | Loader,
     folder: Path,
     beginning: Beginning,
     settings: TrainSettings,
     *,
+    loss: LossLike | None = None,
     run_options: RunOptions | None = None,
     processes: Processes | None = None,
     held_back: int | None = None,
@@ -100,15 +105,18 @@ def train_job(
 
     Args:
         load: returns the Graph before any pass, so that batch norms are not folded.
-        data: training samples; labels are needed unless the loss is distillation alone.
+        data: training samples; labels are needed unless the loss is distillation alone. A DataLoader, or another
+            iterable of batches without indices, is read anew in each epoch (see `train.loop.train`).
         folder: output folder (files: see `Destination`); only rank 0 writes.
         beginning: target, quantizers, calibration and teacher.
         settings: training settings.
+        loss: a user's loss in place of cross-entropy (see `train.loop.train`).
         run_options: checkpoints, progress, logs.
         processes: processes that share the training; each calls this function.
         held_back: validation samples taken from `data`, which choose the best weights; None: 2,000, at most a tenth;
-            0: none, the last weights are kept.
-        eval_data, eval_limit, metric: labelled evaluation data, how many samples of them, and the metric.
+            0: none, the last weights are kept; always with a loader.
+        eval_data, eval_limit, metric: labelled evaluation data, how many samples of them, and the metric; one that
+            is not top-k also chooses the best weights, on the validation samples.
         source: file of the float model, whose size is reported.
         show: stream for printed tables; None prints nothing.
     Returns:
@@ -122,10 +130,13 @@ def train_job(
         target = load_target(beginning.target)
         raw = load()
         graph = prepare(raw)
-        classes_of(graph, settings)
-        dataset = data_for(graph, data, labels=not settings.imitates)
-        scored = None if eval_data is None else scored_data(graph, eval_data, eval_limit, metric)
-        learned, held = hold_back(dataset, held_back)
+        own, chosen = None if loss is None else UserLoss(loss), metric_of(metric)
+        check_loss_settings(settings, own)
+        if own is None:
+            classes_of(graph, settings)
+        scored = None if eval_data is None else scored_data(graph, eval_data, eval_limit, chosen)
+        data = named_data(data)
+        learned, held, loader = _training_data(graph, data, beginning, settings, own, held_back)
     with timed(seconds, "calibrate"):
         plan, start_steps = _start(graph, target, beginning, learned, processes)
         begun = partial(
@@ -146,8 +157,10 @@ def train_job(
     with timed(seconds, "train"):
         result = train(
             module,
-            learned,
+            learned if loader is None else loader,
             settings,
+            loss=None if own is None else own.function,
+            metric=_validating(chosen, settings, own),
             held_back=held,
             teacher=teacher,
             run_options=run_options,
@@ -156,13 +169,45 @@ def train_job(
         )
     quantized = freeze(module.cpu())
     steps = [Step("graph", sentence) for sentence in graph.history]
-    quantized.steps = [*steps, *start_steps, _step(result, beginning, settings)]
+    quantized.steps = [*steps, *start_steps, _step(result, beginning, settings, own, loader)]
     # Layers are compared with the trained network without rounding, not with the float network before training.
     quantized.reference = quantized.graph
     destination = Destination(
-        folder, target, scored, metric, source=source, show=show, seconds=seconds, processes=processes
+        folder, target, scored, chosen, source=source, show=show, seconds=seconds, processes=processes
     )
     return write_artifacts(graph, quantized, learned, destination, result.curve)
+
+
+def _training_data(
+    graph: Graph,
+    data: DataLike | Loader,
+    beginning: Beginning,
+    settings: TrainSettings,
+    own: UserLoss | None,
+    held_back: int | None,
+) -> tuple[Dataset, Dataset | None, Loader | None]:
+    """Return training samples, validation samples, and the user's loader, if there is one.
+
+    With a loader, the training samples are the first ones that it gave, for calibration.
+    """
+    if is_loader(data):
+        refuse_iterator(data)
+        if held_back:
+            raise UsageError(
+                f"held-back: expected 0 with a loader, whose samples cannot be divided, got {held_back}; measure on "
+                "--eval, or give the data themselves"
+            )
+        some = data_for(graph, data, beginning.samples or DEFAULT_SAMPLES)
+        return some.cached(), None, data
+    dataset = data_for(graph, data, labels=not settings.imitates, form="classes" if own is None else "given")
+    return *hold_back(dataset, held_back), None
+
+
+def _validating(metric: Metric, settings: TrainSettings, own: UserLoss | None) -> Metric | None:
+    """Return the metric of the validation samples; None: the usual score, as their labels do not suit the metric."""
+    if settings.imitates or re.fullmatch(r"top\d+", metric.name) or (own is None and metric.labels == "numbers"):
+        return None
+    return metric
 
 
 def _start(
@@ -189,9 +234,13 @@ def _teacher(name: str | None, module: QuantizedModule) -> FloatModule | None:
     return FloatModule(graph)
 
 
-def _step(result: TrainResult, beginning: Beginning, settings: TrainSettings) -> Step:
+def _step(
+    result: TrainResult, beginning: Beginning, settings: TrainSettings, own: UserLoss | None, loader: Loader | None
+) -> Step:
     """Describe the training as a step of the history."""
-    text = f"{result.sentence()}; method {beginning.method}, {settings.optimizer}, batch {settings.batch}"
+    text = f"{result.sentence()}; method {beginning.method}, {settings.optimizer}, "
+    text += f"batch {settings.batch}" if loader is None else "batches of your loader"
+    text += "" if own is None else f", loss {own.name}"
     first = next((p.score for p in result.curve if p.score is not None), None)
     if result.best.score is None:
         return Step("training", text)

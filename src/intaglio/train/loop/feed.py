@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from intaglio.train.loop.augment import Augmentation
 from intaglio.train.loop.settings import TrainSettings
 from intaglio.train.loop.training_samples import Batch, ShuffledOrder, TrainingSamples
+from intaglio.train.loop.user_loss import placed_targets
 
 Inputs = tuple[Tensor, ...]
 
@@ -51,7 +52,7 @@ class Feed:
         """Augment a batch and move it to the device."""
         (x, *others), labels = batch
         inputs = self.placed((self.augment(x, step, self.share), *others))
-        return inputs, None if labels is None else labels.to(self.device)
+        return inputs, placed_targets(labels, self.device)
 
     def first(self) -> Inputs:
         """Return the whole first batch, on every process."""
@@ -65,14 +66,19 @@ class Feed:
 
     def placed(self, inputs: Inputs) -> Inputs:
         """Move inputs to the device, in the memory layout of the settings."""
-        return tuple(
-            x.to(self.device, memory_format=torch.channels_last)
-            if self.settings.channels_last and x.ndim == 4
-            else x.to(self.device).contiguous()
-            for x in inputs
-        )
+        return placed(inputs, self.device, self.settings)
 
     def _order(self, first: int, stop: int, share: tuple[int, int]) -> ShuffledOrder:
         rank, world = share
         settings = self.settings
         return ShuffledOrder(len(self.samples), settings.batch, settings.seed, first, stop, rank=rank, world=world)
+
+
+def placed(inputs: Inputs, device: torch.device, settings: TrainSettings) -> Inputs:
+    """Move inputs to a device, in the memory layout of the settings."""
+    return tuple(
+        x.to(device, memory_format=torch.channels_last)
+        if settings.channels_last and x.ndim == 4
+        else x.to(device).contiguous()
+        for x in inputs
+    )

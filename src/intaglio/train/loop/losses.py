@@ -16,6 +16,7 @@ from intaglio.graph.access import shape
 from intaglio.samples import sample_shape
 from intaglio.train.distill import block_ends, capture, distillation, feature_loss
 from intaglio.train.loop.settings import TrainSettings
+from intaglio.train.loop.user_loss import UserLoss
 from intaglio.train.module import QuantizedModule
 from intaglio.train.teacher import FloatModule
 
@@ -38,8 +39,25 @@ def classes_of(graph: Graph, settings: TrainSettings) -> int | None:
     raise UsageError(
         f"output '{graph.outputs[0].name}': expected scores of classes, shape (N, classes), got "
         f"({', '.join(map(str, ('N', *size)))}); let the "
-        "network imitate the float one instead (--teacher float --distill 1), or call prepare_qat and write the loop"
+        "network imitate the float one instead (--teacher float --distill 1), or give a loss of your own (--loss)"
     )
+
+
+def check_loss_settings(settings: TrainSettings, own: UserLoss | None) -> None:
+    """Refuse settings that have no effect beside a user's loss.
+
+    Raises:
+        UsageError: distillation alone, or label smoothing.
+    """
+    if own is None:
+        return
+    if settings.imitates:
+        raise UsageError(
+            f"loss {own.name}: expected a weight of distillation below 1 beside a loss, got {settings.distill:g}; "
+            "lower it, or leave out the loss"
+        )
+    if settings.label_smoothing:
+        raise UsageError(f"loss {own.name}: expected no label smoothing, which is the loss's, got it; leave it out")
 
 
 class Loss:
@@ -47,8 +65,10 @@ class Loss:
 
         L = (1 - d) * cross-entropy + d * distillation + f * distance of the features at block ends
 
-    For a network that is not a classifier (d = 1), the squared distance of all outputs divided by their variance takes
-    the place of distillation.
+    A user's loss takes the place of cross-entropy; the network need not be a classifier then.
+
+    For a network that is not a classifier (d = 1, or a user's loss), the squared distance of all outputs divided by
+    their variance takes the place of distillation.
 
     If the network ends with a softmax, its input is used as scores: quantized probabilities are often 0 or 1 and have
     hardly any gradient.
@@ -57,20 +77,28 @@ class Loss:
         settings: `label_smoothing`, `distill` (d), `temperature`, `distill_features` (f).
         module: the trained network.
         teacher: needed if d or f is not 0; for features a `FloatModule` of the same Graph.
+        own: the user's loss.
     Raises:
-        UsageError: distillation without a teacher, or a teacher without distillation; features of another network;
-            labels for a network that is not a classifier.
+        UsageError: a user's loss beside d = 1 or label smoothing; distillation without a teacher, or a teacher without
+            distillation; features of another network; labels for a network that is not a classifier.
     """
 
-    def __init__(self, settings: TrainSettings, module: QuantizedModule, teacher: Teacher | None = None) -> None:
+    def __init__(
+        self,
+        settings: TrainSettings,
+        module: QuantizedModule,
+        teacher: Teacher | None = None,
+        own: UserLoss | None = None,
+    ) -> None:
+        check_loss_settings(settings, own)
         graph, weights = module.graph, (settings.distill, settings.distill_features)
         if (teacher is None) != (not any(weights)):
             got = "a teacher and no weight" if teacher else f"weights of {weights[0]} and {weights[1]} and no teacher"
             raise UsageError(
                 f"distill: expected a teacher and the weight of its loss, got {got}; give both (--teacher), or neither"
             )
-        self.settings, self.module, self.teacher = settings, module, teacher
-        self.classes = classes_of(graph, settings)
+        self.settings, self.module, self.teacher, self.own = settings, module, teacher, own
+        self.classes = None if own is not None else classes_of(graph, settings)
         self._logits = _before_softmax(module), _before_softmax(teacher)
         self._seen: tuple[dict[str, Tensor], dict[str, Tensor]] = {}, {}
         self.blocks = block_ends(graph) if settings.distill_features else []
@@ -85,18 +113,24 @@ class Loss:
                 "distill only scores"
             )
 
-    def __call__(self, outputs: Any, labels: Tensor | None, inputs: tuple[Tensor, ...]) -> Tensor:
+    def labelled(self, outputs: Any, labels: Any) -> Tensor:
+        """Return the part of the loss that depends on labels: the user's, or cross-entropy."""
+        if self.own is not None:
+            return self.own(as_tuple(outputs), labels)
+        return F.cross_entropy(self._scores(0, outputs), labels, label_smoothing=self.settings.label_smoothing)
+
+    def __call__(self, outputs: Any, labels: Any, inputs: tuple[Tensor, ...]) -> Tensor:
         """Return the loss of a batch. Call it inside `watching`.
 
         Args:
             outputs: outputs of the network, one tensor or a tuple.
-            labels: (N,); None if only the teacher is imitated.
+            labels: (N,), or targets of any kind for a user's loss; None if only the teacher is imitated.
             inputs: inputs of the batch, for the teacher.
         """
         settings, parts = self.settings, []
         if not settings.imitates:
             assert labels is not None
-            loss = F.cross_entropy(self._scores(0, outputs), labels, label_smoothing=settings.label_smoothing)
+            loss = self.labelled(outputs, labels)
             parts.append((1 - settings.distill) * loss)
         if self.teacher is not None:
             wanted = self.teacher(*inputs)

@@ -12,9 +12,13 @@ import torch
 from torch import nn
 
 from intaglio.data import Dataset
+from intaglio.data.checks import sample_shapes
 from intaglio.evaluation.curve import Point
+from intaglio.evaluation.metric import Metric
+from intaglio.evaluation.metrics.metric_registry import MetricLike, metric_of
 from intaglio.files import data_fingerprint, run_fingerprint, text_fingerprint
 from intaglio.graph import graph_fingerprint
+from intaglio.graph.access import shape
 from intaglio.processes import Processes
 from intaglio.progress import progress
 from intaglio.train.gradual import Schedule
@@ -24,6 +28,7 @@ from intaglio.train.loop.compiled import compiled
 from intaglio.train.loop.distributed import World, together
 from intaglio.train.loop.divergence import check_loss, check_scales
 from intaglio.train.loop.feed import Feed
+from intaglio.train.loop.loader_feed import Loader, LoaderFeed
 from intaglio.train.loop.logging import TensorBoard, line
 from intaglio.train.loop.losses import Loss, Teacher
 from intaglio.train.loop.lr_scaling import magnitudes
@@ -33,6 +38,7 @@ from intaglio.train.loop.run_options import RunOptions, TrainResult
 from intaglio.train.loop.score import TrainingScore
 from intaglio.train.loop.settings import TrainSettings
 from intaglio.train.loop.training_samples import Batch, TrainingSamples
+from intaglio.train.loop.user_loss import LossLike, UserLoss
 from intaglio.train.module import QuantizedModule
 from intaglio.train.quantizers.quantizer import Quantizer
 from intaglio.train.reestimate import reestimate_batch_norm
@@ -42,9 +48,11 @@ SCALES_EVERY = 50  # steps between two checks of all scales
 
 def train(
     module: QuantizedModule,
-    data: Dataset,
+    data: Dataset | Loader,
     settings: TrainSettings | None = None,
     *,
+    loss: LossLike | None = None,
+    metric: MetricLike | None = None,
     held_back: Dataset | None = None,
     teacher: nn.Module | Teacher | None = None,
     run_options: RunOptions | None = None,
@@ -59,8 +67,15 @@ def train(
     Args:
         module: module from `prepare_qat`. At the end it has the parameters of the best evaluation and is in evaluation
             mode.
-        data: training samples, matched to the network (see `intaglio.data.match`).
+        data: training samples, matched to the network (see `intaglio.data.match`); or your own loader: an iterable of
+            batches (inputs, targets), such as a torch DataLoader, or a function that returns one. A loader is read anew
+            in each epoch; order, augmentation and batch size are its own.
         settings: training settings.
+        loss: function `f(outputs, targets) -> tensor` in place of cross-entropy, a `torch.nn.Module`, or
+            "package.module:name". `outputs` is a float32 tensor, or a tuple of them for several outputs; `targets` are
+            those of the data, whole numbers as int64 and others as float32. The network need not be a classifier.
+        metric: score on the validation samples, in a form that `intaglio.evaluate` takes; None: top-1, the loss if it
+            is yours, or SQNR without labels.
         held_back: validation samples, evaluated after each epoch; None: the last parameters are kept.
         teacher: teacher of the distillation, from inputs to scores.
         run_options: checkpoints, progress, logs.
@@ -68,7 +83,8 @@ def train(
         described: further settings that have to equal those of a checkpoint, by name.
     Raises:
         DataError: labels out of range, samples that do not fit, or a batch of one with trainable batch norm.
-        UsageError: invalid settings, or a checkpoint of another training.
+        UsageError: invalid settings, a loader that can be read only once, a loss that fails, or a checkpoint of another
+            training.
         TrainingError: the loss is NaN or infinite, a scale has collapsed, or a process has died; the last checkpoint
             is kept.
     """
@@ -76,7 +92,17 @@ def train(
     kept = _Kept(run_options.path)
     with together(kept):
         return _Training(
-            module, data, settings, held_back, teacher, run_options, processes or Processes(), described or {}, kept
+            module,
+            data,
+            settings,
+            None if loss is None else UserLoss(loss),
+            None if metric is None else metric_of(metric),
+            held_back,
+            teacher,
+            run_options,
+            processes or Processes(),
+            described or {},
+            kept,
         ).run()
 
 
@@ -98,8 +124,10 @@ class _Training:
     def __init__(
         self,
         module: QuantizedModule,
-        data: Dataset,
+        data: Dataset | Loader,
         settings: TrainSettings,
+        own: UserLoss | None,
+        metric: Metric | None,
         held_back: Dataset | None,
         teacher: nn.Module | Teacher | None,
         run_options: RunOptions,
@@ -110,15 +138,28 @@ class _Training:
         self.module, self.settings, self.run_options, self.kept = module, settings, run_options, kept
         self.processes, self.world = processes, World(processes, settings.batch)
         self.device = run_options.found_device()
-        data = data.cached() if data.once else data
-        self.loss = Loss(settings, module, teacher)
-        self.samples = self._read(data)
+        self.loss = Loss(settings, module, teacher, own)
+        self.feed: Feed | LoaderFeed
+        if isinstance(data, Dataset):
+            samples = self._read(data.cached() if data.once else data)
+            self.samples, self.per_epoch = len(samples), settings.steps_per_epoch(len(samples))
+            self.feed = Feed(samples, settings, self.device, self.world.share, workers=run_options.workers)
+        else:
+            self.feed = LoaderFeed(
+                data,
+                sample_shapes({str(v.name): shape(v) for v in module.graph.inputs}, batched=module.graph.batched),
+                settings,
+                self.device,
+                classes=self.loss.classes,
+                need_labels=not settings.imitates,
+            )
+            self.samples, self.per_epoch = self.feed.samples, self.feed.per_epoch
+        self.total = settings.steps or max(1, round(settings.epochs * self.per_epoch))
         held = None if held_back is None else self._read(held_back)
-        self.per_epoch = settings.steps_per_epoch(len(self.samples))
-        self.total = settings.total_steps(len(self.samples))
-        self.feed = Feed(self.samples, settings, self.device, self.world.share, workers=run_options.workers)
-        self.score = None if held is None else TrainingScore(held, self.feed, self.world, teacher)
-        self.belongs_to = self._belongs_to(data, described)
+        self.score = (
+            None if held is None else TrainingScore(held, self.feed, self.world, self.loss, metric, self.processes)
+        )
+        self.belongs_to = self._belongs_to(data, described, metric)
         module.to(self.device)
         if settings.channels_last:
             module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -133,17 +174,30 @@ class _Training:
 
     def _read(self, data: Dataset) -> TrainingSamples:
         return TrainingSamples(
-            data, self.loss.classes, cache=self.run_options.cache, need_labels=not self.settings.imitates
+            data,
+            self.loss.classes,
+            cache=self.run_options.cache,
+            need_labels=not self.settings.imitates,
+            targets=self.loss.own is not None,
         )
 
-    def _belongs_to(self, data: Dataset, described: Mapping[str, Any]) -> dict[str, Any]:
+    def _belongs_to(
+        self, data: Dataset | Loader, described: Mapping[str, Any], metric: Metric | None
+    ) -> dict[str, Any]:
         """Return everything that the result depends on."""
         module = self.module
         kinds = sorted({type(q).__name__ for q in module.quantizers.values()})
+        if isinstance(self.feed, LoaderFeed):  # its content may be augmented, and differ each time
+            read = f"{self.feed.name}, {self.per_epoch} batches"
+        else:
+            read = data_fingerprint(data)
+        own = {} if self.loss.own is None else {"loss": self.loss.own.fingerprint}
+        own |= {} if metric is None else {"metric": metric.fingerprint}
         return run_fingerprint(
             graph_fingerprint(module.graph),
-            {"data": data_fingerprint(data)},
+            {"data": read},
             {
+                **own,
                 "target": module.plan.target,
                 **described,
                 "plan": text_fingerprint(module.plan.to_json()),
@@ -229,8 +283,13 @@ class _Training:
             self.run_options.tell(line(point, self.total, self.total / self.per_epoch, rate))
 
     def _keep_best(self, point: Point) -> None:
-        """Keep the parameters if the score is at least as high as before; later ones had a smaller learning rate."""
-        if point.score is None or not self.best or point.score >= self.best["score"]:
+        """Keep the parameters if the score is at least as good as before; later ones had a smaller learning rate."""
+        if (
+            point.score is None
+            or self.score is None
+            or not self.best
+            or self.score.not_worse(point.score, self.best["score"])
+        ):
             state = {name: tensor.detach().cpu().clone() for name, tensor in self.module.state_dict().items()}
             self.best = {"score": point.score, "step": point.step, "module": state}
 
@@ -297,7 +356,8 @@ class _Training:
         best = next(point for point in self.curve if point.step == self.best["step"])
         again = self._reestimated() if self.settings.reestimate else None
         self.module.eval()
-        return TrainResult(tuple(self.curve), best, self.total, len(self.samples), self.seconds, again)
+        higher = self.score is None or self.score.higher_is_better
+        return TrainResult(tuple(self.curve), best, self.total, self.samples, self.seconds, again, higher)
 
     def _reestimated(self) -> tuple[float, float] | None:
         before = None if self.score is None else self.score(self.module)
@@ -306,6 +366,6 @@ class _Training:
         if changed == 0 or before is None or self.score is None:
             return None
         after = self.score(self.module)
-        if after < before:
+        if not self.score.not_worse(after, before):
             self.module.load_state_dict(state)
         return before, after

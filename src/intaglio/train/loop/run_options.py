@@ -68,6 +68,7 @@ class TrainResult:
         samples: number of training samples.
         seconds: seconds of training, summed over all runs.
         reestimated: score before and after batch-norm re-estimation; None without it.
+        higher_is_better: whether larger scores are better.
     """
 
     curve: tuple[Point, ...]
@@ -76,6 +77,7 @@ class TrainResult:
     samples: int
     seconds: float
     reestimated: tuple[float, float] | None = None
+    higher_is_better: bool = True
 
     def sentence(self) -> str:
         """Describe the training in one sentence."""
@@ -83,6 +85,6 @@ class TrainResult:
         text = f"trained {self.steps} steps on {self.samples} samples; kept the network of step {self.best.step}{score}"
         if self.reestimated is not None:
             before, after = self.reestimated
-            kept = "kept" if after >= before else "not kept"
+            kept = "kept" if after == before or (after > before) is self.higher_is_better else "not kept"
             text += f"; batch-norm statistics re-estimated: {before:.2f} to {after:.2f}, {kept}"
         return text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,8 +14,10 @@ from torch.utils.data import Sampler
 
 from intaglio.data import Dataset
 from intaglio.errors import DataError
+from intaglio.evaluation.metric import joined
 from intaglio.progress import progress
 from intaglio.train.loop.lr_schedule import ORDER, seed_of
+from intaglio.train.loop.user_loss import target_tensors
 
 CACHE_BYTES = 2 << 30
 """Default cache of decoded samples; 50,000 CIFAR images take 0.6 GiB. Samples that do not fit are read again."""
@@ -22,8 +25,9 @@ _READ = 256
 
 HELD_BACK, HELD_BACK_PART = 2000, 10
 
-Batch = tuple[tuple[Tensor, ...], Tensor | None]
-"""One float32 tensor (N, ...) for each network input, and int64 labels (N,) or None."""
+Batch = tuple[tuple[Tensor, ...], Any]
+"""One float32 tensor (N, ...) for each network input; and int64 labels (N,), targets of any kind for a user's loss, or
+None."""
 
 
 def hold_back(data: Dataset, count: int | None = None) -> tuple[Dataset, Dataset | None]:
@@ -47,17 +51,25 @@ class TrainingSamples(TorchDataset[Batch]):
 
     Args:
         data: data matched to the network (see `intaglio.data.match`); read more than once.
-        classes: number of classes, against which labels are checked; None: labels are ignored.
+        classes: number of classes, against which labels are checked; None: labels are ignored, unless `targets`.
         cache: bytes of decoded samples kept in memory.
         need_labels: whether every sample needs a label.
+        targets: whether labels are targets of any kind, for a user's loss.
     Raises:
         DataError: labels are missing or out of range, or samples do not fit.
     """
 
     def __init__(
-        self, data: Dataset, classes: int | None, *, cache: int = CACHE_BYTES, need_labels: bool = True
+        self,
+        data: Dataset,
+        classes: int | None,
+        *,
+        cache: int = CACHE_BYTES,
+        need_labels: bool = True,
+        targets: bool = False,
     ) -> None:
-        self.data = replace(data, classes=classes)
+        self.data = replace(data, targets="given") if targets else replace(data, classes=classes)
+        self.targets = targets
         self.labels, self._held, self._length = self._read(cache, need_labels)
 
     def __len__(self) -> int:
@@ -71,11 +83,16 @@ class TrainingSamples(TorchDataset[Batch]):
     def __getitem__(self, numbers: Sequence[int]) -> Batch:
         """Return the samples with these numbers, in this order."""
         index = torch.as_tensor(numbers)
-        labels = None if self.labels is None else self.labels[index]
+        labels = self._labels_of(index)
         if self.held == len(self) or bool((index < self.held).all()):
             return tuple(x[index] for x in self._held), labels
         rows = [tuple(x[i] for x in self._held) if i < self.held else self._again(i) for i in index.tolist()]
         return tuple(torch.stack(parts) for parts in zip(*rows, strict=True)), labels
+
+    def _labels_of(self, index: Tensor) -> Any:
+        if self.labels is None or isinstance(self.labels, Tensor):
+            return None if self.labels is None else self.labels[index]
+        return [self.labels[i] for i in index.tolist()]
 
     def batches(self, size: int, share: tuple[int, int] = (0, 1)) -> Iterator[Batch]:
         """Yield all samples in order; with several processes, this process's part.
@@ -89,7 +106,7 @@ class TrainingSamples(TorchDataset[Batch]):
         for at in range(0, len(mine), size):
             yield self[mine[at : at + size]]
 
-    def _read(self, cache: int, need_labels: bool) -> tuple[Tensor | None, tuple[Tensor, ...], int]:
+    def _read(self, cache: int, need_labels: bool) -> tuple[Tensor | list[Any] | None, tuple[Tensor, ...], int]:
         """Read all labels, as many samples as fit in the cache, and the number of samples."""
         labels: list[np.ndarray] = []
         count = 0
@@ -101,7 +118,7 @@ class TrainingSamples(TorchDataset[Batch]):
                 raise DataError(
                     f"{self.data.name}: training needs labels, got none. Give pairs (x, y), or an array 'y'."
                 )
-            if y is not None and self.data.classes is not None:
+            if y is not None and (self.targets or self.data.classes is not None):
                 labels.append(y)
             arrays = tuple(x.values()) if isinstance(x, dict) else x if isinstance(x, tuple) else (x,)
             if not held:
@@ -117,7 +134,10 @@ class TrainingSamples(TorchDataset[Batch]):
             for whole, array in zip(held, arrays, strict=True):
                 whole[kept : kept + take] = torch.from_numpy(array[:take])
             kept += take
-        known_labels = torch.from_numpy(np.concatenate(labels).astype(np.int64)) if labels else None
+        known_labels: Tensor | list[Any] | None = None
+        if labels:
+            whole = joined(labels)
+            known_labels = target_tensors(whole if self.targets else np.asarray(whole, np.int64))
         if known_labels is not None and len(known_labels) < count:
             known_labels = None
         return known_labels, tuple(x[:kept] for x in held), count
