@@ -169,6 +169,7 @@ BAD = {
     "name": ("--app data.toml --name show_classes", DESCRIPTOR, "--name: expected letters, digits and _, and none of"),
     "names": ("--app data.toml", DESCRIPTOR.replace("names.txt", "two.txt"), "expected 4 class names, got 2"),
     "size": ("--app pictures --size 9", DESCRIPTOR, "expected pictures of 8 x 8 (height x width), got 9 x 9"),
+    "picture": ("--app pictures", DESCRIPTOR, "expected samples of shape (3, 8, 8), got (3, 20, 24)"),
     "no app": ("--size 9", DESCRIPTOR, "--size: expected a folder of images or a .parquet file"),
     "no names": ("--app data.toml", DESCRIPTOR.replace("names.txt", "none.txt"), "none.txt: expected a text file"),
     "kind": ("--app data.toml", DESCRIPTOR.replace('"classes"', '"cats"'), "postprocess.kind: expected 'classes'"),

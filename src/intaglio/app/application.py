@@ -80,13 +80,17 @@ def make_application(
 
 
 def _reader(info: TensorInfo, data: Dataset, *, batched: bool, files: bool) -> tuple[Piece, Example]:
-    """Make the piece that reads files, and an example."""
+    """Make the piece that reads files, and an example: the first sample, which has to fit the model."""
     source = data.source
     if isinstance(source, PictureSource):
         source = source.for_inputs({info.name: sample_shape(info.shape, batched=batched)})
-        return picture_input(info, source.preprocess, files=files), picture_example(source.picture())
+        piece = picture_input(info, source.preprocess, files=files)
+        match(data, {info.name: info.shape}, batched=batched)
+        return piece, picture_example(source.picture())
     if isinstance(source, SoundFolder):
-        return sound_input(info, source), sound_example(source)
+        piece = sound_input(info, source)
+        match(data, {info.name: info.shape}, batched=batched)
+        return piece, sound_example(source)
     x, _ = match(data, {info.name: info.shape}, batched=batched).peek()
     assert isinstance(x, np.ndarray)
     return csv_input(info), csv_example(x[0])
