@@ -93,6 +93,17 @@ class Comparison:
         return {"rows": [row.to_json() for row in self.rows], "quoted": quoted, "absent": dict(self.absent)}
 
 
+def check_peers(peers: Sequence[str]) -> None:
+    """Refuse unknown engines.
+
+    Raises:
+        UsageError: there is no such engine.
+    """
+    unknown = [name for name in peers if name not in PEERS]
+    if unknown:
+        raise UsageError(f"peers: expected some of {', '.join(PEERS)}, got {', '.join(unknown)}")
+
+
 def compare_engines(
     natives: Mapping[int, NativeProgram],
     peers: Sequence[str],
@@ -113,9 +124,7 @@ def compare_engines(
     Raises:
         UsageError: unknown peer.
     """
-    unknown = [name for name in peers if name not in PEERS]
-    if unknown:
-        raise UsageError(f"peers: expected some of {', '.join(PEERS)}, got {', '.join(unknown)}")
+    check_peers(peers)
     rows: list[ComparisonRow] = []
     absent = dict(models.troubles)
     for threads, native in natives.items():

@@ -12,10 +12,10 @@ from typing import Any, TextIO
 
 from intaglio.bench import rounds as timing
 from intaglio.bench.bench_inputs import random_reals
-from intaglio.bench.comparison import Comparison, compare_engines, machine_facts
+from intaglio.bench.comparison import Comparison, check_peers, compare_engines, machine_facts
 from intaglio.bench.peak import measure_peak
 from intaglio.bench.peers import PEERS
-from intaglio.bench.preparation import peer_models
+from intaglio.bench.preparation import check_models, peer_models
 from intaglio.bench.result_table import print_comparison, print_steps
 from intaglio.codegen.native import NativeProgram, compile
 from intaglio.codegen.profile import StepTime
@@ -124,6 +124,9 @@ def bench(
         raise UsageError(f"threads: expected numbers such as 1,2, got {threads!r}")
     if rounds < 1:
         raise UsageError(f"rounds: expected at least 1, got {rounds}")
+    check_peers(peers)
+    real, theirs = _path(float_model), _path(litert)
+    check_models(real, theirs)
     if isinstance(program, NativeProgram):
         if counts != [program.threads]:
             raise UsageError(
@@ -136,7 +139,7 @@ def bench(
         natives = {n: compile(program, machine, directory, threads=n, cc=cc) for n in counts}
     x = random_reals(program)
     with tempfile.TemporaryDirectory() as folder:
-        models = peer_models(program, _path(float_model), _path(litert), peers, Path(folder))
+        models = peer_models(program, real, theirs, peers, Path(folder))
         comparison = compare_engines(natives, peers, models, x, rounds=rounds, seconds=timing.TURN_SECONDS)
     codes = program.quantize_inputs(*x)
     profiles = []

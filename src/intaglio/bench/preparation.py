@@ -16,6 +16,17 @@ from intaglio.program import Program
 CALIBRATION = 16
 
 
+def check_models(*paths: Path | None) -> None:
+    """Check that models that are given are files.
+
+    Raises:
+        DataError: one does not exist.
+    """
+    for path in paths:
+        if path is not None and not path.is_file():
+            raise DataError(f"{path}: expected a model file, got none; check the path")
+
+
 def peer_models(
     program: Program, real: Path | None, litert: Path | None, peers: Sequence[str], folder: Path
 ) -> PeerModels:
@@ -30,9 +41,7 @@ def peer_models(
     Raises:
         DataError: a given file does not exist.
     """
-    for path in (real, litert):
-        if path is not None and not path.is_file():
-            raise DataError(f"{path}: expected a model file, got none; check the path")
+    check_models(real, litert)
     troubles: dict[str, str] = {}
     made: dict[str, Path] = {}
     if real is None:

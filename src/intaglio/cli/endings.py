@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from intaglio.report.facts import SCALES_OF_FILE
 from intaglio.report.terminal_text import command, folded, next_steps
 
 ACCEPTABLE = 1.0
@@ -26,6 +27,7 @@ def after_quantization(
     data: str,
     eval_data: str | None,
     target: str,
+    options: Sequence[str] = (),
     searched: bool = False,
 ) -> str:
     """Say what to do with the files of `quantize` or `train`.
@@ -34,17 +36,22 @@ def after_quantization(
         folder: the output folder.
         summary: the content of summary.json.
         model, data, eval_data, target: arguments of the command.
+        options: how pictures are prepared.
         searched: whether the command has searched or trained already.
     """
     program = folder / "model.intaglio"
     machine = ("--machine", "cortex-m4") if target == "mcu-int8" else ()
     steps = [(command("intaglio", "compile", program, *machine, "-o", folder / "c"), "C code, built and tested")]
-    peers = ("--float", model) if Path(model).suffix == ".onnx" and Path(model).exists() else ()
+    theirs = str(summary["target"]).endswith(SCALES_OF_FILE)  # quantized by another tool: there is no float network
+    peers = ("--float", model) if Path(model).suffix == ".onnx" and Path(model).exists() and not theirs else ()
     steps.append((command("intaglio", "bench", program, *peers), "latency beside other engines"))
     if eval_data is None:
-        steps.append((command("intaglio", "evaluate", program, "--data", "LABELLED"), "accuracy on labelled data"))
-    elif not searched and _loss(summary) > ACCEPTABLE:
-        words = ("--data", data, "--eval", eval_data, "--target", target, "--max-drop", "1", "-o", folder)
+        steps.append(
+            (command("intaglio", "evaluate", program, "--data", "LABELLED", *options), "accuracy on labelled data")
+        )
+    elif not searched and not theirs and _loss(summary) > ACCEPTABLE:
+        words: tuple[str | Path, ...]
+        words = ("--data", data, "--eval", eval_data, *options, "--target", target, "--max-drop", "1", "-o", folder)
         steps.insert(0, (command("intaglio", "quantize", model, *words), "search for a recipe that loses less"))
     report = folded(f"report: open {folder / 'report.html'} in a browser: every value, its format, noise and reason")
     return f"{report}\n{next_steps(steps)}"

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from intaglio.cli.models import MODEL, add_model_options, load_any_or_quantized
+from intaglio.errors import UsageError
 from intaglio.report.terminal_text import command, next_steps
 from intaglio.workflow.inspection import Inspection, inspect
 
@@ -37,6 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Load the model, describe it, and print the result."""
     found = inspect(load_any_or_quantized(args, args.model), args.target, args.machine)
+    if args.arena is not None and "arena" not in found.facts:
+        raise UsageError(
+            f"--arena: expected a program, whose memory is planned, got a {found.facts['kind']}: {args.model}"
+        )
     if args.arena is not None:
         found.draw_memory(args.arena)
     if args.json:

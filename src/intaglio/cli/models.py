@@ -52,6 +52,7 @@ def load_graph(args: argparse.Namespace, name: str) -> Graph:
 
     if _names_a_factory(name):
         return load(*_made(args, name))
+    _refuse_factory_options(args, name)
     return load(name, shapes=parse_shapes(args.shape), constants=parse_constants(args.constant))
 
 
@@ -65,11 +66,22 @@ def load_raw_graph(args: argparse.Namespace, name: str) -> Graph:
 
     if _names_a_factory(name):
         return load_unprepared(*_made(args, name))
+    _refuse_factory_options(args, name)
     return load_unprepared(name, shapes=parse_shapes(args.shape), constants=parse_constants(args.constant))
 
 
 def _names_a_factory(name: str) -> bool:
     return ":" in name and not os.path.exists(name)
+
+
+def _refuse_factory_options(args: argparse.Namespace, name: str) -> None:
+    """Refuse options of PyTorch factories for another kind of model, unless they belong to another of the models."""
+    models = [args.a, args.b] if "a" in args else [args.model] if isinstance(args.model, str) else args.model
+    if any(_names_a_factory(other) for other in models):
+        return
+    for option, given in (("--weights", args.weights), ("--example-shape", args.example_shape)):
+        if given is not None:
+            raise UsageError(f"{name}: expected {option} only beside package.module:factory, got it beside a file")
 
 
 def _refuse_options(args: argparse.Namespace, name: str, kind: str) -> None:
@@ -98,6 +110,7 @@ def load_any_or_quantized(args: argparse.Namespace, name: str) -> Opened:
         return load_graph(args, name)
     if Path(name).suffix == ".intaglio":
         _refuse_options(args, name, "a program, whose inputs are fixed")
+    _refuse_factory_options(args, name)
     return open_model(name, shapes=parse_shapes(args.shape), constants=parse_constants(args.constant))
 
 

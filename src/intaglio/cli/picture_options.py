@@ -42,6 +42,12 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def picture_words(args: argparse.Namespace) -> tuple[str, ...]:
+    """Return the options as they were given, for a command that is suggested next."""
+    given = ((f"--{name}", getattr(args, name)) for name in NAMES if getattr(args, name) is not None)
+    return tuple(word for pair in given for word in pair)
+
+
 def described(args: argparse.Namespace, *names: str | None) -> list[Any]:
     """Return what data arguments name; pictures with the preprocessing of the options.
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from intaglio.cli.beside import only_beside
 from intaglio.cli.endings import after_quantization, written
 from intaglio.cli.layer_options import add_layer_options, parse_layers
 from intaglio.cli.metric_option import add_metric, chosen_metric
@@ -24,7 +25,7 @@ from intaglio.cli.models import (
 )
 from intaglio.cli.on_off import OnOff
 from intaglio.cli.output import whole_folder
-from intaglio.cli.picture_options import add_picture_options, described
+from intaglio.cli.picture_options import add_picture_options, described, picture_words
 from intaglio.errors import UsageError
 
 if TYPE_CHECKING:
@@ -159,9 +160,13 @@ def _add_recovery(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Quantize, lower, measure, and write the results."""
     from intaglio.processes import processes
-    from intaglio.ptq.recipe import Recipe, recovery_rows
+    from intaglio.ptq.recipe import NEAREST, Recipe, recovery_rows
     from intaglio.workflow.quantize import quantize_job
 
+    only_beside(args, "--train DATA", ("train_epochs", "train_steps"), given=args.train is not None)
+    only_beside(args, "--eval DATA", ("eval_limit",), given=args.eval is not None)
+    learned = args.rounding != NEAREST or args.max_drop is not None
+    only_beside(args, "--rounding adaround or blocks", ("iterations", "checkpoint"), given=learned)
     recipe = Recipe(
         calibrator=args.calibrator,
         weight_calibrator=args.weight_calibrator,
@@ -211,6 +216,7 @@ def run(args: argparse.Namespace) -> int:
                 data=args.data,
                 eval_data=args.eval,
                 target=args.target,
+                options=picture_words(args),
                 searched=args.max_drop is not None,
             )
         )

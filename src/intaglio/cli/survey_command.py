@@ -74,9 +74,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, write the tables, and print the result."""
+    from intaglio.ptq.recipe import Recipe
     from intaglio.search.training import stage_settings
     from intaglio.workflow.survey_job import SurveySettings
 
+    Recipe(calibrator=args.calibrator)  # an unknown one would fail in every cell
     settings = SurveySettings(
         samples=args.samples,
         limit=args.limit,

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from intaglio.cli.beside import only_beside
 from intaglio.cli.endings import after_quantization, written
 from intaglio.cli.layer_options import add_layer_options, parse_layers
 from intaglio.cli.metric_option import add_metric, chosen_metric
@@ -246,6 +247,7 @@ def run(args: argparse.Namespace) -> int:
     from intaglio.train.loop.distributed import together
     from intaglio.workflow.train import Beginning, train_job
 
+    only_beside(args, "--eval DATA", ("eval_limit",), given=args.eval is not None)
     settings = _settings(args)
     data, scored = described(args, args.data, args.eval)
     beginning = Beginning(

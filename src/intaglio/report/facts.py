@@ -21,6 +21,10 @@ Real = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 
+SCALES_OF_FILE = "scales of the file"
+"""What `Facts.target` says of a network that another tool quantized."""
+
+
 @dataclass(frozen=True, eq=False)
 class ChannelRanges:
     """Weight ranges of a layer by output channel, before and after equalization.

@@ -34,7 +34,7 @@ FEATURES = 5.0
 
 def stage_settings(epochs: float | None = None, steps: int | None = None) -> TrainSettings:
     """Return the stage's training settings: defaults, with distillation from the float network."""
-    return TrainSettings(epochs=epochs or EPOCHS, steps=steps, distill=0.5)
+    return TrainSettings(epochs=EPOCHS if epochs is None else epochs, steps=steps, distill=0.5)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from intaglio.ptq.driver import Data
 from intaglio.quantized import PLAN, PROGRAM, QDQ, REPORT, Quantized
 from intaglio.report import Facts, known_facts, print_table, report_json, words, write_report
 from intaglio.report.confusion import KEPT, confusion
-from intaglio.report.facts import Latency
+from intaglio.report.facts import SCALES_OF_FILE, Latency
 from intaglio.report.json_record import as_lines
 from intaglio.report.overlay import model_explorer_overlay, value_notes
 from intaglio.report.terminal_text import HELD_BACK, SQNR, folded
@@ -200,7 +200,7 @@ def _facts(
         nbytes={"float": float_bytes(quantized.graph), "integer": program.nbytes},
         seconds=destination.seconds,
         peak_memory_bytes=peak_memory(),
-        target=f"{target.name}: {target.description}" if target else f"{quantized.plan.target}, scales of the file",
+        target=f"{target.name}: {target.description}" if target else f"{quantized.plan.target}, {SCALES_OF_FILE}",
     )
 
 
