@@ -72,7 +72,7 @@ def _write_digits(folder: Path) -> None:
     _write_arrays(folder, "test", *data.test)
     np.save(folder / "inputs.npy", data.test[0][:INPUTS])
     np.savetxt(folder / "digit.csv", data.test[0][0, 0], fmt="%g", delimiter=",")
-    _write_labels(folder, [str(digit) for digit in range(10)])
+    (folder / "labels.txt").write_text("".join(f"digit {number}\n" for number in range(10)), encoding="utf-8")
 
 
 def _write_resnet8(folder: Path) -> None:
@@ -88,7 +88,6 @@ def _write_resnet8(folder: Path) -> None:
     np.save(folder / "inputs.npy", picture_inputs(pictures[:INPUTS]))
     height, width, _ = pictures[0].shape
     (folder / "picture.ppm").write_bytes(b"P6\n%d %d\n255\n" % (width, height) + pictures[0].tobytes())
-    _write_labels(folder, list(SHAPES))
 
 
 def _write_keyword(folder: Path) -> None:
@@ -99,12 +98,11 @@ def _write_keyword(folder: Path) -> None:
         (folder / f"{part}.toml").write_text(f'path = "{part}"\n\n[sound]\n', encoding="utf-8")
     np.save(folder / "inputs.npy", word_features(sounds[:INPUTS]))
     _write_wav(folder / "sound.wav", sounds[0])
-    _write_labels(folder, list(WORDS))
 
 
 def _write_arrays(folder: Path, part: str, x: npt.NDArray[np.float32], y: npt.NDArray[np.int64]) -> None:
     np.savez_compressed(folder / f"{part}.npz", x=x, y=y)
-    (folder / f"{part}.toml").write_text(f'path = "{part}.npz"\n', encoding="utf-8")
+    (folder / f"{part}.toml").write_text(f'path = "{part}.npz"\nclasses = "labels.txt"\n', encoding="utf-8")
 
 
 def _class_files(
@@ -123,10 +121,6 @@ def _write_wav(path: Path, sound: Sounds) -> None:
         file.setsampwidth(2)
         file.setframerate(RATE)
         file.writeframes(sound.astype("<i2").tobytes())
-
-
-def _write_labels(folder: Path, names: Sequence[str]) -> None:
-    (folder / "labels.txt").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
 
 
 SAMPLES = {
