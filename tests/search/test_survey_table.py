@@ -111,7 +111,7 @@ def test_text_has_scores_changes_and_means() -> None:
     assert cells_of(found, found.rows[0], COLUMNS) == [
         "net 0", "400", "80.00 ±2.00", "79.50 (-0.50)", "80.00 (0.00)", "77.00 (-3.00)",
     ]  # fmt: skip
-    assert lines_of(found, COLUMNS)[-1] == [MEAN, "", "", "(-0.62)", "(+0.50)", "(-4.00)"]
+    assert lines_of(found, COLUMNS)[-1] == [MEAN, "", "", "-0.62", "+0.50", "-4.00"]
     assert "+gptq: recovery, with weights rounded by GPTQ" in to_text(found)
     for other in (table(measured(79.5, 80.0, None)), table(measured(79.5, 80.0, 77.0), None)):
         assert all(line[0] != MEAN for line in lines_of(other, COLUMNS))

@@ -56,7 +56,7 @@ def mean_cells(table: SurveyTable, columns: Sequence[Column]) -> list[str] | Non
     means = [table.mean_change(column) for column in columns]
     if all(value is None for value in means):
         return None
-    return [MEAN, "", "", *("-" if value is None else f"({signed(value)})" for value in means)]
+    return [MEAN, "", "", *("-" if value is None else signed(value) for value in means)]
 
 
 def lines_of(table: SurveyTable, columns: Sequence[Column]) -> list[list[str]]:
