@@ -22,6 +22,7 @@ INSTALL = re.compile(r'"\$folder/venv/bin/python" -m pip install --quiet (.+)\n'
 PROGRAM = re.compile(
     r"""^"\$folder/venv/bin/python" - ("\$folder" )?<<'PYTHON'\n(.*)^PYTHON\n\Z""", re.MULTILINE | re.DOTALL
 )
+IMPORTED_AS = {"pillow": "PIL"}
 OUTSIDE = re.compile(r"intaglio|://|pypi|index-url|find-links", re.IGNORECASE)
 
 
@@ -33,7 +34,8 @@ def pins(script: Path) -> dict[str, str]:
     for requirement in installs[0].split():
         match = re.fullmatch(r"([a-z0-9-]+)==(\d+(?:\.\d+)+)", requirement)
         assert match, f"expected name==version, got {requirement}"
-        found[match[1].replace("-", "_")] = match[2]
+        name = IMPORTED_AS.get(match[1], match[1].replace("-", "_"))
+        found[name] = match[2]
     return found
 
 
