@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from intaglio.api import Quantized, evaluate, freeze, load, load_quantized, prepare_qat, quantize
+    from intaglio.api import Quantized, freeze, load, load_quantized, prepare_qat, quantize
     from intaglio.bench.latency import bench
     from intaglio.codegen.native import NativeProgram, compile
     from intaglio.data.descriptor import pictures
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from intaglio.targets.target_list import targets
     from intaglio.workflow.inspection import inspect
     from intaglio.workflow.model_comparison import compare
+    from intaglio.workflow.model_score import evaluate
 
 __version__ = "0.1.0"
 
@@ -34,7 +35,7 @@ _HOMES = {
     "bench": "intaglio.bench.latency",
     "compare": "intaglio.workflow.model_comparison",
     "compile": "intaglio.codegen.native",
-    "evaluate": "intaglio.evaluation.model_stages",
+    "evaluate": "intaglio.workflow.model_score",
     "freeze": "intaglio.api",
     "inspect": "intaglio.workflow.inspection",
     "load": "intaglio.api",
@@ -80,7 +81,7 @@ def __getattr__(name: str) -> Any:
         return import_module(f"intaglio.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'intaglio' has no attribute {name!r}; it has {', '.join(__all__)}")
-    return getattr(import_module(_HOMES[name]), "score" if name == "evaluate" else name)
+    return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

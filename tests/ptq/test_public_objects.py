@@ -171,3 +171,13 @@ def test_a_program_is_timed(quantized: ig.Quantized, tmp_path: Path) -> None:
             ig.bench(program, directory=tmp_path, **arguments)
     with pytest.raises(UsageError, match="threads: expected those of the compiled program, 1, got 2"):
         ig.bench(native, threads=2)
+
+
+def test_files_are_evaluated_by_path(quantized: ig.Quantized, x: np.ndarray, tmp_path: Path) -> None:
+    data = (x, np.arange(len(x)) % 4)
+    quantized.graph.save(tmp_path / "net.onnx")
+    quantized.save(tmp_path / "net.intaglio")
+    quantized.save(tmp_path / "net.qdq.onnx")
+    objects = {"net.onnx": quantized.graph, "net.intaglio": quantized.lower(), "net.qdq.onnx": quantized}
+    for name, model in objects.items():
+        assert ig.evaluate(tmp_path / name, data) == ig.evaluate(model, data)
