@@ -47,7 +47,7 @@ def small_model(path, nodes, weights, *, x_shape=(1, 4), y_shape=None):
         (["quantize"], "required"),
         (["quantize", "m.onnx", "--data", "d", "-o", "o", "--samples", "many"], "invalid int"),
         (["run", "p.intaglio", "--input", "x.npy", "--output", "y.npy", "--engine", "warp"], "invalid choice"),
-        (["evaluate", "p.intaglio", "--data", "d", "--metric", "beauty"], "invalid choice"),
+        (["evaluate", "p.intaglio", "--data", "d", "--metric", "beauty"], "metric: expected one of"),
     ],
 )
 def test_wrong_arguments(fails, argv, text):

@@ -74,8 +74,8 @@ def test_parts_of_the_data_keep_their_targets(folder: Path) -> None:
 
 
 def test_targets_come_from_a_column(tmp_path: Path) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
+    pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow (extra `quantize`)")
+    parquet = pytest.importorskip("pyarrow.parquet", reason="needs pyarrow (extra `quantize`)")
     pictures = [{"bytes": png(RNG.integers(0, 256, (6, 7, 3)).astype(np.uint8))} for _ in MASKS]
     columns = {
         "image": pictures,

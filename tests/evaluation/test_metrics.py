@@ -24,7 +24,7 @@ LETTERS = ("<blank>", "a", "b", "c", "|")
 
 def needed(name: str) -> None:
     if name in NEEDS:
-        pytest.importorskip(NEEDS[name], reason=f"needs {NEEDS[name]} (extra `metrics`)")
+        pytest.importorskip(NEEDS[name], reason="needs the libraries of the extra `metrics`")
 
 
 def value(metric: str | Metric, outputs: Any, targets: Any, batch: int = 1000) -> float:

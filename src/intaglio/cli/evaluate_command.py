@@ -36,11 +36,12 @@ def run(args: argparse.Namespace) -> int:
     """Load the model, measure it, and print the result."""
     from intaglio.evaluation.model_stages import score
 
+    metric = chosen_metric(args)
     with _processes() as ours:
         result = score(
             load_any_or_quantized(args, args.model),
             described(args, args.data)[0],
-            chosen_metric(args),
+            metric,
             engine=args.engine,
             limit=args.limit,
             processes=ours,
