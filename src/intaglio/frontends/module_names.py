@@ -64,7 +64,8 @@ class _Call:
 def name_by_modules(graph: ir.Graph, *, outputs: bool = False) -> None:
     """Rename nodes, and the values that they compute, in place; nodes without torch's notes keep their names.
 
-    The notes are taken off, so that a file that is written afterwards is read with the names that it has.
+    The exporter's notes are taken off: a file that is written afterwards is read with the names that it has, and does not
+    tell where the source code lies (`pkg.torch.onnx.stack_trace`).
 
     Args:
         graph: of a model that torch's exporter made.
@@ -85,7 +86,6 @@ def name_by_modules(graph: ir.Graph, *, outputs: bool = False) -> None:
         base = wanted if wanted in own else unique_name(wanted, taken)
         taken.add(base)
         for node in call.nodes:
-            del node.metadata_props[_SCOPES]
             name = base if node is call.main else unique_name(f"{base}.{node.op_type.lower()}", taken)
             taken.add(name)
             node.name = name
@@ -96,6 +96,9 @@ def name_by_modules(graph: ir.Graph, *, outputs: bool = False) -> None:
                 if output in old and output.name:
                     output.name = name if index == 0 else unique_name(name, taken)
                     taken.add(output.name)
+    for node in graph:
+        for key in [key for key in node.metadata_props if key.startswith("pkg.torch.")]:
+            del node.metadata_props[key]
 
 
 def _calls(graph: ir.Graph) -> list[_Call]:
