@@ -64,8 +64,8 @@ class _Call:
 def name_by_modules(graph: ir.Graph, *, outputs: bool = False) -> None:
     """Rename nodes, and the values that they compute, in place; nodes without torch's notes keep their names.
 
-    The exporter's notes are taken off: a file that is written afterwards is read with the names that it has, and does not
-    tell where the source code lies (`pkg.torch.onnx.stack_trace`).
+    The exporter's notes are taken off: a file that is written afterwards is read with the names that it has, and it
+    does not tell where the source code lies (`pkg.torch.onnx.stack_trace`).
 
     Args:
         graph: of a model that torch's exporter made.
