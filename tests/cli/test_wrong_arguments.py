@@ -173,6 +173,8 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         *MODEL_OPTIONS[-2:], *METRIC, *CALIBRATOR,
         ("--columns x", "target 'x': expected one of binary, cpu-int8"),
         ("--columns cpu-int8+magic", "columns: expected TARGET or TARGET+METHOD"),
+        ("--columns cpu-int8 --input-range 0,1", "--input-range: expected one network without --columns beside it"),
+        ("--train-steps 5", "--train-steps: expected --train DATA beside it"),
         ("--samples 0", "samples: expected at least 1, got 0"),
         ("--input-range x", "--input-range: expected LOW,HIGH such as 0,1"),
         ("--limit 0", "samples: expected at least 1, got 0"),

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from intaglio.cli.beside import only_beside
 from intaglio.cli.endings import written
 from intaglio.cli.metric_option import add_metric, chosen_metric
 from intaglio.cli.models import MODEL, add_model_options, load_graph, load_raw_graph, parse_range
@@ -89,6 +90,9 @@ def run(args: argparse.Namespace) -> int:
     networks = list(_networks(args))
     several = len(args.model) > 1 or _is_list(args.model[0])
     job = _table if several or args.columns is not None else _grid
+    trained = any(network.train is not None for network in networks)
+    only_beside(args, "--train DATA", ("train_epochs", "train_steps"), given=trained)
+    only_beside(args, "one network without --columns", ("input_range",), given=job is _grid)
     with whole_folder(Path(args.output)) as folder, _resumable(Path(args.output)):
         report, facts = job(args, networks, settings, folder)
     if args.json:
