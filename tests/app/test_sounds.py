@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
+import subprocess
 import wave
 from pathlib import Path
 
@@ -16,12 +18,15 @@ from intaglio_tests.c_application import (
     run_application,
 )
 
+from intaglio.app.pieces import SOURCES
+from intaglio.app.sound_input import sound_input
 from intaglio.data.cepstrum import Cepstrum
 from intaglio.data.dataset import Dataset
 from intaglio.data.postprocess import NumberOutput
 from intaglio.data.sounds import SoundFolder, read_wav
 from intaglio.errors import CompileError
 from intaglio.number import INT8, INT16
+from intaglio.program import TensorInfo
 from intaglio.program.sampling import grid
 
 SETTINGS = {
@@ -72,6 +77,54 @@ def test_codes_are_those_of_python(name: str, bits: int, tmp_path: Path) -> None
         want = params.quantize(cepstrum.features(read_wav(file, cepstrum.rate))[None, None])
         np.testing.assert_array_equal(codes, want, err_msg=file.name)
     np.testing.assert_array_equal(answers[-1], answers[0])
+
+
+DRIVER = """#include "prepare_sound.h"
+#include <stdio.h>
+{tables}
+int main(int argc, char **argv)
+{{
+    static unsigned char bytes[1 << 20];
+    static float values[{count}];
+    static struct app_text error;
+    for (int i = 1; i < argc; i++) {{
+        FILE *file = fopen(argv[i], "rb");
+        const size_t size = fread(bytes, 1, sizeof bytes, file);
+        fclose(file);
+        if (prepare_sound(bytes, size, &sound, values, &error))
+            return 1;
+        for (int k = 0; k < {count}; k++)
+            printf("%a\\n", (double)values[k]);
+    }}
+    return 0;
+}}
+"""
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("compiler", [("gcc", "-std=c11", "-O0"), ("clang", "-std=gnu11", "-O3", "-ffp-contract=fast")])
+def test_coefficients_are_those_of_python_to_the_last_bit(name: str, compiler: tuple[str, ...], tmp_path: Path) -> None:
+    """Before they are quantized, whatever the compiler may do to them by default."""
+    if shutil.which(compiler[0]) is None:
+        pytest.skip(f"needs {compiler[0]}, which is not installed")
+    c = SETTINGS[name]
+    given = sounds(8, c.rate, c.samples)
+    files = [save(tmp_path / "data" / f"{i}.wav", x, c.rate) for i, x in enumerate(given)]
+    shape = (1, *c.shape)
+    piece = sound_input(TensorInfo("x", shape, INT8, grid(INT8, 1.0)), SoundFolder(tmp_path / "data", c))
+    for file in ("prepare_sound.c", "prepare_sound.h", "read_wav.c", "read_wav.h", "app_text.c", "app_text.h"):
+        shutil.copy(SOURCES / file, tmp_path)
+    macros = "".join(f"#define {key} {value}\n" for key, value in piece.macros.items())
+    settings = f'#include "app_text.h"\n{macros}typedef float app_input;\n'
+    (tmp_path / "app_settings.h").write_text(settings)
+    (tmp_path / "quantize_real.h").write_text("static float quantize_real(float x) { return x; }\n")
+    (tmp_path / "main.c").write_text(DRIVER.format(tables=piece.tables, count=int(np.prod(shape))))
+    machine = ["-march=native"] if compiler[0] == "clang" else []
+    command = [*compiler, *machine, "main.c", "prepare_sound.c", "read_wav.c", "app_text.c", "-o", "main", "-lm"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    done = subprocess.run([tmp_path / "main", *files], capture_output=True, text=True, check=True)
+    got = np.array([float.fromhex(line) for line in done.stdout.split()]).reshape(len(files), *c.shape)
+    np.testing.assert_array_equal(got, np.stack([c.features(x) for x in given]).astype(np.float64))
 
 
 @pytest.mark.parametrize("name", SETTINGS)
