@@ -24,8 +24,10 @@ _INSTEAD = {
     ".tflite": "such files cannot be read; give the float network that it was made from, as ONNX, and quantize "
     "it with the target tflite-int8, which has the same arithmetic; `intaglio bench --litert` times the file",
     ".intaglio": "it is a program already: `intaglio run`, `evaluate`, `inspect`, `bench` and `compile` take it",
-    ".h5": "export the network to ONNX, for example with tf2onnx",
-    ".keras": "export the network to ONNX, for example with tf2onnx",
+    **dict.fromkeys(
+        (".h5", ".keras"),
+        "export the network to ONNX, in Keras 3 with model.export('model.onnx', format='onnx'), else with tf2onnx",
+    ),
     **dict.fromkeys((".pt", ".pth", ".py"), _MODULE),
 }
 """What to do with files that cannot be read, by suffix."""
