@@ -20,7 +20,9 @@ import pytest
 if "PYTEST_XDIST_WORKER" in os.environ:  # one core per worker: BLAS threads of several workers only hinder each other
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import numpy as np  # after the line above: it reads OMP_NUM_THREADS when it is imported
+os.environ["COLUMNS"] = "100"  # lines are folded alike in a terminal, a worker and a pipe
+
+import numpy as np  # after the lines above: it reads OMP_NUM_THREADS when it is imported
 
 hypothesis.settings.register_profile("suite", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("suite")

@@ -68,7 +68,7 @@ def test_bench_alone(made, capsys, quick) -> None:
     assert "  a second  " in out
     assert "Energy of one run, estimated: " in out
     assert "Horowitz" in out
-    assert max(map(len, out.splitlines()[2:])) < 100
+    assert max(map(len, out.partition("next:")[0].splitlines()[2:])) < 100  # commands are never folded
 
 
 def test_bench_names_missing_engines_and_what_to_do(made, capsys, quick, monkeypatch) -> None:
@@ -112,8 +112,8 @@ def test_bench_prints_a_ratio_and_a_profile_for_people(made, capsys, quick) -> N
     needs_to_read(made.model)
     argv = ("bench", made.program, "--float", made.model, "--peers", "onnxruntime", "--profile", *QUICK)
     out = printed(capsys, *argv)
-    assert "1 thread: onnxruntime int8, " in out
-    assert "times as long as ours with integers" in out
+    assert "1 thread: onnxruntime int8, " in " ".join(out.split())
+    assert "times as long as ours with integers" in " ".join(out.split())
     assert "% of peak" in out
 
 

@@ -72,7 +72,7 @@ def test_characters_that_the_terminal_lacks(made, tmp_path, monkeypatch):
     (tmp_path / "größe.intaglio").write_bytes(made.program.read_bytes())
     done = run_apart([sys.executable, "-m", "intaglio", "inspect", str(tmp_path / "größe.intaglio")], -1)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "gr\\xf6\\xdfe.intaglio: integer-only program" in done.stdout
+    assert "gr\\xf6\\xdfe.intaglio: integer-only program" in " ".join(done.stdout.split())
 
 
 ERRORS = {
@@ -97,7 +97,7 @@ def test_errors_of_the_system_are_one_line(made, fails, tmp_path, monkeypatch, k
     def load(*_):
         raise error
 
-    monkeypatch.setattr("intaglio.cli.quantize_command.load_graph", load)
+    monkeypatch.setattr("intaglio.cli.quantize_command.load_any_or_quantized", load)
     argv = ["quantize", made.model, "--data", made.data, "-o", tmp_path / "out"]
     told = fails(*argv)
     assert told.count("\n") == 1

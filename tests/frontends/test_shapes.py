@@ -214,8 +214,10 @@ def test_other_floats_become_float32(kind: int) -> None:
 
 def test_a_path_a_protobuf_and_an_ir_model_are_the_same(tmp_path: Path) -> None:
     model = image_network("N", 3, 8, 8).model()
-    onnx.save(model, tmp_path / "net.onnx")
-    graphs = [load(tmp_path / "net.onnx"), load(str(tmp_path / "net.onnx")), load(model), load(ir.from_proto(model))]
+    path = tmp_path / "net.onnx"
+    model.graph.name = path.name  # which a network from a file has
+    onnx.save(model, path)
+    graphs = [load(path), load(str(path)), load(model), load(ir.from_proto(model))]
     graphs.append(load(graphs[0]))
     assert len({graph.proto().SerializeToString() for graph in graphs}) == 1
 

@@ -49,7 +49,7 @@ def test_access(graph: Graph) -> None:
     assert is_output(graph.value("fc"))
     assert not is_output(graph.value("act"))
     assert set(graph.values()) >= {"x", "act", "fc", "conv_1", "conv_1.1", "conv_1.2"}
-    assert repr(graph) == "Graph('net', 5 nodes, x(1, 3, 8, 8), fc(1, 2))"
+    assert repr(graph) == "Graph('net', 5 nodes, x 1x3x8x8 -> fc 1x2)"
     with pytest.raises(ModelError, match="graph 'net': expected a value called 'nothing', got none of that name"):
         graph.value("nothing")
     with pytest.raises(ModelError, match="expected a node called 'nothing'"):

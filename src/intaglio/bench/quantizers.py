@@ -33,6 +33,7 @@ def quantize_onnxruntime(
     """
     need("onnxruntime", "onnxruntime")
     need("onnx", "onnx")
+    import onnx
     from onnxruntime.quantization import (
         CalibrationDataReader,
         CalibrationMethod,
@@ -51,7 +52,9 @@ def quantize_onnxruntime(
 
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
-        quant_pre_process(str(model), str(prepared), skip_symbolic_shape=True)
+        whole = Path(folder) / "whole.onnx"  # ONNX Runtime 1.31.1 fails on weights in a file beside the model
+        onnx.save(onnx.load(model), whole)
+        quant_pre_process(str(whole), str(prepared), skip_symbolic_shape=True)
         quantize_static(
             str(prepared),
             str(path),
