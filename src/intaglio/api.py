@@ -84,7 +84,8 @@ def quantize(
             value whose calibrator is None keeps its parameters. The default `target` then means that of the Plan.
         samples: most calibration samples; None for all. At most 128 inputs are synthesized.
         input_range: (low, high) of the inputs after preprocessing, or by input name, for data "none" and "synthesize".
-        checkpoint: file that saves the progress of learned rounding, from which an interrupted run resumes.
+        checkpoint: file that saves the progress of learned rounding, from which an interrupted run resumes; beside
+            `max_drop`, the folder `work` does.
         choices: fields of `Recipe` and of `LossLimit` by name instead of these objects: `calibrator="mse"`,
             `equalize=False`, `max_drop=1.0, eval_data=...`.
     Raises:
@@ -92,14 +93,19 @@ def quantize(
         TargetError, UnsupportedOperatorError: the target does not support the network; raised before calibration.
         PlanError: the Plan does not fit the network or the target.
         DataError, CalibrationError: the data do not fit the network or give no range.
-        UsageError: unknown calibrator or rounding, no iterations, a limit without `eval_data`, or a checkpoint or
-            folder of other settings.
+        UsageError: unknown calibrator or rounding, no iterations, a limit without `eval_data` or with `checkpoint`, or
+            a checkpoint or folder of other settings.
     """
     recipe = _chosen(Recipe, recipe, "recipe", choices)
     limit = _limit(limit, choices)
     if choices:
         known = [f.name for cls in (Recipe, LossLimit) for f in fields(cls)]
         raise TypeError(f"quantize: expected choices among {', '.join(known)}, got {', '.join(choices)}")
+    if limit is not None and checkpoint is not None:
+        raise UsageError(
+            "checkpoint: expected no max_drop beside it, as a search saves its progress in the folder `work`, got "
+            f"{os.fspath(checkpoint)!r}; give work instead"
+        )
     given: Plan | None = None
     if plan is None:
         described = load_target(target)

@@ -100,6 +100,7 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         ("--iterations 5", "--iterations: expected --rounding adaround or blocks beside it"),
         ("--iterations 0 --rounding adaround", "iterations: expected at least 1, got 0"),
         ("--checkpoint c", "--checkpoint: expected --rounding adaround or blocks beside it"),
+        ("--checkpoint c --max-drop 1 --eval data.npz", "--checkpoint: expected no --max-drop beside it, as a search"),
         ("--checkpoint folder --rounding adaround", "folder: expected a checkpoint of learned rounding"),
         ("--plan none", "none: expected a Plan such as plan.json, got one that cannot be read (No such file"),
         ("--plan folder", "folder: expected a Plan such as plan.json, got one that cannot be read (Is a directory)"),
@@ -164,6 +165,8 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         ("--metric beauty --eval data.npz", "metric: expected one of top1, top5, mse"),
         ("--samples 0", "samples: expected at least 1 for calibration and 1 held back, got 0"),
         ("--held-back 0", "samples: expected at least 1 for calibration and 1 held back"),
+        ("--held-back 48", "held-back: expected fewer than 48, the number of samples in data.npz"),
+        ("--held-back 1000", "so that some are left for calibration, got 1000; hold back fewer, or give more data"),
         ("--eval none", "none: expected data, got no such file"),
         ("--eval data.npz --limit 0", "samples: expected at least 1, got 0"),
         ("-o folder", "folder: expected to write the sensitivities of layers here, got: it is a folder"),
@@ -283,3 +286,6 @@ def test_every_command_and_option_has_a_case() -> None:
 def test_python_refuses_the_same(files: Path) -> None:
     with pytest.raises(ig.IntaglioError, match="expected a Plan such as plan.json"):
         ig.quantize(files / "net.onnx", files / "data.npz", plan=files / "none.json")
+    few = {"max_drop": 1.0, "eval_data": files / "data.npz", "checkpoint": files / "c.npz"}
+    with pytest.raises(ig.IntaglioError, match=r"checkpoint: expected no max_drop beside it.*give work instead"):
+        ig.quantize(files / "net.onnx", files / "data.npz", **few)

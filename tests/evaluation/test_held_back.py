@@ -44,7 +44,7 @@ def test_learned_and_held_samples_are_disjoint_in_every_room(count: int) -> None
     x, graph = numbered(count), network()
     data = match(open_data(x), (1, 2))
     divided = [tuple(part.arrays[0] for part in ArraySamples([x]).split())]
-    fitted, kept = held_back(data, 512, 64)
+    fitted, kept = held_back(data, 512)
     divided.append((np.concatenate([a for a, _ in fitted.batches()]), kept[0]))
     learned, held = hold_back(data, 3)
     assert held is not None

@@ -193,8 +193,8 @@ def test_scores_that_are_nan_do_infinite_harm():
 
 
 @pytest.mark.parametrize(("count", "samples", "held", "want"), [
-    (100, 512, 64, (75, 25)), (1000, 512, 64, (512, 64)), (80, 512, 8, (72, 8)), (2, 512, 64, (1, 1)),
-    (1, 5, 5, (1, 1)),
+    (100, 512, None, (75, 25)), (1000, 512, None, (512, 64)), (2, 512, None, (1, 1)), (1, 5, None, (1, 1)),
+    (80, 512, 8, (72, 8)), (100, 512, 64, (36, 64)), (1000, 20, 5, (20, 5)), (2, 512, 1, (1, 1)),
 ])  # fmt: skip
 def test_samples_are_held_back_among_those_for_calibration(count, samples, held, want):
     x = np.arange(3 * count, dtype=np.float32).reshape(-1, 3)

@@ -167,6 +167,11 @@ def run(args: argparse.Namespace) -> int:
     only_beside(args, "--eval DATA", ("eval_limit",), given=args.eval is not None)
     learned = args.rounding != NEAREST or args.max_drop is not None
     only_beside(args, "--rounding adaround or blocks", ("iterations", "checkpoint"), given=learned)
+    if args.max_drop is not None and args.checkpoint is not None:
+        raise UsageError(
+            "--checkpoint: expected no --max-drop beside it, as a search saves its progress in the output folder, "
+            f"got {args.checkpoint}; leave it out: the same command resumes the search"
+        )
     recipe = Recipe(
         calibrator=args.calibrator,
         weight_calibrator=args.weight_calibrator,

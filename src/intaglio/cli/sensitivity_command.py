@@ -41,9 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--held-back",
         type=int,
-        default=64,
         metavar="N",
-        help="compare outputs on at most this many other samples, evenly spread (default: %(default)s)",
+        help="compare outputs on this many other samples, evenly spread (default: 64, at most a quarter of few data)",
     )
     parser.add_argument("--eval", metavar="DATA", help="labelled data: also measure --metric, and rank by it")
     parser.add_argument(
