@@ -321,6 +321,18 @@ def test_import_intaglio_loads_neither_torch_nor_onnx() -> None:
     )
 
 
+ONLY_CORE = (
+    "import sys\n"
+    "class OnlyCore:\n"
+    "    def find_spec(self, name, path=None, target=None):\n"
+    "        allowed = {*sys.stdlib_module_names, 'numpy', 'safetensors', 'intaglio'}\n"
+    "        if name.split('.')[0] not in allowed and not name.startswith('__editable__'):\n"
+    "            raise ModuleNotFoundError(f'{name} is not part of a core install', name=name)\n"
+    "sys.meta_path.insert(0, OnlyCore())\n"
+)
+"""Code that makes a process a core install."""
+
+
 @pytest.mark.parametrize(
     "module",
     [
@@ -333,13 +345,17 @@ def test_import_intaglio_loads_neither_torch_nor_onnx() -> None:
     ],
 )
 def test_core_needs_only_numpy_and_safetensors(module: str) -> None:
+    run_python(f"{ONLY_CORE}import {module}\n")
+
+
+def test_public_names_that_a_core_install_lacks_name_the_extra() -> None:
     run_python(
-        "import sys\n"
-        "class OnlyCore:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        allowed = {*sys.stdlib_module_names, 'numpy', 'safetensors', 'intaglio'}\n"
-        "        if name.split('.')[0] not in allowed and not name.startswith('__editable__'):\n"
-        "            raise ModuleNotFoundError(f'{name} is not part of a core install', name=name)\n"
-        "sys.meta_path.insert(0, OnlyCore())\n"
-        f"import {module}\n"
+        f"{ONLY_CORE}import intaglio\n"
+        "for name in ('pictures', 'quantize'):\n"
+        "    try:\n"
+        "        getattr(intaglio, name)\n"
+        "    except intaglio.IntaglioError as error:\n"
+        "        text = str(error)\n"
+        "    assert text.startswith(f'intaglio.{name} needs the package '), text\n"
+        "    assert text.endswith(\"which is not installed; pip install 'intaglio[quantize]'\"), text\n"
     )

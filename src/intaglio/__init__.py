@@ -81,7 +81,16 @@ def __getattr__(name: str) -> Any:
         return import_module(f"intaglio.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'intaglio' has no attribute {name!r}; it has {', '.join(__all__)}")
-    return getattr(import_module(_HOMES[name]), name)
+    try:
+        return getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("intaglio"):
+            raise
+        from intaglio.errors import UsageError
+
+        raise UsageError(
+            f"intaglio.{name} needs the package {error.name}, which is not installed; pip install 'intaglio[quantize]'"
+        ) from error
 
 
 def __dir__() -> list[str]:
