@@ -15,7 +15,6 @@ BROAD = {"Exception", "BaseException", *OURS}
 # (file, function): why nothing is told there
 SILENT = {
     ("codegen/package.py", "build"): "the next call compiles without the call graph and raises what is wrong",
-    ("data/chunk.py", "label_array"): "labels need not be numbers; a metric or loss that needs numbers refuses others",
     ("export/runtime.py", "reads"): "the question is whether ONNX Runtime reads a version, whatever it says if not",
     ("frontends/open_batch.py", "_dependence"): "a model for several samples only is the same network at all others",
     ("frontends/open_batch.py", "_dependence_of_fixed"): "a model that refuses other sizes says nothing about them",

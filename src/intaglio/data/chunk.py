@@ -53,11 +53,8 @@ def as_array(value: Any, where: str) -> Array:
     Raises:
         DataError: it does not contain numbers.
     """
-    if hasattr(value, "detach"):  # a torch tensor; duck-typed, so that torch need not be imported
-        value = value.detach().cpu()
-        value = value.float() if str(value.dtype) == "torch.bfloat16" else value  # NumPy has no bfloat16
     try:
-        array = np.asarray(value)
+        array = _plain_array(value)
     except (TypeError, ValueError) as error:
         raise DataError(f"{where}: expected an array of numbers, got {type(value).__name__} ({error})") from error
     if array.dtype.kind not in NUMBERS:
@@ -66,6 +63,24 @@ def as_array(value: Any, where: str) -> Array:
             "Give arrays, or pairs (x, y)."
         )
     return array
+
+
+def _plain_array(value: Any) -> Array:
+    if hasattr(value, "detach"):  # a torch tensor; duck-typed, so that torch need not be imported
+        value = value.detach().cpu()
+        value = value.float() if str(value.dtype) == "torch.bfloat16" else value  # NumPy has no bfloat16
+    return np.asarray(value)
+
+
+def _numbers(value: Any) -> Array | None:
+    """Convert to an array of real numbers; None for anything else, such as texts, dicts and lists of unequal length."""
+    if isinstance(value, str | bytes | Mapping):
+        return None
+    try:
+        array = _plain_array(value)
+    except (TypeError, ValueError):  # NumPy has no other way to say that lengths differ
+        return None
+    return array if array.dtype.kind in NUMBERS else None
 
 
 def label_array(value: Any, where: str, samples: int | None = None) -> Array:
@@ -78,11 +93,9 @@ def label_array(value: Any, where: str, samples: int | None = None) -> Array:
     Raises:
         DataError: it is of another number of samples.
     """
-    if not isinstance(value, str | bytes | Mapping):
-        try:
-            return as_array(value, where)
-        except DataError:  # not numbers alone
-            pass
+    numbers = _numbers(value)
+    if numbers is not None:
+        return numbers
     if samples is None:
         return objects([value]).reshape(())
     if isinstance(value, Mapping):
