@@ -13,10 +13,11 @@ import pytest
 import intaglio as ig
 from intaglio.cli import main
 from intaglio.errors import CalibrationError, DataError, UsageError
-from intaglio.evaluation import ProgramStage
+from intaglio.evaluation import FloatStage, ProgramStage
 from intaglio.evaluation.model_stages import data_for
 from intaglio.evaluation.model_stages import score as evaluate
 from intaglio.number import Scheme
+from intaglio.search import float_result
 from intaglio.search import survey as module
 from intaglio.search.survey import CALIBRATION, CELLS, NO_DATA, SYNTHESIZED, Cell, Survey, SurveyRow, survey, target_of
 from intaglio.search.survey_files import COLUMNS, cells_of, grid, to_csv
@@ -79,8 +80,15 @@ def test_scores_are_those_of_the_integer_programs(graph, x, labels, few):
             assert row.error == want
 
 
-def test_an_interrupted_survey_goes_on_and_tries_failures_again(graph, x, labels, few, tmp_path):
+def test_an_interrupted_survey_goes_on_and_tries_failures_again(graph, x, labels, few, tmp_path, monkeypatch):
     scored = data_for(graph, (x, labels), labels=True)
+    evaluated = []
+
+    def float_stage(network):
+        evaluated.append(network)
+        return FloatStage(network)
+
+    monkeypatch.setattr(float_result, "FloatStage", float_stage)
     make, made = maker(graph, x), []
 
     def stopped(cell):
@@ -100,6 +108,7 @@ def test_an_interrupted_survey_goes_on_and_tries_failures_again(graph, x, labels
     assert [(r.cell, r.score, r.agreement, r.error) for r in again.rows] == [
         (r.cell, r.score, r.agreement, r.error) for r in whole.rows
     ]
+    assert len(evaluated) == 2  # by the first survey and by the whole one; the second has it from the file
     with pytest.raises(UsageError, match="samples was 48, now 47"):
         survey(graph, scored, make, path=path, settings={"samples": 47})
     with pytest.raises(UsageError, match="evaluation data was"):

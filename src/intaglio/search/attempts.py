@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from intaglio.files import Checkpoint, CheckpointKind
 from intaglio.files.encodings import Contents, Json
 from intaglio.files.reading import check_types
@@ -42,8 +45,40 @@ class Attempt:
         return asdict(self)
 
 
+@dataclass(frozen=True, eq=False)
+class FloatResult:
+    """What the float network gives on the evaluation data.
+
+    Args:
+        score: its score.
+        samples: number of samples.
+        predictions: index of the largest output, (samples,).
+    """
+
+    score: float
+    samples: int
+    predictions: NDArray[np.int64]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {"score": self.score, "samples": self.samples, "predictions": self.predictions.tolist()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> FloatResult:
+        """Read what `to_json` returned.
+
+        Raises:
+            UnreadableError, ValueError: other contents.
+        """
+        check_types(data, {"score": _NUMBER, "samples": int, "predictions": list})
+        predictions = np.array(data["predictions"], np.int64)
+        if predictions.shape != (data["samples"],):
+            raise ValueError(f"predictions of shape {predictions.shape} for {data['samples']} samples")
+        return cls(data["score"], data["samples"], predictions)
+
+
 class AttemptFile:
-    """Attempts by name in a JSON file, which is rewritten after each attempt.
+    """Attempts by name, and the float network's result, in a JSON file, which is rewritten after each attempt.
 
     Args:
         path: the file; None: keep attempts in memory only.
@@ -54,15 +89,28 @@ class AttemptFile:
 
     def __init__(self, path: Path | None, belongs_to: Mapping[str, Any]) -> None:
         self._checkpoint = Checkpoint(ATTEMPTS, path, belongs_to)
-        self.attempts: dict[str, Attempt] = self._checkpoint.load(_attempts) or {}
+        self.attempts: dict[str, Attempt]
+        self.float_result: FloatResult | None
+        self.attempts, self.float_result = self._checkpoint.load(_results) or ({}, None)
 
     def add(self, attempt: Attempt) -> None:
         """Add an attempt and write the file."""
         self.attempts[attempt.name] = attempt
-        self._checkpoint.save({"attempts": [a.to_json() for a in self.attempts.values()]})
+        self._save()
+
+    def keep_float(self, result: FloatResult) -> None:
+        """Keep the float network's result and write the file."""
+        self.float_result = result
+        self._save()
+
+    def _save(self) -> None:
+        real = None if self.float_result is None else self.float_result.to_json()
+        self._checkpoint.save({"float": real, "attempts": [a.to_json() for a in self.attempts.values()]})
 
 
-def _attempts(contents: Contents) -> dict[str, Attempt]:
+def _results(contents: Contents) -> tuple[dict[str, Attempt], FloatResult | None]:
     for row in contents["attempts"]:
         check_types(row, _TYPES)
-    return {row["name"]: Attempt(**row) for row in contents["attempts"]}
+    real = contents.get("float")
+    attempts = {row["name"]: Attempt(**row) for row in contents["attempts"]}
+    return attempts, None if real is None else FloatResult.from_json(real)

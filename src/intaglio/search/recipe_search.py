@@ -26,14 +26,12 @@ from intaglio.calibrate.no_data import NoData
 from intaglio.data import Dataset
 from intaglio.errors import (
     CalibrationError,
-    DataError,
     IntaglioError,
     LoweringError,
     TargetError,
     TrainingError,
     UsageError,
 )
-from intaglio.evaluation import FloatStage
 from intaglio.evaluation.evaluate import evaluate
 from intaglio.evaluation.metric import Metric
 from intaglio.evaluation.metrics.metric_registry import MetricLike, metric_of
@@ -47,6 +45,7 @@ from intaglio.ptq.recipe import NEAREST, Recipe
 from intaglio.ptq.roundings import ALGORITHMS
 from intaglio.quantized import Quantized
 from intaglio.search.attempts import Attempt, AttemptFile
+from intaglio.search.float_result import float_result
 from intaglio.search.partial import partial, wider_formats, wider_values
 from intaglio.search.sensitivity import sensitivity
 from intaglio.search.training import STAGE, Training
@@ -148,13 +147,8 @@ class _Search:
                 "your own (train_loss), or search without training"
             )
         self.file = AttemptFile(self._path("attempts.json"), {} if folder is None else self._belongs_to())
-        real = evaluate([FloatStage(graph)], scored, metric, label="evaluate float")
-        self.reference, self.predictions = real.scores[0].value, real.predictions[0]
-        if not math.isfinite(self.reference):
-            raise DataError(
-                f"{scored.name}: expected a finite {metric} of the float network, got {self.reference}; look for NaN "
-                "among inputs and targets"
-            )
+        real = float_result(graph, scored, metric, self.file)
+        self.reference, self.predictions = real.score, real.predictions
         self.tried: dict[str, tuple[Attempt, Recipe]] = {}
         self.made: tuple[str, Quantized] | None = None  # (name, network) of the best attempt, if this run made it
         self.errors: list[IntaglioError] = []

@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from intaglio.data import Dataset
-from intaglio.errors import DataError, IntaglioError
-from intaglio.evaluation import FloatStage
+from intaglio.errors import IntaglioError
 from intaglio.evaluation.evaluate import evaluate
 from intaglio.evaluation.metric import Metric
 from intaglio.evaluation.metrics.metric_registry import MetricLike, metric_of
@@ -32,6 +31,7 @@ from intaglio.lower import lower
 from intaglio.number import Scheme
 from intaglio.progress import progress
 from intaglio.search.attempts import Attempt, AttemptFile
+from intaglio.search.float_result import float_result
 from intaglio.targets import Target
 
 SCHEMES = (Scheme.POWER_OF_TWO, Scheme.SYMMETRIC, Scheme.ASYMMETRIC)
@@ -197,26 +197,19 @@ def survey(
     data = {"evaluation data": data_fingerprint(scored)}
     all_settings = {"metric": found.fingerprint, **(settings or {})}
     file = AttemptFile(path, run_fingerprint(graph_fingerprint(graph), data, all_settings))
-    real = evaluate([FloatStage(graph)], scored, found, label="evaluate float")
-    reference = real.scores[0]
-    if not math.isfinite(reference.value):
-        raise DataError(
-            f"{scored.name}: expected a finite {found} of the float network, got {reference.value}; look for NaN "
-            "among "
-            "inputs and targets"
-        )
+    real = float_result(graph, scored, found, file)
     rows = []
     for cell in progress(CELLS if cells is None else cells, label=f"survey {graph.name}"):
         name = cell.name + ("" if more is None else more(cell))
         attempt = file.attempts.get(name)
         if attempt is None or attempt.error:  # retry failed cells: they may have run out of memory
-            attempt = replace(_measured(graph, scored, make, cell, found, real.predictions[0]), name=name)
+            attempt = replace(_measured(graph, scored, make, cell, found, real.predictions), name=name)
             file.add(attempt)
         row = SurveyRow(cell, attempt.score, attempt.agreement, attempt.seconds, attempt.error)
         rows.append(row)
         if callback is not None:
             callback(row)
-    return Survey(graph.name, found.name, reference.value, reference.samples, tuple(rows), not found.higher_is_better)
+    return Survey(graph.name, found.name, real.score, real.samples, tuple(rows), not found.higher_is_better)
 
 
 def target_of(cell: Cell) -> Target:
