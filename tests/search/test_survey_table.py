@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -159,7 +160,7 @@ def files(graph, x, labels, tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     graph.save(tmp_path / "net.onnx")
     np.savez(tmp_path / "data.npz", x=x, y=labels)
-    np.savez(tmp_path / "train.npz", x=np.tile(x, (3, 1, 1, 1)), y=np.tile(labels, 3))
+    np.savez(tmp_path / "train.npz", x=x, y=labels)
     (tmp_path / "nets.toml").write_text(
         'data = "data.npz"\neval = "data.npz"\n[[network]]\nmodel = "missing.onnx"\n'
         '[[network]]\nmodel = "net.onnx"\ntrain = "train.npz"\n'
@@ -174,6 +175,7 @@ def test_the_command_writes_a_table_and_resumes(files, capsys, monkeypatch) -> N
     assert main(argv) == 0
     out, err = capsys.readouterr()
     assert "missing: not measured: missing.onnx" in err
+    assert re.search(r"net: retraining: batch of (\d+) instead of 128, as there are only \1 training samples", err)
     assert "no result of again, w4a8+retraining: no training data: give --train" in out
     names = sorted(p.name for p in Path("out").iterdir() if not p.name.startswith("."))
     assert names == ["survey.csv", "survey.html", "survey.json", "survey.md", "survey.txt"]

@@ -377,6 +377,18 @@ def test_a_batch_larger_than_the_data_is_refused() -> None:
         trained(replace(FAST, batch=300))
 
 
+def test_few_samples_are_one_batch_unless_the_batch_is_given() -> None:
+    told: list[str] = []
+    module = prepare_qat(raw_graph(), target="w4a8")
+    options = RunOptions(device="cpu", tell=told.append)
+    result = train(module, dataset(40), replace(FAST, batch=None), run_options=options)
+    assert (result.batch, result.steps) == (40, 2)
+    assert told[0] == "batch of 40 instead of 128, as there are only 40 training samples"
+    assert TrainSettings().batch_for(41, processes=2) == 40
+    assert TrainSettings().batch_for(500) == 128
+    assert TrainSettings().batch_note(128) == TrainSettings(batch=16).batch_note(40) == ""
+
+
 @pytest.mark.parametrize(
     ("setting", "value"),
     [

@@ -193,6 +193,7 @@ def _grid(
         target / WORK,
         state=target / STATE,
         callback=None if args.json else _tell,
+        tell=None if args.json else _note,
     )
     texts = [cells_of(found, row) for row in found.rows]
     (folder / "survey.txt").write_text(_text(found, COLUMNS, texts, *grid(found)), encoding="utf-8")
@@ -218,10 +219,10 @@ def _table(
     from intaglio.workflow.survey_job import survey_job
 
     columns = parse_columns(args.columns, trained=any(network.train is not None for network in networks))
-    tell = None if args.json else _tell
+    tell, note = (None, None) if args.json else (_tell, _note)
     table = survey_networks(
         [
-            (n.name, partial(survey_job, n, columns, settings, Path(args.output) / WORK, callback=tell))
+            (n.name, partial(survey_job, n, columns, settings, Path(args.output) / WORK, callback=tell, tell=note))
             for n in networks
         ],
         columns,
@@ -251,6 +252,10 @@ def _show_table(table: SurveyTable) -> None:
 def _tell(row: SurveyRow) -> None:
     score = "no result" if row.score is None else f"{row.score:.2f}"
     print(f"{row.cell.name}: {score} ({row.seconds:.1f} s)", file=sys.stderr)
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def _tell_network(row: NetworkRow) -> None:

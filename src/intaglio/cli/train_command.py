@@ -79,7 +79,12 @@ def _add_schedule(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("schedule").add_argument
     add("--epochs", type=float, default=5.0, help="epochs to train; fractions are allowed (default: %(default)s)")
     add("--steps", type=int, metavar="N", help="optimizer steps to train, instead of --epochs")
-    add("--batch", type=int, default=128, help="batch size, summed over all processes (default: %(default)s)")
+    add(
+        "--batch",
+        type=int,
+        metavar="N",
+        help="batch size, summed over all processes (default: 128, or all samples where they are fewer)",
+    )
     add("--optimizer", default="sgd", help="sgd (Nesterov momentum) or adamw (default: %(default)s)")
     add("--lr", type=float, help="peak learning rate (default: sgd 0.001 at 8 bits, 0.01 below; adamw a tenth of it)")
     add(

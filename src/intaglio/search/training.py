@@ -74,6 +74,12 @@ class Training:
         own = "" if self.loss is None else f"loss {self.loss.name} {text_fingerprint(self.loss.fingerprint)[:6]}, "
         return f"{self.method}, {own}{steps}"
 
+    @property
+    def note(self) -> str:
+        """Why the batch is smaller than the default; empty if it is not."""
+        learned, _ = hold_back(self.data)
+        return self.settings.batch_note(len(learned))
+
     def quantized(self, target: Target, plan: Plan, layers: Mapping[str, str], folder: Path | None) -> Quantized:
         """Train the network and freeze it.
 
@@ -108,5 +114,5 @@ class Training:
         graph, frozen = freeze_graph(module.cpu())
         steps = [Step("graph", sentence) for sentence in self.raw.history]
         steps += revived
-        steps.append(Step(STAGE, f"{result.sentence()}; method {self.method}"))
+        steps.append(Step(STAGE, "; ".join(filter(None, (result.sentence(), f"method {self.method}", self.note)))))
         return Quantized(graph, frozen, steps, module.graph, reference=graph)

@@ -76,6 +76,7 @@ def survey_job(
     *,
     state: Path | None = None,
     callback: Callable[[SurveyRow], None] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Survey:
     """Measure the cells of one network.
 
@@ -87,6 +88,7 @@ def survey_job(
         state: file of the results; it is refused if they belong to other settings. None: a file in `folder` whose name
             depends on network, data and settings.
         callback: called with each row.
+        tell: called with what a reader of the results has to know besides.
     Raises:
         IntaglioError: the network or its data cannot be used, or `state` belongs to other settings.
     """
@@ -101,6 +103,8 @@ def survey_job(
     training, trained = None, ""
     if network.train is not None and any(map(_trains, cells)):
         training = training_stage(network.load_raw(), graph, network.train, settings.training)
+        if tell is not None and training.note:
+            tell(f"{network.name}: retraining: {training.note}")
         trained = text_fingerprint(repr((data_fingerprint(training.data), settings.training)))[:12]
     checkpoints = folder / "training" if state is not None else None
     if state is None:

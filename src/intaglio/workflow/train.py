@@ -239,7 +239,7 @@ def _step(
 ) -> Step:
     """Describe the training as a step of the history."""
     text = f"{result.sentence()}; method {beginning.method}, {settings.optimizer}, "
-    text += f"batch {settings.batch}" if loader is None else "batches of your loader"
+    text += f"batch {result.batch}" if loader is None else "batches of your loader"
     text += "" if own is None else f", loss {own.name}"
     first = next((p.score for p in result.curve if p.score is not None), None)
     if result.best.score is None:

@@ -71,7 +71,9 @@ class Feed:
     def _order(self, first: int, stop: int, share: tuple[int, int]) -> ShuffledOrder:
         rank, world = share
         settings = self.settings
-        return ShuffledOrder(len(self.samples), settings.batch, settings.seed, first, stop, rank=rank, world=world)
+        return ShuffledOrder(
+            len(self.samples), settings.batch_for(len(self.samples)), settings.seed, first, stop, rank=rank, world=world
+        )
 
 
 def placed(inputs: Inputs, device: torch.device, settings: TrainSettings) -> Inputs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from intaglio.train.loop.lr_schedule import annealed
 from intaglio.train.loop.optimizer import make_optimizer, set_learning_rate
 from intaglio.train.loop.run_options import RunOptions, TrainResult
 from intaglio.train.loop.score import TrainingScore
-from intaglio.train.loop.settings import TrainSettings
+from intaglio.train.loop.settings import BATCH, TrainSettings
 from intaglio.train.loop.training_samples import Batch, TrainingSamples
 from intaglio.train.loop.user_loss import LossLike, UserLoss
 from intaglio.train.module import QuantizedModule
@@ -136,15 +137,21 @@ class _Training:
         kept: _Kept,
     ) -> None:
         self.module, self.settings, self.run_options, self.kept = module, settings, run_options, kept
-        self.processes, self.world = processes, World(processes, settings.batch)
+        self.processes = processes
         self.device = run_options.found_device()
         self.loss = Loss(settings, module, teacher, own)
         self.feed: Feed | LoaderFeed
+        samples = None
         if isinstance(data, Dataset):
             samples = self._read(data.cached() if data.once else data)
+        settings = self.settings = self._with_batch(settings, samples)
+        assert settings.batch is not None
+        self.world = World(processes, settings.batch)
+        if samples is not None:
             self.samples, self.per_epoch = len(samples), settings.steps_per_epoch(len(samples))
             self.feed = Feed(samples, settings, self.device, self.world.share, workers=run_options.workers)
         else:
+            assert not isinstance(data, Dataset)
             self.feed = LoaderFeed(
                 data,
                 sample_shapes({str(v.name): shape(v) for v in module.graph.inputs}, batched=module.graph.batched),
@@ -171,6 +178,16 @@ class _Training:
         self.step, self.seconds, self.pending, self.count = 0, 0.0, 0.0, 0
         self.curve: list[Point] = []
         self.best: dict[str, Any] = {}
+
+    def _with_batch(self, settings: TrainSettings, samples: TrainingSamples | None) -> TrainSettings:
+        """Settle the batch size; that of a user's loader is its own."""
+        if samples is None:
+            return replace(settings, batch=settings.batch or BATCH)
+        world = self.processes.world
+        note = settings.batch_note(len(samples), world)
+        if note and self.run_options.tell is not None and self.processes.rank == 0:
+            self.run_options.tell(note)
+        return replace(settings, batch=settings.batch_for(len(samples), world))
 
     def _read(self, data: Dataset) -> TrainingSamples:
         return TrainingSamples(
@@ -357,7 +374,8 @@ class _Training:
         again = self._reestimated() if self.settings.reestimate else None
         self.module.eval()
         higher = self.score is None or self.score.higher_is_better
-        return TrainResult(tuple(self.curve), best, self.total, self.samples, self.seconds, again, higher)
+        batch = None if isinstance(self.feed, LoaderFeed) else self.settings.batch
+        return TrainResult(tuple(self.curve), best, self.total, self.samples, self.seconds, again, higher, batch)
 
     def _reestimated(self) -> tuple[float, float] | None:
         before = None if self.score is None else self.score(self.module)

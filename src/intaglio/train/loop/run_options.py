@@ -69,6 +69,7 @@ class TrainResult:
         seconds: seconds of training, summed over all runs.
         reestimated: score before and after batch-norm re-estimation; None without it.
         higher_is_better: whether larger scores are better.
+        batch: batch size; None: that of a loader.
     """
 
     curve: tuple[Point, ...]
@@ -78,6 +79,7 @@ class TrainResult:
     seconds: float
     reestimated: tuple[float, float] | None = None
     higher_is_better: bool = True
+    batch: int | None = None
 
     def sentence(self) -> str:
         """Describe the training in one sentence."""

@@ -12,6 +12,8 @@ from intaglio.train.gradual import Gradual
 OPTIMIZERS = ("sgd", "adamw")
 PRECISIONS = ("float32", "bf16")
 AUGMENTATIONS = ("crop", "flip")
+BATCH = 128
+"""Default batch size; fewer samples are one batch."""
 _PARTS = ("final_lr", "warmup", "distill", "label_smoothing", "momentum", "freeze_batch_norm", "freeze_ranges")
 
 
@@ -22,7 +24,7 @@ class TrainSettings:
     Args:
         epochs: passes over the data; fractions are allowed.
         steps: optimizer steps, instead of epochs.
-        batch: batch size, summed over all processes.
+        batch: batch size, summed over all processes; None: `BATCH`, or all samples where they are fewer.
         optimizer: a name of `OPTIMIZERS`: SGD with Nesterov momentum, or AdamW.
         lr: peak learning rate; None: see `learning_rate`.
         final_lr: final learning rate of the cosine schedule, as a fraction of the peak.
@@ -57,7 +59,7 @@ class TrainSettings:
 
     epochs: float = 5.0
     steps: int | None = None
-    batch: int = 128
+    batch: int | None = None
     optimizer: str = "sgd"
     lr: float | None = None
     final_lr: float = 0.01
@@ -142,9 +144,23 @@ class TrainSettings:
         Raises:
             UsageError: the batch is larger than the number of samples.
         """
-        if self.batch > samples:
-            raise UsageError(f"batch: expected at most {samples}, the number of training samples, got {self.batch}")
-        return samples // self.batch
+        batch = self.batch_for(samples)
+        if batch > samples:
+            raise UsageError(f"batch: expected at most {samples}, the number of training samples, got {batch}")
+        return samples // batch
+
+    def batch_for(self, samples: int, processes: int = 1) -> int:
+        """Return the batch size: `batch`, or the default that fits the samples and is a multiple of the processes."""
+        if self.batch is not None:
+            return self.batch
+        return BATCH if samples >= BATCH else max(samples - samples % processes, 1)
+
+    def batch_note(self, samples: int, processes: int = 1) -> str:
+        """Say that the batch is smaller than the default, since there are few samples; empty if it is not."""
+        batch = self.batch_for(samples, processes)
+        if self.batch is not None or batch == BATCH:
+            return ""
+        return f"batch of {batch} instead of {BATCH}, as there are only {samples} training samples"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data, with spaces in the names."""
