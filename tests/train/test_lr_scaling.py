@@ -17,7 +17,7 @@ from intaglio.train.module import QuantizedModule
 from intaglio.train.prepare import prepare_qat
 
 UNIT = 256.0
-EXACT = {"0.weight": 1 / (16 * UNIT), "0.bias": 1 / 16, "3.weight": 16.0, "input": UNIT, "relu": 1 / 16}
+EXACT = {"0.weight": 1 / (16 * UNIT), "0.bias": 1 / 16, "3.weight": 16.0, "input": UNIT, "1": 1 / 16}
 """How large the steps have to be after `in_other_units`."""
 
 
