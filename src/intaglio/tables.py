@@ -40,7 +40,7 @@ def text_table(
     sides = numeric_columns(cells, len(columns)) if right is None else right
     widths = [max(_width(line[i]) for line in lines) for i in range(len(columns))]
     if limit is not None:
-        widths = _narrowed(widths, lines[0], sides, limit)
+        widths = _narrowed(widths, lines, sides, limit)
         cells = [part for row in cells for part in _folded(row, widths)]
 
     def draw(line: Sequence[str]) -> str:
@@ -54,14 +54,16 @@ def text_table(
     return "\n".join([clean(title), *drawn] if title else drawn)
 
 
-def _narrowed(widths: list[int], columns: Sequence[str], right: Sequence[bool], limit: int) -> list[int]:
-    """Take from the widest columns of text what is too much."""
-    widths, floors = list(widths), [max(_width(name), NARROWEST) for name in columns]
-    while sum(widths) + 2 * (len(widths) - 1) > limit:
-        wide = [i for i in range(len(widths)) if not right[i] and widths[i] > floors[i]]
-        if not wide:
-            break
-        widths[max(wide, key=widths.__getitem__)] -= 1
+def _narrowed(widths: list[int], lines: Sequence[Sequence[str]], right: Sequence[bool], limit: int) -> list[int]:
+    """Take from the widest columns of text what is too much; words, such as names of layers, are broken last."""
+    widths, floors = list(widths), [max(_width(name), NARROWEST) for name in lines[0]]
+    words = [max(_width(word) for line in lines for word in (line[i].split() or [""])) for i in range(len(widths))]
+    for least in (list(map(max, floors, words)), floors):
+        while sum(widths) + 2 * (len(widths) - 1) > limit:
+            wide = [i for i in range(len(widths)) if not right[i] and widths[i] > least[i]]
+            if not wide:
+                break
+            widths[max(wide, key=widths.__getitem__)] -= 1
     return widths
 
 

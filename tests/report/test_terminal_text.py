@@ -10,6 +10,7 @@ import pytest
 
 from intaglio.report import print_table
 from intaglio.report.terminal_text import WIDTH, command, folded, line_width, next_steps
+from intaglio.tables import text_table
 
 
 def test_paragraphs_are_folded_at_spaces_and_indented() -> None:
@@ -40,12 +41,13 @@ def test_commands_are_quoted_and_never_folded() -> None:
 def test_wide_columns_of_text_are_folded_and_numbers_are_not() -> None:
     file = io.StringIO()
     why = "range after Relu, the saturation of the operator before: no quantizer in between"
-    names = [f"features.{i}.conv.weight" for i in range(3)]
+    names = [f"features.{i}.block.conv.project.parametrizations.weight" for i in range(3)]
     print_table("values", ("name", "MAC", "why", "format"), [(n, "1,234,567", why, why[:40]) for n in names], file=file)
     lines = file.getvalue().splitlines()
     assert max(map(len, lines)) <= WIDTH
     assert sum("1,234,567" in line for line in lines) == 3
     assert all(name in file.getvalue() for name in names)
+    assert max(map(len, text_table("", ("name", "why"), [("n" * 90, why)], limit=60).splitlines())) <= 60
     column = slice(lines[1].index("why"), lines[1].index("format"))
     first = next(i for i, line in enumerate(lines) if names[0] in line)
     second = next(i for i, line in enumerate(lines) if names[1] in line)
