@@ -113,6 +113,22 @@ def test_evaluate_takes_float_and_quantized_onnx(made, capsys):
     assert score["engine"] == "simulate"
 
 
+def test_evaluate_suggests_a_comparison_where_accuracy_fell(made, tmp_path, capsys):
+    program = tmp_path / "model.intaglio"
+    program.write_bytes(made.program.read_bytes())
+    for text, suggested in (
+        ('{"float": {"metric": "top1", "value": 102.5}}', True),
+        ('{"float": {"metric": "top5", "value": 102.5}}', False),
+        ('{"float": {"metric": "top1", "value": 50.0}}', False),
+        ('{"float": null}', False),
+        ("[1]", False),
+        ("not JSON", False),
+    ):
+        (tmp_path / "summary.json").write_text(text)
+        assert main(["evaluate", str(program), "--data", str(made.data)]) == 0
+        assert (f"  intaglio compare FLOAT {program} --data {made.data}\n" in capsys.readouterr().out) == suggested
+
+
 def test_each_onnx_file_is_read_once(made, capsys, monkeypatch):
     read, read_file = [], read_module._read_file
     quantized = made.folder / "out" / "model.qdq.onnx"

@@ -6,13 +6,18 @@ import argparse
 import json
 import os
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from intaglio.cli.endings import ACCEPTABLE
 from intaglio.cli.metric_option import add_metric, chosen_metric
 from intaglio.cli.models import MODEL, add_model_options, load_any_or_quantized
-from intaglio.cli.picture_options import add_picture_options, described
+from intaglio.cli.picture_options import add_picture_options, described, picture_words
+from intaglio.files.reading import UnreadableError, check_types, read_json, readable
+from intaglio.report.terminal_text import command, next_steps
 
 if TYPE_CHECKING:
+    from intaglio.evaluation.evaluate import Score
     from intaglio.processes import Processes
 
 
@@ -52,7 +57,27 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(result.to_json()))
     else:
         print(f"{result.metric} {result.shown} on {result.samples} samples ({result.engine})")
+        steps = _next(args, result)
+        if steps:
+            print(next_steps(steps))
     return 0
+
+
+def _next(args: argparse.Namespace, result: Score) -> list[tuple[str, str]]:
+    """Suggest a comparison with the float network where the summary beside the file says that accuracy fell."""
+    summary = Path(args.model).parent / "summary.json"
+    if result.engine == "float" or not result.metric.startswith("top") or not summary.is_file():
+        return []
+    try:
+        with readable():
+            real = read_json(summary)["float"]
+            check_types(real, {"metric": str, "value": (int, float)})
+    except UnreadableError:  # it has no float score, or is not ours
+        return []
+    if real["metric"] != result.metric or real["value"] - result.value <= ACCEPTABLE:
+        return []
+    words = ("compare", "FLOAT", args.model, "--data", args.data, *picture_words(args))
+    return [(command("intaglio", *words), f"FLOAT: the float network, {real['value']:.2f} %; which layers differ")]
 
 
 def _processes() -> AbstractContextManager[Processes | None]:
