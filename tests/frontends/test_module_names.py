@@ -131,6 +131,10 @@ def test_layers_of_a_module_have_the_names_of_its_modules() -> None:
 def test_an_exported_program_and_the_exporters_file_give_the_same_names(exported: bytes) -> None:
     program = torch.export.export(made(Images), (torch.zeros(1, 3, 8, 8),))
     assert rows(ig.load(program)) == IMAGES
+    x = torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(0)).numpy()
+    plans = [ig.quantize(model, x, calibrator="max").plan for model in (program, made(Images))]
+    assert list(plans[0].values) == list(plans[1].values)
+    assert "features.0.weight" in plans[0].values
     graph = ig.load(onnx.load_from_string(exported))
     assert rows(graph) == IMAGES
     assert [str(value.name) for value in graph.outputs] == ["softmax"]  # torch's name, which the file promises
