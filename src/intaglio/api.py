@@ -96,6 +96,7 @@ def quantize(
         UsageError: unknown calibrator or rounding, no iterations, a limit without `eval_data` or with `checkpoint`, or
             a checkpoint or folder of other settings.
     """
+    refuse_in_training(model)
     recipe = _chosen(Recipe, recipe, "recipe", choices)
     limit = _limit(limit, choices)
     if choices:
@@ -112,7 +113,7 @@ def quantize(
     else:
         given, described, recipe = with_plan(plan, target, recipe, searched=limit is not None)
     if isinstance(model, nn.Module) and example_inputs is None:
-        data, example_inputs = _first_sample(model, data)
+        data, example_inputs = first_sample(type(model).__name__, data)
     raw = load_unprepared(model, example_inputs)
     graph = raw if isinstance(model, Graph) else prepare(raw)
     again = recipe.recovers or limit is not None
@@ -139,13 +140,31 @@ def quantize(
     )
 
 
-def _first_sample(module: nn.Module, data: DataLike) -> tuple[DataLike, Any]:
+def refuse_in_training(model: object) -> None:
+    """Refuse a module of `prepare_qat` where a network is wanted: it is frozen first.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if isinstance(model, QuantizedModule):
+        raise UsageError(
+            "expected a network, got a QuantizedModule, as prepare_qat returns it for training; "
+            "intaglio.freeze(module) returns it quantized"
+        )
+
+
+def first_sample(
+    name: str, data: DataLike, way: str = "give example_inputs, such as torch.randn(1, 3, 224, 224)"
+) -> tuple[Dataset, Any]:
     """Return the data, to be read again, and their first sample, with a batch axis of 1, as inputs of a module.
 
+    Args:
+        name: of the module, for error messages.
+        data: calibration data, as for `quantize`.
+        way: what to do where they do not say, for error messages.
     Raises:
         UsageError: there are no data, or an iterable does not say whether it gives samples or batches.
     """
-    name, way = type(module).__name__, "give example_inputs, such as torch.randn(1, 3, 224, 224)"
     if isinstance(data, str) and data in (NONE, SYNTHESIZE):
         raise UsageError(f"{name}: expected example_inputs beside a torch.nn.Module and data {data!r}, got none; {way}")
     dataset = open_data(data)

@@ -64,13 +64,14 @@ def test_quantize_prints_a_table_for_people(made, tmp_path, capsys):
     assert "<h1>net.onnx</h1>" in (tmp_path / "report.html").read_text()
 
 
-def test_quantize_takes_a_pytorch_factory(made, tmp_path, capsys):
+@pytest.mark.parametrize("shape", [["--example-shape", "1,3,8,8"], []], ids=["given", "of the data"])
+def test_quantize_takes_a_pytorch_factory(made, tmp_path, shape):
     module = "cli_factory_for_test"
     (tmp_path / f"{module}.py").write_text(
         "import torch\n\ndef make():\n    torch.manual_seed(0)\n    return torch.nn.Sequential("
         "torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())\n"
     )
-    command = [sys.executable, "-m", "intaglio", "quantize", f"{module}:make", "--example-shape", "1,3,8,8"]
+    command = [sys.executable, "-m", "intaglio", "quantize", f"{module}:make", *shape]
     done = subprocess.run(
         [*command, "--data", str(made.data), "-o", "out"],
         cwd=tmp_path,
@@ -80,6 +81,13 @@ def test_quantize_takes_a_pytorch_factory(made, tmp_path, capsys):
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "model.intaglio").exists()
+
+
+def test_a_factory_without_shape_and_data_is_refused(tmp_path, monkeypatch, capsys):
+    (tmp_path / "linear_for_test.py").write_text("import torch\n\ndef make():\n    return torch.nn.Linear(4, 2)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main(["inspect", "linear_for_test:make"]) == 1
+    assert "linear_for_test:make: a PyTorch factory needs --example-shape" in capsys.readouterr().err
 
 
 def test_run_and_evaluate_agree_with_the_api(made, tmp_path, capsys):

@@ -17,7 +17,7 @@ MODELS = {
     "folder": "folder: expected a model file, got a directory",
     "text.txt": "text.txt: expected an ONNX model, got 5 bytes that are no ONNX",
     "data.npz": "data.npz: expected an ONNX model, got",
-    "package:make": "package:make: a PyTorch factory needs --example-shape",
+    "package:make": "package:make: expected to import 'package' from",
 }
 PROGRAMS = {
     "none.intaglio": "none.intaglio: cannot be read (No such file or directory); check the path",

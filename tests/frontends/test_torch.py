@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -280,6 +281,29 @@ def test_what_mixes_samples_keeps_its_batch() -> None:
     graph = load(Mixing(), torch.randn(4, 3))
     assert not graph.batched
     assert shape(graph.inputs[0]) == (4, 3)
+
+
+@pytest.mark.parametrize(
+    ("module", "inputs", "text"),
+    [
+        (Small(), torch.zeros(1, 8, 8, 3), r"got \(1, 8, 8, 3\) float32: .*; check the number and order of axes"),
+        (Small(), {"image": torch.zeros(1, 3, 8, 8)}, r"got image \(1, 3, 8, 8\) float32: .*'image'; check .* names"),
+        (nn.Conv2d(3, 4, 3).double(), torch.zeros(1, 3, 8, 8), r"the module is float64: call module.float\(\) first"),
+    ],
+)
+def test_inputs_that_the_module_does_not_take(module: nn.Module, inputs: object, text: str, capfd: object) -> None:
+    with pytest.raises(ModelError, match=f"expected example inputs .* that the module can be called with, .*{text}"):
+        load_torch(module, inputs)
+    assert capfd.readouterr().err == "", "the exporter's log says nothing more"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [(Small, r"got the class Small; give an object of it: Small\(\)"), ({}, "load a state dict into its module")],
+)
+def test_what_stands_for_a_module_is_refused(given: Any, text: str) -> None:
+    with pytest.raises(UsageError, match=text):
+        load(given, torch.zeros(1, 3, 8, 8))
 
 
 def test_what_cannot_be_exported_is_one_error() -> None:

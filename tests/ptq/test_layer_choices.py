@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import intaglio as ig
+from intaglio.errors import UsageError
 from intaglio.number import INT16
 from intaglio.ptq.recipe import Recipe
 
@@ -58,3 +61,24 @@ def test_layers_override_ignored_and_both_are_kept(network: nn.Module) -> None:
     assert recipe.layers == {"0.*": "a8"}
     assert recipe.to_json()["ignored"] == ["0.*"]
     assert Recipe(ignored=["0", "2"]).layers == {"0": "widest", "2": "widest"}
+
+
+@pytest.mark.parametrize(
+    ("choices", "text"),
+    [
+        ({"ignored": [nn.Linear]}, "ignored: expected names or patterns of layers .*, got the class Linear"),
+        ({"ignored": [nn.Linear(2, 2)]}, "ignored: expected names or patterns of layers .*, got a Linear"),
+        ({"layers": {"0.1": 16}}, "layers: expected names with formats .*, got '0.1': 16"),
+        ({"layers": ["0.1"]}, "layers: expected a dict .*, got list"),
+    ],
+)
+def test_layers_and_formats_are_text(choices: dict[str, Any], text: str) -> None:
+    with pytest.raises(UsageError, match=text):
+        Recipe(**choices)
+
+
+def test_training_ignores_layers_as_quantize_does(network: nn.Module, x: np.ndarray) -> None:
+    trained = ig.prepare_qat(network, torch.zeros(1, 2, 6, 6), "w4a8", ignored="0.1").plan
+    plan = quantized(network, x, "w4a8", ignored="0.1").plan
+    weights = [name for name in plan.values if name.endswith(".weight")]
+    assert [trained[name].format for name in weights] == [plan[name].format for name in weights]

@@ -54,6 +54,30 @@ class Absolute(torch.nn.Module):
         return (outputs - targets).abs().mean()
 
 
+def test_arguments_of_other_kinds_are_refused() -> None:
+    loader = DataLoader(TensorDataset(X, Y), 32)
+    with pytest.raises(UsageError, match="expected a module of prepare_qat, got Sequential; call intaglio.prepare_qat"):
+        train(network(), loader, loss=F.mse_loss)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"expected TrainSettings, got dict; give TrainSettings\("):
+        train(module(), loader, {"epochs": 1}, loss=F.mse_loss)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="got TensorDataset; put a torch Dataset into a DataLoader"):
+        train(module(), TensorDataset(X, Y), loss=F.mse_loss)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"for a pair of arrays \(x, y\) use intaglio.data.match"):
+        train(module(), (X, Y), loss=F.mse_loss)  # type: ignore[arg-type]
+
+
+def test_a_module_in_training_is_no_network() -> None:
+    made = module()
+    for call in (ig.quantize, ig.evaluate):
+        with pytest.raises(
+            UsageError, match=r"got a QuantizedModule, .*; intaglio.freeze\(module\) returns it quantized"
+        ):
+            call(made, (X.numpy(), Y.numpy()))
+    with pytest.raises(UsageError, match="compile: expected a Program, got QuantizedModule"):
+        ig.compile(made)
+    assert made.graph.name == "Sequential"
+
+
 @pytest.mark.parametrize("loss", [F.mse_loss, Absolute(), Absolute, "torch.nn:HuberLoss"])
 def test_a_network_that_is_no_classifier_learns_by_a_loss(loss: Any) -> None:
     _, result = trained(regression(), loss=loss, held_back=regression(64))

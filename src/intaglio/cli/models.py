@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from intaglio.cli.picture_options import NO_DATA, described
 from intaglio.errors import UsageError
 from intaglio.workflow.open_model import open_model
 
@@ -39,7 +40,11 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights", metavar="FILE", help="state dict for package.module:factory, loaded without running code"
     )
-    parser.add_argument("--example-shape", metavar="1,3,H,W", help="input shape for package.module:factory")
+    parser.add_argument(
+        "--example-shape",
+        metavar="1,3,H,W",
+        help="input shape for package.module:factory (default: that of the first sample of --data)",
+    )
 
 
 def load_graph(args: argparse.Namespace, name: str) -> Graph:
@@ -97,11 +102,30 @@ def _refuse_options(args: argparse.Namespace, name: str, kind: str) -> None:
 def _made(args: argparse.Namespace, name: str) -> tuple[Any, Any]:
     """Call a PyTorch factory; return its module and example inputs."""
     _refuse_options(args, name, "a factory, whose inputs are made with --example-shape")
-    if args.example_shape is None:
-        raise UsageError(f"{name}: a PyTorch factory needs --example-shape, for example 1,3,224,224")
+    shape = None if args.example_shape is None else parse_shape(args.example_shape, "--example-shape")
     from intaglio.frontends.factory import load_module
 
-    return load_module(name, args.weights), _example(parse_shape(args.example_shape, "--example-shape"))
+    module = load_module(name, args.weights)
+    return module, _first_sample(args, name) if shape is None else _example(shape)
+
+
+def _first_sample(args: argparse.Namespace, name: str) -> Any:
+    """Take the first sample of --data as example inputs.
+
+    Raises:
+        UsageError: the command has no data, or they do not say where a sample ends, or can be read only once.
+        DataError: the data cannot be read.
+    """
+    needs = f"{name}: a PyTorch factory needs --example-shape, for example 1,3,224,224"
+    data = getattr(args, "data", None)
+    if data is None or data in NO_DATA:
+        raise UsageError(f"{needs}, where no --data give the shape")
+    from intaglio.api import first_sample
+
+    dataset, inputs = first_sample(name, described(args, data)[0], "give --example-shape, such as 1,3,224,224")
+    if dataset.once:
+        raise UsageError(f"{needs}, where --data can be read only once")
+    return inputs
 
 
 def load_any_or_quantized(args: argparse.Namespace, name: str) -> Opened:

@@ -25,7 +25,7 @@ from intaglio.codegen.machine import Machine, missing
 from intaglio.codegen.machine import machine as find_machine
 from intaglio.codegen.model import Model
 from intaglio.codegen.profile import StepTime, profile_steps
-from intaglio.errors import CompileError
+from intaglio.errors import CompileError, UsageError
 from intaglio.program import Program
 from intaglio.program.inputs import Input, check_codes, quantize_inputs
 from intaglio.program.summary import by_x, one_line
@@ -150,9 +150,14 @@ def compile(
             depend on it.
         cc: compiler command; None: $CC, gcc, clang, or the package `ziglang`.
     Raises:
+        UsageError: something else than a Program was given.
         ProgramError: the Program is not valid.
         CompileError: unknown or unsupported machine, an operator without a kernel, no compiler, or the compiler fails.
     """
+    if not isinstance(program, Program):
+        raise UsageError(
+            f"compile: expected a Program, got {type(program).__name__}; `Quantized.lower` and `load_program` make one"
+        )
     target = find_machine(machine)
     lacking = missing(target)
     if lacking:

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
     from torch.nn import Module
 
-_MODULE = "give a torch.nn.Module with example_inputs, or export the model to ONNX"
+_MODULE = (
+    "in Python give a torch.nn.Module with example_inputs, on the command line package.module:factory, with "
+    "--weights for a file of its state dict"
+)
 _INSTEAD = {
     ".tflite": "such files cannot be read; give the float network that it was made from, as ONNX, and quantize "
     "it with the target tflite-int8, which has the same arithmetic; `intaglio bench --litert` times the file",
@@ -93,8 +96,16 @@ def load_unprepared(
         return load_exported(model)
     raise UsageError(
         "load: expected a path, an ONNX model, a torch.nn.Module, a torch.export.ExportedProgram or a Graph, got "
-        f"{type(model).__name__}"
+        f"{_got(model)}"
     )
+
+
+def _got(model: object) -> str:
+    if isinstance(model, type):
+        return f"the class {model.__name__}; give an object of it: {model.__name__}()"
+    if isinstance(model, Mapping):
+        return f"{type(model).__name__}; load a state dict into its module first: module.load_state_dict(...)"
+    return type(model).__name__
 
 
 def named(graph: Graph, source: str | os.PathLike[str]) -> Graph:

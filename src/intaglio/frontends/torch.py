@@ -22,6 +22,10 @@ from intaglio.graph.operators import facts
 
 # Most elements of the inputs that other batch sizes are tried with: 256 MiB of float32.
 _MOST_ELEMENTS = 2**26
+_LOG_LEVELS = {
+    **dict.fromkeys(("torch.onnx._internal.exporter", "torch.onnx", "onnxscript"), logging.ERROR),
+    "torch.export._trace": logging.CRITICAL,  # its errors are raised too
+}
 
 
 def load_torch(module: torch.nn.Module, example_inputs: Any, *, keep_quantized: bool = False) -> Graph:
@@ -38,14 +42,14 @@ def load_torch(module: torch.nn.Module, example_inputs: Any, *, keep_quantized: 
         The Graph, before any pass of `graph.passes`, with a batch of 1 where samples are kept apart, and with that of
         the example inputs where the module mixes samples or computes with their number; the history says why.
     Raises:
-        ModelError: the exporter cannot translate the module, or its result is refused.
+        ModelError: the module fails on the example inputs, the exporter cannot translate it, or its result is refused.
         UsageError: the example inputs are not tensors.
     """
     args, kwargs = _arguments(example_inputs)
     names = {name for name, _ in [*module.named_parameters(), *module.named_buffers()]}
     sizes = _batch_sizes(args, kwargs) - {None}
     if not sizes:
-        return _export(module, args, kwargs, names, keep_quantized)
+        return _export_as_given(module, args, kwargs, names, keep_quantized)
     depends = None
     try:
         # With two samples any mixing of them shows; with one, torch.export treats the size as a constant.
@@ -59,7 +63,7 @@ def load_torch(module: torch.nn.Module, example_inputs: Any, *, keep_quantized: 
         why = f"with two samples it cannot be loaded ({error})"
     size = sizes.pop()
     fixed = why if size != 1 else depends  # for one sample only a computed size is a reason
-    graph = _export(module, args, kwargs, names, keep_quantized, fixed)
+    graph = _export_as_given(module, args, kwargs, names, keep_quantized, fixed)
     batch_note = f"the batch is fixed to {size}" if not graph.batched else f"loaded with {size} sample"
     graph.history.insert(0, f"{batch_note}, as in the example inputs: {why}")
     return graph
@@ -144,6 +148,55 @@ def _export(
         return _translated(module, args, kwargs, names, type(module).__name__, keep_quantized, fixed)
 
 
+def _export_as_given(
+    module: torch.nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    names: set[str],
+    keep_quantized: bool,
+    fixed: str | None = None,
+) -> Graph:
+    """Export with the example inputs as they are; if it fails, say first whether the module takes them at all."""
+    try:
+        return _export(module, args, kwargs, names, keep_quantized, fixed)
+    except ModelError:
+        _check_forward(module, args, kwargs)
+        raise
+
+
+def _check_forward(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Call the module outside the exporter, whose messages hide that the example inputs are wrong.
+
+    Raises:
+        ModelError: the call fails.
+    """
+    try:
+        with _inference(module):
+            module(*args, **kwargs)
+    except Exception as error:
+        given = [_described(value) for value in args] + [f"{name} {_described(kwargs[name])}" for name in kwargs]
+        raise ModelError(
+            f"{type(module).__name__}: expected example inputs (by default the first sample of the data) that the "
+            f"module can be called with, got {', '.join(given)}: {_one_line(error)}; {_remedy(module)}"
+        ) from error
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, torch.Tensor):
+        return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
+    return repr(value)[:60]
+
+
+def _remedy(module: torch.nn.Module) -> str:
+    """Say what to change: the module's parameters, if they are not float32 on the CPU, else the inputs."""
+    for parameter in module.parameters():
+        if parameter.device.type != "cpu":
+            return f"the module is on {parameter.device}: call module.cpu() first"
+        if parameter.is_floating_point() and parameter.dtype is not torch.float32:
+            return f"the module is {str(parameter.dtype).removeprefix('torch.')}: call module.float() first"
+    return "check the number and order of axes, and the names of inputs in a dict"
+
+
 def _translated(
     module: torch.nn.Module | torch.export.ExportedProgram,
     args: tuple[Any, ...],
@@ -202,7 +255,7 @@ def _inference(module: torch.nn.Module) -> Iterator[None]:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Silence warnings of the exporter about itself (missing torchvision, its own deprecations)."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx._internal.exporter", "torch.onnx", "onnxscript")]
+    loggers = [logging.getLogger(name) for name in _LOG_LEVELS]
     levels = [logger.level for logger in loggers]
     children = [
         logger
@@ -212,7 +265,7 @@ def _quiet() -> Iterator[None]:
     disabled = [logger.disabled for logger in children]
     try:
         for logger in loggers:
-            logger.setLevel(logging.ERROR)
+            logger.setLevel(_LOG_LEVELS[logger.name])
         for logger in children:
             logger.disabled = True
         with warnings.catch_warnings():

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import onnx_ir as ir
 
-from intaglio.errors import TargetError
+from intaglio.errors import TargetError, UsageError
 from intaglio.graph import Graph
 from intaglio.graph.access import consumers, is_output
 from intaglio.graph.operators import facts
@@ -19,6 +19,31 @@ from intaglio.targets.target import WIDEST
 
 Kind = Literal["weights", "activations"]
 _FORMAT = re.compile(r"(?:w(\d+))?(?:a(\d+))?")
+
+
+def with_ignored(layers: Mapping[str, str] | None, ignored: str | Sequence[str] | None) -> dict[str, str]:
+    """Return formats by layer name, with the widest for ignored layers; `layers` overrides `ignored`.
+
+    Raises:
+        UsageError: something else than names and formats as text.
+    """
+    names = (ignored,) if isinstance(ignored, str) else tuple(ignored or ())
+    for name in names:
+        if not isinstance(name, str):
+            got = f"the class {name.__name__}" if isinstance(name, type) else f"a {type(name).__name__}"
+            raise UsageError(
+                f"ignored: expected names or patterns of layers such as 'features.1' or '*.conv', got {got}; "
+                "`named_modules()` of a torch.nn.Module gives the names"
+            )
+    if not isinstance(layers or {}, Mapping):
+        raise UsageError(f"layers: expected a dict such as {{'features.1': 'a16'}}, got {type(layers).__name__}")
+    for name, text in (layers or {}).items():
+        if not isinstance(name, str) or not isinstance(text, str):
+            raise UsageError(
+                f"layers: expected names with formats such as {{'features.1': 'a16'}} or 'w8a16', got "
+                f"{name!r:.60}: {text!r:.60}"
+            )
+    return {**dict.fromkeys(names, WIDEST), **(layers or {})}
 
 
 class LayerFormats:

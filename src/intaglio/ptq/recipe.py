@@ -12,8 +12,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from intaglio.errors import UsageError
+from intaglio.plan.layers import with_ignored
 from intaglio.ptq.roundings import ALGORITHMS
-from intaglio.targets.target import AUTO, WIDEST
+from intaglio.targets.target import AUTO
 
 if TYPE_CHECKING:
     from intaglio.calibrate.calibrators.calibrator import Calibrator
@@ -111,8 +112,8 @@ class Recipe:
         from intaglio.calibrate.calibrators.calibrator_registry import parse_calibrator
 
         ignored = (self.ignored,) if isinstance(self.ignored, str) else tuple(self.ignored or ())
+        object.__setattr__(self, "layers", with_ignored(self.layers, ignored))
         object.__setattr__(self, "ignored", ignored)
-        object.__setattr__(self, "layers", {**dict.fromkeys(ignored, WIDEST), **(self.layers or {})})
         for calibrator in (self.calibrator, self.weight_calibrator):
             if calibrator is not None and calibrator != AUTO:
                 parse_calibrator(calibrator)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -14,12 +14,13 @@ import torch
 from torch import nn
 
 from intaglio.errors import UsageError
-from intaglio.frontends import load_onnx, prepare
+from intaglio.frontends import load_onnx, named, prepare
 from intaglio.frontends.torch import load_torch
 from intaglio.graph import Graph
 from intaglio.graph.access import constant, input_value
 from intaglio.ops import Role, float_operator
 from intaglio.plan import Format, Plan, Source, place, separate_operands
+from intaglio.plan.layers import with_ignored
 from intaglio.targets import Target, load_target
 from intaglio.train.batch_norm import BatchNorm, batch_norms
 from intaglio.train.estimators.estimator_registry import EstimatorMaker, estimator_makers
@@ -43,6 +44,7 @@ def prepare_qat(
     seed: int = 0,
     plan: Plan | None = None,
     layers: Mapping[str, str] | None = None,
+    ignored: str | Sequence[str] = (),
 ) -> QuantizedModule:
     """Return a trainable module that simulates the integer program.
 
@@ -57,17 +59,18 @@ def prepare_qat(
         seed: seed of the estimators `stochastic` and `gumbel`.
         plan: Plan from `quantize` of the same network with equalize=False, whose scales are the initial ones; None:
             scales are initialized by the first data.
-        layers: other formats for some layers (see `intaglio.quantize`).
+        layers, ignored: other formats for some layers, as for `intaglio.quantize`.
     Raises:
         ModelError, UnsupportedOperatorError, TargetError: the network or the target cannot be used.
         UsageError: unknown method or estimator, or one that does not suit the target's weights; a plan of another
-            network; a module without example inputs.
+            network; names or formats of layers that are no text; a module without example inputs.
     """
     by_weights, by_activations = quantizer_makers(weight_method or method)[0], quantizer_makers(method)[1]
     rounds_weights, rounds_activations = (
         estimator_makers(weight_estimator or estimator)[0],
         estimator_makers(estimator)[1],
     )
+    layers = with_ignored(layers, ignored)
     raw = _raw(model, example_inputs)
     described = load_target(target)
     graph = separate_operands(prepare(raw), described, layers)
@@ -135,8 +138,8 @@ def _raw(model: nn.Module | Graph | str | Path, example_inputs: Any) -> Graph:
                 f"{type(model).__name__}: expected example_inputs beside a torch.nn.Module, got none; give inputs that "
                 "it can be called with"
             )
-        return load_torch(model, example_inputs)
-    return load_onnx(model)
+        return named(load_torch(model, example_inputs), type(model).__name__)
+    return named(load_onnx(model), model)
 
 
 def _arrays(

@@ -42,7 +42,10 @@ def open_model(
         return model
     if isinstance(model, str | os.PathLike) and Path(model).suffix == ".intaglio":
         return load_program(model)
-    from intaglio.api import load_quantized  # PyTorch and ONNX are loaded only for models that need them
+    from intaglio.api import (
+        load_quantized,
+        refuse_in_training,
+    )  # PyTorch and ONNX are loaded only for models that need them
     from intaglio.frontends import check_suffix, load
     from intaglio.frontends.quantized.load import is_quantized_file
     from intaglio.frontends.read import OpenedFile
@@ -50,6 +53,7 @@ def open_model(
 
     if isinstance(model, Quantized):
         return model
+    refuse_in_training(model)
     if isinstance(model, str | os.PathLike):
         check_suffix(model)
         model = OpenedFile(model)  # read once, for the question and for its loader

@@ -186,7 +186,7 @@ def fuse_activations(graph: Graph) -> list[str]:
             attributes = row.attributes(match) if match is not None else None
             if match is None or attributes is None or not keeps_shape(node, match.value("x")):
                 continue
-            changes.append(f"{where(node)} and {len(match.nodes) - 1} nodes before it are one {row.op_type}")
+            changes.append(f"{where(node)} and the {len(match.nodes) - 1} before it are one {row.op_type}")
             inputs: list[ir.Value | None] = [match.value("x")]
             if row.op_type == "PRelu":
                 slope = match.array("slope") if "slope" in match.values else -match.array("negated slope")

@@ -79,7 +79,7 @@ def fuse_normalization(graph: Graph) -> list[str]:
             fused = build(inner, node, match) if match is not None else None
             if match is None or fused is None:
                 continue
-            changes.append(f"{where(node)} and {len(match.nodes) - 1} nodes before it are one {fused.op_type}")
+            changes.append(f"{where(node)} and the {len(match.nodes) - 1} before it are one {fused.op_type}")
             name = str(node.name)
             replace(node.outputs[0], fused.outputs[0])
             remove_unread_before(inner, node)

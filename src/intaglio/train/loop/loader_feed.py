@@ -84,7 +84,10 @@ class LoaderFeed:
     def _items(self) -> Iterator[Any]:
         made = self.loader() if callable(self.loader) and not isinstance(self.loader, Iterable) else self.loader
         if not isinstance(made, Iterable):
-            raise UsageError(f"{self.name}: expected an iterable of batches, got {type(made).__name__}")
+            raise UsageError(
+                f"{self.name}: expected an iterable of batches, got {type(made).__name__}; put a torch Dataset into a "
+                "DataLoader"
+            )
         return iter(made)
 
     def _count(self) -> tuple[int, int]:
@@ -143,7 +146,10 @@ class LoaderFeed:
                 )
         if y is None:
             if self.need_labels:
-                raise DataError(f"{where}: training needs targets, got none; give pairs (inputs, targets)")
+                raise DataError(
+                    f"{where}: training needs targets, got none; give batches (inputs, targets); "
+                    "for a pair of arrays (x, y) use intaglio.data.match(open_data((x, y)), shape)"
+                )
             return inputs, None
         return inputs, self._checked(target_tensors(y), len(inputs[0]), where)
 

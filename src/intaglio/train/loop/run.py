@@ -14,6 +14,7 @@ from torch import nn
 
 from intaglio.data import Dataset
 from intaglio.data.checks import sample_shapes
+from intaglio.errors import UsageError
 from intaglio.evaluation.curve import Point
 from intaglio.evaluation.metric import Metric
 from intaglio.evaluation.metrics.metric_registry import MetricLike, metric_of
@@ -89,6 +90,15 @@ def train(
         TrainingError: the loss is NaN or infinite, a scale has collapsed, or a process has died; the last checkpoint
             is kept.
     """
+    if not isinstance(module, QuantizedModule):
+        raise UsageError(
+            f"train: expected a module of prepare_qat, got {type(module).__name__}; call "
+            "intaglio.prepare_qat(module, example_inputs, target) first"
+        )
+    if not isinstance(settings, TrainSettings | None):
+        raise UsageError(
+            f"train: expected TrainSettings, got {type(settings).__name__}; give TrainSettings(epochs=2, lr=0.01)"
+        )
     settings, run_options = settings or TrainSettings(), run_options or RunOptions()
     kept = _Kept(run_options.path)
     with together(kept):
