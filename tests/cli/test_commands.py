@@ -57,7 +57,9 @@ def test_quantize_prints_a_table_for_people(made, tmp_path, capsys):
     body, ending = text.split("next:\n")
     assert all(len(line) < 100 or str(tmp_path) in line for line in body.splitlines())
     steps = [shlex.split(line, comments=True) for line in ending.splitlines()]
-    assert [step[:2] for step in steps if step] == [["intaglio", "compile"], ["intaglio", "bench"]]
+    commands = [["intaglio", "compile"], ["intaglio", "compile"], ["intaglio", "bench"]]
+    assert [step[:2] for step in steps if step] == commands
+    assert ["--app", str(made.data)] in [step[3:5] for step in steps]
     assert all(Path(step[2]).is_file() for step in steps if step)
     assert (tmp_path / "report.html").is_file()
     assert "report: open" in body

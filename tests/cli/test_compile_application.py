@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import wave
@@ -109,6 +110,28 @@ def test_firmware_gives_the_answer_of_the_host(made, descriptor, tmp_path, capsy
     )
     assert got.returncode != 0
     assert f"error: {tmp_path / 'bad.ppm'}: expected width, height" in got.stdout + got.stderr
+
+
+@pytest.mark.parametrize("machine", ["portable", "cortex-m4"])
+def test_the_file_to_read_is_named_from_the_folder_of_the_caller(machine, made, descriptor, tmp_path, capsys) -> None:
+    need(*(("gcc", "make") if machine == "portable" else ("arm-none-eabi-gcc", "qemu-system-arm", "make")))
+    call(capsys, made.program, "--app", descriptor, "--machine", machine, "-o", tmp_path / "out")
+    Image.open(tmp_path / "pictures" / "2.png").save(tmp_path / "pictures" / "other.ppm")
+    got = _make_run(tmp_path, "pictures/other.ppm")
+    assert got.returncode == 0
+    assert f"{tmp_path}/pictures/other.ppm\n" in got.stdout + got.stderr
+    got = _make_run(tmp_path, "pictures/absent.ppm")
+    assert got.returncode != 0
+    assert "pictures/absent.ppm" in got.stderr
+    if machine != "portable":
+        assert f"INPUT: expected a file, got pictures/absent.ppm, which is neither in {tmp_path}/out nor" in got.stderr
+
+
+def _make_run(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
+    """Call make in the folder, as a shell does, which sets PWD."""
+    command = ["make", "-C", "out", "run", f"INPUT={name}"]
+    environment = os.environ | {"PWD": str(folder)}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_a_model_under_another_name(made, descriptor, tmp_path, capsys) -> None:

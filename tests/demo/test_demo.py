@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from intaglio.demo import report_picture
-from intaglio.demo.__main__ import main
+from intaglio.demo.__main__ import _activation, main
 
 ROW = re.compile(r"^(float|integers) +(\w+ \w+) +([\d.]+|-) +([\d.]+ .s) +([\d.]+|-)$", re.MULTILINE)
 
@@ -36,3 +36,11 @@ def test_a_report_without_a_browser_has_no_picture(tmp_path: Path, monkeypatch: 
     trouble = report_picture.report_picture(tmp_path / "report.html", tmp_path / "report.png")
     assert trouble == "none of no-such-browser is installed"
     assert not (tmp_path / "report.png").exists()
+
+
+def test_the_shell_is_told_where_the_command_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.prefix", str(tmp_path / ".venv"))
+    assert _activation()[0] == ". .venv/bin/activate"
+    monkeypatch.setattr("sys.prefix", "/opt/env")
+    assert _activation()[0] == ". /opt/env/bin/activate"

@@ -60,7 +60,7 @@ def run(line: str, capsys: pytest.CaptureFixture[str]) -> str:
         assert main(arguments) == 0, line
         return capsys.readouterr().out
     if program == "make" or program.startswith("app/"):
-        environment = {**os.environ, "MAKEFLAGS": ""}
+        environment = {**os.environ, "MAKEFLAGS": "", "PWD": os.getcwd()}  # as a shell sets it
         done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False, env=environment)
         assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
         return done.stdout

@@ -40,8 +40,14 @@ def after_quantization(
         searched: whether the command has searched or trained already.
     """
     program = folder / "model.intaglio"
+    words: tuple[str | Path, ...]
     machine = ("--machine", "cortex-m4") if target == "mcu-int8" else ()
     steps = [(command("intaglio", "compile", program, *machine, "-o", folder / "c"), "C code, built and tested")]
+    if Path(eval_data or data).exists() and sum(value["operator"] == "input" for value in summary["values"]) == 1:
+        words = ("--app", eval_data or data, *options, "-o", folder / "app")
+        steps.append(
+            (command("intaglio", "compile", program, *machine, *words), "the same, and a program that reads a file")
+        )
     theirs = str(summary["target"]).endswith(SCALES_OF_FILE)  # quantized by another tool: there is no float network
     peers = ("--float", model) if Path(model).suffix == ".onnx" and Path(model).exists() and not theirs else ()
     steps.append((command("intaglio", "bench", program, *peers), "latency beside other engines"))
@@ -50,7 +56,6 @@ def after_quantization(
             (command("intaglio", "evaluate", program, "--data", "LABELLED", *options), "accuracy on labelled data")
         )
     elif not searched and not theirs and _loss(summary) > ACCEPTABLE:
-        words: tuple[str | Path, ...]
         words = ("--data", data, "--eval", eval_data, *options, "--target", target, "--max-drop", "1", "-o", folder)
         steps.insert(0, (command("intaglio", "quantize", model, *words), "search for a recipe that loses less"))
     report = folded(f"report: open {folder / 'report.html'} in a browser: every value, its format, noise and reason")

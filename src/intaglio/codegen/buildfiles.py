@@ -53,7 +53,7 @@ def makefile(
     if application:
         rules += f"""
 run: main
-	{shlex.join((*command, "./main"))}{"" if board else " $(INPUT)"}
+	{shlex.join((*command, "./main"))}{"" if board else " $(INPUT_FILE)"}
 """
     return f"""# Written by Intaglio for {machine.name}.
 ifeq ($(origin CC),default)
@@ -62,7 +62,7 @@ endif
 CFLAGS ?= {shlex.join(flags)}
 MACHINE = {shlex.join(machine.flags)}
 WARNINGS = {shlex.join(WARNINGS)}
-{f"INPUT = {example}" + chr(10) if application else ""}
+{f"INPUT = {example}" + _INPUT_FILE if application else ""}
 all: {" ".join(programs)}
 {rules}
 %.o: %.c {prefix}.h{" app_settings.h" if application else ""}
@@ -78,10 +78,17 @@ clean:
 """
 
 
+_INPUT_FILE = """
+# a path from this folder, or from the folder in which make was called (make -C)
+INPUT_FILE = $(foreach file,$(INPUT),$(or $(firstword $(wildcard $(file) $(PWD)/$(file))),$(file)))
+"""
+
 # input.o is compiled each time: INPUT may name another file than the last time.
 _COMPILED_INPUT = """
-input.o: input.c $(INPUT) FORCE
-	$(CC) $(CFLAGS) $(MACHINE) $(WARNINGS) -DAPP_INPUT='"$(INPUT)"' -c -o $@ $<
+input.o: input.c FORCE
+	$(if $(wildcard $(INPUT_FILE)),,$(error INPUT: expected a file, got $(INPUT), which is neither in $(CURDIR) nor in \
+$(PWD); check the path))
+	$(CC) $(CFLAGS) $(MACHINE) $(WARNINGS) -DAPP_INPUT='"$(INPUT_FILE)"' -c -o $@ $<
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -40,10 +41,20 @@ def main(directory: str = "build/demo") -> int:
     picture = f"{folder}/report.png is a picture of it" if trouble is None else f"no picture of it, {trouble}"
     print()
     print(folded(f"report: open {out}/report.html in a browser ({picture})"))
-    firmware = shell("intaglio", "compile", out / "model.intaglio", "--machine", "cortex-m4", "-o", folder / "firmware")
-    print(next_steps([(firmware, "C for a microcontroller")]))
+    steps = [] if shutil.which("intaglio") else [_activation()]
+    words = (out / "model.intaglio", "--machine", "cortex-m4", "--app", test, "-o", folder / "firmware")
+    steps.append((shell("intaglio", "compile", *words), "C for a microcontroller, and a program that reads a picture"))
+    print(next_steps(steps))
     print("then your own network: docs/quickstart.md")
     return 0 if exact else 1
+
+
+def _activation() -> tuple[str, str]:
+    """Return the command that puts `intaglio` of this virtual environment on the shell's path, and its purpose."""
+    script = Path(sys.prefix) / "bin" / "activate"
+    here = Path.cwd()
+    shown = script.relative_to(here) if script.is_relative_to(here) else script
+    return shell(".", shown), "in each new shell: the command intaglio is installed there"
 
 
 def _compare(
