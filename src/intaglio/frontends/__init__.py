@@ -70,6 +70,10 @@ def load_unprepared(
     constants: Constants | None = None,
 ) -> Graph:
     """Load a network as its front end reads it, without graph passes; arguments as in `load`."""
+    if isinstance(model, type):
+        raise _no_model(f"the class {model.__name__}; give an object of it: {model.__name__}()")
+    if isinstance(model, Mapping):
+        raise _no_model(f"{type(model).__name__}; load a state dict into its module first: module.load_state_dict(...)")
     if isinstance(model, Graph) or _is_module(model) or _is_exported(model):
         _refuse(model, "an ONNX model", shapes=shapes, constants=constants)
     if not _is_module(model):
@@ -94,18 +98,13 @@ def load_unprepared(
         from intaglio.frontends.torch import load_exported
 
         return load_exported(model)
-    raise UsageError(
-        "load: expected a path, an ONNX model, a torch.nn.Module, a torch.export.ExportedProgram or a Graph, got "
-        f"{_got(model)}"
+    raise _no_model(type(model).__name__)
+
+
+def _no_model(got: str) -> UsageError:
+    return UsageError(
+        "load: expected a path, an ONNX model, a torch.nn.Module, a torch.export.ExportedProgram or a Graph, got " + got
     )
-
-
-def _got(model: object) -> str:
-    if isinstance(model, type):
-        return f"the class {model.__name__}; give an object of it: {model.__name__}()"
-    if isinstance(model, Mapping):
-        return f"{type(model).__name__}; load a state dict into its module first: module.load_state_dict(...)"
-    return type(model).__name__
 
 
 def named(graph: Graph, source: str | os.PathLike[str]) -> Graph:
