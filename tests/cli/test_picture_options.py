@@ -61,6 +61,7 @@ WRONG = {
     "three sizes": (["--size", "8,8,8"], "--size: expected a size such as 224"),
     "size in words": (["--crop", "big"], "--crop: expected a size such as 224"),
     "mean in words": (["--mean", "half"], "--mean: expected numbers such as 0.485,0.456,0.406, got 'half'"),
+    "mean of 0 to 255": (["--mean", "127.5"], "--mean: expected numbers of 0 to 1, as pixels are scaled to 0..1 first"),
     "two means": (["--mean", "0.5,0.5"], "mean and std must both hold 3 numbers (RGB) or both 1 (grey), got 2 and 3"),
     "no deviation": (["--std", "0,1,1"], "std.0: Input should be greater than 0, got 0.0"),
     "layout": (["--layout", "HWC"], "layout: Input should be 'NCHW' or 'NHWC', got 'HWC'"),

@@ -14,6 +14,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 import intaglio as ig
 from intaglio.cli import main
 from intaglio.errors import AlreadyQuantizedError, ModelError, UnsupportedOperatorError, UsageError
+from intaglio.evaluation.model_stages import stage_of
 
 STATIC = ("qdq.onnx", "qoperator.onnx")
 ANEW = "give the float network that it was made from"
@@ -147,6 +148,21 @@ def test_quantize_keeps_the_numbers_of_the_file(files, fails, name, tmp_path, ca
     assert summary["target"].endswith("scales of the file")
     x = np.load(files / "data.npz")["x"]
     np.testing.assert_array_equal(ig.load_program(tmp_path / "o" / "model.intaglio").run(x), program.run(x))
+
+
+@pytest.mark.parametrize("name", STATIC)
+def test_float_keeps_the_ranges_that_replace_a_relu(files, name, tmp_path, capsys):
+    assert "Relu" not in {node.op_type for node in onnx.load(files / name).graph.node}  # ONNX Runtime left it out
+    argv = ["quantize", files / name, "--data", files / "data.npz", "--eval", files / "data.npz", "-o", tmp_path / "o"]
+    assert main([str(a) for a in [*argv, "--json"]]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["gates"]["passed"]
+    assert min(layer["sqnr"] for layer in summary["layers"]) > 20
+    assert "its values limited to the ranges of the file" in " ".join(summary["history"])
+    x = np.load(files / "data.npz")["x"]
+    theirs, real = ig.load_quantized(files / name), ig.load(files / "float.onnx")
+    (saturated,), (wanted,) = stage_of(theirs, "float").run(x), stage_of(real, "float").run(x)
+    np.testing.assert_allclose(saturated, wanted, atol=0.05 * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize("name", STATIC)

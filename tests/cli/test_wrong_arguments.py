@@ -15,6 +15,8 @@ from intaglio.cli.main import COMMANDS
 MODELS = {
     "none.onnx": "none.onnx: expected a model file, got nothing there",
     "folder": "folder: expected a model file, got a directory",
+    "net": "net: expected a model file, got nothing there; did you mean net.onnx?",
+    "result": "result: expected a model file, got a directory; did you mean result/model.intaglio?",
     "text.txt": "text.txt: expected an ONNX model, got 5 bytes that are no ONNX",
     "data.npz": "data.npz: expected an ONNX model, got",
     "package:make": "package:make: expected to import 'package' from",
@@ -23,6 +25,7 @@ PROGRAMS = {
     "none.intaglio": "none.intaglio: cannot be read (No such file or directory); check the path",
     "none.onnx": "none.onnx: cannot be read (No such file or directory); check the path",
     "folder": "folder: cannot be read (Is a directory)",
+    "result": "result: cannot be read (Is a directory); did you mean result/model.intaglio?",
     "text.txt": "text.txt: expected a .intaglio file, got 5 bytes",
     "net.onnx": "A float network becomes a program with `intaglio quantize`",
 }
@@ -204,7 +207,8 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         ("--input text.txt", "text.txt: expected a .npy or .npz file, got one that cannot be read"),
         ("--input complex.npy", "input 'x': expected real numbers, got an array of complex128"),
         ("--integers", "input 'x': expected integers of type uint8, got an array of float32"),
-        ("--output folder", "folder: cannot be written: Is a directory"),
+        ("--output folder.npy", "folder.npy: cannot be written: Is a directory"),
+        ("--output y.csv", "--output: expected a .npy or .npz file, got y.csv"),
         ("--output text.txt/y.npy", "text.txt/y.npy: cannot be written: Not a directory"),
     ],
     "bench": [
@@ -218,13 +222,22 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         ("--litert folder", "folder: expected a model file, got none; check the path"),
         ("-o text.txt", "expected a folder that can be written"),
     ],
-    "sample": [("-o text.txt", "text.txt: expected a folder"), ("more", "unrecognized arguments: more")],
+    "sample": [
+        ("-o text.txt", "text.txt: expected a folder"),
+        ("-o result", "result: expected a folder without another sample, got that of keyword; choose another -o"),
+        ("more", "unrecognized arguments: more"),
+    ],
     "targets": [
         ("nosuch", "target 'nosuch': expected one of binary, cpu-int8"),
+        ("mcu_int8", "did you mean mcu-int8?"),
+        ("cortex-m4", "cortex-m4 is a machine, which `intaglio compile --machine` takes: its target is mcu-int8"),
         ("bad.toml", "target bad.toml: not valid TOML"),
         ("folder", "or a TOML file (Is a directory)"),
     ],
-    "doctor": [("more", "unrecognized arguments: more")],
+    "doctor": [
+        ("more", "intaglio doctor: unrecognized arguments: more; see `intaglio doctor --help`"),
+        ("--jsn", "unrecognized arguments: --jsn (did you mean --json?)"),
+    ],
 }  # fmt: skip
 
 
@@ -246,6 +259,10 @@ def files(made: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "bad.toml").write_text("nonsense = [")
     (folder / "text.txt").write_text("hello")
     (folder / "folder").mkdir()
+    (folder / "folder.npy").mkdir()
+    (folder / "result").mkdir()
+    for name in ("model.intaglio", "keyword.onnx"):
+        (folder / "result" / name).write_bytes(b"")
     return folder
 
 

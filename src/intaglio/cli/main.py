@@ -6,6 +6,7 @@ import argparse
 import errno
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
 
 from intaglio import __version__
@@ -41,6 +42,20 @@ _ADVICE = {
 
 class _Parser(argparse.ArgumentParser):
     """Argument parser that reports wrong arguments like other errors: one line, exit status 1."""
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
+        """Parse; a command refuses what it does not know itself, so that the message names the command."""
+        found, left = super().parse_known_args(args, namespace)
+        if left:
+            self.error(f"unrecognized arguments: {' '.join(left)}{self._advice(left)}")
+        return found, left
+
+    def _advice(self, left: Sequence[str]) -> str:
+        if all(word.replace(".", "").isdigit() for word in left):
+            return " (several numbers are one argument: with commas, without spaces)"
+        known = [option for option in self._option_string_actions if option.startswith("--")]
+        close = get_close_matches(left[0].partition("=")[0], known, n=1)
+        return f" (did you mean {close[0]}?)" if close else ""
 
     def error(self, message: str) -> None:  # type: ignore[override]
         raise SystemExit(_fail(f"{self.prog}: {message}; see `{self.prog} --help`"))

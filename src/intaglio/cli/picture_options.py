@@ -95,6 +95,12 @@ def _side(name: str, text: str) -> int | tuple[int, int]:
 
 def _numbers(name: str, text: str) -> list[float]:
     try:
-        return [float(part) for part in text.split(",")]
+        numbers = [float(part) for part in text.split(",")]
     except ValueError:
         raise UsageError(f"--{name}: expected numbers such as 0.485,0.456,0.406, got {text!r}") from None
+    if name == "mean" and max(numbers) > 1:
+        raise UsageError(
+            f"--mean: expected numbers of 0 to 1, as pixels are scaled to 0..1 first, got {text!r}; divide --mean and "
+            "--std by 255 if they are meant for pixels of 0 to 255"
+        )
+    return numbers

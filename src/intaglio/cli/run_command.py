@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from intaglio.cli.models import PROGRAM
-from intaglio.errors import DataError, ExportError
+from intaglio.errors import DataError, ExportError, UsageError
 from intaglio.files import whole_file
 from intaglio.files.reading import UnreadableError, open_file, read_npy, read_npz
 from intaglio.program import Program
@@ -49,6 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Load the program and the inputs, run, and write the outputs."""
+    if Path(args.output).suffix not in (".npy", ".npz"):
+        raise UsageError(f"--output: expected a .npy or .npz file, got {args.output}")
     program = open_program(args.program)
     inputs = read_inputs(Path(args.input), program.inputs)
     engine = program if args.engine == "reference" else _compiled(program)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from intaglio.cli.endings import written
 from intaglio.cli.output import whole_folder
+from intaglio.errors import UsageError
 from intaglio.report.terminal_text import command, folded, next_steps
 from intaglio.zoo.sample_networks import SAMPLES, write_sample
 
@@ -20,6 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the network and its data, and print the command that quantizes it."""
     target = Path(args.output)
+    others = [name for name in SAMPLES if name != args.name and (target / f"{name}.onnx").exists()]
+    if others:
+        raise UsageError(
+            f"{target}: expected a folder without another sample, got that of {others[0]}; choose another -o"
+        )
     with whole_folder(target) as folder:
         network = write_sample(args.name, folder).name
     words = ("--data", target / "calib.toml", "--eval", target / "test.toml", "-o", target / "out")

@@ -14,7 +14,7 @@ from intaglio.data.chunk import LabelForm
 from intaglio.errors import CompileError, DataError, UsageError
 from intaglio.evaluation.evaluate import Score, evaluate
 from intaglio.evaluation.metrics.metric_registry import MetricLike, metric_of
-from intaglio.evaluation.stage import FloatStage, NativeStage, ProgramStage, SimulatedStage, Stage
+from intaglio.evaluation.stage import FloatStage, NativeStage, ProgramStage, SaturatedStage, SimulatedStage, Stage
 from intaglio.program import Program
 
 if TYPE_CHECKING:
@@ -99,7 +99,11 @@ def stage_of(model: Model, engine: str | None = None) -> Stage:
     _require(engine, "a quantized network", ("simulate", "reference", "native", "float"))
     if engine in ("reference", "native"):
         return stage_of(model.lower(), engine)
-    return FloatStage(model.graph) if engine == "float" else SimulatedStage(model.graph, model.plan)
+    if engine == "float":
+        from intaglio.plan.plan import FILE_TARGET
+
+        return SaturatedStage(model.graph, model.plan) if model.plan.target == FILE_TARGET else FloatStage(model.graph)
+    return SimulatedStage(model.graph, model.plan)
 
 
 def integer_stage(program: Program) -> Stage:

@@ -65,6 +65,20 @@ class FloatStage(SimulatedStage):
         super().__init__(graph, None)
 
 
+class SaturatedStage(FloatStage):
+    """A Graph over real numbers, each within the range that a Plan gives it: the Plan without rounding.
+
+    For files that another tool quantized. ONNX Runtime leaves out a Relu if the range of its result begins at 0, so the
+    Graph alone lacks it.
+    """
+
+    def __init__(self, graph: Graph, plan: Plan) -> None:
+        from intaglio.simulate import saturated
+
+        super().__init__(graph)
+        self._simulator = saturated(graph, plan)
+
+
 class ProgramStage:
     """A Program in the reference interpreter."""
 

@@ -103,9 +103,16 @@ def _open_sizes_below_one(graph: ir.Graph) -> None:
 
 def _read_file(path: Path) -> ir.Model:
     if not path.exists():
-        raise ModelError(f"{path}: expected a model file, got nothing there; check the path")
+        found = path.with_name(f"{path.name}.onnx")
+        raise ModelError(
+            f"{path}: expected a model file, got nothing there; "
+            + (f"did you mean {found}?" if found.exists() else "check the path")
+        )
     if path.is_dir():
-        raise ModelError(f"{path}: expected a model file, got a directory")
+        held = path / "model.intaglio"
+        raise ModelError(
+            f"{path}: expected a model file, got a directory" + (f"; did you mean {held}?" if held.exists() else "")
+        )
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -21,6 +21,8 @@ from intaglio.ops import Role
 from intaglio.tables import clean, text_table
 
 FORMAT_VERSION = 1
+FILE_TARGET = "as-the-file-says"
+"""The target of a Plan that was read from a quantized file."""
 PER_TENSOR = PerTensor()
 
 

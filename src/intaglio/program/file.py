@@ -51,7 +51,9 @@ def load_program(path: str | os.PathLike[str]) -> Program:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ProgramError(f"{path}: cannot be read ({error.strerror or error}); check the path") from error
+        held = path / "model.intaglio"
+        advice = f"did you mean {held}?" if held.exists() else "check the path"
+        raise ProgramError(f"{path}: cannot be read ({error.strerror or error}); {advice}") from error
     try:
         return from_bytes(data)
     except IntaglioError as error:

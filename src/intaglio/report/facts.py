@@ -23,6 +23,11 @@ Counts = NDArray[np.int64]
 
 SCALES_OF_FILE = "scales of the file"
 """What `Facts.target` says of a network that another tool quantized."""
+FLOAT_OF_FILE = (
+    "float: the network of the file without rounding, its values limited to the ranges of the file, as tools leave out "
+    "a Relu or Clip that a range replaces; to see the whole loss, compare with the network that it was made from"
+)
+"""What "float" means of such a network."""
 
 
 @dataclass(frozen=True, eq=False)

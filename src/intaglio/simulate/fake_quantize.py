@@ -63,3 +63,11 @@ class FakeQuantize:
             return rounded
         passes = torch.minimum(torch.maximum(x, -self.scale), self.scale)
         return passes + (rounded - passes).detach()
+
+
+class Saturate(FakeQuantize):
+    """Range of the integers without rounding: `clamp(x, (qmin - z) * scale, (qmax - z) * scale)`."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Limit x; same shape and device."""
+        return torch.minimum(torch.maximum(x, self.low * self.scale), self.high * self.scale)

@@ -23,7 +23,7 @@ from intaglio.plan.unary_nodes import unaries
 from intaglio.samples import Shape, count_samples, sample_shape
 from intaglio.simulate.by_sample import by_sample
 from intaglio.simulate.calls import calls
-from intaglio.simulate.fake_quantize import FakeQuantize
+from intaglio.simulate.fake_quantize import FakeQuantize, Saturate
 from intaglio.simulate.lookup import Computed, Lookup, finite_gradient, looked_up, results_of
 
 Observe = Callable[[str, Tensor], None]
@@ -234,6 +234,16 @@ class Simulator:
             if not count_samples(array.shape, want, batched=self.batched, side_by_side=True):
                 expected = ", ".join(map(str, ("N", *sample_shape(want, batched=self.batched))))
                 raise DataError(f"input {name!r}: expected shape ({expected}), got {array.shape}")
+
+
+def saturated(graph: Graph, plan: Plan) -> Simulator:
+    """Make a simulator that keeps each value within the range of its integers and rounds nothing."""
+    made, values = Simulator(graph), graph.values()
+    for name in rounded_values(graph, plan):
+        params = plan.params(name)
+        if params is not None and not params.type.bipolar:
+            made.round[name] = Saturate(params, shape(values[name]), made.device)
+    return made
 
 
 def rounded_values(graph: Graph, plan: Plan) -> dict[str, bool]:

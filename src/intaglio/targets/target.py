@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -205,6 +206,7 @@ def load_target(target: str | Path | Target) -> Target:
         if isinstance(error.__cause__, OSError):
             raise TargetError(
                 f"target {str(target)!r}: expected one of {', '.join(BUILTIN)}, or a TOML file ({error})"
+                + _nearest(str(target))
             ) from None
         raise TargetError(f"target {path}: not valid TOML: {error}") from None
     try:
@@ -218,6 +220,13 @@ def load_target(target: str | Path | Target) -> Target:
         else:
             text += f", got {_short(first['input'])}"
         raise TargetError(f"target {path}: {where or 'the description'}: {text}") from None
+
+
+def _nearest(name: str) -> str:
+    if name.startswith("cortex"):
+        return f"; {name} is a machine, which `intaglio compile --machine` takes: its target is mcu-int8"
+    close = get_close_matches(name, BUILTIN, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _short(value: Any) -> str:

@@ -25,7 +25,7 @@ from intaglio.evaluation import FloatStage, ProgramStage, SimulatedStage, check_
 from intaglio.evaluation.evaluate import Evaluation, evaluate
 from intaglio.evaluation.metrics.metric_registry import MetricLike
 from intaglio.evaluation.model_stages import data_for, integer_stage, steps_of
-from intaglio.evaluation.stage import NativeStage, Stage, inputs_of
+from intaglio.evaluation.stage import NativeStage, SaturatedStage, Stage, inputs_of
 from intaglio.export import export_qdq
 from intaglio.graph import Graph
 from intaglio.graph.access import constant, shape
@@ -36,7 +36,7 @@ from intaglio.ptq.driver import Data
 from intaglio.quantized import PLAN, PROGRAM, QDQ, REPORT, Quantized
 from intaglio.report import Facts, known_facts, print_table, report_json, words, write_report
 from intaglio.report.confusion import KEPT, confusion
-from intaglio.report.facts import SCALES_OF_FILE, Latency
+from intaglio.report.facts import FLOAT_OF_FILE, SCALES_OF_FILE, Latency
 from intaglio.report.json_record import as_lines
 from intaglio.report.overlay import model_explorer_overlay, value_notes
 from intaglio.report.terminal_text import HELD_BACK, SQNR, folded
@@ -100,7 +100,11 @@ def write_artifacts(
         program = quantized.lower()
     # Compiled C pays off when many samples follow; its integers equal the interpreter's.
     integer = ProgramStage(program) if scored is None else integer_stage(program)
-    stages = (FloatStage(graph), SimulatedStage(quantized.graph, quantized.plan), integer)
+    theirs = destination.target is None
+    real = SaturatedStage(graph, quantized.plan) if theirs else FloatStage(graph)
+    if theirs:
+        quantized.steps.append(Step("float", FLOAT_OF_FILE))
+    stages = (real, SimulatedStage(quantized.graph, quantized.plan), integer)
     if destination.processes.rank != 0:
         if scored is not None:
             evaluate(stages, scored, destination.metric, keep=KEPT, processes=destination.processes)
@@ -111,7 +115,7 @@ def write_artifacts(
     evaluation = None
     with timed(seconds, "evaluate"):
         compared = _some_inputs(graph, dataset, scored)
-        float_stage = FloatStage(quantized.reference or graph)
+        float_stage = real if quantized.reference is None else FloatStage(quantized.reference)
         differences = [] if compared is None else compare(float_stage, stages[2], compared, steps_of(quantized))
         if scored is not None:
             evaluation = evaluate(stages, scored, destination.metric, keep=KEPT, processes=destination.processes)
@@ -126,7 +130,7 @@ def write_artifacts(
             program=program,
             layers=differences,
         )
-        if compared is not None:
+        if compared is not None and not theirs:
             some = inputs_of(next(compared.batches(COMPARED_SAMPLES))[0])
             macs = sum(cost.macs for cost in known.costs)
             try:

@@ -7,7 +7,7 @@ import onnx_ir as ir
 from intaglio.errors import ModelError
 from intaglio.frontends.quantized.constants import plan_constants
 from intaglio.frontends.quantized.float_regions import fill_float_regions, refuse_float_regions
-from intaglio.frontends.quantized.formats import FILE, TARGET, format_of
+from intaglio.frontends.quantized.formats import FILE, format_of
 from intaglio.frontends.quantized.grids import requantization
 from intaglio.frontends.quantized.spread import spread
 from intaglio.frontends.quantized.strip import Stripped
@@ -16,6 +16,7 @@ from intaglio.number import PerTensor, Rule
 from intaglio.ops import Same
 from intaglio.plan import Plan, PlanBuilder, Source
 from intaglio.plan.contracts import contracts_of
+from intaglio.plan.plan import FILE_TARGET
 
 
 def plan_of_file(stripped: Stripped) -> Plan:
@@ -44,7 +45,7 @@ def plan_of_file(stripped: Stripped) -> Plan:
         stripped.notes += _bridge(plan, node)
     for node in stripped.graph.nodes:
         plan_constants(plan, node, stripped)
-    return plan.finish(TARGET, Rule.HALF_EVEN, accumulator=64)
+    return plan.finish(FILE_TARGET, Rule.HALF_EVEN, accumulator=64)
 
 
 def _bridge(plan: PlanBuilder, node: ir.Node) -> list[str]:

@@ -8,8 +8,6 @@ from intaglio.number import QuantParams, Scheme
 from intaglio.plan import Format
 
 FILE = "as the file says"
-TARGET = "as-the-file-says"
-"""The target of a Plan that was read from a file."""
 
 
 def format_of(params: QuantParams) -> Format:
