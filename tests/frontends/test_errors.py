@@ -58,7 +58,10 @@ def test_no_onnx(tmp_path: Path, content: bytes) -> None:
 
 def test_other_suffixes_are_explained(tmp_path: Path) -> None:
     (tmp_path / "weights.pt").write_bytes(b"x")
-    with pytest.raises(UsageError, match=r"weights\.pt: expected an \.onnx file, got \.pt; give a torch\.nn\.Module"):
+    told = (
+        r"weights\.pt: expected an \.onnx file, got \.pt; in Python give a torch\.nn\.Module .*package\.module:factory"
+    )
+    with pytest.raises(UsageError, match=told):
         load(tmp_path / "weights.pt")
 
 
