@@ -19,17 +19,17 @@ import os
 from collections.abc import Mapping
 
 import numpy as np
-import onnx
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 from intaglio.errors import ExportError
 from intaglio.export.build_qdq import Builder, share_constants
-from intaglio.export.opset import OLDEST, first_that_does_not_fit, leave_out_newer, needs
+from intaglio.export.opset import leave_out_newer
 from intaglio.export.pools import write_average_pool
 from intaglio.export.storage import TWO_BITS, Storage, placement, storage
+from intaglio.export.versions import Versions, check_versions
 from intaglio.export.write import write_checked
-from intaglio.graph import NORMAL_OPSET, Graph, constant, consumers, shape
+from intaglio.graph import Graph, constant, consumers, shape
 from intaglio.graph.access import where
 from intaglio.graph.operators import facts
 from intaglio.number import INT32, PerTensor, QuantParams
@@ -85,22 +85,6 @@ def qdq_model(graph: Graph, plan: Plan, *, opset: int | None = None, ir_version:
     return _Export(graph, plan, opset, ir_version).run()
 
 
-def check_versions(opset: int | None, ir_version: int | None) -> None:
-    """Check that the installed onnx package knows an opset and an IR version.
-
-    Raises:
-        ExportError: it does not, or the opset has no per-channel quantization.
-    """
-    newest = onnx.defs.onnx_opset_version()
-    package = f"the installed onnx {onnx.__version__} knows; pip install -U onnx may bring newer ones"
-    if opset is not None and not OLDEST <= opset <= newest:
-        raise ExportError(
-            f"opset: expected {OLDEST} (per-channel quantization) to {newest}, which {package}, got {opset}"
-        )
-    if ir_version is not None and not OLDEST_IR <= ir_version <= onnx.IR_VERSION:
-        raise ExportError(f"ir_version: expected {OLDEST_IR} to {onnx.IR_VERSION}, which {package}, got {ir_version}")
-
-
 def _annotate(model: ir.Model, notes: Mapping[str, Mapping[str, str]]) -> None:
     """Add metadata to values and to the nodes that compute them."""
     for value in model.graph.inputs:
@@ -112,8 +96,6 @@ def _annotate(model: ir.Model, notes: Mapping[str, Mapping[str, str]]) -> None:
             node.metadata_props.update(note)
 
 
-OLDEST_IR = 7
-"""IR version of the oldest opset."""
 LEAST = 1e-30  # turns 0 positive and does not change other numbers
 _ENDS = ("Flatten", "LogSoftmax", "Reshape", "Softmax", "Squeeze")
 
@@ -122,15 +104,12 @@ class _Export:
     """Inserts QDQ pairs into a copy of the Graph."""
 
     def __init__(self, graph: Graph, plan: Plan, opset: int | None, ir_version: int | None) -> None:
-        self.asked_opset, self.asked_ir = opset, ir_version
-        self.ir_version, self.why_ir = OLDEST_IR, "the format of the file"
-        self.why = "per-channel quantization"
+        self.versions = Versions(opset, ir_version)
         self.least_bits = 2 if opset is not None and opset >= TWO_BITS else 4
         self.batched = graph.batched
         self.plan = plan
         self.build = Builder(graph.copy())
         self.model, self.graph = self.build.model, self.build.graph
-        self.opset = OLDEST
         self.sums = signed_sums(graph, plan)
 
     def run(self) -> ir.Model:
@@ -155,8 +134,8 @@ class _Export:
         for value, params in quantized.items():
             if value not in scores:
                 self._pair(value, params)
-        self._choose_opset()
-        if any(self.opset < storage(params.type).opset for params in scores.values()):
+        chosen = self.versions.choose_opset(self.model)
+        if any(chosen < storage(params.type).opset for params in scores.values()):
             note = {str(value.name): params.to_json() for value, params in scores.items()}
             self.model.metadata_props[PARAMS_KEY] = json.dumps(note)
         else:
@@ -164,38 +143,6 @@ class _Export:
                 self._pair(value, params)
         self._finish()
         return self.model
-
-    def _need(self, name: str, kind: Storage, opset: int) -> None:
-        """Note the opset and the IR version that a value needs."""
-        what = f"[value {name!r}] {kind.dtype.name.lower()}"
-        if max(kind.opset, opset) > self.opset:
-            self.opset = max(kind.opset, opset)
-            self.why = what if kind.opset >= opset else f"[value {name!r}] a scale per group"
-        if kind.ir_version > self.ir_version:
-            self.ir_version, self.why_ir = kind.ir_version, what
-
-    def _choose_opset(self) -> None:
-        """Take the opset that was asked for, or the lowest possible.
-
-        Raises:
-            ExportError: the one that was asked for lacks an operator or a type.
-        """
-        since, node = max(needs(self.model).items())
-        if since > self.opset:
-            self.opset, self.why = since, f"{where(node)} this form of the operator"
-        if self.asked_opset is None:
-            return
-        if self.asked_opset < self.opset:
-            raise ExportError(
-                f"opset: expected at least {self.opset}, got {self.asked_opset}: {self.why} needs opset {self.opset}"
-            )
-        odd = first_that_does_not_fit(self.model, self.asked_opset)
-        if odd is not None:
-            raise ExportError(
-                f"{where(odd)} expected an opset that has this form of the operator, got {self.asked_opset}; use opset "
-                f"{self.opset} to {NORMAL_OPSET}"
-            )
-        self.opset = self.asked_opset
 
     @staticmethod
     def _scores(values: list[ir.Value], quantized: dict[ir.Value, QuantParams]) -> dict[ir.Value, QuantParams]:
@@ -225,7 +172,7 @@ class _Export:
         kind = self._storage(value, params)
         scale, zero_point = self._parameters(name, params, kind)
         attributes, since = placement(params, size)
-        self._need(name, kind, since)
+        self.versions.need(name, kind, since)
         users = list(value.uses())
         producer = value.producer()
         inputs: list[ir.Value | None] = [value, scale, zero_point]
@@ -312,7 +259,7 @@ class _Export:
             codes = params.quantize(array)
         kind = storage(params.type, least_bits=self.least_bits)
         attributes, since = placement(params, codes.shape)
-        self._need(name, kind, since)
+        self.versions.need(name, kind, since)
         self.graph.initializers.pop(name)
         self.build.names.discard(name)
         content = self.build.initializer(f"{name}_quantized", kind.tensor(codes, ""))
@@ -328,21 +275,12 @@ class _Export:
             return scale, None
         return scale, self.build.initializer(f"{name}_zero_point", kind.tensor(params.zero_point, ""))
 
-    def _ir_version(self) -> int:
-        if self.asked_ir is None:
-            return int(onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", self.opset)]))
-        if self.asked_ir < self.ir_version:
-            raise ExportError(
-                f"ir_version: expected at least {self.ir_version}, got {self.asked_ir}: {self.why_ir} needs IR version "
-                f"{self.ir_version}"
-            )
-        return self.asked_ir
-
     def _finish(self) -> None:
+        opset = self.versions.opset
         share_constants(self.graph)
-        leave_out_newer(self.model, self.opset)
-        self.model.graph.opset_imports[""] = self.opset
-        self.model.ir_version = self._ir_version()
+        leave_out_newer(self.model, opset)
+        self.model.graph.opset_imports[""] = opset
+        self.model.ir_version = self.versions.ir_version()
         self.model.producer_name = "intaglio"
         if not self.batched:
             return
