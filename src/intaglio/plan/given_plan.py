@@ -17,7 +17,8 @@ from intaglio.number import QuantParams
 from intaglio.ops import Role
 from intaglio.plan.layer_patterns import FIRST, only_layer
 from intaglio.plan.place import place
-from intaglio.plan.plan import Plan, Source, ValuePlan
+from intaglio.plan.plan import Plan
+from intaglio.plan.plan_records import Source, ValuePlan
 from intaglio.plan.separate_operands import separate_operands
 from intaglio.targets import Target
 

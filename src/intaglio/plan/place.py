@@ -16,8 +16,9 @@ from intaglio.number import QuantParams, Scheme
 from intaglio.ops import Contract, Fixed, Joined, Own, Plain, Role, Same
 from intaglio.plan.contracts import contracts_of
 from intaglio.plan.layers import LayerFormats
-from intaglio.plan.plan import Format, Plan, Source
+from intaglio.plan.plan import Plan
 from intaglio.plan.plan_builder import PlanBuilder
+from intaglio.plan.plan_records import Format, Source
 from intaglio.plan.separate_operands import Operands
 from intaglio.targets import Target, TensorFormat
 

@@ -8,101 +8,26 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import Enum
 from pathlib import Path
-from typing import Any
 
 from intaglio.errors import ExportError, PlanError, UsageError
 from intaglio.files import whole_file
 from intaglio.files.reading import UnreadableError, parse_json, readable
-from intaglio.number import Granularity, IntType, PerTensor, QuantParams, Rule, Scheme
-from intaglio.number.granularity import granularity_from_json, granularity_to_json
+from intaglio.number import QuantParams, Rule
 from intaglio.ops import Role
+from intaglio.plan.plan_records import (
+    OperatorPlan,
+    Source,
+    ValuePlan,
+    operator_from_json,
+    value_from_json,
+    value_to_json,
+)
 from intaglio.tables import clean, text_table
 
 FORMAT_VERSION = 1
 FILE_TARGET = "as-the-file-says"
 """The target of a Plan that was read from a quantized file."""
-PER_TENSOR = PerTensor()
-
-
-class Source(Enum):
-    """Where a value's parameters come from."""
-
-    OWN = "own"  # found for this value: by calibration, or from its constants
-    SHARED = "shared"  # the parameters of another value
-    DERIVED = "derived"  # computed from those of others (a bias)
-    FIXED = "fixed"  # known from mathematics, or fixed by the target
-    FUSED = "fused"  # no representation of its own: it lives in the accumulator until the fused activation
-    PLAIN = "plain"  # integers that do not stand for real numbers, such as indices
-
-
-@dataclass(frozen=True)
-class Format:
-    """A number format: type, scheme and granularity."""
-
-    type: IntType
-    scheme: Scheme
-    granularity: Granularity = PER_TENSOR
-
-    def __str__(self) -> str:
-        match self.granularity:
-            case PerTensor():
-                per = "per tensor"
-            case other:
-                per = f"per {other.__class__.__name__.removeprefix('Per').lower()}"
-        return f"{self.type} {self.scheme.value} {per}"
-
-
-@dataclass
-class ValuePlan:
-    """How one value is represented.
-
-    Args:
-        name: of the Graph value.
-        role: its role in the operator that reads it (weight, bias, ...), or ACTIVATION.
-        source: where its parameters come from.
-        format: number format; None for fused and plain values, which have none.
-        of: the values that `source` refers to: shared with, derived from, fused into.
-        calibrator: name of the calibrator that finds its range; None if the range is not calibrated.
-        params: the parameters, once known.
-        why: one sentence.
-    """
-
-    name: str
-    role: Role
-    source: Source
-    why: str
-    format: Format | None = None
-    of: tuple[str, ...] = ()
-    calibrator: str | None = None
-    params: QuantParams | None = None
-
-
-@dataclass(frozen=True)
-class TableError:
-    """The error of a table against the exact function, in output steps, over every code of the input.
-
-    Args:
-        entries: length of the table: codes, or knots for interpolation.
-        largest, rms: the largest difference, and the root of the mean square; rounding alone is up to 0.5, and 0.29.
-    """
-
-    entries: int
-    largest: float
-    rms: float
-
-
-@dataclass
-class OperatorPlan:
-    """How one operator runs: as integers or why not, the activations fused into it, and the error of its table."""
-
-    name: str
-    op_type: str
-    integer: bool = True
-    why: str = ""
-    fused: tuple[str, ...] = ()  # names of the clamp nodes that are this operator's saturation
-    table: TableError | None = None
 
 
 @dataclass(repr=False)
@@ -195,7 +120,7 @@ class Plan:
                 "target": self.target,
                 "rule": self.rule.value,
                 "accumulator": self.accumulator,
-                "values": [_value_to_json(v) for v in self.values.values()],
+                "values": [value_to_json(v) for v in self.values.values()],
                 "operators": [dataclasses.asdict(o) for o in self.operators.values()],
             },
             indent=1,
@@ -229,8 +154,8 @@ class Plan:
                         f"plan: expected format intaglio-plan up to version {FORMAT_VERSION}, "
                         f"got {data['format']!r} version {data['version']!r}; use a newer intaglio"
                     )
-                values = [_value_from_json(v) for v in data["values"]]
-                operators = [_operator_from_json(o) for o in data["operators"]]
+                values = [value_from_json(v) for v in data["values"]]
+                operators = [operator_from_json(o) for o in data["operators"]]
                 return cls(
                     data["target"],
                     Rule(data["rule"]),
@@ -251,25 +176,6 @@ def _parameters(params: QuantParams | None) -> tuple[str, str]:
     return texts[0], texts[1]
 
 
-def _value_to_json(value: ValuePlan) -> dict[str, Any]:
-    fmt = value.format
-    return {
-        "name": value.name,
-        "role": value.role.value,
-        "source": value.source.value,
-        "why": value.why,
-        "format": fmt
-        and {
-            "type": fmt.type.name,
-            "scheme": fmt.scheme.value,
-            "granularity": granularity_to_json(fmt.granularity),
-        },
-        "of": list(value.of),
-        "calibrator": value.calibrator,
-        "params": value.params and value.params.to_json(),
-    }
-
-
 def load_plan(path: str | os.PathLike[str]) -> Plan:
     """Read a Plan from a .json file: the plan.json that `intaglio quantize` wrote, or what `Plan.save` did.
 
@@ -287,27 +193,3 @@ def load_plan(path: str | os.PathLike[str]) -> Plan:
         return Plan.from_json(text)
     except PlanError as error:
         raise PlanError(f"{Path(path)}: {error}") from None
-
-
-def _operator_from_json(data: dict[str, Any]) -> OperatorPlan:
-    table = data.get("table")
-    return OperatorPlan(**{**data, "fused": tuple(data["fused"]), "table": table and TableError(**table)})
-
-
-def _value_from_json(data: dict[str, Any]) -> ValuePlan:
-    fmt = data["format"]
-    return ValuePlan(
-        name=data["name"],
-        role=Role(data["role"]),
-        source=Source(data["source"]),
-        why=data["why"],
-        format=fmt
-        and Format(
-            IntType.parse(fmt["type"]),
-            Scheme(fmt["scheme"]),
-            granularity_from_json(fmt["granularity"]),
-        ),
-        of=tuple(data["of"]),
-        calibrator=data["calibrator"],
-        params=data["params"] and QuantParams.from_json(data["params"]),
-    )

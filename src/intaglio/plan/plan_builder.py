@@ -14,7 +14,8 @@ from intaglio.graph import Graph
 from intaglio.graph.access import consumers, is_output
 from intaglio.number import QuantParams, Rule
 from intaglio.ops import Contract, Joined, Plain, Role, Same, contract_of
-from intaglio.plan.plan import Format, OperatorPlan, Plan, Source, ValuePlan
+from intaglio.plan.plan import Plan
+from intaglio.plan.plan_records import Format, OperatorPlan, Source, ValuePlan
 
 
 class PlanBuilder:

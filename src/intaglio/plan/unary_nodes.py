@@ -16,7 +16,8 @@ from intaglio.graph.access import constant
 from intaglio.graph.edit import with_constants
 from intaglio.number import QuantParams
 from intaglio.ops import float_operator, may_be_unary, unary_operator
-from intaglio.plan.plan import Plan, Source, TableError
+from intaglio.plan.plan import Plan
+from intaglio.plan.plan_records import Source, TableError
 from intaglio.plan.results import planned_result
 from intaglio.program import Operator
 from intaglio.program.operators.lut import Lut
