@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from intaglio.codegen.build import plan as plan_memory
 from intaglio.codegen.machine import machine as find_machine
 from intaglio.codegen.native import NativeProgram
-from intaglio.codegen.picture import describe_arena, summary, text_picture
+from intaglio.codegen.picture import describe_arena
 from intaglio.codegen.svg import svg_picture
 from intaglio.errors import ExportError, LoweringError
 from intaglio.files import whole_file
 from intaglio.program import Program
 from intaglio.report.costs import operator_costs
 from intaglio.report.energy import estimated_energy
-from intaglio.report.terminal_tables import print_table
-from intaglio.report.terminal_text import folded, line_width
+from intaglio.workflow.inspection_tables import show_network, show_program
 from intaglio.workflow.open_model import open_model
 
 if TYPE_CHECKING:
@@ -49,9 +47,9 @@ class Inspection:
     def show(self, name: str = "model", *, file: TextIO | None = None) -> None:
         """Print the tables."""
         if self.facts["kind"] == "program":
-            _show_program(name, self.facts, file)
+            show_program(name, self.facts, file)
         else:
-            _show_network(name, self.facts, file)
+            show_network(name, self.facts, file)
 
     def summary(self) -> str:
         """Tables of a program's operators and memory, or of a network's operators and values."""
@@ -186,59 +184,3 @@ def _values(graph: Graph, plan: Plan) -> list[dict[str, str]]:
         }
         for v in plan.values.values()
     ]
-
-
-def _show_program(name: str, facts: dict[str, Any], file: TextIO | None) -> None:
-    text = (
-        f"integer-only program for {facts['target']}, rounding rule {facts['rule']}, "
-        f"{facts['parameter_bytes']:,} parameter bytes, {facts['macs']:,} MAC"
-    )
-    print(folded(text, f"{name}: ", "  "), file=file)
-    columns = {
-        "node": [o["name"] for o in facts["operators"]],
-        "operator": [o["operator"] for o in facts["operators"]],
-        "output": ["x".join(map(str, o["output"])) for o in facts["operators"]],
-        "type": [o["type"] for o in facts["operators"]],
-        "weights": [o["weights"] for o in facts["operators"]],
-        "MAC": [f"{o['macs']:,}" for o in facts["operators"]],
-        "sum bits": [str(o["accumulator_bits"] or "") for o in facts["operators"]],
-        "held in": [f"int{o['accumulator']}" if o["accumulator"] else "" for o in facts["operators"]],
-        "z_w input sums": [f"{o['input_sums']:,}" if o["input_sums"] else "" for o in facts["operators"]],
-        "in the bias": [o["offline_terms"] for o in facts["operators"]],
-    }
-    shown = {name: cells for name, cells in columns.items() if any(cells)}
-    print_table("operators", list(shown), list(zip(*shown.values(), strict=True)), file=file)
-    for text in _terms(shown):
-        print(folded(text, "", "  "), file=file)
-    for sentence in facts["energy"]["explanation"]:
-        print(folded(sentence), file=file)
-    print(folded(summary(facts["arena"])), file=file)
-    print(text_picture(facts["arena"], width=line_width()), file=file)
-
-
-def _terms(shown: Mapping[str, object]) -> Iterator[str]:
-    """Explain the columns that are shown."""
-    yield "MAC: multiply-accumulates of one run."
-    if "sum bits" in shown:
-        yield "sum bits: bits that no sum exceeds for any input, proved from the weights; held in: type of the sums."
-    if "z_w input sums" in shown:
-        yield "z_w input sums: additions because weights have zero points."
-    if "in the bias" in shown:
-        yield "in the bias: terms of zero points that cost nothing at run time."
-
-
-def _show_network(name: str, facts: dict[str, Any], file: TextIO | None) -> None:
-    count = sum(facts["operators"].values())
-    if facts["blockers"]:
-        print(f"{name}: {len(facts['blockers'])} of {count} operators cannot be integers:", file=file)
-        for blocker in facts["blockers"]:
-            print(f"  {blocker}", file=file)
-    else:
-        print(f"{name}: all {count} operators become integers on {facts['target']}", file=file)
-    print_table("operators", ("operator", "count"), sorted(facts["operators"].items()), file=file)
-    print_table(
-        "values",
-        ("value", "role", "source", "format", "why"),
-        [(v["name"], v["role"], v["source"], v["format"], v["why"]) for v in facts["values"]],
-        file=file,
-    )
