@@ -200,6 +200,7 @@ BAD = {
     "key": ("--app data.toml", DESCRIPTOR.replace("top", "best"), "unknown key; known are kind, output, softmax, top"),
     "output": ("--app data.toml", DESCRIPTOR + 'output = "z"\n', "[postprocess] output: expected one of"),
     "layout": ("--app data.toml", DESCRIPTOR.replace("mean", 'layout = "NHWC"\nmean'), "expected shape (1, H, W, 3)"),
+    "file": ("--app frog.ppm", DESCRIPTOR, "--app frog.ppm: expected data as for quantize, such as a .toml descriptor"),
     "crop": ("--app data.toml", DESCRIPTOR.replace("crop = 8", "crop = 7"), "expected pictures of 8 x 8"),
 }  # fmt: skip
 

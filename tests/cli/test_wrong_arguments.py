@@ -191,6 +191,8 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         ("--arena a.svg", "--arena: expected a program, whose memory is planned, got a graph: net.onnx"),
     ],
     "compile": [
+        ("--machine m4", "got 'm4'; did you mean cortex-m4?"),
+        ("--machine cortex-m33", "got 'cortex-m33'; docs/code-generation.md says"),
         ("--machine z80", "machine: expected one of host, portable"),
         ("--name 1x", "--name: expected letters, digits and _"),
         ("--name clean", "--name: expected letters, digits and _"),

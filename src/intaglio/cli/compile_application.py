@@ -18,6 +18,8 @@ HELP = (
     "the model and prints what it found; DATA as for quantize, a .toml descriptor for instance"
 )
 
+_READ_LATER = (".csv", ".ppm", ".pgm", ".wav")
+
 
 def application(program: Program, target: Machine, args: argparse.Namespace) -> Application | None:
     """Make the application that `--app DATA` asks for, if it is given.
@@ -28,6 +30,11 @@ def application(program: Program, target: Machine, args: argparse.Namespace) -> 
     (data,) = described(args, args.app)
     if data is None:
         return None
+    if isinstance(data, str) and Path(data).suffix.lower() in _READ_LATER:
+        raise UsageError(
+            f"--app {data}: expected data as for quantize, such as a .toml descriptor, got a file that the program "
+            "reads; give it to the program when it is built"
+        )
     if isinstance(data, str) and Path(data).suffix.lower() == ".toml":
         from intaglio.data.descriptor import read_descriptor  # here, since a core install has no pydantic
 

@@ -115,7 +115,11 @@ def machine(name: str) -> Machine:
     if name == "host":
         return host()
     if name not in MACHINES:
-        raise CompileError(f"machine: expected one of {', '.join(('host', *MACHINES))}, got {name!r}")
+        near = [known for known in MACHINES if name and name in known]
+        hint = f"; did you mean {near[0]}?" if near else ""
+        if name.startswith("cortex"):
+            hint = "; docs/code-generation.md says which of them other Cortex-M processors take"
+        raise CompileError(f"machine: expected one of {', '.join(('host', *MACHINES))}, got {name!r}{hint}")
     return MACHINES[name]
 
 
