@@ -187,6 +187,8 @@ def test_inspect_shows_the_formats_of_the_file(files, name, capsys):
     facts = json.loads(capsys.readouterr().out)
     assert facts["kind"] == "quantized network"
     assert facts["blockers"] == []
+    assert main(["inspect", str(files / name)]) == 0
+    assert "operators become integers with the scales of the file" in capsys.readouterr().out
     plan = ig.load_quantized(files / name).plan
     assert {v["name"]: v["format"] for v in facts["values"]} == {
         v.name: str(v.format or "") for v in plan.values.values()

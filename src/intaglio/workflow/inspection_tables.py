@@ -58,7 +58,9 @@ def show_network(name: str, facts: dict[str, Any], file: TextIO | None) -> None:
         for blocker in facts["blockers"]:
             print(f"  {blocker}", file=file)
     else:
-        print(f"{name}: all {count} operators become integers on {facts['target']}", file=file)
+        theirs = facts["kind"] == "quantized network"
+        way = "with the scales of the file" if theirs else f"on {facts['target']}"
+        print(f"{name}: all {count} operators become integers {way}", file=file)
     print_table("operators", ("operator", "count"), sorted(facts["operators"].items()), file=file)
     print_table(
         "values",
