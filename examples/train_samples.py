@@ -134,6 +134,11 @@ def export(module: nn.Module, shape: tuple[int, ...], path: Path) -> None:
         kept = [note for note in described.metadata_props if note.key in MODULES]
         del described.metadata_props[:]
         described.metadata_props.extend(kept)
+    # ONNX Runtime's quantizer transposes weights and takes a shape that stands beside a weight for an error then.
+    weights = {weight.name for weight in graph.initializer}
+    shapes = [value for value in graph.value_info if value.name not in weights]
+    del graph.value_info[:]
+    graph.value_info.extend(shapes)
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString())
 

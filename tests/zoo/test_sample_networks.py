@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 import intaglio as ig
@@ -50,6 +51,13 @@ def test_the_files_are_small_and_name_no_place_of_the_machine_that_made_them(wri
     assert b"/site-packages/" not in content
     assert b".py" not in content
     assert all(path.stat().st_size < LARGEST for path in FILES.iterdir())
+
+
+def test_shapes_of_weights_stand_only_at_the_weights(written: tuple[str, Path]) -> None:
+    """ONNX Runtime's dynamic quantizer refuses the file otherwise."""
+    name, folder = written
+    graph = onnx.load(folder / f"{name}.onnx").graph
+    assert not {value.name for value in graph.value_info} & {weight.name for weight in graph.initializer}
 
 
 def test_the_command_says_what_to_do_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
