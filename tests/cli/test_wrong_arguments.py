@@ -191,6 +191,7 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         ("--arena a.svg", "--arena: expected a program, whose memory is planned, got a graph: net.onnx"),
     ],
     "compile": [
+        ("--target mcu-int8", "unrecognized arguments: --target mcu-int8 (did you mean --machine?)"),
         ("--machine m4", "got 'm4'; did you mean cortex-m4?"),
         ("--machine cortex-m33", "got 'cortex-m33'; docs/code-generation.md says"),
         ("--machine z80", "machine: expected one of host, portable"),

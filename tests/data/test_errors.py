@@ -204,6 +204,9 @@ def test_an_empty_directory_and_one_of_two_kinds(tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(b"")
     with pytest.raises(DataError, match="holds both .npy files and images. Give a directory of one kind"):
         open_data(tmp_path)
+    (tmp_path / "x.png").rename(tmp_path / "test.toml")
+    with pytest.raises(DataError, match=r"holds .npy files and test.toml. Name one of them instead of the directory"):
+        open_data(tmp_path)
 
 
 def test_npz_errors(tmp_path: Path) -> None:

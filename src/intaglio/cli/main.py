@@ -40,6 +40,10 @@ _ADVICE = {
 }
 
 
+OTHER_NAMES = {"--target": "--machine", "--machine": "--target"}
+"""Options that are confused: a target has number formats, a machine runs the C code."""
+
+
 class _Parser(argparse.ArgumentParser):
     """Argument parser that reports wrong arguments like other errors: one line, exit status 1."""
 
@@ -54,7 +58,9 @@ class _Parser(argparse.ArgumentParser):
         if all(word.replace(".", "").isdigit() for word in left):
             return " (several numbers are one argument: with commas, without spaces)"
         known = [option for option in self._option_string_actions if option.startswith("--")]
-        close = get_close_matches(left[0].partition("=")[0], known, n=1)
+        word = left[0].partition("=")[0]
+        other = OTHER_NAMES.get(word)
+        close = [other] if other in known else get_close_matches(word, known, n=1)
         return f" (did you mean {close[0]}?)" if close else ""
 
     def error(self, message: str) -> None:  # type: ignore[override]

@@ -145,6 +145,9 @@ def _from_folder(found: Descriptor, labels: bool) -> SampleSource:
         )
     if any(p.suffix.lower() in SUFFIXES for p in path.iterdir()):
         raise DataError(f"{path}: holds both .npy files and images. Give a directory of one kind.")
+    others = sorted(p.name for p in path.iterdir() if p.suffix.lower() in {".toml", ".npz", ".parquet"})
+    if others:
+        raise DataError(f"{path}: holds .npy files and {', '.join(others)}. Name one of them instead of the directory.")
     return NpyFolder(path, arrays)
 
 
