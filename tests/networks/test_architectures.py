@@ -33,6 +33,7 @@ FIRST = int(os.environ.get("INTAGLIO_RANDOM_FIRST", "0"))
 RECORD = os.environ.get("INTAGLIO_RANDOM_RECORD")  # a file that gets one line of JSON for each network
 PLAIN = {"calibrator": "max", "equalize": False, "bias_correction": False}
 BEHIND = 6.0  # dB that a program may lie behind the peer without a sentence that says why
+ENOUGH = 60.0  # dB from which two results count as equal: one step of 16 bits beside an exact softmax is 90 dB
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +86,7 @@ def test_every_engine_returns_the_same_integers(seed: int, builder: Builder, rec
         peer = None if theirs is None else decibels(theirs, real)
         record.update(peer=peer)
         for name, mine, other in zip(program.outputs, record["ours"], peer or record["ours"], strict=True):
-            assert mine >= other - BEHIND, f"{name}: {mine} dB, ONNX Runtime's quantizer {other} dB"
+            assert mine >= min(other, ENOUGH) - BEHIND, f"{name}: {mine} dB, ONNX Runtime's quantizer {other} dB"
 
 
 def engines(rng: np.random.Generator) -> list[str]:
