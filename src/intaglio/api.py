@@ -18,6 +18,7 @@ from intaglio.calibrate.no_data import NoData
 from intaglio.calibrate.statistics.shared_data import SharedData
 from intaglio.data import DataLike, Dataset, open_data
 from intaglio.data.items import IterableSource
+from intaglio.data.preprocessing_note import difference, preprocessing_of, preprocessing_sentence
 from intaglio.errors import UsageError
 from intaglio.evaluation.metrics.metric_registry import MetricLike, metric_of
 from intaglio.evaluation.model_stages import data_for
@@ -215,10 +216,28 @@ def quantize_as(
 
 
 def _told(graph: Graph, dataset: Data | NoData, quantized: Quantized) -> Quantized:
-    """Add to the history, behind what the passes did, how calibration inputs were synthesized."""
+    """Add to the history, behind what the passes did, how calibration inputs were prepared or synthesized."""
     if isinstance(dataset, Synthesized):
         quantized.steps.insert(len(graph.history), dataset.step())
+    else:
+        whole = dataset.whole if isinstance(dataset, SharedData) else dataset
+        quantized.steps[len(graph.history) : len(graph.history)] = data_steps(whole)
     return quantized
+
+
+def data_steps(data: object, scored: Dataset | None = None) -> list[Step]:
+    """Say in the history how pictures are prepared.
+
+    Args:
+        data: calibration or training data, of any kind.
+        scored: evaluation data: what is different from `data`.
+    """
+    used = data if isinstance(data, Dataset) else None
+    preprocess, other = preprocessing_of(used), difference(used, scored)
+    if used is None and scored is not None:
+        preprocess = preprocessing_of(scored)
+    sentences = (None if preprocess is None else preprocessing_sentence(preprocess), other)
+    return [Step("data", text) for text in sentences if text is not None]
 
 
 def quantize_within(

@@ -44,6 +44,8 @@ PREPARATIONS = {
     "short side, crop to a rectangle": (Preprocess(size=21, crop=(10, 17), layout="NHWC"), (1, 10, 17, 3)),
     "height and width": (Preprocess(size=(9, 16)), (1, 3, 9, 16)),
     "grey": (Preprocess(size=12, crop=12, mean=(0.5,), std=(0.25,)), (1, 1, 12, 12)),
+    "blue first": (Preprocess(9, 8, (0.1, 0.4, 0.6), (0.2, 0.5, 0.3), channels="BGR"), (1, 3, 8, 8)),
+    "blue first, channels last": (Preprocess((9, 8), None, RGB.mean, RGB.std, "NHWC", "BGR"), (1, 9, 8, 3)),
     "mean and standard deviation": (Preprocess((12, 12), None, RGB.mean, RGB.std), (1, 3, 12, 12)),
 }
 

@@ -39,6 +39,33 @@ def test_a_folder_is_quantized_and_measured_without_a_descriptor(made, pictures,
     assert main(list(map(str, argv))) == 0
 
 
+@pytest.mark.parametrize("options", [[], ["--mean", "0.5", "--channels", "bgr", "--layout", "nchw"]])
+def test_output_says_where_pictures_are_only_scaled(made, pictures, tmp_path, capsys, options):
+    note = "pictures are only scaled to 0..1, as no preset, mean or standard deviation is given"
+    data = ["--data", pictures, "--size", "8", *options]
+    out, table = tmp_path / "out", tmp_path / "s.json"
+    for argv in (
+        ["quantize", made.model, *data, "-o", out],
+        ["train", made.model, *data, "--steps", "1", "-o", out],
+        ["evaluate", made.model, *data],
+        ["compare", made.model, made.program, *data],
+        ["sensitivity", made.model, *data, "-o", table],
+    ):
+        assert main(list(map(str, argv))) == 0
+        text = " ".join(capsys.readouterr().out.split())
+        assert (note in text) == (not options), argv
+    if not options:
+        assert any(note in step["text"] for step in json.loads((out / "summary.json").read_text())["steps"])
+
+
+def test_history_says_where_evaluation_data_are_prepared_otherwise(made, pictures, tmp_path, capsys):
+    (tmp_path / "d.toml").write_text(f"path = '{pictures}'\n[image]\nsize = 8\ncrop = 8\nchannels = 'BGR'\n")
+    data = ["--data", pictures, "--eval", tmp_path / "d.toml", "--size", "8"]
+    argv = ["quantize", made.model, *data, "-o", tmp_path / "out"]
+    assert main(list(map(str, argv))) == 0
+    assert "calibration and evaluation data are prepared differently" in " ".join(capsys.readouterr().out.split())
+
+
 def commands(made, pictures, tmp_path):
     """Every command that reads data, but for --data."""
     return {
@@ -55,16 +82,20 @@ COMMANDS = ("quantize", "train", "sensitivity", "survey", "evaluate", "compare")
 WRONG = {
     "unknown preset": (
         ["--preset", "imagnet"],
-        "preset: Input should be 'imagenet', 'cifar10' or 'raw', got 'imagnet'",
+        "--preset: expected imagenet or cifar10 or raw or caffe, got 'imagnet'",
     ),
     "no size": (["--size", "0"], "--size: expected a size such as 224, or height,width such as 96,128, got '0'"),
     "three sizes": (["--size", "8,8,8"], "--size: expected a size such as 224"),
     "size in words": (["--crop", "big"], "--crop: expected a size such as 224"),
     "mean in words": (["--mean", "half"], "--mean: expected numbers such as 0.485,0.456,0.406, got 'half'"),
     "mean of 0 to 255": (["--mean", "127.5"], "--mean: expected numbers of 0 to 1, as pixels are scaled to 0..1 first"),
-    "two means": (["--mean", "0.5,0.5"], "mean and std must both hold 3 numbers (RGB) or both 1 (grey), got 2 and 3"),
-    "no deviation": (["--std", "0,1,1"], "std.0: Input should be greater than 0, got 0.0"),
-    "layout": (["--layout", "HWC"], "layout: Input should be 'NCHW' or 'NHWC', got 'HWC'"),
+    "two means": (
+        ["--mean", "0.5,0.5"],
+        "mean and std must both hold 3 numbers (colors) or both 1 (grey), got 2 and 3",
+    ),
+    "no deviation": (["--std", "0,1,1"], "--std: expected numbers above 0, by which pixels are divided, got '0,1,1'"),
+    "layout": (["--layout", "HWC"], "--layout: expected NCHW or NHWC, got 'HWC'"),
+    "channels": (["--channels", "GBR"], "--channels: expected RGB or BGR, got 'GBR'"),
     "other size": (["--size", "16"], "expected samples of shape (3, 8, 8), got (3, 16, 16)"),
     "crop beyond size": (["--size", "8", "--crop", "16"], "Set --size (size under [image]) to at least the crop"),
     "no file of classes": (

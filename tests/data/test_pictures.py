@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import intaglio as ig
@@ -82,6 +83,47 @@ def test_a_mean_of_one_number_is_that_of_every_channel(folder: Path) -> None:
     np.testing.assert_array_equal(one, first(ig.pictures(folder, size=16, mean=[0.5] * 3, std=[0.25] * 3), 3, 16, 16))
 
 
+@pytest.mark.parametrize("shape", [(3, 12, 16), (12, 16, 3)])
+def test_channels_are_in_the_order_of_the_network(folder: Path, tmp_path: Path, shape: tuple[int, ...]) -> None:
+    (tmp_path / "d.toml").write_text(
+        'path = "val"\n[image]\nsize = [12, 16]\nchannels = "BGR"\nmean = [0.1, 0.2, 0.3]\nstd = [0.5, 0.6, 0.7]'
+    )
+    x = first(read_descriptor(tmp_path / "d.toml"), *shape)
+    x = x if shape[-1] == 3 else x.transpose(1, 2, 0)
+    rgb = ig.pictures(folder, size=(12, 16), mean=[0.3, 0.2, 0.1], std=[0.7, 0.6, 0.5])
+    np.testing.assert_array_equal(x[..., ::-1], first(rgb, 3, 12, 16).transpose(1, 2, 0))
+    lower = ig.pictures(folder, size=(12, 16), mean=[0.1, 0.2, 0.3], std=[0.5, 0.6, 0.7], channels="bgr", layout="nchw")
+    np.testing.assert_array_equal(first(lower, 3, 12, 16), x.transpose(2, 0, 1))
+
+
+def test_the_mean_of_a_preset_follows_the_order_of_channels(folder: Path) -> None:
+    rgb, bgr = (first(ig.pictures(folder, "imagenet", channels=order), 3, 224, 224) for order in ("RGB", "BGR"))
+    np.testing.assert_array_equal(bgr, rgb[::-1])
+    caffe = first(ig.pictures(folder, "caffe"), 3, 224, 224)
+    raw = first(ig.pictures(folder, "raw", size=256, crop=224), 3, 224, 224)
+    mean = np.float32([103.939, 116.779, 123.68])[:, None, None]
+    np.testing.assert_allclose(caffe, raw[::-1] - mean, atol=1e-3)
+
+
+def test_grey_networks_have_no_order_of_channels(folder: Path) -> None:
+    with pytest.raises(DataError, match=r"channels: expected a model with 3 channels beside BGR, got .* leave out"):
+        first(ig.pictures(folder, size=16, channels="BGR"), 1, 16, 16)
+
+
+def test_history_says_how_pictures_are_prepared(folder: Path) -> None:
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.Flatten(), torch.nn.Linear(2 * 36, 2)).eval()
+    for data, text in (
+        (ig.pictures(folder, size=8), "pictures are only scaled to 0..1, as no preset, mean or standard deviation is"),
+        (
+            ig.pictures(folder, size=8, mean=[0.5] * 3, channels="BGR"),
+            "pictures: resized to short side 8, cropped to 8 x 8, scaled to 0..1, mean 0.5, std 1, BGR, NCHW",
+        ),
+    ):
+        history = ig.quantize(net, data, calibrator="max").history
+        assert sum(sentence.startswith(text) for sentence in history) == 1, history
+
+
 def test_a_layout_that_is_given_stays(folder: Path) -> None:
     with pytest.raises(DataError, match=r"channels-last \(NHWC\), the model channels-first .* \(--layout NCHW\)"):
         first(ig.pictures(folder, size=16, layout="NHWC"), 3, 16, 16)
@@ -109,13 +151,17 @@ def test_class_names_come_from_folders_or_a_file(folder: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ({"preset": "imagnet"}, "val: preset: Input should be 'imagenet', 'cifar10' or 'raw', got 'imagnet'"),
-        ({"size": 0}, "val: size: Input should be greater than 0, got 0"),
-        ({"size": (8, 8, 8)}, "val: size: List should have at most 2 items"),
-        ({"mean": [0.5, 0.5]}, "val: .*mean and std must both hold 3 numbers .RGB. or both 1 .grey., got 2 and 3"),
-        ({"preset": "imagenet", "std": 0.5}, "both hold 3 numbers .RGB. or both 1 .grey., got 3 and 1"),
-        ({"std": [0.5, 0.0, 0.5]}, "val: std.1: Input should be greater than 0, got 0.0"),
-        ({"layout": "HWC"}, "val: layout: Input should be 'NCHW' or 'NHWC', got 'HWC'"),
+        ({"preset": "imagnet"}, "val: preset: expected 'imagenet', 'cifar10', 'raw' or 'caffe', got 'imagnet'"),
+        ({"size": 0}, "val: size: expected a number above 0, got 0"),
+        ({"size": (8, 8, 8)}, "val: size: expected a list of at most 2 entries"),
+        (
+            {"mean": [0.5, 0.5]},
+            "val: .*mean and std must both hold 3 numbers .colors. or both 1 .grey., got 2 and 3",
+        ),
+        ({"preset": "imagenet", "std": 0.5}, "both hold 3 numbers .colors. or both 1 .grey., got 3 and 1"),
+        ({"std": [0.5, 0.0, 0.5]}, "val: std.1: expected a number above 0, got 0.0"),
+        ({"channels": "GBR"}, "val: channels: expected 'RGB' or 'BGR', got 'GBR'"),
+        ({"layout": "HWC"}, "val: layout: expected 'NCHW' or 'NHWC', got 'HWC'"),
     ],
 )
 def test_wrong_values_are_named(folder: Path, arguments: dict[str, Any], text: str) -> None:

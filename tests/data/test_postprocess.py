@@ -43,11 +43,11 @@ BOXES = 'kind = "boxes"\n'
 WRONG = {
     'kind = "box"': "postprocess.kind: expected 'classes', 'boxes' or 'numbers', got 'box'",
     'kind = "numbers"\ntop = 3': "postprocess.top: unknown key; known are kind",
-    'kind = "classes"\ntop = 0': "postprocess.top: Input should be greater than 0, got 0",
-    BOXES + 'form = "corner"': "postprocess.form: Input should be 'corners', 'center' or 'anchors', got 'corner'",
+    'kind = "classes"\ntop = 0': "postprocess.top: expected a number above 0, got 0",
+    BOXES + 'form = "corner"': "postprocess.form: expected 'corners', 'center' or 'anchors', got 'corner'",
     BOXES + 'form = "anchors"': 'postprocess: form = "anchors" and anchors, the name of a file, are used together',
     BOXES + 'anchors = "a.csv"': 'postprocess: form = "anchors" and anchors, the name of a file, are used together',
-    BOXES + "iou = 1.5": "postprocess.iou: Input should be less than or equal to 1, got 1.5",
+    BOXES + "iou = 1.5": "postprocess.iou: expected a number of at most 1, got 1.5",
     BOXES
     + 'form = "anchors"\nanchors = "none.csv"': "none.csv: expected x,y,width,height in each line, got other text",
     BOXES + 'form = "anchors"\nanchors = "three.csv"': "expected x,y,width,height in each line, got '0.5,0.5,0.1'",

@@ -96,7 +96,7 @@ BAD_TEXTS = {
     ),
     "high": (TOML.replace("3500.0", "4001.0"), "sound.low, high: expected 0 <= low < high <= rate / 2 = 4000 Hz, got"),
     "bands": (TOML + "bands = 9\n", "sound.coefficients: expected at most bands, 9, got 10"),
-    "power": (TOML + "power = 3\n", "sound.power: Input should be 1 or 2"),
+    "power": (TOML + "power = 3\n", "sound.power: expected 1 or 2"),
     "both": (TOML + "[image]\n", "expected [image] or [sound], got both. Leave one out."),
     "array": (TOML.replace("words", "x.npy"), "[sound] prepares .wav files, but path names no folder"),
     "none": (TOML.replace("words", "empty"), "no samples. Expected class folders with .wav files, or .wav files."),

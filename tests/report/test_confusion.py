@@ -60,12 +60,13 @@ def test_sounds_have_no_preprocessing_of_pictures(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_preprocessing_of_a_picture_is_undone_exactly(layout: str, channels: int) -> None:
+@pytest.mark.parametrize(("channels", "order"), [(1, "RGB"), (3, "RGB"), (3, "BGR")])
+def test_preprocessing_of_a_picture_is_undone_exactly(layout: str, channels: int, order: str) -> None:
     seed = 5
     rng = np.random.default_rng(seed)
     pixels = rng.integers(0, 256, (20, 30, 3) if channels == 3 else (20, 30)).astype(np.uint8)
-    prepare = Preprocess(mean=(0.4, 0.5, 0.6)[:channels], std=(0.2, 0.3, 0.25)[:channels], layout=layout)  # type: ignore[arg-type]
+    mean, std = (0.4, 0.5, 0.6)[:channels], (0.2, 0.3, 0.25)[:channels]
+    prepare = Preprocess(mean=mean, std=std, layout=layout, channels=order)  # type: ignore[arg-type]
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     back = pixels_of(prepare(buffer.getvalue(), "test"), prepare)

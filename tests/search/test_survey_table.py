@@ -227,7 +227,7 @@ def test_wrong_arguments_are_one_line(files, argv, reason, capsys) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("[[network]]\nmodel = 3", "network.0.model: Input should be a valid string, got 3"),
+        ("[[network]]\nmodel = 3", "network.0.model: expected a text, got 3"),
         ('[[network]]\nmodell = "a.onnx"', "network.0.model"),
         ('[[network]]\nmodel = "a.onnx"\nlimit = 3', "network.0.limit: unknown key; known are constant"),
         ('[[network]]\nmodel = "a.onnx"\neval = "e.npz"', "network a: expected a key `data`"),

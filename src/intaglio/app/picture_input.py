@@ -41,6 +41,7 @@ def picture_input(info: TensorInfo, preprocess: Preprocess, *, files: bool) -> P
         "height": height,
         "width": width,
         "channels_first": int(preprocess.layout != "NHWC"),
+        "blue_first": int(preprocess.channels == "BGR"),
     }
     if max(numbers.values()) > LARGEST:
         raise CompileError(f"pictures: expected sizes of at most {LARGEST}, got {max(numbers.values())}")
@@ -73,7 +74,7 @@ def pillow_resizes_columns_first() -> bool:
 
 
 def picture_codes(info: TensorInfo, preprocess: Preprocess) -> NDArray[Any]:
-    """Return the code of each of the 256 pixel values of each channel, (C, 256)."""
+    """Return the code of each of the 256 pixel values of each channel that the model takes, (C, 256)."""
     if info.params is None or info.params.scale.size != 1:
         raise CompileError(
             f"input '{info.name}': expected one scale for pictures, got plain integers or several scales"

@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 
 from intaglio.cli.models import MODEL, add_model_options, load_any_or_quantized
-from intaglio.cli.picture_options import add_picture_options, described
+from intaglio.cli.picture_options import add_picture_options, described, print_note
+from intaglio.data import open_data
 from intaglio.report.terminal_text import SQNR, command, folded, next_steps
 from intaglio.workflow.model_comparison import compare
 
@@ -33,12 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Load both models, compare their values, and print a table."""
     a, b = (load_any_or_quantized(args, name) for name in (args.a, args.b))
-    found = compare(a, b, described(args, args.data)[0], samples=args.samples)
+    data = open_data(described(args, args.data)[0], labels=False)
+    found = compare(a, b, data, samples=args.samples)
     if args.json:
         print(json.dumps({"a": args.a, "b": args.b, **found.to_json()}))
     else:
         found.show(f"{args.a} against {args.b}")
         print(folded(f"{SQNR} {COLUMNS}"))
+        print_note(data)
         if Path(args.a).suffix == ".onnx":
             words = ("sensitivity", args.a, "--data", args.data, "-o", "sensitivity.json")
             print(next_steps([(command("intaglio", *words), "which layers cause the difference")]))

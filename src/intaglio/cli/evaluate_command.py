@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from intaglio.cli.endings import ACCEPTABLE
 from intaglio.cli.metric_option import add_metric, chosen_metric
 from intaglio.cli.models import MODEL, add_model_options, load_any_or_quantized
-from intaglio.cli.picture_options import add_picture_options, described, picture_words
+from intaglio.cli.picture_options import add_picture_options, described, picture_words, print_note
 from intaglio.files.reading import UnreadableError, check_types, read_json, readable
 from intaglio.report.terminal_text import command, next_steps
 
@@ -39,13 +39,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Load the model, measure it, and print the result."""
+    from intaglio.data import open_data
     from intaglio.evaluation.model_stages import score
 
     metric = chosen_metric(args)
     with _processes() as ours:
+        model = load_any_or_quantized(args, args.model)
+        data = open_data(described(args, args.data)[0], pair=True)
         result = score(
-            load_any_or_quantized(args, args.model),
-            described(args, args.data)[0],
+            model,
+            data,
             metric,
             engine=args.engine,
             limit=args.limit,
@@ -57,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(result.to_json()))
     else:
         print(f"{result.metric} {result.shown} on {result.samples} samples ({result.engine})")
+        print_note(data)
         steps = _next(args, result)
         if steps:
             print(next_steps(steps))

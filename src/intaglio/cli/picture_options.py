@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from intaglio.errors import UsageError
+from intaglio.report.terminal_text import folded
 
 if TYPE_CHECKING:
-    from intaglio.data import DataLike
+    from intaglio.data import DataLike, Dataset
 
-NAMES = ("preset", "size", "crop", "mean", "std", "layout", "classes")
+NAMES = ("preset", "size", "crop", "mean", "std", "layout", "channels", "classes")
 NO_DATA = ("none", "synthesize")
 
 
@@ -22,7 +24,8 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
         "--preset",
         metavar="NAME",
         help="usual preprocessing: imagenet (short side to 256, centre crop to 224, its mean and std), cifar10 "
-        "(32 x 32) or raw (pixels 0 to 255); the other options replace its values",
+        "(32 x 32), raw (pixels 0 to 255) or caffe (BGR pixels 0 to 255 minus their mean); the other options replace "
+        "its values; without it, --mean and --std, pictures are scaled to 0..1 only",
     )
     group.add_argument(
         "--size", metavar="N|H,W", help="resize the short side to N and crop the centre N x N, or resize to H x W"
@@ -31,10 +34,16 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--mean",
         metavar="R,G,B",
-        help="mean of each channel, after scaling to 0..1; one number for grey images or all channels (default: 0)",
+        help="mean of each channel, after scaling to 0..1, in the order of --channels; one number for grey images or "
+        "all channels (default: 0)",
     )
     group.add_argument("--std", metavar="R,G,B", help="standard deviation of each channel, as --mean (default: 1)")
     group.add_argument("--layout", metavar="NCHW|NHWC", help="layout (default: that of the model's input)")
+    group.add_argument(
+        "--channels",
+        metavar="RGB|BGR",
+        help="order of the color channels that the network takes (default: that of the preset, else RGB)",
+    )
     group.add_argument(
         "--classes",
         metavar="FILE.txt",
@@ -78,9 +87,30 @@ def described(args: argparse.Namespace, *names: str | None) -> list[Any]:
     return found
 
 
+def print_note(data: Dataset) -> None:
+    """Print that pictures are only scaled to 0..1 where nothing says how they are normalized."""
+    from intaglio.data.preprocessing_note import assumed
+
+    note = assumed(data)
+    if note is not None:
+        print(folded(note))
+
+
 def _values(given: dict[str, str]) -> dict[str, Any]:
+    parsers: dict[str, Callable[[str, str], Any]]
     parsers = {"size": _side, "crop": _side, "mean": _numbers, "std": _numbers}
+    parsers |= dict.fromkeys(("preset", "layout", "channels"), _choice)
     return {name: parsers[name](name, text) if name in parsers else text for name, text in given.items()}
+
+
+def _choice(name: str, text: str) -> str:
+    from intaglio.data.pictures import PRESETS
+
+    known = {"preset": tuple(PRESETS), "layout": ("NCHW", "NHWC"), "channels": ("RGB", "BGR")}[name]
+    found = next((value for value in known if value.lower() == text.lower()), None)
+    if found is None:
+        raise UsageError(f"--{name}: expected {' or '.join(known)}, got {text!r}")
+    return found
 
 
 def _side(name: str, text: str) -> int | tuple[int, int]:
@@ -98,6 +128,8 @@ def _numbers(name: str, text: str) -> list[float]:
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
         raise UsageError(f"--{name}: expected numbers such as 0.485,0.456,0.406, got {text!r}") from None
+    if name == "std" and not min(numbers) > 0:
+        raise UsageError(f"--std: expected numbers above 0, by which pixels are divided, got {text!r}")
     if name == "mean" and max(numbers) > 1:
         raise UsageError(
             f"--mean: expected numbers of 0 to 1, as pixels are scaled to 0..1 first, got {text!r}; divide --mean and "

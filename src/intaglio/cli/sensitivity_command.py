@@ -12,7 +12,7 @@ from typing import Any
 from intaglio.cli.metric_option import add_metric, chosen_metric
 from intaglio.cli.models import MODEL, add_model_options, load_graph
 from intaglio.cli.on_off import OnOff
-from intaglio.cli.picture_options import add_picture_options, described
+from intaglio.cli.picture_options import add_picture_options, described, print_note
 from intaglio.report.terminal_tables import print_table
 from intaglio.report.terminal_text import SQNR, command, folded, next_steps
 from intaglio.targets import load_target
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
             processes=ours,
         )
     if ours.rank == 0:
-        _show(args, found)
+        _show(args, found, data)
     return 0
 
 
@@ -118,7 +118,7 @@ def _unpacked(serialized: tuple[bytes, str]) -> tuple[Any, Any]:
     return Graph(ir.from_proto(onnx.ModelProto.FromString(serialized[0]))), Plan.from_json(serialized[1])
 
 
-def _show(args: argparse.Namespace, found: Any) -> None:
+def _show(args: argparse.Namespace, found: Any, data: Any) -> None:
     by = "score" if found.metric else "sqnr"
     if args.json:
         print(json.dumps({**found.to_json(), "notes": found.notes, "ranking": [o.name for o in found.ranking(by)]}))
@@ -137,6 +137,7 @@ def _show(args: argparse.Namespace, found: Any) -> None:
         whole += f"; {found.metric} {found.quantized.score:.2f}, float {found.real:.2f} on {found.scored}"
     print(folded(f"{COLUMNS} {SQNR}"))
     print(whole)
+    print_note(data)
     print(f"written to {args.output}")
     worst = found.ranking(by)[0].name
     layer = ("--layer", f"{glob.escape(worst)}=a16")

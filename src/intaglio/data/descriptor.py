@@ -23,12 +23,13 @@ def read_descriptor(path: Path) -> Descriptor:
         classes = "labels.txt"            # names of the classes, one a line
         label = "masks"    # in place of class labels: a folder of masks, a .npy, .txt or .json, a column of a .parquet
         [image]            # absent for plain arrays
-        preset = "cifar10" # imagenet, cifar10 or raw; the following keys replace its values
+        preset = "cifar10" # imagenet, cifar10, raw or caffe; the following keys replace its values
         size = 32          # resize the short side (or [height, width]), then
         crop = 32          # centre crop to
         mean = [0.4914, 0.4822, 0.4465]   # after scaling to 0..1; one number: grey images
         std = [0.2470, 0.2435, 0.2616]
         layout = "NCHW"
+        channels = "RGB"   # or "BGR"; mean and std are in this order
         [sound]            # for folders of .wav files, instead of [image]; see `cepstrum.Cepstrum`
         [postprocess]      # of C applications
         kind = "classes"   # or "boxes" (see `postprocess.BoxOutput`) or "numbers"
@@ -67,6 +68,7 @@ def pictures(
     mean: float | Sequence[float] | None = None,
     std: float | Sequence[float] | None = None,
     layout: str | None = None,
+    channels: str | None = None,
     classes: str | os.PathLike[str] | Sequence[str] | None = None,
 ) -> Descriptor:
     """Describe a folder of pictures and their preprocessing, as a data descriptor does.
@@ -75,12 +77,15 @@ def pictures(
 
     Args:
         folder: class folders with images, images without labels, or a .parquet file.
-        preset: imagenet (short side to 256, centre crop to 224, its mean and std), cifar10 (32 x 32) or raw (pixels
-            0 to 255, not resized); the other arguments replace its values.
+        preset: imagenet (short side to 256, centre crop to 224, its mean and std), cifar10 (32 x 32), raw (pixels
+            0 to 255, not resized) or caffe (sizes of imagenet, BGR, pixels 0 to 255 minus their mean); the other
+            arguments replace its values.
         size: resize the short side to this and crop the centre to a square of it, or resize to (height, width).
         crop: crop the centre to another size than `size`.
-        mean, std: of each channel, after scaling to 0..1; a single number for grey images or for all channels.
+        mean, std: of each channel, after scaling to 0..1, in the order of `channels`; a single number for grey images
+            or for all channels.
         layout: NCHW or NHWC; None: that of the model's input.
+        channels: order of the color channels that the model takes, RGB or BGR; None: that of the preset, else RGB.
         classes: names of the classes in the order of the network's scores, or a text file with one a line; None: the
             sorted names of the class folders.
     Returns:
@@ -90,7 +95,9 @@ def pictures(
     """
     if crop is None and isinstance(size, int):
         crop = size
-    given = {"preset": preset, "size": size, "crop": crop, "mean": mean, "std": std, "layout": layout}
+    given = {
+        "preset": preset, "size": size, "crop": crop, "mean": mean, "std": std, "layout": layout, "channels": channels,
+    }  # fmt: skip
     try:
         image = ImageSection.model_validate(
             {key: _plain(key, value) for key, value in given.items() if value is not None}

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from intaglio.data.images import Preprocess
 from intaglio.data.pictures import PRESETS
 from intaglio.data.postprocess import BoxOutput, ClassOutput, NumberOutput, Postprocess
 from intaglio.errors import DataError
 from intaglio.files.reading import UnreadableError, read_text
+from intaglio.files.schema_error import schema_error
 
 Side = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(gt=0, lt=1 << 24)]
@@ -20,24 +21,34 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
+def _like(numbers: tuple[float, ...], given: list[float] | None) -> tuple[float, ...]:
+    """Return numbers that are equal as one where one is given beside them."""
+    return numbers[:1] if given is not None and len(given) == 1 and len(set(numbers)) == 1 else numbers
+
+
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
+
+
 class ImageSection(BaseModel):
     """[image]: preprocessing of pictures."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    preset: Literal["imagenet", "cifar10", "raw"] | None = None
+    preset: Literal["imagenet", "cifar10", "raw", "caffe"] | None = None
     size: Side | Annotated[list[Side], Field(min_length=2, max_length=2)] | None = None
     crop: Side | Annotated[list[Side], Field(min_length=2, max_length=2)] | None = None
     mean: list[Finite] | None = None
     std: list[Positive] | None = None
-    layout: Literal["NCHW", "NHWC"] | None = None
+    layout: Annotated[Literal["NCHW", "NHWC"], BeforeValidator(_upper)] | None = None
+    channels: Annotated[Literal["RGB", "BGR"], BeforeValidator(_upper)] | None = None
 
     @model_validator(mode="after")
     def _channels(self) -> ImageSection:
         made = self.preprocess()
         if len(made.mean) != len(made.std) or len(made.mean) not in (1, 3):
             raise ValueError(
-                "mean and std must both hold 3 numbers (RGB) or both 1 (grey), "
+                "mean and std must both hold 3 numbers (colors) or both 1 (grey), "
                 f"got {len(made.mean)} and {len(made.std)}"
             )
         return self
@@ -45,12 +56,18 @@ class ImageSection(BaseModel):
     def preprocess(self) -> Preprocess:
         """The preset, with the other keys in place of its values."""
         base = Preprocess() if self.preset is None else PRESETS[self.preset]
+        order = self.channels or base.channels
+        step = 1 if order == base.channels else -1  # mean and std are in the order of the channels
+        mean = _like(base.mean[::step], self.std) if self.mean is None else tuple(self.mean)
+        std = _like(base.std[::step], self.mean) if self.std is None else tuple(self.std)
         return Preprocess(
             base.size if self.size is None else _side(self.size),
             base.crop if self.crop is None else _side(self.crop),
-            base.mean if self.mean is None else tuple(self.mean),
-            base.std if self.std is None else tuple(self.std),
+            mean,
+            std,
             self.layout,
+            order,
+            assumed=self.preset is None and self.mean is None and self.std is None,
         )
 
 
@@ -182,9 +199,7 @@ def error_sentence(path: Path, error: Any) -> str:
         return f"{path}: {key}: missing, it must name the data"
     if error["type"].startswith("union_tag"):
         return f"{path}: postprocess.kind: expected {_KINDS}, got {error['input'].get('kind')!r}"
-    message = error["msg"].removeprefix("Value error, ")
-    got = "" if error["type"] == "value_error" else f", got {error['input']!r}"
-    return f"{path}: {key}: {message}{got}"
+    return f"{path}: {key}{': ' if key else ''}{schema_error(error)}"
 
 
 _SECTIONS: dict[Any, type[BaseModel]] = {

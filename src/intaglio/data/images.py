@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import io
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 Layout = Literal["NCHW", "NHWC"]
+Channels = Literal["RGB", "BGR"]
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 
@@ -34,9 +35,11 @@ class Preprocess:
     Attributes:
         size: resize the short side to this, or the image to (height, width); bilinear with antialiasing.
         crop: then crop the central square of this size, or (height, width).
-        mean: mean of each channel after scaling to 0..1; one number means grey images.
+        mean: mean of each channel after scaling to 0..1, in the order of `channels`; one number means grey images.
         std: standard deviation of each channel.
         layout: layout of the result: "NCHW" or "NHWC"; None: that of the model's input, else NCHW.
+        channels: order of the color channels that the model takes: "RGB" or "BGR".
+        assumed: whether mean and standard deviation are these defaults because nobody named any.
     """
 
     size: int | tuple[int, int] | None = None
@@ -44,18 +47,27 @@ class Preprocess:
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     layout: Layout | None = None
+    channels: Channels = "RGB"
+    assumed: bool = field(default=False, compare=False)
 
     def for_input(self, shape: tuple[int, ...]) -> Preprocess:
         """Take from a model's input what is open: the layout, and the channels of a mean that is the same for all.
 
         Args:
             shape: of one sample, without batch axis; nothing is taken from one that is no picture in either layout.
+        Raises:
+            DataError: the model takes grey pictures, which have no order of channels.
         """
         first, last = (len(shape) == 3 and shape[axis] in (1, 3) for axis in (0, -1))
         if first == last:
             return self
         layout: Layout = "NCHW" if first else "NHWC"
         channels = shape[0] if first else shape[-1]
+        if channels == 1 and self.channels == "BGR":
+            raise DataError(
+                f"channels: expected a model with 3 channels beside BGR, got inputs of shape {shape}, which are grey; "
+                "leave out --channels (channels under [image])"
+            )
         made = self if self.layout is not None else replace(self, layout=layout)
         if len(set(self.mean)) == len(set(self.std)) == 1 and made.layout == layout:
             made = replace(made, mean=self.mean[:1] * channels, std=self.std[:1] * channels)
@@ -73,8 +85,9 @@ class Preprocess:
         pil = load_extra("PIL.Image", "Pillow", "read images")
         picture = self.decode(image, where)
         pixels = np.asarray(self._cropped(self._resized(picture, pil), where), dtype=np.float32)
-        y = self.normalize(pixels.reshape(*pixels.shape[:2], len(self.mean)))
-        return np.ascontiguousarray(y.transpose(2, 0, 1)) if self.layout != "NHWC" else y
+        pixels = pixels.reshape(*pixels.shape[:2], len(self.mean))
+        y = self.normalize(pixels[..., ::-1] if self.channels == "BGR" else pixels)
+        return np.ascontiguousarray(y if self.layout == "NHWC" else y.transpose(2, 0, 1))
 
     def decode(self, image: bytes | Path, where: str) -> Any:
         """Decode one image, rotated according to its EXIF orientation, to a PIL image in RGB or grey.
@@ -119,6 +132,10 @@ class Preprocess:
             )
         top, left = round((picture.height - height) / 2), round((picture.width - width) / 2)
         return picture.crop((left, top, left + width, top + height))
+
+
+UNDESCRIBED = Preprocess(assumed=True)
+"""Preprocessing of pictures that nothing describes: they are scaled to 0..1."""
 
 
 class PictureSource(ABC):

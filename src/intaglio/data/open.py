@@ -14,7 +14,7 @@ from intaglio.data.cepstrum import Cepstrum
 from intaglio.data.chunk import as_array, label_array
 from intaglio.data.dataset import Dataset
 from intaglio.data.extras import load_extra
-from intaglio.data.images import SUFFIXES, ImageFolder, PictureSource, Preprocess
+from intaglio.data.images import SUFFIXES, UNDESCRIBED, ImageFolder, PictureSource
 from intaglio.data.items import IterableSource, SequenceSource
 from intaglio.data.parquet import ParquetSource
 from intaglio.data.pictures import Descriptor
@@ -100,7 +100,7 @@ def _described(found: Descriptor, labels: bool) -> SampleSource:
     if found.label is None or not labels:
         return _samples(found, labels)
     if found.path.suffix.lower() == ".parquet" and not found.label.exists():
-        return ParquetSource(found.path, found.image or Preprocess(), classes=found.classes, column=found.label.name)
+        return ParquetSource(found.path, found.image or UNDESCRIBED, classes=found.classes, column=found.label.name)
     samples = _samples(found, labels=False)
     if isinstance(samples, PictureSource):
         return PicturesWithTargets(samples, found.label, str(found.origin))
@@ -121,7 +121,7 @@ def _samples(found: Descriptor, labels: bool) -> SampleSource:
     if path.is_dir():
         return _from_folder(found, labels)
     if suffix == ".parquet":
-        return ParquetSource(path, found.image or Preprocess(), labels=labels, classes=found.classes)
+        return ParquetSource(path, found.image or UNDESCRIBED, labels=labels, classes=found.classes)
     if suffix in ARRAYS:
         source = NpzSource(path, labels=labels) if suffix == ".npz" else NpySource(path)
         source.class_names = found.classes
@@ -138,7 +138,7 @@ def _from_folder(found: Descriptor, labels: bool) -> SampleSource:
     if not arrays and not found.image and next(path.rglob("*.wav"), None):
         raise DataError(f"{path}: holds .wav files. Name it as path in a .toml descriptor with the section [sound].")
     if not arrays:
-        return ImageFolder(path, found.image or Preprocess(), labels=labels, classes=found.classes)
+        return ImageFolder(path, found.image or UNDESCRIBED, labels=labels, classes=found.classes)
     if found.image is not None:
         raise DataError(
             f"{found.origin or 'pictures'}: [image] prepares image files, but {path} holds .npy files. Leave it out."

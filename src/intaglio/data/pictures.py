@@ -14,9 +14,11 @@ PRESETS = {
     "imagenet": Preprocess(256, 224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "cifar10": Preprocess(32, 32, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
     "raw": Preprocess(std=(1 / 255,) * 3),
+    "caffe": Preprocess(256, 224, (103.939 / 255, 116.779 / 255, 123.68 / 255), (1 / 255,) * 3, channels="BGR"),
 }
 """Usual preprocessing by name. imagenet: the short side is resized to 256, and the central 224 x 224 are cropped;
-cifar10: 32 x 32; raw: pixels from 0 to 255, not resized."""
+cifar10: 32 x 32; raw: pixels from 0 to 255, not resized; caffe: sizes of imagenet, blue first, and pixels from 0 to 255
+minus their mean, as networks of Caffe and the VGG and ResNet of Keras take them."""
 
 
 @dataclass(frozen=True)

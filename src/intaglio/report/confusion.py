@@ -79,6 +79,8 @@ def pixels_of(x: NDArray[Any], preprocess: Preprocess | None = None) -> NDArray[
     else:
         low, high = y.min(), y.max()
         y = (y - low) / (high - low or 1.0)
+    if preprocess is not None and preprocess.channels == "BGR":
+        y = y[..., ::-1]
     pixels: NDArray[np.uint8] = np.clip(np.rint(y * 255), 0, 255).astype(np.uint8)
     return pixels[..., 0] if pixels.shape[2] == 1 else pixels
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from intaglio.errors import TargetError, UsageError
 from intaglio.files.reading import UnreadableError, read_toml
+from intaglio.files.schema_error import schema_error
 from intaglio.number import Granularity, IntType, PerChannel, PerGroup, PerTensor, Rule, Scheme
 
 FORMAT_VERSION = 1
@@ -213,13 +214,15 @@ def load_target(target: str | Path | Target) -> Target:
         return Target.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
-        where = "".join(f"{part}." for part in first["loc"])[:-1]
-        text = first["msg"]
-        if first["type"] == "value_error":  # raised above; the message contains the value
-            text = text.removeprefix("Value error, ")
-        else:
-            text += f", got {_short(first['input'])}"
-        raise TargetError(f"target {path}: {where or 'the description'}: {text}") from None
+        where = ".".join(map(str, first["loc"]))
+        known = f"; known are {_known_keys(first['loc'])}" if first["type"] == "extra_forbidden" else ""
+        raise TargetError(f"target {path}: {where or 'the description'}: {schema_error(first)}{known}") from None
+
+
+def _known_keys(place: tuple[int | str, ...]) -> str:
+    """List the keys of the table that holds an unknown one."""
+    table = Target if len(place) == 1 else OperatorRow if place[0] == "operators" and len(place) == 3 else TensorFormat
+    return ", ".join(sorted(table.model_fields))
 
 
 def _nearest(name: str) -> str:
@@ -227,8 +230,3 @@ def _nearest(name: str) -> str:
         return f"; {name} is a machine, which `intaglio compile --machine` takes: its target is mcu-int8"
     close = get_close_matches(name, BUILTIN, n=1)
     return f"; did you mean {close[0]}?" if close else ""
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

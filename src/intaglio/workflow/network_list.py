@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from intaglio.errors import UsageError
 from intaglio.files.reading import UnreadableError, read_toml
+from intaglio.files.schema_error import schema_error
 
 Text = Annotated[str, Field(min_length=1)]
 
@@ -126,4 +127,4 @@ def _sentence(error: Any) -> str:
         return f"{key}: unknown key; known are {', '.join(sorted(known))}"
     if error["type"] == "missing":
         return f"{key}: missing; a network is a table [[network]] with a `model`"
-    return f"{key}: {error['msg']}, got {error['input']!r}"
+    return f"{key}: {schema_error(error)}"

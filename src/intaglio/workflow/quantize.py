@@ -11,6 +11,7 @@ from typing import Any, TextIO
 from intaglio.api import (
     DEFAULT_SAMPLES,
     calibration_data,
+    data_steps,
     quantize_as,
     quantize_within,
     scored_data,
@@ -18,6 +19,7 @@ from intaglio.api import (
     training_stage,
 )
 from intaglio.calibrate.data_free.input_moments import InputRange
+from intaglio.calibrate.statistics.shared_data import SharedData
 from intaglio.data import DataLike
 from intaglio.errors import UsageError
 from intaglio.evaluation.metrics.metric_registry import MetricLike, metric_of
@@ -154,6 +156,9 @@ def quantize_job(
                 callback=None if show is None else _teller(show, metric.name),
                 training=training,
             )
+    shown = {str(step) for step in quantized.steps}
+    whole = dataset.whole if isinstance(dataset, SharedData) else dataset
+    quantized.steps += [step for step in data_steps(whole, scored) if str(step) not in shown]
     destination = Destination(
         folder, described if given is None else None, scored, metric, source, show, seconds, processes, versions
     )

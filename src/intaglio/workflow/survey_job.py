@@ -12,6 +12,7 @@ from typing import Any
 from intaglio.api import calibration_data, quantize_as, training_stage
 from intaglio.calibrate.data_free.input_moments import InputRange
 from intaglio.data import DataLike
+from intaglio.data.preprocessing_note import assumed
 from intaglio.errors import UsageError
 from intaglio.evaluation.metrics.metric_registry import MetricLike, metric_of
 from intaglio.evaluation.model_stages import data_for
@@ -113,7 +114,7 @@ def survey_job(
         )
         state = folder / f"{file_name(network.name)}-{digest[:12]}" / STATE
     maker = _Maker(graph, settings, training, checkpoints or state.parent, {CALIBRATION: data})
-    return survey(
+    found = survey(
         graph,
         scored,
         maker,
@@ -124,6 +125,9 @@ def survey_job(
         path=state,
         callback=callback,
     )
+    if tell is not None and (note := assumed(data) or assumed(scored)) is not None:
+        tell(f"{network.name}: {note}")
+    return found
 
 
 def _trains(cell: SurveyCell) -> bool:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-from intaglio.api import DEFAULT_SAMPLES, freeze, scored_data, shared_data
+from intaglio.api import DEFAULT_SAMPLES, data_steps, freeze, scored_data, shared_data
 from intaglio.data import DataLike, Dataset, named_data
 from intaglio.errors import UsageError
 from intaglio.evaluation.metric import Metric
@@ -169,7 +169,12 @@ def train_job(
         )
     quantized = freeze(module.cpu())
     steps = [Step("graph", sentence) for sentence in graph.history]
-    quantized.steps = [*steps, *start_steps, _step(result, beginning, settings, own, loader)]
+    quantized.steps = [
+        *steps,
+        *data_steps(learned, scored),
+        *start_steps,
+        _step(result, beginning, settings, own, loader),
+    ]
     # Layers are compared with the trained network without rounding, not with the float network before training.
     quantized.reference = quantized.graph
     destination = Destination(

@@ -62,8 +62,11 @@ static int32_t to_byte(int32_t acc)
 }
 #endif
 
+/* Store the value of channel c of the picture. */
 static void store(const struct picture_settings *s, app_input *input, int32_t y, int32_t x, int32_t c, int32_t value)
 {
+    if (s->blue_first)
+        c = s->channels - 1 - c;
     const int32_t at = s->channels_first ? (c * s->height + y) * s->width + x : (y * s->width + x) * s->channels + c;
     input[at] = s->codes[c * 256 + value];
 }

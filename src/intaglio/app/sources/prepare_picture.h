@@ -12,7 +12,8 @@ struct picture_settings {
     int32_t crop;                        /* whether to crop the centre to height and width */
     int32_t height, width;               /* that the model takes */
     int32_t channels_first; /* the layout: 1 is (channels, height, width), 0 is (height, width, channels) */
-    const app_input *codes; /* code of each of the 256 values of each channel, channel after channel */
+    int32_t blue_first;     /* the order of the channels: 1 is blue, green, red, 0 is red, green, blue */
+    const app_input *codes; /* code of each of the 256 values of each channel, in the order of the model */
 };
 
 /* Returns 0, or -1 with the reason in `error`. */
