@@ -22,6 +22,7 @@ from bound_numbers import bound
 from python_reference import reference
 
 from intaglio.cli.main import COMMANDS
+from intaglio.frontends.rewrites import REWRITES
 from intaglio.graph.passes import PASSES
 from intaglio.ops import FLOAT_OPERATORS
 from intaglio.program import OPERATORS
@@ -167,6 +168,16 @@ def passes() -> str:
     return table(("pass", "what it does"), rows)
 
 
+def rewritten_operators() -> str:
+    """ONNX operators that loading writes with others."""
+    rows = []
+    for name, function in REWRITES.items():
+        file = f"{function.__module__.removeprefix('intaglio.').replace('.', '/')}.py"
+        text = inspect.cleandoc(function.__doc__ or "").splitlines()[0]
+        rows.append((name, text.rstrip("."), f"[`{file}`]({SOURCE}/{file})"))
+    return table(("ONNX operator", "what it becomes", "file"), rows)
+
+
 def commands() -> str:
     """Every command with its arguments."""
     return "\n\n".join(
@@ -198,6 +209,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "integer-operators": integer_operators,
     "targets": targets,
     "passes": passes,
+    "rewritten-operators": rewritten_operators,
     "recovery": recovery,
     "commands": commands,
     "python": lambda: reference(_escaped),

@@ -37,6 +37,7 @@ class Example:
 EXAMPLES = [
     Example("A function of one value", ("Softsign",), "", most=3),
     Example("A float operator", ("ArgMax",), "argmax"),
+    Example("A float operator made of others", ("ReverseSequence", "reverse_sequence"), "gathers"),
     Example("An integer operator", ("MaskedSoftmax", "masked_softmax"), "masked_softmax", most=7),
     Example("An instruction set", ("avxvnni", "IG_AVXVNNI_H"), "avxvnni"),
     Example("A pass", ("fold_pads",), "fold_pads"),

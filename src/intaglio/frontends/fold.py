@@ -20,9 +20,9 @@ from intaglio.errors import IntaglioError, ModelError
 from intaglio.frontends.quantized.quantized_operators import infer_foreign, is_quantized
 from intaglio.frontends.static import has_subgraphs, refuse_control_flow
 from intaglio.graph import NORMAL_OPSET
-from intaglio.graph.access import attribute, constant, shape, where
+from intaglio.graph.access import attribute, constant, input_value, shape, where
 from intaglio.graph.compute import Result, compute_node
-from intaglio.graph.edit import remove_unread, set_constant, tensor
+from intaglio.graph.edit import add_constant, insert, remove_unread, set_attribute, set_constant, tensor
 from intaglio.graph.infer import infer_node, refuse_empty
 
 # Most elements of a folded result: 2**28 float32 are 1 GiB.
@@ -98,6 +98,7 @@ class _Walk:
         for node in list(self.graph):
             if has_subgraphs(node):
                 continue
+            _compress(self.graph, node)
             try:
                 results = self._results(node, imports)
             except IntaglioError as error:
@@ -160,6 +161,21 @@ class _Walk:
                 output.replace_all_uses_with(value)
         self.graph.remove(node, safe=True)
         return True
+
+
+def _compress(graph: ir.Graph, node: ir.Node) -> None:
+    """Rewrite Compress with a constant condition -> Gather, whose result has a known shape."""
+    condition = constant(input_value(node, 1))
+    source = input_value(node, 0)
+    if node.op_type != "Compress" or node.domain or condition is None or source is None or source.shape is None:
+        return
+    if "axis" not in node.attributes:
+        flat = add_constant(graph, f"{node.name}.shape", np.array([-1], np.int64))
+        source = insert(graph, node, "Reshape", [source, flat], name=f"{node.name}.flat").outputs[0]
+        node.replace_input_with(0, source)
+    node.op_type = "Gather"
+    node.replace_input_with(1, add_constant(graph, f"{node.name}.kept", np.flatnonzero(condition).astype(np.int64)))
+    set_attribute(node, "axis", int(attribute(node, "axis", 0)))
 
 
 def _should_fold(node: ir.Node) -> bool:

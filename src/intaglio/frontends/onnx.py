@@ -17,6 +17,7 @@ from intaglio.frontends.open_batch import with_static_batch
 from intaglio.frontends.opset_upgrade import upgrade_opset
 from intaglio.frontends.quantized.quantized_operators import check_foreign, is_known_foreign
 from intaglio.frontends.read import Source, one_error, read_model, source_name
+from intaglio.frontends.rewrites import rewrite_operators
 from intaglio.frontends.tidy import check_finite, name_nodes, remove_identities, to_float32
 from intaglio.graph.access import where
 from intaglio.graph.edit import remove_unread, split_shared_constants
@@ -84,6 +85,7 @@ def _normal(model: ir.Model, shapes: static.Shapes, batch: int, version: int) ->
     name_nodes(graph)
     model.graph.opset_imports[""] = NORMAL_OPSET
     upgrade_opset(model, version, NORMAL_OPSET)
+    rewrite_operators(graph)
     remove_identities(graph)
     remove_unread(graph)
     split_shared_constants(graph)

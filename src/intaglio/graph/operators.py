@@ -76,13 +76,14 @@ def _all(names: str, facts: OperatorFacts) -> Iterable[tuple[str, OperatorFacts]
 
 OPERATORS: dict[str, OperatorFacts] = {
     # Functions of one value.
+    **dict(_all("Asin Asinh Atan Atanh Sinh Tan", _FUNCTION)),
     **dict(_all("Cast Ceil Celu Elu Floor Gelu HardSwish Log Mish Reciprocal Round Selu Shrink Swish", _FUNCTION)),
     **dict(_all("Not IsNaN IsInf ThresholdedRelu", _FUNCTION)),
     **dict(_all("LeakyRelu Neg", replace(_FUNCTION, homogeneous=True))),
     "Clip": replace(_FUNCTION, clamps=True),
     "Relu": replace(_FUNCTION, clamps=True, homogeneous=True, range=_POSITIVE),
     "Abs": replace(_FUNCTION, homogeneous=True, range=_POSITIVE),
-    **dict(_all("Exp Softplus Sqrt", replace(_FUNCTION, range=_POSITIVE))),
+    **dict(_all("Acos Acosh Cosh Exp Softplus Sqrt", replace(_FUNCTION, range=_POSITIVE))),
     **dict(_all("Cos Erf Sin Softsign", replace(_FUNCTION, range=_SIGNED))),
     "Identity": replace(_FUNCTION, moves=True, homogeneous=True),
     "Sign": replace(_FUNCTION, range=_SIGNED),

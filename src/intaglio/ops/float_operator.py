@@ -15,6 +15,7 @@ from intaglio.errors import UnsupportedOperatorError
 from intaglio.number import IntType, QuantParams, Rule
 from intaglio.ops.contract import Contract, Role
 from intaglio.ops.operands import require_constants, require_one_result
+from intaglio.ops.refused import INSTEAD
 from intaglio.program import Operator
 
 Axes = tuple[int, ...]
@@ -195,10 +196,10 @@ def float_operator(node: ir.Node) -> type[FloatOperator]:
     operator = FLOAT_OPERATORS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
     if operator is None:
         name = f"{node.domain}::{node.op_type}" if node.domain else node.op_type
-        raise UnsupportedOperatorError(
-            f"[{name} {node.name!r}] this operator is not supported. `intaglio inspect MODEL` lists every operator "
-            "of a model; replace it, or cut the model before it"
+        advice = INSTEAD.get(
+            name, "`intaglio inspect MODEL` lists every operator of a model; replace it, or cut the model before it"
         )
+        raise UnsupportedOperatorError(f"[{name} {node.name!r}] this operator is not supported. {advice}")
     require_constants(node, operator.fixed)
     if operator.results is not None:
         require_one_result(node)

@@ -44,9 +44,16 @@ def _reciprocal(node: ir.Node, x: Tensor) -> Tensor:
 
 FUNCTIONS: dict[str, Function] = {
     "Abs": lambda node, x: x.abs(),
+    "Acos": lambda node, x: x.acos(),
+    "Acosh": lambda node, x: x.acosh(),
+    "Asin": lambda node, x: x.asin(),
+    "Asinh": lambda node, x: x.asinh(),
+    "Atan": lambda node, x: x.atan(),
+    "Atanh": lambda node, x: x.atanh(),
     "Ceil": lambda node, x: x.ceil(),
     "Celu": lambda node, x: F.celu(x, attribute(node, "alpha", 1.0)),
     "Cos": lambda node, x: x.cos(),
+    "Cosh": lambda node, x: x.cosh(),
     "Elu": lambda node, x: F.elu(x, attribute(node, "alpha", 1.0)),
     "Erf": lambda node, x: torch.erf(x),
     "Exp": lambda node, x: x.exp(),
@@ -63,15 +70,17 @@ FUNCTIONS: dict[str, Function] = {
     "Shrink": _shrink,
     "Sigmoid": lambda node, x: x.sigmoid(),
     "Sin": lambda node, x: x.sin(),
+    "Sinh": lambda node, x: x.sinh(),
     "Softplus": lambda node, x: F.softplus(x),
     "Softsign": lambda node, x: F.softsign(x),
     "Sqrt": lambda node, x: x.sqrt(),
     "Swish": _swish,
+    "Tan": lambda node, x: x.tan(),
     "Tanh": lambda node, x: x.tanh(),
     "ThresholdedRelu": _thresholded_relu,
 }
 
-POLES = frozenset({"Exp", "Log", "Pow", "Reciprocal", "Sqrt"})
+POLES = frozenset({"Acos", "Acosh", "Asin", "Atanh", "Exp", "Log", "Pow", "Reciprocal", "Sqrt", "Tan"})
 """Functions that are infinite, or infinitely steep, at a number that float32 has; in training neither gets further."""
 
 KNOWN_RANGES = frozenset({"Erf", "Sigmoid", "Softsign", "Tanh"})

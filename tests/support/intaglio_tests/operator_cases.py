@@ -161,6 +161,12 @@ def functions() -> None:
         case(op_type, "image", IMAGE)
     for op_type in ("Log", "Reciprocal", "Sqrt"):
         case(op_type, "positive", IMAGE, low=0.25, high=9.0)
+    for op_type in ("Acos", "Asin", "Atanh"):
+        case(op_type, "domain", IMAGE, low=-0.8, high=0.8)
+    for op_type in ("Asinh", "Atan", "Cosh", "Sinh"):
+        case(op_type, "image", IMAGE)
+    case("Acosh", "domain", IMAGE, low=1.1, high=9.0)
+    case("Tan", "period", IMAGE, low=-1.2, high=1.2)
     case("Sqrt", "clamped", IMAGE, low=0.0, high=9.0, then="Relu")
     case("Celu", "alpha", IMAGE, alpha=0.7)
     case("Elu", "alpha", IMAGE, alpha=0.5, then="Relu")
@@ -315,6 +321,35 @@ def resizes() -> None:
         case("Resize", f"zero-{mode}", IMAGE, beyond, None, ints(8, 8), mode=mode, **crop)
 
 
+def rewritten() -> None:
+    """Operators that `frontends.rewrites` writes with others."""
+    case("CumSum", "channels", IMAGE, np.array(1))
+    case("CumSum", "exclusive_backwards", SEQUENCE, np.array(-1), exclusive=1, reverse=1)
+    case("Trilu", "lower", ("n", 3, 6, 6), upper=0)
+    case("Trilu", "above", SEQUENCE, np.array(2))
+    case("Tile", "image", ("n", 3, 4, 1), ints(1, 2, 1, 5))
+    case("GatherElements", "last", (2, 3, 4, 5), RNG.integers(-5, 5, (2, 3, 4, 6)), axis=-1)
+    case("GatherElements", "first", (2, 4), RNG.integers(0, 2, (3, 4)), axis=0)
+    case("GatherND", "rows", (2, 4, 5), RNG.integers(0, 2, (3, 2)))
+    case("GatherND", "batch", (2, 4, 5), RNG.integers(0, 4, (2, 3, 1)), batch_dims=1)
+    case("Compress", "axis", IMAGE, np.array([True, False, True, True]), axis=1)
+    case("Compress", "everything", (2, 3, 4), np.arange(24) % 5 == 0)
+    case("ReverseSequence", "lengths", (2, 6, 3), ints(4, 6), batch_axis=0, time_axis=1)
+    columns = np.array([[2, 0, 4], [1, 3, 0]])[:, None].repeat(4, 1)
+    case("ScatterElements", "computed", (2, 4, 5), columns, (2, 4, 3), axis=2)
+    case("ScatterElements", "zeros", (2, 4, 5), columns, np.zeros((2, 4, 3), np.float32), axis=2)
+    case("ScatterElements", "constant", (2, 4, 5), columns, normal(2, 4, 3), axis=2)
+    case("ScatterElements", "added", (2, 4, 5), RNG.integers(0, 5, (2, 4, 3)), (2, 4, 3), axis=2, reduction="add")
+    case("ScatterND", "rows", (1, 6, 5), np.array([[0, 1], [0, 4]]), (2, 5))
+    case("ScatterND", "into_zeros", np.zeros((1, 6, 5), np.float32), np.array([[0, 1], [0, 4]]), (2, 5))
+    case("Einsum", "weight", SEQUENCE, normal(11, 4, scale=0.3), equation="bij,jk->bik")
+    case("Einsum", "attention", ("n", 5, 2, 3), ("n", 4, 2, 3), equation="bqhd,bkhd->bhqk")
+    case("Einsum", "positions", ("n", 3, 4, 5), normal(3, 6, 5), equation="bhwc,hkc->bhwk")
+    case("Einsum", "outer", ("n", 5), ("n", 4), equation="bi,bj->bij")
+    case("Einsum", "dot", ("n", 5), ("n", 5), equation="bi,bi->b")
+    case("Einsum", "graph", ("n", 2, 3, 4, 5), normal(2, 5, 5), equation="nkctv,kvw->nctw")
+
+
 def corners() -> None:
     """Forms that ONNX allows and few exporters write."""
     case("ConvTranspose", "one_output_per_group", IMAGE, normal(6, 1, 3, 3, scale=0.3), normal(3), group=3)
@@ -332,6 +367,7 @@ def corners() -> None:
 
 for _family in (
     convolutions, products, elementwise, functions, pools, reductions, moves, normalizations, resizes, corners,
+    rewritten,
 ):  # fmt: skip
     _family()
 

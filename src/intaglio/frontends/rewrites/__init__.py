@@ -1,0 +1,41 @@
+"""Write operators that need no integer operator of their own with others, when a model is loaded.
+
+A row of `REWRITES` is `(operator, function)`. The function changes a node whose form it knows and leaves every other
+one, which is refused by name where integers are wanted (`ops/refused.py` says what to do instead).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import onnx_ir as ir
+
+from intaglio.frontends.rewrites.einsum import einsum
+from intaglio.frontends.rewrites.gathers import gather_elements, gather_nd, reverse_sequence, tile
+from intaglio.frontends.rewrites.rewriting import Rewriting
+from intaglio.frontends.rewrites.scatters import scatter_elements, scatter_nd
+from intaglio.frontends.rewrites.triangles import cum_sum, trilu
+
+REWRITES: dict[str, Callable[[Rewriting], None]] = {
+    "CumSum": cum_sum,
+    "Einsum": einsum,
+    "GatherElements": gather_elements,
+    "GatherND": gather_nd,
+    "ReverseSequence": reverse_sequence,
+    "ScatterElements": scatter_elements,
+    "ScatterND": scatter_nd,
+    "Tile": tile,
+    "Trilu": trilu,
+}
+
+
+def rewrite_operators(graph: ir.Graph) -> None:
+    """Rewrite every node that has a row.
+
+    Args:
+        graph: static shapes, every node in the form of `opset_upgrade`.
+    """
+    for node in list(graph):
+        rewrite = REWRITES.get(node.op_type)
+        if rewrite is not None and not node.domain:
+            rewrite(Rewriting(graph, node))

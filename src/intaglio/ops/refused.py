@@ -1,0 +1,28 @@
+"""What to do instead of an operator, or a form of one, that is refused."""
+
+from __future__ import annotations
+
+_AFTER = "It belongs to the post-processing: cut the network before it, and compute it from the outputs"
+_RANDOM = "It draws random numbers: export the model for inference (module.eval()), or make them an input"
+_INDICES = "Its indices are computed at run time: compute them from constants, or cut the network before it"
+_REGIONS = "Its regions are computed at run time: cut the network before it and run the part behind it by itself"
+
+INSTEAD: dict[str, str] = {
+    **dict.fromkeys(("NonMaxSuppression", "NonZero", "Unique", "StringNormalizer", "TfIdfVectorizer"), _AFTER),
+    **dict.fromkeys(
+        ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"), _RANDOM
+    ),
+    **dict.fromkeys(("MaxRoiPool", "RoiAlign"), _REGIONS),
+    **dict.fromkeys(("GatherElements", "GatherND", "ScatterElements", "ScatterND", "ReverseSequence"), _INDICES),
+    "Compress": "Its condition is computed at run time, so its result has no fixed size: cut the network before it",
+    "CumSum": "Its axis is computed or longer than 4096, or it does not sum floats: use a convolution over a window",
+    "DeformConv": "Its offsets are computed at run time: use a convolution on a fixed grid",
+    "Einsum": "An axis is named twice in one operand (a diagonal), or its operands are no floats: multiply by an "
+    "identity matrix and sum, or use MatMul",
+    "GridSample": "Its grid is computed at run time: use a constant grid, or resample outside the network",
+    "MaxUnpool": "It writes to places that are computed at run time: use Resize or ConvTranspose",
+    "Tile": "Its repeats are computed at run time: fix the input sizes with --shape",
+    "TopK": _AFTER,
+    "Trilu": "Its diagonal is computed at run time, or it does not cut floats: multiply by a constant mask",
+}
+"""By operator: the reason and the way out, for the error that names the node."""

@@ -1,0 +1,110 @@
+"""Operators that are written with others when a model is loaded: what becomes of them, and which forms stay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from intaglio_tests.operator_nets import model
+
+from intaglio.errors import UnsupportedOperatorError
+from intaglio.frontends.onnx import load_onnx
+from intaglio.graph import Graph
+from intaglio.graph.passes import prepare
+from intaglio.plan import place
+from intaglio.simulate import Simulator
+from intaglio.targets import load_target
+
+node = onnx.helper.make_node
+RNG = np.random.default_rng(3)
+Sizes = tuple[int | str, ...]
+
+
+def loaded(op_type: str, *inputs: Sizes | Any, outputs: int = 1, **attributes: Any) -> Graph:
+    """A network of one operator: shapes are computed inputs, arrays constants."""
+    shapes = {f"x{i}": size for i, size in enumerate(inputs) if isinstance(size, tuple)}
+    constants = {f"c{i}": array for i, array in enumerate(inputs) if not isinstance(array, tuple)}
+    names = [f"x{i}" if isinstance(given, tuple) else f"c{i}" for i, given in enumerate(inputs)]
+    results = ["y", "z"][:outputs]
+    return load_onnx(model([node(op_type, names, results, "it", **attributes)], shapes, constants, results))
+
+
+def kinds(graph: Graph) -> list[str]:
+    return [node.op_type for node in graph.nodes]
+
+
+def normal(*size: int) -> Any:
+    return RNG.normal(size=size).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("equation", "inputs", "wanted"),
+    [
+        ("bij,jk->bik", [("n", 4, 5), normal(5, 6)], ["MatMul"]),
+        ("bhid,bhjd->bhij", [("n", 2, 3, 4), ("n", 2, 5, 4)], ["Transpose", "MatMul"]),
+        ("bhwc,hkc->bhwk", [("n", 3, 4, 5), normal(3, 6, 5)], ["MatMul"]),
+        ("ij,bjk->bik", [normal(4, 5), ("n", 5, 6)], ["Transpose", "MatMul", "Transpose"]),
+        ("bi,bi->bi", [("n", 5), ("n", 5)], ["Mul"]),
+        ("b...->b", [("n", 3, 4)], ["ReduceSum"]),
+        ("bij,jk,kl->bil", [("n", 3, 4), normal(4, 5), normal(5, 2)], ["MatMul", "MatMul"]),
+    ],
+)
+def test_an_einsum_becomes_one_product_and_keeps_its_batch(equation: str, inputs: list[Any], wanted: list[str]) -> None:
+    graph = loaded("Einsum", *inputs, equation=equation)
+    assert graph.batched
+    assert kinds(prepare(graph)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("op_type", "inputs", "attributes", "way_out"),
+    [
+        ("Einsum", [(4, 4)], {"equation": "ii->i"}, "a diagonal"),
+        ("RoiAlign", [(1, 2, 8, 8), (3, 4), np.zeros(3, np.int64)], {}, "computed at run time"),
+        ("RandomNormalLike", [(1, 2)], {}, "module.eval()"),
+    ],
+)
+def test_what_stays_is_refused_with_a_way_out(
+    op_type: str, inputs: list[Any], attributes: dict[str, Any], way_out: str
+) -> None:
+    graph = loaded(op_type, *inputs, **attributes)
+    with pytest.raises(UnsupportedOperatorError) as caught:
+        place(graph, load_target("cpu-int8"))
+    assert f"[{op_type} 'it']" in str(caught.value)
+    assert way_out in str(caught.value)
+
+
+def test_computed_indices_are_refused_by_name() -> None:
+    nodes = [
+        node("ArgMax", ["x"], ["i"], "which", axis=1),
+        node("GatherElements", ["x", "i"], ["y"], "it", axis=1),
+    ]
+    graph = load_onnx(model(nodes, {"x": (2, 4)}))
+    with pytest.raises(UnsupportedOperatorError, match=r"\[GatherElements 'it'\].*indices are computed"):
+        place(graph, load_target("cpu-int8"))
+
+
+def test_indices_that_are_the_same_for_each_sample_keep_the_batch() -> None:
+    """As exporters write them: repeated for each sample of an open batch."""
+    indices = np.array([[[4, 0, 1]] * 2] * 2)
+    nodes = [
+        node("Shape", ["x"], ["size"], "size"),
+        node("Slice", ["size", "zero", "one"], ["samples"], "samples"),
+        node("Concat", ["samples", "rest"], ["target"], "target", axis=0),
+        node("Expand", ["i", "target"], ["all"], "all"),
+        node("GatherElements", ["x", "all"], ["y"], "it", axis=2),
+    ]
+    constants = {"zero": [0], "one": [1], "rest": [2, 3], "i": indices[:1]}
+    graph = load_onnx(model(nodes, {"x": ("n", 2, 5)}, {name: np.array(a) for name, a in constants.items()}))
+    assert graph.batched
+    x = normal(7, 2, 5)
+    np.testing.assert_array_equal(Simulator(graph, device="cpu").run(x)[0], x[:, :, [4, 0, 1]])
+
+
+def test_neighbours_are_selected_together() -> None:
+    """A Gather of rows where whole rows are named element by element."""
+    indices = np.broadcast_to(np.array([3, 0, 2])[:, None], (1, 3, 8))
+    graph = loaded("GatherElements", (1, 4, 8), np.ascontiguousarray(indices), axis=1)
+    gather = next(node for node in graph.nodes if node.op_type == "Gather")
+    assert tuple(gather.inputs[1].shape) == (3,)
