@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from intaglio.callable_package import make_callable
+
 if TYPE_CHECKING:
     from intaglio.api import Quantized, freeze, load, load_quantized, prepare_qat, quantize
     from intaglio.bench.latency import bench
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from intaglio.workflow.inspection import inspect
     from intaglio.workflow.model_comparison import compare
     from intaglio.workflow.model_score import evaluate
+    from intaglio.workflow.train_call import train
 
 __version__ = "0.1.0"
 
@@ -46,6 +49,7 @@ _HOMES = {
     "prepare_qat": "intaglio.api",
     "quantize": "intaglio.api",
     "targets": "intaglio.targets.target_list",
+    "train": "intaglio.workflow.train_call",
 }
 
 __all__ = [
@@ -69,18 +73,17 @@ __all__ = [
     "prepare_qat",
     "quantize",
     "targets",
+    "train",
 ]
 
 
-_ROOMS = ("train",)
-"""Subpackages with public names: `intaglio.train.nn`."""
-
-
 def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
-        return import_module(f"intaglio.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'intaglio' has no attribute {name!r}; it has {', '.join(__all__)}")
+    return _public(name)
+
+
+def _public(name: str) -> Any:
     try:
         return getattr(import_module(_HOMES[name]), name)
     except ModuleNotFoundError as error:
@@ -95,3 +98,9 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return [*__all__, "__version__"]
+
+
+if not TYPE_CHECKING:
+    # `intaglio.train` is a package with public names (`intaglio.train.nn`), and a function of a room above it
+    import_module("intaglio.train")
+    make_callable("intaglio.train", load=lambda: _public("train"))

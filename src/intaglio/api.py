@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
@@ -37,6 +38,7 @@ from intaglio.search.training import Training, stage_settings
 from intaglio.targets import Target, load_target
 from intaglio.train.freeze import freeze_graph
 from intaglio.train.loop import TrainSettings
+from intaglio.train.loop.loader_feed import Loader
 from intaglio.train.loop.user_loss import LossLike, UserLoss
 from intaglio.train.module import QuantizedModule
 from intaglio.train.nn.freeze_layers import freeze_layers
@@ -114,7 +116,7 @@ def quantize(
     else:
         given, described, recipe = with_plan(plan, target, recipe, searched=limit is not None)
     if isinstance(model, nn.Module) and example_inputs is None:
-        data, example_inputs = first_sample(type(model).__name__, data)
+        data, example_inputs = first_sample(model, data)
     raw = load_unprepared(model, example_inputs)
     graph = raw if isinstance(model, Graph) else prepare(raw)
     again = recipe.recovers or limit is not None
@@ -155,29 +157,47 @@ def refuse_in_training(model: object) -> None:
 
 
 def first_sample(
-    name: str, data: DataLike, way: str = "give example_inputs, such as torch.randn(1, 3, 224, 224)"
+    module: nn.Module,
+    data: DataLike | Loader,
+    way: str = "give example_inputs, such as torch.randn(1, 3, 224, 224)",
+    *,
+    name: str | None = None,
+    labels: bool = False,
 ) -> tuple[Dataset, Any]:
     """Return the data, to be read again, and their first sample, with a batch axis of 1, as inputs of a module.
 
     Args:
-        name: of the module, for error messages.
-        data: calibration data, as for `quantize`.
+        module: a network without example inputs.
+        data: its data, as for `quantize`.
         way: what to do where they do not say, for error messages.
+        name: of the module, for error messages; None: that of its class.
+        labels: whether a pair of arrays is always inputs and labels.
     Raises:
         UsageError: there are no data, or an iterable does not say whether it gives samples or batches.
     """
+    name = type(module).__name__ if name is None else name
     if isinstance(data, str) and data in (NONE, SYNTHESIZE):
         raise UsageError(f"{name}: expected example_inputs beside a torch.nn.Module and data {data!r}, got none; {way}")
-    dataset = open_data(data)
-    x, y = dataset.peek()
-    if isinstance(dataset.source, IterableSource) and y is None and not isinstance(data, DataLoader):
+    dataset = open_data(data, pair=labels)
+    x, y = replace(dataset, targets="given").peek()
+    source = dataset.source
+    if isinstance(source, IterableSource) and y is None and not isinstance(source.items, DataLoader):
         raise UsageError(
             f"{name}: expected example_inputs beside a torch.nn.Module, as an iterable without labels may give samples "
             f"or batches, got none; {way}"
         )
+    preprocess = preprocessing_of(dataset)
+    if preprocess is not None and preprocess.of_any_channels and isinstance(x, np.ndarray) and x.shape[1] == 1:
+        # one mean is that of grey pictures or of each color: the network decides
+        x = x.repeat(_first_channels(module), axis=1)
     if isinstance(x, dict):
         return dataset, {key: torch.from_numpy(array[:1]) for key, array in x.items()}
     return dataset, tuple(torch.from_numpy(array[:1]) for array in (x if isinstance(x, tuple) else (x,)))
+
+
+def _first_channels(module: nn.Module) -> int:
+    """Return how many channels the first convolution takes; 1 if there is none."""
+    return next((m.in_channels for m in module.modules() if isinstance(m, nn.Conv2d)), 1)
 
 
 def _limit(limit: LossLimit | None, choices: dict[str, Any]) -> LossLimit | None:

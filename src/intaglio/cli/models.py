@@ -106,10 +106,10 @@ def _made(args: argparse.Namespace, name: str) -> tuple[Any, Any]:
     from intaglio.frontends.factory import load_module
 
     module = load_module(name, args.weights)
-    return module, _first_sample(args, name) if shape is None else _example(shape)
+    return module, _first_sample(args, name, module) if shape is None else _example(shape)
 
 
-def _first_sample(args: argparse.Namespace, name: str) -> Any:
+def _first_sample(args: argparse.Namespace, name: str, module: Any) -> Any:
     """Take the first sample of --data as example inputs.
 
     Raises:
@@ -122,7 +122,8 @@ def _first_sample(args: argparse.Namespace, name: str) -> Any:
         raise UsageError(f"{needs}, where no --data give the shape")
     from intaglio.api import first_sample
 
-    dataset, inputs = first_sample(name, described(args, data)[0], "give --example-shape, such as 1,3,224,224")
+    way = "give --example-shape, such as 1,3,224,224"
+    dataset, inputs = first_sample(module, described(args, data)[0], way, name=name)
     if dataset.once:
         raise UsageError(f"{needs}, where --data can be read only once")
     return inputs

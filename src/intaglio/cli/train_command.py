@@ -250,7 +250,8 @@ def run(args: argparse.Namespace) -> int:
     """Train, freeze, measure, and write the results."""
     from intaglio.processes import processes
     from intaglio.train.loop.distributed import together
-    from intaglio.workflow.train import Beginning, train_job
+    from intaglio.workflow.train import train_job
+    from intaglio.workflow.train_network import Beginning
 
     only_beside(args, "--eval DATA", ("eval_limit",), given=args.eval is not None)
     settings = _settings(args)

@@ -69,9 +69,14 @@ class Preprocess:
                 "leave out --channels (channels under [image])"
             )
         made = self if self.layout is not None else replace(self, layout=layout)
-        if len(set(self.mean)) == len(set(self.std)) == 1 and made.layout == layout:
+        if self.of_any_channels and made.layout == layout:
             made = replace(made, mean=self.mean[:1] * channels, std=self.std[:1] * channels)
         return made
+
+    @property
+    def of_any_channels(self) -> bool:
+        """Whether mean and standard deviation are the same for all channels, and so for grey pictures."""
+        return len(set(self.mean)) == len(set(self.std)) == 1
 
     def __call__(self, image: bytes | Path, where: str) -> npt.NDArray[np.float32]:
         """Decode and preprocess one image.

@@ -13,7 +13,7 @@ from intaglio.evaluation import compare as compare_stages
 from intaglio.evaluation.model_stages import data_for, stage_of, steps_of
 from intaglio.evaluation.stage import inputs_of
 from intaglio.report.terminal_tables import print_table
-from intaglio.workflow.open_model import open_model
+from intaglio.workflow.open_model import open_beside
 
 if TYPE_CHECKING:
     from intaglio.workflow.open_model import AnyModel
@@ -67,19 +67,23 @@ class ModelComparison:
         )
 
 
-def compare(a: AnyModel, b: AnyModel, data: DataLike, *, samples: int = 32) -> ModelComparison:
+def compare(
+    a: AnyModel, b: AnyModel, data: DataLike, *, samples: int = 32, example_inputs: Any = None
+) -> ModelComparison:
     """Compare two models layer by layer.
 
     Args:
-        a: the reference: a path, or what `load`, `quantize`, `lower` or `compile` return.
+        a: the reference: a path, a `torch.nn.Module`, or what `load`, `quantize`, `lower` or `compile` return.
         b: the model to compare with it.
         data: inputs; labels are not needed (see `intaglio.data.open_data`).
         samples: most samples to compare on.
+        example_inputs: for a module: inputs that it can be called with; None: the first sample of `data`.
     Raises:
         DataError: the data do not fit, or the models have no value in common.
         UsageError, ModelError, ProgramError: a model cannot be read.
     """
-    first, second = open_model(a), open_model(b)
+    first, data = open_beside(a, data, example_inputs)
+    second, data = open_beside(b, data, example_inputs)
     opened = data_for(first, data, samples)
     if opened.once:
         opened = opened.cached()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from intaglio.codegen.native import NativeProgram
+from intaglio.data import DataLike
 from intaglio.program import Program, load_program
 
 if TYPE_CHECKING:
@@ -60,6 +62,29 @@ def open_model(
         if is_quantized_file(model):
             return load_quantized(model, shapes, constants)
     return load(model, example_inputs, shapes, constants)
+
+
+def open_beside(
+    model: AnyModel, data: DataLike, example_inputs: Any = None, *, labels: bool = False
+) -> tuple[Opened, DataLike]:
+    """Open a model beside data, whose first sample is the example input of a `torch.nn.Module`.
+
+    Args:
+        model, example_inputs: as for `open_model`.
+        data: its data.
+        labels: whether a pair of arrays is always inputs and labels.
+    Returns:
+        The model, and the data, to be read from their first sample.
+    Raises:
+        ModelError, ProgramError, UsageError: the model cannot be read, or the data do not say where a sample ends.
+    """
+    torch = sys.modules.get("torch")  # a module exists only where PyTorch is loaded
+    if torch is not None and isinstance(model, torch.nn.Module) and example_inputs is None:
+        from intaglio.api import first_sample, refuse_in_training
+
+        refuse_in_training(model)
+        data, example_inputs = first_sample(model, data, labels=labels)
+    return open_model(model, example_inputs=example_inputs), data
 
 
 def open_program(path: str | os.PathLike[str], **options: Any) -> Program:
