@@ -25,6 +25,7 @@ from intaglio.evaluation.metrics.metric_registry import MetricLike, metric_of
 from intaglio.evaluation.model_stages import data_for
 from intaglio.evaluation.model_stages import score as evaluate
 from intaglio.frontends import Model, load, load_unprepared, named, prepare
+from intaglio.frontends.torch import takes
 from intaglio.graph import Graph
 from intaglio.plan import Plan, Step
 from intaglio.processes import Processes
@@ -166,6 +167,8 @@ def first_sample(
 ) -> tuple[Dataset, Any]:
     """Return the data, to be read again, and their first sample, with a batch axis of 1, as inputs of a module.
 
+    The sample is float32; integers, such as token ids, where the data hold them and the module takes no float32.
+
     Args:
         module: a network without example inputs.
         data: its data, as for `quantize`.
@@ -190,9 +193,19 @@ def first_sample(
     if preprocess is not None and preprocess.of_any_channels and isinstance(x, np.ndarray) and x.shape[1] == 1:
         # one mean is that of grey pictures or of each color: the network decides
         x = x.repeat(_first_channels(module), axis=1)
-    if isinstance(x, dict):
-        return dataset, {key: torch.from_numpy(array[:1]) for key, array in x.items()}
-    return dataset, tuple(torch.from_numpy(array[:1]) for array in (x if isinstance(x, tuple) else (x,)))
+    arrays = x if isinstance(x, dict) else dict(enumerate(x if isinstance(x, tuple) else (x,)))
+    tensors = {key: torch.from_numpy(array[:1]) for key, array in arrays.items()}
+    kinds = dict(zip(tensors, dataset.integer_types(), strict=True))
+    if any(kinds.values()) and not takes(module, _as_arguments(tensors)):
+        types = {None: torch.float32, bool: torch.bool, int: torch.int64}
+        integers = {key: tensor.to(types[kinds[key]]) for key, tensor in tensors.items()}
+        tensors = integers if takes(module, _as_arguments(integers)) else tensors
+    return dataset, _as_arguments(tensors)
+
+
+def _as_arguments(tensors: dict[Any, torch.Tensor]) -> Any:
+    """Make keyword arguments of tensors by name, a tuple of those by position."""
+    return tensors if all(isinstance(key, str) for key in tensors) else tuple(tensors.values())
 
 
 def _first_channels(module: nn.Module) -> int:

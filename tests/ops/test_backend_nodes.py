@@ -36,7 +36,7 @@ COMPUTED: dict[str, tuple[int, int]] = {
     "argmin": (16, 16), "asin": (2, 2), "asinh": (2, 2), "atan": (2, 2), "atanh": (2, 2), "attention": (108, 0),
     "averagepool": (14, 14),
     "batch_normalization": (4, 2), "cast": (8, 8), "castlike": (32, 32), "causal_conv_with_state": (24, 12),
-    "ceil": (2, 2), "celu": (6, 6), "center_crop_pad": (6, 6), "clip": (18, 10), "compress": (5, 5),
+    "ceil": (2, 2), "celu": (6, 6), "center_crop_pad": (6, 6), "clip": (19, 11), "compress": (5, 5),
     "concat": (24, 24), "conv": (12, 6),
     "convtranspose": (20, 10), "cos": (2, 2), "cosh": (2, 2), "cumsum": (7, 7), "depthtospace": (4, 4), "div": (6, 3),
     "dropout": (6, 6), "einsum": (11, 11), "elu": (3, 3),

@@ -29,6 +29,7 @@ from intaglio.program.operators.conv2d import Conv2d
 from intaglio.program.operators.conv_transpose2d import ConvTranspose2d
 from intaglio.program.operators.dense import Dense
 from intaglio.program.operators.depth_to_space import DepthToSpace
+from intaglio.program.operators.embedding_lookup import EmbeddingLookup
 from intaglio.program.operators.expand import Expand
 from intaglio.program.operators.gather import Gather
 from intaglio.program.operators.layer_norm import LayerNorm
@@ -431,6 +432,13 @@ def gather(rng: np.random.Generator) -> Iterator[Case]:
     x = params(rng, INT8)
     x_q = codes(rng, INT8, (2, 6, 5))
     yield Gather(np.array([5, 0, 0, 3]), 1), (x_q,), real(x, x_q)[:, [5, 0, 0, 3]], x, 0
+
+
+@case
+def embedding_lookup(rng: np.random.Generator) -> Iterator[Case]:
+    x = params(rng, INT8)
+    table, ids = codes(rng, INT8, (7, 5)), np.array([[0, 6, -1], [-7, 3, 3]], np.int32)
+    yield EmbeddingLookup(), (table, ids), real(x, table)[ids], x, 0
 
 
 @case

@@ -6,14 +6,16 @@ import numpy as np
 
 from intaglio.bench.engine import Array
 from intaglio.program import Program
+from intaglio.program.input_ranges import input_ranges
 
 
 def random_reals(program: Program, seed: int = 0) -> tuple[Array, ...]:
-    """Draw real inputs over the inputs' whole ranges, in the Program's shapes."""
+    """Draw real inputs over the inputs' whole ranges, and indices that the network takes, in the Program's shapes."""
     rng = np.random.default_rng(seed)
-    found = []
+    found, ranges = [], input_ranges(program)
     for name in program.inputs:
         info = program.tensors[name]
-        codes = rng.integers(info.type.qmin, info.type.qmax + 1, info.shape).astype(info.type.dtype)
+        low, high = ranges.get(name, (info.type.qmin, info.type.qmax))
+        codes = rng.integers(low, high + 1, info.shape).astype(info.type.dtype)
         found.append(codes if info.params is None else info.params.dequantize(codes))
     return tuple(found)

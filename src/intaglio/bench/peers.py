@@ -60,7 +60,7 @@ def _onnxruntime(path: Path, x: Sequence[Array], threads: int) -> Callable[[], o
     session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     binding = session.io_binding()
     for wanted, value in zip(session.get_inputs(), x, strict=True):
-        fed = value.astype(np.float32) if wanted.type == "tensor(float)" else as_u8(value)
+        fed = fed_as(value, wanted.type)
         binding.bind_ortvalue_input(wanted.name, ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(fed)))
     for output in session.get_outputs():
         binding.bind_output(output.name)
@@ -102,7 +102,8 @@ def _openvino(path: Path, x: Sequence[Array], threads: int, precision: str, inte
         settings["INFERENCE_PRECISION_HINT"] = "f32"  # otherwise processors with bf16 would use it
     request = core.compile_model(model, "CPU", settings).create_infer_request()
     for i, value in enumerate(x):
-        fed = np.ascontiguousarray(as_u8(value) if integers else value.astype(np.float32))
+        indices = value.dtype.kind in "iu"
+        fed = np.ascontiguousarray(value if indices else as_u8(value) if integers else value.astype(np.float32))
         request.set_input_tensor(i, ov.Tensor(fed, shared_memory=True))
     request.infer(share_outputs=True)
     return lambda: request.infer(share_outputs=True)
@@ -149,6 +150,15 @@ def as_u8(x: Array) -> Array:
     """Convert reals to arbitrary u8 codes; values do not matter for timing."""
     codes: Array = np.clip(np.rint(x * 32 + 128), 0, 255).astype(np.uint8)
     return codes
+
+
+def fed_as(x: Array, wanted: str) -> Array:
+    """Convert an input of ours to the type that ONNX Runtime names; indices keep their values."""
+    if wanted == "tensor(float)":
+        return x.astype(np.float32)
+    if x.dtype.kind in "iu":
+        return x.astype(wanted.removeprefix("tensor(").removesuffix(")"))
+    return as_u8(x)
 
 
 def need(module: str, package: str) -> None:

@@ -50,10 +50,13 @@ def quantize_onnxruntime(
         def get_next(self) -> dict[str, Array] | None:
             return next(self.rest, None)
 
+    proto = onnx.load(model)
+    types = {v.name: onnx.helper.tensor_dtype_to_np_dtype(v.type.tensor_type.elem_type) for v in proto.graph.input}
+    data = [{name: array.astype(types.get(name, array.dtype)) for name, array in row.items()} for row in data]
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
         whole = Path(folder) / "whole.onnx"  # ONNX Runtime 1.31.1 fails on weights in a file beside the model
-        onnx.save(onnx.load(model), whole)
+        onnx.save(proto, whole)
         quant_pre_process(str(whole), str(prepared), skip_symbolic_shape=True)
         quantize_static(
             str(prepared),

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 
 from intaglio.codegen.header import argument_names, parameters
+from intaglio.codegen.input_checks import input_checks
 from intaglio.codegen.machine import INSTRUCTION_SETS
 from intaglio.codegen.model import WRITTEN_BY, Model
 from intaglio.codegen.processor import CPUID, processor, processor_end
@@ -109,7 +110,7 @@ static const struct {{
         return {m}_SMALL_ARENA;
     if (!processor_fits())
         return {m}_WRONG_PROCESSOR;
-    frame.inputs = inputs;
+{input_checks(model)}    frame.inputs = inputs;
     frame.outputs = outputs;
     frame.arena = arena;
     for (int32_t i = 0; i < {m}_STEPS; i++) {{

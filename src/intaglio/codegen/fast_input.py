@@ -37,6 +37,8 @@ class FastInput:
     def of(cls, info: TensorInfo) -> FastInput | None:
         """Return the form of a tensor; None if some values of its dtype are not codes, or it has no batch axis."""
         dtype = np.dtype(info.type.dtype)
+        if info.params is None:  # indices, whose range `program.inputs` checks
+            return None
         if info.type.bits != 8 * dtype.itemsize or info.shape[:1] != (1,):
             return None
         grid = None

@@ -7,6 +7,7 @@ from intaglio.codegen.steps import tensor
 from intaglio.codegen.tensor_macros import tensor_macros
 from intaglio.codegen.text import comment
 from intaglio.program import TensorInfo
+from intaglio.program.input_ranges import input_ranges
 
 
 def header(model: Model) -> str:
@@ -15,12 +16,14 @@ def header(model: Model) -> str:
     program = model.program
     inputs = [program.tensors[name] for name in program.inputs]
     outputs = [program.tensors[name] for name in program.outputs]
+    ranges = input_ranges(program)
+    taken, given = argument_names(inputs, "input"), argument_names(outputs, "output")
     described = "\n".join(
-        [f" *   {n}: {_describe(t)}" for t, n in zip(inputs, argument_names(inputs, "input"), strict=True)]
-        + [f" *   {n}: {_describe(t)}" for t, n in zip(outputs, argument_names(outputs, "output"), strict=True)]
+        [f" *   {n}: {_describe(t, ranges.get(t.name))}" for t, n in zip(inputs, taken, strict=True)]
+        + [f" *   {n}: {_describe(t)}" for t, n in zip(outputs, given, strict=True)]
     )
     macros = "\n".join(
-        tensor_macros(tensor, f"{m}_{argument.upper()}")
+        tensor_macros(tensor, f"{m}_{argument.upper()}", ranges.get(tensor.name))
         for tensors, kind in ((inputs, "input"), (outputs, "output"))
         for tensor, argument in zip(tensors, argument_names(tensors, kind), strict=True)
     )
@@ -73,14 +76,7 @@ extern "C" {{
  * SCALE is exactly SCALE_MULTIPLIER * 2^-SCALE_SHIFT, for processors without floating-point numbers. The model itself
  * uses none of these macros. */
 {macros}
-enum {p}_status {{
-    {m}_OK = 0,
-    {m}_NULL_POINTER = 1,     /* an input, an output or the arena is NULL */
-    {m}_MISALIGNED_ARENA = 2, /* the arena is not aligned to {m}_ALIGNMENT */
-    {m}_SMALL_ARENA = 3,      /* arena_bytes is below {m}_ARENA_BYTES */
-    {m}_WRONG_PROCESSOR = 4   /* the processor lacks an instruction set that this code was generated for */
-}};
-
+{_statuses(model)}
 /* Bytes of each input and output, in order. */
 extern const size_t {p}_input_bytes[{m}_INPUTS];
 extern const size_t {p}_output_bytes[{m}_OUTPUTS];
@@ -94,6 +90,25 @@ int {p}_run({parameters(model)});
 
 #endif
 """
+
+
+def _statuses(model: Model) -> str:
+    """Generate what a run may return."""
+    m = model.macro
+    rows = [
+        ("OK", ""),
+        ("NULL_POINTER", "an input, an output or the arena is NULL"),
+        ("MISALIGNED_ARENA", f"the arena is not aligned to {m}_ALIGNMENT"),
+        ("SMALL_ARENA", f"arena_bytes is below {m}_ARENA_BYTES"),
+        ("WRONG_PROCESSOR", "the processor lacks an instruction set that this code was generated for"),
+    ]
+    if input_ranges(model.program):
+        rows.append(("OUT_OF_RANGE", "an input of plain integers holds one that the model does not take"))
+    lines = []
+    for code, (name, meaning) in enumerate(rows):
+        text = f"    {m}_{name} = {code}" + ("," if code < len(rows) - 1 else "")
+        lines.append(f"{text:<{len(m) + 27}}/* {meaning} */" if meaning else text)
+    return f"enum {model.prefix}_status {{\n" + "\n".join(lines) + "\n};\n"
 
 
 def parameters(model: Model) -> str:
@@ -131,10 +146,10 @@ def _places(model: Model) -> str:
 {"".join(lines)}"""
 
 
-def _describe(info: TensorInfo) -> str:
+def _describe(info: TensorInfo, range: tuple[int, int] | None = None) -> str:
     text = f"{comment(info.name)}, {info.type.name}, shape {info.shape}"
     if info.params is None:
-        return text + ", plain integers"
+        return text + ", plain integers" + (f" from {range[0]} to {range[1]}" if range else "")
     scale, zero = info.params.scale.reshape(-1), info.params.zero_point.reshape(-1)
     if scale.size > 1:
         return text + f", {scale.size} scales from {scale.min():.9g} to {scale.max():.9g}"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from intaglio.codegen.text import LONG_STRINGS, array_text
 from intaglio.kernels.kernel import C_TYPES
 from intaglio.program import Program
+from intaglio.program.input_ranges import input_ranges
 
 SEED = 20240229
 
@@ -19,12 +20,13 @@ Sample = tuple[NDArray[Any], ...]  # codes of every input, in the shape that the
 
 
 def random_samples(program: Program, count: int, seed: int = SEED) -> list[Sample]:
-    """Draw codes of every input, uniform over its type."""
+    """Draw codes of every input, uniform over its type, or over the indices that it takes."""
     rng = np.random.default_rng(seed)
-    infos = [program.tensors[name] for name in program.inputs]
+    infos, ranges = [program.tensors[name] for name in program.inputs], input_ranges(program)
+    bounds = [ranges.get(i.name, (i.type.qmin, i.type.qmax)) for i in infos]
     stacks = [
-        rng.integers(i.type.qmin, i.type.qmax, (count, *i.shape), dtype=np.int64, endpoint=True).astype(i.type.dtype)
-        for i in infos
+        rng.integers(low, high, (count, *i.shape), dtype=np.int64, endpoint=True).astype(i.type.dtype)
+        for i, (low, high) in zip(infos, bounds, strict=True)
     ]
     return list(zip(*stacks, strict=True))
 

@@ -12,25 +12,27 @@ from intaglio.kernels.kernel import C_TYPES
 from intaglio.program import TensorInfo
 
 
-def tensor_macros(info: TensorInfo, prefix: str) -> str:
+def tensor_macros(info: TensorInfo, prefix: str, codes: tuple[int, int] | None = None) -> str:
     """Generate the macros of a tensor.
 
     Args:
         info: the tensor.
         prefix: prefix of the macros, such as `MODEL_INPUT`.
+        codes: smallest and largest code; None: those of its type.
     """
+    low, high = codes or (info.type.qmin, info.type.qmax)
     macros = {
         "TYPE": C_TYPES[info.type.dtype.str[1:]],
         "ELEMENTS": str(math.prod(info.shape)),
         "RANK": str(len(info.shape)),
         "SHAPE": _list(map(str, info.shape)),
-        "MIN": integer_text(info.type.qmin),
-        "MAX": integer_text(info.type.qmax),
+        "MIN": integer_text(low),
+        "MAX": integer_text(high),
         **_scale_macros(info),
     }
     lines = [f"#define {prefix}_{name} {value}" for name, value in macros.items()]
-    codes = "; its codes are -1 for x < 0, otherwise 1" if info.type.bipolar else ""
-    return "\n".join([f"/* {comment(info.name)}{codes} */", *lines]) + "\n"
+    note = "; its codes are -1 for x < 0, otherwise 1" if info.type.bipolar else ""
+    return "\n".join([f"/* {comment(info.name)}{note} */", *lines]) + "\n"
 
 
 def scale_text(scale: np.float32) -> str:

@@ -105,6 +105,11 @@ class Dataset:
         first = self._first()
         return self._given(self._checked(first, first, self._span()[0]))
 
+    def integer_types(self) -> list[type | None]:
+        """Return, for each array of a sample, bool or int if the source holds such; None for real numbers and bytes."""
+        kinds = [a.dtype for a in self._checked_order(self._first()).x]
+        return [bool if k.kind == "b" else int if k.kind in "iu" and k.itemsize > 1 else None for k in kinds]
+
     def limit(self, n: int | None) -> Dataset:
         """Return the first `n` samples; None: all."""
         if n is None:
@@ -202,13 +207,16 @@ class Dataset:
         return (int(self.numbers[0]), int(self.numbers[-1]) + 1) if len(self.numbers) else (0, 0)
 
     def _checked(self, chunk: Chunk, first: Chunk, at: int) -> Chunk:
+        chunk = self._checked_order(chunk)
         if self.shapes is not None:
-            chunk = arrange(chunk, self.shapes, self.name)
             for array, (name, shape) in zip(chunk.x, self.shapes.items(), strict=True):
                 several = f" input '{name}'" if len(self.shapes) > 1 else ""
                 check_shape(array.shape[1:], shape, f"{self.name} sample {at}{several}")
         check_uniform(chunk, first if self.shapes is None else arrange(first, self.shapes, self.name), at, self.name)
         return chunk._replace(x=tuple(to_float(a, at, self.name) for a in chunk.x), y=self._checked_y(chunk, at))
+
+    def _checked_order(self, chunk: Chunk) -> Chunk:
+        return chunk if self.shapes is None else arrange(chunk, self.shapes, self.name)
 
     def _checked_y(self, chunk: Chunk, at: int) -> Labels | None:
         if chunk.y is None:

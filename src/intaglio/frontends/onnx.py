@@ -22,6 +22,7 @@ from intaglio.frontends.tidy import check_finite, name_nodes, remove_identities,
 from intaglio.graph.access import where
 from intaglio.graph.edit import remove_unread, split_shared_constants
 from intaglio.graph.graph import NORMAL_OPSET, Graph
+from intaglio.graph.integer_inputs import INTEGER_INPUTS
 
 _OLDEST_OPSET = 7
 
@@ -142,11 +143,10 @@ def _check_inputs(model: ir.Model, keep_quantized: bool) -> None:
     for value in model.graph.inputs:
         if not isinstance(value.type, ir.TensorType):
             raise ModelError(f"input '{value.name}': expected a tensor, got {value.type}")
-        if value.dtype != ir.DataType.FLOAT and not keep_quantized:
+        if value.dtype != ir.DataType.FLOAT and value.dtype not in INTEGER_INPUTS and not keep_quantized:
             raise ModelError(
-                f"input '{value.name}': expected float numbers, got {value.dtype}; networks with integer inputs such "
-                "as token ids are not supported: cut the embedding off and feed its result, or bind one that is the "
-                f"same for every sample with --constant {value.name}=... or constants={{'{value.name}': ...}}"
+                f"input '{value.name}': expected float numbers, integers or booleans, got {value.dtype}; bind one that "
+                f"is the same for every sample with --constant {value.name}=... or constants={{'{value.name}': ...}}"
             )
 
 

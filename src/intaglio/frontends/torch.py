@@ -164,6 +164,15 @@ def _export_as_given(
         raise
 
 
+def takes(module: torch.nn.Module, example_inputs: Any) -> bool:
+    """Tell whether a module can be called with example inputs; see `load_torch`."""
+    try:
+        _check_forward(module, *_arguments(example_inputs))
+    except ModelError:
+        return False
+    return True
+
+
 def _check_forward(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Call the module outside the exporter, whose messages hide that the example inputs are wrong.
 

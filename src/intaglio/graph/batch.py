@@ -230,8 +230,11 @@ def _tile(node: ir.Node) -> bool:
 
 
 def _gather(node: ir.Node) -> bool:
-    data, axis = node.inputs[0], int(attribute(node, "axis", 0))
-    return data is not None and not _is_fixed(data) and _only_data(node) and axis % rank(data) != 0
+    (data, indices), axis = node.inputs, int(attribute(node, "axis", 0))
+    assert data is not None and indices is not None
+    if _is_fixed(data):
+        return axis % rank(data) == 0 and rank(indices) > 0  # a table, whose rows computed indices choose
+    return _only_data(node) and axis % rank(data) != 0
 
 
 def _layout_kept(node: ir.Node) -> bool:

@@ -92,9 +92,8 @@ class _Driver:
 
     def _input(self, value: ir.Value) -> str:
         params = self.plan.params(str(value.name))
-        assert params is not None, value.name
-        axes = tuple(range(rank(value)))
-        self._place(value, str(value.name), axes, shape(value), params.type, params)
+        kind = INT32 if params is None else params.type
+        self._place(value, str(value.name), tuple(range(rank(value))), shape(value), kind, params)
         return str(value.name)
 
     def _place(

@@ -17,6 +17,7 @@ class Expand(FloatOperator):
 
     op_types = ("Expand",)
     fixed = (1,)
+    integers = (0,)
 
     @classmethod
     def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:

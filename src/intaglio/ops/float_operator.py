@@ -14,7 +14,7 @@ from torch import Tensor
 from intaglio.errors import UnsupportedOperatorError
 from intaglio.number import IntType, QuantParams, Rule
 from intaglio.ops.contract import Contract, Role
-from intaglio.ops.operands import require_constants, require_one_result
+from intaglio.ops.operands import require_constants, require_one_result, require_real
 from intaglio.ops.refused import INSTEAD
 from intaglio.program import Operator
 
@@ -124,11 +124,13 @@ class FloatOperator:
         op_types: their ONNX names.
         fixed: positions of the inputs that say what is computed (axes, sizes, indices): `real` reads them from the
             Graph, so that they have to be constants. Which others have to be for integers, the contract's roles say.
+        integers: positions of operands that may hold integers or booleans which are no quantized numbers.
         results: how many outputs `real` computes; None for as many as the node has.
     """
 
     op_types: ClassVar[tuple[str, ...]] = ()
     fixed: ClassVar[tuple[int, ...]] = ()
+    integers: ClassVar[tuple[int, ...]] = ()
     results: ClassVar[int | None] = 1
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -201,6 +203,7 @@ def float_operator(node: ir.Node) -> type[FloatOperator]:
         )
         raise UnsupportedOperatorError(f"[{name} {node.name!r}] this operator is not supported. {advice}")
     require_constants(node, operator.fixed)
+    require_real(node, operator.integers)
     if operator.results is not None:
         require_one_result(node)
     operator.check(node)

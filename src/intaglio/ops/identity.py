@@ -14,6 +14,7 @@ class Identity(FloatOperator):
     """ONNX Identity, and Dropout at inference."""
 
     op_types = ("Dropout", "Identity")
+    integers = (0,)
 
     @classmethod
     def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from intaglio.errors import UnsupportedOperatorError
 from intaglio.graph import NORMAL_OPSET
 from intaglio.graph.access import Array, attribute, constant, input_value, where
+from intaglio.graph.integer_inputs import INTEGER_INPUTS
 
 
 def operand_name(node: ir.Node, index: int) -> str:
@@ -30,6 +31,24 @@ def require_constants(node: ir.Node, indices: Iterable[int]) -> None:
             raise UnsupportedOperatorError(
                 f"{where(node)} expected a constant as its operand '{operand_name(node, index)}', got "
                 f"'{value.name}', which is computed at run time; export the model with fixed numbers there"
+            )
+
+
+def require_real(node: ir.Node, integers: Sequence[int]) -> None:
+    """Refuse computed integers and booleans where the operator computes with real numbers.
+
+    Args:
+        node: the operator.
+        integers: positions where it takes them.
+    Raises:
+        UnsupportedOperatorError: naming node, operand and type.
+    """
+    for index, value in enumerate(node.inputs):
+        if value is not None and constant(value) is None and value.dtype in INTEGER_INPUTS and index not in integers:
+            raise UnsupportedOperatorError(
+                f"{where(node)} expected real numbers as its operand '{operand_name(node, index)}', got "
+                f"'{value.name}' of type {value.dtype}, which is computed at run time; convert it to float before, or "
+                "compute it outside the network"
             )
 
 

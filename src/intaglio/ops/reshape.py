@@ -18,6 +18,7 @@ class Reshape(FloatOperator):
 
     op_types = ("Flatten", "Reshape")
     fixed = (1,)
+    integers = (0,)
 
     @classmethod
     def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:

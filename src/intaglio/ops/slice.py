@@ -17,6 +17,7 @@ class Slice(FloatOperator):
     """ONNX Slice with constant bounds."""
 
     op_types = ("Slice",)
+    integers = (0,)
     fixed = (1, 2, 3, 4)
 
     @classmethod

@@ -18,6 +18,7 @@ class Split(FloatOperator):
 
     op_types = ("Split",)
     fixed = (1,)
+    integers = (0,)
     results = None
 
     @classmethod

@@ -18,6 +18,7 @@ class Squeeze(FloatOperator):
 
     op_types = ("Squeeze", "Unsqueeze")
     fixed = (1,)
+    integers = (0,)
 
     @classmethod
     def axes(cls, node: ir.Node) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ class Transpose(FloatOperator):
     """ONNX Transpose: nothing moves until an operator needs another order."""
 
     op_types = ("Transpose",)
+    integers = (0,)
 
     @classmethod
     def perm(cls, node: ir.Node) -> tuple[int, ...]:

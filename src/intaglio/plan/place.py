@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from intaglio.graph import Graph
 from intaglio.graph.access import consumers, is_output, shape
+from intaglio.graph.integer_inputs import is_integer_input
 from intaglio.graph.operators import named
 from intaglio.number import QuantParams, Scheme
 from intaglio.ops import Contract, Fixed, Joined, Own, Plain, Role, Same
@@ -65,6 +66,9 @@ class _Placement:
     def run(self) -> Plan:
         self.plan = PlanBuilder(self.graph, self.contracts)
         for value in self.graph.inputs:
+            if is_integer_input(value):
+                self.plan.plain(value, f"input of the network: integers ({value.dtype}), which are not quantized")
+                continue
             fmt = self.layers.input_format(value)
             self._own(value, fmt, "input of the network; its range is that of the calibration data")
         for node in self.graph.nodes:  # first, because a sign may be the saturation of the operator before it

@@ -144,10 +144,13 @@ class PlanBuilder:
     def indices(self, node: ir.Node, value: ir.Value) -> bool:
         """Plan the indices that a node finds, as plain integers; False where its results are numbers."""
         if isinstance(self.contract(node).output, Plain):
-            why = f"{node.op_type} gives indices, not quantized numbers"
-            self._add(value, ValuePlan("", Role.ACTIVATION, Source.PLAIN, why))
+            self.plain(value, f"{node.op_type} gives indices, not quantized numbers")
             return True
         return False
+
+    def plain(self, value: ir.Value, why: str) -> None:
+        """Plan integers that stand for themselves."""
+        self._add(value, ValuePlan("", Role.ACTIVATION, Source.PLAIN, why))
 
     def fuse(self, value: ir.Value) -> bool:
         """Leave a value in the accumulator where it has a `saturation`; False where it has none."""

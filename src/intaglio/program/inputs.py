@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intaglio.errors import DataError
+from intaglio.program.input_ranges import input_ranges
 from intaglio.program.structure import ProgramStructure, TensorInfo
 from intaglio.samples import count_samples, sample_shape
 
@@ -22,9 +23,10 @@ def quantize_inputs(program: ProgramStructure, *x: Input) -> tuple[NDArray[Any],
         DataError: as for `interpreter.run`.
     """
     codes = []
+    ranges = input_ranges(program)
     for info, value in _inputs(program, x):
         if info.params is None:
-            codes.append(_codes(info, value))
+            codes.append(_in_range(info, _codes(info, _whole(info, value)), ranges[info.name]))
             continue
         if value.dtype.kind not in "fiu":
             raise DataError(f"input '{info.name}': expected real numbers, got an array of {value.dtype}")
@@ -46,7 +48,11 @@ def check_codes(program: ProgramStructure, x: Sequence[Input]) -> tuple[NDArray[
     Raises:
         DataError: as for `interpreter.run`, and a code is outside its type.
     """
-    return tuple(_codes(info, value) for info, value in _inputs(program, x))
+    ranges = input_ranges(program)
+    return tuple(
+        codes if info.params is not None else _in_range(info, codes, ranges[info.name])
+        for info, codes in ((info, _codes(info, value)) for info, value in _inputs(program, x))
+    )
 
 
 def _inputs(program: ProgramStructure, x: Sequence[Input]) -> list[tuple[TensorInfo, NDArray[Any]]]:
@@ -81,6 +87,35 @@ def _check_shape(program: ProgramStructure, info: TensorInfo, value: NDArray[Any
     elif value.ndim == len(info.shape) > 2 and sorted(value.shape[1:]) == sorted(rest):
         text += "; the axes look permuted (channels first or last?): transpose the data"
     raise DataError(text)
+
+
+def _whole(info: TensorInfo, value: NDArray[Any]) -> NDArray[Any]:
+    """Convert numbers that stand for integers: booleans, and floats without a fraction, as data sets hold them."""
+    if value.dtype.kind == "b":
+        return value.astype(np.uint8)
+    if value.dtype.kind != "f":
+        return value
+    bad = ~np.isfinite(value) | (value != np.rint(value)) | (np.abs(value) >= 2.0**31)
+    if bad.any():
+        first = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise DataError(
+            f"input '{info.name}': expected integers, got {value[first]} at {first}; this input holds indices, not "
+            "real numbers"
+        )
+    return value.astype(np.int64)
+
+
+def _in_range(info: TensorInfo, codes: NDArray[Any], range: tuple[int, int]) -> NDArray[Any]:
+    """Check integers that are no quantized numbers against what their readers take."""
+    low, high = range
+    bad = (codes < low) | (codes > high)
+    if bad.any():
+        first = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise DataError(
+            f"input '{info.name}': expected integers from {low} to {high}, got {codes[first]} at {first} "
+            f"({int(bad.sum())} of {codes.size} are outside); they are indices into a table of the network"
+        )
+    return codes
 
 
 def _codes(info: TensorInfo, value: NDArray[Any]) -> NDArray[Any]:

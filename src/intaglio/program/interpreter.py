@@ -150,7 +150,7 @@ def _execute(program: ProgramStructure, inputs: Arrays, keep: Sequence[str]) -> 
 
 def _samples_per_chunk(program: ProgramStructure) -> int:
     def elements(names: Sequence[str]) -> int:
-        return sum(math.prod(program.tensors[name].shape) for name in names)
+        return sum(math.prod(program.tensors[name].shape) for name in names if name not in program.constants)
 
     largest = max((elements([*node.inputs, node.output]) for node in program.nodes), default=1)
     return max(1, CHUNK_ELEMENTS // max(1, largest))

@@ -38,6 +38,8 @@ class Operator(ABC):
     factors_beyond_scales: ClassVar[bool] = False
     # TFLite's reference kernel rounds it once: under the rule `tflite` its factors round by `half_away`.
     rounds_once: ClassVar[bool] = False
+    # Its output's elements are those of its inputs, and perhaps constants.
+    moves: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -80,6 +82,10 @@ class Operator(ABC):
         Raises:
             ProgramError: a type is not what the operator takes, or a table holds what the output type does not.
         """
+
+    def operand_range(self, index: int, *inputs: Shape) -> tuple[int, int] | None:
+        """The smallest and the largest integer that it takes as an operand; None where every code will do."""
+        return None
 
     def accumulator_bound(self, shapes: tuple[Shape, ...], types: tuple[IntType, ...]) -> int:
         """A magnitude that no accumulator exceeds, whatever codes the inputs hold; 0 where there is none."""

@@ -15,6 +15,7 @@ from torch import Tensor
 from intaglio.errors import DataError
 from intaglio.graph import Graph
 from intaglio.graph.access import constant, shape
+from intaglio.graph.integer_inputs import is_integer_input
 from intaglio.number import INT32, QuantParams, Rule
 from intaglio.ops import Same, float_operator
 from intaglio.plan import Plan, Source
@@ -59,6 +60,7 @@ class Simulator:
         self.output_names = [str(v.name) for v in graph.outputs]
         self.input_shapes = {str(v.name): shape(v) for v in graph.inputs}
         self.output_shapes = {str(v.name): shape(v) for v in graph.outputs}
+        self.integers = {str(v.name) for v in graph.inputs if is_integer_input(v)}
         self.calls = calls(graph)
         self.round: dict[str, FakeQuantize] = {}
         self.constants = {str(value.name): self._constant(value) for value in graph.initializers}
@@ -140,7 +142,8 @@ class Simulator:
 
     def rounded_inputs(self, inputs: Mapping[str, Tensor], observe: Observe | None = None) -> dict[str, Tensor]:
         """Return the rounded network inputs by name."""
-        return {name: self._observed(name, inputs[name], observe, self.round) for name in self.input_names}
+        given = {name: as_integers(name, x) if name in self.integers else x for name, x in inputs.items()}
+        return {name: self._observed(name, given[name], observe, self.round) for name in self.input_names}
 
     def span(
         self,
@@ -234,6 +237,22 @@ class Simulator:
             if not count_samples(array.shape, want, batched=self.batched, side_by_side=True):
                 expected = ", ".join(map(str, ("N", *sample_shape(want, batched=self.batched))))
                 raise DataError(f"input {name!r}: expected shape ({expected}), got {array.shape}")
+
+
+def as_integers(name: str, x: Tensor) -> Tensor:
+    """Convert an input that holds integers, which data sets give as float32, to int64.
+
+    Raises:
+        DataError: a number has a fraction.
+    """
+    found = x.long()
+    if x.is_floating_point() and bool((found != x).any()):
+        value = x[found != x].reshape(-1)[0].item()
+        raise DataError(
+            f"input {name!r}: expected integers, got {value:g}; this input holds indices, masks or lengths, not real "
+            "numbers"
+        )
+    return found
 
 
 def saturated(graph: Graph, plan: Plan) -> Simulator:

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
 
 from intaglio.graph import Graph
 from intaglio.graph.access import shape
 from intaglio.ops.positions import ROUND
+from intaglio_tests.operator_nets import Integers
 
 Array = NDArray[Any]
 
@@ -259,6 +261,10 @@ def moves() -> None:
         case("Pad", mode, IMAGE, ints(0, 0, 1, 2, 0, 1, 3, 0), mode=mode)
     case("Gather", "channels", IMAGE, ints(5, 0, -2, 0), axis=1)
     case("Gather", "scalar", IMAGE, np.array(2, np.int64), axis=2)
+    case("Gather", "rows", normal(9, 5), Integers(("n", 4)), low=-9, high=8)
+    case("Gather", "rows-of-any-shape", normal(3, 2, 5), Integers(("n", 2, 3)), low=-3, high=2)
+    case("Gather", "numbers", normal(7), Integers(("n", 4)), low=0, high=6)
+    case("Gather", "a-row-for-each-sample", normal(9, 5), Integers(("n",)), low=0, high=8, axis=-2)
     case("Gather", "matrix", SEQUENCE, np.array([[0, 3], [-1, 2]], np.int64), axis=2)
     case("DepthToSpace", "dcr", ("n", 8, 3, 5), blocksize=2)
     case("DepthToSpace", "crd", ("n", 18, 3, 2), blocksize=3, mode="CRD")
@@ -378,5 +384,9 @@ def inputs_of(case: Case, graph: Graph, samples: int) -> dict[str, Array]:
     for value in graph.inputs:
         size = shape(value)
         size = (samples, *size[1:]) if graph.batched else size
-        data[str(value.name)] = rng.uniform(case.low, case.high, size).astype(np.float32)
+        if value.dtype == ir.DataType.FLOAT:
+            data[str(value.name)] = rng.uniform(case.low, case.high, size).astype(np.float32)
+        else:
+            low, high = (0, 1) if value.dtype == ir.DataType.BOOL else (int(case.low), int(case.high))
+            data[str(value.name)] = rng.integers(low, high + 1, size).astype(value.dtype.numpy())
     return data

@@ -31,6 +31,14 @@ Array = NDArray[Any]
 Inputs = Mapping[str, tuple[int | str, ...]]
 
 
+class Integers(tuple[int | str, ...]):
+    """The shape of an input that holds integers (int64)."""
+
+
+class Booleans(tuple[int | str, ...]):
+    """The shape of an input that holds booleans."""
+
+
 @dataclass(frozen=True)
 class Samples:
     """Calibration data in one batch."""
@@ -62,6 +70,11 @@ class Lowered:
         return assert_program_follows(self.graph, self.plan, self.program, self.x, derived_steps(self), **options)
 
 
+def _type_of(size: tuple[int | str, ...]) -> int:
+    types = {Integers: onnx.TensorProto.INT64, Booleans: onnx.TensorProto.BOOL}
+    return types.get(type(size), onnx.TensorProto.FLOAT)
+
+
 def model(
     nodes: Sequence[onnx.NodeProto],
     inputs: Inputs,
@@ -69,11 +82,11 @@ def model(
     outputs: Sequence[str] = ("y",),
     opset: int = 24,
 ) -> onnx.ModelProto:
-    """An ONNX model with float inputs."""
+    """An ONNX model; inputs are float but for shapes that say otherwise."""
     graph = onnx.helper.make_graph(
         list(nodes),
         "network",
-        [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, s) for n, s in inputs.items()],
+        [onnx.helper.make_tensor_value_info(n, _type_of(s), s) for n, s in inputs.items()],
         [onnx.helper.make_empty_tensor_value_info(name) for name in outputs],
         [onnx.numpy_helper.from_array(np.asarray(a), n) for n, a in (constants or {}).items()],
     )

@@ -27,6 +27,7 @@ from intaglio.calibrate.data_free.moment_propagation import INPUT_FACTORS, Momen
 from intaglio.errors import CalibrationError
 from intaglio.graph import Graph
 from intaglio.graph.access import Array, shape
+from intaglio.graph.integer_inputs import is_integer_input
 from intaglio.graph.moments import Moments
 from intaglio.graph.weights import product
 
@@ -54,6 +55,11 @@ def input_normals(graph: Graph, input_range: InputRange = None) -> tuple[dict[st
     found, sentences = {}, []
     for value in graph.inputs:
         name = str(value.name)
+        if is_integer_input(value):
+            raise CalibrationError(
+                f"input {name!r}: expected calibration data, as this input holds integers ({value.dtype}) such as "
+                "indices, which cannot be drawn from statistics; give data"
+            )
         stated = _stated(name, input_range)
         seen = _from_batch_norm(graph, value)
         if seen is None and stated is None:

@@ -12,6 +12,7 @@ from intaglio.frontends.quantized.grids import requantization
 from intaglio.frontends.quantized.spread import spread
 from intaglio.frontends.quantized.strip import Stripped
 from intaglio.graph.access import where
+from intaglio.graph.integer_inputs import is_integer_input
 from intaglio.number import PerTensor, Rule
 from intaglio.ops import Same
 from intaglio.plan import Plan, PlanBuilder, Source
@@ -38,6 +39,9 @@ def plan_of_file(stripped: Stripped) -> Plan:
                 "activations per tensor"
             )
         plan.own(value, FILE, format_of(params), params)
+    for value in stripped.graph.inputs:
+        if is_integer_input(value):
+            plan.plain(value, f"input of the network: integers ({value.dtype}), which are not quantized")
     spread(plan)
     stripped.notes += fill_float_regions(plan)
     refuse_float_regions(plan, stripped)

@@ -28,6 +28,7 @@ from intaglio.frontends.quantized.parameters import TYPES, narrowed, read_params
 from intaglio.graph import Graph, attribute, constant
 from intaglio.graph.access import input_value, where
 from intaglio.graph.edit import add_constant, insert, remove_unread, replace, split_shared_constants
+from intaglio.graph.integer_inputs import is_integer_input
 from intaglio.graph.unique_names import new_value_name
 from intaglio.number import PerGroup, QuantParams
 from intaglio.ops import Joined, Plain, Same, contract_of
@@ -75,7 +76,7 @@ class _Strip:
             if source is not None and (maker is None or maker.op_type != DEQUANTIZE):
                 self.asked.setdefault(source, []).append(read_params(node))
         for value in list(self.inner.inputs):
-            if value.dtype != ir.DataType.FLOAT:
+            if value.dtype in TYPES or (value.dtype != ir.DataType.FLOAT and not is_integer_input(value)):
                 self._integer_input(value)
         for node in self.result.graph.nodes:
             if node.op_type == QUANTIZE:

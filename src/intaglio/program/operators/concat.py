@@ -20,6 +20,7 @@ class Concat(Operator):
 
     kind: ClassVar[str] = "concat"
     operands: ClassVar[int | None] = None
+    moves: ClassVar[bool] = True
 
     axis: Axis
 

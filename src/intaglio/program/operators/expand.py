@@ -19,6 +19,7 @@ class Expand(Operator):
     """Expands to the shape `to`, which has at least as many axes as the input; a first size of -1 is the batch."""
 
     kind: ClassVar[str] = "expand"
+    moves: ClassVar[bool] = True
 
     to: tuple[Size, ...]
 

@@ -27,6 +27,7 @@ class Gather(Operator):
     """
 
     kind: ClassVar[str] = "gather"
+    moves: ClassVar[bool] = True
 
     indices: Ints
     axis: Axis

@@ -20,6 +20,7 @@ class Reshape(Operator):
     """Changes the shape to `to`; a first size of -1 is the batch."""
 
     kind: ClassVar[str] = "reshape"
+    moves: ClassVar[bool] = True
 
     to: tuple[Size, ...]
 

@@ -28,6 +28,7 @@ class Slice(Operator):
     """
 
     kind: ClassVar[str] = "slice"
+    moves: ClassVar[bool] = True
 
     axes: tuple[Axis, ...]
     starts: tuple[Amount, ...]

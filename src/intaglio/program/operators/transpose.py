@@ -19,6 +19,7 @@ class Transpose(Operator):
     """Reorders axes: `axes` has the input axis of each output axis."""
 
     kind: ClassVar[str] = "transpose"
+    moves: ClassVar[bool] = True
 
     axes: tuple[Axis, ...]
 
