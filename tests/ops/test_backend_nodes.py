@@ -41,7 +41,7 @@ COMPUTED: dict[str, tuple[int, int]] = {
     "convtranspose": (20, 10), "cos": (2, 2), "cosh": (2, 2), "cumsum": (7, 7), "depthtospace": (4, 4), "div": (6, 3),
     "dropout": (6, 6), "einsum": (11, 11), "elu": (3, 3),
     "erf": (1, 1), "exp": (2, 2), "expand": (2, 2), "flatten": (9, 9), "flexattention": (22, 22), "floor": (2, 2),
-    "gather": (4, 4), "gatherelements": (3, 3), "gathernd": (1, 1), "gelu": (4, 4), "gemm": (22, 22),
+    "gather": (4, 4), "gatherelements": (3, 3), "gathernd": (3, 3), "gelu": (4, 4), "gemm": (22, 22),
     "globalaveragepool": (2, 2), "globalmaxpool": (2, 2),
     "groupnormalization": (4, 0), "hardsigmoid": (6, 6), "hardswish": (2, 2), "identity": (1, 1),
     "layernormalization": (76, 0), "leakyrelu": (3, 3), "log": (2, 2), "logsoftmax": (21, 21), "matmul": (14, 14),
