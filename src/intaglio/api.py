@@ -197,7 +197,7 @@ def first_sample(
     tensors = {key: torch.from_numpy(array[:1]) for key, array in arrays.items()}
     kinds = dict(zip(tensors, dataset.integer_types(), strict=True))
     if any(kinds.values()) and not takes(module, _as_arguments(tensors)):
-        types = {None: torch.float32, bool: torch.bool, int: torch.int64}
+        types: dict[type | None, torch.dtype] = {None: torch.float32, bool: torch.bool, int: torch.int64}
         integers = {key: tensor.to(types[kinds[key]]) for key, tensor in tensors.items()}
         tensors = integers if takes(module, _as_arguments(integers)) else tensors
     return dataset, _as_arguments(tensors)
