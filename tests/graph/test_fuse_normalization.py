@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from intaglio_tests.onnx_net import Net, check
 
-from intaglio.frontends import load_onnx, prepare
 from intaglio.graph import attribute, constant
 
 f = np.float32
@@ -79,14 +78,15 @@ def test_layer_normalization_over_two_axes(rng: np.random.Generator) -> None:
     assert constant(graph.nodes[0].inputs[1]).shape == (6, 8)
 
 
-def test_normalization_over_other_axes_stays() -> None:
+def test_normalization_over_other_axes_moves_them_to_the_end(rng: np.random.Generator) -> None:
     net = Net(opset=18)
-    x = net.input("x", (1, 3, 6, 8))
+    x = net.op("Tanh", net.input("x", (1, 3, 6, 8)))
     centred = net.op("Sub", x, net.op("ReduceMean", x, [1], keepdims=1))
     variance = net.op("ReduceMean", net.op("Mul", centred, centred), [1], keepdims=1)
-    net.output(net.op("Div", centred, net.op("Sqrt", net.op("Add", variance, f(1e-5)))))
-    graph = prepare(load_onnx(net.model()))
-    assert "LayerNormalization" not in [node.op_type for node in graph.nodes]
+    y = net.op("Div", centred, net.op("Sqrt", net.op("Add", variance, f(1e-5))))
+    net.output(net.op("Add", net.op("Mul", y, net.positive(3, 1, 1)), net.normal(1, 3, 1, 1)))
+    graph = check(net, ["Tanh", "Transpose", "LayerNormalization", "Transpose"], rng, 1e-5)
+    assert constant(graph.nodes[2].inputs[1]).shape == (3,)
 
 
 def softmax(net: Net, x: str) -> str:

@@ -146,7 +146,7 @@ MUTATIONS = [  # operator, file, what it says, what it says instead
     ("masked_softmax", "masked_softmax/scalar.h", "(keep[i] || empty)", "(keep[i])"),
     ("softmax_tflite", "common/gemmlowp.h", "<< (24 + k)", "<< (25 + k)"),
     ("log_softmax", "log_softmax/scalar.h", "(k - 30) * p", "(k - 29) * p"),
-    ("layer_norm", "layer_norm/scalar.h", "(int64_t)1 << 61", "(int64_t)1 << 60"),
+    ("layer_norm", "layer_norm/layer_norm.h", "(int64_t)1 << 61", "(int64_t)1 << 60"),
     ("argmax", "argmax/scalar.h", "k = 1;", "k = 2;"),
     ("conv_transpose2d", "conv_transpose2d/conv_transpose2d.h", "% p->strides[axis] == 0", ">= 0"),
     ("resize_bilinear", "resize_bilinear/scalar.h", "p->shift - 1)", "p->shift - 2)"),

@@ -241,10 +241,12 @@ def test_layer_norm_chooses_precision_and_width() -> None:
     ).requantize.wide
     zero = LayerNorm.from_real(X, Y, np.zeros(4), None, epsilon=1e-5, rule=Rule.HALF_UP)
     assert (zero.integer(np.arange(4, dtype=np.uint8)[None]) == -3).all()
-    with pytest.raises(LoweringError, match="layer_norm: 100000 elements of int16 with epsilon 1e-05 exceed 62 bits"):
-        LayerNorm.from_real(grid(INT16, 0.001), Y, np.ones(100_000), None, epsilon=1e-5, rule=Rule.HALF_UP)
+    options = {"epsilon": 1e-5, "rule": Rule.HALF_UP}
+    assert LayerNorm.from_real(grid(INT16, 0.001), Y, np.ones(100_000), None, **options).spread == -2
+    with pytest.raises(LoweringError, match="layer_norm: 2147483648 elements of int16 with epsilon 1e-05 exceed 62"):
+        LayerNorm.from_real(grid(INT16, 0.001), Y, np.ones(1), None, inner=(1 << 16, 1 << 15), **options)
     with pytest.raises(LoweringError, match="exceed 62 bits"):
-        LayerNorm.from_real(grid(INT8, 1e-12), Y, np.ones(8), None, epsilon=1.0, rule=Rule.HALF_UP)
+        LayerNorm.from_real(grid(INT8, 1e-12), Y, np.ones(8), None, epsilon=1e20, rule=Rule.HALF_UP)
 
 
 def test_resize_weights_sum_to_one() -> None:

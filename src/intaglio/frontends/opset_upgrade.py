@@ -33,9 +33,10 @@ from intaglio.frontends.upgrade_axis_ops import (
 )
 from intaglio.frontends.upgrade_conv_pool_ops import conv, conv_transpose, pool
 from intaglio.frontends.upgrade_inputs import set_input
+from intaglio.frontends.upgrade_normalization import group_normalization, mean_variance_normalization
 from intaglio.frontends.upgrade_resize import grid_sample, resize, upsample
 from intaglio.frontends.upgrade_shape_ops import expand, pad, reshape, slice_, transpose
-from intaglio.graph.access import attribute, constant, input_value, shape, where
+from intaglio.graph.access import attribute, constant, input_value, where
 from intaglio.graph.edit import add_constant, set_attribute
 from intaglio.graph.operators import named
 
@@ -123,18 +124,6 @@ def _cast_like(graph: ir.Graph, node: ir.Node, version: int) -> None:
     set_attribute(node, "to", int(dtype))
 
 
-def _group_normalization(graph: ir.Graph, node: ir.Node, version: int) -> None:
-    """Expand one scale and bias per group, as before opset 21, to one per channel."""
-    if version >= 21:
-        return
-    repeats = shape(node.inputs[0])[1] // int(attribute(node, "num_groups"))
-    for index, role in ((1, "scale"), (2, "bias")):
-        array = constant(node.inputs[index])
-        if array is None:
-            raise ModelError(f"{where(node)} expected a constant {role}, got a computed one")
-        set_input(node, index, add_constant(graph, f"{node.name}.{role}", np.repeat(array, repeats)))
-
-
 def _default_only(name: str, default: int | str) -> Form:
     """Drop an attribute newer than the target opset where it has the value that was implied before."""
 
@@ -170,8 +159,9 @@ FORMS: dict[str, Form] = {
     "Expand": expand,
     "Flatten": flatten,
     "GridSample": grid_sample,
-    "GroupNormalization": _group_normalization,
+    "GroupNormalization": group_normalization,
     "MatMul": matmul,
+    "MeanVarianceNormalization": mean_variance_normalization,
     "Pad": pad,
     "QLinearConv": conv,
     "Range": _default_only("stash_type", 1),

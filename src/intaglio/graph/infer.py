@@ -7,6 +7,7 @@ import onnx_ir as ir
 
 from intaglio.errors import ModelError, UnsupportedOperatorError
 from intaglio.graph.access import where
+from intaglio.graph.operators import facts
 
 # Constants up to this size are shown to the inference: sizes, axes, pads, repeats.
 _SHAPE_CONSTANT_BYTES = 4096
@@ -65,6 +66,10 @@ def infer_node(node: ir.Node, opset_imports: dict[str, int]) -> None:
             continue
         output.type = ir.serde.deserialize_type_proto_for_type(proto)
         output.shape = ir.serde.deserialize_type_proto_for_shape(proto)
+    if facts(node.op_type).normalizes and not node.domain and node.outputs[0].shape is None:
+        source = node.inputs[0]  # ONNX defines some of them by a function, whose shapes its inference leaves open
+        assert source is not None
+        node.outputs[0].type, node.outputs[0].shape = source.type, source.shape
 
 
 def _inferred_as(node: ir.Node, opset_imports: dict[str, int]) -> int:

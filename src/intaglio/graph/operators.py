@@ -37,6 +37,7 @@ class OperatorFacts:
         position: a result is the index of an element.
         homogeneous: f(s x) = s f(x) for every factor s above 0.
         by_channel: a channel of the result depends on the same channel of the first operand only.
+        normalizes: the first operand, shifted and scaled so that its statistics are fixed.
         squashes: large differences of the operand become small ones of the result.
         range: in which every element of the result lies.
     """
@@ -59,6 +60,7 @@ class OperatorFacts:
     position: bool = False
     homogeneous: bool = False
     by_channel: bool = False
+    normalizes: bool = False
     squashes: bool = False
     range: Interval = _ANY
 
@@ -103,7 +105,8 @@ OPERATORS: dict[str, OperatorFacts] = {
     "Gemm": OperatorFacts(product=True, biased=True),
     "MatMul": OperatorFacts(product=True),
     # Images.
-    **dict(_all("LRN GroupNormalization InstanceNormalization", _IMAGE)),
+    "LRN": _IMAGE,
+    **dict(_all("GroupNormalization InstanceNormalization", replace(_IMAGE, normalizes=True))),
     **dict(_all("BatchNormalization", replace(_IMAGE, by_channel=True))),
     **dict(_all("LpPool GlobalLpPool", replace(_IMAGE, by_channel=True, homogeneous=True, range=_POSITIVE))),
     **dict(_all("MaxPool GlobalMaxPool", replace(_IMAGE, largest=True, homogeneous=True, by_channel=True))),
@@ -120,6 +123,8 @@ OPERATORS: dict[str, OperatorFacts] = {
     # Over an axis.
     **dict(_all("Softmax Hardmax", OperatorFacts(squashes=True, range=_UNIT))),
     "LogSoftmax": OperatorFacts(squashes=True, range=(-math.inf, 0.0)),
+    "LpNormalization": OperatorFacts(normalizes=True, squashes=True, range=_SIGNED),
+    **dict(_all("LayerNormalization MeanVarianceNormalization RMSNormalization", OperatorFacts(normalizes=True))),
     **dict(_all("ArgMax ArgMin", OperatorFacts(position=True, squashes=True, range=_POSITIVE))),
 }
 

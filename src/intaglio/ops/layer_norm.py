@@ -1,4 +1,7 @@
-"""Layer normalization over the last axes.   y = (x - mean) / sqrt(variance + epsilon) * gain + bias"""
+"""Layer and RMS normalization over the last axes.
+
+y = (x - mean) / sqrt(variance + epsilon) * gain + bias,   y = x / sqrt(mean of x^2 + epsilon) * gain
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,9 @@ from intaglio.program.operators.reshape import Reshape
 
 
 class LayerNormalization(FloatOperator):
-    """ONNX LayerNormalization with constant gain and bias."""
+    """ONNX LayerNormalization and RMSNormalization with constant gain and bias."""
 
-    op_types = ("LayerNormalization",)
+    op_types = ("LayerNormalization", "RMSNormalization")
 
     @classmethod
     def axis(cls, node: ir.Node) -> int:
@@ -31,11 +34,17 @@ class LayerNormalization(FloatOperator):
         return int(attribute(node, "axis", -1)) % rank(node.inputs[0])
 
     @classmethod
+    def centred(cls, node: ir.Node) -> bool:
+        """Whether the mean is taken off."""
+        return node.op_type == "LayerNormalization"
+
+    @classmethod
     def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
         """Gain and bias broadcast to the normalized axes."""
         x, gain, bias = (*inputs, None)[:3]
         assert x is not None and gain is not None
-        y = F.layer_norm(x, tuple(x.shape[cls.axis(node) :]), eps=attribute(node, "epsilon", 1e-5)) * gain
+        normalize = F.layer_norm if cls.centred(node) else F.rms_norm
+        y = normalize(x, tuple(x.shape[cls.axis(node) :]), eps=attribute(node, "epsilon", 1e-5)) * gain
         return y if bias is None else y + bias
 
     @classmethod
@@ -51,16 +60,17 @@ class LayerNormalization(FloatOperator):
         array = constant_operand(node, index)
         if array.size != math.prod(array.shape[-len(size) :]):
             raise UnsupportedOperatorError(
-                f"[LayerNormalization {node.name!r}] expected scale and bias of shape {size}, got {array.shape}"
+                f"[{node.op_type} {node.name!r}] expected scale and bias of shape {size}, got {array.shape}"
             )
         return np.broadcast_to(array.reshape(array.shape[-len(size) :]), size).reshape(-1).astype(np.float64)
 
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:
         """Gain and bias become integer parameters."""
-        for index in (1, 2):
+        given = tuple(index for index in (1, 2) if input_value(node, index) is not None)
+        for index in given:
             cls.parameter(node, index)
-        return Contract((Role.ACTIVATION, Role.OFFLINE, Role.OFFLINE), fuses_clamp=True, learns=(1, 2))
+        return Contract((Role.ACTIVATION, Role.OFFLINE, Role.OFFLINE), fuses_clamp=True, learns=given)
 
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:
@@ -79,6 +89,7 @@ class LayerNormalization(FloatOperator):
             rule=to.rule,
             low=result.low,
             high=result.high,
+            centred=cls.centred(node),
         )
         if axis == full - 1:
             to.emit(node, operator, [x], result.value, order)

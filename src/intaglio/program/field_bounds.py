@@ -13,8 +13,9 @@ kernel's struct says int64.
 from __future__ import annotations
 
 import dataclasses
+import types
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Union, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
     from intaglio.program.operator import Operator
@@ -49,6 +50,8 @@ def field_bounds(operator: type[Operator]) -> dict[str, Bound]:
     found = {}
     for field in dataclasses.fields(operator):
         hint = hints[field.name]
+        if get_origin(hint) in (Union, types.UnionType) and field.default is None:
+            hint = get_args(hint)[0]
         if get_origin(hint) is tuple:
             hint = get_args(hint)[0]
         bounds = [extra for extra in get_args(hint)[1:] if isinstance(extra, Bound)]
@@ -62,6 +65,8 @@ def bound_problem(operator: Operator) -> str | None:
     """The first field that leaves its bound, in words; None where all keep theirs."""
     for name, bound in field_bounds(type(operator)).items():
         value = getattr(operator, name)
+        if value is None:
+            continue
         for item in value if isinstance(value, tuple) else (value,):
             if not bound.low <= item <= bound.high:
                 return f"{name}: expected {bound}, got {item}"

@@ -290,6 +290,15 @@ def normalizations() -> None:
     case("LayerNormalization", "no_bias", SEQUENCE, normal(11), then="Relu")
     case("LayerNormalization", "image", IMAGE, normal(9, 7), normal(9, 7), axis=2)
     case("LayerNormalization", "everything", IMAGE, normal(6, 9, 7), normal(6, 9, 7), axis=1)
+    case("RMSNormalization", "sequence", SEQUENCE, normal(11), epsilon=1e-3)
+    case("RMSNormalization", "image", IMAGE, normal(9, 7), axis=2, then="Relu")
+    case("InstanceNormalization", "image", IMAGE, normal(6), normal(6))
+    case("InstanceNormalization", "sequence", SEQUENCE, normal(6), normal(6), epsilon=1e-3, then="Relu")
+    case("InstanceNormalization", "volume", ("n", 6, 3, 2, 4), normal(6), normal(6))
+    case("GroupNormalization", "image", IMAGE, normal(6), normal(6), num_groups=2)
+    case("GroupNormalization", "sequence", SEQUENCE, normal(6), normal(6), num_groups=1)
+    case("LpNormalization", "rows", ROWS, axis=-1, p=2)
+    case("LpNormalization", "channels", IMAGE, axis=1, p=2)
 
 
 def resizes() -> None:

@@ -16,6 +16,7 @@ from intaglio.graph.passes.hoist_clamps import hoist_clamps
 from intaglio.graph.passes.make_batchnorm import make_batchnorm
 from intaglio.graph.passes.make_gemm import make_gemm
 from intaglio.graph.passes.make_global_pool import make_global_pool
+from intaglio.graph.passes.make_group_norm import make_group_norm
 from intaglio.graph.passes.make_masks import make_masks
 from intaglio.graph.passes.merge_affine import merge_affine
 from intaglio.graph.passes.merge_moves import merge_moves
@@ -31,6 +32,7 @@ PASSES: tuple[Pass, ...] = (
     Pass(canonicalize, quiet=True),
     Pass(canonicalize_moves),
     # Whole expressions first: later passes would take their constants apart.
+    Pass(make_group_norm),
     Pass(fuse_normalization, needs=(canonicalize,)),
     Pass(fuse_activations, needs=(canonicalize,)),
     Pass(make_global_pool),

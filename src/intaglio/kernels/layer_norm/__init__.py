@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 from intaglio.kernels.kernel import Call, Kernel, Long, Tensor, requantize_fields, scale_function
 from intaglio.kernels.kernel_layout import in_place, template
@@ -10,26 +12,35 @@ from intaglio.program.operators.layer_norm import LayerNorm
 
 
 def scalar(op: LayerNorm, inputs: Sequence[Tensor], y: Tensor) -> Call:
-    """Plain C; one unit per row."""
+    """Plain C; one unit per group."""
     x = inputs[0]
     wide = "_wide" if op.requantize.wide else ""
     name = f"ig_layer_norm_{x.short}_{y.short}_{op.requantize.rule.value}{wide}__scalar"
-    fields = {
+    fields = _fields(op, x)
+    acc = "int64_t" if op.requantize.wide else "int32_t"
+    source = template("layer_norm/scalar.h", name, x=x.c_type, y=y.c_type, acc=acc, scale=scale_function(op.requantize))
+    units = x.size // (fields["inner"] * fields["width"])
+    return Call(name, (source,), "struct ig_layer_norm", fields, units=units, may_alias=in_place(inputs, y))
+
+
+def _fields(op: LayerNorm, x: Tensor) -> dict[str, Any]:
+    groups = op.groups or 1
+    return {
         "gain": op.gain,
         "bias": op.bias,
         "epsilon": Long(op.epsilon),
         "requantize": requantize_fields(op.requantize),
         "spread": op.spread,
         "precision": op.precision,
+        "centred": int(op.x_zero_point is None),
+        "x_zero_point": op.x_zero_point or 0,
         "y_zero_point": op.y_zero_point,
         "low": op.low,
         "high": op.high,
-        "length": x.shape[-1],
+        "inner": math.prod(x.shape[len(x.shape) - 1 - (op.inner or 0) : -1]),
+        "groups": groups,
+        "width": x.shape[-1] // groups,
     }
-    acc = "int64_t" if op.requantize.wide else "int32_t"
-    source = template("layer_norm/scalar.h", name, x=x.c_type, y=y.c_type, acc=acc, scale=scale_function(op.requantize))
-    rows = x.size // x.shape[-1]
-    return Call(name, (source,), "struct ig_layer_norm", fields, units=rows, may_alias=in_place(inputs, y))
 
 
 KERNELS = (Kernel("layer_norm", "scalar", scalar),)
