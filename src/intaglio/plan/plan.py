@@ -26,8 +26,6 @@ from intaglio.plan.plan_records import (
 from intaglio.tables import clean, text_table
 
 FORMAT_VERSION = 1
-FILE_TARGET = "as-the-file-says"
-"""The target of a Plan that was read from a quantized file."""
 
 
 @dataclass(repr=False)
