@@ -79,7 +79,7 @@ def test_formats_and_calibrators_are_those_of_the_plan(graph: ig.Graph, data: di
     assert str(made.plan[first].format) == "int16 symmetric per tensor"
     assert made.plan[second].calibrator == "percentile-99"
     assert made.plan[first].calibrator == "max"
-    assert "formats and calibrators are those of the given Plan; 0 values keep" in " ".join(made.history)
+    assert "formats and calibrators are those of the given Plan; parameters are found anew" in " ".join(made.history)
     made.lower().run(X)
 
 
@@ -94,7 +94,7 @@ def test_parameters_without_a_calibrator_stay(graph: ig.Graph, plain: ig.Quantiz
     assert made.plan[name].source is Source.FIXED
     others = [v.name for v in made.plan.calibrated() if v.params == plain.plan.params(v.name)]
     assert not others  # found anew on other data
-    assert "1 values keep its parameters" in " ".join(made.history)
+    assert "1 value keeps its parameters, as it has no calibrator there" in " ".join(made.history)
     again = ig.quantize(graph, X, plan=made.plan, equalize=False, bias_correction=False)
     assert again.plan.params(name) == kept
     assert made.lower().tensors[name].params == kept
@@ -132,7 +132,23 @@ def wrong(data: dict[str, Any]) -> dict[str, Any]:
         "source": (names[1], {"source": "shared", "of": [names[0]]}, f"[value {names[1]!r}] source: expected own"),
         "of": (shared, {"of": [names[0]]}, f"[value {shared!r}] of: expected"),
         "role": (weight, {"role": "bias"}, f"[value {weight!r}] role: expected weight"),
-        "calibrator": (names[1], {"calibrator": "astrology"}, "astrology"),
+        "calibrator": (
+            names[1],
+            {"calibrator": "astrology"},
+            f"[value {names[1]!r}] calibrator: expected auto or one of",
+        ),
+        "source name": (names[1], {"source": "mine"}, f"[value {names[1]!r}] source: expected one of own, shared"),
+        "type name": (names[1], {"format": {"type": "int7x"}}, f"[value {names[1]!r}] integer type: expected a name"),
+        "key": (names[1], {"calibrater": "max"}, f"[value {names[1]!r}] expected the keys name, role,"),
+        "nearest key": (names[1], {"calibrater": "max"}, "got 'calibrater'; did you mean 'calibrator'?"),
+        "inner key": (names[1], {"params": {"sclae": 1.0}}, f"[value {names[1]!r}] params: expected the keys type,"),
+        "text": (names[1], {"params": {"scale": "0.1"}}, f"[value {names[1]!r}] scale: expected numbers, got '0.1'"),
+        "negative": (names[1], {"params": {"scale": -0.1}}, f"[value {names[1]!r}] scale: expected a finite value"),
+        "count": (
+            weight,
+            {"params": {"scale": [0.1] * 3}},
+            f"[value {weight!r}] zero point: expected as many as scales, got 16 beside 3 scales",
+        ),
         "scales": (
             weight,
             {"calibrator": None, "params": {"scale": [1.0], "zero_point": [0]}},
@@ -147,16 +163,23 @@ def wrong(data: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("edit", [
-    "type", "scheme", "shared", "input", "source", "of", "role", "calibrator", "scales", "kind",
+    "type", "scheme", "shared", "input", "source", "of", "role", "calibrator", "scales", "kind", "source name",
+    "type name", "key", "nearest key", "inner key", "text", "negative", "count",
 ])  # fmt: skip
 def test_edits_that_do_not_fit_are_named(graph: ig.Graph, data: dict[str, Any], edit: str) -> None:
     name, changes, text = wrong(data)[edit]
     found = value(data, name)
     for key, change in changes.items():
         found[key] = {**found[key], **change} if isinstance(change, dict) else change
-    with pytest.raises(UsageError if edit == "calibrator" else PlanError) as caught:
+    with pytest.raises(PlanError) as caught:
         quantized(graph, data)
     assert text in str(caught.value)
+
+
+def test_a_deleted_key_is_named(graph: ig.Graph, data: dict[str, Any]) -> None:
+    del data["values"][1]["why"]
+    with pytest.raises(PlanError, match=r"plan: \[value '.*'\] expected the keys name, .*, got no 'why'"):
+        quantized(graph, data)
 
 
 def test_plans_of_other_networks_and_targets(graph: ig.Graph, data: dict[str, Any], plain: ig.Quantized) -> None:

@@ -227,9 +227,23 @@ def test_wrong_arguments_are_one_line(files, argv, reason, capsys) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("[[network]]\nmodel = 3", "network.0.model: expected a text, got 3"),
-        ('[[network]]\nmodell = "a.onnx"', "network.0.model"),
-        ('[[network]]\nmodel = "a.onnx"\nlimit = 3', "network.0.limit: unknown key; known are constant"),
+        ("[[network]]\nmodel = 3", "network 1.model: expected a text, got 3"),
+        ('[[network]]\nmodell = "a.onnx"', "network 1.modell: unknown key; known are"),
+        ('[[network]]\nmodell = "a.onnx"', "did you mean model?"),
+        (
+            '[[networks]]\nmodel = "a.onnx"',
+            "networks: unknown key; known are data, eval, metric, network, train; did you",
+        ),
+        (
+            '[network]\nmodel = "a.onnx"',
+            "network: expected a table [[network]] with a `model` for each network, got [net",
+        ),
+        ('data = "a.npz"', "network: expected a table [[network]] with a `model` for each network, got none"),
+        (
+            '[[network]]\nname = "a"',
+            "network 1.model: expected a table [[network]] with a `model` for each network, got",
+        ),
+        ('[[network]]\nmodel = "a.onnx"\nlimit = 3', "network 1.limit: unknown key; known are constant"),
         ('[[network]]\nmodel = "a.onnx"\neval = "e.npz"', "network a: expected a key `data`"),
         ("network = []", "network: "),
         (

@@ -164,7 +164,13 @@ class QuantParams:
         zero_point = np.asarray(data["zero_point"])
         if zero_point.dtype.kind not in "iu":
             raise UsageError(f"zero point: expected integers, got {data['zero_point']!r}")
+        if np.asarray(data["scale"]).dtype.kind not in "iuf":
+            raise UsageError(f"scale: expected numbers, got {data['scale']!r:.60}")
         scale: Any = np.asarray(data["scale"], np.float64)  # a file may hold what float32 cannot; refused there
+        if scale.shape != zero_point.shape and scale.ndim and zero_point.ndim:
+            raise UsageError(
+                f"zero point: expected as many as scales, got {zero_point.size} beside {scale.size} scales"
+            )
         return cls(
             IntType.parse(data["type"]),
             scale,

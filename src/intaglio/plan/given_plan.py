@@ -87,9 +87,12 @@ class GivenPlan:
     def sentence(self, graph: Graph) -> str:
         """Say for the history what was taken from the Plan."""
         kept = sum(value.why.endswith(_GIVEN) for value in self.place(graph).values.values())
+        if not kept:
+            return "formats and calibrators are those of the given Plan; parameters are found anew"
+        values = "1 value keeps its parameters, as it has" if kept == 1 else f"{kept} values keep theirs, as they have"
         return (
-            f"formats and calibrators are those of the given Plan; {kept} values keep its parameters, as they have no "
-            "calibrator there, and those of the others are found anew"
+            f"formats and calibrators are those of the given Plan; {values} no calibrator there; the other parameters "
+            "are found anew"
         )
 
     def _find(self, name: str) -> ValuePlan | None:

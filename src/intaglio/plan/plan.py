@@ -6,9 +6,10 @@ import dataclasses
 import difflib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 from intaglio.errors import ExportError, PlanError, UsageError
 from intaglio.files import whole_file
@@ -19,12 +20,14 @@ from intaglio.plan.plan_records import (
     OperatorPlan,
     Source,
     ValuePlan,
+    check_keys,
     operator_from_json,
     value_from_json,
     value_to_json,
 )
 from intaglio.tables import clean, text_table
 
+_Record = TypeVar("_Record")
 FORMAT_VERSION = 1
 
 
@@ -146,14 +149,17 @@ class Plan:
         """
         try:
             data = parse_json(text)
+            if not isinstance(data, dict) or data.get("format") != "intaglio-plan":
+                raise UsageError('expected an object with "format": "intaglio-plan", got none')
+            if not isinstance(data.get("version"), int) or data["version"] > FORMAT_VERSION:
+                raise PlanError(
+                    f"plan: expected format intaglio-plan up to version {FORMAT_VERSION}, "
+                    f"got {data['format']!r} version {data.get('version')!r}; use a newer intaglio"
+                )
+            check_keys(data, ("format", "version", "target", "rule", "accumulator", "values", "operators"))
+            values = [_record("value", v, value_from_json) for v in data["values"]]
+            operators = [_record("operator", o, operator_from_json) for o in data["operators"]]
             with readable():
-                if data["format"] != "intaglio-plan" or data["version"] > FORMAT_VERSION:
-                    raise PlanError(
-                        f"plan: expected format intaglio-plan up to version {FORMAT_VERSION}, "
-                        f"got {data['format']!r} version {data['version']!r}; use a newer intaglio"
-                    )
-                values = [value_from_json(v) for v in data["values"]]
-                operators = [operator_from_json(o) for o in data["operators"]]
                 return cls(
                     data["target"],
                     Rule(data["rule"]),
@@ -163,6 +169,16 @@ class Plan:
                 )
         except (UnreadableError, UsageError) as error:
             raise PlanError(f"plan: not a Plan that `Plan.to_json` wrote ({error})") from None
+
+
+def _record(kind: str, data: Any, read: Callable[[Any], _Record]) -> _Record:
+    """Read the record of a value or operator; an error names it."""
+    try:
+        with readable():
+            return read(data)
+    except (UnreadableError, UsageError) as error:
+        name = data.get("name", "without a name") if isinstance(data, dict) else data
+        raise PlanError(f"plan: [{kind} {name!r:.80}] {error}") from None
 
 
 def _parameters(params: QuantParams | None) -> tuple[str, str]:

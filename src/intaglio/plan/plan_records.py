@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
+from intaglio.errors import UsageError
 from intaglio.number import Granularity, IntType, PerTensor, QuantParams, Scheme
 from intaglio.number.granularity import granularity_from_json, granularity_to_json
 from intaglio.ops import Role
 
 PER_TENSOR = PerTensor()
+_Kind = TypeVar("_Kind", bound=Enum)
 
 
 class Source(Enum):
@@ -113,22 +117,31 @@ def value_to_json(value: ValuePlan) -> dict[str, Any]:
 
 
 def value_from_json(data: dict[str, Any]) -> ValuePlan:
-    """Read what `value_to_json` returned."""
-    fmt = data["format"]
+    """Read what `value_to_json` returned.
+
+    Raises:
+        UsageError: a key is missing or unknown, or has something that it cannot have.
+    """
+    check_keys(data, ("name", "role", "source", "why", "format", "of", "calibrator", "params"))
+    fmt, params = data["format"], data["params"]
+    if fmt is not None:
+        check_keys(fmt, ("type", "scheme", "granularity"), "format")
+    if params is not None:
+        check_keys(params, ("type", "granularity", "scale", "zero_point"), "params")
     return ValuePlan(
         name=data["name"],
-        role=Role(data["role"]),
-        source=Source(data["source"]),
+        role=_member(Role, data["role"], "role"),
+        source=_member(Source, data["source"], "source"),
         why=data["why"],
         format=fmt
         and Format(
             IntType.parse(fmt["type"]),
-            Scheme(fmt["scheme"]),
+            _member(Scheme, fmt["scheme"], "scheme"),
             granularity_from_json(fmt["granularity"]),
         ),
         of=tuple(data["of"]),
         calibrator=data["calibrator"],
-        params=data["params"] and QuantParams.from_json(data["params"]),
+        params=params and QuantParams.from_json(params),
     )
 
 
@@ -136,3 +149,32 @@ def operator_from_json(data: dict[str, Any]) -> OperatorPlan:
     """Read an operator from plain data."""
     table = data.get("table")
     return OperatorPlan(**{**data, "fused": tuple(data["fused"]), "table": table and TableError(**table)})
+
+
+def check_keys(data: Any, wanted: Collection[str], where: str = "") -> None:
+    """Check that plain data have these keys and no others.
+
+    Args:
+        data: as a person may have written them.
+        wanted: the keys.
+        where: the key that has the data.
+    Raises:
+        UsageError: a key is missing or unknown.
+    """
+    prefix = f"{where}: " if where else ""
+    if not isinstance(data, dict):
+        raise UsageError(f"{prefix}expected an object with the keys {', '.join(wanted)}, got {data!r:.60}")
+    if unknown := [key for key in data if key not in wanted]:
+        near = difflib.get_close_matches(unknown[0], wanted, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UsageError(f"{prefix}expected the keys {', '.join(wanted)}, got {unknown[0]!r}{hint}")
+    if missing := [key for key in wanted if key not in data]:
+        raise UsageError(f"{prefix}expected the keys {', '.join(wanted)}, got no {missing[0]!r}")
+
+
+def _member(kind: type[_Kind], text: Any, key: str) -> _Kind:
+    """Get the member of an enumeration that a text names."""
+    names = [member.value for member in kind]
+    if text not in names:
+        raise UsageError(f"{key}: expected one of {', '.join(names)}, got {text!r}")
+    return kind(text)

@@ -6,8 +6,10 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from intaglio.calibrate import parse_calibrator
 from intaglio.errors import PlanError, TargetError, UsageError
 from intaglio.plan import Plan, load_plan
+from intaglio.plan.plan_records import ValuePlan
 from intaglio.ptq.recipe import Recipe
 from intaglio.targets import BUILTIN, Target, load_target
 from intaglio.targets.target import AUTO
@@ -29,7 +31,7 @@ def with_plan(
         The Plan, its target, and the recipe that leaves calibrators to the Plan.
     Raises:
         UsageError: a choice that the Plan makes.
-        PlanError: the Plan cannot be read, or is for another target.
+        PlanError: the Plan cannot be read, names no calibrator where it should, or is for another target.
     """
     found = plan if isinstance(plan, Plan) else load_plan(plan)
     given = {
@@ -52,6 +54,18 @@ def with_plan(
         raise PlanError(
             f"plan: target: expected a built-in target, or the TOML file of target {found.target!r} as target, got none"
         ) from error
+    for value in found.values.values():
+        _check_calibrator(value)
     names = {value.calibrator for value in found.calibrated()}
     one = next(iter(names)) if len(names) == 1 else None  # trials of recovery algorithms use it too
     return found, described, replace(recipe, calibrator=one)
+
+
+def _check_calibrator(value: ValuePlan) -> None:
+    """Refuse a calibrator that does not exist, with the name of the value."""
+    if value.calibrator is None:
+        return
+    try:
+        parse_calibrator(value.calibrator)
+    except UsageError as error:
+        raise PlanError(f"plan: [value {value.name!r}] {error}") from None

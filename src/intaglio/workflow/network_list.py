@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -88,7 +89,8 @@ def read_network_list(path: Path, otherwise: Mapping[str, str | None]) -> list[L
     try:
         listed = _List.model_validate(content)
     except ValidationError as error:
-        raise UsageError(f"{path}: {_sentence(error.errors()[0])}") from error
+        unknown = [one for one in error.errors() if one["type"] == "extra_forbidden"]  # the reason of what is missing
+        raise UsageError(f"{path}: {_sentence([*unknown, *error.errors()][0])}") from error
     networks = []
     for network in listed.network:
         found: dict[str, str | None] = {"name": network.title}
@@ -121,10 +123,19 @@ def _is_factory(model: str) -> bool:
 
 
 def _sentence(error: Any) -> str:
-    key = ".".join(map(str, error["loc"]))
+    places = [f"{place}" if isinstance(place, str) else f"[{place + 1}]" for place in error["loc"]]
+    key = ".".join(places).replace(".[", " ").replace("]", "")
     if error["type"] == "extra_forbidden":
-        known = ListedNetwork.model_fields if key.startswith("network") else _List.model_fields
-        return f"{key}: unknown key; known are {', '.join(sorted(known))}"
-    if error["type"] == "missing":
-        return f"{key}: missing; a network is a table [[network]] with a `model`"
+        known = sorted(ListedNetwork.model_fields if key.startswith("network ") else _List.model_fields)
+        near = get_close_matches(str(error["loc"][-1]), known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return f"{key}: unknown key; known are {', '.join(known)}{hint}"
+    if error["type"] == "missing" or error["loc"] == ("network",):
+        return f"{key}: expected a table [[network]] with a `model` for each network, got {_got(error)}"
     return f"{key}: {schema_error(error)}"
+
+
+def _got(error: Any) -> str:
+    if error["type"] == "missing":
+        return "none" if error["loc"] == ("network",) else "one without"
+    return "[network] with single brackets" if isinstance(error["input"], dict) else repr(error["input"])
