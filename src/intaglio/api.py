@@ -28,7 +28,6 @@ from intaglio.frontends import Model, load, load_unprepared, named, prepare
 from intaglio.frontends.torch import takes
 from intaglio.graph import Graph
 from intaglio.plan import Plan, Step
-from intaglio.plan.layer_effects import without_effect
 from intaglio.processes import Processes
 from intaglio.ptq.driver import Data, quantize_graph
 from intaglio.ptq.limit import LossLimit
@@ -246,10 +245,7 @@ def quantize_as(
     plan: Plan | None = None,
 ) -> Quantized:
     """Quantize with a recipe; the arguments are objects."""
-    made = quantize_graph(graph, target, dataset, recipe, checkpoint=checkpoint, plan=plan)
-    if plan is None:
-        made.steps[len(graph.history) : len(graph.history)] = without_effect(graph, target, recipe.layers)
-    return _told(graph, dataset, made)
+    return _told(graph, dataset, quantize_graph(graph, target, dataset, recipe, checkpoint=checkpoint, plan=plan))
 
 
 def _told(graph: Graph, dataset: Data | NoData, quantized: Quantized) -> Quantized:

@@ -43,17 +43,10 @@ def small_model(path, nodes, weights, *, x_shape=(1, 4), y_shape=None):
     ("argv", "text"),
     [
         ([], "required"),
-        (["quantise"], "COMMAND: expected one of quantize, train"),
-        (["quantise"], "got 'quantise'; did you mean quantize?; see `intaglio --help`"),
+        (["quantise"], "invalid choice"),
         (["quantize"], "required"),
-        (
-            ["quantize", "m.onnx", "--data", "d", "-o", "o", "--samples", "many"],
-            "--samples: expected a whole number, got 'many'",
-        ),
-        (
-            ["run", "p.intaglio", "--input", "x.npy", "--output", "y.npy", "--engine", "warp"],
-            "--engine: expected one of reference, native, got 'warp'",
-        ),
+        (["quantize", "m.onnx", "--data", "d", "-o", "o", "--samples", "many"], "invalid int"),
+        (["run", "p.intaglio", "--input", "x.npy", "--output", "y.npy", "--engine", "warp"], "invalid choice"),
         (["evaluate", "p.intaglio", "--data", "d", "--metric", "beauty"], "metric: expected one of"),
     ],
 )

@@ -1,0 +1,129 @@
+"""Drive an .onnx file through every stage, from `load` to a compiled program, and measure each result."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gallery.isolated import Tell
+
+Array = NDArray[Any]
+Sample = Mapping[str, Array]
+STAGES = ("build", "export", "load", "quantize", "simulate", "lower", "interpret", "compile", "native")
+"""In their order. A row has the first that failed; `native` means that none did."""
+
+RECIPE = {"calibrator": "max", "equalize": False, "bias_correction": False}
+"""The cheapest one: the gallery counts what gets through; `docs/accuracy.md` measures accuracy on trained networks."""
+
+LEAST_SQNR = 40.0
+"""dB. A loaded Graph that is further from ONNX Runtime computes something else."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A file, and what it needs.
+
+    Args:
+        path: the .onnx file.
+        calibration, tests: samples, each an array of the file's shape by input name.
+        options: for `intaglio.load`: shapes, constants.
+        constants: inputs of the file that are the same for every sample, for ONNX Runtime.
+    """
+
+    path: Path
+    calibration: Sequence[Sample]
+    tests: Sequence[Sample]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    constants: Mapping[str, Array] = field(default_factory=dict)
+
+
+def drive(case: Case, target: str, tell: Tell) -> None:
+    """Take a file through all stages; raises what the first one that fails does."""
+    import intaglio as ig
+    from intaglio.evaluation import FloatStage
+
+    tell({"stage": "load"})
+    graph = ig.load(str(case.path), **case.options)
+    tell({"operators": len(graph.nodes)})
+    names = [value.name for value in graph.inputs]
+    single = [tuple(sample[name] for name in names) for sample in case.tests]
+    wanted = _onnxruntime(case)
+    stage = FloatStage(graph)
+    loaded = sqnr(wanted, [stage.run(*x) for x in single])
+    tell({"loaded": loaded})
+    if loaded < LEAST_SQNR:
+        raise AssertionError(f"the loaded Graph and ONNX Runtime differ: SQNR {loaded:.1f} dB")
+    tell({"stage": "quantize"})
+    quantized = ig.quantize(
+        graph, [{name: sample[name] for name in names} for sample in case.calibration], target=target, **RECIPE
+    )
+    tell({"stage": "simulate"})
+    tell({"simulation": sqnr(wanted, [_tuple(quantized.simulate(*x)) for x in single])})
+    tell({"stage": "lower"})
+    program = quantized.lower()
+    tell({"stage": "interpret"})
+    results = [_tuple(program.run(*x)) for x in single]
+    tell({"program": sqnr(wanted, results), "stage": "compile"})
+    with tempfile.TemporaryDirectory() as folder:
+        native = compile_fast(program, Path(folder))
+        found = [_tuple(native.run(*x)) for x in single]
+    equal = all(
+        np.array_equal(a, b, equal_nan=True)
+        for y, z in zip(results, found, strict=True)
+        for a, b in zip(y, z, strict=True)
+    )
+    tell({"equal": equal})
+    if not equal:
+        raise AssertionError("the compiled program and the interpreter differ")
+    tell({"stage": "native"})
+
+
+def compile_fast(program: Any, folder: Path) -> Any:
+    """Compile a Program for this processor with little optimization, which changes no result."""
+    from intaglio.codegen.build import plan, write
+    from intaglio.codegen.cache import library_files
+    from intaglio.codegen.machine import machine
+    from intaglio.codegen.native import NativeProgram
+    from intaglio.codegen.toolchain import compile_library
+
+    host = machine("host")
+    model = plan(program, host)
+    write(library_files(model), folder)
+    return NativeProgram(program, model, compile_library(folder, host, flags=("-O1",)), 1)
+
+
+def sqnr(wanted: Sequence[Sequence[Array]], got: Sequence[Sequence[Array]]) -> float:
+    """Mean signal-to-quantization-noise ratio of all outputs in dB; shapes may differ by axes of size 1."""
+    from intaglio.evaluation.sqnr import SignalToNoise
+
+    names = [str(i) for i in range(len(wanted[0]))]
+    ratio = SignalToNoise(names)
+    for y, q in zip(wanted, got, strict=True):
+        ratio.add(
+            {name: np.asarray(a, np.float64) for name, a in zip(names, y, strict=True)},
+            {name: np.asarray(b, np.float64).reshape(a.shape) for name, a, b in zip(names, y, q, strict=True)},
+            1,
+        )
+    return ratio.sqnr
+
+
+def _onnxruntime(case: Case) -> list[list[Array]]:
+    """Outputs of the file in ONNX Runtime, sample by sample."""
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads, settings.log_severity_level = 1, 4
+    session = onnxruntime.InferenceSession(str(case.path), settings, providers=["CPUExecutionProvider"])
+    wanted = {value.name for value in session.get_inputs()}  # an exporter drops inputs that nothing reads
+    given = [{**sample, **case.constants} for sample in case.tests]
+    return [session.run(None, {name: x for name, x in sample.items() if name in wanted}) for sample in given]
+
+
+def _tuple(y: Any) -> tuple[Array, ...]:
+    return y if isinstance(y, tuple) else (y,)
