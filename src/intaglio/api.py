@@ -28,6 +28,7 @@ from intaglio.frontends import Model, load, load_unprepared, named, prepare
 from intaglio.frontends.torch import takes
 from intaglio.graph import Graph
 from intaglio.plan import Plan, Step
+from intaglio.plan.layer_effects import without_effect
 from intaglio.processes import Processes
 from intaglio.ptq.driver import Data, quantize_graph
 from intaglio.ptq.limit import LossLimit
@@ -245,7 +246,10 @@ def quantize_as(
     plan: Plan | None = None,
 ) -> Quantized:
     """Quantize with a recipe; the arguments are objects."""
-    return _told(graph, dataset, quantize_graph(graph, target, dataset, recipe, checkpoint=checkpoint, plan=plan))
+    made = quantize_graph(graph, target, dataset, recipe, checkpoint=checkpoint, plan=plan)
+    if plan is None:
+        made.steps[len(graph.history) : len(graph.history)] = without_effect(graph, target, recipe.layers)
+    return _told(graph, dataset, made)
 
 
 def _told(graph: Graph, dataset: Data | NoData, quantized: Quantized) -> Quantized:

@@ -81,3 +81,15 @@ class CompileError(IntaglioError):
 
 class ExportError(IntaglioError):
     """Result that cannot be written."""
+
+
+def check_whole(name: str, value: object, least: int | None = None) -> None:
+    """Check that an argument is a whole number.
+
+    Raises:
+        UsageError: it is of another type, such as a text, or below `least`.
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise UsageError(f"{name}: expected a whole number, got {value!r}, a {type(value).__name__}")
+    if least is not None and value.__index__() < least:
+        raise UsageError(f"{name}: expected at least {least}, got {value}")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from intaglio.errors import ExportError, IntaglioError, UsageError
 from intaglio.files import whole_tree
 from intaglio.graph import Graph
+from intaglio.graph.tail import TAIL, Tail
 from intaglio.ops import Role
 from intaglio.plan import Plan, Source, Step
 from intaglio.program import Program
@@ -56,6 +57,11 @@ class Quantized:
     def history(self) -> list[str]:
         """History: one sentence for each step."""
         return [str(step) for step in self.steps]
+
+    @property
+    def tail(self) -> Tail | None:
+        """Post-processing in float that was cut off, and runs on the outputs; None where there is none."""
+        return self.graph.tail
 
     def simulate(self, *x: NDArray[Any]) -> Any:
         """Run the float network with every value rounded according to the Plan.
@@ -115,7 +121,8 @@ class Quantized:
 
         Args:
             path: a file: `.intaglio` (integer program), `.onnx` (QDQ model), `.json` (Plan) or `.html` (report). A name
-                without suffix is a folder, for model.intaglio, model.qdq.onnx, plan.json and report.html.
+                without suffix is a folder, for model.intaglio, model.qdq.onnx, plan.json and report.html, and for
+                tail.onnx where post-processing was cut off.
         Returns:
             The files that were written. model.qdq.onnx is missing in a folder if ONNX lacks a format; the history then
             says so.
@@ -151,6 +158,8 @@ class Quantized:
                     self.steps.append(Step("export", f"{QDQ} was not written: {error}"))
                 self.plan.save(temporary / PLAN)
                 self.report(temporary / REPORT)
+                if self.tail is not None:
+                    self.tail.save(temporary / TAIL)
                 names = sorted(file.name for file in temporary.iterdir())
         except OSError as error:
             raise ExportError(

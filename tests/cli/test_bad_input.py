@@ -43,10 +43,17 @@ def small_model(path, nodes, weights, *, x_shape=(1, 4), y_shape=None):
     ("argv", "text"),
     [
         ([], "required"),
-        (["quantise"], "invalid choice"),
+        (["quantise"], "COMMAND: expected one of quantize, train"),
+        (["quantise"], "got 'quantise'; did you mean quantize?; see `intaglio --help`"),
         (["quantize"], "required"),
-        (["quantize", "m.onnx", "--data", "d", "-o", "o", "--samples", "many"], "invalid int"),
-        (["run", "p.intaglio", "--input", "x.npy", "--output", "y.npy", "--engine", "warp"], "invalid choice"),
+        (
+            ["quantize", "m.onnx", "--data", "d", "-o", "o", "--samples", "many"],
+            "--samples: expected a whole number, got 'many'",
+        ),
+        (
+            ["run", "p.intaglio", "--input", "x.npy", "--output", "y.npy", "--engine", "warp"],
+            "--engine: expected one of reference, native, got 'warp'",
+        ),
         (["evaluate", "p.intaglio", "--data", "d", "--metric", "beauty"], "metric: expected one of"),
     ],
 )

@@ -120,6 +120,10 @@ def test_the_file_to_read_is_named_from_the_folder_of_the_caller(machine, made, 
     got = _make_run(tmp_path, "pictures/other.ppm")
     assert got.returncode == 0
     assert f"{tmp_path}/pictures/other.ppm\n" in got.stdout + got.stderr
+    (tmp_path / "pictures" / "other.ppm").rename(tmp_path / "pictures" / "a second one.ppm")
+    got = _make_run(tmp_path, "pictures/a second one.ppm")
+    assert got.returncode == 0, got.stderr
+    assert f"{tmp_path}/pictures/a second one.ppm\n" in got.stdout + got.stderr
     got = _make_run(tmp_path, "pictures/absent.ppm")
     assert got.returncode != 0
     assert "pictures/absent.ppm" in got.stderr

@@ -8,6 +8,7 @@ import re
 import numpy as np
 import onnx
 import pytest
+from intaglio_tests.onnxruntime_session import session
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
 
@@ -19,8 +20,7 @@ from intaglio.evaluation.model_stages import stage_of
 STATIC = ("qdq.onnx", "qoperator.onnx")
 ANEW = "give the float network that it was made from"
 REFUSED = {
-    "dynamic.onnx": r"expected parameters that are known beforehand, got dynamic quantization.*" + ANEW,
-    "weights.onnx": r"\[com.microsoft.MatMulNBits 'mm'\] .* weights in integers and float activations; " + ANEW,
+    "order.onnx": r"\[com.microsoft.MatMulNBits 'mm'\] .* got 4 bits and an order of columns; " + ANEW,
     "model.tflite": r"such files cannot be read; give the float network .* with the target tflite-int8",
 }
 
@@ -60,23 +60,30 @@ def files(tmp_path_factory):
         quantize_static(real, folder / name, Reader(x), form, activation_type=kind, weight_type=QuantType.QInt8)
     quantize_dynamic(real, folder / "dynamic.onnx", weight_type=QuantType.QInt8)
     write_weights_only(folder / "weights.onnx")
+    write_weights_only(folder / "order.onnx", np.zeros(16, np.int32))
     (folder / "model.tflite").write_bytes(b"\x1c\x00\x00\x00TFL3" + bytes(64))
     return folder
 
 
-def write_weights_only(path):
+FLOAT = ("dynamic.onnx", "weights.onnx")
+
+
+def write_weights_only(path, order=None):
+    rng = np.random.default_rng(0)
+    read = ["x", "w", "s"] if order is None else ["x", "w", "s", "", "order"]
     node = helper.make_node(
-        "MatMulNBits", ["x", "w", "s"], ["y"], name="mm", domain="com.microsoft", K=16, N=4, bits=4, block_size=16
+        "MatMulNBits", read, ["y"], name="mm", domain="com.microsoft", K=16, N=4, bits=4, block_size=16
     )
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, n)) for name, n in (("x", 16), ("y", 4))]
     constants = [
-        numpy_helper.from_array(np.zeros((4, 1, 8), np.uint8), "w"),
-        numpy_helper.from_array(np.ones(4, np.float32), "s"),
+        numpy_helper.from_array(rng.integers(0, 256, (4, 1, 8)).astype(np.uint8), "w"),
+        numpy_helper.from_array(rng.uniform(0.1, 1, 4).astype(np.float32), "s"),
     ]
+    if order is not None:
+        constants.append(numpy_helper.from_array(order, "order"))
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid("com.microsoft", 1)]
-    onnx.save(
-        helper.make_model(helper.make_graph([node], "g", ends[:1], ends[1:], constants), opset_imports=opsets), path
-    )
+    graph = helper.make_graph([node], "g", ends[:1], ends[1:], constants)
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), path)
 
 
 def commands(folder, name):
@@ -203,6 +210,25 @@ def test_unreadable_files_suggest_the_float_network(files, fails, name, command)
     assert "load_quantized" not in text  # which could not read it either
 
 
+@pytest.mark.parametrize("name", FLOAT)
+def test_files_with_integer_weights_alone_are_float_networks(files, name):
+    graph = ig.load(files / name)
+    assert "are read as float weights, on the grid of the file" in graph.history[0]
+    x = np.random.default_rng(1).normal(size=[1, *graph.inputs[0].shape[1:]]).astype(np.float32)
+    (y,) = stage_of(graph, "float").run(x)
+    (wanted,) = session(onnx.load(files / name)).run(None, {"x": x})
+    np.testing.assert_allclose(y, wanted, atol=0.03 * np.abs(wanted).max())  # theirs rounds activations to 8 bits
+    program = ig.quantize(graph, np.repeat(x, 4, 0)).lower()
+    np.testing.assert_allclose(program.run(x), wanted, atol=0.05 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("name", FLOAT)
+def test_commands_take_files_with_integer_weights_alone(files, name, capsys, tmp_path):
+    out = tmp_path / "out"
+    assert main(["quantize", str(files / name), "--data", "none", "--input-range=-3,3", "-o", str(out)]) == 0
+    assert (out / "model.intaglio").exists()
+
+
 @pytest.mark.parametrize("name", [*STATIC, *REFUSED])
 def test_python_functions_raise_the_same_errors(files, name):
     with pytest.raises((ModelError, UsageError)) as caught:
@@ -215,9 +241,10 @@ def test_python_functions_raise_the_same_errors(files, name):
 def test_the_front_end_tells_which_files_are_quantized(files, tmp_path):
     from intaglio.frontends.quantized.load import is_quantized_file
 
-    for name in (*STATIC, "dynamic.onnx", "weights.onnx"):
+    for name in STATIC:
         assert is_quantized_file(files / name), name
-    assert not is_quantized_file(files / "float.onnx")
+    for name in ("float.onnx", *FLOAT):
+        assert not is_quantized_file(files / name), name
     (tmp_path / "cut.onnx").write_bytes((files / "qdq.onnx").read_bytes()[:50])
     with pytest.raises(ModelError, match="cut short"):
         is_quantized_file(tmp_path / "cut.onnx")

@@ -33,8 +33,7 @@ NONE_FOLDED = {
     "other domains": "adagrad adam ai_onnx_ml momentum",
     "random numbers": "bernoulli",
     "subgraphs": "loop scan sequence_map",
-    "quantized": "convinteger dequantizelinear dynamicquantizelinear matmulinteger qlinearconv qlinearmatmul "
-    "quantizelinear",
+    "quantized": "dynamicquantizelinear qlinearconv qlinearmatmul quantizelinear",
     "text": "regex_full_match string_concat string_split stringnormalizer",
     "sequences out": "sequenceinsert splittosequence",
     "no implementation in the reference": "scatter",

@@ -15,7 +15,7 @@ from intaglio.plan import place
 from intaglio.targets import load_target
 
 Model = Callable[..., onnx.ModelProto]
-IMAGE, VOLUME = ("n", 4, 6, 6), ("n", 2, 4, 4, 4)
+IMAGE, FOUR_AXES = ("n", 4, 6, 6), ("n", 2, 2, 2, 2, 2)
 
 
 def ones(*size: int) -> Any:
@@ -28,7 +28,7 @@ def node(op_type: str, inputs: list[str], outputs: list[str] | None = None, **at
 
 X: dict[str, Any] = {"x": IMAGE}
 XZ: dict[str, Any] = {"x": IMAGE, "z": IMAGE}
-V: dict[str, Any] = {"x": VOLUME}
+V: dict[str, Any] = {"x": FOUR_AXES}
 
 
 def scales(*values: float) -> dict[str, Any]:
@@ -36,10 +36,9 @@ def scales(*values: float) -> dict[str, Any]:
 
 
 FORMS = {
-    "conv of volumes": (node("Conv", ["x", "w"]), V, {"w": ones(3, 2, 1, 1, 1)}, "volumes"),
-    "transposed conv of volumes": (node("ConvTranspose", ["x", "w"]), V, {"w": ones(2, 3, 1, 1, 1)}, "volumes"),
-    "max pool of volumes": (node("MaxPool", ["x"], kernel_shape=[2, 2, 2]), V, {}, "volumes"),
-    "average pool of volumes": (node("AveragePool", ["x"], kernel_shape=[2, 2, 2]), V, {}, "volumes"),
+    "conv over four axes": (node("Conv", ["x", "w"]), V, {"w": ones(3, 2, 1, 1, 1, 1)}, "1 to 3 spatial axes"),
+    "max pool over four axes": (node("MaxPool", ["x"], kernel_shape=[2, 2, 2, 2]), V, {}, "1 to 3 spatial axes"),
+    "average pool over four axes": (node("AveragePool", ["x"], kernel_shape=[2] * 4), V, {}, "1 to 3 spatial axes"),
     "division by a value": (node("Div", ["x", "z"]), XZ, {}, "Reciprocal and Mul"),
     "division by zero": (node("Div", ["x", "c"]), X, {"c": np.zeros((4, 1, 1), np.float32)}, "zeros"),
     "divisors for every element": (node("Div", ["x", "c"]), X, {"c": ones(4, 6, 6)}, "reciprocals"),

@@ -62,7 +62,11 @@ def make_application(
         CompileError: the model does not fit the data or the postprocessing.
     """
     if len(program.inputs) != 1:
-        raise CompileError(f"application: expected a model with 1 input, got {len(program.inputs)}; call it in C")
+        raise CompileError(
+            f"application: expected a model with 1 input, which a file can hold, got {len(program.inputs)} "
+            f"({', '.join(program.inputs)}); compile it without --app and call {prefix}_run from your own C, as "
+            f"{prefix}.h and selftest.c show"
+        )
     info = program.tensors[program.inputs[0]]
     reader, example = _reader(info, data, batched=program.batched, files=machine.threads)
     shower = _shower(program, postprocess, data.class_names)

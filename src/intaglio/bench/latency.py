@@ -94,9 +94,10 @@ def bench(
     program: Program | NativeProgram | str | os.PathLike[str],
     *,
     threads: int | Sequence[int] = 1,
-    peers: Sequence[str] = tuple(PEERS),
+    peers: str | Sequence[str] = tuple(PEERS),
     float_model: str | os.PathLike[str] | None = None,
     litert: str | os.PathLike[str] | None = None,
+    quantized: str | os.PathLike[str] | None = None,
     machine: str = "host",
     cc: str | None = None,
     rounds: int = timing.ROUNDS,
@@ -111,6 +112,7 @@ def bench(
         peers: engines to compare with; those that are not installed, or have no model, are listed with the reason.
         float_model: .onnx file of the float network, which the other engines quantize and run.
         litert: .tflite file of the same network.
+        quantized: QDQ or QOperator file of the same network, which ONNX Runtime runs as it is.
         machine, cc: as for `intaglio.compile`; of a compiled program its own are used.
         rounds: timed rounds of each engine.
         profile: whether to time each step too.
@@ -124,9 +126,10 @@ def bench(
         raise UsageError(f"threads: expected numbers such as 1,2, got {threads!r}")
     if rounds < 1:
         raise UsageError(f"rounds: expected at least 1, got {rounds}")
+    peers = [name for name in peers.split(",") if name] if isinstance(peers, str) else peers
     check_peers(peers)
-    real, theirs = _path(float_model), _path(litert)
-    check_models(real, theirs)
+    real, theirs, file = _path(float_model), _path(litert), _path(quantized)
+    check_models(real, theirs, file)
     if isinstance(program, NativeProgram):
         if counts != [program.threads]:
             raise UsageError(
@@ -135,11 +138,11 @@ def bench(
         natives = {program.threads: program}
         program = program.program
     else:
-        program = program if isinstance(program, Program) else load_program(program)
+        program = _program(program)
         natives = {n: compile(program, machine, directory, threads=n, cc=cc) for n in counts}
     x = random_reals(program)
     with tempfile.TemporaryDirectory() as folder:
-        models = peer_models(program, real, theirs, peers, Path(folder))
+        models = peer_models(program, real, theirs, peers, Path(folder), file)
         comparison = compare_engines(natives, peers, models, x, rounds=rounds, seconds=timing.TURN_SECONDS)
     codes = program.quantize_inputs(*x)
     profiles = []
@@ -148,6 +151,21 @@ def bench(
         profiles.append(Profile(n, peak, tuple(natives[n].profile(*codes, peak=peak))))
     energy = estimated_energy(operator_costs(program), natives[counts[0]].model.arena.nbytes)
     return Latencies(comparison, machine_facts(natives[counts[0]]), tuple(profiles), energy)
+
+
+def _program(given: object) -> Program:
+    """Return the Program that is to be timed.
+
+    Raises:
+        UsageError: something else is given.
+    """
+    if isinstance(given, Program):
+        return given
+    if isinstance(given, str | os.PathLike):
+        return load_program(given)
+    way = "its method lower()" if hasattr(given, "lower") else "intaglio.quantize(model, data).lower()"
+    got = type(given).__name__
+    raise UsageError(f"bench: expected a Program, a compiled one or a .intaglio file, got {got}; {way} makes a Program")
 
 
 def _path(name: str | os.PathLike[str] | None) -> Path | None:

@@ -48,7 +48,7 @@ def onnxruntime_engines(models: PeerModels, x: Sequence[Array], threads: int) ->
         ("int8", "integers", models.onnxruntime_u8),
     )
     found = [Engine("onnxruntime", p, ends, _onnxruntime(path, x, threads)) for p, ends, path in rows if path]
-    return some(found, "the float network: --float model.onnx")
+    return some(found, "the float network, --float model.onnx, or a quantized .onnx file as the program")
 
 
 def _onnxruntime(path: Path, x: Sequence[Array], threads: int) -> Callable[[], object]:

@@ -28,7 +28,12 @@ def check_models(*paths: Path | None) -> None:
 
 
 def peer_models(
-    program: Program, real: Path | None, litert: Path | None, peers: Sequence[str], folder: Path
+    program: Program,
+    real: Path | None,
+    litert: Path | None,
+    peers: Sequence[str],
+    folder: Path,
+    quantized: Path | None = None,
 ) -> PeerModels:
     """Prepare the network for the peers; failures are listed in `troubles`.
 
@@ -38,14 +43,13 @@ def peer_models(
         litert: .tflite file, or None.
         peers: names of the peers.
         folder: folder for the quantized networks; must exist while they are used.
+        quantized: QDQ or QOperator file, which ONNX Runtime runs as it is.
     Raises:
         DataError: a given file does not exist.
     """
     check_models(real, litert)
     troubles: dict[str, str] = {}
     made: dict[str, Path] = {}
-    if real is None:
-        return PeerModels(litert=litert)
 
     def attempt(peer: str, key: str, make: Callable[[Path], None]) -> None:
         if peer not in peers or f"{peer} int8" in troubles:
@@ -63,8 +67,13 @@ def peer_models(
 
     names = [program.tensors[name].graph_name or name for name in program.inputs]
     data = [dict(zip(names, random_reals(program, seed), strict=True)) for seed in range(CALIBRATION)]
-    attempt("onnxruntime", "ort", lambda path: quantize_onnxruntime(real, data, path))
-    attempt("onnxruntime", "u8", lambda path: strip_ends(made["ort"], path))
+    if quantized is not None:
+        made["ort"] = quantized
+    elif real is not None:
+        attempt("onnxruntime", "ort", lambda path: quantize_onnxruntime(real, data, path))
+        attempt("onnxruntime", "u8", lambda path: strip_ends(made["ort"], path))
+    if real is None:
+        return PeerModels(None, made.get("ort"), litert=litert)
     attempt("openvino", "ov", lambda path: quantize_openvino(real, data, path))
     function = _torch_function(real) if "torch" in peers else None
     return PeerModels(real, made.get("ort"), made.get("u8"), made.get("ov"), litert, function, troubles)

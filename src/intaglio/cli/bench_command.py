@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 from intaglio.bench import rounds
 from intaglio.bench.latency import bench
@@ -56,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
         peers=[name for name in args.peers.split(",") if name],
         float_model=args.float,
         litert=args.litert,
+        quantized=args.program if Path(args.program).suffix == ".onnx" else None,
         machine=args.machine,
         cc=args.cc,
         rounds=args.rounds,

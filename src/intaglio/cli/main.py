@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import re
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -64,7 +65,21 @@ class _Parser(argparse.ArgumentParser):
         return f" (did you mean {close[0]}?)" if close else ""
 
     def error(self, message: str) -> None:  # type: ignore[override]
-        raise SystemExit(_fail(f"{self.prog}: {message}; see `{self.prog} --help`"))
+        raise SystemExit(_fail(f"{self.prog}: {_plain(message)}; see `{self.prog} --help`"))
+
+
+def _plain(message: str) -> str:
+    """Say what argparse says of a value as our other messages do; other messages stay as they are."""
+    kind = re.fullmatch(r"argument (\S+): invalid (int|float) value: (.*)", message)
+    if kind is not None:
+        return f"{kind[1]}: expected a {'whole ' * (kind[2] == 'int')}number, got {kind[3]}"
+    choice = re.fullmatch(r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)", message)
+    if choice is None:
+        return message
+    known = choice[3].replace("'", "").split(", ")
+    close = get_close_matches(choice[2], known, n=1)
+    nearest = f"; did you mean {close[0]}?" if close else ""
+    return f"{choice[1]}: expected one of {', '.join(known)}, got {choice[2]!r}{nearest}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

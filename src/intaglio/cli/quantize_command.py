@@ -132,6 +132,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ir-version", type=int, metavar="N", help="IR version of model.qdq.onnx (default: that of the opset)"
     )
+    parser.add_argument(
+        "--keep-tail",
+        action=OnOff,
+        default=True,
+        help="write post-processing that integers cannot compute, such as non-maximum suppression, as tail.onnx; the "
+        "network ends where it begins (default: on)",
+    )
     parser.add_argument("--json", action="store_true", help="print summary.json instead of tables")
     add_picture_options(parser)
     add_model_options(parser)
@@ -205,6 +212,7 @@ def run(args: argparse.Namespace) -> int:
             plan=args.plan,
             opset=args.opset,
             ir_version=args.ir_version,
+            keep_tail=args.keep_tail,
         )
     if ours.rank != 0:
         return 0

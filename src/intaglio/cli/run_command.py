@@ -84,6 +84,8 @@ def read_inputs(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
                 f"{path}: the program has {len(names)} inputs ({', '.join(names)}); give a .npz with these arrays"
             )
         return arrays
+    if "y" in arrays and set(arrays) == {*names, "y"}:  # labels, as in data for calibration and evaluation
+        del arrays["y"]
     if len(names) == 1 and len(arrays) == 1:
         return {names[0]: next(iter(arrays.values()))}
     return arrays

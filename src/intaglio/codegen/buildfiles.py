@@ -79,16 +79,18 @@ clean:
 
 
 _INPUT_FILE = """
-# a path from this folder, or from the folder in which make was called (make -C)
-INPUT_FILE = $(foreach file,$(INPUT),$(or $(firstword $(wildcard $(file) $(PWD)/$(file))),$(file)))
+# a path from this folder, or from the folder in which make was called (make -C); several where no file has this name
+ONE_FILE = $(shell for file in "$(INPUT)" "$(PWD)/$(INPUT)"; do test -f "$$file" && echo "$$file" && break; done)
+FILES = $(foreach file,$(INPUT),$(firstword $(wildcard $(file) $(PWD)/$(file)) $(file)))
+INPUT_FILE = $(if $(ONE_FILE),"$(ONE_FILE)",$(FILES))
 """
 
 # input.o is compiled each time: INPUT may name another file than the last time.
 _COMPILED_INPUT = """
 input.o: input.c FORCE
-	$(if $(wildcard $(INPUT_FILE)),,$(error INPUT: expected a file, got $(INPUT), which is neither in $(CURDIR) nor in \
+	$(if $(ONE_FILE),,$(error INPUT: expected a file, got $(INPUT), which is neither in $(CURDIR) nor in \
 $(PWD); check the path))
-	$(CC) $(CFLAGS) $(MACHINE) $(WARNINGS) -DAPP_INPUT='"$(INPUT_FILE)"' -c -o $@ $<
+	$(CC) $(CFLAGS) $(MACHINE) $(WARNINGS) -DAPP_INPUT='"$(ONE_FILE)"' -c -o $@ $<
 """
 
 

@@ -14,7 +14,7 @@ from intaglio.data.images import PictureSource
 from intaglio.data.items import IterableSource
 from intaglio.data.sounds import SoundFolder
 from intaglio.data.source import ArraySource, SampleSource
-from intaglio.errors import DataError, UsageError
+from intaglio.errors import DataError, UsageError, check_whole
 from intaglio.samples import is_held_back
 
 Inputs = Float | tuple[Float, ...] | dict[str, Float]
@@ -114,6 +114,7 @@ class Dataset:
         """Return the first `n` samples; None: all."""
         if n is None:
             return self
+        check_whole(f"{self.name}: number of samples", n)
         if n < 1:
             raise UsageError(f"{self.name}: the number of samples must be at least 1, got {n}")
         return self.part(0, n)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from intaglio.codegen.native import NativeProgram
 from intaglio.data import DataLike, Dataset, match, open_data
 from intaglio.data.chunk import LabelForm
-from intaglio.errors import CompileError, DataError, UsageError
+from intaglio.errors import CompileError, DataError, UsageError, check_whole
 from intaglio.evaluation.evaluate import Score, evaluate
 from intaglio.evaluation.metrics.metric_registry import MetricLike, metric_of
 from intaglio.evaluation.stage import FloatStage, NativeStage, ProgramStage, SaturatedStage, SimulatedStage, Stage
@@ -58,8 +58,8 @@ def data_for(
         DataError: the data do not fit.
         UsageError: no such metric.
     """
-    if samples is not None and samples < 1:
-        raise UsageError(f"samples: expected at least 1, got {samples}")
+    if samples is not None:
+        check_whole("samples", samples, 1)
     if isinstance(model, NativeProgram):
         model = model.program
     if isinstance(model, Program):
@@ -100,7 +100,7 @@ def stage_of(model: Model, engine: str | None = None) -> Stage:
     if engine in ("reference", "native"):
         return stage_of(model.lower(), engine)
     if engine == "float":
-        from intaglio.plan.plan import FILE_TARGET
+        from intaglio.program.structure import FILE_TARGET
 
         return SaturatedStage(model.graph, model.plan) if model.plan.target == FILE_TARGET else FloatStage(model.graph)
     return SimulatedStage(model.graph, model.plan)

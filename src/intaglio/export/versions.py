@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 import onnx_ir as ir
 
-from intaglio.errors import ExportError
+from intaglio.errors import ExportError, check_whole
 from intaglio.export.opset import OLDEST, first_that_does_not_fit, needs
 from intaglio.export.storage import Storage
 from intaglio.graph import NORMAL_OPSET
@@ -19,8 +19,12 @@ def check_versions(opset: int | None, ir_version: int | None) -> None:
     """Check that the installed onnx package knows an opset and an IR version.
 
     Raises:
+        UsageError: one of them is no whole number.
         ExportError: it does not, or the opset has no per-channel quantization.
     """
+    for name, value in (("opset", opset), ("ir_version", ir_version)):
+        if value is not None:
+            check_whole(name, value)
     newest = onnx.defs.onnx_opset_version()
     package = f"the installed onnx {onnx.__version__} knows; pip install -U onnx may bring newer ones"
     if opset is not None and not OLDEST <= opset <= newest:

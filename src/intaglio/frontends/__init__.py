@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -74,14 +75,15 @@ def load_unprepared(
         raise _no_model(f"the class {model.__name__}; give an object of it: {model.__name__}()")
     if isinstance(model, Mapping):
         raise _no_model(f"{type(model).__name__}; load a state dict into its module first: module.load_state_dict(...)")
+    if isinstance(model, str | os.PathLike):
+        check_suffix(model)
     if isinstance(model, Graph) or _is_module(model) or _is_exported(model):
         _refuse(model, "an ONNX model", shapes=shapes, constants=constants)
     if not _is_module(model):
         _refuse(model, "a torch.nn.Module", example_inputs=example_inputs)
     if isinstance(model, Graph):
         return model
-    if isinstance(model, (str, os.PathLike)):
-        check_suffix(model)
+    if isinstance(model, str | os.PathLike):
         return named(load_onnx(model, shapes, constants=constants), model)
     if isinstance(model, (ModelProto, ir.Model)):
         return load_onnx(model, shapes, constants=constants)
@@ -129,7 +131,14 @@ def check_suffix(path: str | os.PathLike[str]) -> None:
     Raises:
         UsageError: it is no .onnx file by its name.
     """
-    suffix = os.path.splitext(os.fspath(path))[1].lower()
+    name = os.fspath(path)
+    if re.fullmatch(r"[^\W\d][\w.]*:[^\W\d][\w.]*", name) and not os.path.exists(name):
+        package, _, factory = name.partition(":")
+        raise UsageError(
+            f"{name}: expected an .onnx file or a torch.nn.Module, got the name of a factory, which commands take; in "
+            f"Python call it: from {package} import {factory}, then give {factory}()"
+        )
+    suffix = os.path.splitext(name)[1].lower()
     if suffix in _INSTEAD:
         raise UsageError(f"{os.fspath(path)}: expected an .onnx file, got {suffix}; {_INSTEAD[suffix]}")
 

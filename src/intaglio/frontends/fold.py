@@ -17,6 +17,7 @@ from onnx_ir.passes import common
 from onnxscript import optimizer
 
 from intaglio.errors import IntaglioError, ModelError
+from intaglio.frontends.cut_tail import cut_tail
 from intaglio.frontends.quantized.quantized_operators import infer_foreign, is_quantized
 from intaglio.frontends.static import has_subgraphs, refuse_control_flow
 from intaglio.graph import NORMAL_OPSET
@@ -24,6 +25,7 @@ from intaglio.graph.access import attribute, constant, input_value, shape, where
 from intaglio.graph.compute import Result, compute_node
 from intaglio.graph.edit import add_constant, insert, remove_unread, set_attribute, set_constant, tensor
 from intaglio.graph.infer import infer_node, refuse_empty
+from intaglio.graph.tail import Tail
 
 # Most elements of a folded result: 2**28 float32 are 1 GiB.
 _LARGEST_CONSTANT = 2**28
@@ -44,9 +46,11 @@ def turn_weights(graph: ir.Graph) -> None:
         graph.remove(node, safe=True)
 
 
-def fold(model: ir.Model) -> None:
+def fold(model: ir.Model) -> Tail | None:
     """Compute what depends on constants and static shapes only, in place. Quantized constants are left as they are.
 
+    Returns:
+        The post-processing, which is cut off, as its shapes may depend on data; None where there is none.
     Raises:
         ModelError: a needed node can be neither computed nor inferred, with the reason; or a tensor has no elements,
             as when the input is too small.
@@ -65,10 +69,14 @@ def fold(model: ir.Model) -> None:
     finally:
         logger.setLevel(level)
     remove_unread(graph)
+    tail = cut_tail(model)
+    if tail is not None:
+        remove_unread(graph)
     refuse_control_flow(graph)
     for node in graph:
         if node in walk.problems:
             raise walk.problems[node]
+    return tail
 
 
 def lift_constants(model: ir.Model) -> None:

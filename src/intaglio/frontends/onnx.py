@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import onnx
 import onnx_ir as ir
@@ -15,6 +16,7 @@ from intaglio.frontends.fold import fold, lift_constants, turn_weights
 from intaglio.frontends.module_names import name_by_modules
 from intaglio.frontends.open_batch import with_static_batch
 from intaglio.frontends.opset_upgrade import upgrade_opset
+from intaglio.frontends.quantized.float_weights import float_weights
 from intaglio.frontends.quantized.quantized_operators import check_foreign, is_known_foreign
 from intaglio.frontends.read import Source, one_error, read_model, source_name
 from intaglio.frontends.rewrites import rewrite_operators
@@ -23,8 +25,11 @@ from intaglio.graph.access import where
 from intaglio.graph.edit import remove_unread, split_shared_constants
 from intaglio.graph.graph import NORMAL_OPSET, Graph
 from intaglio.graph.integer_inputs import INTEGER_INPUTS
+from intaglio.graph.tail import Tail
 
 _OLDEST_OPSET = 7
+_CUT = "intaglio.tail"
+"""Key of a graph whose post-processing is cut off."""
 
 
 def load_onnx(
@@ -62,25 +67,38 @@ def _load(
     bound = bind_inputs(model, constants)
     _check_shapes(shapes, constants)
     common.InlinePass()(model)
-    _check_inlined(model, keep_quantized)
-    name_by_modules(model.graph, outputs=name_outputs)
     common.RemoveInitializersFromInputsPass()(model)
     lift_constants(model)
+    if not keep_quantized:
+        bound += float_weights(model)
+    _check_inlined(model, keep_quantized)
+    name_by_modules(model.graph, outputs=name_outputs)
     to_float32(model)
     _check_inputs(model, keep_quantized)
-    model, history = with_static_batch(model, shapes, lambda m, s, batch: _normal(m, s, batch, version))
+    given = model.clone()
+    model, history = with_static_batch(model, shapes, lambda m, s, batch: _normal(m, s, batch, version)[0])
     check_finite(model.graph)  # after folding: operands of folded nodes, such as bounds, may be infinite
-    graph = Graph(model, [*bound, *history])
+    tail = None
+    if _CUT in model.graph.metadata_props:
+        # The tail runs on one sample: the sizes in it are those of one.
+        tail = _normal(given, shapes, 1, version)[1]
+        assert tail is not None
+        tail = replace(tail, given=tuple(str(value.name) for value in model.graph.outputs))
+        history = [str(tail), *history]
+    graph = Graph(model, [*bound, *history], tail=tail)
     graph.verify()
     return graph
 
 
-def _normal(model: ir.Model, shapes: static.Shapes, batch: int, version: int) -> ir.Model:
+def _normal(model: ir.Model, shapes: static.Shapes, batch: int, version: int) -> tuple[ir.Model, Tail | None]:
+    """Bring a model to normal form, in place; its post-processing is cut off."""
     graph = model.graph
     static.fix_inputs(model, shapes, batch)
     static.forget_shapes(graph)
     turn_weights(graph)
-    fold(model)
+    tail = fold(model)
+    if tail is not None:
+        graph.metadata_props[_CUT] = "yes"
     static.infer(model)
     _check_outputs(graph)
     name_nodes(graph)
@@ -98,7 +116,7 @@ def _normal(model: ir.Model, shapes: static.Shapes, batch: int, version: int) ->
     )
     static.forget_shapes(graph)
     static.infer(model)
-    return model
+    return model, tail
 
 
 def _check_opset(model: ir.Model) -> int:

@@ -15,6 +15,7 @@ from intaglio.files import whole_file
 from intaglio.graph.batch import first_batch_mixer
 from intaglio.graph.moments import Moments
 from intaglio.graph.pickling import State, from_state, to_state
+from intaglio.graph.tail import Tail
 from intaglio.graph.verify_graph import verify
 from intaglio.tables import clean, text_table
 
@@ -36,14 +37,20 @@ class Graph:
         model: the `onnx_ir.Model`.
         history: one sentence per change that a pass made, in order.
         moments: mean and spread that batch norm recorded of values before it was folded, by value name.
+        tail: post-processing in float that was cut off, and runs on the outputs; None where there is none.
     """
 
     def __init__(
-        self, model: ir.Model, history: Iterable[str] = (), moments: Mapping[str, Moments] | None = None
+        self,
+        model: ir.Model,
+        history: Iterable[str] = (),
+        moments: Mapping[str, Moments] | None = None,
+        tail: Tail | None = None,
     ) -> None:
         self.model = model
         self.history: list[str] = list(history)
         self.moments: dict[str, Moments] = dict(moments or {})
+        self.tail = tail
 
     @property
     def name(self) -> str:
@@ -110,13 +117,13 @@ class Graph:
 
     def copy(self) -> Graph:
         """A graph of its own; only the arrays of its constants are shared, and nobody writes into those."""
-        return Graph(self.model.clone(), self.history, self.moments)
+        return Graph(self.model.clone(), self.history, self.moments, self.tail)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Graph:
         return self.copy()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpickled, (to_state(self.model), self.history, self.moments)
+        return _unpickled, (to_state(self.model), self.history, self.moments, self.tail)
 
     def verify(self) -> None:
         """Check the normal form.
@@ -182,5 +189,5 @@ def _sizes(value: ir.Value) -> str:
     return "x".join(map(str, value.shape.dims)) if value.shape else "one number"
 
 
-def _unpickled(state: State, history: list[str], moments: dict[str, Moments]) -> Graph:
-    return Graph(from_state(state), history, moments)
+def _unpickled(state: State, history: list[str], moments: dict[str, Moments], tail: Tail | None) -> Graph:
+    return Graph(from_state(state), history, moments, tail)

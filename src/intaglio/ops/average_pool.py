@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import onnx_ir as ir
 import torch.nn.functional as F
 from torch import Tensor
 
 from intaglio.graph.access import attribute, rank, shape
+from intaglio.number import INT16, QuantParams
 from intaglio.ops.contract import Contract, Role
-from intaglio.ops.float_operator import FloatOperator, Lowering
-from intaglio.ops.window_nodes import NodeWindow, as_image, channels_last, from_image, require_at_most_two_axes
+from intaglio.ops.float_operator import FloatOperator, Lowering, Placed
+from intaglio.ops.volumes import (
+    as_depth_rows,
+    as_planes,
+    depth_window,
+    emit_depth_rows,
+    emit_planes,
+    moves,
+    plane_window,
+)
+from intaglio.ops.window_nodes import NodeWindow, as_image, channels_last, from_image, require_at_most_three_axes
 from intaglio.program.operators.average_pool2d import AveragePool2d
 from intaglio.program.operators.reduce_sum import ReduceSum
 
 
 class AveragePool(FloatOperator):
-    """ONNX AveragePool over one or two spatial axes, padding counted or not, ceil_mode, dilations."""
+    """ONNX AveragePool over one to three spatial axes, padding counted or not, ceil_mode, dilations."""
 
     op_types = ("AveragePool",)
 
     @classmethod
     def check(cls, node: ir.Node) -> None:
-        """Sequences and images."""
-        require_at_most_two_axes(node)
+        """Sequences, images and volumes."""
+        require_at_most_three_axes(node)
 
     @classmethod
     def window(cls, node: ir.Node) -> NodeWindow:
@@ -68,7 +79,7 @@ class AveragePool(FloatOperator):
     @staticmethod
     def _sums(window: NodeWindow, x: Tensor) -> Tensor:
         """Sums over every window of a padded image with one channel."""
-        convolve = F.conv1d if len(window.kernel) == 1 else F.conv2d
+        convolve = (F.conv1d, F.conv2d, F.conv3d)[len(window.kernel) - 1]
         return convolve(x, x.new_ones((1, 1, *window.kernel)), None, window.strides, 0, window.dilations)
 
     @classmethod
@@ -78,7 +89,10 @@ class AveragePool(FloatOperator):
 
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:
-        """One `average_pool2d`."""
+        """One `average_pool2d`, two over a volume, the first with a result of 16 bits."""
+        if rank(node.inputs[0]) == 5:
+            cls._lower_volume(node, to)
+            return
         window, extra = NodeWindow.of(node), cls.extra(node)
         flat = window.two_dimensional()
         end = extra if len(extra) == 2 else (0, *extra)
@@ -99,6 +113,46 @@ class AveragePool(FloatOperator):
             high=result.high,
         )
         from_image(node, to, operator, [x], rank(node.inputs[0]))
+
+    @classmethod
+    def _lower_volume(cls, node: ir.Node, to: Lowering) -> None:
+        """Means over the depth, and of these means over each slice: the counts of a box are products of counts."""
+        window, extra, result = NodeWindow.of(node), cls.extra(node), to.result(node)
+        x = to.operand(node.inputs[0], axes=channels_last(5))
+        depth, plane, size = depth_window(window), plane_window(window), (x.shape[2], x.shape[3])
+        image = as_depth_rows(node, to, x)
+
+        def mean(over: NodeWindow, image: Placed, beyond: tuple[int, ...], y: QuantParams, *, last: bool) -> Placed:
+            operator = AveragePool2d.from_real(
+                image.quant,
+                y,
+                input_shape=image.shape[1:3],
+                kernel=over.kernel,
+                strides=over.strides,
+                dilations=over.dilations,
+                pads=over.pads,
+                extra=beyond,
+                count_include_pad=bool(attribute(node, "count_include_pad", 0)),
+                rule=to.rule,
+                low=result.low if last else None,
+                high=result.high if last else None,
+            )
+            return to.step(node, operator, [image], y)
+
+        if not moves(plane) and not any(extra[1:]):
+            y = mean(depth, image, (extra[0], 0), result.params, last=True)
+            emit_depth_rows(node, to, y, size, result)
+            return
+        if moves(depth) or extra[0]:
+            image = mean(depth, image, (extra[0], 0), _finer(x.quant), last=False)
+        image = as_planes(node, to, image, size)
+        y = mean(plane, image, extra[1:], result.params, last=True)
+        emit_planes(node, to, y, shape(result.value)[2], result)
+
+
+def _finer(x: QuantParams) -> QuantParams:
+    """A grid for means of x that are averaged again: 64 times as fine where x has 8 bits or less."""
+    return QuantParams(INT16, x.scale / np.float32(64)) if x.type.bits <= 8 else x
 
 
 class GlobalAveragePool(FloatOperator):

@@ -1,28 +1,33 @@
-"""Transposed convolution over one or two spatial axes.   y[s*i + d*k - pad] += sum w[c, o, k] * x[c, i]"""
+"""Transposed convolution over one to three spatial axes.   y[s*i + d*k - pad] += sum w[c, o, k] * x[c, i]"""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from intaglio.graph.access import attribute, shape
+from intaglio.number import QuantParams
 from intaglio.ops.contract import Contract, Role
 from intaglio.ops.float_operator import FloatOperator, Lowering
-from intaglio.ops.window_nodes import NodeWindow, as_image, from_image, require_at_most_two_axes
+from intaglio.ops.volumes import convolve_volume, crop_volume, spread_volume
+from intaglio.ops.window_nodes import NodeWindow, as_image, channels_last, from_image, require_at_most_three_axes
 from intaglio.program.operators.conv_transpose2d import ConvTranspose2d
 
 
 class ConvTranspose(FloatOperator):
-    """ONNX ConvTranspose: 1-D and 2-D, groups, strides, dilations, any padding and output padding."""
+    """ONNX ConvTranspose: 1-D, 2-D and 3-D, groups, strides, dilations, any padding and output padding."""
 
     op_types = ("ConvTranspose",)
 
     @classmethod
     def check(cls, node: ir.Node) -> None:
-        """Sequences and images."""
-        require_at_most_two_axes(node)
+        """Sequences, images and volumes."""
+        require_at_most_three_axes(node)
 
     @classmethod
     def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
@@ -31,7 +36,7 @@ class ConvTranspose(FloatOperator):
         assert x is not None and w is not None
         window = NodeWindow.of(node, kernel=tuple(w.shape[2:]))
         n = len(window.kernel)
-        spread = F.conv_transpose1d if n == 1 else F.conv_transpose2d
+        spread = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[n - 1]
         y = spread(x, w, None, window.strides, 0, 0, attribute(node, "group", 1), window.dilations)
         # Pads crop the ends, output_padding gives them back: each end on its own, as torch cannot.
         extra = attribute(node, "output_padding", (0,) * n)
@@ -52,9 +57,13 @@ class ConvTranspose(FloatOperator):
 
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:
-        """One `conv_transpose2d`; a 1-D one is an image of height 1."""
-        window, groups = NodeWindow.of(node).two_dimensional(), attribute(node, "group", 1)
+        """One `conv_transpose2d`; a 1-D one is an image of height 1, a volume with zeros in it is convolved."""
+        groups = attribute(node, "group", 1)
         codes, weight = to.weight(node.inputs[1])
+        if codes.ndim == 5:
+            cls._lower_volume(node, to, codes, weight, groups)
+            return
+        window = NodeWindow.of(node).two_dimensional()
         codes = codes.reshape(*codes.shape[:2], -1, codes.shape[-1])
         # (I, O/g, kh, kw) to (O, kh, kw, I/g), group after group
         parts = [part.transpose(1, 2, 3, 0) for part in np.split(codes, groups)]
@@ -79,3 +88,23 @@ class ConvTranspose(FloatOperator):
             accumulator=to.accumulator,
         )
         from_image(node, to, operator, [x], len(shape(node.inputs[0])))
+
+    @classmethod
+    def _lower_volume(cls, node: ir.Node, to: Lowering, codes: NDArray[Any], weight: QuantParams, groups: int) -> None:
+        """Convolve the input, which gets zeros between its elements, with the weight backwards."""
+        window, strides = NodeWindow.of(node), attribute(node, "strides", (1, 1, 1))
+        # (I, O/g, *K) to (O, I/g, *K), group after group
+        parts = [part.swapaxes(0, 1) for part in np.split(codes, groups)]
+        turned = np.concatenate(parts)[:, :, ::-1, ::-1, ::-1]
+        bias = to.bias(node.inputs[2] if len(node.inputs) > 2 else None, len(turned))
+        extra = attribute(node, "output_padding", (0, 0, 0))
+        pads = []
+        for end in (0, 1):
+            for axis in range(3):
+                reach = (window.kernel[axis] - 1) * window.dilations[axis]
+                behind = extra[axis] - (strides[axis] - 1) if end else 0  # zeros behind the last element are there
+                pads.append(reach - window.pads[axis + 3 * end] + behind)
+        x = spread_volume(node, to, to.operand(node.inputs[0], axes=channels_last(5)), strides)
+        x, left = crop_volume(node, to, x, pads)
+        whole = NodeWindow(window.kernel, (1, 1, 1), window.dilations, left)
+        convolve_volume(node, to, x, whole, turned, weight, bias, groups)

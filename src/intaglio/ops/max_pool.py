@@ -11,8 +11,17 @@ from torch import Tensor
 from intaglio.graph.access import rank, shape
 from intaglio.ops.contract import Contract
 from intaglio.ops.data_movement import DATA_MOVEMENT
-from intaglio.ops.float_operator import FloatOperator, Lowering
-from intaglio.ops.window_nodes import NodeWindow, as_image, channels_last, from_image, require_at_most_two_axes
+from intaglio.ops.float_operator import FloatOperator, Lowering, Placed
+from intaglio.ops.volumes import (
+    as_depth_rows,
+    as_planes,
+    depth_window,
+    emit_depth_rows,
+    emit_planes,
+    moves,
+    plane_window,
+)
+from intaglio.ops.window_nodes import NodeWindow, as_image, channels_last, from_image, require_at_most_three_axes
 from intaglio.program.operators.max_pool2d import MaxPool2d
 from intaglio.program.operators.reduce_max import ReduceMax
 
@@ -29,14 +38,14 @@ def padded_window(node: ir.Node) -> NodeWindow:
 
 
 class MaxPool(FloatOperator):
-    """ONNX MaxPool over one or two spatial axes, ceil_mode, dilations."""
+    """ONNX MaxPool over one to three spatial axes, ceil_mode, dilations."""
 
     op_types = ("MaxPool",)
 
     @classmethod
     def check(cls, node: ir.Node) -> None:
-        """Sequences and images."""
-        require_at_most_two_axes(node)
+        """Sequences, images and volumes."""
+        require_at_most_three_axes(node)
 
     @classmethod
     def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
@@ -45,7 +54,7 @@ class MaxPool(FloatOperator):
         assert x is not None
         n = len(window.kernel)
         x = F.pad(x, [p for i in reversed(range(n)) for p in (window.pads[i], window.pads[n + i])], value=-math.inf)
-        pool = F.max_pool1d if n == 1 else F.max_pool2d
+        pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[n - 1]
         return pool(x, window.kernel, window.strides, 0, window.dilations)
 
     @classmethod
@@ -55,9 +64,16 @@ class MaxPool(FloatOperator):
 
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:
-        """One `max_pool2d`."""
-        window, x = padded_window(node).two_dimensional(), as_image(node, to)
-        operator = MaxPool2d(
+        """One `max_pool2d`, two over a volume."""
+        if rank(node.inputs[0]) == 5:
+            cls._lower_volume(node, to)
+            return
+        x = as_image(node, to)
+        from_image(node, to, cls._operator(padded_window(node).two_dimensional(), x), [x], rank(node.inputs[0]))
+
+    @staticmethod
+    def _operator(window: NodeWindow, x: Placed) -> MaxPool2d:
+        return MaxPool2d(
             kernel=window.kernel,
             strides=window.strides,
             dilations=window.dilations,
@@ -65,7 +81,22 @@ class MaxPool(FloatOperator):
             low=x.type.qmin,
             high=x.type.qmax,
         )
-        from_image(node, to, operator, [x], rank(node.inputs[0]))
+
+    @classmethod
+    def _lower_volume(cls, node: ir.Node, to: Lowering) -> None:
+        """The largest over the depth, and of these the largest over each slice."""
+        window, result = padded_window(node), to.result(node)
+        x = to.operand(node.inputs[0], axes=channels_last(5))
+        depth, size = depth_window(window), x.shape[2:4]
+        x = as_depth_rows(node, to, x)
+        if moves(depth):
+            x = to.step(node, cls._operator(depth, x), [x], x.params)
+        if not moves(plane_window(window)):
+            emit_depth_rows(node, to, x, (size[0], size[1]), result)
+            return
+        x = as_planes(node, to, x, (size[0], size[1]))
+        y = to.step(node, cls._operator(plane_window(window), x), [x], x.params)
+        emit_planes(node, to, y, shape(result.value)[2], result)
 
 
 class GlobalMaxPool(FloatOperator):

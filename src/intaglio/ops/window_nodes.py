@@ -63,16 +63,16 @@ class NodeWindow:
         return replace(self, kernel=(1, k), strides=(1, s), dilations=(1, d), pads=(0, begin, 0, end))
 
 
-def require_at_most_two_axes(node: ir.Node) -> None:
-    """Refuse volumes.
+def require_at_most_three_axes(node: ir.Node) -> None:
+    """Refuse windows that PyTorch has no function for.
 
     Raises:
-        UnsupportedOperatorError: a window over three or more spatial axes, or over none.
+        UnsupportedOperatorError: a window over four or more spatial axes, or over none.
     """
     axes = rank(node.inputs[0]) - 2
-    if axes not in (1, 2):
+    if axes not in (1, 2, 3):
         raise UnsupportedOperatorError(
-            f"{where(node)} expected 1 or 2 spatial axes, got {axes}: volumes are not supported"
+            f"{where(node)} expected 1 to 3 spatial axes, got {axes}; write it as a sum over windows of fewer axes"
         )
 
 

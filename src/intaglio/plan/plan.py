@@ -29,8 +29,6 @@ from intaglio.tables import clean, text_table
 
 _Record = TypeVar("_Record")
 FORMAT_VERSION = 1
-FILE_TARGET = "as-the-file-says"
-"""The target of a Plan that was read from a quantized file."""
 
 
 @dataclass(repr=False)

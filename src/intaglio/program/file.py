@@ -32,8 +32,9 @@ from intaglio.program.verify import verify
 __all__ = ["from_bytes", "load_program", "parameter_bytes", "save", "to_bytes"]
 
 _INSTEAD = {
-    ".onnx": ". A float network becomes a program with `intaglio quantize`, one in QDQ or QOperator form with "
-    "intaglio.load_quantized(path).lower()",
+    ".onnx": ". A float network becomes a program with `intaglio quantize`, in Python intaglio.quantize(path, "
+    "data).lower(). `intaglio run`, `bench`, `compile` and `inspect` take a file in QDQ or QOperator form as it is; in "
+    "Python intaglio.load_quantized(path).lower()",
     ".tflite": ". Such files cannot be read: quantize the float network that it was made from, with "
     "`intaglio quantize --target tflite-int8`",
 }

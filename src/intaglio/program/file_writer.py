@@ -26,6 +26,7 @@ from intaglio.program.verify import verify
 FORMAT = "intaglio-program"
 VERSION = 1
 _ZEROS = b"0" * 64
+_OTHERS = {".html", ".json", ".onnx", ".tflite"}
 # JSON inside a JSON string: our quotes have one backslash in front, quotes inside our own strings have more.
 CHECKSUM = re.compile(rb'\\"checksum\\":\\"([0-9a-f]{64})\\"')
 
@@ -38,6 +39,11 @@ def save(program: ProgramStructure, path: str | os.PathLike[str]) -> None:
     """
     verify(program)
     path = Path(path)
+    if path.suffix.lower() in _OTHERS:
+        raise ProgramError(
+            f"{path}: expected a name that ends in .intaglio, got {path.suffix}, which is another kind of file; "
+            "`Quantized.export` and `save` write .onnx, .json and .html"
+        )
     data = to_bytes(program)
     try:
         with whole_file(path) as written:

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from intaglio.number import IntType, QuantParams, Rule
 from intaglio.program.operator import Operator
 
+FILE_TARGET = "as-the-file-says"
+"""The target of a Plan or a Program that was read from a quantized file."""
+
 
 @dataclass(frozen=True)
 class TensorInfo:

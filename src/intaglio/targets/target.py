@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -199,6 +200,8 @@ def load_target(target: str | Path | Target) -> Target:
     """
     if isinstance(target, Target):
         return target
+    if not isinstance(target, str | os.PathLike):
+        raise TargetError(f"target: expected a name such as cpu-int8, a TOML file or a Target, got {target!r:.60}")
     builtin = str(target) in BUILTIN
     path = Path(__file__).parent / f"{target}.toml" if builtin else Path(target)
     try:

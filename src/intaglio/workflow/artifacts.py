@@ -29,6 +29,7 @@ from intaglio.evaluation.stage import NativeStage, SaturatedStage, Stage, inputs
 from intaglio.export import export_qdq
 from intaglio.graph import Graph
 from intaglio.graph.access import constant, shape
+from intaglio.graph.tail import TAIL
 from intaglio.plan import Step
 from intaglio.processes import Processes
 from intaglio.program import Program
@@ -66,6 +67,7 @@ class Destination:
         seconds: seconds by step so far; later steps are added.
         processes: processes that share the evaluation; each passes the same network, rank 0 writes.
         versions: `opset` and `ir_version` of model.qdq.onnx; the lowest possible where they are missing.
+        keep_tail: write the post-processing that was cut off as tail.onnx.
     """
 
     folder: Path
@@ -77,6 +79,7 @@ class Destination:
     seconds: dict[str, float] = field(default_factory=dict)
     processes: Processes = ALONE
     versions: Mapping[str, int | None] = field(default_factory=dict)
+    keep_tail: bool = True
 
 
 def write_artifacts(
@@ -112,6 +115,11 @@ def write_artifacts(
     with timed(seconds, "write"):
         program.save(folder / PROGRAM)
         quantized.plan.save(folder / PLAN)
+        if quantized.tail is not None:
+            if destination.keep_tail:
+                quantized.tail.save(folder / TAIL)
+            if show is not None:
+                print(folded(f"{quantized.tail}{f'; it is in {TAIL}' if destination.keep_tail else ''}"), file=show)
     evaluation = None
     with timed(seconds, "evaluate"):
         compared = _some_inputs(graph, dataset, scored)

@@ -6,14 +6,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TextIO
 
 from intaglio.codegen.picture import summary, text_picture
+from intaglio.program.structure import FILE_TARGET
 from intaglio.report.terminal_tables import print_table
 from intaglio.report.terminal_text import folded, line_width
 
 
 def show_program(name: str, facts: dict[str, Any], file: TextIO | None) -> None:
     """Print what a program is, its operators, and their cost and memory."""
+    target = "the scales of a quantized file" if facts["target"] == FILE_TARGET else facts["target"]
     text = (
-        f"integer-only program for {facts['target']}, rounding rule {facts['rule']}, "
+        f"integer-only program for {target}, rounding rule {facts['rule']}, "
         f"{facts['parameter_bytes']:,} parameter bytes, {facts['macs']:,} MAC"
     )
     print(folded(text, f"{name}: ", "  "), file=file)

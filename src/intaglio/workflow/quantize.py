@@ -78,6 +78,7 @@ def quantize_job(
     plan: Plan | str | os.PathLike[str] | None = None,
     opset: int | None = None,
     ir_version: int | None = None,
+    keep_tail: bool = True,
 ) -> dict[str, Any]:
     """Quantize a network, lower it, measure it and write all output files.
 
@@ -97,6 +98,7 @@ def quantize_job(
         processes: processes that share calibration and evaluation; each calls this function, rank 0 writes.
         plan: as for `intaglio.quantize`.
         opset, ir_version: of model.qdq.onnx; None: the lowest possible.
+        keep_tail: write post-processing that was cut off as tail.onnx.
     Returns:
         The content of summary.json.
     Raises:
@@ -160,7 +162,16 @@ def quantize_job(
     whole = dataset.whole if isinstance(dataset, SharedData) else dataset
     quantized.steps += [step for step in data_steps(whole, scored) if str(step) not in shown]
     destination = Destination(
-        folder, described if given is None else None, scored, metric, source, show, seconds, processes, versions
+        folder,
+        described if given is None else None,
+        scored,
+        metric,
+        source,
+        show,
+        seconds,
+        processes,
+        versions,
+        keep_tail,
     )
     return write_artifacts(graph, quantized, dataset, destination)
 

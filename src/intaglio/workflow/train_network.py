@@ -19,6 +19,7 @@ from intaglio.frontends import load_onnx, prepare
 from intaglio.graph import Graph
 from intaglio.graph.access import shape
 from intaglio.plan import Plan, Step
+from intaglio.plan.layer_effects import without_effect
 from intaglio.processes import Processes
 from intaglio.ptq.driver import quantize_graph
 from intaglio.ptq.recipe import Recipe
@@ -182,6 +183,7 @@ def train_network(
     quantized.steps = [
         *steps,
         *data_steps(learned, scored),
+        *without_effect(graph, target, beginning.layers),
         *start_steps,
         _step(result, beginning, settings, own, loader),
     ]

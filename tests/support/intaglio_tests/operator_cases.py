@@ -112,6 +112,29 @@ def convolutions() -> None:
     case("ConvTranspose", "1d", SEQUENCE, normal(6, 4, 3), normal(4), strides=[2], pads=[1, 0], output_padding=[1])
 
 
+def volumes() -> None:
+    volume = ("n", 4, 5, 6, 7)
+    case("Conv", "3d", volume, normal(5, 4, 3, 3, 3, scale=0.1), normal(5), pads=[1] * 6)
+    case("Conv", "3d_strided", volume, normal(5, 4, 2, 3, 2, scale=0.2), strides=[2, 2, 3], pads=[1, 0, 1, 0, 2, 0])
+    case("Conv", "3d_rows", volume, normal(5, 4, 1, 3, 3, scale=0.2), normal(5), strides=[2, 2, 1], then="Relu")
+    case("Conv", "3d_depth", volume, normal(5, 4, 3, 1, 1, scale=0.2), normal(5), pads=[1, 0, 0, 1, 0, 0])
+    case("Conv", "3d_pointwise", volume, normal(5, 4, 1, 1, 1, scale=0.3), normal(5), strides=[2, 2, 2])
+    case("Conv", "3d_depthwise", volume, normal(4, 1, 3, 3, 3, scale=0.3), normal(4), group=4, pads=[1] * 6)
+    case("Conv", "3d_grouped", volume, normal(6, 2, 2, 2, 3, scale=0.3), group=2, dilations=[2, 1, 2])
+    case("ConvTranspose", "3d", volume, normal(4, 3, 2, 2, 2, scale=0.3), normal(3), strides=[2, 2, 2])
+    pads = {"pads": [1, 1, 0, 0, 1, 1], "output_padding": [1, 0, 1], "strides": [2, 1, 3]}
+    case("ConvTranspose", "3d_padded", volume, normal(4, 3, 3, 3, 2, scale=0.3), normal(3), then="Relu", **pads)
+    case("ConvTranspose", "3d_grouped", volume, normal(4, 2, 3, 2, 2, scale=0.3), group=2, dilations=[1, 2, 1])
+    for op_type in ("AveragePool", "MaxPool"):
+        case(op_type, "3d", volume, kernel_shape=[2, 2, 2], strides=[2, 2, 2])
+        case(op_type, "3d_padded", volume, kernel_shape=[3, 3, 2], pads=[1, 1, 0, 1, 1, 1], strides=[2, 1, 2])
+        case(op_type, "3d_ceil", volume, kernel_shape=[2, 3, 2], strides=[2, 2, 2], ceil_mode=1)
+        case(op_type, "3d_depth", volume, kernel_shape=[3, 1, 1], strides=[1, 1, 1])
+        case(op_type, "3d_planes", volume, kernel_shape=[1, 2, 2], strides=[1, 2, 2])
+        case(f"Global{op_type}", "volume", volume)
+    case("AveragePool", "3d_counted", volume, kernel_shape=[3, 3, 3], pads=[1] * 6, count_include_pad=1)
+
+
 def products() -> None:
     case("Gemm", "transposed", ROWS, normal(10, 13), normal(10), transB=1)
     case("Gemm", "plain", ROWS, normal(13, 10), normal(10), then="Relu")
@@ -381,8 +404,8 @@ def corners() -> None:
 
 
 for _family in (
-    convolutions, products, elementwise, functions, pools, reductions, moves, normalizations, resizes, corners,
-    rewritten,
+    convolutions, volumes, products, elementwise, functions, pools, reductions, moves, normalizations, resizes,
+    corners, rewritten,
 ):  # fmt: skip
     _family()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any, TypeAlias
 
 from intaglio.errors import UsageError
@@ -43,6 +44,22 @@ METRICS: dict[str, Metric] = {
 }
 """Built-in metrics by name; besides, `top` with any number. Small and capital letters are the same."""
 _NAMES = {name.lower(): name for name in METRICS}
+_OTHER_NAMES = {
+    **dict.fromkeys(("accuracy", "acc", "top-1", "top_1", "acc1", "error rate", "error_rate"), "top1"),
+    **dict.fromkeys(("top-5", "top_5", "acc5"), "top5"),
+    **dict.fromkeys(("iou", "mean_iou", "jaccard"), "mIoU"),
+    **dict.fromkeys(("ap", "mean_average_precision"), "mAP"),
+    **dict.fromkeys(("rmse", "l2", "mae"), "mse"),
+    **dict.fromkeys(("roc", "roc_auc", "auroc"), "AUC"),
+    **dict.fromkeys(("ppl", "loss", "cross_entropy"), "perplexity"),
+}
+"""What others call a metric that is the same or measures the same."""
+
+
+def _nearest(name: str) -> str:
+    close = get_close_matches(name.lower(), _NAMES, n=1)
+    found = _OTHER_NAMES.get(name.lower()) or (_NAMES[close[0]] if close else None)
+    return f"; did you mean {found}?" if found else ""
 
 
 def metric_of(given: MetricLike, *, higher_is_better: bool | None = None) -> Metric:
@@ -72,6 +89,7 @@ def metric_of(given: MetricLike, *, higher_is_better: bool | None = None) -> Met
     if built_in is None:
         raise UsageError(
             f"metric: expected one of {', '.join(METRICS)}, or package.module:function for one's own, got {given!r}"
+            + _nearest(given)
         )
     if higher_is_better not in (None, built_in.higher_is_better):
         better = "larger" if built_in.higher_is_better else "smaller"

@@ -17,7 +17,7 @@ from intaglio.number import PerTensor, Rule
 from intaglio.ops import Same
 from intaglio.plan import Plan, PlanBuilder, Source
 from intaglio.plan.contracts import contracts_of
-from intaglio.plan.plan import FILE_TARGET
+from intaglio.program.structure import FILE_TARGET
 
 
 def plan_of_file(stripped: Stripped) -> Plan:

@@ -11,6 +11,7 @@ from typing import Any
 from intaglio.errors import ModelError, UsageError
 from intaglio.frontends.onnx import load_onnx
 from intaglio.frontends.quantized.file_plan import plan_of_file
+from intaglio.frontends.quantized.float_weights import has_float_activations
 from intaglio.frontends.quantized.fold_batchnorm import fold_batchnorm_into_weights
 from intaglio.frontends.quantized.pairs import merge_twins, note_saturation, settle_weights
 from intaglio.frontends.quantized.per_channel_activations import merge_channel_scales
@@ -50,6 +51,8 @@ _BEFORE = (
 def is_quantized_file(path: str | os.PathLike[str]) -> bool:
     """Whether an ONNX file contains quantized operators, including those that `load_quantized_graph` refuses.
 
+    Files with integer weights and float activations, or with dynamic quantization, are read as float networks.
+
     Args:
         path: of the file; an `OpenedFile` keeps what was read for the one that loads it.
     Raises:
@@ -60,7 +63,8 @@ def is_quantized_file(path: str | os.PathLike[str]) -> bool:
     if isinstance(path, OpenedFile):
         path.model = model
     graphs = (model.graph, *(function.graph for function in model.functions.values()))
-    return any(is_quantized(node) for graph in graphs for node in graph)
+    nodes = [node for graph in graphs for node in graph]
+    return any(map(is_quantized, nodes)) and not has_float_activations(nodes)
 
 
 def load_quantized_graph(
