@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -17,14 +16,21 @@ from intaglio.cli.metric_option import add_metric, chosen_metric
 from intaglio.cli.models import MODEL, add_model_options, load_graph, load_raw_graph, parse_range
 from intaglio.cli.output import whole_folder
 from intaglio.cli.picture_options import add_picture_options, described
+from intaglio.cli.survey_output import (
+    grid_facts,
+    grid_text,
+    grid_title,
+    say_why,
+    show_table,
+    tell_cell,
+    tell_network,
+    tell_note,
+)
 from intaglio.errors import UsageError
 from intaglio.report.terminal_tables import print_wide_table
 from intaglio.report.terminal_text import folded
-from intaglio.tables import text_table
 
 if TYPE_CHECKING:
-    from intaglio.search.survey import Survey, SurveyRow
-    from intaglio.search.survey_table import NetworkRow, SurveyTable
     from intaglio.workflow.network_list import ListedNetwork
     from intaglio.workflow.survey_job import SurveyedNetwork, SurveySettings
 
@@ -192,20 +198,20 @@ def _grid(
         settings,
         target / WORK,
         state=target / STATE,
-        callback=None if args.json else _tell,
-        tell=None if args.json else _note,
+        callback=None if args.json else tell_cell,
+        tell=None if args.json else tell_note,
     )
     texts = [cells_of(found, row) for row in found.rows]
-    (folder / "survey.txt").write_text(_text(found, COLUMNS, texts, *grid(found)), encoding="utf-8")
+    (folder / "survey.txt").write_text(grid_text(found, COLUMNS, texts, *grid(found)), encoding="utf-8")
     (folder / "survey.csv").write_text(to_csv(found), encoding="utf-8")
     (folder / "survey.html").write_text(survey_page(found), encoding="utf-8")
 
     def show() -> None:
-        print_wide_table(_title(found), *grid(found))
+        print_wide_table(grid_title(found), *grid(found))
         print(folded("In brackets: the change against float. Types: scales of activations and weights."))
-        _say_why([(row.cell.name, row.error) for row in found.rows if row.error])
+        say_why([(row.cell.name, row.error) for row in found.rows if row.error])
 
-    return show, _facts(found)
+    return show, grid_facts(found)
 
 
 def _table(
@@ -219,14 +225,14 @@ def _table(
     from intaglio.workflow.survey_job import survey_job
 
     columns = parse_columns(args.columns, trained=any(network.train is not None for network in networks))
-    tell, note = (None, None) if args.json else (_tell, _note)
+    tell, note = (None, None) if args.json else (tell_cell, tell_note)
     table = survey_networks(
         [
             (n.name, partial(survey_job, n, columns, settings, Path(args.output) / WORK, callback=tell, tell=note))
             for n in networks
         ],
         columns,
-        None if args.json else _tell_network,
+        None if args.json else tell_network,
     )
     if all(row.survey is None for row in table.rows):
         raise UsageError(f"survey: no network could be measured; {table.rows[0].name}: {table.rows[0].error}")
@@ -235,81 +241,4 @@ def _table(
     (folder / "survey.csv").write_text(to_csv(table), encoding="utf-8")
     (folder / "survey.html").write_text(table_page(table), encoding="utf-8")
     (folder / "survey.json").write_text(json.dumps(to_json(table), indent=1) + "\n", encoding="utf-8")
-    return partial(_show_table, table), to_json(table)
-
-
-def _show_table(table: SurveyTable) -> None:
-    from intaglio.search.survey_table_files import headings, legend, lines_of, notes, title
-
-    print_wide_table(title(table), headings(table.columns), lines_of(table, table.columns), fixed=3)
-    for name, meaning in legend(table):
-        print(folded(meaning, f"{name}: ", "  "))
-    for note in notes(table):
-        print(folded(note))
-    _say_why(table.failures())
-
-
-def _tell(row: SurveyRow) -> None:
-    score = "no result" if row.score is None else f"{row.score:.2f}"
-    print(f"{row.cell.name}: {score} ({row.seconds:.1f} s)", file=sys.stderr)
-
-
-def _note(text: str) -> None:
-    print(text, file=sys.stderr)
-
-
-def _tell_network(row: NetworkRow) -> None:
-    if row.survey is None:
-        print(f"{row.name}: not measured: {row.error}", file=sys.stderr)
-    else:
-        print(f"{row.name}: float {row.survey.reference:.2f}, done", file=sys.stderr)
-
-
-def _title(found: Survey) -> str:
-    error = f" +- {found.standard_error:.2f}" if found.metric.startswith("top") else ""
-    return (
-        f"{found.network}: {found.metric} (change) of integer programs on {found.samples} samples; "
-        f"float {found.reference:.2f}{error}"
-    )
-
-
-def _text(found: Survey, columns: Any, texts: list[list[str]], headings: list[str], lines: list[list[str]]) -> str:
-    """Format both tables: the grid, and one line for each cell."""
-    small = text_table(_title(found), headings, lines, [False] + [True] * (len(headings) - 1))
-    numeric = [name in ("score", "loss", "agreement %", "seconds") for name in columns]
-    return f"{small}\n\n{text_table('', columns, texts, numeric)}\n"
-
-
-def _say_why(failures: Sequence[tuple[str, str]]) -> None:
-    """Print the reason of everything without a result; what has the same reason shares a line."""
-    reasons: dict[str, list[str]] = {}
-    for name, error in failures:
-        reasons.setdefault(error.splitlines()[0], []).append(name)
-    for reason, names in reasons.items():
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        print(folded(reason, f"no result of {names[0]}{more}: ", "  "))
-
-
-def _facts(found: Survey) -> dict[str, Any]:
-    rows = [
-        {
-            "scheme": row.cell.scheme.value,
-            "per": row.cell.per,
-            "data": row.cell.source,
-            "recovery": row.cell.recover,
-            "retraining": row.cell.retrain,
-            "score": row.score,
-            "loss": found.loss(row),
-            "agreement": row.agreement,
-            "seconds": round(row.seconds, 3),
-            "error": row.error,
-        }
-        for row in found.rows
-    ]
-    return {
-        "network": found.network,
-        "metric": found.metric,
-        "float": found.reference,
-        "samples": found.samples,
-        "rows": rows,
-    }
+    return partial(show_table, table), to_json(table)
