@@ -24,7 +24,7 @@ from intaglio.errors import UsageError
 from intaglio.evaluation.metrics.metric_registry import MetricLike, metric_of
 from intaglio.evaluation.model_stages import data_for
 from intaglio.evaluation.model_stages import score as evaluate
-from intaglio.frontends import Model, load, load_unprepared, named, prepare
+from intaglio.frontends import Model, check_suffix, load, load_unprepared, named, prepare
 from intaglio.frontends.torch import takes
 from intaglio.graph import Graph
 from intaglio.plan import Plan, Step
@@ -231,6 +231,8 @@ def _chosen(cls: type[Chosen], given: Chosen | None, name: str, choices: dict[st
     own = {f.name: choices.pop(f.name) for f in fields(cls) if f.name in choices}
     if given is None:
         return cls(**own)
+    if not isinstance(given, cls):
+        raise UsageError(f"{name}: expected an intaglio.ptq.{cls.__name__}, got {given!r:.60}")
     if own:
         raise TypeError(f"quantize: expected {name} or its fields, got both: {', '.join(own)}; put them into {name}")
     return given
@@ -385,6 +387,10 @@ def freeze(module: nn.Module, example_inputs: Any = None) -> Quantized:
         ModelError: some values have no format; all are listed.
         CalibrationError: a scale cannot be derived.
     """
+    if not isinstance(module, nn.Module):
+        raise UsageError(
+            f"freeze: expected a module of prepare_qat or of layers of intaglio.train.nn, got {type(module).__name__}"
+        )
     steps = [Step("training", "trained with quantization in the forward path")]
     if isinstance(module, QuantizedModule):
         graph, plan = freeze_graph(module)
@@ -413,5 +419,7 @@ def load_quantized(
     """
     from intaglio.frontends.quantized.load import load_quantized_graph
 
+    if isinstance(path, str | os.PathLike):
+        check_suffix(path)
     graph, plan, history = load_quantized_graph(path, shapes, constants)
     return Quantized(named(graph, path), plan, [Step("import", sentence) for sentence in history])

@@ -93,3 +93,13 @@ def check_whole(name: str, value: object, least: int | None = None) -> None:
         raise UsageError(f"{name}: expected a whole number, got {value!r}, a {type(value).__name__}")
     if least is not None and value.__index__() < least:
         raise UsageError(f"{name}: expected at least {least}, got {value}")
+
+
+def check_number(name: str, value: object) -> None:
+    """Check that an argument is a real number.
+
+    Raises:
+        UsageError: it is of another type, such as a text.
+    """
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
+        raise UsageError(f"{name}: expected a number, got {value!r}, a {type(value).__name__}")

@@ -41,6 +41,29 @@ def quantized(made) -> ig.Quantized:
         ),
         (lambda q, m: ig.load("nets:resdw", torch.zeros(1)), UsageError, "in Python call it: from nets import resdw"),
         (lambda q, m: ig.evaluate("nets:resdw", str(m.data)), UsageError, "in Python call it: from nets import resdw"),
+        (lambda q, m: ig.load_quantized(m.program), UsageError, "in Python intaglio.load_program(path)"),
+        (lambda q, m: ig.quantize(m.model, str(m.data), plan=q), UsageError, "plan: expected a Plan, such as q.plan"),
+        (
+            lambda q, m: ig.quantize(m.model, str(m.data), recipe="fast"),
+            UsageError,
+            "recipe: expected an intaglio",
+        ),
+        (
+            lambda q, m: ig.quantize(m.model, str(m.data), max_drop="1", eval_data=str(m.data)),
+            UsageError,
+            "max-drop: expected a number, got '1', a str",
+        ),
+        (
+            lambda q, m: ig.quantize(m.model, str(m.data), rounding="adaround", iterations="5"),
+            UsageError,
+            "iterations: expected a whole number, got '5', a str",
+        ),
+        (lambda q, m: ig.compile(q.lower(), threads="2"), UsageError, "threads: expected a whole number, got '2'"),
+        (lambda q, m: ig.bench(q.lower(), threads="2"), UsageError, "threads: expected a whole number, got '2'"),
+        (lambda q, m: ig.train(m.model, str(m.data), steps="3"), UsageError, "steps: expected a whole number, got '3'"),
+        (lambda q, m: ig.train(m.model, str(m.data), lr="3"), UsageError, "lr: expected a number, got '3', a str"),
+        (lambda q, m: ig.train(m.model, str(m.data), held_back="3"), UsageError, "held-back: expected a whole number"),
+        (lambda q, m: ig.freeze(q), UsageError, "freeze: expected a module of prepare_qat or of layers"),
         (lambda q, m: ig.load("none.onnx"), ModelError, "none.onnx: expected a model file, got nothing there"),
         (lambda q, m: ig.bench(q), UsageError, "got Quantized; its method lower() makes a Program"),
         (lambda q, m: ig.bench(q.graph), UsageError, "got Graph; intaglio.quantize(model, data).lower() makes"),
@@ -90,3 +113,10 @@ def test_run_leaves_out_labels(made, tmp_path) -> None:
     np.testing.assert_array_equal(
         np.load(tmp_path / "y.npy"), ig.load_program(made.program).run(np.load(made.data)["x"])
     )
+
+
+def test_an_unknown_option_is_not_confused_with_one_that_only_has_dashes(fails, made, tmp_path) -> None:
+    text = fails("quantize", made.model, "--data", made.data, "-o", tmp_path / "o", "--write", "tflite")
+    assert "unrecognized arguments: --write tflite; see" in text
+    text = fails("quantize", made.model, "--data", made.data, "-o", tmp_path / "o", "--calibratr", "max")
+    assert "(did you mean --calibrator?)" in text

@@ -19,7 +19,7 @@ from intaglio.bench.preparation import check_models, peer_models
 from intaglio.bench.result_table import print_comparison, print_steps
 from intaglio.codegen.native import NativeProgram, compile
 from intaglio.codegen.profile import StepTime
-from intaglio.errors import UsageError
+from intaglio.errors import UsageError, check_whole
 from intaglio.program import Program, load_program
 from intaglio.report.costs import operator_costs
 from intaglio.report.energy import Energy, estimated_energy
@@ -121,7 +121,10 @@ def bench(
         UsageError: no such engine, fewer than one thread or round, or a compiled program of other threads.
         CompileError: the program cannot be compiled.
     """
-    counts = list(dict.fromkeys([threads] if isinstance(threads, int) else threads))
+    counts = list(dict.fromkeys([threads] if isinstance(threads, int | str) else threads))
+    for count in counts:
+        check_whole("threads", count)
+    check_whole("rounds", rounds)
     if not counts or min(counts) < 1:
         raise UsageError(f"threads: expected numbers such as 1,2, got {threads!r}")
     if rounds < 1:

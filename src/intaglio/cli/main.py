@@ -61,8 +61,10 @@ class _Parser(argparse.ArgumentParser):
         known = [option for option in self._option_string_actions if option.startswith("--")]
         word = left[0].partition("=")[0]
         other = OTHER_NAMES.get(word)
-        close = [other] if other in known else get_close_matches(word, known, n=1)
-        return f" (did you mean {close[0]}?)" if close else ""
+        if other in known:
+            return f" (did you mean {other}?)"
+        close = get_close_matches(word.strip("-"), [option.strip("-") for option in known], n=1)
+        return f" (did you mean --{close[0]}?)" if close else ""
 
     def error(self, message: str) -> None:  # type: ignore[override]
         raise SystemExit(_fail(f"{self.prog}: {_plain(message)}; see `{self.prog} --help`"))

@@ -25,7 +25,7 @@ from intaglio.codegen.machine import Machine, missing
 from intaglio.codegen.machine import machine as find_machine
 from intaglio.codegen.model import Model
 from intaglio.codegen.profile import StepTime, profile_steps
-from intaglio.errors import CompileError, UsageError
+from intaglio.errors import CompileError, UsageError, check_whole
 from intaglio.program import Program
 from intaglio.program.inputs import Input, check_codes, quantize_inputs
 from intaglio.program.summary import by_x, one_line
@@ -168,6 +168,7 @@ def compile(
     if not target.threads:
         raise CompileError(f"machine {target.name}: has no operating system; use `intaglio compile` for its C")
     threads = _processors() if threads is None else threads
+    check_whole("threads", threads)
     if threads < 1:
         raise CompileError(f"threads: expected at least 1, got {threads}")
     model = plan(program, target, threads=threads)

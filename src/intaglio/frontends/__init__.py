@@ -27,7 +27,8 @@ _MODULE = (
 _INSTEAD = {
     ".tflite": "such files cannot be read; give the float network that it was made from, as ONNX, and quantize "
     "it with the target tflite-int8, which has the same arithmetic; `intaglio bench --litert` times the file",
-    ".intaglio": "it is a program already: `intaglio run`, `evaluate`, `inspect`, `bench` and `compile` take it",
+    ".intaglio": "it is a program already: `intaglio run`, `evaluate`, `inspect`, `bench` and `compile` take it, in "
+    "Python intaglio.load_program(path)",
     **dict.fromkeys(
         (".h5", ".keras"),
         "export the network to ONNX, in Keras 3 with model.export('model.onnx', format='onnx'), else with tf2onnx",

@@ -33,6 +33,8 @@ def with_plan(
         UsageError: a choice that the Plan makes.
         PlanError: the Plan cannot be read, names no calibrator where it should, or is for another target.
     """
+    if not isinstance(plan, Plan | str | os.PathLike):
+        raise UsageError(f"plan: expected a Plan, such as q.plan, or the file of one, got {type(plan).__name__}")
     found = plan if isinstance(plan, Plan) else load_plan(plan)
     given = {
         "layer": recipe.layers,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from intaglio.errors import UsageError
+from intaglio.errors import UsageError, check_whole
 from intaglio.plan.layers import with_ignored
 from intaglio.ptq.roundings import ALGORITHMS
 from intaglio.targets.target import AUTO
@@ -119,8 +119,8 @@ class Recipe:
                 parse_calibrator(calibrator)
         if self.rounding not in ROUNDINGS:
             raise UsageError(f"rounding: expected one of {', '.join(ROUNDINGS)}, got {self.rounding!r}")
-        if self.iterations is not None and self.iterations < 1:
-            raise UsageError(f"iterations: expected at least 1, got {self.iterations}")
+        if self.iterations is not None:
+            check_whole("iterations", self.iterations, 1)
 
     @property
     def recovers(self) -> bool:

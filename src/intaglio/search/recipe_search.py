@@ -31,6 +31,7 @@ from intaglio.errors import (
     TargetError,
     TrainingError,
     UsageError,
+    check_number,
 )
 from intaglio.evaluation.evaluate import evaluate
 from intaglio.evaluation.metric import Metric
@@ -115,6 +116,7 @@ def search_recipes(
         LoweringError, TargetError, CalibrationError: no attempt gave a program; the first attempt's error.
     """
     found = metric_of(metric)
+    check_number("max-drop", max_drop)
     if not (max_drop >= 0 and math.isfinite(max_drop)):
         raise UsageError(f"max-drop: expected points of {found}, 0 or more, got {max_drop:g}")
     return _Search(

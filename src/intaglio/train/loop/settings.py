@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from intaglio.errors import UsageError
+from intaglio.errors import UsageError, check_number, check_whole
 from intaglio.train.gradual import Gradual
 
 OPTIMIZERS = ("sgd", "adamw")
@@ -84,6 +84,8 @@ class TrainSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for setting in fields(self):
+            self._check_type(setting.name, str(setting.type))
         _among("optimizer", self.optimizer, OPTIMIZERS)
         _among("precision", self.precision, PRECISIONS)
         for name in self.augment:
@@ -109,6 +111,13 @@ class TrainSettings:
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
                 raise UsageError(f"{_option(name)}: expected a number from 0 to 1, got {value}")
+
+    def _check_type(self, name: str, kind: str) -> None:
+        value = getattr(self, name)
+        if value is not None and kind.startswith("int"):
+            check_whole(_option(name), value)
+        elif value is not None and kind.startswith("float"):
+            check_number(_option(name), value)
 
     @property
     def imitates(self) -> bool:

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import Sampler
 
 from intaglio.data import Dataset
-from intaglio.errors import DataError
+from intaglio.errors import DataError, check_whole
 from intaglio.evaluation.metric import joined
 from intaglio.progress import progress
 from intaglio.train.loop.lr_schedule import ORDER, seed_of
@@ -41,6 +41,8 @@ def hold_back(data: Dataset, count: int | None = None) -> tuple[Dataset, Dataset
     Raises:
         DataError: no training samples would be left.
     """
+    if count is not None:
+        check_whole("held-back", count)
     data = data if data.length is not None and not data.once else data.cached()
     held = min(HELD_BACK, len(data) // HELD_BACK_PART) if count is None else count
     return (data, None) if held == 0 else data.hold_back(held)
