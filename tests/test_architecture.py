@@ -73,7 +73,7 @@ OPERATOR_LISTS = {
         "operators that have the same effect on moments, beside those of the table",
     ),
     "export/qdq.py": (1, "what ONNX Runtime runs on quantized values behind the last layer"),
-    "frontends/cut_tail.py": (2, "where a float tail may begin, and which layers may not lie in it"),
+    "frontends/cut_tail.py": (3, "where a float tail may begin, and which layers may not lie in it"),
     "frontends/fold.py": (3, "how large, and of which inputs, a constant becomes; before the normal form"),
     "frontends/open_batch.py": (1, "how a file can ask for the size of its batch; before the normal form"),
     "frontends/opset_upgrade.py": (4, "forms of older opsets"),

@@ -59,12 +59,25 @@ class _Groups:
         }
         rules = {(s.before, s.after): s for s in shares}
         self.gaps: dict[str, dict[str, list[_Gap]]] = {name: {} for name in self.names}
-        for i, one in enumerate(self.names):
-            for other in self.names[:i]:
-                gaps = list(self._between(one, other, rules))
-                if gaps:
-                    self.gaps[one][other] = gaps
-                    self.gaps[other][one] = [_Gap(-g.high, -g.low, None if g.free is None else -g.free) for g in gaps]
+        for one, other in self._together():
+            gaps = list(self._between(one, other, rules))
+            if gaps:
+                self.gaps[one][other] = gaps
+                self.gaps[other][one] = [_Gap(-g.high, -g.low, None if g.free is None else -g.free) for g in gaps]
+
+    def _together(self) -> list[tuple[str, str]]:
+        """List the pairs of groups that are in use at the same time; the time in use is taken without its gaps."""
+        spans = [
+            (min(b.first for b in self.members[name]), max(b.last for b in self.members[name]), index)
+            for index, name in enumerate(self.names)
+        ]
+        pairs: list[tuple[int, int]] = []
+        active: list[tuple[int, int]] = []
+        for first, last, index in sorted(spans):
+            active = [(end, other) for end, other in active if end >= first]
+            pairs += [(max(index, other), min(index, other)) for _, other in active]
+            active.append((last, index))
+        return [(self.names[one], self.names[other]) for one, other in sorted(pairs)]
 
     def _between(self, one: str, other: str, rules: dict[tuple[str, str], Share]) -> Iterator[_Gap]:
         """Yield forbidden distances base(one) - base(other)."""

@@ -33,7 +33,15 @@ def arrange(chunk: Chunk, shapes: Shapes, where: str) -> Chunk:
     if chunk.names is not None:
         if set(chunk.names) != set(shapes):
             got = ", ".join(f"'{name}'" for name in chunk.names)
-            raise DataError(f"{where}: expected the model's inputs {wanted}, got arrays named {got}. Rename them.")
+            missing = [name for name in shapes if name not in chunk.names]
+            other = [name for name in chunk.names if name not in shapes]
+            if missing and other:
+                advice = "Rename them."
+            elif missing:
+                advice = f"Add an array for {', '.join(map(repr, missing))}, or bind an input that is always the same."
+            else:
+                advice = f"Leave out {', '.join(map(repr, other))}."
+            raise DataError(f"{where}: expected the model's inputs {wanted}, got arrays named {got}. {advice}")
         by_name = dict(zip(chunk.names, chunk.x, strict=True))
         return Chunk(tuple(by_name[name] for name in shapes), tuple(shapes), chunk.y)
     if len(chunk.x) != len(shapes):

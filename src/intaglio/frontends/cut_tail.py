@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import onnx
 import onnx_ir as ir
@@ -14,6 +14,9 @@ from intaglio.graph.tail import Tail, bodies, detached, read_by
 
 # Operators that select or sort by values, so that shapes or positions depend on data.
 _SELECT = {"Compress", "MaxRoiPool", "NonMaxSuppression", "NonZero", "RoiAlign", "TopK", "Unique"}
+# Comparisons of two computed values pick peaks or winners, if they come last, and a Cast to integers then makes labels;
+# elsewhere they are operators like others.
+_COMPARE = {"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"}
 _RECURRENT = {"GRU", "LSTM", "RNN"}
 # Products with smaller constants are no layers: changes of box coordinates, for instance.
 _LAYER_WEIGHTS = 64
@@ -31,17 +34,17 @@ def cut_tail(model: ir.Model) -> Tail | None:
         UnsupportedOperatorError: a layer with weights depends on post-processing, or no layer comes before it.
     """
     graph = model.graph
-    begins = [node for node in graph if not node.domain and node.op_type in _SELECT and not _is_integer(node)]
+    begins = [node for node in graph if _begins(node) or _compares(node, graph) or _makes_integers(node)]
     if not begins:
         return None
     behind = _behind(graph, begins)
-    for node in graph:
-        if node in behind and _is_layer(node):
-            raise UnsupportedOperatorError(
-                f"{where(begins[0])} expected post-processing, with no layers behind it, got {where(node)}, which "
-                "depends on it: integers cannot select or sort by values. Export the parts before and behind it as two "
-                "networks"
-            )
+    layers = _layers(node for node in graph if node in behind)
+    if layers:
+        raise UnsupportedOperatorError(
+            f"{where(begins[0])} expected post-processing, with no layers behind it, got {where(layers[0])}, which "
+            "depends on it: integers cannot select or sort by values. Export the parts before and behind it as two "
+            "networks"
+        )
     moved = _before(graph, behind)
     nodes = [node for node in graph if node in moved]
     made = {output for node in nodes for output in node.outputs}
@@ -64,16 +67,55 @@ def cut_tail(model: ir.Model) -> Tail | None:
     return Tail(proto, names)
 
 
+def may_have_tail(graph: ir.Graph) -> bool:
+    """Tell whether a graph has operators with which a tail may begin."""
+    return any(node.op_type in {*_SELECT, *_COMPARE, "Cast"} for node in graph)
+
+
 def _is_integer(node: ir.Node) -> bool:
     from intaglio.ops import FLOAT_OPERATORS  # PyTorch is loaded only for networks that need the answer
 
     return node.op_type in FLOAT_OPERATORS
 
 
-def _is_layer(node: ir.Node) -> bool:
-    row = facts(node.op_type)
-    weights = sum(array.size for value in node.inputs if (array := constant(value)) is not None)
-    return (row.product or node.op_type in _RECURRENT) and weights > _LAYER_WEIGHTS
+def _begins(node: ir.Node) -> bool:
+    return not node.domain and node.op_type in _SELECT and not _is_integer(node)
+
+
+def _compares(node: ir.Node, graph: ir.Graph) -> bool:
+    """Tell whether a node compares two computed floats, with no layer behind it."""
+    if node.domain or node.op_type not in _COMPARE or _is_integer(node):
+        return False
+    return _reads_floats(node) and not _layers(_behind(graph, [node]))
+
+
+def _makes_integers(node: ir.Node) -> bool:
+    """Tell whether a node converts floats to integers that are outputs, perhaps in another shape."""
+    kind = node.outputs[0].dtype
+    if node.domain or node.op_type != "Cast" or kind in (None, ir.DataType.FLOAT, ir.DataType.BOOL):
+        return False
+    results, seen = [node.outputs[0]], 0
+    while seen < len(results):
+        for use in results[seen].uses():
+            if use.idx or not facts(use.node.op_type).moves:
+                return False
+            results += use.node.outputs
+        seen += 1
+    return _reads_floats(node)
+
+
+def _reads_floats(node: ir.Node) -> bool:
+    return all(v is not None and v.dtype == ir.DataType.FLOAT and constant(v) is None for v in node.inputs)
+
+
+def _layers(nodes: Iterable[ir.Node]) -> list[ir.Node]:
+    """List the layers with weights among nodes."""
+    return [
+        node
+        for node in nodes
+        if (facts(node.op_type).product or node.op_type in _RECURRENT)
+        and sum(array.size for value in node.inputs if (array := constant(value)) is not None) > _LAYER_WEIGHTS
+    ]
 
 
 def _behind(graph: ir.Graph, begins: Collection[ir.Node]) -> set[ir.Node]:

@@ -12,6 +12,7 @@ from onnx_ir.passes import common
 from intaglio.errors import ModelError, UnsupportedOperatorError
 from intaglio.frontends import static
 from intaglio.frontends.bind import Constants, bind_inputs
+from intaglio.frontends.cut_tail import may_have_tail
 from intaglio.frontends.fold import fold, lift_constants, turn_weights
 from intaglio.frontends.module_names import name_by_modules
 from intaglio.frontends.open_batch import with_static_batch
@@ -75,12 +76,13 @@ def _load(
     name_by_modules(model.graph, outputs=name_outputs)
     to_float32(model)
     _check_inputs(model, keep_quantized)
-    given = model.clone()
+    given = model.clone() if may_have_tail(model.graph) else None
     model, history = with_static_batch(model, shapes, lambda m, s, batch: _normal(m, s, batch, version)[0])
     check_finite(model.graph)  # after folding: operands of folded nodes, such as bounds, may be infinite
     tail = None
     if _CUT in model.graph.metadata_props:
         # The tail runs on one sample: the sizes in it are those of one.
+        assert given is not None
         tail = _normal(given, shapes, 1, version)[1]
         assert tail is not None
         tail = replace(tail, given=tuple(str(value.name) for value in model.graph.outputs))
@@ -169,6 +171,11 @@ def _check_inputs(model: ir.Model, keep_quantized: bool) -> None:
 
 
 def _check_outputs(graph: ir.Graph) -> None:
+    if not len(graph):
+        raise ModelError(
+            f"{graph.name}: expected a network that computes something, got outputs that are its inputs; export the "
+            "model again"
+        )
     for value in graph.outputs:
         if value.is_initializer() or value.const_value is not None:
             raise ModelError(f"output '{value.name}': expected it to depend on an input, got a constant")

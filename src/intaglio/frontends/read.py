@@ -136,6 +136,7 @@ def _read_file(path: Path) -> ir.Model:
 def _deserialize(proto: onnx.ModelProto, name: str, directory: Path | None = None) -> ir.Model:
     if not proto.opset_import or not proto.HasField("graph"):
         raise ModelError(f"{name}: expected an ONNX model, got one without graph or opset")
+    _check_names(proto.graph)
     logger = logging.getLogger("onnx_ir.serde")
     level = logger.level
     try:
@@ -157,6 +158,20 @@ def _deserialize(proto: onnx.ModelProto, name: str, directory: Path | None = Non
                         _resolve(content, name, directory)
     _check_sources(model.graph)
     return model
+
+
+def _check_names(graph: onnx.GraphProto) -> None:
+    """Refuse a value that is computed twice: only the first of its nodes would be seen."""
+    writers = {value.name: f"input '{value.name}'" for value in graph.input}
+    for node in graph.node:
+        name = f"[{node.op_type} '{node.name}']"
+        for output in filter(None, node.output):
+            if output in writers:
+                raise ModelError(
+                    f"{name} expected a name of its own for its output '{output}', got that of {writers[output]}; "
+                    "every value is computed once: export the model again"
+                )
+            writers[output] = f"an output of {name}"
 
 
 def _graphs(model: ir.Model) -> Iterator[ir.Graph]:

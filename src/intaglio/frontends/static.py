@@ -70,7 +70,10 @@ def fix_inputs(model: ir.Model, shapes: Shapes, batch: int) -> None:
                     f"input '{value.name}': expected size {size} in axis {axis}, as the model fixes it, got {given}"
                 )
             if given is not None and given < 1:
-                raise ModelError(f"input '{value.name}': expected positive sizes, got {given} in axis {axis}")
+                raise ModelError(
+                    f"input '{value.name}': expected positive sizes, got {given} in axis {axis}; give the size that "
+                    "the network is to run with, for a sequence its number of steps"
+                )
             name = None if isinstance(size, int) else size.value
             if given is not None and name:
                 known[name] = given
