@@ -25,7 +25,7 @@ from intaglio.ops import FLOAT_OPERATORS
 from intaglio.ops.functions import FUNCTIONS, KNOWN_RANGES
 from intaglio.simulate import Simulator
 
-WITHOUT_A_ROW = {"Concat", "Resize"}
+WITHOUT_A_ROW = {"Concat", "GRU", "LSTM", "RNN", "Resize"}
 """Operators whose rules about batch and axes stand alone, and that have no property of the table."""
 SINGLE = [case for case in CASES if len(case.nodes) == 1]
 

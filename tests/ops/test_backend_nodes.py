@@ -43,6 +43,7 @@ COMPUTED: dict[str, tuple[int, int]] = {
     "erf": (1, 1), "exp": (2, 2), "expand": (2, 2), "flatten": (9, 9), "flexattention": (22, 22), "floor": (2, 2),
     "gather": (4, 4), "gatherelements": (3, 3), "gathernd": (3, 3), "gelu": (4, 4), "gemm": (22, 22),
     "globalaveragepool": (2, 2), "globalmaxpool": (2, 2),
+    "gru": (6, 6), "lstm": (5, 5), "rnn": (6, 6),
     "groupnormalization": (8, 2), "hardsigmoid": (6, 6), "hardswish": (2, 2), "identity": (1, 1),
     "instance_normalization": (4, 2),
     "layernormalization": (76, 0), "leakyrelu": (3, 3), "log": (2, 2), "logsoftmax": (21, 21), "matmul": (14, 14),

@@ -32,6 +32,7 @@ from intaglio.export.write import write_checked
 from intaglio.graph import Graph, constant, consumers, shape
 from intaglio.graph.access import where
 from intaglio.graph.operators import facts
+from intaglio.graph.time_loops import is_loop
 from intaglio.number import INT32, PerTensor, QuantParams
 from intaglio.ops import Role, float_operator
 from intaglio.plan import Plan, Source
@@ -114,6 +115,7 @@ class _Export:
 
     def run(self) -> ir.Model:
         nodes = list(self.graph)
+        _refuse_loops(nodes)
         contracts = {node: float_operator(node).contract(node) for node in nodes}
         values = [*self.graph.inputs, *(value for node in nodes for value in node.outputs if value.name)]
         for node in nodes:
@@ -289,6 +291,15 @@ class _Export:
                 output.shape = output.shape if output.is_graph_output() else None  # readers infer it from the inputs
         for value in (*self.graph.inputs, *self.graph.outputs):
             value.shape = ir.Shape(["batch", *shape(value)[1:]])
+
+
+def _refuse_loops(nodes: list[ir.Node]) -> None:
+    for node in nodes:
+        if is_loop(node):
+            raise ExportError(
+                f"{where(node)} expected operators whose results can be rounded between them, got a loop over time, "
+                "inside which QDQ has no place for rounding; save the program as .intaglio, or compile it to C"
+            )
 
 
 def _spread(array: NDArray[np.generic], params: QuantParams) -> tuple[NDArray[np.generic], QuantParams]:

@@ -20,6 +20,7 @@ from intaglio.frontends.opset_upgrade import upgrade_opset
 from intaglio.frontends.quantized.float_weights import float_weights
 from intaglio.frontends.quantized.quantized_operators import check_foreign, is_known_foreign
 from intaglio.frontends.read import Source, one_error, read_model, source_name
+from intaglio.frontends.recurrent_layers import split_recurrent_layers
 from intaglio.frontends.rewrites import rewrite_operators
 from intaglio.frontends.tidy import check_finite, name_nodes, remove_identities, to_float32
 from intaglio.graph.access import where
@@ -108,6 +109,8 @@ def _normal(model: ir.Model, shapes: static.Shapes, batch: int, version: int) ->
     upgrade_opset(model, version, NORMAL_OPSET)
     rewrite_operators(graph)
     remove_identities(graph)
+    remove_unread(graph)
+    split_recurrent_layers(model)
     remove_unread(graph)
     split_shared_constants(graph)
     graph.sort()

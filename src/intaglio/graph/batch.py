@@ -14,6 +14,7 @@ import onnx_ir as ir
 
 from intaglio.graph.access import attribute, constant, input_value, rank, shape, where
 from intaglio.graph.operators import named
+from intaglio.graph.time_loops import GATES, is_loop
 
 Rule = Callable[[ir.Node], bool]
 
@@ -241,6 +242,11 @@ def _layout_kept(node: ir.Node) -> bool:
     return len(_computed(node)) == 1 and _only_data(node)
 
 
+def _loop(node: ir.Node) -> bool:
+    """Require that computed initial states carry the batch too; a layer of ONNX itself has it in another axis."""
+    return is_loop(node) and all(rank(value) == 2 for value in _computed(node)[1:])
+
+
 def _resize(node: ir.Node) -> bool:
     return _only_data(node) and 0 not in attribute(node, "axes", ())
 
@@ -266,6 +272,7 @@ RULES: dict[str, Rule] = {
     "Expand": _expand,
     "Gather": _gather,
     "Resize": _resize,
+    **dict.fromkeys(GATES, _loop),
     # Quantized forms: scales and zero points are constants of one value or of one axis that is not the batch.
     **dict.fromkeys(["QuantizeLinear", "DequantizeLinear"], lambda node: _only_data(node)),
     **dict.fromkeys(["QLinearConv", "ConvInteger"], _layout_kept),

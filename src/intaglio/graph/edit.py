@@ -65,9 +65,24 @@ def insert(
     Returns:
         The node, with types and shapes of its outputs set.
     """
+    return insert_in_domain(graph, before, "", op_type, inputs, attributes, name=name, outputs=outputs)
+
+
+def insert_in_domain(
+    graph: ir.Graph,
+    before: ir.Node,
+    domain: str,
+    op_type: str,
+    inputs: Sequence[ir.Value | None],
+    attributes: Mapping[str, AttributeValue] | None = None,
+    *,
+    name: str,
+    outputs: int = 1,
+) -> ir.Node:
+    """Do what `insert` does, for an operator of any domain that shapes are inferred for."""
     node_name = new_node_name(graph, name)
     given: Any = [ir.convenience.convert_attribute(key, value) for key, value in (attributes or {}).items()]
-    node = ir.Node("", op_type, inputs, given, name=node_name, num_outputs=outputs)
+    node = ir.Node(domain, op_type, inputs, given, name=node_name, num_outputs=outputs)
     taken: list[str] = []
     for output in node.outputs:
         output.name = new_value_name(graph, node_name, taken)

@@ -8,6 +8,7 @@ import onnx_ir as ir
 from intaglio.errors import ModelError, UnsupportedOperatorError
 from intaglio.graph.access import where
 from intaglio.graph.operators import facts
+from intaglio.graph.time_loops import infer_loop, is_loop
 
 # Constants up to this size are shown to the inference: sizes, axes, pads, repeats.
 _SHAPE_CONSTANT_BYTES = 4096
@@ -34,6 +35,9 @@ def infer_node(node: ir.Node, opset_imports: dict[str, int]) -> None:
         UnsupportedOperatorError: ONNX has no such operator in this opset.
         ModelError: the inputs do not fit the operator.
     """
+    if is_loop(node):
+        infer_loop(node)
+        return
     try:
         schema = onnx.defs.get_schema(node.op_type, _inferred_as(node, opset_imports), node.domain)
     except Exception as error:

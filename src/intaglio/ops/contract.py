@@ -67,6 +67,9 @@ class Contract:
         weight_axis: the weight's output-channel axis, None when it has one scale only.
         masks: whether all that the operator does is to tell the softmaxes behind it which positions to leave out.
         learns: inputs that are offline and that training changes all the same: gains, slopes.
+        wide_inputs: inputs that are read in 16 bits, whatever the target's activations are, as what is summed up over
+            many steps.
+        state_outputs: outputs that are kept in 16 bits with a power-of-two scale from one step to the next.
         why: a note for people, where the choice is not plain.
     """
 
@@ -79,4 +82,6 @@ class Contract:
     weight_axis: int | None = None
     masks: bool = False
     learns: tuple[int, ...] = ()
+    wide_inputs: tuple[int, ...] = ()
+    state_outputs: tuple[int, ...] = ()
     why: str = ""

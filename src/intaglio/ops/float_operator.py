@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from intaglio.errors import UnsupportedOperatorError
+from intaglio.graph.time_loops import is_loop
 from intaglio.number import IntType, QuantParams, Rule
 from intaglio.ops.contract import Contract, Role
 from intaglio.ops.operands import require_constants, require_one_result, require_real
@@ -195,7 +196,8 @@ def float_operator(node: ir.Node) -> type[FloatOperator]:
     Raises:
         UnsupportedOperatorError: no operator of that name is known, or it does not compute this form of it.
     """
-    operator = FLOAT_OPERATORS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+    known = node.domain in ("", "ai.onnx") or is_loop(node)
+    operator = FLOAT_OPERATORS.get(node.op_type) if known else None
     if operator is None:
         name = f"{node.domain}::{node.op_type}" if node.domain else node.op_type
         advice = INSTEAD.get(

@@ -69,6 +69,8 @@ class LayerFormats:
         self._contracts = contracts
         nodes = {str(node.name): node for node in graph.nodes}
         weighted = [name for name, node in nodes.items() if Role.WEIGHT in contracts[node].roles]
+        products = {name for name in weighted if facts(nodes[name].op_type).product}
+        self._reads = frozenset() if target.products is None else frozenset(products)
         self.bits: dict[tuple[str, Kind], int] = {}
         own = target.layers if weighted else {}
         layers = {**{pattern: text for pattern, text in own.items() if pattern not in layers}, **layers}
@@ -76,7 +78,6 @@ class LayerFormats:
             chosen = layers_matching(pattern, graph.nodes, weighted)
             self._ask(pattern, text, [nodes[name] for name in chosen])
         self.first = weighted[0] if FIRST in layers and weighted else None
-        self._reads = frozenset() if target.products is None else frozenset(weighted)
         for node in graph.nodes:  # unknown formats are refused before any work is done
             self.activation_format(node)
             self.operand_format(node)
@@ -143,8 +144,7 @@ class LayerFormats:
         if kind == "weights":
             return row.weights or target.weights
         formats = row.activations or target.activations
-        reads = Role.WEIGHT in self._contracts[node].roles
-        return formats if target.products is None or not reads else (target.products, *formats)
+        return (target.products, *formats) if target.products and str(node.name) in self._reads else formats
 
     def input_format(self, value: ir.Value) -> TensorFormat:
         """Choose the format of an input of the network; products that read fewer bits read it through a Clip."""

@@ -13,7 +13,7 @@ from intaglio.graph import Graph
 from intaglio.graph.access import consumers, is_output, shape
 from intaglio.graph.integer_inputs import is_integer_input
 from intaglio.graph.operators import named
-from intaglio.number import QuantParams, Scheme
+from intaglio.number import INT16, QuantParams, Rule, Scheme
 from intaglio.ops import Contract, Fixed, Joined, Own, Plain, Role, Same
 from intaglio.plan.contracts import contracts_of
 from intaglio.plan.layers import LayerFormats
@@ -69,8 +69,8 @@ class _Placement:
             if is_integer_input(value):
                 self.plan.plain(value, f"input of the network: integers ({value.dtype}), which are not quantized")
                 continue
-            fmt = self.layers.input_format(value)
-            self._own(value, fmt, "input of the network; its range is that of the calibration data")
+            fmt, note = self._wide_format(value) or (self.layers.input_format(value), "")
+            self._own(value, fmt, f"input of the network; its range is that of the calibration data{note}")
         for node in self.graph.nodes:  # first, because a sign may be the saturation of the operator before it
             if self._in_one_bit(node):
                 fmt = self.layers.activation_format(node)
@@ -100,7 +100,11 @@ class _Placement:
         if contract.masks:
             self.plan.mask(value, consumers(value), contract.why)
             return
-        fmt, note = self._format(node, value)
+        if node.outputs.index(value) in contract.state_outputs:
+            fmt = TensorFormat(type=INT16, scheme=Scheme.POWER_OF_TWO)
+            self._own(value, fmt, f"state of {node.op_type} between two steps: int16, so that rounding does not add up")
+            return
+        fmt, note = self._wide_format(value) or self._format(node, value)
         match rule:
             case Same(index):
                 source = self.layers.first_saturated(node).inputs[index]
@@ -147,6 +151,26 @@ class _Placement:
             narrow = fmt != self.layers.activation_format(node)
             return fmt, f"; {fmt.type}, as only products read it" if narrow else ""
         return final, f"; {final.type}, as no product reads these scores and small steps keep close classes apart"
+
+    def _wide_format(self, value: ir.Value) -> tuple[TensorFormat, str] | None:
+        """Choose 16 bits for a value that only operators read that need it so, maybe after it was moved."""
+        producer = value.producer()
+        if producer is not None and (self.layers.asked(producer) or isinstance(self.contracts[producer].output, Same)):
+            return None
+        if not self._is_wide(value):
+            return None
+        shifts = self.target.rule is Rule.SHIFT
+        fmt = TensorFormat(type=INT16, scheme=Scheme.POWER_OF_TWO if shifts else Scheme.SYMMETRIC)
+        return fmt, "; int16, as a loop over time adds to it or goes on with it"
+
+    def _is_wide(self, value: ir.Value) -> bool:
+        found = [self._reads_wide(use.node, use.idx) for use in value.uses()]
+        return bool(found) and all(found) and not is_output(value)
+
+    def _reads_wide(self, node: ir.Node, index: int) -> bool:
+        contract = self.contracts[node]
+        moves = isinstance(contract.output, Same) and not contract.output.rounds and index == contract.output.index
+        return index in contract.wide_inputs or (moves and all(self._is_wide(output) for output in node.outputs))
 
     def _is_final(self, value: ir.Value) -> bool:
         """Tell whether a value is a vector of scores per sample: an output, or read by the last softmax only."""

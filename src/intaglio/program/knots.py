@@ -64,7 +64,7 @@ def place_knots(steps: Callable[[Reals], Reals], first: int, bits: int, fraction
     while True:
         for k in np.unique(shifts):
             if k not in levels:
-                knots = _evenly(lambda codes: steps(codes) * finer, first, bits, int(k))
+                knots = even_knots(lambda codes: steps(codes) * finer, first, bits, int(k))
                 levels[int(k)] = np.clip(knots, low * finer, high * finer)
         found = _joined(levels, shifts, span)
         off = np.abs(
@@ -107,8 +107,15 @@ def interpolate(table: Ints, starts: Ints | None, shifts: Ints | None, offset: I
     return result
 
 
-def _evenly(steps: Callable[[Reals], Reals], first: int, bits: int, k: int) -> Reals:
-    """Knots 2**k codes apart; an interval's error moves its first knot, the last one's both."""
+def even_knots(steps: Callable[[Reals], Reals], first: int, bits: int, k: int) -> Reals:
+    """Knots 2**k codes apart, rounded; an interval's error moves its first knot, the last one's both.
+
+    Args:
+        steps: codes of the input, (K,), to output codes as real numbers.
+        first: the first code.
+        bits: of the input.
+        k: as above.
+    """
     width = 1 << k
     knots = np.arange((1 << (bits - k)) + 1, dtype=np.float64) * width + first
     exact = steps(knots)

@@ -23,8 +23,9 @@ from intaglio.plan.sums import signed_sums
 from intaglio.plan.unary_nodes import unaries
 from intaglio.samples import Shape, count_samples, sample_shape
 from intaglio.simulate.by_sample import by_sample
-from intaglio.simulate.calls import calls
+from intaglio.simulate.calls import NodeCall, calls
 from intaglio.simulate.fake_quantize import FakeQuantize, Saturate
+from intaglio.simulate.integer_loop import IntegerLoop, integer_loops
 from intaglio.simulate.lookup import Computed, Lookup, finite_gradient, looked_up, results_of
 
 Observe = Callable[[str, Tensor], None]
@@ -65,6 +66,7 @@ class Simulator:
         self.round: dict[str, FakeQuantize] = {}
         self.constants = {str(value.name): self._constant(value) for value in graph.initializers}
         self.lookups = {} if plan is None else self._lookups(plan)
+        self.loops = {} if plan is None else integer_loops(graph, plan, only or (lambda _: True))
         if plan is None:
             return
         values = graph.values()
@@ -178,7 +180,8 @@ class Simulator:
                 source, after, find = lookup
                 looked[after] = find(known[source])
                 operands = [None if x is None else finite_gradient(x) for x in operands]
-            for name, result in call.named(call.real(*operands)):
+            loop = self.loops.get(str(call.node.name)) if rounding is self.round else None
+            for name, result in call.named(_looped(call, loop, operands)):
                 known[name] = self._observed(name, result, observe, rounding, looked.pop(name, None))
             for name in call.done:
                 if name not in wanted:
@@ -263,6 +266,16 @@ def saturated(graph: Graph, plan: Plan) -> Simulator:
         if params is not None and not params.type.bipolar:
             made.round[name] = Saturate(params, shape(values[name]), made.device)
     return made
+
+
+def _looped(call: NodeCall, loop: IntegerLoop | None, operands: list[Tensor | None]) -> tuple[Tensor, ...]:
+    """Compute a node; one that loops over time with its integers, where it has them."""
+    if loop is None:
+        return call.real(*operands)
+    exact = loop(*operands)
+    if not any(x is not None and x.requires_grad for x in operands):
+        return exact
+    return tuple(looked_up(y, found) for y, found in zip(call.real(*operands), exact, strict=True))
 
 
 def rounded_values(graph: Graph, plan: Plan) -> dict[str, bool]:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from intaglio.calibrate.statistics.initial_states import initial_states
 from intaglio.calibrate.statistics.record import Needs, Record
 from intaglio.calibrate.statistics.shared_data import SharedData
 from intaglio.calibrate.statistics.statistics import STATISTICS, Statistics, joined_parts
@@ -110,6 +111,7 @@ class Observer:
         self.batch_size = default_batch_size(graph)
         records = {v.name: Record.empty(needs) for v in (*plan.calibrated(), *plan.fixed())}
         self.statistics = Statistics(graph_fingerprint(graph), records)
+        self.initial = initial_states(graph)
 
     def run(
         self,
@@ -146,10 +148,17 @@ class Observer:
             also: called with every value too.
         """
         records = self.statistics.records
+        known = dict(self.simulator.constants)  # the initial states among them, and those that are computed
 
         def see(name: str, x: Tensor) -> None:
             record = records.get(name)
+            if name in self.initial.values():
+                known[name] = x
             if record is not None:
+                if name in self.initial:  # the state before the first step is one of its values too
+                    start = known[self.initial[name]]
+                    rows = start.expand(size, -1) if start.ndim == 1 else start.reshape(size, -1)
+                    x = torch.cat([rows, x.reshape(size, -1)], 1)
                 try:
                     record.add(x, first, size)
                 except CalibrationError as error:

@@ -28,7 +28,7 @@ from intaglio.train.nn.function_layers import (
 )
 from intaglio.train.nn.joining_layers import Add, Concat, Mul, Sub
 from intaglio.train.nn.late import freeze_batch_norm, freeze_ranges
-from intaglio.train.nn.lstm import LSTM, LSTMCell
+from intaglio.train.nn.lstm_layers import LSTM, LSTMCell
 from intaglio.train.nn.pooling_layers import AvgPool2d, GlobalAvgPool, GlobalMaxPool, MaxPool1d, MaxPool2d
 from intaglio.train.nn.product_layers import Conv1d, Conv2d, ConvBn1d, ConvBn2d, Linear
 from intaglio.train.nn.sign_layer import Sign, piecewise_polynomial
