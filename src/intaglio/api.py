@@ -34,6 +34,7 @@ from intaglio.ptq.driver import Data, quantize_graph
 from intaglio.ptq.limit import LossLimit
 from intaglio.ptq.plan_choice import with_plan
 from intaglio.ptq.recipe import Recipe
+from intaglio.ptq.weak_masks import weak_masks
 from intaglio.quantized import Quantized
 from intaglio.search.recipe_search import Callback, search_recipes
 from intaglio.search.training import Training, stage_settings
@@ -394,6 +395,7 @@ def freeze(module: nn.Module, example_inputs: Any = None) -> Quantized:
     steps = [Step("training", "trained with quantization in the forward path")]
     if isinstance(module, QuantizedModule):
         graph, plan = freeze_graph(module)
+        steps += [Step("training", f"{why}; the program masks") for why in weak_masks(graph, plan).values()]
         return Quantized(graph, plan, steps, module.graph)
     if example_inputs is None:
         raise UsageError(

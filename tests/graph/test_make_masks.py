@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from intaglio_tests.onnx_net import Net, check
 
+from intaglio.graph.attention_masks import keep_as_sum, mask_of, number_of
+
 f = np.float32
 LOWEST = float(np.finfo(f).min)
 CAUSAL = np.tril(np.ones((6, 6), bool))
@@ -23,7 +25,9 @@ def add(mask: np.ndarray, axis: int = -1) -> Build:
 
 
 FORMS: list[tuple[str, Build, list[str]]] = [
-    *((f"add {n:g}", add(masked(n)), ["Where", "Softmax"]) for n in (-100.0, -1e4, -1e9, LOWEST, -np.inf)),
+    *((f"add {n:g}", add(masked(n)), ["Where", "Softmax"]) for n in (-1e4, -1e9, LOWEST, -np.inf)),
+    *((f"add {n:g}", add(masked(n)), ["Add", "Softmax"]) for n in (-100.0, -1e3)),
+    ("bias beside -100", add(masked(-100.0) + np.linspace(-2, 3, 6, dtype=f)), ["Add", "Add", "Softmax"]),
     ("mask first", lambda net, x: net.op("Softmax", net.op("Add", masked(-1e4), x)), ["Where", "Softmax"]),
     ("sub", lambda net, x: net.op("Softmax", net.op("Sub", x, masked(1e4))), ["Where", "Softmax"]),
     ("rank", add(masked(-1e9)[None, None]), ["Where", "Softmax"]),
@@ -53,8 +57,21 @@ def test_a_mask_has_one_form(build: Build, expected: list[str], rng: np.random.G
     check(net, ["Sin", *expected], rng, tolerance=1e-3)
 
 
+@pytest.mark.parametrize("number", [-100.0, -999.0])
+def test_a_small_number_that_scores_outweigh_stays_a_sum(number: float, rng: np.random.Generator) -> None:
+    net = Net()
+    scores = net.op("Mul", net.op("Sin", net.input("x", (2, 3, 6, 6))), f(2000))
+    net.output(add(masked(number))(net, scores))
+    graph = check(net, ["Sin", "Mul", "Add", "Softmax"], rng, tolerance=1e-3)
+    (node,) = (node for node in graph.nodes if node.op_type == "Add")
+    assert mask_of(node) is not None and number_of(node) == number
+    keep_as_sum(node)
+    assert mask_of(node) is None and mask_of(next(n for n in graph.copy().nodes if n.op_type == "Add")) is None
+
+
 LEFT: list[tuple[str, Build, list[str]]] = [
     ("no mask", add(masked(-20.0)), ["Add", "Softmax"]),
+    ("small numbers", add(np.where(CAUSAL, f(0), np.linspace(-100, -300, 6, dtype=f))), ["Add", "Softmax"]),
     ("read elsewhere", lambda net, x: net.op("Add", s := net.op("Add", x, masked(-1e4)), net.op("Softmax", s)), [
         "Add", "Softmax", "Add",
     ]),

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 import intaglio as ig
 import intaglio.targets
 from intaglio.errors import IntaglioError
+from intaglio.evaluation.stage import FloatStage
 from intaglio.program import Program
 from intaglio.program.file import from_bytes, to_bytes
 from intaglio.program.sampling import codes
@@ -33,6 +34,7 @@ FIRST = int(os.environ.get("INTAGLIO_RANDOM_FIRST", "0"))
 RECORD = os.environ.get("INTAGLIO_RANDOM_RECORD")  # a file that gets one line of JSON for each network
 PLAIN = {"calibrator": "max", "equalize": False, "bias_correction": False}
 BEHIND = 6.0  # dB that a program may lie behind the peer without a sentence that says why
+EXACT = 60.0  # dB between the loaded Graph and ONNX Runtime, both in float32
 ENOUGH = 60.0  # dB from which two results count as equal: one step of 16 bits beside an exact softmax is 90 dB
 
 
@@ -80,6 +82,8 @@ def test_every_engine_returns_the_same_integers(seed: int, builder: Builder, rec
                 assert_bit_exact(got, want, f"{name}: {output}")
     real = float_outputs(drawn.model, x)
     ours = listed(program.run(x))
+    loaded = decibels(listed(FloatStage(q.prepared).run(*x.values())), real)
+    assert min(loaded) >= EXACT, f"the loaded Graph computes something else: {loaded} dB"
     record.update(ours=decibels(ours, real), simulated=decibels(listed(q.simulate(*x.values())), ours))
     if RECORD is not None and target in PEERS:
         theirs = peer_outputs(drawn.model, target, data, x)

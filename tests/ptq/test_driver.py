@@ -102,3 +102,21 @@ def test_four_times_as_deep_is_hardly_more_than_four_times_the_work() -> None:
 
     work(2)  # what is imported late
     assert work(16) < 4.75 * work(4)
+
+
+@pytest.mark.parametrize(("factor", "text"), [(20.0, ""), (500.0, "can outweigh its -100")])
+def test_a_mask_that_scores_outweigh_becomes_a_sum(factor: float, text: str) -> None:
+    class Masked(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            keep = torch.ones(6, 6).tril().bool()
+            return torch.softmax(factor * x + torch.where(keep, 0.0, -100.0), -1)
+
+    x = np.random.default_rng(4).uniform(-1, 1, (32, 2, 6, 6)).astype(np.float32)
+    loaded = ig.load(Masked(), torch.zeros(1, 2, 6, 6))
+    q = ig.quantize(loaded, x, "int16x8", calibrator="max", equalize=False, bias_correction=False)
+    wanted = Masked()(torch.from_numpy(x)).numpy()
+    assert any(text in str(step) for step in q.steps)
+    assert any("positions are masked" in v.why for v in q.plan.values.values()) == (text == "")
+    assert np.abs(q.lower().run(x) - wanted).max() < 0.05
+    again = ig.quantize(loaded, x, "int16x8", plan=q.plan)
+    np.testing.assert_array_equal(again.lower().run(x), q.lower().run(x))

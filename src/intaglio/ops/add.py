@@ -8,6 +8,7 @@ from torch import Tensor
 from intaglio.ops.broadcast import aligned_operands, operand_roles
 from intaglio.ops.contract import Contract
 from intaglio.ops.float_operator import FloatOperator, Lowering
+from intaglio.ops.masks import lower_mask, mask_contract, mask_of
 from intaglio.program.operators.add import Add as IntegerAdd
 
 
@@ -25,12 +26,18 @@ class Add(FloatOperator):
 
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:
-        """The result has a range of its own; both operands keep theirs."""
+        """The result has a range of its own; both operands keep theirs. A sum that masks scores has no result."""
+        keep = mask_of(node)
+        if keep is not None:
+            return mask_contract(node, keep)
         return Contract(operand_roles(node), fuses_clamp=True)
 
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:
-        """One `add`."""
+        """One `add`; nothing for a mask."""
+        if mask_of(node) is not None:
+            lower_mask(node, to)
+            return
         a, b, axes = aligned_operands(node, to)
         result = to.result(node)
         operator = IntegerAdd.from_real(

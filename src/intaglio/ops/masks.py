@@ -12,11 +12,11 @@ from torch import Tensor
 
 from intaglio.errors import UnsupportedOperatorError
 from intaglio.graph.access import where
-from intaglio.graph.attention_masks import mask_of
+from intaglio.graph.attention_masks import mask_of, scores_of
 from intaglio.ops.contract import Contract, Role, Same
 from intaglio.ops.float_operator import FloatOperator, Lowering
 
-__all__ = ["Where", "mask_of", "mask_rows"]
+__all__ = ["Where", "lower_mask", "mask_contract", "mask_of", "mask_rows"]
 
 
 class Where(FloatOperator):
@@ -40,17 +40,29 @@ class Where(FloatOperator):
                 f"{where(node)} expected a mask: a constant condition, -100 or less where it leaves something out, and "
                 "Softmax alone behind it; write other choices with Mul and Add, or with Max and Min"
             )
-        left, empty = keep.size - int(keep.sum()), int((~keep).all(axis=-1).sum())
-        why = f"{left} of {keep.size} positions are masked: the softmax leaves them out, and gives them exactly 0"
-        if empty:
-            why += f"; a row in which all are masked ({empty} of {keep.size // keep.shape[-1]}) becomes uniform"
-        return Contract((Role.OFFLINE, Role.ACTIVATION, Role.OFFLINE), Same(1), masks=True, why=why)
+        return mask_contract(node, keep)
 
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:
         """The scores themselves; the softmax asks for the mask."""
-        x = to.operand(node.inputs[1])
-        to.alias(node.outputs[0], x, x.axes)
+        lower_mask(node, to)
+
+
+def mask_contract(node: ir.Node, keep: NDArray[np.bool_]) -> Contract:
+    """Contract of a mask in either form: the scores stay as they are, and nothing else is quantized."""
+    left, empty = keep.size - int(keep.sum()), int((~keep).all(axis=-1).sum())
+    why = f"{left} of {keep.size} positions are masked: the softmax leaves them out, and gives them exactly 0"
+    if empty:
+        why += f"; a row in which all are masked ({empty} of {keep.size // keep.shape[-1]}) becomes uniform"
+    scores = scores_of(node)
+    roles = tuple(Role.ACTIVATION if value is scores else Role.OFFLINE for value in node.inputs)
+    return Contract(roles, Same(roles.index(Role.ACTIVATION)), masks=True, why=why)
+
+
+def lower_mask(node: ir.Node, to: Lowering) -> None:
+    """Pass on the scores themselves; the softmax asks for the mask."""
+    x = to.operand(scores_of(node))
+    to.alias(node.outputs[0], x, x.axes)
 
 
 def mask_rows(keep: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -32,6 +32,7 @@ from intaglio.plan.given_plan import GivenPlan
 from intaglio.ptq.data_free import quantize_without_data
 from intaglio.ptq.recipe import NEAREST, Recipe, recovery_rows
 from intaglio.ptq.roundings import ALGORITHMS
+from intaglio.ptq.weak_masks import masks_as_sums, weak_masks, without_masks
 from intaglio.quantized import Quantized
 from intaglio.recover.bias_correction import corrected_by_means
 from intaglio.recover.recovery import Recovery
@@ -81,6 +82,25 @@ def quantize_graph(
         DataError, CalibrationError: the data do not fit, or give no finite range.
         UsageError: a checkpoint of other settings; an algorithm that needs data, without any.
     """
+    if plan is not None and (sums := masks_as_sums(graph, plan)):
+        graph = without_masks(graph, sums)
+    made = _quantize(graph, target, dataset, recipe, checkpoint, plan)
+    weak = weak_masks(made.graph, made.plan)
+    if not weak:
+        return made
+    graph = without_masks(graph, weak)
+    graph.history += weak.values()
+    return _quantize(graph, target, dataset, recipe, checkpoint, plan)
+
+
+def _quantize(
+    graph: Graph,
+    target: Target,
+    dataset: Data | NoData,
+    recipe: Recipe,
+    checkpoint: str | os.PathLike[str] | None,
+    plan: Plan | None,
+) -> Quantized:
     given = None if plan is None else GivenPlan(plan, graph, target)
 
     def placed(candidate: Graph) -> Plan:

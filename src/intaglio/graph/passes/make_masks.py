@@ -3,9 +3,9 @@
     Softmax(scores + c)            c constant, with elements of -100 and less below the largest of their row
     Softmax(Where(m, scores, c))   m constant, c at most -100; or with both exchanged
 
-exp(-100) is less than float32's smallest normal number: adding such a number masks an element. All else that a constant
-adds stays a sum. Where a constant masks a whole row, its size decides, as in float32: -1e9 and less absorbs the scores,
-and the row becomes uniform; a smaller one cancels in the softmax and is left out.
+All else that a constant adds stays a sum. One number of -1000 to -100 gets a sum of its own, which may be a mask.
+Where a constant masks a whole row, its size decides, as in float32: -1e9 and less absorbs the scores, and the row
+becomes uniform; a smaller one cancels in the softmax and is left out.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from intaglio.graph.access import Array, attribute, constant, consumers, is_output, rank, shape, single_consumer, where
-from intaglio.graph.attention_masks import LOWEST, mask_of, with_rank
+from intaglio.graph.access import attribute, constant, consumers, is_output, rank, shape, single_consumer, where
+from intaglio.graph.attention_masks import FAR, FAR_ENOUGH, LOWEST, is_sum, mask_of, with_rank
 from intaglio.graph.edit import add_constant, insert, replace
 from intaglio.graph.graph import Graph
 from intaglio.graph.operators import facts
 
-FAR = 100.0
 ABSORBS = -1e9
 
 
@@ -51,7 +50,7 @@ def _softmax_axis(node: ir.Node) -> int | None:
 def _sum(graph: Graph, node: ir.Node) -> str | None:
     axis, result = _softmax_axis(node), node.outputs[0]
     index = next((i for i in (0, 1) if constant(node.inputs[i]) is not None), None)
-    if axis is None or index is None or (node.op_type == "Sub" and index == 0):
+    if axis is None or index is None or (node.op_type == "Sub" and index == 0) or mask_of(node) is not None:
         return None
     scores = node.inputs[1 - index]
     added = constant(node.inputs[index])
@@ -61,14 +60,36 @@ def _sum(graph: Graph, node: ir.Node) -> str | None:
     numbers = with_rank(added.astype(np.float64) * (-1 if node.op_type == "Sub" else 1), rank(result))
     if not bool((numbers <= -FAR).any()) or bool((numbers == np.inf).any()):
         return None
+    if numbers.min() >= -FAR_ENOUGH:
+        return _small_sum(graph, node, scores, numbers)
     keep, rest = _split(numbers, axis)
     if keep.all() and np.array_equal(rest, numbers):
         return None
+    return _write(graph, node, _with_bias(graph, node, scores, rest), keep)
+
+
+def _small_sum(graph: Graph, node: ir.Node, scores: ir.Value, numbers: NDArray[np.float64]) -> str | None:
+    """Part a sum into numbers of usual size and one small number that may mask: the result is exactly the same sum."""
+    keep = numbers > -FAR
+    number = float(numbers[~keep].max())
+    rest = np.where(keep, numbers, numbers - number)
+    if is_sum(node) or not bool((np.abs(rest) < FAR).all()):
+        return None
+    scores = _with_bias(graph, node, scores, rest)
     inner = graph.model.graph
-    if rest.any():
-        held = add_constant(inner, f"{node.name}.bias", rest.astype(np.float32))
-        scores = insert(inner, node, "Add", [scores, held], name=f"{node.name}.sum").outputs[0]
-    return _write(graph, node, scores, keep)
+    added = add_constant(inner, f"{node.name}.added", np.where(keep, 0, number).astype(np.float32))
+    made = insert(inner, node, "Add", [scores, added], name=f"{node.name}.mask")
+    node.outputs[0].replace_all_uses_with(made.outputs[0])
+    left = keep.size - int(keep.sum())
+    return f"{where(node)} may mask softmax: it adds {number:g} to {left} of {keep.size} positions"
+
+
+def _with_bias(graph: Graph, node: ir.Node, scores: ir.Value, rest: NDArray[np.float64]) -> ir.Value:
+    """Add numbers of usual size to scores, if there are any."""
+    if not rest.any():
+        return scores
+    held = add_constant(graph.model.graph, f"{node.name}.bias", rest.astype(np.float32))
+    return insert(graph.model.graph, node, "Add", [scores, held], name=f"{node.name}.sum").outputs[0]
 
 
 def _split(numbers: NDArray[np.float64], axis: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
@@ -93,21 +114,22 @@ def _where(graph: Graph, node: ir.Node) -> str | None:
     if scores is None or constant(scores) is not None or shape(scores) != shape(node.outputs[0]):
         return None
     keep = np.asarray(condition, bool) if index == 2 else ~np.asarray(condition, bool)
-    return _write(graph, node, scores, keep) if _all_far(other, keep) else None
+    used = np.broadcast_arrays(other, keep)[0][~np.broadcast_arrays(other, keep)[1]]
+    if bool((used > -FAR).any()) or is_sum(node):
+        return None
+    weak = np.unique(used[used >= -FAR_ENOUGH])
+    if len(weak) == 0:
+        return _write(graph, node, scores, keep)
+    return _write(graph, node, scores, keep, float(weak[0])) if bool((used == weak[0]).all()) else None
 
 
-def _all_far(other: Array, keep: NDArray[np.bool_]) -> bool:
-    used = np.where(keep, -np.inf, other)
-    return bool((used <= -FAR).all())
-
-
-def _write(graph: Graph, node: ir.Node, scores: ir.Value, keep: NDArray[np.bool_]) -> str:
+def _write(graph: Graph, node: ir.Node, scores: ir.Value, keep: NDArray[np.bool_], number: float = LOWEST) -> str:
     inner, result = graph.model.graph, node.outputs[0]
     if keep.all():
         result.replace_all_uses_with(scores)
         return f"{where(node)} taken out: it adds one number to each row, which softmax does not see"
     mask = add_constant(inner, f"{node.name}.keep", keep)
-    lowest = add_constant(inner, f"{node.name}.lowest", np.array(LOWEST, np.float32))
+    lowest = add_constant(inner, f"{node.name}.lowest", np.array(number, np.float32))
     made = insert(inner, node, "Where", [mask, scores, lowest], name=f"{node.name}.mask")
     result.replace_all_uses_with(made.outputs[0])
     return f"{where(node)} is a mask of softmax: {keep.size - int(keep.sum())} of {keep.size} positions are left out"

@@ -12,6 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from intaglio.graph.access import Array, constant, input_value, single_consumer, where
+from intaglio.graph.attention_masks import mask_of
 from intaglio.graph.edit import insert, remove, replace, set_constant
 from intaglio.graph.graph import Graph
 from intaglio.graph.passes.canonicalize import AFFINE
@@ -19,7 +20,7 @@ from intaglio.graph.pattern import keeps_shape
 
 
 def merge_affine(graph: Graph) -> list[str]:
-    """Merge neighbouring Mul and Add of constants until none is left beside another of its kind."""
+    """Merge neighbouring Mul and Add of constants until none is left beside another of its kind; masks stay."""
     changes = []
     inner = graph.model.graph
     for node in graph.nodes:
@@ -53,6 +54,8 @@ def _factor(node: ir.Node) -> Array | None:
     if node.op_type not in AFFINE or node.domain or array is None or source is None:
         return None
     if source.is_initializer() or array.dtype != np.float32 or not keeps_shape(node, source):
+        return None
+    if mask_of(node) is not None:
         return None
     return array.astype(np.float64)
 
