@@ -91,6 +91,16 @@ def test_real_matches_onnx_runtime(name: str) -> None:
         np.testing.assert_allclose(got[str(value.name)].numpy(), want, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", FORMS)
+def test_a_graph_is_written_with_the_layers_of_onnx(name: str) -> None:
+    graph = ig.load(FORMS[name])
+    data = feed(graph)
+    proto = graph.proto()
+    assert not any(node.domain for node in proto.graph.node)
+    for got, want in zip(session(proto).run(None, data), session(FORMS[name]).run(None, data), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
+
+
 def sqnr(got: Any, want: Any) -> float:
     return float(10 * np.log10((want**2).mean() / max(((got - want) ** 2).mean(), 1e-20)))
 

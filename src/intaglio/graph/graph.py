@@ -14,6 +14,7 @@ from intaglio.errors import ExportError, ModelError
 from intaglio.files import whole_file
 from intaglio.graph.batch import first_batch_mixer
 from intaglio.graph.moments import Moments
+from intaglio.graph.onnx_loops import write_loops_as_layers
 from intaglio.graph.pickling import State, from_state, to_state
 from intaglio.graph.tail import Tail
 from intaglio.graph.verify_graph import verify
@@ -139,6 +140,7 @@ class Graph:
 
     def _for_file(self) -> ir.Model:
         model = self.model.clone()
+        write_loops_as_layers(model)
         if not self.batched:
             return model
         for node in model.graph:
