@@ -187,7 +187,7 @@ class _Strip:
             self._clip(node)
             return
         try:
-            contract = contract_of(node)
+            contract = contract_of(self._on_reals(node))
             why = ""
         except UnsupportedOperatorError as error:
             contract, why = None, f" ({error})"
@@ -224,6 +224,16 @@ class _Strip:
         twin = insert(self.inner, node, node.op_type, inputs, attributes, name=name, outputs=len(node.outputs))
         self.renamed.append((twin, str(node.name)))
         return twin
+
+    def _on_reals(self, node: ir.Node) -> ir.Node:
+        """Copy a node, outside the graph, with real values in the place of codes: its contract is that of reals."""
+        inputs = [self.real.get(value, value) if value is not None else None for value in node.inputs]
+        outputs = [ir.Value(name=v.name, shape=v.shape, type=ir.TensorType(ir.DataType.FLOAT)) for v in node.outputs]
+        copies = [
+            None if v is None else ir.Value(name=v.name, shape=v.shape, type=v.type, const_value=v.const_value)
+            for v in inputs
+        ]
+        return ir.Node("", node.op_type, copies, list(node.attributes.values()), outputs=outputs, name=node.name)
 
     def _pad_value(self, node: ir.Node, twin: ir.Node, params: QuantParams) -> None:
         """Pad with the dequantized value of the padding code."""
