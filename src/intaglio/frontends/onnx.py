@@ -12,6 +12,7 @@ from onnx_ir.passes import common
 from intaglio.errors import ModelError, UnsupportedOperatorError
 from intaglio.frontends import static
 from intaglio.frontends.bind import Constants, bind_inputs
+from intaglio.frontends.contrib_operators import expand_contrib, is_contrib
 from intaglio.frontends.cut_tail import may_have_tail
 from intaglio.frontends.fold import fold, lift_constants, turn_weights
 from intaglio.frontends.module_names import name_by_modules
@@ -106,6 +107,7 @@ def _normal(model: ir.Model, shapes: static.Shapes, batch: int, version: int) ->
     _check_outputs(graph)
     name_nodes(graph)
     model.graph.opset_imports[""] = NORMAL_OPSET
+    expand_contrib(graph)
     upgrade_opset(model, version, NORMAL_OPSET)
     rewrite_operators(graph)
     remove_identities(graph)
@@ -147,10 +149,11 @@ def _check_inlined(model: ir.Model, keep_quantized: bool) -> None:
             node.domain = ""
     check_foreign(model.graph, keep_quantized)
     for node in model.graph:
-        if node.domain and not is_known_foreign(node):
+        if node.domain and not is_known_foreign(node) and not is_contrib(node):
             raise UnsupportedOperatorError(
                 f"{where(node)} expected an operator of ONNX, got one of the domain '{node.domain}'; "
-                "export the model with standard operators"
+                "export the model with standard operators, and save a model that ONNX Runtime optimized with a lower "
+                "optimization level"
             )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import onnx_ir as ir
 
 from intaglio.errors import AlreadyQuantizedError, ModelError, UnsupportedOperatorError
+from intaglio.frontends.contrib_operators import infer_contrib, is_contrib
 from intaglio.graph.access import attribute, input_value, where
 from intaglio.graph.infer import infer_node
 
@@ -113,7 +114,7 @@ def standardize_pairs(model: ir.Model) -> None:
 
 
 def infer_foreign(node: ir.Node, opset_imports: dict[str, int]) -> bool:
-    """Set the result type and shape of an operator that only quantized files have.
+    """Set the result type and shape of an operator that ONNX lacks, or has in newer opsets only.
 
     An operator of ONNX Runtime has the result shape of its float operator. QuantizeLinear and DequantizeLinear may have
     types that ONNX added after the model's opset, so ONNX's own inference is not used for them.
@@ -123,6 +124,9 @@ def infer_foreign(node: ir.Node, opset_imports: dict[str, int]) -> bool:
     """
     if node.op_type in _PAIR and node.domain in ("", "com.microsoft"):
         _infer_pair(node)
+        return True
+    if is_contrib(node):
+        infer_contrib(node, opset_imports)
         return True
     if not is_known_foreign(node):
         return False
