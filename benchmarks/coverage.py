@@ -91,7 +91,7 @@ def perform(job: Job, folder: Path, seconds: float = SECONDS, megabytes: int = M
     else:
         found = run(lambda tell: drive(packaged.case(network), job.target, tell), **limits)
     measured = {"reason": found.failure, "seconds": round(found.seconds, 1), "megabytes": found.megabytes}
-    return row | {"stage": "load"} | found.told | measured
+    return row | {"stage": "export"} | found.told | measured
 
 
 def rows(folder: Path) -> Iterator[dict[str, Any]]:

@@ -98,13 +98,13 @@ class Diffusion(nn.Module):
         self.norm, self.conv = nn.GroupNorm(4, channels), nn.Conv2d(channels, channels, 3, padding=1)
         self.attention_norm, self.qkv = nn.GroupNorm(4, channels), nn.Conv2d(channels, 3 * channels, 1)
         self.project = nn.Conv2d(channels, channels, 1)
+        self.register_buffer("frequency", 10000 ** -torch.linspace(0, 1, channels // 2))
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """(n, 3, h, w) and times (n, 1) to (n, 3, h, w)."""
         y = self.first(x)
         n, c, height, width = y.shape
-        frequency = torch.exp(-math.log(10000) * torch.arange(c // 2) / (c // 2))
-        angle = t * frequency
+        angle = t * self.frequency
         time = self.time(torch.cat([angle.sin(), angle.cos()], 1))
         y = y + self.conv(nn.functional.silu(self.norm(y + time[:, :, None, None])))
         q, k, v = self.qkv(self.attention_norm(y)).reshape(n, 3, c, height * width).unbind(1)

@@ -26,13 +26,14 @@ signals, speech, text, tables, graphs and video. `python benchmarks/coverage.py`
 Each network is built at a small size with random weights of sane statistics (`benchmarks/gallery/initialize.py`),
 exported to ONNX by both of PyTorch's exporters (`torch.onnx.export(dynamo=True)`: dynamo; `dynamo=False`: script),
 loaded, quantized, lowered, run in the interpreter, compiled, and run as native code. Files of the field "trained,
-packaged" are trained networks out of public packages. The recipe is the cheapest one ({recipe}), on {samples} random
-samples, since the page counts what gets through; [accuracy](accuracy.md) measures trained networks with the default
-recipe.
+packaged" are trained networks out of public packages. The recipe is the cheapest one ({recipe}), on {samples}
+random samples, since the page counts what gets through; [accuracy](accuracy.md) measures trained networks with the
+default recipe.
 
 - stage: `native` means that every stage passed: the compiled program gives the interpreter's integers, and what was
-  loaded computes what ONNX Runtime does, within {least:g} dB. Else it is the stage that failed, and the number of the
-  reason below the table. `build` and `export` are PyTorch's own: there was no file for Intaglio to read.
+  loaded computes what ONNX Runtime does, within {least:g} dB. Else it is the stage that failed, and the number of
+  the reason below the table. `build` and `export` are PyTorch's own: there was no file for Intaglio to read, or one
+  that ONNX Runtime cannot run. `native + tail`: post-processing was cut off and runs in float behind the program.
 - simulation, program: signal-to-quantization-noise ratio of the outputs in dB, against ONNX Runtime on the float file.
   Signal is what varies; an output that hardly varies has a low ratio. ▼ marks {low:g} dB or less.
 - seconds and MB: of the process from `load` on, with its limits of time and memory; about {base:,} MB are imported
@@ -144,10 +145,14 @@ def _field(field: str, rows: Sequence[Row]) -> list[str]:
             notes.setdefault(text, []).append(row["network"])
             number = f" ({list(notes).index(text) + 1})"
         ratios = [_ratio(row.get("simulation")), _ratio(row.get("program"))]
-        cells = [row["network"], row["exporter"], row["target"], str(row.get("operators", "")), row["stage"] + number]
+        cells = [row["network"], row["exporter"], row["target"], str(row.get("operators", "")), _stage(row) + number]
         lines.append(_line([*cells, *ratios, f"{row['seconds']:.1f}", str(row["megabytes"])]))
     reasons = [f"{i + 1}. {text}" for i, text in enumerate(notes)]
     return [f"## {field[0].upper()}{field[1:]}", "", *lines, "", *reasons, ""]
+
+
+def _stage(row: Row) -> str:
+    return "native + tail" if row["stage"] == "native" and row.get("tail") else row["stage"]
 
 
 def _plain(reason: str) -> str:

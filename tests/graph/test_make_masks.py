@@ -46,6 +46,13 @@ FORMS: list[tuple[str, Build, list[str]]] = [
         ),
         ["Where", "Softmax", "Exp"],
     ),
+    (
+        "never NaN without a mask",
+        lambda net, x: net.op(
+            "Exp", net.op("Where", net.op("IsNaN", p := add(np.zeros((6, 6), f))(net, x)), f(0), p), name="result"
+        ),
+        ["Softmax", "Exp"],
+    ),
 ]  # fmt: skip
 
 

@@ -136,7 +136,7 @@ def _write(graph: Graph, node: ir.Node, scores: ir.Value, keep: NDArray[np.bool_
 
 
 def _without_nan(graph: Graph, node: ir.Node) -> str | None:
-    """Remove Where(IsNaN(p), c, p) of a masked softmax p: each of its rows keeps a position, so p is never NaN."""
+    """Remove Where(IsNaN(p), c, p) of a softmax p that has no mask, or whose mask keeps a position of each row."""
     test = node.inputs[0].producer() if node.inputs[0] is not None else None
     source = node.inputs[2]
     softmax = source.producer() if source is not None else None
@@ -144,9 +144,21 @@ def _without_nan(graph: Graph, node: ir.Node) -> str | None:
         return None
     if softmax.op_type != "Softmax" or softmax.inputs[0] is None or single_consumer(test.outputs[0]) is not node:
         return None
-    keep = mask_of(softmax.inputs[0].producer())
+    masked = softmax.inputs[0].producer()
+    keep = mask_of(masked)
     axis = attribute(softmax, "axis", -1) % rank(source)
-    if keep is None or not keep.any(axis=axis).all() or is_output(node.outputs[0]):
+    if is_output(node.outputs[0]):
+        return None
+    if masked is None or (masked.op_type != "Where" and all(_finite(value) for value in masked.inputs)):
+        replace(node.outputs[0], source)
+        return f"{where(node)} taken out: {where(softmax)} is never NaN, as no mask is left in front of it"
+    if keep is None or not keep.any(axis=axis).all():
         return None
     replace(node.outputs[0], source)
     return f"{where(node)} taken out: {where(softmax)} is never NaN, as every row keeps a position"
+
+
+def _finite(value: ir.Value | None) -> bool:
+    """Whether a value is no constant with infinite elements."""
+    array = constant(value)
+    return array is None or array.dtype.kind != "f" or bool(np.isfinite(array).all())
