@@ -14,7 +14,7 @@ from gallery.isolated import Tell
 from gallery.network import Network, Wrapped
 from gallery.stages import Case
 
-SETTLING, CALIBRATION, TESTS = 16, 8, 2
+SETTLING, CALIBRATION, TESTS = 16, 32, 8
 """Number of samples."""
 
 PARTS = ("calibration", "test")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from gallery.network import image, sequence, wave
 from gallery.stages import Case, Sample
 
-CALIBRATION, TESTS = 8, 2
+CALIBRATION, TESTS = 32, 8
 
 
 @dataclass(frozen=True)
