@@ -155,7 +155,10 @@ def main(given: Sequence[str] | None = None) -> None:
         _preload()
     with (chosen.work / f"results-{index}-{count}.jsonl").open("a", encoding="utf-8") as out:
         for i, job in enumerate(todo):
-            row = perform(job, chosen.work, chosen.seconds, chosen.megabytes) | {"commit": commit}
+            row = perform(job, chosen.work, chosen.seconds, chosen.megabytes) | {
+                "commit": commit,
+                "samples": CALIBRATION,
+            }
             out.write(json.dumps(row) + "\n")
             out.flush()
             name = " ".join(job.key[k] for k in ("network", "exporter", "target"))
@@ -163,7 +166,7 @@ def main(given: Sequence[str] | None = None) -> None:
     if chosen.page:
         order = {network.name: i for i, network in enumerate(every)}
         found = sorted(rows(chosen.work), key=lambda row: order.get(row["network"], len(order)))
-        Path(chosen.page).write_text(page(found, CALIBRATION), encoding="utf-8")
+        Path(chosen.page).write_text(page(found), encoding="utf-8")
 
 
 def _commit() -> str:

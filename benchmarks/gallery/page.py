@@ -43,17 +43,16 @@ default recipe.
 """
 
 
-def page(rows: Sequence[Row], samples: int) -> str:
+def page(rows: Sequence[Row]) -> str:
     """Format all results.
 
     Args:
         rows: as `coverage.py` writes them.
-        samples: how many calibrated.
     """
     versions = ", ".join(f"{name} {version}" for name in VERSIONS if (version := _version(name)))
     head = HEAD.format(
         recipe=", ".join(f"`{key}={value!r}`" for key, value in RECIPE.items()),
-        samples=samples,
+        samples=_samples(rows),
         least=LEAST_SQNR,
         low=LOW,
         base=min((row["megabytes"] for row in rows if row["megabytes"]), default=0),
@@ -65,6 +64,11 @@ def page(rows: Sequence[Row], samples: int) -> str:
     for field in dict.fromkeys(row["field"] for row in rows):
         lines += _field(field, [row for row in rows if row["field"] == field])
     return "\n".join(lines)
+
+
+def _samples(rows: Sequence[Row]) -> str:
+    """How many samples calibrated."""
+    return " or ".join(map(str, sorted({row["samples"] for row in rows})))
 
 
 def _commits(rows: Sequence[Row]) -> str:
