@@ -41,7 +41,7 @@ def case(path: Path) -> Case:
     options: dict[str, Any] = {"shapes": {name: x.shape for name, x in samples[0].items()}}
     if known.constants:
         options["constants"] = dict(known.constants)
-    return Case(path, samples[:CALIBRATION], samples[CALIBRATION:], options, known.constants)
+    return Case(path, samples[:CALIBRATION], samples[CALIBRATION:], options, known.constants, {})
 
 
 def _sample(known: Packaged, seed: int) -> Sample:

@@ -9,7 +9,7 @@ from datetime import date
 from importlib import metadata
 from typing import Any
 
-from gallery.stages import LEAST_SQNR, RECIPE
+from gallery.stages import CHEAPEST, LEAST_SQNR
 
 Row = dict[str, Any]
 LOW = 6.0
@@ -25,10 +25,10 @@ signals, speech, text, tables, graphs and video. `python benchmarks/coverage.py`
 
 Each network is built at a small size with random weights of sane statistics (`benchmarks/gallery/initialize.py`),
 exported to ONNX by both of PyTorch's exporters (`torch.onnx.export(dynamo=True)`: dynamo; `dynamo=False`: script),
-loaded, quantized, lowered, run in the interpreter, compiled, and run as native code. Files of the field "trained,
-packaged" are trained networks out of public packages. The recipe is the cheapest one ({recipe}), on {samples}
-random samples, since the page counts what gets through; [accuracy](accuracy.md) measures trained networks with the
-default recipe.
+loaded, quantized, lowered, run in the interpreter, compiled, and run as native code. The recipe is the
+cheapest one ({recipe}), on {samples} random samples, since
+the page counts what gets through; [accuracy](accuracy.md) measures trained networks. Files of the field "trained,
+packaged" are trained networks out of public packages, with the default recipe, on random inputs too.
 
 - stage: `native` means that every stage passed: the compiled program gives the interpreter's integers, and what was
   loaded computes what ONNX Runtime does, within {least:g} dB. Else it is the stage that failed, and the number of
@@ -51,7 +51,7 @@ def page(rows: Sequence[Row]) -> str:
     """
     versions = ", ".join(f"{name} {version}" for name in VERSIONS if (version := _version(name)))
     head = HEAD.format(
-        recipe=", ".join(f"`{key}={value!r}`" for key, value in RECIPE.items()),
+        recipe=", ".join(f"`{key}={value!r}`" for key, value in CHEAPEST.items()),
         samples=_samples(rows),
         least=LEAST_SQNR,
         low=LOW,

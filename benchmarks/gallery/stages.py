@@ -18,8 +18,8 @@ Sample = Mapping[str, Array]
 STAGES = ("build", "export", "load", "quantize", "simulate", "lower", "interpret", "compile", "native")
 """In their order. A row has the first that failed; `native` means that none did."""
 
-RECIPE = {"calibrator": "max", "equalize": False, "bias_correction": False}
-"""The cheapest one: the gallery counts what gets through; `docs/accuracy.md` measures accuracy on trained networks."""
+CHEAPEST = {"calibrator": "max", "equalize": False, "bias_correction": False}
+"""A recipe: the gallery counts what gets through; `docs/accuracy.md` measures accuracy on trained networks."""
 
 LEAST_SQNR = 40.0
 """dB. A loaded Graph that is further from ONNX Runtime computes something else."""
@@ -34,6 +34,7 @@ class Case:
         calibration, tests: samples, each an array of the file's shape by input name.
         options: for `intaglio.load`: shapes, constants.
         constants: inputs of the file that are the same for every sample, for ONNX Runtime.
+        recipe: choices for `intaglio.quantize`.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class Case:
     tests: Sequence[Sample]
     options: Mapping[str, Any] = field(default_factory=dict)
     constants: Mapping[str, Array] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=lambda: CHEAPEST)
 
 
 def drive(case: Case, target: str, tell: Tell) -> None:
@@ -66,7 +68,7 @@ def drive(case: Case, target: str, tell: Tell) -> None:
         raise AssertionError(f"the loaded Graph and ONNX Runtime differ: SQNR {loaded:.1f} dB")
     tell({"stage": "quantize"})
     quantized = ig.quantize(
-        graph, [{name: sample[name] for name in names} for sample in case.calibration], target=target, **RECIPE
+        graph, [{name: sample[name] for name in names} for sample in case.calibration], target=target, **case.recipe
     )
     tell({"stage": "simulate"})
     tell({"simulation": ratio(quantized.simulate(*x) for x in single)})
