@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 
-from gallery.network import image, sequence, wave
+from gallery.network import sequence, wave
 from gallery.stages import Case, Sample
 
 CALIBRATION, TESTS = 32, 8
@@ -68,8 +69,18 @@ def _sound(*shape: int, scale: float = 0.1) -> Callable[[torch.Generator], NDArr
     return make
 
 
-def _image(*shape: int) -> Callable[[torch.Generator], NDArray[Any]]:
-    return lambda generator: image(shape[2:])(generator, 1).numpy()
+def _letters(height: int, width: int) -> Callable[[torch.Generator], NDArray[Any]]:
+    """Make pictures of random letters, dark on light."""
+
+    def make(generator: torch.Generator) -> NDArray[Any]:
+        codes = torch.randint(65, 91, (height // 32, width // 16), generator=generator)
+        picture = Image.new("L", (width, height), 220)
+        text = "\n".join("".join(chr(code) for code in row) for row in codes.tolist())
+        ImageDraw.Draw(picture).text((4, 2), text, fill=30, font=ImageFont.load_default(size=24))
+        grey = torch.from_numpy(np.array(picture)).float() / 127.5 - 1
+        return (grey + 0.05 * torch.randn(1, 3, height, width, generator=generator)).numpy()
+
+    return make
 
 
 def _bytes(length: int) -> Callable[[torch.Generator], NDArray[Any]]:
@@ -92,8 +103,8 @@ PACKAGED = {
     "dnsmos_sig.onnx": Packaged({"input_1": _frames(1, 901, 161)}),
     "magika.onnx": Packaged({"bytes": _bytes(2048)}),
     "melspectrogram.onnx": Packaged({"input": _sound(1, 4000, scale=3000)}),
-    "ppocr_v2_cls.onnx": Packaged({"x": _image(1, 3, 48, 192)}),
-    "ppocr_v4_det.onnx": Packaged({"x": _image(1, 3, 96, 96)}),
+    "ppocr_v2_cls.onnx": Packaged({"x": _letters(48, 192)}),
+    "ppocr_v4_det.onnx": Packaged({"x": _letters(96, 96)}),
     "silero_vad_v6_16k_op15.onnx": Packaged({"input": _sound(1, 576), "state": _normal(2, 1, 128, scale=0.3)}, RATE),
     "silero_vad_v6_16k_sequence.onnx": Packaged(
         {"input": _sound(4, 576), "h": _normal(1, 1, 128, scale=0.3), "c": _normal(1, 1, 128, scale=0.3)}

@@ -22,7 +22,10 @@ CHEAPEST = {"calibrator": "max", "equalize": False, "bias_correction": False}
 """A recipe: the gallery counts what gets through; `docs/accuracy.md` measures accuracy on trained networks."""
 
 LEAST_SQNR = 40.0
-"""dB. A loaded Graph that is further from ONNX Runtime computes something else."""
+"""dB. A loaded Graph that is further from ONNX Runtime computes something else ..."""
+
+FLOAT_ERROR = 1e-5
+"""... unless all of its outputs are this close, such as probabilities near 0: ONNX Runtime varies as much by itself."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,15 @@ def drive(case: Case, target: str, tell: Tell) -> None:
         return sqnr(wanted, [_whole(graph, outputs, y, x) for y, x in zip(results, case.tests, strict=True)])
 
     stage = FloatStage(graph)
-    loaded = ratio(stage.run(*x) for x in single)
+    computed = [stage.run(*x) for x in single]
+    loaded = ratio(computed)
+    largest = max(
+        float(np.abs(a - b.reshape(a.shape)).max(initial=0))
+        for y, z, x in zip(wanted, computed, case.tests, strict=True)
+        for a, b in zip(y, _whole(graph, outputs, z, x), strict=True)
+    )
     tell({"loaded": loaded})
-    if loaded < LEAST_SQNR:
+    if loaded < LEAST_SQNR and largest > FLOAT_ERROR:
         raise AssertionError(f"the loaded Graph and ONNX Runtime differ: SQNR {loaded:.1f} dB")
     tell({"stage": "quantize"})
     quantized = ig.quantize(
