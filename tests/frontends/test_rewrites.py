@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from intaglio_tests.operator_nets import model
+from intaglio_tests.onnxruntime_session import session
+from intaglio_tests.operator_nets import lowered, model
 
 from intaglio.errors import UnsupportedOperatorError
 from intaglio.frontends.onnx import load_onnx
@@ -61,7 +62,6 @@ def test_an_einsum_becomes_one_product_and_keeps_its_batch(equation: str, inputs
     ("op_type", "inputs", "attributes", "way_out"),
     [
         ("Einsum", [(4, 4)], {"equation": "ii->i"}, "a diagonal"),
-        ("RoiAlign", [(1, 2, 8, 8), (3, 4), np.zeros(3, np.int64)], {}, "computed at run time"),
         ("RandomNormalLike", [(1, 2)], {}, "module.eval()"),
     ],
 )
@@ -108,3 +108,40 @@ def test_neighbours_are_selected_together() -> None:
     graph = loaded("GatherElements", (1, 4, 8), np.ascontiguousarray(indices), axis=1)
     gather = next(node for node in graph.nodes if node.op_type == "Gather")
     assert tuple(gather.inputs[1].shape) == (3,)
+
+
+@pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
+@pytest.mark.parametrize(("mode", "corners"), [("linear", 0), ("nearest", 1), ("cubic", 1)])
+def test_sampling_on_a_constant_grid(mode: str, padding: str, corners: int) -> None:
+    grid = np.random.default_rng(7).uniform(-1.2, 1.2, (1, 4, 5, 2)).astype(np.float32)
+    options = {"mode": mode, "padding_mode": padding, "align_corners": corners}
+    proto = model([node("GridSample", ["x", "g"], ["y"], "it", **options)], {"x": (1, 3, 6, 5)}, {"g": grid}, opset=22)
+    x = normal(1, 3, 6, 5)
+    graph = prepare(load_onnx(proto))
+    assert graph.batched
+    got = Simulator(graph, device="cpu").run(x)[0]
+    np.testing.assert_allclose(got, session(proto).run(None, {"x": x})[0], rtol=1e-4, atol=1e-5)
+    lowered(graph, "cpu-int8", {"x": x}).check()
+
+
+@pytest.mark.parametrize("op_type", ["Max", "Min"])
+@pytest.mark.parametrize("other", [("n", 4, 6, 5), ("n", 4, 1, 1)])
+def test_the_larger_of_two_computed_values(op_type: str, other: Sizes) -> None:
+    graph = prepare(loaded(op_type, ("n", 4, 6, 5), other))
+    assert graph.batched
+    data = {"x0": normal(3, 4, 6, 5), "x1": normal(3, *other[1:])}
+    want = (np.maximum if op_type == "Max" else np.minimum)(data["x0"], data["x1"])
+    np.testing.assert_array_equal(Simulator(graph, device="cpu").run(*data.values())[0], want)
+    case = lowered(graph, "cpu-int8", data)
+    case.check()
+    step = float(case.plan.params("y").scale)
+    assert np.abs(case.program.run(*data.values()) - want).max() <= 1.001 * step
+
+
+@pytest.mark.parametrize("axis", [1, -1])
+def test_hardmax_marks_the_largest(axis: int) -> None:
+    graph = prepare(loaded("Hardmax", ("n", 4, 5), axis=axis))
+    x = np.random.default_rng(1).permutation(2 * 4 * 5).reshape(2, 4, 5).astype(np.float32)
+    want = (x == x.max(axis=axis, keepdims=True)).astype(np.float32)
+    np.testing.assert_array_equal(Simulator(graph, device="cpu").run(x)[0], want)
+    np.testing.assert_array_equal(lowered(graph, "cpu-int8", {"x0": x}).program.run(x), want)

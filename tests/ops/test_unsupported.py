@@ -54,12 +54,17 @@ FORMS = {
     "computed slopes": (node("PRelu", ["x", "z"]), XZ, {}, "operand 'slope'"),
     "slopes along two axes": (node("PRelu", ["x", "c"]), X, {"c": ones(4, 6, 1)}, "one per channel"),
     "computed scale": (node("LayerNormalization", ["x", "z"]), {"x": ("n", 4), "z": ("n", 4)}, {}, "operand 'Scale'"),
-    "cubic": (node("Resize", ["x", "", "s"], mode="cubic"), X, scales(1, 1, 2, 2), "nearest or linear"),
+    "cubic": (
+        node("Resize", ["x", "", "s"], mode="cubic", antialias=1),
+        X,
+        scales(1, 1, 0.5, 0.5),
+        "nearest or linear",
+    ),
     "antialias": (node("Resize", ["x", "", "s"], mode="linear", antialias=1), X, scales(1, 1, 0.5, 0.5), "antialias 0"),
-    "linear along three axes": (node("Resize", ["x", "", "s"], mode="linear"), X, scales(1, 2, 2, 2), "at most 2 axes"),
+    "a grid": (node("GridSample", ["x", "z"]), {"x": IMAGE, "z": ("n", 3, 3, 2)}, {}, "a constant grid"),
     "unknown operator": (node("Mod", ["x", "z"], fmod=1), XZ, {}, "intaglio inspect"),
     "a choice": (node("Where", ["b", "x", "z"]), XZ, {"b": np.ones((), bool)}, "write other choices with Mul and Add"),
-    "another unknown operator": (node("Hardmax", ["x"]), X, {}, "intaglio inspect"),
+    "another unknown operator": (node("Det", ["x"]), X, {}, "intaglio inspect"),
 }
 
 

@@ -22,6 +22,7 @@ import onnx_ir as ir
 from intaglio.errors import ModelError, UnsupportedOperatorError
 from intaglio.frontends.upgrade_axis_ops import (
     Form,
+    dft,
     explicit_axis,
     flatten,
     matmul,
@@ -134,6 +135,11 @@ def _default_only(name: str, default: int | str) -> Form:
     return form
 
 
+def _scatter(graph: ir.Graph, node: ir.Node, version: int) -> None:
+    """Rename Scatter, which opset 11 called ScatterElements."""
+    node.op_type = "ScatterElements"
+
+
 def _roi_align(graph: ir.Graph, node: ir.Node, version: int) -> None:
     if version < 16:
         set_attribute(node, "coordinate_transformation_mode", "output_half_pixel")
@@ -154,6 +160,7 @@ FORMS: dict[str, Form] = {
     "Clip": _clip,
     "Conv": conv,
     "ConvTranspose": conv_transpose,
+    "DFT": dft,
     "DepthToSpace": _depth_to_space,
     "Dropout": _dropout,
     "Expand": expand,
@@ -168,6 +175,7 @@ FORMS: dict[str, Form] = {
     "Reshape": reshape,
     "Resize": resize,
     "RoiAlign": _roi_align,
+    "Scatter": _scatter,
     "Slice": slice_,
     "SpaceToDepth": _default_only("mode", "DCR"),
     "Split": split,

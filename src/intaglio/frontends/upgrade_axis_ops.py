@@ -141,3 +141,11 @@ def matmul(graph: ir.Graph, node: ir.Node, version: int) -> None:
     widened = iter(sizes)
     node.outputs[0].shape = ir.Shape([1 if axis in gone else next(widened) for axis in range(full)])
     append(graph, node, "Squeeze", ints(graph, node, "axes", gone), sizes)
+
+
+def dft(graph: ir.Graph, node: ir.Node, version: int) -> None:
+    """Upgrade DFT: the axis is an input from opset 20 on, and was 1 by default before."""
+    if version < 20:
+        axis = int(attribute(node, "axis", 1))
+        node.attributes.pop("axis", None)
+        set_input(node, 2, add_constant(graph, f"{node.name}.axis", np.array(axis, np.int64)))

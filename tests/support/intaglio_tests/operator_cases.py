@@ -388,6 +388,26 @@ def rewritten() -> None:
     case("Einsum", "graph", ("n", 2, 3, 4, 5), normal(2, 5, 5), equation="nkctv,kvw->nctw")
 
 
+def sampled() -> None:
+    """Linear maps of images with constant weights, and products of windows."""
+    for form, scales in (("3d", (1, 1, 2, 2, 1.5)), ("3d_shrink", (1, 1, 0.6, 0.5, 2))):
+        case("Resize", form, ("n", 2, 5, 4, 6), None, np.array(scales, np.float32), mode="linear")
+    scales = np.array((1, 1, 2, 1.6), np.float32)
+    case("LpPool", "2x2", IMAGE, kernel_shape=[2, 2], strides=[2, 2])
+    case("LpPool", "cubes", IMAGE, kernel_shape=[3, 3], pads=[1] * 4, p=3)
+    case("Resize", "cubic", IMAGE, None, scales, mode="cubic")
+    case("Resize", "cubic_outside", IMAGE, None, scales, mode="cubic", exclude_outside=1, cubic_coeff_a=-0.5)
+    case("Conv", "computed", (1, 6, 7, 8), (4, 6, 3, 3), pads=[1, 0, 1, 1])
+    case("Conv", "computed_grouped", (2, 6, 7, 8), (6, 3, 3, 2), (6,), group=2, strides=[2, 1], dilations=[1, 2])
+    case("Conv", "computed_1d", (2, 6, 9), (4, 6, 3), pads=[1, 0])
+    case("Col2Im", "blocks", ("n", 12, 20), ints(6, 6), ints(2, 3))
+    case("Col2Im", "padded", ("n", 18, 9), ints(6, 6), ints(3, 3), pads=[1] * 4, strides=[2, 2])
+    window = np.hanning(8).astype(np.float32)
+    case("STFT", "window", ("n", 32, 1), np.array(4), window, np.array(8))
+    case("DFT", "onesided", ("n", 8, 1), None, np.array(1), onesided=1)
+    case("DFT", "inverse", ("n", 8, 2), None, np.array(1), inverse=1)
+
+
 def corners() -> None:
     """Forms that ONNX allows and few exporters write."""
     case("ConvTranspose", "one_output_per_group", IMAGE, normal(6, 1, 3, 3, scale=0.3), normal(3), group=3)
@@ -405,7 +425,7 @@ def corners() -> None:
 
 for _family in (
     convolutions, volumes, products, elementwise, functions, pools, reductions, moves, normalizations, resizes,
-    corners, rewritten,
+    corners, rewritten, sampled,
 ):  # fmt: skip
     _family()
 

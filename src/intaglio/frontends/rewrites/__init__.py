@@ -11,19 +11,41 @@ from collections.abc import Callable
 import onnx_ir as ir
 
 from intaglio.frontends.rewrites.einsum import einsum
-from intaglio.frontends.rewrites.gathers import gather_elements, gather_nd, reverse_sequence, tile
+from intaglio.frontends.rewrites.gathers import (
+    gather_elements,
+    gather_nd,
+    hardmax,
+    one_hot,
+    reverse_sequence,
+    tile,
+)
+from intaglio.frontends.rewrites.grid_samples import grid_sample
+from intaglio.frontends.rewrites.powers import global_lp_pool, lp_pool
+from intaglio.frontends.rewrites.resizes import resize
 from intaglio.frontends.rewrites.rewriting import Rewriting
 from intaglio.frontends.rewrites.scatters import scatter_elements, scatter_nd
+from intaglio.frontends.rewrites.spectra import dft, stft
 from intaglio.frontends.rewrites.triangles import cum_sum, trilu
+from intaglio.frontends.rewrites.unfolded import col2im, conv_of_computed
 
 REWRITES: dict[str, Callable[[Rewriting], None]] = {
+    "Col2Im": col2im,
+    "Conv": conv_of_computed,
     "CumSum": cum_sum,
+    "DFT": dft,
     "Einsum": einsum,
     "GatherElements": gather_elements,
     "GatherND": gather_nd,
+    "GlobalLpPool": global_lp_pool,
+    "GridSample": grid_sample,
+    "Hardmax": hardmax,
+    "LpPool": lp_pool,
+    "OneHot": one_hot,
+    "Resize": resize,
     "ReverseSequence": reverse_sequence,
     "ScatterElements": scatter_elements,
     "ScatterND": scatter_nd,
+    "STFT": stft,
     "Tile": tile,
     "Trilu": trilu,
 }

@@ -1,4 +1,4 @@
-"""Operators that only select elements by constants: GatherElements, GatherND, Tile, ReverseSequence."""
+"""Operators that only select: elements by constants, or rows of a constant table."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from intaglio.errors import ModelError
-from intaglio.frontends.rewrites.rewriting import Rewriting, axis_of, constant_input
+from intaglio.frontends.rewrites.rewriting import Rewriting, axis_of, constant_input, is_float
 from intaglio.frontends.rewrites.selection import select
-from intaglio.graph.access import Array, attribute, shape, where
+from intaglio.graph.access import Array, attribute, rank, shape, where
 
 
 def gather_elements(to: Rewriting) -> None:
@@ -89,3 +89,27 @@ def reverse_sequence(to: Rewriting) -> None:
     length = lengths.astype(np.int64)[places[batch]]
     places[time] = np.where(places[time] < length, length - 1 - places[time], places[time])
     to.finish(select(to, to.input(0), _flat(places, sizes)))
+
+
+def one_hot(to: Rewriting) -> None:
+    """Rewrite OneHot -> Gather of rows of a table:   y[i] = on where i is the index, off elsewhere."""
+    indices, depth, values = to.input(0), constant_input(to.node, 1), constant_input(to.node, 2)
+    if depth is None or values is None or not is_float(to.node.outputs[0]):
+        return
+    count, (off, on) = int(depth.ravel()[0]), values.ravel()[:2].tolist()
+    table = np.where(np.eye(count, dtype=bool), on, off).astype(np.float32)
+    full = rank(to.node.outputs[0])
+    rows = to.apply("Gather", to.array(table, "table"), indices, axis=0)
+    order = list(range(full - 1))
+    order.insert(int(attribute(to.node, "axis", -1)) % full, full - 1)
+    to.finish(to.transpose(rows, order))
+
+
+def hardmax(to: Rewriting) -> None:
+    """Rewrite Hardmax -> ArgMax and Gather of rows of the identity:   y[i] = 1 at the largest x, 0 elsewhere."""
+    axis, full = axis_of(to.node, -1), rank(to.input(0))
+    largest = to.apply("ArgMax", to.input(0), axis=axis, keepdims=0)
+    rows = to.apply("Gather", to.array(np.eye(shape(to.input(0))[axis], dtype=np.float32), "table"), largest, axis=0)
+    order = list(range(full - 1))
+    order.insert(axis, full - 1)
+    to.finish(to.transpose(rows, order))
