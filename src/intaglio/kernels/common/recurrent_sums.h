@@ -21,8 +21,15 @@ static inline void IG_RECURRENT(const struct ig_recurrence *p, const IG_H *hidde
         const int32_t z_w = p->weight_zero_point ? p->weight_zero_point[j * p->weight_zero_point_step] : 0;
         const int32_t m = j * p->requantize.step;
         IG_ACC acc = ((const IG_ACC *)p->product_bias)[j];
-        for (int32_t c = 0; c < p->size; c++)
-            acc += (IG_ACC)hidden[c] * (weight[c] - z_w);
+        if (z_w)
+            for (int32_t c = 0; c < p->size; c++)
+                acc += (IG_ACC)hidden[c] * (weight[c] - z_w);
+        else if (sizeof(IG_H) + sizeof(IG_W) == 2)
+            for (int32_t c = 0; c < p->size; c++)
+                acc += (int16_t)(hidden[c] * weight[c]); /* within 255 * 128: compilers make vectors of it */
+        else
+            for (int32_t c = 0; c < p->size; c++)
+                acc += (IG_ACC)hidden[c] * weight[c];
         terms[j] =
             ig_saturate(IG_SCALE(acc, p->requantize.multiplier[m], p->requantize.shift[m]), -IG_TERM_MAX, IG_TERM_MAX);
     }
