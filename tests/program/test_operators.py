@@ -14,7 +14,7 @@ import pytest
 from intaglio_tests.bit_exact import assert_bit_exact, single_operator_program
 
 from intaglio.number import IntType, Requantize
-from intaglio.program import OPERATORS, Operator, operators
+from intaglio.program import OPERATORS, Operator, operators, recurrence
 from intaglio.program.file import from_bytes, to_bytes
 
 KINDS = sorted(OPERATORS)
@@ -136,7 +136,7 @@ def test_integer_runs_on_arrays_that_refuse_to_become_float(kind: str, monkeypat
     def integer_loops(a: Any, b: Any, a_bound: int | None = None) -> Any:  # BLAS is the one exception
         return np.matmul(a.astype(np.int64), b.astype(np.int64))
 
-    for module in MODULES:
+    for module in (*MODULES, recurrence):
         if hasattr(module, "exact_matmul"):
             monkeypatch.setattr(module, "exact_matmul", integer_loops)
     for operator, inputs in samples(kind):

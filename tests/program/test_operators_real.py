@@ -32,8 +32,10 @@ from intaglio.program.operators.depth_to_space import DepthToSpace
 from intaglio.program.operators.embedding_lookup import EmbeddingLookup
 from intaglio.program.operators.expand import Expand
 from intaglio.program.operators.gather import Gather
+from intaglio.program.operators.gru import Gru
 from intaglio.program.operators.layer_norm import LayerNorm
 from intaglio.program.operators.log_softmax import LogSoftmax
+from intaglio.program.operators.lstm import Lstm
 from intaglio.program.operators.lut import Lut
 from intaglio.program.operators.masked_softmax import MaskedSoftmax
 from intaglio.program.operators.matmul import MatMul
@@ -46,6 +48,7 @@ from intaglio.program.operators.reduce_sum import ReduceSum
 from intaglio.program.operators.requantize import Requantize
 from intaglio.program.operators.reshape import Reshape
 from intaglio.program.operators.resize_bilinear import ResizeBilinear
+from intaglio.program.operators.rnn import Rnn
 from intaglio.program.operators.slice import Slice
 from intaglio.program.operators.softmax import Softmax
 from intaglio.program.operators.softmax_tflite import SoftmaxTflite
@@ -564,6 +567,68 @@ def layer_norm(rng: np.random.Generator) -> Iterator[Case]:
         error = 0.5 * unit * 1.5 + 2.0**-15.9 * 1.5 * math.sqrt(n) / float(y.scale) + 0.5 * unit * 2.0**-14
         assert type is INT16 or error < 0.2
         yield operator, (x_q,), want, y, error
+
+
+def recurrent_samples(
+    rng: np.random.Generator, gates: int
+) -> Iterator[tuple[Rule, IntType, tuple[QuantParams, ...], tuple[np.ndarray, ...], np.ndarray, np.ndarray]]:
+    """One step from given states: parameters of data, weights and hidden state; codes; weights and biases."""
+    for (rule, type), h in itertools.product(RULES_AND_TYPES, (4, 24)):
+        x, hidden = params(rng, INT16, rule, 1e-4), params(rng, type, rule, 1.8 / (1 << type.bits))
+        w = grid(INT8, 2.0**-8)
+        weight, bias = codes(rng, INT8, (gates * h, h)), rng.uniform(-1, 1, gates * h)
+        given = codes(rng, INT16, (2, 1, gates * h)), codes(rng, type, (2, h)), codes(rng, INT16, (2, h))
+        yield rule, type, (x, w, hidden), given, weight, bias
+
+
+def sigmoid(v: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-v))
+
+
+# A sum is off by half a step of 2**-11 and half a step of 2**-14 for each of three terms: 3.4e-4. So g is off by
+# 4.2e-4, with its table; i, o, f, z, r by 1.3e-4; a state of up to 2 by 1e-3, with its rounding; the hidden state by
+# 1.2e-3.
+RECURRENT_ERROR = 1.2e-3
+
+
+@case
+def lstm(rng: np.random.Generator) -> Iterator[Case]:
+    for rule, _, (x, w, hidden), (x_q, h_q, c_q), weight, bias in recurrent_samples(rng, 4):
+        operator = Lstm.from_real(x, w, hidden, grid(INT16, 2.0**-14), weight, bias, rule)
+        total = real(x, x_q)[:, 0] + real(hidden, h_q) @ (weight * 2.0**-8).T + bias
+        i, o, f, g = np.split(total, 4, -1)
+        cell = np.clip(sigmoid(f) * (c_q * 2.0**-14) + sigmoid(i) * np.tanh(g), -2, 2)
+        want = (sigmoid(o) * np.tanh(cell))[:, None]
+        yield operator, (x_q, h_q, c_q), want, hidden, RECURRENT_ERROR / float(hidden.scale)
+
+
+@case
+def gru(rng: np.random.Generator) -> Iterator[Case]:
+    for rule, _, (x, w, hidden), (x_q, _, s_q), weight, bias in recurrent_samples(rng, 3):
+        h = weight.shape[1]
+        bias = np.concatenate([bias, bias[:h]])
+        operator = Gru.from_real(x, w, hidden, grid(INT16, 2.0**-15), weight, bias, rule, linear_before_reset=True)
+        state = s_q * 2.0**-15
+        product = real(hidden, operator.to_codes(s_q.astype(np.int64))) @ (weight * 2.0**-8).T
+        total = real(x, x_q)[:, 0] + bias[: 3 * h]
+        z, r = (sigmoid(v) for v in np.split((total + product)[:, : 2 * h], 2, -1))
+        g = np.tanh(total[:, 2 * h :] + r * (product[:, 2 * h :] + bias[3 * h :]))
+        # The reset product is off by the error of r times itself, too, which is up to 8.
+        yield (
+            operator,
+            (x_q, s_q),
+            (z * state + (1 - z) * g)[:, None],
+            hidden,
+            2.5 * RECURRENT_ERROR / float(hidden.scale),
+        )
+
+
+@case
+def rnn(rng: np.random.Generator) -> Iterator[Case]:
+    for rule, _, (x, w, hidden), (x_q, h_q, _), weight, bias in recurrent_samples(rng, 1):
+        total = (real(x, x_q)[:, 0] + real(hidden, h_q) @ (weight * 2.0**-8).T + bias)[:, None]
+        operator = Rnn.from_real(x, w, hidden, weight, bias, rule, rectifier=False)
+        yield operator, (x_q, h_q), np.tanh(total), hidden, RECURRENT_ERROR / float(hidden.scale)
 
 
 @pytest.mark.parametrize("kind", sorted(OPERATORS))
