@@ -51,7 +51,7 @@ class Case:
 def drive(case: Case, target: str, tell: Tell) -> None:
     """Take a file through all stages; raises what the first one that fails does."""
     import intaglio as ig
-    from intaglio.evaluation import FloatStage
+    from intaglio.simulate import Simulator
 
     tell({"stage": "export"})  # what ONNX Runtime cannot run is the exporter's failure
     wanted, outputs = _onnxruntime(case)
@@ -64,8 +64,8 @@ def drive(case: Case, target: str, tell: Tell) -> None:
     def ratio(results: Iterable[Any]) -> float:
         return sqnr(wanted, [_whole(graph, outputs, y, x) for y, x in zip(results, case.tests, strict=True)])
 
-    stage = FloatStage(graph)
-    computed = [stage.run(*x) for x in single]
+    real = Simulator(graph, None)
+    computed = [real.run(*x) for x in single]
     loaded = ratio(computed)
     largest = max(
         float(np.abs(a - b.reshape(a.shape)).max(initial=0))
