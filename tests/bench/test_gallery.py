@@ -46,7 +46,7 @@ def test_each_network_is_a_row_also_one_that_crashes_or_hangs(tmp_path: Path) ->
     rows = {row["network"]: row for row in map(json.loads, lines)}
     assert len(lines) == len(rows) == 4  # what has a result is not computed again
     assert rows["good"]["stage"] == "native" and rows["good"]["equal"] and rows["good"]["reason"] == ""
-    assert min(rows["good"]["loaded"], rows["good"]["program"]) > 20
+    assert rows["good"]["loaded"] > 60 and rows["good"]["program"] > 6  # dB; few samples give the ranges
     reasons = {name: (row["stage"], row["reason"]) for name, row in rows.items()}
     assert reasons["refused"][0] == "build" and "dropout probability has to be between 0 and 1" in reasons["refused"][1]
     assert reasons["crashing"] == ("build", "crashed: SIGABRT")
