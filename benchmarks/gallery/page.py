@@ -16,11 +16,11 @@ LOW = 6.0
 """dB; a program at or below it has a mark in its row."""
 
 WHY_LOW = {
-    "spectrum_cnn": "The logarithm of a power: 8 bits tell 255 powers apart, linearly, and the small ones decide; 16-bit "
-    "activations give 10 to 18 dB.",
+    "spectrum_cnn": "The logarithm of a power: 8 bits tell 255 powers apart, linearly, and the small ones "
+    "decide; 16-bit activations give 10 to 18 dB.",
     "pose_soft_argmax": "A softmax over 256 places has values near its step of 1/256; 16-bit activations give 20 dB.",
-    "siamese_cosine": "One number, which hardly varies, and test inputs beyond those of 8 calibration samples; 32 samples "
-    "give 12 dB.",
+    "siamese_cosine": "One number, which hardly varies, and test inputs beyond those of 8 calibration samples; "
+    "32 samples give 12 dB.",
     "experts": "Test inputs beyond those of 8 calibration samples; 32 samples give 25 dB.",
     "cross_net": "Powers of test inputs beyond those of 8 calibration samples; 32 samples give 19 dB.",
 }
