@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from intaglio_tests.onnxruntime_session import session
 from intaglio_tests.operator_nets import lowered, model
 
 from intaglio.errors import UnsupportedOperatorError
 from intaglio.frontends.onnx import load_onnx
+from intaglio.frontends.torch import load_torch
 from intaglio.graph import Graph
 from intaglio.graph.passes import prepare
 from intaglio.plan import place
@@ -145,3 +147,55 @@ def test_hardmax_marks_the_largest(axis: int) -> None:
     want = (x == x.max(axis=axis, keepdims=True)).astype(np.float32)
     np.testing.assert_array_equal(Simulator(graph, device="cpu").run(x)[0], want)
     np.testing.assert_array_equal(lowered(graph, "cpu-int8", {"x0": x}).program.run(x), want)
+
+
+@pytest.mark.parametrize(
+    ("op_type", "wanted"),
+    [
+        ("ReduceL1", ["Abs", "ReduceSum"]),
+        ("ReduceLogSum", ["ReduceSum", "Log"]),
+        ("ReduceLogSumExp", ["ReduceMax", "Sub", "Exp", "ReduceSum", "Log", "Add", "Squeeze"]),
+        ("ReduceProd", ["Slice", "Slice", "Slice", "Mul", "Mul", "Squeeze"]),
+    ],
+)
+def test_reductions_become_sums_and_maxima(op_type: str, wanted: list[str]) -> None:
+    graph = loaded(op_type, ("n", 4, 3), np.array([2]), keepdims=0)
+    assert graph.batched
+    assert kinds(graph) == wanted
+
+
+def test_local_response_normalization_is_a_pool_of_squares_along_the_channels() -> None:
+    graph = loaded("LRN", ("n", 6, 4, 5), size=3)
+    assert graph.batched
+    assert kinds(graph) == [
+        "Mul",
+        "Transpose",
+        "Reshape",
+        "AveragePool",
+        "Reshape",
+        "Transpose",
+        "Mul",
+        "Add",
+        "Pow",
+        "Mul",
+    ]
+
+
+class Response(torch.nn.Module):
+    """PyTorch pools volumes; an even window reaches further down than up there."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.norm = torch.nn.LocalResponseNorm(size, alpha=0.5, beta=0.6, k=2.0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(x)
+
+
+@pytest.mark.parametrize("size", [3, 4])
+def test_local_response_normalization_of_torch_has_no_pool_of_volumes(size: int) -> None:
+    module, x = Response(size), torch.as_tensor(normal(1, 6, 4, 5))
+    graph = load_torch(module, (x,))
+    assert next(node for node in graph.nodes if node.op_type == "AveragePool").inputs[0].shape == (1, 1, 20, 6)
+    (got,) = Simulator(graph, device="cpu").run(x.numpy())
+    np.testing.assert_allclose(got, module(x).numpy(), rtol=1e-5, atol=1e-6)

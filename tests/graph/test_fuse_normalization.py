@@ -89,6 +89,79 @@ def test_normalization_over_other_axes_moves_them_to_the_end(rng: np.random.Gene
     assert constant(graph.nodes[2].inputs[1]).shape == (3,)
 
 
+def rms(net: Net, x: str) -> str:
+    square = net.op("ReduceMean", net.op("Pow", x, f(2)), [-1], keepdims=1)
+    return net.op("Mul", x, net.op("Reciprocal", net.op("Sqrt", net.op("Add", square, f(1e-5)))))
+
+
+def rms_with_gain(net: Net, x: str) -> str:
+    return net.op("Mul", net.positive(8), rms(net, x))
+
+
+def root_of_sum(net: Net, x: str) -> str:
+    square = net.op("Add", net.op("ReduceSum", net.op("Mul", x, x), [2], keepdims=1), f(1e-2))
+    return net.op("Mul", x, net.op("Pow", square, f(-0.5)))
+
+
+@pytest.mark.parametrize("build", [rms, rms_with_gain, root_of_sum], ids=lambda build: build.__name__)
+def test_rms_normalization_is_put_together(build: Build, rng: np.random.Generator) -> None:
+    net = Net(opset=18)
+    net.output(build(net, net.op("Tanh", net.input("x", (1, 6, 8)))))
+    check(net, ["Tanh", "RMSNormalization"], rng, 1e-5)
+
+
+def by_norm(net: Net, x: str) -> str:
+    return net.op("Div", x, net.op("ReduceL2", x, [1], keepdims=1))
+
+
+def by_clipped_norm(net: Net, x: str) -> str:
+    """As torch.nn.functional.normalize is exported."""
+    norm = net.op("Clip", net.op("ReduceL2", x, [1], keepdims=1), f(1e-12))
+    return net.op("Div", x, net.op("Expand", norm, net.constant(np.array([1, 6, 8]), "sizes")))
+
+
+def by_root_of_clipped_sum(net: Net, x: str) -> str:
+    """As tf.math.l2_normalize is exported."""
+    square = net.op("Max", net.op("ReduceSum", net.op("Mul", x, x), [1], keepdims=1), f(1e-12))
+    return net.op("Mul", x, net.op("Reciprocal", net.op("Sqrt", square)))
+
+
+@pytest.mark.parametrize("build", [by_norm, by_clipped_norm, by_root_of_clipped_sum], ids=lambda b: b.__name__)
+def test_l2_normalization_is_put_together(build: Build, rng: np.random.Generator) -> None:
+    net = Net(opset=18)
+    net.output(build(net, net.op("Tanh", net.input("x", (1, 6, 8)))))
+    check(net, ["Tanh", "LpNormalization"], rng, 1e-5)
+
+
+def test_a_bound_of_the_norm_that_matters_stays(rng: np.random.Generator) -> None:
+    net = Net(opset=18)
+    x = net.op("Tanh", net.input("x", (1, 6, 8)))
+    net.output(net.op("Div", x, net.op("Clip", net.op("ReduceL2", x, [1], keepdims=1), f(0.5))))
+    check(net, ["Tanh", "ReduceL2", "Clip", "Div"], rng, 1e-5)
+
+
+def test_normalization_of_all_space_takes_parameters_of_channels(rng: np.random.Generator) -> None:
+    net = Net(opset=18)
+    x = net.op("Tanh", net.input("x", (1, 3, 6, 8)))
+    centred = net.op("Sub", x, net.op("ReduceMean", x, [2, 3], keepdims=1))
+    variance = net.op("ReduceMean", net.op("Mul", centred, centred), [2, 3], keepdims=1)
+    y = net.op("Div", centred, net.op("Sqrt", net.op("Add", variance, f(1e-5))))
+    net.output(net.op("Add", net.op("Mul", y, net.positive(3, 1, 1)), net.normal(1, 3, 1, 1)))
+    check(net, ["Tanh", "InstanceNormalization"], rng, 1e-5)
+
+
+def test_groups_between_reshapes_are_one_group_normalization(rng: np.random.Generator) -> None:
+    """As torch.nn.GroupNorm is exported."""
+    net = Net(opset=18)
+    x = net.op("Tanh", net.input("x", (1, 6, 4, 5)))
+    groups = net.op("Reshape", x, net.constant(np.array([0, 3, -1]), "groups"))
+    normal = net.op("InstanceNormalization", groups, net.positive(3), net.normal(3))
+    y = net.op("Reshape", normal, net.constant(np.array([1, 6, 4, 5]), "sizes"))
+    net.output(net.op("Add", net.op("Mul", y, net.positive(6, 1, 1)), net.normal(6, 1, 1)))
+    graph = check(net, ["Tanh", "GroupNormalization"], rng, 1e-5)
+    assert attribute(graph.nodes[1], "num_groups") == 3
+
+
 def softmax(net: Net, x: str) -> str:
     e = net.op("Exp", x)
     return net.op("Div", e, net.op("ReduceSum", e, [1], keepdims=1))

@@ -43,7 +43,10 @@ def _number(value: float) -> Any:
 # Constant operands behind the first input (a tuple is its shape, where it is no image), and attributes.
 ROWS: dict[str, tuple[list[Any], dict[str, Any]]] = {
     **{op: ([_normal(4, 1, 1)], {}) for op in ("Add", "Sub", "Mul", "Div", "Max", "Min")},
-    **{op: ([_ints(2, 3)], {}) for op in ("ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum")},
+    **{
+        op: ([_ints(2, 3)], {})
+        for op in ("ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare")
+    },
     "BatchNormalization": ([_normal(4), _normal(4), _normal(4), np.abs(_normal(4)) + 1], {}),
     "Clip": ([_number(-0.5), _number(0.7)], {}),
     "Concat": ([_normal(1, 2, 6, 6)], {"axis": 1}),

@@ -1,4 +1,4 @@
-"""Division by the norm along one axis, 0 where the norm is 0.   y = x / sqrt(sum x^2),   y = x / sum |x|"""
+"""Division by the norm along one axis, 0 where the norm is 0.   y = x / sqrt(sum x^2)"""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import onnx_ir as ir
 import torch
 from torch import Tensor
 
-from intaglio.errors import UnsupportedOperatorError
-from intaglio.graph.access import attribute, rank, where
+from intaglio.graph.access import attribute, rank
 from intaglio.ops.contract import Contract, Role
 from intaglio.ops.float_operator import FloatOperator, Lowering
 from intaglio.ops.layout import ending_with
+from intaglio.ops.operands import require_one_of
 from intaglio.program.operators.layer_norm import LayerNorm
 
 
@@ -23,22 +23,21 @@ class LpNormalization(FloatOperator):
     op_types = ("LpNormalization",)
 
     @classmethod
+    def check(cls, node: ir.Node) -> None:
+        """The root of squares; sums of magnitudes are divisions since the model was loaded."""
+        require_one_of(node, "p", (2,), 2)
+
+    @classmethod
     def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
         """Along `axis`."""
         x, axis = inputs[0], int(attribute(node, "axis", -1))
         assert x is not None
-        norm = torch.linalg.vector_norm(x, float(attribute(node, "p", 2)), axis, keepdim=True)
+        norm = torch.linalg.vector_norm(x, 2, axis, keepdim=True)
         return torch.where(norm == 0, torch.zeros_like(x), x / norm)
 
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:
-        """The result lies within [-1, 1], and mostly far from both ends.
-
-        Raises:
-            UnsupportedOperatorError: the sum of magnitudes, for which there is no integer operator.
-        """
-        if attribute(node, "p", 2) != 2:
-            raise UnsupportedOperatorError(f"{where(node)} expected p 2, got {attribute(node, 'p', 2)}")
+        """The result lies within [-1, 1], and mostly far from both ends."""
         return Contract((Role.ACTIVATION,), fuses_clamp=True)
 
     @classmethod

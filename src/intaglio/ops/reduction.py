@@ -27,14 +27,18 @@ class Reduction(FloatOperator):
 
     Attributes:
         functions: PyTorch's function by ONNX name, called with the axes and `keepdim`.
+        nothing: the function of a reduction over no axes; without one, x itself.
     """
 
     fixed = (1,)
     functions: ClassVar[Mapping[str, Callable[..., Tensor]]] = {}
+    nothing: ClassVar[Mapping[str, Callable[[Tensor], Tensor]]] = {}
 
     @classmethod
     def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
         """Reduce over the axes, which stay with size 1 where `keepdims` says so."""
         x, axes, keepdims = inputs[0], reduced_axes(node), bool(attribute(node, "keepdims", 1))
         assert x is not None
-        return cls.functions[node.op_type](x, axes, keepdim=keepdims) if axes else x
+        if not axes:
+            return cls.nothing[node.op_type](x) if cls.nothing else x
+        return cls.functions[node.op_type](x, axes, keepdim=keepdims)

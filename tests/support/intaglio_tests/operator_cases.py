@@ -156,6 +156,8 @@ def elementwise() -> None:
     case("Sub", "from_constant", normal(6, 9, 7), IMAGE)
     case("Div", "number", IMAGE, np.float32(3.0))
     case("Div", "channel", IMAGE, np.abs(normal(6, 1, 1)) + 0.5)
+    case("Div", "computed", IMAGE, IMAGE, low=0.5)
+    case("Div", "rows", IMAGE, ("n", 6, 1, 1), low=1.0, then="Relu")
     case("Relu", "alone", IMAGE)
     case("Clip", "alone", IMAGE, np.float32(-1.0), np.float32(2.0))
     case("Clip", "low", SEQUENCE, np.float32(-0.5), None)
@@ -241,7 +243,7 @@ def pools() -> None:
 
 
 def reductions() -> None:
-    for op_type in ("ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum"):
+    for op_type in ("ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "ReduceSumSquare"):
         case(op_type, "spatial", IMAGE, ints(2, 3))
         case(op_type, "dropped", IMAGE, ints(2, 3), keepdims=0)
         case(op_type, "channels", IMAGE, ints(1))

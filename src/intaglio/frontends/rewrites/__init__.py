@@ -20,7 +20,15 @@ from intaglio.frontends.rewrites.gathers import (
     tile,
 )
 from intaglio.frontends.rewrites.grid_samples import grid_sample
+from intaglio.frontends.rewrites.local_response import local_response_norm, lrn
 from intaglio.frontends.rewrites.powers import global_lp_pool, lp_pool
+from intaglio.frontends.rewrites.reductions import (
+    lp_normalization,
+    reduce_l1,
+    reduce_log_sum,
+    reduce_log_sum_exp,
+    reduce_prod,
+)
 from intaglio.frontends.rewrites.resizes import resize
 from intaglio.frontends.rewrites.rewriting import Rewriting
 from intaglio.frontends.rewrites.scatters import scatter_elements, scatter_nd
@@ -33,19 +41,26 @@ REWRITES: dict[str, Callable[[Rewriting], None]] = {
     "Conv": conv_of_computed,
     "CumSum": cum_sum,
     "DFT": dft,
+    "Div": local_response_norm,
     "Einsum": einsum,
     "GatherElements": gather_elements,
     "GatherND": gather_nd,
     "GlobalLpPool": global_lp_pool,
     "GridSample": grid_sample,
     "Hardmax": hardmax,
+    "LRN": lrn,
+    "LpNormalization": lp_normalization,
     "LpPool": lp_pool,
     "OneHot": one_hot,
+    "ReduceL1": reduce_l1,
+    "ReduceLogSum": reduce_log_sum,
+    "ReduceLogSumExp": reduce_log_sum_exp,
+    "ReduceProd": reduce_prod,
     "Resize": resize,
     "ReverseSequence": reverse_sequence,
+    "STFT": stft,
     "ScatterElements": scatter_elements,
     "ScatterND": scatter_nd,
-    "STFT": stft,
     "Tile": tile,
     "Trilu": trilu,
 }

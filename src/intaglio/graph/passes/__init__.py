@@ -18,6 +18,7 @@ from intaglio.graph.passes.make_gemm import make_gemm
 from intaglio.graph.passes.make_global_pool import make_global_pool
 from intaglio.graph.passes.make_group_norm import make_group_norm
 from intaglio.graph.passes.make_masks import make_masks
+from intaglio.graph.passes.make_squares import make_squares
 from intaglio.graph.passes.merge_affine import merge_affine
 from intaglio.graph.passes.merge_moves import merge_moves
 from intaglio.graph.passes.move_factors import move_factors
@@ -35,6 +36,7 @@ PASSES: tuple[Pass, ...] = (
     Pass(make_group_norm),
     Pass(fuse_normalization, needs=(canonicalize,)),
     Pass(fuse_activations, needs=(canonicalize,)),
+    Pass(make_squares, needs=(canonicalize, fuse_normalization)),
     Pass(make_global_pool),
     Pass(make_masks, needs=(canonicalize, fuse_normalization)),
     # One layout next: after a Transpose, channels are not on the axis where products have them.

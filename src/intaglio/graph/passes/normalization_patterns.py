@@ -72,6 +72,20 @@ L2_NORMALIZATION: tuple[Op, ...] = (
     *(pattern for total in _SUM for pattern in over_root(x, Op("Clip", total, Constant("tiny square"), name="clip"))),
 )
 
+# sum of x^2 and its root, with a factor
+SUM_OF_SQUARES: tuple[Op, ...] = (Op("ReduceSum|ReduceMean", _SQUARE, name="sum"),)
+_ROOTED = (Op("ReduceSum|ReduceMean", _SQUARE, name="sum"), Op("ReduceSumSquare", x, name="sum"))
+ROOT_OF_SQUARES: tuple[Op, ...] = (
+    *(Op("Sqrt", total) for total in _ROOTED),
+    *(Op("Sqrt", Op("Mul", total, Constant("factor"))) for total in _ROOTED),
+)
+
+# the root of a product of two sums of squares, as cosine similarity has it
+_OTHER = Var("other")
+PRODUCT_OF_NORMS = Op(
+    "Sqrt", Op("Mul", Op("ReduceSumSquare", x, name="first"), Op("ReduceSumSquare", _OTHER, name="second"))
+)
+
 # exp(x) / sum(exp(x)), with or without the largest x taken off first
 _SHIFTED: tuple[Pattern, ...] = (*minus(x, Op("ReduceMax", x, name="max")), x)
 SOFTMAX: tuple[Op, ...] = tuple(
@@ -80,9 +94,9 @@ SOFTMAX: tuple[Op, ...] = tuple(
     for pattern in over(Op("Exp", shifted), Op("ReduceSum", Op("Exp", shifted), name="sum"))
 )
 
-# x - log(sum(exp(x)))
-LOG_SOFTMAX: tuple[Op, ...] = tuple(
-    pattern
-    for shifted in _SHIFTED
-    for pattern in minus(shifted, Op("Log", Op("ReduceSum", Op("Exp", shifted), name="sum")))
-) + minus(x, Op("ReduceLogSumExp", x, name="sum"))
+# x - log(sum(exp(x))), with the largest x taken off first and added again, or not
+_LOG_OF_SUM = tuple(Op("Log", Op("ReduceSum", Op("Exp", shifted), name="sum")) for shifted in _SHIFTED)
+LOG_SOFTMAX: tuple[Op, ...] = (
+    *(pattern for shifted, total in zip(_SHIFTED, _LOG_OF_SUM, strict=True) for pattern in minus(shifted, total)),
+    *(pattern for total in _LOG_OF_SUM[:-1] for pattern in minus(x, Op("Add", Op("ReduceMax", x, name="max"), total))),
+)

@@ -1,0 +1,97 @@
+"""Local response normalization.   y = x * (k + alpha * mean of x^2 over neighbouring channels)^-beta
+
+A mean over neighbouring channels is a pool along the last axis, where an image has its channels in memory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import onnx_ir as ir
+
+from intaglio.frontends.rewrites.rewriting import Rewriting, constant_input, is_float
+from intaglio.graph.access import Array, attribute, constant, input_value, rank, shape
+from intaglio.graph.operators import facts
+
+
+def lrn(r: Rewriting) -> None:
+    """Write ONNX's LRN, whose sum is divided by `size` also at the borders."""
+    size = int(attribute(r.node, "size"))
+    alpha, beta = float(attribute(r.node, "alpha", 1e-4)), float(attribute(r.node, "beta", 0.75))
+    _write(r, size, (size - 1) // 2, alpha, beta, float(attribute(r.node, "bias", 1.0)))
+
+
+def local_response_norm(r: Rewriting) -> None:
+    """Write what PyTorch's exporters make of `local_response_norm`: a Div by a power of pooled squares, of any rank."""
+    powered = _producer(r.node.inputs[1], "Pow")
+    added = _producer(powered and powered.inputs[0], "Add")
+    scaled = _producer(added and added.inputs[0], "Mul")
+    if powered is None or added is None or scaled is None:
+        return
+    numbers = [_number(constant_input(node, 1)) for node in (scaled, powered, added)]
+    alpha, beta, k = numbers
+    chain = list(_behind(scaled.inputs[0]))
+    source = _squared(chain[-1].inputs[0]) if chain else None
+    pool = next((node for node in chain if node.op_type == "AveragePool"), None)
+    if alpha is None or beta is None or k is None or pool is None or source is not r.node.inputs[0]:
+        return
+    if any(node.op_type not in _AROUND for node in chain) or not is_float(source):
+        return
+    size, *rest = attribute(pool, "kernel_shape")
+    pads = [constant_input(node, 1) for node in chain if node.op_type == "Pad"]
+    before = int(attribute(pool, "pads", (0,))[0]) + sum(int(p[2]) for p in pads if p is not None)
+    spatial = shape(pool.outputs[0])[2:]
+    if max(rest, default=1) == 1 and before == size // 2 and spatial[0] == shape(source)[1]:
+        _write(r, int(size), before, alpha, beta, k)
+
+
+_AROUND = ("AveragePool", "Pad", "Reshape", "Squeeze", "Unsqueeze")
+
+
+def _write(r: Rewriting, size: int, before: int, alpha: float, beta: float, k: float) -> None:
+    x = r.input(0)
+    full, sizes = rank(x), shape(x)
+    if full < 3 or not is_float(x):
+        return
+    channels, space = sizes[1], sizes[2:]
+    squares = r.transpose(r.apply("Mul", x, x), (0, *range(2, full), 1))
+    rows = r.reshape(squares, (sizes[0], 1, math.prod(space), channels))
+    pool = {
+        "kernel_shape": [1, size],
+        "pads": [0, before, 0, size - 1 - before],
+        "strides": [1, 1],
+        "dilations": [1, 1],
+        "count_include_pad": 1,
+        "ceil_mode": 0,
+    }
+    means = r.reshape(r.apply("AveragePool", rows, **pool), (sizes[0], *space, channels))
+    means = r.transpose(means, (0, full - 1, *range(1, full - 1)))
+    base = r.apply("Add", r.apply("Mul", means, r.number(alpha, "alpha")), r.number(k, "bias"))
+    r.finish(r.apply("Mul", x, r.apply("Pow", base, r.number(-beta, "beta"))))
+
+
+def _behind(value: ir.Value | None) -> Iterator[ir.Node]:
+    """Walk back through moves of data and pools to the node that computes what they move."""
+    node = value.producer() if value is not None else None
+    while node is not None and (facts(node.op_type).moves or facts(node.op_type).averages):
+        yield node
+        node = node.inputs[0].producer() if node.inputs[0] is not None else None
+
+
+def _producer(value: ir.Value | None, op_type: str) -> ir.Node | None:
+    node = value.producer() if value is not None else None
+    return node if node is not None and node.op_type == op_type else None
+
+
+def _squared(value: ir.Value | None) -> ir.Value | None:
+    node = _producer(value, "Mul") or _producer(value, "Pow")
+    if node is None:
+        return None
+    same = node.inputs[0] is node.inputs[1]
+    return node.inputs[0] if same or _number(constant(input_value(node, 1))) == 2.0 else None
+
+
+def _number(array: Array | None) -> float | None:
+    return float(np.ravel(array)[0]) if array is not None and array.size == 1 else None
