@@ -17,6 +17,12 @@ IMAGE: list[tuple[str, Build, list[str]]] = [
     ("div by a constant", lambda net, x: net.op("Div", x, net.positive(4, 1, 1)), ["Mul"]),
     ("constant over x", lambda net, x: net.op("Div", f(2), net.op("Exp", x)), ["Exp", "Reciprocal", "Mul"]),
     ("x times x", lambda net, x: net.op("Mul", x, x), ["Pow"]),
+    ("sum over n", lambda net, x: net.op("Mul", net.op("ReduceSum", x, [1], keepdims=1), f(0.25)), ["ReduceMean"]),
+    (
+        "axes that are put back",
+        lambda net, x: net.op("Unsqueeze", net.op("ReduceMax", x, [1], keepdims=0), [1]),
+        ["ReduceMax"],
+    ),
     ("x plus x", lambda net, x: net.op("Add", x, x), ["Mul"]),
     ("square root as a power", lambda net, x: net.op("Pow", net.op("Exp", x), f(0.5)), ["Exp", "Sqrt"]),
     ("reciprocal as a power", lambda net, x: net.op("Pow", net.op("Exp", x), f(-1)), ["Exp", "Reciprocal"]),

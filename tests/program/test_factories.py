@@ -249,6 +249,29 @@ def test_layer_norm_chooses_precision_and_width() -> None:
         LayerNorm.from_real(grid(INT8, 1e-12), Y, np.ones(8), None, epsilon=1e20, rule=Rule.HALF_UP)
 
 
+def test_layer_norm_of_many_16_bit_numbers_is_right_within_a_step(rng: np.random.Generator) -> None:
+    """V loses bits there: as many as leave the mean and the deviation right to far below a step."""
+    x, y = grid(INT16, 2e-4), grid(INT16, 3e-4)
+    options = {"epsilon": 1e-5, "rule": Rule.HALF_UP, "inner": (512, 512)}
+    operator = LayerNorm.from_real(x, y, np.ones(2), np.zeros(2), groups=2, **options)
+    codes = (
+        np.rint(rng.normal([3000.0, -9000.0], [7000.0, 50.0], (1, 512, 512, 2))).clip(-32768, 32767).astype(np.int16)
+    )
+    real = codes * 2e-4
+    normal = (real - real.mean((1, 2))) / np.sqrt(real.var((1, 2)) + 1e-5)
+    assert operator.spread < 0
+    assert np.abs(operator.integer(codes) - np.clip(normal / 3e-4, -32768, 32767)).max() <= 1.0
+
+
+def test_layer_norm_of_equal_numbers_is_the_bias() -> None:
+    for centred in (True, False):
+        operator = LayerNorm.from_real(
+            X, Y, np.ones(2), None, epsilon=0.0, rule=Rule.HALF_UP, centred=centred, inner=(3,), groups=2
+        )
+        codes = np.full((1, 3, 2), int(X.zero_point), np.uint8)
+        assert (operator.integer(codes) == int(Y.zero_point)).all()
+
+
 def test_resize_weights_sum_to_one() -> None:
     operator = ResizeBilinear.from_positions([-3.0, 0.25, 9.0], [0.5], height=3, width=2, bits=8)
     assert operator.rows.tolist() == [[0, 1], [0, 1], [2, 2]]

@@ -106,7 +106,11 @@ def _dropout(graph: ir.Graph, node: ir.Node, version: int) -> None:
 
 def _batch_normalization(graph: ir.Graph, node: ir.Node, version: int) -> None:
     if attribute(node, "training_mode", 0):
-        raise ModelError(f"{where(node)} expected inference, got training_mode=1; export the model with module.eval()")
+        raise ModelError(
+            f"{where(node)} expected inference, got training_mode=1; export the model with module.eval(). "
+            "A layer without running statistics (track_running_stats=False) mixes the samples of a batch: train it "
+            "with them, or use InstanceNorm"
+        )
     if attribute(node, "spatial", 1) == 0:
         raise ModelError(f"{where(node)} expected one statistic per channel, got spatial=0")
     if any(output.uses() or output.is_graph_output() for output in node.outputs[1:]):

@@ -22,7 +22,8 @@ def _sum_of_squares(x: Tensor, axes: Axes, *, keepdim: bool) -> Tensor:
 
 
 def _norm(x: Tensor, axes: Axes, *, keepdim: bool) -> Tensor:
-    return torch.linalg.vector_norm(x, 2, axes, keepdim=keepdim)
+    found: Tensor = torch.linalg.vector_norm(x, 2, axes, keepdim=keepdim)
+    return found
 
 
 class ReduceSquare(Reduction):

@@ -13,6 +13,7 @@ import onnx_ir as ir
 
 from intaglio.frontends.rewrites.rewriting import Rewriting, constant_input, is_float
 from intaglio.graph.access import Array, attribute, constant, input_value, rank, shape
+from intaglio.graph.edit import AttributeValue
 from intaglio.graph.operators import facts
 
 
@@ -25,15 +26,15 @@ def lrn(r: Rewriting) -> None:
 
 def local_response_norm(r: Rewriting) -> None:
     """Write what PyTorch's exporters make of `local_response_norm`: a Div by a power of pooled squares, of any rank."""
-    powered = _producer(r.node.inputs[1], "Pow")
-    added = _producer(powered and powered.inputs[0], "Add")
-    scaled = _producer(added and added.inputs[0], "Mul")
+    powered = _producer(r.node, 1, "Pow")
+    added = _producer(powered, 0, "Add")
+    scaled = _producer(added, 0, "Mul")
     if powered is None or added is None or scaled is None:
         return
     numbers = [_number(constant_input(node, 1)) for node in (scaled, powered, added)]
     alpha, beta, k = numbers
     chain = list(_behind(scaled.inputs[0]))
-    source = _squared(chain[-1].inputs[0]) if chain else None
+    source = _squared(chain[-1]) if chain else None
     pool = next((node for node in chain if node.op_type == "AveragePool"), None)
     if alpha is None or beta is None or k is None or pool is None or source is not r.node.inputs[0]:
         return
@@ -58,7 +59,7 @@ def _write(r: Rewriting, size: int, before: int, alpha: float, beta: float, k: f
     channels, space = sizes[1], sizes[2:]
     squares = r.transpose(r.apply("Mul", x, x), (0, *range(2, full), 1))
     rows = r.reshape(squares, (sizes[0], 1, math.prod(space), channels))
-    pool = {
+    pool: dict[str, AttributeValue] = {
         "kernel_shape": [1, size],
         "pads": [0, before, 0, size - 1 - before],
         "strides": [1, 1],
@@ -80,17 +81,20 @@ def _behind(value: ir.Value | None) -> Iterator[ir.Node]:
         node = node.inputs[0].producer() if node.inputs[0] is not None else None
 
 
-def _producer(value: ir.Value | None, op_type: str) -> ir.Node | None:
-    node = value.producer() if value is not None else None
-    return node if node is not None and node.op_type == op_type else None
+def _producer(node: ir.Node | None, index: int, op_type: str) -> ir.Node | None:
+    """Find the node that computes an input, if it is of this type."""
+    value = input_value(node, index) if node is not None else None
+    producer = value.producer() if value is not None else None
+    return producer if producer is not None and producer.op_type == op_type else None
 
 
-def _squared(value: ir.Value | None) -> ir.Value | None:
-    node = _producer(value, "Mul") or _producer(value, "Pow")
-    if node is None:
+def _squared(node: ir.Node) -> ir.Value | None:
+    """Find x where the first input of a node is x * x or x ** 2."""
+    square = _producer(node, 0, "Mul") or _producer(node, 0, "Pow")
+    if square is None:
         return None
-    same = node.inputs[0] is node.inputs[1]
-    return node.inputs[0] if same or _number(constant(input_value(node, 1))) == 2.0 else None
+    same = square.inputs[0] is square.inputs[1]
+    return square.inputs[0] if same or _number(constant(input_value(square, 1))) == 2.0 else None
 
 
 def _number(array: Array | None) -> float | None:

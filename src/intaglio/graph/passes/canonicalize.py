@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -10,10 +11,13 @@ import onnx_ir as ir
 from intaglio.graph.access import attribute, constant, input_value, shape, where
 from intaglio.graph.edit import (
     add_constant,
+    bypass,
+    can_bypass,
     drop_inputs,
     insert,
     remove,
     remove_unread_before,
+    rename,
     replace,
     set_attribute,
     set_constant,
@@ -272,6 +276,50 @@ def _log_of_sigmoid(graph: ir.Graph, node: ir.Node) -> str | None:
     return "-Softplus(-x)"
 
 
+def _kept_axes(graph: ir.Graph, node: ir.Node) -> str | None:
+    """Rewrite a reduction whose axes are dropped and put back with size 1 -> one that keeps them.
+
+    Means of images over all of their space stay: `make_global_pool` would round them by another rule.
+    """
+    source = node.inputs[0]
+    producer = source.producer() if source is not None else None
+    if source is None or producer is None or not facts(producer.op_type).reduces or attribute(producer, "keepdims", 1):
+        return None
+    axes, size = constant(input_value(producer, 1)), shape(producer.inputs[0])
+    if axes is None or not axes.size or len(source.uses()) != 1 or not can_bypass(node):
+        return None
+    dropped = {int(axis) % len(size) for axis in axes}
+    kept = tuple(1 if axis in dropped else n for axis, n in enumerate(size))
+    if dropped == set(range(2, len(size))):
+        return None
+    if shape(node.outputs[0]) != kept or source.is_graph_output():
+        return None
+    set_attribute(producer, "keepdims", 1)
+    source.shape = ir.Shape(kept)
+    name = str(node.outputs[0].name)
+    bypass(graph, node)
+    if not source.is_graph_output():
+        rename(source, name)
+    return f"{where(producer)} that keeps its axes"
+
+
+def _mean_of_sum(graph: ir.Graph, node: ir.Node) -> str | None:
+    """Rewrite sum / n -> mean."""
+    producer = _inside(node, "ReduceSum")
+    number, axes = constant(input_value(node, 1)), constant(input_value(producer, 1)) if producer is not None else None
+    if producer is None or number is None or number.size != 1 or axes is None or not axes.size:
+        return None
+    count = math.prod(shape(producer.inputs[0])[int(axis)] for axis in axes)
+    source = node.inputs[0]
+    assert source is not None
+    if not equals(number, 1.0 / count, 1e-7) or not keeps_shape(node, source):
+        return None
+    producer.op_type = "ReduceMean"
+    replace(node.outputs[0], source)
+    remove(graph, node)
+    return "ReduceMean"
+
+
 def _neg_of_constant_factor(graph: ir.Graph, node: ir.Node) -> str | None:
     """Rewrite -x -> x * -1 where x is a product or sum with a constant, which absorbs the sign."""
     source = node.inputs[0]
@@ -324,10 +372,12 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "Max": (_several, _constant_second, _bound),
     "Mean": (_several,),
     "Min": (_several, _constant_second, _bound),
-    "Mul": (_constant_second, _square, _without_expand),
+    "Mul": (_constant_second, _square, _mean_of_sum, _without_expand),
     "Neg": (_neg_of_constant_factor,),
     "PRelu": (_leaky,),
     "Pow": (_pow,),
+    "Reshape": (_kept_axes,),
     "Sub": (_sub, _without_expand),
     "Sum": (_several,),
+    "Unsqueeze": (_kept_axes,),
 }

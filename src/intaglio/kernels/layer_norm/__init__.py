@@ -8,7 +8,11 @@ from typing import Any
 
 from intaglio.kernels.kernel import Call, Kernel, Long, Tensor, requantize_fields, scale_function
 from intaglio.kernels.kernel_layout import in_place, template
+from intaglio.kernels.vector.vector_isas import VECTORS
 from intaglio.program.operators.layer_norm import LayerNorm
+
+_CHANNELS = 64  # IG_CHANNELS of the C
+_LEAST_POSITIONS = 512  # so many elements of a channel pay for a table of 256
 
 
 def scalar(op: LayerNorm, inputs: Sequence[Tensor], y: Tensor) -> Call:
@@ -21,6 +25,22 @@ def scalar(op: LayerNorm, inputs: Sequence[Tensor], y: Tensor) -> Call:
     source = template("layer_norm/scalar.h", name, x=x.c_type, y=y.c_type, acc=acc, scale=scale_function(op.requantize))
     units = x.size // (fields["inner"] * fields["width"])
     return Call(name, (source,), "struct ig_layer_norm", fields, units=units, may_alias=in_place(inputs, y))
+
+
+def tables(op: LayerNorm, inputs: Sequence[Tensor], y: Tensor) -> Call | None:
+    """Plain C, a table of results for each channel; for images of 8 bits, on processors with a cache."""
+    x, fields = inputs[0], _fields(op, inputs[0])
+    if x.type.bits != 8 or x.type.bipolar or fields["inner"] < _LEAST_POSITIONS:
+        return None
+    wide = "_wide" if op.requantize.wide else ""
+    name = f"ig_layer_norm_{x.short}_{y.short}_{op.requantize.rule.value}{wide}__tables"
+    acc = "int64_t" if op.requantize.wide else "int32_t"
+    source = template("layer_norm/tables.h", name, x=x.c_type, y=y.c_type, acc=acc, scale=scale_function(op.requantize))
+    run = max(1, _CHANNELS // fields["width"])
+    units = x.size // (fields["inner"] * x.shape[-1]) * -(-fields["groups"] // run)
+    scratch = _CHANNELS * 256 * y.type.dtype.itemsize
+    alias = in_place(inputs, y)
+    return Call(name, (source,), "struct ig_layer_norm", fields, units=units, may_alias=alias, scratch=scratch)
 
 
 def _fields(op: LayerNorm, x: Tensor) -> dict[str, Any]:
@@ -43,4 +63,7 @@ def _fields(op: LayerNorm, x: Tensor) -> dict[str, Any]:
     }
 
 
-KERNELS = (Kernel("layer_norm", "scalar", scalar),)
+KERNELS = (
+    *(Kernel("layer_norm", isa, tables) for isa in VECTORS),
+    Kernel("layer_norm", "scalar", scalar),
+)

@@ -227,7 +227,8 @@ class LayerNorm(Operator):
                 data[1, 0, 0] = type.qmax
                 yield operator, (data,)
         forms = [(False, (), 24, 1), (True, (7, 5), 6, 6), (True, (4,), 12, 3), (False, (3, 3), 4, 2)]
-        for centred, inner, channels, groups in (*forms, (True, (40, 41), 1, 1)):
+        forms += [(True, (40, 41), 1, 1), (True, (23, 25), 70, 35), (True, (32, 17), 72, 1)]
+        for centred, inner, channels, groups in forms:
             for rule, type in ((Rule.HALF_UP, UINT8), (Rule.TFLITE, INT8), (Rule.SHIFT, INT8), (Rule.HALF_UP, INT16)):
                 x, y = params(rng, type, rule), params(rng, type, rule, 10.0 / (1 << type.bits))
                 gain, offset = rng.uniform(-1, 2, channels), rng.uniform(-1, 1, channels) if centred else None
