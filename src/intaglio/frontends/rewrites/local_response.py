@@ -38,7 +38,7 @@ def local_response_norm(r: Rewriting) -> None:
     pool = next((node for node in chain if node.op_type == "AveragePool"), None)
     if alpha is None or beta is None or k is None or pool is None or source is not r.node.inputs[0]:
         return
-    if any(node.op_type not in _AROUND for node in chain) or not is_float(source):
+    if not all(facts(n.op_type).reshapes or n.op_type == "Pad" or n is pool for n in chain) or not is_float(source):
         return
     size, *rest = attribute(pool, "kernel_shape")
     pads = [constant_input(node, 1) for node in chain if node.op_type == "Pad"]
@@ -46,9 +46,6 @@ def local_response_norm(r: Rewriting) -> None:
     spatial = shape(pool.outputs[0])[2:]
     if max(rest, default=1) == 1 and before == size // 2 and spatial[0] == shape(source)[1]:
         _write(r, int(size), before, alpha, beta, k)
-
-
-_AROUND = ("AveragePool", "Pad", "Reshape", "Squeeze", "Unsqueeze")
 
 
 def _write(r: Rewriting, size: int, before: int, alpha: float, beta: float, k: float) -> None:
