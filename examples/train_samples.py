@@ -2,8 +2,9 @@
 
     OMP_NUM_THREADS=1 python examples/train_samples.py resnet8 -o resnet8.onnx
 
-The package has the files that this script wrote. A training takes some minutes on one processor. Other versions of
-PyTorch and other processors give slightly other weights.
+The package's digits and resnet8 are what this script writes. Its keyword was trained before the sounds were rounded to
+16 bits: this script gives other weights and 94.75 % instead of 96.00 % on the test data. A training takes some minutes
+on one processor. Other versions of PyTorch and other processors give slightly other weights.
 """
 
 from __future__ import annotations

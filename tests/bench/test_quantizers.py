@@ -10,7 +10,8 @@ import pytest
 from intaglio_tests.onnx_net import Net
 from intaglio_tests.onnxruntime_session import needs_to_read
 
-from intaglio.bench.quantizers import quantize_onnxruntime
+from intaglio.bench.engine import Unavailable
+from intaglio.bench.quantizers import quantize_onnxruntime, strip_ends
 
 
 def test_weights_beside_the_model(tmp_path: Path) -> None:
@@ -23,3 +24,12 @@ def test_weights_beside_the_model(tmp_path: Path) -> None:
     needs_to_read(source)
     quantize_onnxruntime(source, [{"x": np.ones((1, 16), np.float32)}], out)
     assert "QuantizeLinear" in {node.op_type for node in onnx.load(out).graph.node}
+
+
+def test_a_network_whose_ends_stay_float_is_named_without_its_file(tmp_path: Path) -> None:
+    net = Net()
+    net.output(net.op("Relu", net.input("x", (1, 16))))
+    onnx.save(net.model(), tmp_path / "net.onnx")
+    with pytest.raises(Unavailable) as reason:
+        strip_ends(tmp_path / "net.onnx", tmp_path / "out.onnx")
+    assert str(reason.value) == "ONNX Runtime's quantizer left input 'x' as float"

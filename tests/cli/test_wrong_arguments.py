@@ -208,6 +208,7 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         ("--input none", "none: expected a .npy or .npz file, got one that cannot be read (No such file"),
         ("--input folder", "folder: expected a .npy or .npz file, got one that cannot be read (Is a directory)"),
         ("--input text.txt", "text.txt: expected a .npy or .npz file, got one that cannot be read"),
+        ("--input text.txt", "network takes them: a .npy with samples in axis 0, or a .npz with one array"),
         ("--input complex.npy", "input 'x': expected real numbers, got an array of complex128"),
         ("--integers", "input 'x': expected integers of type uint8, got an array of float32"),
         ("--output folder.npy", "folder.npy: cannot be written: Is a directory"),

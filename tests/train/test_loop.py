@@ -330,6 +330,16 @@ def test_scales_are_checked_before_a_checkpoint_is_written(tmp_path) -> None:
     assert torch.load(path, weights_only=True)["state"]["step"] == 4
 
 
+def test_short_epochs_print_few_lines(monkeypatch) -> None:
+    told: list[str] = []
+    settings = replace(FAST, epochs=6, batch=256)
+    monkeypatch.setattr("intaglio.train.loop.run.BETWEEN", 1e9)
+    module = prepare_qat(raw_graph(), target="w4a8")
+    result = train(module, dataset(), settings, run_options=RunOptions(tell=told.append, device="cpu"))
+    assert len(result.curve) == 6
+    assert [line.split(" (")[0] for line in told] == ["step 1 of 6", "step 6 of 6"]
+
+
 def test_a_scale_that_changes_its_sign_continues_with_its_magnitude() -> None:
     module = prepare_qat(raw_graph(), target="w4a8")
     x = torch.from_numpy(arrays(8)[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,14 +55,15 @@ def peer_models(
     def attempt(peer: str, key: str, make: Callable[[Path], None]) -> None:
         if peer not in peers or f"{peer} int8" in troubles:
             return
+        title = f"{peer} int8{' with integer ends' * (key == 'u8')}"
         path = folder / f"model.{key}.{'xml' if peer == 'openvino' else 'onnx'}"
         try:
             make(path)
         except Unavailable as reason:
-            troubles[f"{peer} int8"] = str(reason)
+            troubles[title] = str(reason)
         except Exception as error:  # a foreign quantizer may fail in any way; still measure the others
-            first = (str(error).strip() or "no reason given").splitlines()[0]
-            troubles[f"{peer} int8"] = f"could not be quantized: {type(error).__name__}: {first}"
+            first = (str(error).strip() or "no reason given").splitlines()[0].replace(f"{folder}{os.sep}", "")
+            troubles[title] = f"could not be quantized: {type(error).__name__}: {first}"
         else:
             made[key] = path
 

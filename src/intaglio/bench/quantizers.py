@@ -80,13 +80,13 @@ def strip_ends(model: Path, path: Path) -> None:
     for value in graph.input:
         node = next((n for n in graph.node if n.op_type == "QuantizeLinear" and n.input[0] == value.name), None)
         if node is None:
-            raise Unavailable(f"{model}: input {value.name} is not quantized first")
+            raise Unavailable(f"ONNX Runtime's quantizer left input '{value.name}' as float")
         value.name, value.type.tensor_type.elem_type = node.output[0], onnx.TensorProto.UINT8
         graph.node.remove(node)
     for value in graph.output:
         node = next((n for n in graph.node if n.op_type == "DequantizeLinear" and n.output[0] == value.name), None)
         if node is None:
-            raise Unavailable(f"{model}: output {value.name} is not dequantized last")
+            raise Unavailable(f"ONNX Runtime's quantizer left output '{value.name}' as float")
         value.name, value.type.tensor_type.elem_type = node.input[0], onnx.TensorProto.UINT8
         graph.node.remove(node)
     onnx.checker.check_model(proto)

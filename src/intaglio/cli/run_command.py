@@ -77,7 +77,10 @@ def read_inputs(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
             zipped = file.read(2) == b"PK"
         arrays = read_npz(path) if zipped else {names[0]: read_npy(path)}
     except UnreadableError as error:
-        raise DataError(f"{path}: expected a .npy or .npz file, got one that cannot be read ({error})") from None
+        raise DataError(
+            f"{path}: expected a .npy or .npz file, got one that cannot be read ({error}); inputs are given as the "
+            "network takes them: a .npy with samples in axis 0, or a .npz with one array for each input name"
+        ) from None
     if not zipped:
         if len(names) != 1:
             raise DataError(

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from intaglio.errors import ModelError
-from intaglio.frontends.static import shape_text
+from intaglio.errors import ModelError, UnsupportedOperatorError
+from intaglio.frontends.static import bindable, shape_text
+from intaglio.graph.access import consumers, where
 from intaglio.graph.edit import tensor
 
 Constants = Mapping[str, Any]
@@ -52,6 +53,36 @@ def bind_inputs(model: ir.Model, constants: Constants) -> list[str]:
             "bind only what is the same for every sample"
         )
     return notes
+
+
+def check_single_integers(graph: ir.Graph) -> None:
+    """Refuse a single integer, such as a sampling rate, that goes into an operator without integer form.
+
+    Args:
+        graph: in normal form.
+    Raises:
+        ModelError: naming the input, the operator that reads it, and how to bind it.
+    """
+    for value in graph.inputs:
+        if value.dtype == ir.DataType.FLOAT or value.shape is None or value.shape.dims:
+            continue
+        for node in consumers(value):
+            if not _has_integer_form(node):
+                raise ModelError(
+                    f"input '{value.name}': expected a number that selects rows of a table, got one of type "
+                    f"{value.dtype} that {where(node)} reads: integers cannot compute with it; pass it as float, with "
+                    f"an axis of samples{bindable(graph)}"
+                )
+
+
+def _has_integer_form(node: ir.Node) -> bool:
+    from intaglio.ops import contract_of  # PyTorch is loaded only for networks that need the answer
+
+    try:
+        contract_of(node)
+    except UnsupportedOperatorError:
+        return False
+    return True
 
 
 def _filled(array: np.ndarray) -> str:

@@ -11,7 +11,7 @@ from onnx_ir.passes import common
 
 from intaglio.errors import ModelError, UnsupportedOperatorError
 from intaglio.frontends import static
-from intaglio.frontends.bind import Constants, bind_inputs
+from intaglio.frontends.bind import Constants, bind_inputs, check_single_integers
 from intaglio.frontends.contrib_operators import expand_contrib, is_contrib
 from intaglio.frontends.cut_tail import may_have_tail
 from intaglio.frontends.fold import fold, lift_constants, turn_weights
@@ -89,6 +89,8 @@ def _load(
         assert tail is not None
         tail = replace(tail, given=tuple(str(value.name) for value in model.graph.outputs))
         history = [str(tail), *history]
+    if not keep_quantized:
+        check_single_integers(model.graph)
     graph = Graph(model, [*bound, *history], tail=tail)
     graph.verify()
     return graph

@@ -139,11 +139,11 @@ def refuse_control_flow(graph: ir.Graph) -> None:
         if has_subgraphs(node):
             raise ModelError(
                 f"{where(node)} expected a network without control flow, got a {node.op_type} that depends on data; "
-                f"export the model with fixed branches and unrolled loops{_bindable(graph)}"
+                f"export the model with fixed branches and unrolled loops{bindable(graph)}"
             )
 
 
-def _bindable(graph: ir.Graph) -> str:
+def bindable(graph: ir.Graph) -> str:
     """Say which inputs, single integers such as a mode or a sampling rate, may be bound to constants instead."""
     names = [str(v.name) for v in graph.inputs if v.dtype != ir.DataType.FLOAT and v.shape is not None and not v.shape]
     if not names:

@@ -46,6 +46,7 @@ from intaglio.train.quantizers.quantizer import Quantizer
 from intaglio.train.reestimate import reestimate_batch_norm
 
 SCALES_EVERY = 50  # steps between two checks of all scales
+BETWEEN = 1.0  # seconds between the lines of two epochs, which may be short
 
 
 def train(
@@ -186,6 +187,7 @@ class _Training:
         self.schedule, self.gradual = Schedule(settings.freeze_ranges, settings.freeze_batch_norm), settings.gradually()
         self.lr = settings.learning_rate(module.narrowest)
         self.step, self.seconds, self.pending, self.count = 0, 0.0, 0.0, 0
+        self.told = -BETWEEN  # when the last line was told
         self.curve: list[Point] = []
         self.best: dict[str, Any] = {}
 
@@ -306,8 +308,10 @@ class _Training:
         self.curve.append(point)
         if board is not None:
             board.add(point)
-        if self.run_options.tell is not None and self.world.leads:
+        due = self.step % self.run_options.lines == 0 or self.step == self.total
+        if self.run_options.tell is not None and self.world.leads and (due or time.monotonic() - self.told > BETWEEN):
             self.run_options.tell(line(point, self.total, self.total / self.per_epoch, rate))
+            self.told = time.monotonic()
 
     def _keep_best(self, point: Point) -> None:
         """Keep the parameters if the score is at least as good as before; later ones had a smaller learning rate."""
