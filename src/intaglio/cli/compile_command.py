@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ import numpy as np
 
 from intaglio.app.pieces import SOURCES
 from intaglio.cli import compile_application
+from intaglio.cli.foreign_files import refuse_foreign
 from intaglio.cli.models import PROGRAM
-from intaglio.cli.output import is_of_folder
+from intaglio.cli.output import raise_unwritable
 from intaglio.cli.picture_options import add_picture_options
 from intaglio.cli.run_command import read_inputs
 from intaglio.codegen.build import plan, write
@@ -22,7 +23,7 @@ from intaglio.codegen.emulate import Runner, SelfTestResult, find_runner
 from intaglio.codegen.machine import MACHINES, Machine, machine
 from intaglio.codegen.package import Built, build, build_application, package
 from intaglio.codegen.toolchain import Compiler, find_compiler
-from intaglio.errors import CompileError, DataError, ExportError, UsageError
+from intaglio.errors import CompileError, DataError, ExportError, IntaglioError, UsageError
 from intaglio.files import whole_tree
 from intaglio.program import Program
 from intaglio.report.terminal_text import command, folded, next_steps
@@ -30,6 +31,7 @@ from intaglio.workflow.open_model import open_program
 
 SAMPLES = 100  # most samples taken from --test-data
 SAMPLES_BARE = 4  # the same for a microcontroller, whose flash has to hold them
+_MARK = b"Written by Intaglio"  # in the first line of the generated files
 # files and make targets of the folder, and those of an application
 _TAKEN = frozenset({"all", "board", "clean", "library", "selftest", "test"})
 _TAKEN_BY_APPLICATION = frozenset({"run", "app_settings", *(path.stem for path in SOURCES.glob("*.c"))})
@@ -80,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
     with output_tree(folder) as temporary:
         default = compiler.command if compiler else ("cc",)
         files = package(program, target, args.name, default, inputs, sources, example)
+        _check_folder(folder, files, (*app.files, example, "main") if app else ())
         write(files, temporary)
         if app:
             write({**app.files, example: app.example.content}, temporary)
@@ -95,6 +98,13 @@ def run(args: argparse.Namespace) -> int:
         print("\n".join("    " + line for line in answer.splitlines()[1:]))
     _describe_next(folder, target, args.name, example, built=built is not None)
     return 0
+
+
+def _check_folder(folder: Path, files: Mapping[str, str], others: Sequence[str]) -> None:
+    """Refuse to replace files that no earlier run of `compile` wrote."""
+    marks = {name: _MARK for name, text in files.items() if _MARK.decode() in text.partition("\n")[0]}
+    built = [name.removesuffix(".c") + ".o" for name in files if name.endswith(".c")]
+    refuse_foreign(folder, (*files, *others, *built, "selftest"), marks)
 
 
 def _describe_next(folder: Path, target: Machine, prefix: str, example: str, *, built: bool) -> None:
@@ -146,12 +156,9 @@ def output_tree(target: Path) -> Iterator[Path]:
     try:
         with whole_tree(target) as temporary:
             yield temporary
-    except OSError as error:
-        if not is_of_folder(error, target.parent):
-            raise
-        raise ExportError(
-            f"{target}: expected a folder that can be written, got: {error.strerror or error}; choose another with -o"
-        ) from error
+    except (OSError, IntaglioError) as error:
+        raise_unwritable(error, target.parent, target)
+        raise
 
 
 def _describe(

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from intaglio.errors import ExportError
+from intaglio.errors import ExportError, IntaglioError
 from intaglio.files import TEMPORARY_PREFIX, move_files, temporary_folder
 
 LOCK = ".lock"
@@ -46,11 +46,26 @@ def whole_folder(target: Path, rank: int = 0) -> Iterator[Path]:
                 if made:
                     with suppress(OSError):  # it is not empty
                         target.rmdir()
-    except OSError as error:
-        if not is_of_folder(error, target):
-            raise
+    except (OSError, IntaglioError) as error:
+        raise_unwritable(error, target, target)
+        raise
+
+
+def raise_unwritable(error: BaseException, folder: Path, target: Path) -> None:
+    """Raise an error that names the output folder, not a temporary one, if it cannot be written; else return.
+
+    Args:
+        error: what was raised while files were written; its cause counts, too.
+        folder: where the temporary files are.
+        target: the output folder.
+    Raises:
+        ExportError: the disk is full, or a file in `folder` cannot be written.
+    """
+    cause = error if isinstance(error, OSError) else error.__cause__
+    if isinstance(cause, OSError) and is_of_folder(cause, folder):
+        reason = cause.strerror or cause
         raise ExportError(
-            f"{target}: expected a folder that can be written, got: {error.strerror or error}; choose another with -o"
+            f"{target}: expected a folder that can be written, got: {reason}; choose another with -o"
         ) from error
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from intaglio.cli.beside import only_beside
 from intaglio.cli.endings import after_quantization, written
+from intaglio.cli.foreign_files import RESULT_MARKS, RESULTS, refuse_foreign
 from intaglio.cli.layer_options import add_layer_options, parse_layers
 from intaglio.cli.metric_option import add_metric, chosen_metric
 from intaglio.cli.models import (
@@ -188,6 +189,7 @@ def run(args: argparse.Namespace) -> int:
         **{name: getattr(args, name) for name in recovery_rows()},
     )
     data, scored, training = described(args, args.data, args.eval, args.train)
+    refuse_foreign(Path(args.output), RESULTS, RESULT_MARKS)
     work = Path(args.output) / WORK
     kept = [work] if args.checkpoint is None else [work, Path(args.checkpoint)]
     with processes() as ours, whole_folder(Path(args.output), ours.rank) as folder, _resumable(kept):

@@ -6,10 +6,11 @@ import argparse
 from pathlib import Path
 
 from intaglio.cli.endings import written
+from intaglio.cli.foreign_files import refuse_foreign
 from intaglio.cli.output import whole_folder
 from intaglio.errors import UsageError
 from intaglio.report.terminal_text import command, folded, next_steps
-from intaglio.zoo.sample_networks import SAMPLES, write_sample
+from intaglio.zoo.sample_networks import README_MARK, SAMPLES, write_sample
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +29,8 @@ def run(args: argparse.Namespace) -> int:
         )
     with whole_folder(target) as folder:
         network = write_sample(args.name, folder).name
+        files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+        refuse_foreign(target, files, {"README.txt": README_MARK})
     words = ("--data", target / "calib.toml", "--eval", target / "test.toml", "-o", target / "out")
     print(folded(f"{SAMPLES[args.name].summary}."))
     print(written(target))

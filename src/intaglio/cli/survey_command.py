@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from intaglio.cli.beside import only_beside
 from intaglio.cli.endings import written
+from intaglio.cli.foreign_files import refuse_foreign
 from intaglio.cli.metric_option import add_metric, chosen_metric
 from intaglio.cli.models import MODEL, add_model_options, load_graph, load_raw_graph, parse_range
 from intaglio.cli.output import whole_folder
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from intaglio.workflow.network_list import ListedNetwork
     from intaglio.workflow.survey_job import SurveyedNetwork, SurveySettings
 
+_MARKS = {"survey.json": rb'"intaglio-attempts"|^\{\s*"columns"'}  # of one network, and of several
 WORK = ".survey"
 """Subfolder of the output folder that keeps results of several networks, and checkpoints of retraining."""
 
@@ -99,6 +101,8 @@ def run(args: argparse.Namespace) -> int:
     trained = any(network.train is not None for network in networks)
     only_beside(args, "--train DATA", ("train_epochs", "train_steps"), given=trained)
     only_beside(args, "one network without --columns", ("input_range",), given=job is _grid)
+    names = ("survey.txt", "survey.csv", "survey.html", *(("survey.md", "survey.json") if job is _table else ()))
+    refuse_foreign(Path(args.output), names, _MARKS)
     with whole_folder(Path(args.output)) as folder, _resumable(Path(args.output)):
         report, facts = job(args, networks, settings, folder)
     if args.json:

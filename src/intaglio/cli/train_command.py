@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from intaglio.cli.beside import only_beside
 from intaglio.cli.endings import after_quantization, written
+from intaglio.cli.foreign_files import RESULT_MARKS, RESULTS, refuse_foreign
 from intaglio.cli.layer_options import parse_layers
 from intaglio.cli.metric_option import add_metric, chosen_metric
 from intaglio.cli.models import MODEL, add_model_options, load_raw_graph
@@ -90,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
     )
     target = Path(args.output)
     checkpoint = target / CHECKPOINT
+    refuse_foreign(target, RESULTS, RESULT_MARKS)
     with (
         processes(PATIENCE) as ours,
         together(f"The last checkpoint, if there is one, stays: {checkpoint}."),

@@ -155,6 +155,8 @@ def write_artifacts(
         notes = value_notes(quantized.plan, facts)
         export_qdq(quantized.graph, quantized.plan, folder / QDQ, notes=notes, **destination.versions)
     except ExportError as error:
+        if isinstance(error.__cause__, OSError):  # the disk is full, for instance: nothing else can be written either
+            raise
         failure = Step("export", f"{QDQ} was not written: {error}")
         quantized.steps.append(failure)
         facts = replace(facts, steps=(*facts.steps, failure))

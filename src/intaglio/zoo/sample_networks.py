@@ -1,6 +1,6 @@
 """Sample networks: small trained networks with data, all of which may be passed on.
 
-`examples/train_samples.py` trained the networks. They and the digits are stored in the package; the other data are
+`examples/train_samples.py` has their trainings. They and the digits are stored in the package; the other data are
 drawn from fixed seeds.
 """
 
@@ -25,6 +25,8 @@ Samples = npt.NDArray[Any]
 FILES = Path(__file__).parent / "files"
 PICTURES = {"calib": 200, "test": 1000}
 SOUNDS = {"calib": 100, "test": 400}
+README_MARK = b"In this folder:\n\n    intaglio quantize "
+"""Text by which README.txt of a sample is recognized."""
 INPUTS = 16
 """Number of samples in `inputs.npy`."""
 
@@ -59,8 +61,8 @@ def write_sample(name: str, folder: Path) -> Path:
     copyfile(FILES / network.name, network)
     sample.data(folder)
     (folder / "README.txt").write_text(
-        f"{sample.summary}.\n\n{sample.origin}\n\nIn this folder:\n\n"
-        f"    intaglio quantize {name}.onnx --data calib.toml --eval test.toml -o out\n",
+        f"{sample.summary}.\n\n{sample.origin}\n\n{README_MARK.decode()}"
+        f"{name}.onnx --data calib.toml --eval test.toml -o out\n",
         encoding="utf-8",
     )
     return network
