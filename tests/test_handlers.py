@@ -24,6 +24,7 @@ SILENT = {
     ): "the reference computes the same integers without a compiler",
     ("ops/softmax.py", "_softmax"): "where TFLite's softmax is not defined ours is, and the operator's name says which",
     ("plan/unary_nodes.py", "operator"): "lowering meets the same node and says why it cannot",
+    ("simulate/integer_loop.py", "integer_loops"): "lowering meets the same node and says why it cannot",
     ("train/nn/table_layers.py", "_operator"): "freezing meets the same function and says why it cannot",
     ("quantized.py", "report"): "lower() says why; the page tells of the Plan",
 }
