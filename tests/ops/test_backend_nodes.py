@@ -35,7 +35,7 @@ COMPUTED: dict[str, tuple[int, int]] = {
     "abs": (1, 1), "acos": (2, 2), "acosh": (2, 2), "add": (4, 4), "affinegrid": (2, 2), "argmax": (16, 16),
     "argmin": (16, 16), "asin": (2, 2), "asinh": (2, 2), "atan": (2, 2), "atanh": (2, 2), "attention": (108, 0),
     "averagepool": (20, 20),
-    "batch_normalization": (4, 2), "cast": (8, 8), "castlike": (32, 32), "causal_conv_with_state": (24, 12),
+    "batch_normalization": (4, 2), "cast": (8, 8), "castlike": (32, 32), "causal_conv_with_state": (24, 24),
     "ceil": (2, 2), "celu": (6, 6), "center_crop_pad": (6, 6), "clip": (19, 11), "col2im": (5, 5), "compress": (5, 5),
     "concat": (24, 24), "conv": (12, 12),
     "convtranspose": (22, 11), "cos": (2, 2), "cosh": (2, 2), "cumsum": (7, 7), "depthtospace": (4, 4), "dft": (8, 8),
