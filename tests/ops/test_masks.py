@@ -13,7 +13,6 @@ import torch
 from intaglio_tests.onnxruntime_session import session
 
 import intaglio as ig
-from intaglio.errors import UnsupportedOperatorError
 from intaglio.frontends import load_onnx, prepare
 from intaglio.plan import Source
 from intaglio.simulate import Simulator
@@ -78,13 +77,16 @@ def graph_scores(graph: ig.Graph, x: np.ndarray) -> np.ndarray:
     return found["scores"]
 
 
-def test_a_choice_that_is_no_mask_is_refused_by_name(model: Any) -> None:
+def test_a_choice_that_is_no_mask_is_computed(model: Any, rng: np.random.Generator) -> None:
     nodes = [node("Where", ["keep", "x", "other"], ["z"], "choice"), node("Softmax", ["z"], ["y"])]
+    x = rng.normal(size=(8, SIZE, SIZE)).astype(np.float32)
     for other in (0.5, -20.0):
         constants = {"keep": CAUSAL, "other": np.float32(other)}
         graph = prepare(load_onnx(model(nodes, {"x": ("n", SIZE, SIZE)}, constants)))
-        with pytest.raises(UnsupportedOperatorError, match=r"\[Where 'choice'\] expected a mask: a constant condition"):
-            ig.quantize(graph, np.ones((2, SIZE, SIZE), np.float32), calibrator="max")
+        program = ig.quantize(graph, x, calibrator="max").lower()
+        assert "select" in [made.operator.kind for made in program.nodes]
+        want = torch.softmax(torch.as_tensor(np.where(CAUSAL, x, np.float32(other))), -1).numpy()
+        assert np.abs(program.run(x) - want).max() < 0.05
 
 
 def test_attention_as_torch_writes_it(rng: np.random.Generator) -> None:

@@ -62,7 +62,6 @@ FORMS = {
     "antialias": (node("Resize", ["x", "", "s"], mode="linear", antialias=1), X, scales(1, 1, 0.5, 0.5), "antialias 0"),
     "a grid": (node("GridSample", ["x", "z"]), {"x": IMAGE, "z": ("n", 3, 3, 2)}, {}, "a constant grid"),
     "unknown operator": (node("Mod", ["x", "z"], fmod=1), XZ, {}, "intaglio inspect"),
-    "a choice": (node("Where", ["b", "x", "z"]), XZ, {"b": np.ones((), bool)}, "write other choices with Mul and Add"),
     "another unknown operator": (node("Det", ["x"]), X, {}, "intaglio inspect"),
 }
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from intaglio_tests.bit_exact import single_operator_program
 
-from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams, Rule
+from intaglio.number import BOOLEAN, INT8, INT16, UINT8, IntType, QuantParams, Rule
 from intaglio.number import Requantize as IntegerFactor
 from intaglio.program import OPERATORS, Operator
 from intaglio.program.operators.add import Add
@@ -29,6 +29,7 @@ from intaglio.program.operators.conv2d import Conv2d
 from intaglio.program.operators.conv_transpose2d import ConvTranspose2d
 from intaglio.program.operators.dense import Dense
 from intaglio.program.operators.depth_to_space import DepthToSpace
+from intaglio.program.operators.dynamic_masked_softmax import DynamicMaskedSoftmax
 from intaglio.program.operators.embedding_lookup import EmbeddingLookup
 from intaglio.program.operators.expand import Expand
 from intaglio.program.operators.gather import Gather
@@ -45,10 +46,12 @@ from intaglio.program.operators.pad import Pad
 from intaglio.program.operators.prelu import PRelu
 from intaglio.program.operators.reduce_max import ReduceMax
 from intaglio.program.operators.reduce_sum import ReduceSum
+from intaglio.program.operators.relation import Relation
 from intaglio.program.operators.requantize import Requantize
 from intaglio.program.operators.reshape import Reshape
 from intaglio.program.operators.resize_bilinear import ResizeBilinear
 from intaglio.program.operators.rnn import Rnn
+from intaglio.program.operators.select import Select
 from intaglio.program.operators.slice import Slice
 from intaglio.program.operators.softmax import Softmax
 from intaglio.program.operators.softmax_tflite import SoftmaxTflite
@@ -445,6 +448,37 @@ def embedding_lookup(rng: np.random.Generator) -> Iterator[Case]:
 
 
 @case
+def relation(rng: np.random.Generator) -> Iterator[Case]:
+    """No rounding: numbers on grids within a factor of 32 are compared exactly."""
+    for a, b in ((grid(INT8, 0.1, 3), grid(INT16, 0.00625)), (grid(UINT8, 0.05, 128), grid(UINT8, 0.3, 7))):
+        a_q, b_q = codes(rng, a.type, (2, 50)), codes(rng, b.type, (2, 50))
+        left, right = ((q.astype(np.int64) - int(p.zero_point)) * float(p.scale) for q, p in ((a_q, a), (b_q, b)))
+        for below, equal, above, holds in (
+            (True, False, False, left < right), (False, True, True, left >= right), (True, False, True, left != right)
+        ):  # fmt: skip
+            operator = Relation.from_real(a, b, below=below, equal=equal, above=above)
+            yield operator, (a_q, b_q), holds.astype(np.float64), None, 0
+
+
+@case
+def select(rng: np.random.Generator) -> Iterator[Case]:
+    x = params(rng, INT8)
+    a, b, condition = codes(rng, INT8, (2, 6)), codes(rng, INT8, (1, 6)), codes(rng, BOOLEAN, (2, 6))
+    yield Select(), (condition, a, b), np.where(condition == 1, real(x, a), real(x, b)), x, 0
+
+
+@case
+def dynamic_masked_softmax(rng: np.random.Generator) -> Iterator[Case]:
+    """The tables are good to 2**-30 of the largest; the sum and the quotient round once."""
+    for type in (INT8, INT16):
+        x, y = params(rng, type, scale=0.1 * 256 / (1 << type.bits)), grid(UINT8, 1 / 256)
+        x_q, keep = codes(rng, type, (2, 3, 9)), codes(rng, BOOLEAN, (2, 1, 9))
+        keep[..., 0] = 1
+        e = np.where(keep == 1, np.exp(real(x, x_q) - real(x, x_q).max()), 0)
+        yield DynamicMaskedSoftmax.from_softmax(x, y), (x_q, keep), e / e.sum(-1, keepdims=True), y, 0.01
+
+
+@case
 def resize_bilinear(rng: np.random.Generator) -> Iterator[Case]:
     """Weights are exact to 2**-12 in each direction; then one rounding."""
     for type, (height, width) in itertools.product((INT8, UINT8, INT16), ((9, 8), (3, 2), (5, 6))):
@@ -649,7 +683,8 @@ def test_every_operator_has_a_real_formula() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", sorted(set(OPERATORS) - {"argmax", "clamp", "clamp_channels", "concat", "reshape", "expand"})
+    "kind",
+    sorted(set(OPERATORS) - {"argmax", "clamp", "clamp_channels", "concat", "reshape", "expand", "relation", "select"}),
 )
 def test_the_comparison_would_notice_a_nudge(kind: str, rng: np.random.Generator) -> None:
     """Inputs moved by an eighth of their range change the result by more than the steps that are allowed."""

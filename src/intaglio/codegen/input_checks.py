@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from intaglio.codegen.model import Model
 from intaglio.codegen.text import integer_text
 from intaglio.kernels.kernel import C_TYPES
@@ -16,8 +18,9 @@ def input_checks(model: Model) -> str:
     text = ""
     for name, (low, high) in input_ranges(program).items():
         info = program.tensors[name]
-        outside = [f"code < {integer_text(low)}"] if low > info.type.qmin else []
-        outside += [f"code > {integer_text(high)}"] if high < info.type.qmax else []
+        held = np.iinfo(info.type.dtype)
+        outside = [f"code < {integer_text(low)}"] if low > held.min else []
+        outside += [f"code > {integer_text(high)}"] if high < held.max else []
         if not outside:
             continue
         kind, place = C_TYPES[info.type.dtype.str[1:]], program.inputs.index(name)

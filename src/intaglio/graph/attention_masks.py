@@ -88,6 +88,20 @@ def _added(node: ir.Node) -> Array | None:
     return next((array for array in map(constant, node.inputs) if array is not None), None)
 
 
+def dynamic_mask_of(node: ir.Node | None) -> ir.Value | None:
+    """Find the computed booleans by which a mask keeps positions; None where the node is no such mask."""
+    if node is None or node.op_type != "Where" or node.domain:
+        return None
+    keep, other, result = node.inputs[0], constant(node.inputs[2]), node.outputs[0]
+    if keep is None or constant(keep) is not None or other is None or other.size != 1:
+        return None
+    if float(other.reshape(-1)[0]) != LOWEST or is_output(result) or constant(node.inputs[1]) is not None:
+        return None
+    if shape(node.inputs[1]) != shape(result) or not consumers(result):
+        return None
+    return keep if all(user.op_type == "Softmax" for user in consumers(result)) else None
+
+
 def with_rank(array: Array, axes: int) -> Array:
     """Add leading axes of size 1 to an array."""
     return array.reshape((1,) * (axes - array.ndim) + array.shape)

@@ -15,7 +15,7 @@ from intaglio.graph import Graph
 from intaglio.graph.access import constant, rank, shape
 from intaglio.graph.operators import facts
 from intaglio.lower.proofs import blockers
-from intaglio.number import INT32, IntType, QuantParams, Rule
+from intaglio.number import BOOLEAN, INT8, INT16, INT32, UINT8, IntType, QuantParams, Rule
 from intaglio.ops import Placed, Result, float_operator
 from intaglio.plan import Plan
 from intaglio.plan.results import fused_chain, planned_result
@@ -25,6 +25,8 @@ from intaglio.program.operators.transpose import Transpose
 from intaglio.program.weighted import quantize_bias
 
 Axes = tuple[int, ...]
+_PLAIN_TYPES = {ir.DataType.BOOL: BOOLEAN, ir.DataType.UINT8: UINT8, ir.DataType.INT8: INT8, ir.DataType.INT16: INT16}
+"""Types of inputs that are no quantized numbers; all others are int32."""
 
 
 def lower(graph: Graph, plan: Plan, metadata: dict[str, str] | None = None) -> Program:
@@ -92,7 +94,7 @@ class _Driver:
 
     def _input(self, value: ir.Value) -> str:
         params = self.plan.params(str(value.name))
-        kind = INT32 if params is None else params.type
+        kind = _plain_type(value) if params is None else params.type
         self._place(value, str(value.name), tuple(range(rank(value))), shape(value), kind, params)
         return str(value.name)
 
@@ -156,6 +158,12 @@ class _Driver:
             else:
                 self.moved[key] = self._append(f"{value.name}", Transpose(axes=perm), [found], found.params, axes)
         return replace(self.moved[key], axes=axes)
+
+    def integers(self, name: str, array: NDArray[Any], axes: Axes, type: IntType) -> Placed:
+        codes = np.ascontiguousarray(array, dtype=type.dtype)
+        name = self._fresh(name)
+        self.constants[name] = codes
+        return self._place(None, name, axes, codes.shape, type, None)
 
     def matrix_operand(self, value: ir.Value | None, size: int) -> tuple[Placed, NDArray[np.int64] | None]:
         assert value is not None
@@ -279,6 +287,11 @@ def _unused(name: str, taken: set[str]) -> str:
         unused, number = f"{name}.{number}", number + 1
     taken.add(unused)
     return unused
+
+
+def _plain_type(value: ir.Value) -> IntType:
+    """Choose the type of an input that is no quantized number."""
+    return INT32 if value.dtype is None else _PLAIN_TYPES.get(value.dtype, INT32)
 
 
 def _same_memory(size: tuple[int, ...], perm: Axes) -> bool:

@@ -4,10 +4,11 @@ from intaglio.number.exact import exact_matmul
 from intaglio.number.granularity import Granularity, PerChannel, PerElement, PerGroup, PerTensor
 from intaglio.number.params import QuantParams, Scheme, choose_params
 from intaglio.number.requantize import Requantize, Rule
-from intaglio.number.types import BIPOLAR, INT8, INT8_NARROW, INT16, INT32, UINT8, IntType
+from intaglio.number.types import BIPOLAR, BOOLEAN, INT8, INT8_NARROW, INT16, INT32, UINT8, IntType
 
 __all__ = [
     "BIPOLAR",
+    "BOOLEAN",
     "INT8",
     "INT8_NARROW",
     "INT16",

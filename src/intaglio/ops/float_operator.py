@@ -83,6 +83,9 @@ class Lowering(Protocol):
         memory order really changes.
         """
 
+    def integers(self, name: str, array: NDArray[Any], axes: Axes, type: IntType) -> Placed:
+        """A constant of integers that is no value of the Graph; `array` has the order of `axes`."""
+
     def matrix_operand(self, value: ir.Value | None, size: int) -> tuple[Placed, NDArray[np.int64] | None]:
         """The left side (..., K) of a product with constant weights, and the order of its features.
 

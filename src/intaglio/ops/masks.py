@@ -1,4 +1,4 @@
-"""Masks of attention: which positions a softmax leaves out.   y = x where it is kept, -inf elsewhere"""
+"""Masks of attention: which positions a softmax leaves out"""
 
 from __future__ import annotations
 
@@ -6,46 +6,13 @@ import math
 
 import numpy as np
 import onnx_ir as ir
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from intaglio.errors import UnsupportedOperatorError
-from intaglio.graph.access import where
 from intaglio.graph.attention_masks import mask_of, scores_of
 from intaglio.ops.contract import Contract, Role, Same
-from intaglio.ops.float_operator import FloatOperator, Lowering
+from intaglio.ops.float_operator import Lowering
 
-__all__ = ["Where", "lower_mask", "mask_contract", "mask_of", "mask_rows"]
-
-
-class Where(FloatOperator):
-    """ONNX Where; of integers only as a mask with constant positions, which `graph.passes.make_masks` writes."""
-
-    op_types = ("Where",)
-
-    @classmethod
-    def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
-        """Broadcast as NumPy does."""
-        condition, x, y = inputs
-        assert condition is not None and x is not None and y is not None
-        return torch.where(condition.bool(), x, y)
-
-    @classmethod
-    def contract(cls, node: ir.Node) -> Contract:
-        """The scores stay as they are: the softmaxes that read them do not look at what is left out."""
-        keep = mask_of(node)
-        if keep is None:
-            raise UnsupportedOperatorError(
-                f"{where(node)} expected a mask: a constant condition, -100 or less where it leaves something out, and "
-                "Softmax alone behind it; write other choices with Mul and Add, or with Max and Min"
-            )
-        return mask_contract(node, keep)
-
-    @classmethod
-    def lower(cls, node: ir.Node, to: Lowering) -> None:
-        """The scores themselves; the softmax asks for the mask."""
-        lower_mask(node, to)
+__all__ = ["lower_mask", "mask_contract", "mask_of", "mask_rows"]
 
 
 def mask_contract(node: ir.Node, keep: NDArray[np.bool_]) -> Contract:

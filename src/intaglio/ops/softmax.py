@@ -10,12 +10,14 @@ from torch import Tensor
 
 from intaglio.errors import LoweringError
 from intaglio.graph.access import attribute, rank
+from intaglio.graph.attention_masks import dynamic_mask_of, mask_of
 from intaglio.number import QuantParams, Rule
 from intaglio.ops.contract import Contract, Fixed, Own, Role
 from intaglio.ops.float_operator import FloatOperator, Lowering, Placed
 from intaglio.ops.layout import ending_with
-from intaglio.ops.masks import mask_of, mask_rows
+from intaglio.ops.masks import mask_rows
 from intaglio.program import Operator
+from intaglio.program.operators.dynamic_masked_softmax import DynamicMaskedSoftmax
 from intaglio.program.operators.log_softmax import LogSoftmax as IntegerLogSoftmax
 from intaglio.program.operators.masked_softmax import MaskedSoftmax
 from intaglio.program.operators.softmax import Softmax as IntegerSoftmax
@@ -46,11 +48,16 @@ class Softmax(FloatOperator):
         axis = attribute(node, "axis", -1) % rank(value)
         x = to.operand(value, axes=ending_with(to.operand(value).axes, (axis,)))
         y = to.result(node).params
-        mask = None if value is None else mask_of(value.producer())
+        source = None if value is None else value.producer()
+        mask, computed = mask_of(source), dynamic_mask_of(source)
         if node.op_type == "LogSoftmax":
             operator: Operator = IntegerLogSoftmax.from_real(x.quant, y, rule=to.rule)
         elif mask is not None:
             operator = MaskedSoftmax.from_mask(x.quant, y, mask_rows(mask.transpose(x.axes), x.shape))
+        elif computed is not None:
+            keep = to.operand(computed, rank=len(x.axes), axes=x.axes)
+            to.emit(node, DynamicMaskedSoftmax.from_softmax(x.quant, y), [x, keep], node.outputs[0], x.axes)
+            return
         else:
             operator = _softmax(x, y, to.rule)
         to.emit(node, operator, [x], node.outputs[0], x.axes)

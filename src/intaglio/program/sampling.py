@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from intaglio.number import BIPOLAR, INT8, INT16, UINT8, IntType, PerChannel, PerTensor, QuantParams, Rule
+from intaglio.number import BIPOLAR, BOOLEAN, INT8, INT16, UINT8, IntType, PerChannel, PerTensor, QuantParams, Rule
 from intaglio.program.operator import Ints
 
 UINT16 = IntType(16, signed=False)
 TYPES = (INT8, UINT8, INT16, UINT16)
-SMALL_TYPES = (INT8, UINT8, IntType(4), IntType(3, signed=False), IntType(2), IntType(1, signed=False), BIPOLAR)
+SMALL_TYPES = (INT8, UINT8, IntType(4), IntType(3, signed=False), IntType(2), BOOLEAN, BIPOLAR)
 
 
 def codes(rng: np.random.Generator, type: IntType, shape: tuple[int, ...], *, extreme: bool = False) -> Ints:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from intaglio.graph import Graph
 from intaglio.graph.access import shape
 from intaglio.ops.positions import ROUND
-from intaglio_tests.operator_nets import Integers
+from intaglio_tests.operator_nets import Booleans, Integers
 
 Array = NDArray[Any]
 
@@ -410,6 +410,36 @@ def sampled() -> None:
     case("DFT", "inverse", ("n", 8, 2), None, np.array(1), inverse=1)
 
 
+def choices() -> None:
+    """Comparisons, logic, conversions, and what is chosen by them."""
+    numbers, truths = Integers(("n", 5, 4)), Booleans(("n", 5, 4))
+    for op_type in ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"):
+        case(op_type, "two", ROWS, ROWS)
+        case(op_type, "number", ROWS, np.array(0.25, np.float32))
+        case(op_type, "number-first", np.float32(0.25), ROWS)
+        case(op_type, "channels", IMAGE, normal(6, 1, 1))
+        case(op_type, "integers", numbers, Integers(("n", 1, 4)))
+        case(op_type, "integer", numbers, np.array(1))
+        case(op_type, "integers-of-columns", ints(3, -1, 0, 2), numbers)
+    for op_type in ("And", "Or", "Xor"):
+        case(op_type, "two", truths, Booleans(("n", 1, 4)))
+        case(op_type, "constant", truths, np.arange(20).reshape(5, 4) % 3 == 0)
+    case("Not", "booleans", truths)
+    case("Cast", "integers", numbers, to=onnx.TensorProto.FLOAT, low=0, high=200)
+    case("Cast", "booleans", truths, to=onnx.TensorProto.FLOAT)
+    case("Cast", "booleans-to-integers", truths, to=onnx.TensorProto.INT64)
+    case("Cast", "integers-to-booleans", numbers, to=onnx.TensorProto.BOOL)
+    case("Cast", "numbers-to-booleans", ROWS, to=onnx.TensorProto.BOOL)
+    case("Where", "two", Booleans(("n", 13)), ROWS, ROWS)
+    case("Where", "number", Booleans(("n", 1, 11)), SEQUENCE, np.float32(0.5))
+    case("Where", "numbers", truths, np.float32(-1.0), np.float32(2.0))
+    case("Where", "constant-condition", np.arange(9)[:, None] % 2 == 0, IMAGE, IMAGE)
+    case("Where", "constants", Booleans(("n", 1, 11)), normal(6, 1), normal(6, 11))
+    lowest = np.array(np.finfo(np.float32).min)
+    case("Where", "computed-mask", Booleans(("n", 1, 11)), SEQUENCE, lowest, then="Softmax")
+    case("Where", "computed-mask-of-rows", Booleans(("n", 6, 1)), SEQUENCE, lowest, then="Softmax")
+
+
 def corners() -> None:
     """Forms that ONNX allows and few exporters write."""
     case("ConvTranspose", "one_output_per_group", IMAGE, normal(6, 1, 3, 3, scale=0.3), normal(3), group=3)
@@ -427,7 +457,7 @@ def corners() -> None:
 
 for _family in (
     convolutions, volumes, products, elementwise, functions, pools, reductions, moves, normalizations, resizes,
-    corners, rewritten, sampled,
+    corners, rewritten, sampled, choices,
 ):  # fmt: skip
     _family()
 

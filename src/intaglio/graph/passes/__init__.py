@@ -14,6 +14,7 @@ from intaglio.graph.passes.fuse_activations import fuse_activations
 from intaglio.graph.passes.fuse_normalization import fuse_normalization
 from intaglio.graph.passes.hoist_clamps import hoist_clamps
 from intaglio.graph.passes.make_batchnorm import make_batchnorm
+from intaglio.graph.passes.make_dynamic_masks import make_dynamic_masks
 from intaglio.graph.passes.make_gemm import make_gemm
 from intaglio.graph.passes.make_global_pool import make_global_pool
 from intaglio.graph.passes.make_group_norm import make_group_norm
@@ -38,6 +39,7 @@ PASSES: tuple[Pass, ...] = (
     Pass(fuse_activations, needs=(canonicalize,)),
     Pass(make_squares, needs=(canonicalize, fuse_normalization)),
     Pass(make_global_pool),
+    Pass(make_dynamic_masks, needs=(canonicalize, fuse_normalization)),
     Pass(make_masks, needs=(canonicalize, fuse_normalization)),
     # One layout next: after a Transpose, channels are not on the axis where products have them.
     Pass(one_layout, needs=(canonicalize_moves,), permutes=True),

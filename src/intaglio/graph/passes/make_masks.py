@@ -15,7 +15,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from intaglio.graph.access import attribute, constant, consumers, is_output, rank, shape, single_consumer, where
-from intaglio.graph.attention_masks import FAR, FAR_ENOUGH, LOWEST, is_sum, mask_of, with_rank
+from intaglio.graph.attention_masks import FAR, FAR_ENOUGH, LOWEST, dynamic_mask_of, is_sum, mask_of, with_rank
 from intaglio.graph.edit import add_constant, insert, replace
 from intaglio.graph.graph import Graph
 from intaglio.graph.operators import facts
@@ -145,6 +145,9 @@ def _without_nan(graph: Graph, node: ir.Node) -> str | None:
     if softmax.op_type != "Softmax" or softmax.inputs[0] is None or single_consumer(test.outputs[0]) is not node:
         return None
     masked = softmax.inputs[0].producer()
+    if dynamic_mask_of(masked) is not None and not is_output(node.outputs[0]):
+        replace(node.outputs[0], source)
+        return f"{where(node)} taken out: {where(softmax)} is never NaN; a row in which all are masked becomes uniform"
     keep = mask_of(masked)
     axis = attribute(softmax, "axis", -1) % rank(source)
     if is_output(node.outputs[0]):

@@ -60,15 +60,8 @@ class MaskedSoftmax(Softmax):
     def integer(self, *inputs: Ints) -> Ints:
         """Compute the codes of the output."""
         x = inputs[0]
-        keep = self.keep != 0
-        some = keep.any(axis=1, keepdims=True)
-        rows = np.where(some, x.reshape(-1, *keep.shape).astype(np.int64), 0)
-        keep = keep | ~some
-        largest = np.where(keep, rows, np.iinfo(np.int64).min).max(axis=-1, keepdims=True)
-        e = np.where(keep, products(np.where(keep, largest - rows, 0), self.exp_low, self.exp_high), 0)
-        total = e.sum(axis=-1, keepdims=True)
-        y = (e * self.reciprocal_scale + (total >> 1)) // total + self.y_zero_point
-        return np.asarray(saturate(y, self.low, self.high, self.out.dtype).reshape(x.shape))
+        keep = np.broadcast_to(self.keep != 0, (x.size // self.keep.size, *self.keep.shape))
+        return masked_shares(self, x, keep.reshape(x.shape))
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
@@ -82,3 +75,15 @@ class MaskedSoftmax(Softmax):
                 for y in results:
                     x = params(rng, type, scale=float(rng.choice([0.02, 0.2, 2.0])) * 256 / (1 << type.bits))
                     yield cls.from_mask(x, y, keep), (codes(rng, type, (3, *keep.shape)),)
+
+
+def masked_shares(operator: Softmax, x: Ints, keep: NDArray[np.bool_]) -> Ints:
+    """Compute the codes of a softmax over kept positions, for a mask of the shape of x."""
+    some = keep.any(axis=-1, keepdims=True)
+    rows = np.where(some, x.astype(np.int64), 0)
+    keep = keep | ~some
+    largest = np.where(keep, rows, np.iinfo(np.int64).min).max(axis=-1, keepdims=True)
+    e = np.where(keep, products(np.where(keep, largest - rows, 0), operator.exp_low, operator.exp_high), 0)
+    total = e.sum(axis=-1, keepdims=True)
+    y = (e * operator.reciprocal_scale + (total >> 1)) // total + operator.y_zero_point
+    return np.asarray(saturate(y, operator.low, operator.high, operator.out.dtype).reshape(x.shape))

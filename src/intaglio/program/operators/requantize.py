@@ -11,7 +11,7 @@ import numpy as np
 from intaglio import number
 from intaglio.number import INT8, IntType, QuantParams, Rule
 from intaglio.program.factors import clamp_of, onto_grid, scale_of, zero_point_of
-from intaglio.program.field_bounds import Code
+from intaglio.program.field_bounds import INT32_MAX, Code
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import TYPES, codes, grid, params
 
@@ -62,8 +62,8 @@ class Requantize(Operator):
         self.expect(self.requantize.multiplier.shape == (), "expected one multiplier")
 
     def accumulator_bound(self, shapes: tuple[Shape, ...], types: tuple[IntType, ...]) -> int:
-        """Bound the accumulator by `max |x - z_x|`."""
-        return types[0].max_abs_offset(self.x_zero_point)
+        """Bound the accumulator by `max |x - z_x|`; the one int32 beyond, -2**31, fits the products too (2**62)."""
+        return min(types[0].max_abs_offset(self.x_zero_point), INT32_MAX)
 
     def integer(self, *inputs: Ints) -> Ints:
         """Compute the codes of the output."""
