@@ -53,7 +53,7 @@ def _sum(graph: Graph, node: ir.Node) -> tuple[ir.Value, Keep] | None:
         scores, mask = node.inputs[index], node.inputs[1 - index]
         if scores is None or constant(scores) is not None or shape(scores) != shape(node.outputs[0]):
             continue
-        keep = _kept(graph, mask)
+        keep = _kept(graph, mask) if constant(mask) is None else None  # `make_masks` reads constants
         if keep is not None:
             return scores, keep
     return None
