@@ -68,7 +68,11 @@ def tolerance(case: Lowered, name: str, *, optimized: bool) -> float:
         return 0.0
     if params.type.bits > 8 and any(isinstance(n.operator, Lut) for n in case.program.nodes):
         return np.inf  # the error of such a table has tests of its own
-    return derived_steps(case)(node, params) + (1.0 if optimized else 0.0)
+    steps = derived_steps(case)(node, params) + (1.0 if optimized else 0.0)
+    before = node.inputs[0].producer() if node.inputs[0] is not None else None
+    if before is not None and before.op_type == node.op_type == "Resize":  # the plane, then the depth of a volume
+        return steps + tolerance(case, str(before.outputs[0].name), optimized=optimized)
+    return steps
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -76,7 +76,7 @@ class Cast(FloatOperator):
         if kind == ir.DataType.BOOL:
             code = 0 if x.params is None else int(x.params.quantize(np.zeros((), np.float32)))
             zero = to.integers(f"{node.name}.zero", np.full((1,) * len(x.axes), code), x.axes, INT32)
-            to.emit(node, Relation(True, False, True), [x, zero], value, x.axes)
+            to.emit(node, Relation.from_integers(True, False, True), [x, zero], value, x.axes)
             return
         if kind != ir.DataType.FLOAT or x.params is not None:
             to.alias(value, x, x.axes)

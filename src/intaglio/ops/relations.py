@@ -55,7 +55,7 @@ class Comparisons(FloatOperator):
         if arrays[0] is None and arrays[1] is None:
             a, b, axes = _aligned(node, to)
             if a.params is None or b.params is None:
-                operator = Relation(below, equal, above)
+                operator = Relation.from_integers(below, equal, above)
             else:
                 operator = Relation.from_real(a.quant, b.quant, below=below, equal=equal, above=above)
             to.emit(node, operator, [a, b], node.outputs[0], axes)
@@ -67,7 +67,7 @@ class Comparisons(FloatOperator):
         x, axes = _computed(node, computed, to)
         numbers = held if x.params is None else _thresholds(op_type, held, x.quant)
         codes = np.clip(np.asarray(numbers).astype(np.int64), INT32.qmin, INT32.qmax)
-        operator = Relation(*SIGNS[op_type])
+        operator = Relation.from_integers(*SIGNS[op_type])
         to.emit(node, operator, [x, _constant(node, codes, axes, to)], node.outputs[0], axes)
 
 
@@ -109,11 +109,11 @@ class Logic(FloatOperator):
         if node.op_type == "Not":
             x, axes = _computed(node, 0, to)
             zero = _constant(node, np.zeros((), np.int64), axes, to)
-            to.emit(node, Relation(False, True, False), [x, zero], node.outputs[0], axes)
+            to.emit(node, Relation.from_integers(False, True, False), [x, zero], node.outputs[0], axes)
             return
         least, above = {"And": (2, False), "Or": (1, True), "Xor": (1, False)}[node.op_type]
         a, b, axes = _aligned(node, to)
-        operator = Relation(False, True, above, b_multiplier=-1, offset=least)
+        operator = Relation.from_integers(False, True, above, b_multiplier=-1, offset=least)
         to.emit(node, operator, [a, b], node.outputs[0], axes)
 
 

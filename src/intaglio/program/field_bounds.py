@@ -68,6 +68,6 @@ def bound_problem(operator: Operator) -> str | None:
         if value is None:
             continue
         for item in value if isinstance(value, tuple) else (value,):
-            if not bound.low <= item <= bound.high:
+            if isinstance(item, bool) or not bound.low <= item <= bound.high:
                 return f"{name}: expected {bound}, got {item}"
     return None

@@ -95,6 +95,9 @@ def calibrated(model: onnx.ModelProto, target: str | Target, samples: int = 64) 
     return graph, calibrate(graph, plan, open_data(x), calibrator="max").plan, x
 
 
+_DTYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(bool)": np.bool_, "tensor(uint8)": np.uint8}
+
+
 def run_ort(
     path: Path, x: NDArray[np.float32], level: str = "ORT_ENABLE_ALL", *, exact: bool = True
 ) -> NDArray[np.float32]:
@@ -116,8 +119,9 @@ def run_all(path: Path, data: Any, level: str = "ORT_ENABLE_ALL", *, exact: bool
     options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
     options.add_session_config_entry("session.x64quantprecision", str(int(exact)))
     runtime = session(path, options)
-    names = [given.name for given in runtime.get_inputs()]
-    given = data if isinstance(data, dict) else dict(zip(names, data, strict=True))
+    inputs = runtime.get_inputs()
+    given = data if isinstance(data, dict) else dict(zip([i.name for i in inputs], data, strict=True))
+    given = {i.name: given[i.name].astype(_DTYPES.get(i.type, given[i.name].dtype)) for i in inputs}
     return [np.asarray(y) for y in runtime.run(None, given)]
 
 

@@ -62,6 +62,13 @@ class Relation(Operator):
             factors = (most, round(most / ratio)) if ratio > 1 else (round(most * ratio), most)
         return cls(below, equal, above, zero_point_of(a), zero_point_of(b), *factors)
 
+    @classmethod
+    def from_integers(
+        cls, below: bool, equal: bool, above: bool, *, b_multiplier: int = 1, offset: int = 0
+    ) -> Relation:
+        """Compare integers as they are."""
+        return cls(below, equal, above, b_multiplier=b_multiplier, offset=offset)
+
     def shape(self, *inputs: Shape) -> Shape:
         """Broadcast the operands."""
         return broadcast(self, *inputs)
