@@ -16,6 +16,8 @@ BROAD = {"Exception", "BaseException", *OURS}
 SILENT = {
     ("codegen/package.py", "build"): "the next call compiles without the call graph and raises what is wrong",
     ("export/runtime.py", "reads"): "the question is whether ONNX Runtime reads a version, whatever it says if not",
+    ("frontends/bind.py", "_has_integer_form"): "the caller raises an error that names the input and the node",
+    ("frontends/torch.py", "takes"): "the question is whether the module takes the inputs; the export says why not",
     ("frontends/open_batch.py", "_dependence"): "a model for several samples only is the same network at all others",
     ("frontends/open_batch.py", "_dependence_of_fixed"): "a model that refuses other sizes says nothing about them",
     (

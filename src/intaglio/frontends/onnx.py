@@ -22,7 +22,6 @@ from intaglio.frontends.quantized.float_weights import float_weights
 from intaglio.frontends.quantized.quantized_operators import check_foreign, is_known_foreign
 from intaglio.frontends.read import Source, one_error, read_model, source_name
 from intaglio.frontends.recurrent_layers import split_recurrent_layers
-from intaglio.frontends.rewrites import rewrite_operators
 from intaglio.frontends.tidy import check_finite, name_nodes, remove_identities, to_float32
 from intaglio.graph.access import where
 from intaglio.graph.edit import remove_unread, split_shared_constants
@@ -111,6 +110,8 @@ def _normal(model: ir.Model, shapes: static.Shapes, batch: int, version: int) ->
     model.graph.opset_imports[""] = NORMAL_OPSET
     expand_contrib(graph)
     upgrade_opset(model, version, NORMAL_OPSET)
+    from intaglio.frontends.rewrites import rewrite_operators  # reads `ops`, which loads PyTorch
+
     rewrite_operators(graph)
     remove_identities(graph)
     remove_unread(graph)

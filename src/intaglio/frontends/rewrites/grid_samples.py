@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 
 from intaglio.frontends.rewrites.rewriting import Rewriting, constant_input
 from intaglio.frontends.rewrites.selection import select
@@ -41,9 +43,6 @@ def _taps(grid: Array, size: list[int], mode: str, padding: str, corners: bool) 
 
     Sampling is linear in the image: the weight of an element is what the image that is 1 there and 0 elsewhere gives.
     """
-    import torch  # front ends load it only where it is used
-    import torch.nn.functional as F
-
     count, points = math.prod(size), grid.shape[1] * grid.shape[2]
     step = max(1, _AT_ONCE // max(count, points))
     rows, columns, weights = [], [], []
