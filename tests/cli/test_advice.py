@@ -95,7 +95,7 @@ def test_layers_that_change_nothing_are_named(made) -> None:
 
 
 def test_a_quantized_file_is_timed_beside_onnxruntime_and_inspected(made, quantized, tmp_path, capsys) -> None:
-    pytest.importorskip("onnxruntime", reason="needs onnxruntime")
+    pytest.importorskip("onnxruntime", reason="needs onnxruntime (extra `peers`)")
     quantized.export(tmp_path / "q.onnx")
     argv = ["bench", tmp_path / "q.onnx", "--peers", "onnxruntime", "--rounds", "1", "-o", tmp_path / "build"]
     assert main(list(map(str, argv))) == 0
