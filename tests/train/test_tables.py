@@ -20,7 +20,12 @@ from intaglio.train.prepare import prepare_qat
 
 UNARY = sorted(name for name in FLOAT_OPERATORS if may_be_unary(ir.node(name, [])))
 CONSTANTS = {"Pow": (-0.5,), "Clip": (-1.7, 2.3), "PRelu": (0.3,)}
-NO_NEGATIVES = {"Log", "Pow", "Sqrt"}
+DOMAINS = {
+    **dict.fromkeys(("Log", "Pow", "Sqrt"), (0.0, 8.0)),
+    **dict.fromkeys(("Acos", "Asin", "Atanh"), (-1.0, 1.0)),
+    "Acosh": (1.0, 8.0),
+}
+"""Where a function is defined; others are tried from -4 to 4."""
 FUNCTIONS = sorted(
     (
         found
@@ -48,10 +53,11 @@ def one_node(op_type: str, then: str | None = None) -> Graph:
 
 
 def data(op_type: str) -> torch.Tensor:
-    """0, where logarithms and reciprocals are infinite, is in it."""
-    x = torch.rand((256, 64), generator=torch.Generator().manual_seed(2)) * 8
-    x[0, 0] = 0
-    return x if op_type in NO_NEGATIVES else x - 4
+    """The ends of the domain and 0, where functions are infinite or infinitely steep, are in it."""
+    low, high = DOMAINS.get(op_type, (-4.0, 4.0))
+    x = low + torch.rand((256, 64), generator=torch.Generator().manual_seed(2)) * (high - low)
+    x[0, :3] = torch.tensor([low, high, max(low, 0.0)])
+    return x
 
 
 class EveryFunction(torch.nn.Module):

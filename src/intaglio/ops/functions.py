@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import onnx_ir as ir
@@ -82,6 +83,14 @@ FUNCTIONS: dict[str, Function] = {
 
 POLES = frozenset({"Acos", "Acosh", "Asin", "Atanh", "Exp", "Log", "Pow", "Reciprocal", "Sqrt", "Tan"})
 """Functions that are infinite, or infinitely steep, at a number that float32 has; in training neither gets further."""
+
+DOMAINS = {
+    "Log": (0.0, math.inf),
+    "Sqrt": (0.0, math.inf),
+    **dict.fromkeys(("Acos", "Asin", "Atanh"), (-1.0, 1.0)),
+    "Acosh": (1.0, math.inf),
+}
+"""Where functions are defined. A number that its grid rounds to one outside takes the value at the edge."""
 
 KNOWN_RANGES = frozenset({"Erf", "Sigmoid", "Softsign", "Tanh"})
 """Functions whose results have the half-open range of their row in `graph.operators`; it is not measured. They flatten

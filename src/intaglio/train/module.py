@@ -205,6 +205,8 @@ class QuantizedModule(nn.Module):
                 arguments[2] = self._rounded_bias(step, arguments[2])
             if step.has_poles:
                 arguments = [None if x is None else finite_gradient(x) for x in arguments]
+            if step.domain is not None and arguments[0] is not None:
+                arguments[0] = arguments[0].clamp(*step.domain)
             y, *others = step.call.real(*arguments)
             y = bounded(y) if step.has_poles else y
         if step.summed and not self.training:

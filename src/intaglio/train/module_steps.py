@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from intaglio.graph.access import attribute
 from intaglio.ops import Role, float_operator
-from intaglio.ops.functions import POLES
+from intaglio.ops.functions import DOMAINS, POLES
 from intaglio.plan import Plan
 from intaglio.simulate.calls import NodeCall
 from intaglio.train.batch_norm import BatchNorm
@@ -27,6 +27,7 @@ class ModuleStep:
         summed: whether a one-bit Sign is fused into it.
         channels: channel axis of its result.
         has_poles: whether its function has infinite values or slopes.
+        domain: where its function is defined; None for every number.
     """
 
     call: NodeCall
@@ -36,6 +37,7 @@ class ModuleStep:
     summed: bool
     channels: int
     has_poles: bool
+    domain: tuple[float, float] | None
 
     @property
     def name(self) -> str:
@@ -77,6 +79,7 @@ def steps(calls: Sequence[NodeCall], plan: Plan, norms: Mapping[str, BatchNorm])
             str(call.node.name) in summed,
             1 if call.node.op_type.startswith("Conv") else -1,
             call.node.op_type in POLES,
+            DOMAINS.get(call.node.op_type),
         )
         for call in calls
     ]
