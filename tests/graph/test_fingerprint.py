@@ -20,6 +20,7 @@ PAIRS = {
     Kinds.INT: (1, 2),
     Kinds.FLOAT: (1.0, 1.0 + 2.0**-23),
     Kinds.STRING: ("a", "b"),
+    Kinds.STRINGS: (("a", "b"), ("b", "a")),
     Kinds.INTS: ((1, 2), (2, 1)),
     Kinds.FLOATS: ((1.0, 2.0), (2.0, 1.0)),
     Kinds.TENSOR: (ir.Tensor(np.zeros(2000, np.float32)), ir.Tensor(np.eye(1, 2000, 1000, dtype=np.float32)[0])),

@@ -249,7 +249,7 @@ NOT: list[tuple[Build, list[str]]] = [
     (shifted_by_another_number, ["Add", "Clip", "Mul"]),
     (gate_of_another_value, ["Abs", "Sigmoid", "Mul"]),
     (gate_read_elsewhere, ["Sigmoid", "Mul", "Add"]),
-    (slope_above_one, ["Mul", "Max"]),
+    (slope_above_one, ["Mul", "Reshape", "Reshape", "Concat", "ReduceMax"]),
 ]
 
 

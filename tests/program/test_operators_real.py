@@ -29,6 +29,7 @@ from intaglio.program.operators.conv2d import Conv2d
 from intaglio.program.operators.conv_transpose2d import ConvTranspose2d
 from intaglio.program.operators.dense import Dense
 from intaglio.program.operators.depth_to_space import DepthToSpace
+from intaglio.program.operators.div import Div
 from intaglio.program.operators.dynamic_masked_softmax import DynamicMaskedSoftmax
 from intaglio.program.operators.embedding_lookup import EmbeddingLookup
 from intaglio.program.operators.expand import Expand
@@ -45,6 +46,7 @@ from intaglio.program.operators.mul import Mul
 from intaglio.program.operators.pad import Pad
 from intaglio.program.operators.prelu import PRelu
 from intaglio.program.operators.reduce_max import ReduceMax
+from intaglio.program.operators.reduce_square import ReduceSquare
 from intaglio.program.operators.reduce_sum import ReduceSum
 from intaglio.program.operators.relation import Relation
 from intaglio.program.operators.requantize import Requantize
@@ -247,6 +249,31 @@ def mul(rng: np.random.Generator) -> Iterator[Case]:
         a, b, y = params(rng, type, rule), params(rng, type, rule), params(rng, type, rule, 0.1)
         a_q, b_q = codes(rng, type, (2, 40, 3)), codes(rng, type, (3,))
         yield Mul.from_real(a, b, y, rule=rule), (a_q, b_q), real(a, a_q) * real(b, b_q), y, 0
+
+
+@case
+def div(rng: np.random.Generator) -> Iterator[Case]:
+    """The reciprocal is cut off at its last bit, of at least `precision`."""
+    for rule, type in RULES_AND_TYPES:
+        a, b, y = params(rng, type, rule), params(rng, type, rule), params(rng, type, rule, 8.0 / (1 << type.bits))
+        a_q, b_q = codes(rng, type, (2, 40, 3)), codes(rng, type, (2, 1, 3))
+        b_q = np.where(b_q == b.zero_point, b.zero_point + 1, b_q).astype(b_q.dtype)
+        operator = Div.from_real(a, b, y, rule=rule)
+        lost = 2.0 ** (1 - operator.precision) * y.type.max_abs_offset(int(y.zero_point))
+        yield operator, (a_q, b_q), real(a, a_q) / real(b, b_q), y, lost
+
+
+@case
+def reduce_square(rng: np.random.Generator) -> Iterator[Case]:
+    """A root is cut off, and a sum is rounded, at the last bit of the accumulator."""
+    for (rule, type), root in itertools.product(RULES_AND_TYPES, (True, False)):
+        x = params(rng, type, rule)
+        y = params(rng, type, rule, 0.05 * 9 if root else 0.05**2 * 64 * 36)
+        x_q = codes(rng, type, (2, 6, 6, 3))
+        operator = ReduceSquare.from_real(x, y, axes=(1, 2), keepdims=False, root=root, count=36, rule=rule)
+        total = (real(x, x_q) ** 2).sum(axis=(1, 2))
+        unit = 2.0**-operator.spread * float(x.scale) ** (1 if root else 2) / float(y.scale)
+        yield operator, (x_q,), np.sqrt(total) if root else total, y, unit
 
 
 @case

@@ -15,6 +15,7 @@ from intaglio.graph.passes.fuse_normalization import fuse_normalization
 from intaglio.graph.passes.hoist_clamps import hoist_clamps
 from intaglio.graph.passes.make_batchnorm import make_batchnorm
 from intaglio.graph.passes.make_dynamic_masks import make_dynamic_masks
+from intaglio.graph.passes.make_extrema import make_extrema
 from intaglio.graph.passes.make_gemm import make_gemm
 from intaglio.graph.passes.make_global_pool import make_global_pool
 from intaglio.graph.passes.make_group_norm import make_group_norm
@@ -37,6 +38,7 @@ PASSES: tuple[Pass, ...] = (
     Pass(make_group_norm),
     Pass(fuse_normalization, needs=(canonicalize,)),
     Pass(fuse_activations, needs=(canonicalize,)),
+    Pass(make_extrema, needs=(canonicalize, fuse_activations)),
     Pass(make_squares, needs=(canonicalize, fuse_normalization)),
     Pass(make_global_pool),
     Pass(make_dynamic_masks, needs=(canonicalize, fuse_normalization)),

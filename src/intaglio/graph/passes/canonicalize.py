@@ -150,10 +150,8 @@ def _pow(graph: ir.Graph, node: ir.Node) -> str | None:
 
 def _bound(graph: ir.Graph, node: ir.Node) -> str | None:
     """Rewrite Min(x, c), Max(x, c) with one number c -> Clip."""
-    if len(node.inputs) != 2 or node.outputs[0].dtype != ir.DataType.FLOAT:
+    if len(node.inputs) != 2 or node.outputs[0].dtype != ir.DataType.FLOAT or not _other_is_constant(node, 1):
         return None
-    if not _other_is_constant(node, 1):
-        return _of_two(graph, node)
     array = constant(node.inputs[1])
     source = node.inputs[0]
     assert array is not None
@@ -167,29 +165,6 @@ def _bound(graph: ir.Graph, node: ir.Node) -> str | None:
     node.replace_input_with(1 if lower else 2, bound)
     node.op_type = "Clip"
     return "Clip"
-
-
-def _of_two(graph: ir.Graph, node: ir.Node) -> str | None:
-    """Rewrite Max(x, z) of two computed values -> ReduceMax over a new axis, along which they lie side by side."""
-    if any(value is None or value.is_initializer() for value in node.inputs) or not shape(node.outputs[0]):
-        return None
-    target, parts = shape(node.outputs[0]), []
-    axis = add_constant(graph, f"{node.name}.axis", np.array([1], dtype=np.int64))
-    for value in node.inputs:
-        if shape(value) != target:
-            own = shape(value)
-            lead = (1,) * (len(target) - len(own))
-            sizes = [1 if n == m else m for n, m in zip((*lead, *own), target, strict=True)]
-            wanted = add_constant(graph, f"{node.name}.sizes", np.array(sizes, dtype=np.int64))
-            value = insert(graph, node, "Expand", [value, wanted], name=f"{node.name}.expand").outputs[0]
-        apart = add_constant(graph, f"{node.name}.apart", np.array([1], dtype=np.int64))
-        parts.append(insert(graph, node, "Unsqueeze", [value, apart], name=f"{node.name}.side").outputs[0])
-    both = insert(graph, node, "Concat", parts, {"axis": 1}, name=f"{node.name}.both")
-    kind = f"Reduce{node.op_type}"
-    result = insert(graph, node, kind, [both.outputs[0], axis], {"keepdims": 0}, name=f"{node.name}.reduce")
-    replace(node.outputs[0], result.outputs[0])
-    remove(graph, node)
-    return f"{kind} of both"
 
 
 def _clip(graph: ir.Graph, node: ir.Node) -> str | None:
