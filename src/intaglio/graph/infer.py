@@ -14,9 +14,11 @@ from intaglio.graph.time_loops import infer_loop, is_loop
 _SHAPE_CONSTANT_BYTES = 4096
 # The opsets whose inference is right for what older ones write. With ceil_mode, older ones count a last window that
 # starts outside the image, which no runtime does; negative axes came with opset 11, were written before, and are
-# inferred wrong there.
+# inferred wrong there. GreaterOrEqual and LessOrEqual were functions at first, whose shapes are left open.
 _CEIL_MODE, _MENDED_POOLS = 10, 22
 _NEGATIVE_AXES = 11
+_FIRST_COMPARISONS, _SHAPED_COMPARISONS = 12, 16
+_FORMER_FUNCTIONS = {"GreaterOrEqual", "LessOrEqual"}
 _POOLS = {"AveragePool", "LpPool", "MaxPool"}
 _ALONG_AXES = {
     "ArgMax", "ArgMin", "Concat", "Flatten", "Gather", "Hardmax", "LogSoftmax", "ReduceL1", "ReduceL2", "ReduceLogSum",
@@ -83,6 +85,8 @@ def _inferred_as(node: ir.Node, opset_imports: dict[str, int]) -> int:
         return max(version, _MENDED_POOLS)
     if node.op_type in _ALONG_AXES and not node.domain:
         return max(version, _NEGATIVE_AXES)
+    if node.op_type in _FORMER_FUNCTIONS and not node.domain and version >= _FIRST_COMPARISONS:
+        return max(version, _SHAPED_COMPARISONS)
     return version
 
 

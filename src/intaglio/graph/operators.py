@@ -35,6 +35,7 @@ class OperatorFacts:
         averages: an element of the result is a mean of some of the first operand's.
         largest: an element of the result is the largest or smallest of some of the first operand's.
         position: a result is the index of an element.
+        decides: a result is a boolean.
         homogeneous: f(s x) = s f(x) for every factor s above 0.
         by_channel: a channel of the result depends on the same channel of the first operand only.
         normalizes: the first operand, shifted and scaled so that its statistics are fixed.
@@ -58,6 +59,7 @@ class OperatorFacts:
     averages: bool = False
     largest: bool = False
     position: bool = False
+    decides: bool = False
     homogeneous: bool = False
     by_channel: bool = False
     normalizes: bool = False
@@ -80,7 +82,8 @@ OPERATORS: dict[str, OperatorFacts] = {
     # Functions of one value.
     **dict(_all("Asin Asinh Atan Atanh Sinh Tan", _FUNCTION)),
     **dict(_all("Cast Ceil Celu Elu Floor Gelu HardSwish Log Mish Reciprocal Round Selu Shrink Swish", _FUNCTION)),
-    **dict(_all("Not IsNaN IsInf ThresholdedRelu", _FUNCTION)),
+    "ThresholdedRelu": _FUNCTION,
+    **dict(_all("Not IsNaN IsInf", replace(_FUNCTION, decides=True))),
     **dict(_all("LeakyRelu Neg", replace(_FUNCTION, homogeneous=True))),
     "Clip": replace(_FUNCTION, clamps=True),
     "Relu": replace(_FUNCTION, clamps=True, homogeneous=True, range=_POSITIVE),
@@ -97,8 +100,10 @@ OPERATORS: dict[str, OperatorFacts] = {
     "Mul": replace(_SEVERAL, affine=True, commutative=True),
     "Div": _SEVERAL,
     **dict(_all("Min Max", replace(_SEVERAL, extremum=True, commutative=True))),
-    **dict(_all("Sum Mean Equal And Or Xor", replace(_SEVERAL, commutative=True))),
-    **dict(_all("Pow Mod Where BitShift Dropout Greater GreaterOrEqual Less LessOrEqual", _SEVERAL)),
+    **dict(_all("Sum Mean", replace(_SEVERAL, commutative=True))),
+    **dict(_all("Pow Mod Where BitShift Dropout", _SEVERAL)),
+    **dict(_all("Equal And Or Xor", replace(_SEVERAL, commutative=True, decides=True))),
+    **dict(_all("Greater GreaterOrEqual Less LessOrEqual", replace(_SEVERAL, decides=True))),
     "PRelu": replace(_SEVERAL, homogeneous=True),
     # Products.
     **dict(_all("Conv ConvTranspose", replace(_IMAGE, product=True, biased=True))),

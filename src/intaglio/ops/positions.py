@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -70,38 +70,68 @@ def resized_axes(node: ir.Node) -> list[ResizedAxis]:
     """The axes that change: their size, or, under tf_crop_and_resize, the part of them that is seen.
 
     Positions are computed in float32 as ONNX Runtime does, since ties of the nearest neighbour depend on it.
+
+    Raises:
+        UnsupportedOperatorError: a length on whose fraction runtimes differ.
     """
+    mode = _coordinates(node)
+    cropped = mode == "tf_crop_and_resize" and constant(input_value(node, 1)) is not None
+    found = []
+    for change in _changes(node):
+        if _depends_on_fraction(mode, change):
+            raise UnsupportedOperatorError(
+                f"{where(node)} expected scales that give axis {change.axis} a whole length under {mode}, got "
+                f"{change.length:g}; runtimes differ there: export the model with sizes ({change.wanted}) instead of "
+                "scales"
+            )
+        at = _positions(mode, change.size, change.wanted, change.scale, change.part)
+        outside = (at < 0) | (at > change.size - 1) if cropped else np.zeros(change.wanted, np.bool_)
+        found.append(ResizedAxis(change.axis, change.size, at, outside))
+    return found
+
+
+def has_one_meaning(node: ir.Node) -> bool:
+    """Tell whether runtimes agree on the positions, so that `resized_axes` gives them."""
+    mode = _coordinates(node)
+    return not any(_depends_on_fraction(mode, change) for change in _changes(node))
+
+
+@dataclass(frozen=True)
+class _AxisChange:
+    """What a Resize does to an axis."""
+
+    axis: int
+    size: int
+    wanted: int
+    scale: np.float32
+    part: tuple[float, float]
+
+    @property
+    def length(self) -> float:
+        return float(self.size * self.scale)
+
+
+def _coordinates(node: ir.Node) -> str:
+    return str(attribute(node, "coordinate_transformation_mode", "half_pixel"))
+
+
+def _changes(node: ir.Node) -> Iterator[_AxisChange]:
     source, target = shape(node.inputs[0]), shape(node.outputs[0])
     scales = constant(input_value(node, 2))
-    mode = attribute(node, "coordinate_transformation_mode", "half_pixel")
-    roi = constant(input_value(node, 1)) if mode == "tf_crop_and_resize" else None
+    roi = constant(input_value(node, 1)) if _coordinates(node) == "tf_crop_and_resize" else None
     axes = [axis % len(source) for axis in attribute(node, "axes", tuple(range(len(source))))]
-    found = []
     for i, axis in enumerate(axes):
         size, wanted = source[axis], target[axis]
         scale = np.float32(wanted / size) if scales is None or not scales.size else np.float32(scales[i])
         part = (0.0, 1.0) if roi is None else (float(roi[i]), float(roi[i + len(axes)]))
-        if size == wanted and scale == 1.0 and part == (0.0, 1.0):
-            continue
-        _require_whole_length(node, mode, axis, float(size * scale), wanted)
-        at = _positions(mode, size, wanted, scale, part)
-        outside = (at < 0) | (at > size - 1) if roi is not None else np.zeros(wanted, np.bool_)
-        found.append(ResizedAxis(axis, size, at, outside))
-    return found
+        if size != wanted or scale != 1.0 or part != (0.0, 1.0):
+            yield _AxisChange(axis, size, wanted, scale, part)
 
 
-def _require_whole_length(node: ir.Node, mode: str, axis: int, length: float, wanted: int) -> None:
-    """Refuse lengths on whose fraction a result depends: ONNX counts with it and ONNX Runtime with the whole number.
-
-    Raises:
-        UnsupportedOperatorError: naming node and length.
-    """
-    depends = mode in ("align_corners", "tf_crop_and_resize") or (mode == "pytorch_half_pixel" and wanted == 1)
-    if depends and abs(length - wanted) > 1e-4 * wanted:
-        raise UnsupportedOperatorError(
-            f"{where(node)} expected scales that give axis {axis} a whole length under {mode}, got {length:g}; "
-            f"runtimes differ there: export the model with sizes ({wanted}) instead of scales"
-        )
+def _depends_on_fraction(mode: str, change: _AxisChange) -> bool:
+    """Tell whether a result depends on a fraction: ONNX counts with it, ONNX Runtime with the whole number."""
+    depends = mode in ("align_corners", "tf_crop_and_resize") or (mode == "pytorch_half_pixel" and change.wanted == 1)
+    return depends and abs(change.length - change.wanted) > 1e-4 * change.wanted
 
 
 def _positions(mode: str, size: int, wanted: int, scale: np.float32, part: tuple[float, float]) -> NDArray[np.float32]:

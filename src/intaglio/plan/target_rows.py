@@ -10,8 +10,9 @@ from intaglio.errors import TargetError
 from intaglio.graph.operators import facts, named
 from intaglio.targets import Target
 
-# Every form of these operators returns elements of its input, or indices.
-_WITHOUT_OWN_RANGE = (named("moves") | named("largest") | named("position") | {"Dropout", "Where"}) - {"Pad"}
+# Every form of these operators returns elements of its input, indices or booleans.
+_KEEPERS = named("moves") | named("largest") | {"Dropout", "Where"}
+_WITHOUT_OWN_RANGE = (_KEEPERS | named("position") | named("decides")) - {"Pad"}
 
 
 def check_rows(target: Target) -> None:
@@ -19,7 +20,7 @@ def check_rows(target: Target) -> None:
 
     Raises:
         TargetError: a name that is no ONNX operator; weights of an operator that has none; or a format of the result of
-            an operator that keeps its input's parameters, as MaxPool does.
+            an operator that keeps its input's parameters, as MaxPool does, or gives booleans.
     """
     for op_type, row in target.operators.items():
         where = f"target {target.name}: operators.{op_type}"
@@ -35,6 +36,6 @@ def check_rows(target: Target) -> None:
         key = "activations" if row.activations is not None else "scale" if row.scale is not None else None
         if key is not None and op_type in _WITHOUT_OWN_RANGE:
             raise TargetError(
-                f"{where}.{key}: {op_type} keeps the parameters of its input or gives indices, so this key has no "
-                "effect; remove it"
+                f"{where}.{key}: {op_type} keeps the parameters of its input, or gives indices or booleans, so "
+                "this key has no effect; remove it"
             )

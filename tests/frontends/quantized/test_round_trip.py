@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from intaglio_tests.operator_cases import CASES, Case, inputs_of
 from intaglio_tests.operator_nets import lowered, model
@@ -97,6 +98,21 @@ def test_activations_of_every_width(kind: IntType, tmp_path: Path) -> None:
     params = choose_params(-1.5, 2.0, kind, Scheme.ASYMMETRIC)
     changed = with_params(plan, "a", params)
     assert again(graph, changed, tmp_path).params("a") == params
+
+
+@pytest.mark.parametrize("kind", ["INT8", "UINT8", "INT16", "INT32", "INT64"])
+def test_integers_that_are_compared_come_back(kind: str, tmp_path: Path) -> None:
+    node = onnx.helper.make_node("GreaterOrEqual", ["a", "b"], ["y"], "node")
+    kinds = {"a": getattr(onnx.TensorProto, kind), "b": getattr(onnx.TensorProto, kind), "y": onnx.TensorProto.BOOL}
+    a, b, y = (onnx.helper.make_tensor_value_info(name, kind, ("n", 4)) for name, kind in kinds.items())
+    net = onnx.helper.make_model(
+        onnx.helper.make_graph([node], "net", [a, b], [y]), opset_imports=[onnx.helper.make_opsetid("", 13)]
+    )
+    onnx.save(net, tmp_path / "m.onnx")
+    graph, plan, history = load_quantized_graph(tmp_path / "m.onnx")
+    assert "the file holds only integers and booleans" in history
+    left, right = np.array([[1, 2, 3, 100]]), np.array([[2, 2, 1, 101]])
+    np.testing.assert_array_equal(lower(graph, plan).run(left, right), left >= right)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+import onnx_ir as ir
+
 from intaglio.errors import ModelError, UsageError
 from intaglio.frontends.onnx import load_onnx
 from intaglio.frontends.quantized.file_plan import plan_of_file
@@ -32,6 +34,8 @@ from intaglio.plan import Plan, Source
 
 PARAMS_KEY = "intaglio.params"
 """Metadata key under which `intaglio.export` stores the parameters of values without a QuantizeLinear."""
+
+_REAL = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
 
 # These passes run before the QuantizeLinear nodes are removed, so none can fuse operators across a value that the file
 # rounds. Passes that would change a weight or rewrite a product are left out, so that the file's integers stay.
@@ -81,8 +85,8 @@ def load_quantized_graph(
         The float Graph with dequantized weights, the Plan with the file's parameters, and the history: one sentence for
         each change.
     Raises:
-        ModelError: the file cannot be read, nothing in it is quantized, it is quantized dynamically, or it leaves
-            values float; the text lists them.
+        ModelError: the file cannot be read, it has real numbers and none of them is quantized, it is quantized
+            dynamically, or it leaves values float; the text lists them.
         UnsupportedOperatorError: an operator that Intaglio does not support.
     """
     with one_error(os.fspath(path)):
@@ -99,12 +103,13 @@ def _load(
     note_saturation(model)
     graph = load_onnx(model, shapes, constants=constants, keep_quantized=True)
     kinds = Counter(node.op_type for node in graph.nodes if is_quantized(node))
-    if not kinds:
+    if not kinds and any(value.dtype in _REAL for value in graph.values().values()):
         raise ModelError(
             f"{os.fspath(path)}: expected a network that another tool quantized, got one without QuantizeLinear or "
             "QLinear operators; load it with intaglio.load and quantize it with intaglio.quantize"
         )
-    history = [*graph.history, f"the file holds {', '.join(f'{n} {kind}' for kind, n in sorted(kinds.items()))}"]
+    held = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items())) or "only integers and booleans"
+    history = [*graph.history, f"the file holds {held}"]
     for run in _BEFORE:
         changes = run(graph)
         if changes:

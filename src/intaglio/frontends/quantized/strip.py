@@ -25,7 +25,7 @@ from intaglio.frontends.quantized.grids import (
 from intaglio.frontends.quantized.names import plain_name
 from intaglio.frontends.quantized.pairs import DEQUANTIZE, QUANTIZE
 from intaglio.frontends.quantized.parameters import TYPES, narrowed, read_params
-from intaglio.graph import Graph, attribute, constant
+from intaglio.graph import Graph, attribute, constant, consumers
 from intaglio.graph.access import input_value, where
 from intaglio.graph.edit import add_constant, insert, remove_unread, replace, split_shared_constants
 from intaglio.graph.integer_inputs import is_integer_input
@@ -60,6 +60,19 @@ def strip(graph: Graph) -> Stripped:
     return _Strip(graph).run()
 
 
+def _holds_codes(value: ir.Value) -> bool:
+    """Tell whether integers stand for real numbers: a DequantizeLinear reads them, also behind a move."""
+    reached, open_ = {value}, [value]
+    while open_:
+        for node in consumers(open_.pop()):
+            if node.op_type == DEQUANTIZE:
+                return True
+            found = [output for output in node.outputs if output.dtype == value.dtype and output not in reached]
+            reached.update(found)
+            open_ += found
+    return False
+
+
 class _Strip:
     def __init__(self, graph: Graph) -> None:
         self.inner = graph.model.graph
@@ -76,7 +89,7 @@ class _Strip:
             if source is not None and (maker is None or maker.op_type != DEQUANTIZE):
                 self.asked.setdefault(source, []).append(read_params(node))
         for value in list(self.inner.inputs):
-            if value.dtype in TYPES or (value.dtype != ir.DataType.FLOAT and not is_integer_input(value)):
+            if _holds_codes(value) if is_integer_input(value) else value.dtype != ir.DataType.FLOAT:
                 self._integer_input(value)
         for node in self.result.graph.nodes:
             if node.op_type == QUANTIZE:

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from intaglio.frontends.rewrites.rewriting import Rewriting, constant_input
 from intaglio.graph.access import Array, attribute, rank, shape
 from intaglio.graph.edit import AttributeValue
-from intaglio.ops.positions import COORDINATES, ResizedAxis, resized_axes
+from intaglio.ops.positions import COORDINATES, ResizedAxis, has_one_meaning, resized_axes
 
 _TAPS = 4
 
@@ -22,6 +22,8 @@ def resize(to: Rewriting) -> None:
     coordinates = str(attribute(to.node, "coordinate_transformation_mode", "half_pixel"))
     if roi is not None or attribute(to.node, "antialias", 0) or coordinates not in COORDINATES:
         return
+    if not has_one_meaning(to.node):
+        return  # the operator refuses it
     if mode == "linear":
         _linear(to)
     elif mode == "cubic":
