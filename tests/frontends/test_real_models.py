@@ -39,7 +39,7 @@ PREPARED = {
     for name, left in _LEFT.items()
 }
 
-# Networks out of public packages and other trained ones: (sizes to fix, inputs to bind, why it is refused).
+# Networks out of public packages and other trained ones: (sizes to fix, inputs to bind).
 OTHERS: dict[str, tuple[dict[str, tuple[int, ...]], dict[str, float]]] = {
     "camvid/espnet_camvid.onnx": ({}, {}),
     "imagenet/efficientnet_lite0.onnx": ({}, {}),

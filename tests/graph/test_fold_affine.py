@@ -199,12 +199,21 @@ def scale_per_column() -> Net:
     return net.output(net.op("Mul", net.conv(x, 4, 8), net.normal(4)))
 
 
+def computed_weight() -> Net:
+    net = Net()
+    x, w = net.input("x", (1, 4, 6, 6)), net.input("w", (8, 4, 3, 3))
+    return net.output(net.batch_norm(net.op("Conv", x, w), 8))
+
+
+AS_PRODUCT = ["Gather", "Gather", "Transpose", "Reshape", "Reshape", "MatMul", "Reshape"]  # a Conv of a computed weight
+
 STAYS: list[tuple[Callable[[], Net], list[str]]] = [
     (batch_norm_then_padded_conv, ["BatchNormalization", "Conv"]),
     (batch_norm_behind_relu, ["Conv", "Relu", "BatchNormalization", "Relu"]),
     (conv_read_twice, ["Conv", "BatchNormalization", "Add"]),
     (conv_is_an_output, ["Conv", "BatchNormalization"]),
     (scale_per_column, ["Conv", "Mul"]),
+    (computed_weight, [*AS_PRODUCT, "BatchNormalization"]),
 ]
 
 

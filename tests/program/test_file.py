@@ -25,6 +25,7 @@ import intaglio.files.whole as whole
 from intaglio.errors import ProgramError
 from intaglio.program import OPERATORS, Program, load_program
 from intaglio.program.file import from_bytes, parameter_bytes, to_bytes
+from intaglio.program.input_ranges import input_ranges
 
 Header = dict[str, Any]
 Arrays = dict[str, np.ndarray]
@@ -397,9 +398,11 @@ def loads_and_runs_or_is_refused(header: Header, arrays: Arrays) -> None:
 def runs(program: Program) -> None:
     """What verifies, runs, and makes codes of the types that it declares."""
     if sum(math.prod(info.shape) for info in program.tensors.values()) < 1 << 20:
-        infos = [program.tensors[name] for name in program.inputs]
-        for end in ("qmin", "qmax"):
-            traced = program.trace(*(np.full(i.shape, getattr(i.type, end), i.type.dtype) for i in infos))
+        infos, ranges = [program.tensors[name] for name in program.inputs], input_ranges(program)
+        # Indices, which have no grid, may be refused where their reader has no row for them.
+        ends = [ranges[i.name] if i.params is None else (i.type.qmin, i.type.qmax) for i in infos]
+        for values in zip(*ends, strict=True):
+            traced = program.trace(*(np.full(i.shape, v, i.type.dtype) for i, v in zip(infos, values, strict=True)))
             for name, x in traced.items():
                 info = program.tensors[name]
                 assert (x.shape, x.dtype) == (info.shape, info.type.dtype) and info.type.holds(x), name
