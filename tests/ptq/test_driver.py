@@ -120,3 +120,23 @@ def test_a_mask_that_scores_outweigh_becomes_a_sum(factor: float, text: str) -> 
     assert np.abs(q.lower().run(x) - wanted).max() < 0.05
     again = ig.quantize(loaded, x, "int16x8", plan=q.plan)
     np.testing.assert_array_equal(again.lower().run(x), q.lower().run(x))
+
+
+def test_a_mask_is_judged_before_rounding_is_learned(tmp_path) -> None:
+    """A checkpoint then belongs to the network whose weights are rounded."""
+
+    class Masked(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = torch.nn.Linear(6, 6)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.linear(torch.softmax(500 * x + torch.where(torch.ones(6, 6).tril().bool(), 0.0, -100.0), -1))
+
+    torch.manual_seed(3)
+    net = Masked().eval()
+    x = np.random.default_rng(4).uniform(-1, 1, (32, 2, 6, 6)).astype(np.float32)
+    settings = {"calibrator": "max", "rounding": "adaround", "iterations": 4, "checkpoint": tmp_path / "rounding"}
+    for _ in range(2):  # the second run continues from the checkpoint
+        q = ig.quantize(net, x, example_inputs=torch.zeros(1, 2, 6, 6), **settings)
+        assert any("can outweigh its -100" in str(step) for step in q.steps)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from functools import cache, partial
 from itertools import islice
@@ -84,23 +84,6 @@ def quantize_graph(
     """
     if plan is not None and (sums := masks_as_sums(graph, plan)):
         graph = without_masks(graph, sums)
-    made = _quantize(graph, target, dataset, recipe, checkpoint, plan)
-    weak = weak_masks(made.graph, made.plan)
-    if not weak:
-        return made
-    graph = without_masks(graph, weak)
-    graph.history += weak.values()
-    return _quantize(graph, target, dataset, recipe, checkpoint, plan)
-
-
-def _quantize(
-    graph: Graph,
-    target: Target,
-    dataset: Data | NoData,
-    recipe: Recipe,
-    checkpoint: str | os.PathLike[str] | None,
-    plan: Plan | None,
-) -> Quantized:
     given = None if plan is None else GivenPlan(plan, graph, target)
 
     def placed(candidate: Graph) -> Plan:
@@ -109,6 +92,12 @@ def _quantize(
         named = recipe.weight_calibrator if isinstance(recipe.weight_calibrator, str) else None
         return place(candidate, target, layers=recipe.layers, weight_calibrator=named)
 
+    def again(weak: Mapping[str, str]) -> Quantized:
+        """Begin anew with the masks that scores outweigh as sums."""
+        changed = without_masks(prepared, weak)
+        changed.history += weak.values()
+        return quantize_graph(changed, target, dataset, recipe, checkpoint=checkpoint, plan=plan)
+
     prepared = graph
     graph = separate_operands(graph, target, recipe.layers if given is None else given.layers(graph))
     placed(graph)
@@ -116,7 +105,9 @@ def _quantize(
     if given is not None:
         steps.append(Step("plan", given.sentence(graph)))
     if isinstance(dataset, NoData):
-        return _without_data(graph, placed, dataset, recipe, steps)
+        made_without = _without_data(graph, placed, dataset, recipe, steps)
+        weak = weak_masks(made_without.graph, made_without.plan)
+        return again(weak) if weak else made_without
     some = cache(partial(split, dataset, graph, TRIAL_SAMPLES))  # read only if an algorithm needs them
     by: Calibrators = {"calibrator": recipe.calibrator, "weight_calibrator": recipe.weight_calibrator}
     rows = recovery_rows()
@@ -126,6 +117,8 @@ def _quantize(
             steps += taken
     correct = corrected_by_means(graph, lambda: some()[0]) if recipe.bias_correction else None
     found = calibrate(graph, placed(graph), dataset, correct=correct, **by)
+    if weak := weak_masks(graph, found.plan):  # before the algorithms that take long
+        return again(weak)
     made = Recovery(graph, found.plan, [*steps, *found.steps])
     for name in (one.name for one in fields(recipe)):
         if name == "rounding" and recipe.rounding != NEAREST:
