@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-import torch
 from torch import nn
-from torch.utils.data import DataLoader
 
 from intaglio.calibrate.data_free.input_moments import InputRange
 from intaglio.calibrate.data_free.synthesize import Synthesized
-from intaglio.calibrate.no_data import NoData
+from intaglio.calibrate.no_data import NONE, SYNTHESIZE, NoData
 from intaglio.calibrate.statistics.shared_data import SharedData
-from intaglio.data import DataLike, Dataset, open_data
-from intaglio.data.items import IterableSource
+from intaglio.data import DataLike, Dataset
 from intaglio.data.preprocessing_note import difference, preprocessing_of, preprocessing_sentence
 from intaglio.errors import UsageError
 from intaglio.evaluation.metrics.metric_registry import MetricLike, metric_of
 from intaglio.evaluation.model_stages import data_for
 from intaglio.evaluation.model_stages import score as evaluate
 from intaglio.frontends import Model, check_suffix, load, load_unprepared, named, prepare
-from intaglio.frontends.torch import takes
 from intaglio.graph import Graph
+from intaglio.module_inputs import first_sample, refuse_in_training
 from intaglio.plan import Plan, Step
 from intaglio.plan.layer_effects import without_effect
 from intaglio.processes import Processes
@@ -41,7 +37,6 @@ from intaglio.search.training import Training, stage_settings
 from intaglio.targets import Target, load_target
 from intaglio.train.freeze import freeze_graph
 from intaglio.train.loop import TrainSettings
-from intaglio.train.loop.loader_feed import Loader
 from intaglio.train.loop.user_loss import LossLike, UserLoss
 from intaglio.train.module import QuantizedModule
 from intaglio.train.nn.freeze_layers import freeze_layers
@@ -54,8 +49,6 @@ __all__ = ["Quantized", "evaluate", "freeze", "load", "load_quantized", "prepare
 
 DEFAULT_SAMPLES = 512
 SYNTHESIZED_SAMPLES = 128
-NONE, SYNTHESIZE = "none", "synthesize"
-"""Values of `data` without a data set: calibrate without data; synthesize inputs from the network."""
 Chosen = TypeVar("Chosen", Recipe, LossLimit)
 
 
@@ -144,75 +137,6 @@ def quantize(
         folder=None if limit.work is None else Path(limit.work),
         training=training,
     )
-
-
-def refuse_in_training(model: object) -> None:
-    """Refuse a module of `prepare_qat` where a network is wanted: it is frozen first.
-
-    Raises:
-        UsageError: it is one.
-    """
-    if isinstance(model, QuantizedModule):
-        raise UsageError(
-            "expected a network, got a QuantizedModule, as prepare_qat returns it for training; "
-            "intaglio.freeze(module) returns it quantized"
-        )
-
-
-def first_sample(
-    module: nn.Module,
-    data: DataLike | Loader,
-    way: str = "give example_inputs, such as torch.randn(1, 3, 224, 224)",
-    *,
-    name: str | None = None,
-    labels: bool = False,
-) -> tuple[Dataset, Any]:
-    """Return the data, to be read again, and their first sample, with a batch axis of 1, as inputs of a module.
-
-    The sample is float32; integers, such as token ids, where the data hold them and the module takes no float32.
-
-    Args:
-        module: a network without example inputs.
-        data: its data, as for `quantize`.
-        way: what to do where they do not say, for error messages.
-        name: of the module, for error messages; None: that of its class.
-        labels: whether a pair of arrays is always inputs and labels.
-    Raises:
-        UsageError: there are no data, or an iterable does not say whether it gives samples or batches.
-    """
-    name = type(module).__name__ if name is None else name
-    if isinstance(data, str) and data in (NONE, SYNTHESIZE):
-        raise UsageError(f"{name}: expected example_inputs beside a torch.nn.Module and data {data!r}, got none; {way}")
-    dataset = open_data(data, pair=labels)
-    x, y = replace(dataset, targets="given").peek()
-    source = dataset.source
-    if isinstance(source, IterableSource) and y is None and not isinstance(source.items, DataLoader):
-        raise UsageError(
-            f"{name}: expected example_inputs beside a torch.nn.Module, as an iterable without labels may give samples "
-            f"or batches, got none; {way}"
-        )
-    preprocess = preprocessing_of(dataset)
-    if preprocess is not None and preprocess.of_any_channels and isinstance(x, np.ndarray) and x.shape[1] == 1:
-        # one mean is that of grey pictures or of each color: the network decides
-        x = x.repeat(_first_channels(module), axis=1)
-    arrays = x if isinstance(x, dict) else dict(enumerate(x if isinstance(x, tuple) else (x,)))
-    tensors = {key: torch.from_numpy(array[:1]) for key, array in arrays.items()}
-    kinds = dict(zip(tensors, dataset.integer_types(), strict=True))
-    if any(kinds.values()) and not takes(module, _as_arguments(tensors)):
-        types: dict[type | None, torch.dtype] = {None: torch.float32, bool: torch.bool, int: torch.int64}
-        integers = {key: tensor.to(types[kinds[key]]) for key, tensor in tensors.items()}
-        tensors = integers if takes(module, _as_arguments(integers)) else tensors
-    return dataset, _as_arguments(tensors)
-
-
-def _as_arguments(tensors: dict[Any, torch.Tensor]) -> Any:
-    """Make keyword arguments of tensors by name, a tuple of those by position."""
-    return tensors if all(isinstance(key, str) for key in tensors) else tuple(tensors.values())
-
-
-def _first_channels(module: nn.Module) -> int:
-    """Return how many channels the first convolution takes; 1 if there is none."""
-    return next((m.in_channels for m in module.modules() if isinstance(m, nn.Conv2d)), 1)
 
 
 def _limit(limit: LossLimit | None, choices: dict[str, Any]) -> LossLimit | None:

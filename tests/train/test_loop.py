@@ -333,7 +333,7 @@ def test_scales_are_checked_before_a_checkpoint_is_written(tmp_path) -> None:
 def test_short_epochs_print_few_lines(monkeypatch) -> None:
     told: list[str] = []
     settings = replace(FAST, epochs=6, batch=256)
-    monkeypatch.setattr("intaglio.train.loop.run.BETWEEN", 1e9)
+    monkeypatch.setattr("intaglio.train.loop.training_run.BETWEEN", 1e9)
     module = prepare_qat(raw_graph(), target="w4a8")
     result = train(module, dataset(), settings, run_options=RunOptions(tell=told.append, device="cpu"))
     assert len(result.curve) == 6

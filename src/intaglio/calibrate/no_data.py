@@ -18,6 +18,9 @@ from intaglio.targets.target import AUTO
 DEFAULT = "max"
 """The calibrator that stands for `auto`, which needs data to compare on."""
 
+NONE, SYNTHESIZE = "none", "synthesize"
+"""Values of `data` without a data set: calibrate without data; synthesize inputs from the network."""
+
 
 @dataclass(frozen=True)
 class NoData:

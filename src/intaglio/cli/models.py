@@ -120,7 +120,7 @@ def _first_sample(args: argparse.Namespace, name: str, module: Any) -> Any:
     data = getattr(args, "data", None)
     if data is None or data in NO_DATA:
         raise UsageError(f"{needs}, where no --data give the shape")
-    from intaglio.api import first_sample
+    from intaglio.module_inputs import first_sample
 
     way = "give --example-shape, such as 1,3,224,224"
     dataset, inputs = first_sample(module, described(args, data)[0], way, name=name)

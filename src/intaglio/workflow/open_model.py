@@ -44,13 +44,11 @@ def open_model(
         return model
     if isinstance(model, str | os.PathLike) and Path(model).suffix == ".intaglio":
         return load_program(model)
-    from intaglio.api import (
-        load_quantized,
-        refuse_in_training,
-    )  # PyTorch and ONNX are loaded only for models that need them
+    from intaglio.api import load_quantized  # PyTorch and ONNX are loaded only for models that need them
     from intaglio.frontends import check_suffix, load
     from intaglio.frontends.quantized.load import is_quantized_file
     from intaglio.frontends.read import OpenedFile
+    from intaglio.module_inputs import refuse_in_training
     from intaglio.quantized import Quantized
 
     if isinstance(model, Quantized):
@@ -80,7 +78,7 @@ def open_beside(
     """
     torch = sys.modules.get("torch")  # a module exists only where PyTorch is loaded
     if torch is not None and isinstance(model, torch.nn.Module) and example_inputs is None:
-        from intaglio.api import first_sample, refuse_in_training
+        from intaglio.module_inputs import first_sample, refuse_in_training
 
         refuse_in_training(model)
         data, example_inputs = first_sample(model, data, labels=labels)

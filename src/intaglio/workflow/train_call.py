@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from intaglio.api import first_sample, refuse_in_training
 from intaglio.data import DataLike
 from intaglio.evaluation.metrics.metric_registry import MetricLike
 from intaglio.frontends import Model, load_unprepared
 from intaglio.graph import Graph
+from intaglio.module_inputs import first_sample, refuse_in_training
 from intaglio.plan.layers import with_ignored
 from intaglio.quantized import Quantized
 from intaglio.targets import Target
