@@ -15,12 +15,23 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from intaglio.graph.access import attribute, constant, consumers, is_output, rank, shape, single_consumer, where
-from intaglio.graph.attention_masks import FAR, FAR_ENOUGH, LOWEST, dynamic_mask_of, is_sum, mask_of, with_rank
+from intaglio.graph.attention_masks import (
+    FAR,
+    FAR_ENOUGH,
+    LOWEST,
+    dynamic_mask_of,
+    is_sum,
+    mask_of,
+    scores_of,
+    with_rank,
+)
 from intaglio.graph.edit import add_constant, insert, replace
 from intaglio.graph.graph import Graph
 from intaglio.graph.operators import facts
 
 ABSORBS = -1e9
+_CARRIES = frozenset(["Add", "Sub", "Mul", "Div", "Neg", "Where", "Concat", "Min", "Max", "Sum", "Mean"])
+"""Operators that pass on an infinite operand, besides those that move elements."""
 
 
 def make_masks(graph: Graph) -> list[str]:
@@ -136,7 +147,7 @@ def _write(graph: Graph, node: ir.Node, scores: ir.Value, keep: NDArray[np.bool_
 
 
 def _without_nan(graph: Graph, node: ir.Node) -> str | None:
-    """Remove Where(IsNaN(p), c, p) of a softmax p that has no mask, or whose mask keeps a position of each row."""
+    """Remove Where(IsNaN(p), c, p) of a softmax p that has no mask, a computed mask, or one that empties no row."""
     test = node.inputs[0].producer() if node.inputs[0] is not None else None
     source = node.inputs[2]
     softmax = source.producer() if source is not None else None
@@ -145,23 +156,40 @@ def _without_nan(graph: Graph, node: ir.Node) -> str | None:
     if softmax.op_type != "Softmax" or softmax.inputs[0] is None or single_consumer(test.outputs[0]) is not node:
         return None
     masked = softmax.inputs[0].producer()
-    if dynamic_mask_of(masked) is not None and not is_output(node.outputs[0]):
-        replace(node.outputs[0], source)
-        return f"{where(node)} taken out: {where(softmax)} is never NaN; a row in which all are masked becomes uniform"
-    keep = mask_of(masked)
-    axis = attribute(softmax, "axis", -1) % rank(source)
-    if is_output(node.outputs[0]):
+    keep, computed = mask_of(masked), dynamic_mask_of(masked)
+    is_mask = masked is not None and (keep is not None or computed is not None)
+    scores = scores_of(masked) if masked is not None and is_mask else softmax.inputs[0]
+    if is_output(node.outputs[0]) or _may_be_infinite(scores):
         return None
-    if masked is None or (masked.op_type != "Where" and all(_finite(value) for value in masked.inputs)):
-        replace(node.outputs[0], source)
-        return f"{where(node)} taken out: {where(softmax)} is never NaN, as no mask is left in front of it"
-    if keep is None or not keep.any(axis=axis).all():
+    axis = attribute(softmax, "axis", -1) % rank(source)
+    if computed is not None:
+        why = "a row in which all are masked becomes uniform"
+    elif masked is None or masked.op_type != "Where":
+        why = "no mask is left in front of it"
+    elif keep is not None and keep.any(axis=axis).all():
+        why = "every row keeps a position"
+    else:
         return None
     replace(node.outputs[0], source)
-    return f"{where(node)} taken out: {where(softmax)} is never NaN, as every row keeps a position"
+    return f"{where(node)} taken out: {where(softmax)} is never NaN{';' if computed is not None else ', as'} {why}"
 
 
-def _finite(value: ir.Value | None) -> bool:
-    """Whether a value is no constant with infinite elements."""
-    array = constant(value)
-    return array is None or array.dtype.kind != "f" or bool(np.isfinite(array).all())
+def _may_be_infinite(scores: ir.Value) -> bool:
+    """Tell whether an infinite constant, or the logarithm of 0, may reach scores through sums, choices and moves."""
+    waiting: list[ir.Value | None] = [scores]
+    seen: set[ir.Value] = set()
+    while waiting:
+        value = waiting.pop()
+        if value is None or value in seen:
+            continue
+        seen.add(value)
+        array, node = constant(value), value.producer()
+        if array is not None and array.dtype.kind == "f" and not bool(np.isfinite(array).all()):
+            return True
+        if node is None:
+            continue
+        if node.op_type == "Log":
+            return True
+        if facts(node.op_type).moves or node.op_type in _CARRIES:
+            waiting += node.inputs
+    return False
