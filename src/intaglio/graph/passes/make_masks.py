@@ -30,8 +30,6 @@ from intaglio.graph.graph import Graph
 from intaglio.graph.operators import facts
 
 ABSORBS = -1e9
-_CARRIES = frozenset(["Add", "Sub", "Mul", "Div", "Neg", "Where", "Concat", "Min", "Max", "Sum", "Mean"])
-"""Operators that pass on an infinite operand, besides those that move elements."""
 
 
 def make_masks(graph: Graph) -> list[str]:
@@ -175,7 +173,7 @@ def _without_nan(graph: Graph, node: ir.Node) -> str | None:
 
 
 def _may_be_infinite(scores: ir.Value) -> bool:
-    """Tell whether an infinite constant, or the logarithm of 0, may reach scores through sums, choices and moves."""
+    """Tell whether an infinite constant, or the logarithm of 0, may reach scores element by element or by moves."""
     waiting: list[ir.Value | None] = [scores]
     seen: set[ir.Value] = set()
     while waiting:
@@ -190,6 +188,7 @@ def _may_be_infinite(scores: ir.Value) -> bool:
             continue
         if node.op_type == "Log":
             return True
-        if facts(node.op_type).moves or node.op_type in _CARRIES:
-            waiting += node.inputs
+        row = facts(node.op_type)
+        if row.moves or node.op_type == "Concat" or (row.elementwise and not row.decides and not row.squashes):
+            waiting += node.inputs[:1] if row.function else node.inputs
     return False
