@@ -13,9 +13,10 @@ import intaglio as ig
 from intaglio.codegen.build import plan
 from intaglio.codegen.machine import MACHINES
 from intaglio.codegen.without_ties import without_ties
-from intaglio.number import INT8, UINT8, Rule
+from intaglio.number import INT8, INT16, UINT8, Rule
 from intaglio.program import Program
 from intaglio.program.operators.conv2d import Conv2d
+from intaglio.program.operators.lstm import Lstm
 from intaglio.program.sampling import codes, grid
 
 
@@ -56,3 +57,17 @@ def test_power_of_two_programs_use_vector_kernels() -> None:
     for scale, vectors in ((0.213, True), (0.25, True), (0.375, False)):
         (step,) = plan(convolution(scale, Rule.HALF_EVEN)[0], machine).steps
         assert any(source.header.startswith("isa/") for source in step.call.sources) == vectors
+
+
+@pytest.mark.parametrize("rule", [Rule.HALF_EVEN, Rule.HALF_AWAY])
+def test_a_loop_over_time_keeps_its_rule(rule: Rule, tmp_path: Path) -> None:
+    """Its accumulator bounds the recurrent product alone, which is small here; o tanh(c) does tie."""
+    if shutil.which("gcc") is None:
+        pytest.skip("needs gcc, which is not installed")
+    x, hidden, cell = grid(INT16, 0.000517), grid(INT8, 2.0**-7), grid(INT16, 2.0**-12)
+    weight = np.ones((4, 1), np.int8)
+    operator = Lstm.from_real(x, grid(INT8, 0.00131), hidden, cell, weight, np.zeros(4), rule)
+    cells = np.arange(-32768, 32768, 2, dtype=np.int16)[:, None]
+    inputs = (np.zeros((len(cells), 1, 4), np.int16), np.zeros((len(cells), 1), np.int8), cells)
+    program = single_operator_program(operator, inputs)
+    assert_bit_exact(ig.compile(program, "portable", directory=tmp_path).run_int(*inputs), program.run_int(*inputs))

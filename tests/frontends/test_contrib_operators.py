@@ -92,3 +92,12 @@ def test_other_operators_of_the_domain_are_refused_by_name() -> None:
         UnsupportedOperatorError, match=r"\[com.microsoft.Inverse 'node_inverse'\].*lower optimization level"
     ):
         load(proto)
+
+
+def test_a_transposed_vector_is_a_vector() -> None:
+    net = Net(opset=17)
+    x = net.input("x", (1, 5, 8))
+    model = net.output(net.op("FusedMatMul", x, normal(8), domain=MS, transB=1)).model()
+    data = normal(1, 5, 8)
+    (got,) = Simulator(load(model), device="cpu").run(data)
+    np.testing.assert_allclose(got, session(model).run(None, {"x": data})[0], rtol=1e-5, atol=1e-6)

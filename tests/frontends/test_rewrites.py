@@ -199,3 +199,38 @@ def test_local_response_normalization_of_torch_has_no_pool_of_volumes(size: int)
     assert next(node for node in graph.nodes if node.op_type == "AveragePool").inputs[0].shape == (1, 1, 20, 6)
     (got,) = Simulator(graph, device="cpu").run(x.numpy())
     np.testing.assert_allclose(got, module(x).numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["rows", "uncounted", "edge"])
+def test_other_averages_of_squares_are_no_local_response(form: str) -> None:
+    """Over rows of an image of as many rows as channels; with borders that are not counted, or repeated."""
+    x, counted, pads = "x0", int(form != "uncounted"), [0] * 6
+    nodes = [node("Mul", [x, x], ["s"], "s")]
+    pooled = "s"
+    if form != "rows":
+        nodes.append(node("Reshape", ["s", "volume"], ["v"], "v"))
+        pooled = "v"
+    if form == "edge":
+        nodes.append(node("Pad", ["v", "around"], ["e"], "e", mode="edge"))
+        pooled = "e"
+    elif form == "uncounted":
+        pads = [1, 0, 0, 1, 0, 0]
+    kernel = [3, 1] if form == "rows" else [3, 1, 1]
+    pads = [1, 0, 1, 0] if form == "rows" else pads
+    options = {"kernel_shape": kernel, "pads": pads, "count_include_pad": counted}
+    nodes.append(node("AveragePool", [pooled], ["m" if form == "rows" else "p"], "p", **options))
+    if form != "rows":
+        nodes.append(node("Reshape", ["p", "image"], ["m"], "m"))
+    nodes += [
+        node("Mul", ["m", "alpha"], ["a"], "a"), node("Add", ["a", "k"], ["b"], "b"),
+        node("Pow", ["b", "beta"], ["c"], "c"), node("Div", [x, "c"], ["y"], "y"),
+    ]  # fmt: skip
+    constants = {
+        "volume": np.array([1, 1, 4, 4, 5]), "image": np.array([1, 4, 4, 5]), "around": np.array([0, 0, 1, 0, 0] * 2),
+        "alpha": np.float32(0.5), "k": np.float32(1), "beta": np.float32(0.75),
+    }  # fmt: skip
+    read = {name for one in nodes for name in one.input}
+    proto = model(nodes, {x: (1, 4, 4, 5)}, {name: np.asarray(a) for name, a in constants.items() if name in read})
+    data = normal(1, 4, 4, 5)
+    (got,) = Simulator(load_onnx(proto), device="cpu").run(data)
+    np.testing.assert_allclose(got, session(proto).run(None, {x: data})[0], rtol=1e-5, atol=1e-6)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from intaglio_tests.onnx_net import Net, check
+from intaglio_tests.onnx_net import Net, assert_same, check, run
 
+from intaglio.frontends import load_onnx, prepare
 from intaglio.graph import attribute, constant
 
 f = np.float32
@@ -201,3 +202,24 @@ def test_softmax_is_put_together(build: Build, expected: str, rng: np.random.Gen
     net.output(build(net, net.op("Tanh", net.input("x", (1, 5, 4)))))
     graph = check(net, ["Tanh", expected], rng, 1e-5)
     assert attribute(graph.nodes[1], "axis") == 1
+
+
+@pytest.mark.parametrize("role", ["scale", "bias"])
+def test_a_computed_scale_or_bias_takes_in_no_constant(role: str, rng: np.random.Generator) -> None:
+    net = Net(opset=18)
+    x = net.op("Tanh", net.input("x", (2, 3, 4)))
+    computed = net.op("ReduceMean", x, [0, 1], keepdims=0)
+    parameters = [computed] if role == "scale" else [net.positive(4), computed]
+    y = net.op("LayerNormalization", x, *parameters, axis=-1)
+    net.output(net.op("Mul", y, net.positive(4)) if role == "scale" else net.op("Add", y, net.normal(4)))
+    check(net, ["Tanh", "ReduceMean", "LayerNormalization", "Mul" if role == "scale" else "Add"], rng, 1e-5)
+
+
+def test_a_factor_that_adds_axes_to_a_norm_stays(rng: np.random.Generator) -> None:
+    net = Net(opset=18)
+    x = net.op("Tanh", net.input("x", (1, 3, 8)))
+    total = net.op("ReduceSum", net.op("Mul", x, x), [2], keepdims=0)
+    net.output(net.op("Sqrt", net.op("Mul", total, np.full((1, 1, 1, 1), 0.5, f))))
+    graph = prepare(load_onnx(net.model()))
+    feeds = {"x": rng.normal(size=(1, 3, 8)).astype(f)}
+    assert_same(run(graph, feeds), run(net.model(), feeds), 1e-5)

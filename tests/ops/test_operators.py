@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir
 import onnxruntime
 import pytest
+import torch
 from intaglio_tests.onnxruntime_session import session
 from intaglio_tests.operator_cases import CASES, Case, inputs_of
 from numpy.typing import NDArray
@@ -83,3 +85,15 @@ def test_integers_follow_the_real_operator(case: Case, target: Target, model: An
 def test_every_operator_has_a_case() -> None:
     seen = {op_type for case in CASES for op_type in case.op_types} | set(GATES)  # these: `test_recurrent.py`
     assert set(FLOAT_OPERATORS) <= seen, sorted(set(FLOAT_OPERATORS) - seen)
+
+
+def test_the_gradient_of_a_quotient_is_finite_where_the_divisor_is_0() -> None:
+    dividend = torch.tensor([0.0, 1.0, -2.0, 3.0], requires_grad=True)
+    divisor = torch.tensor([0.0, 0.0, 0.0, 4.0], requires_grad=True)
+    quotient = FLOAT_OPERATORS["Div"].real(onnx_ir.node("Div", []), dividend, divisor)
+    assert quotient.tolist() == [0.0, float("inf"), float("-inf"), 0.75]
+    quotient.sum().backward()
+    for found, last in ((dividend.grad, 0.25), (divisor.grad, -3 / 16)):
+        assert found is not None
+        assert bool(found.isfinite().all())
+        assert found[3] == last

@@ -19,6 +19,7 @@ import intaglio as ig
 from intaglio.errors import ExportError, IntaglioError
 from intaglio.export import export_qdq
 from intaglio.graph.time_loops import is_loop
+from intaglio.program.operators.lstm import Lstm
 from intaglio.simulate import Simulator
 from intaglio.targets import BUILTIN, load_target
 
@@ -117,6 +118,24 @@ def test_program_follows_the_float_layer_and_is_simulated_exactly(name: str, tar
     for y, simulation, real in zip(got, simulated, want, strict=True):
         np.testing.assert_allclose(y, simulation, atol=1e-6)
         assert sqnr(y.reshape(real.shape), real) > (25 if target == "cpu-int8" else 40)
+
+
+@pytest.mark.parametrize("target", ["cpu-int8", "int16x8"])
+def test_a_cell_state_of_a_wide_range_keeps_the_accuracy(target: str) -> None:
+    """Gates that stay open let the cell state reach 60, while most states are about 1, where tanh bends."""
+    model = layer("LSTM", states="inputs")
+    graph = ig.load(model)
+    data = feed(graph)
+    data["c0"] = np.linspace(-1.5, 1.5, data["c0"].size).reshape(data["c0"].shape).astype(np.float32)
+    data["c0"].flat[0] = 60.0
+    made = lowered(graph, target, data)
+    loops = [node.operator for node in made.program.nodes if isinstance(node.operator, Lstm)]
+    assert [op.finer is not None for op in loops] == [True]
+    got, want = made.program.run(*data.values()), session(model).run(None, data)
+    assert sqnr(got[0].reshape(want[0].shape), want[0]) > (25 if target == "cpu-int8" else 33)
+    native = ig.compile(made.program, machine="portable")
+    for a, b in zip(got, native.run(*data.values()), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("target", BUILTIN)

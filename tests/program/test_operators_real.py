@@ -254,8 +254,8 @@ def mul(rng: np.random.Generator) -> Iterator[Case]:
 @case
 def div(rng: np.random.Generator) -> Iterator[Case]:
     """The reciprocal is cut off at its last bit, of at least `precision`."""
-    for rule, type in RULES_AND_TYPES:
-        a, b, y = params(rng, type, rule), params(rng, type, rule), params(rng, type, rule, 8.0 / (1 << type.bits))
+    for (rule, type), ratio in itertools.product(RULES_AND_TYPES, (8.0, 1024.0, 32768.0)):
+        a, b, y = params(rng, type, rule), params(rng, type, rule), params(rng, type, rule, ratio / (1 << type.bits))
         a_q, b_q = codes(rng, type, (2, 40, 3)), codes(rng, type, (2, 1, 3))
         b_q = np.where(b_q == b.zero_point, b.zero_point + 1, b_q).astype(b_q.dtype)
         operator = Div.from_real(a, b, y, rule=rule)

@@ -24,7 +24,7 @@ def _settled(program: Program, node: Node) -> Node:
         for name, factor in factors.items()
         if isinstance(factor, Requantize) and factor.rule in (Rule.HALF_EVEN, Rule.HALF_AWAY)
     }
-    if not once:
+    if not once or not operator.bounds_factors:
         return node
     infos = [program.tensors[name] for name in node.inputs]
     bound = operator.accumulator_bound(tuple(i.shape for i in infos), tuple(i.type for i in infos))

@@ -128,6 +128,8 @@ class _Export:
                 self.build.sigmoid_and_product(node)
             elif node.op_type == "AveragePool":
                 write_average_pool(self.build, node)
+            elif node.op_type == "Div" and constant(node.inputs[1]) is None:
+                self._add_before(node, 1, np.asarray(LEAST, np.float32), "nonzero")
         quantized = {value: params for value in values if (params := self._params(str(value.name))) is not None}
         for node in nodes:
             if contracts[node].sign and (params := quantized.get(node.outputs[0])) is not None and params.type.bipolar:
@@ -239,10 +241,16 @@ class _Export:
         else:
             own = self._params(name) if self.plan.root(name).source is not Source.FUSED else None
             half = np.asarray(LEAST if own is None else own.scale / 2, np.float32)
-        added = self.build.initializer(f"{name}_half_step", ir.Tensor(half))
-        shifted = self.build.node("Add", [value, added], {}, f"{name}_shifted", ir.DataType.FLOAT, shape(value))
-        self.graph.insert_before(node, shifted)
-        node.replace_input_with(0, shifted.outputs[0])
+        self._add_before(node, 0, half, "shifted")
+
+    def _add_before(self, node: ir.Node, index: int, number: NDArray[np.float32], role: str) -> None:
+        """Add a constant to an input of a node, behind the pair of the value that it reads."""
+        value = node.inputs[index]
+        assert value is not None
+        added = self.build.initializer(f"{value.name}_{role}_by", ir.Tensor(number))
+        result = self.build.node("Add", [value, added], {}, f"{value.name}_{role}", ir.DataType.FLOAT, shape(value))
+        self.graph.insert_before(node, result)
+        node.replace_input_with(index, result.outputs[0])
 
     # Constants
 

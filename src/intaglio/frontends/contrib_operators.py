@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from intaglio.errors import UnsupportedOperatorError
 from intaglio.graph.access import attribute, constant, input_value, rank, where
-from intaglio.graph.edit import add_constant, insert, remove
+from intaglio.graph.edit import add_constant, insert, remove, replace
 from intaglio.graph.infer import infer_node
 
 _DOMAIN = "com.microsoft"
@@ -72,10 +72,7 @@ def expand_contrib(graph: ir.Graph) -> None:
     for node in list(graph):
         if not is_contrib(node):
             continue
-        result = EXPANSIONS[node.op_type](graph, node)
-        output, name = node.outputs[0], str(node.outputs[0].name)
-        output.replace_all_uses_with(result, replace_graph_outputs=True)
-        output.name, result.name = f"{name}__fused", name
+        replace(node.outputs[0], EXPANSIONS[node.op_type](graph, node))
         remove(graph, node)
 
 
@@ -120,9 +117,10 @@ def _matmul(graph: ir.Graph, node: ir.Node) -> ir.Value:
     for index, name in enumerate(("transA", "transB")):
         value = node.inputs[index]
         array = constant(value)
-        if attribute(node, name, 0) and array is not None:
+        turned = attribute(node, name, 0) and rank(value) > 1
+        if turned and array is not None:
             value = add_constant(graph, str(value and value.name), array.swapaxes(-1, -2))
-        elif attribute(node, name, 0):
+        elif turned:
             axes = list(range(rank(value)))
             axes[-2:] = axes[:-3:-1]
             value = _put(graph, node, "Transpose", value, attributes={"perm": axes})

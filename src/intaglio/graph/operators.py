@@ -144,3 +144,8 @@ def facts(op_type: str) -> OperatorFacts:
 def named(fact: str) -> frozenset[str]:
     """List the operators that have a property, given as the name of the field."""
     return frozenset(op_type for op_type, row in OPERATORS.items() if getattr(row, fact))
+
+
+def rearranges(op_type: str) -> bool:
+    """Tell whether every element of an operator's result is one of its first operand; a Pad adds others."""
+    return facts(op_type).moves and op_type != "Pad"

@@ -20,7 +20,8 @@ def scalar_call(op: Recurrence, inputs: Sequence[Tensor], y: Tensor, **macros: A
     weight, zero_point = weight_codes(op.weight, op.weight_zero_point)
     factors = (op.requantize, op.x_factor, op.to_hidden)
     hidden = Tensor((), op.hidden)
-    rules = "_".join(dict.fromkeys(factor.rule.value for factor in factors))
+    each = [factor.rule.value for factor in factors]
+    rules = each[0] if len(set(each)) == 1 else "_".join(each)
     name = "_".join(
         [
             f"ig_{op.kind}",
@@ -79,6 +80,7 @@ def common_fields(op: Recurrence, x: Tensor, *, given: bool) -> dict[str, Any]:
         "limit": op.limit,
         "state_shift": getattr(op, "state_shift", 0),
         "gain": getattr(op, "gain", 0),
+        "finer": getattr(op, "finer", None) or 0,
         "steps": x.shape[1],
         "size": op.size,
         "gates": op.gates,

@@ -27,7 +27,9 @@ class Div(FloatOperator):
         """Broadcast as NumPy does; 0 / 0 is 0, as on a grid both may have been rounded to 0."""
         a, b = inputs
         assert a is not None and b is not None
-        return torch.where((a == 0) & (b == 0), 0.0, a / b)
+        zero = b == 0
+        quotient = a / torch.where(zero, torch.ones_like(b), b)  # the gradient stays finite where the divisor is 0
+        return torch.where(zero, torch.where(a == 0, 0.0, a.sign() * torch.inf), quotient)
 
     @classmethod
     def axis(cls, node: ir.Node) -> int | None:

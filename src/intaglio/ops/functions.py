@@ -81,7 +81,7 @@ FUNCTIONS: dict[str, Function] = {
     "ThresholdedRelu": _thresholded_relu,
 }
 
-POLES = frozenset({"Acos", "Acosh", "Asin", "Atanh", "Exp", "Log", "Pow", "Reciprocal", "Sqrt", "Tan"})
+POLES = frozenset({"Acos", "Acosh", "Asin", "Atanh", "Div", "Exp", "Log", "Pow", "Reciprocal", "Sqrt", "Tan"})
 """Functions that are infinite, or infinitely steep, at a number that float32 has; in training neither gets further."""
 
 DOMAINS = {

@@ -99,8 +99,8 @@ def _whole(info: TensorInfo, value: NDArray[Any]) -> NDArray[Any]:
     if bad.any():
         first = tuple(int(i) for i in np.argwhere(bad)[0])
         raise DataError(
-            f"input '{info.name}': expected integers, got {value[first]} at {first}; this input holds indices, not "
-            "real numbers"
+            f"input '{info.name}': expected integers, got {value[first]} at {first}; this input holds indices, "
+            "conditions or lengths, not real numbers"
         )
     return value.astype(np.int64)
 

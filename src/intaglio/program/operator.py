@@ -38,6 +38,8 @@ class Operator(ABC):
     factors_beyond_scales: ClassVar[bool] = False
     # TFLite's reference kernel rounds it once: under the rule `tflite` its factors round by `half_away`.
     rounds_once: ClassVar[bool] = False
+    # `accumulator_bound` bounds what each of its factors is applied to, with the shift that the factor states.
+    bounds_factors: ClassVar[bool] = True
     # Its output's elements are those of its inputs, and perhaps constants.
     moves: ClassVar[bool] = False
 

@@ -97,6 +97,7 @@ class Recurrence(Operator):
 
     operands: ClassVar[int | None] = None
     factors_beyond_scales: ClassVar[bool] = True
+    bounds_factors: ClassVar[bool] = False
     gates: ClassVar[int]
 
     weight: Ints

@@ -157,6 +157,7 @@ def elementwise() -> None:
     case("Div", "number", IMAGE, np.float32(3.0))
     case("Div", "channel", IMAGE, np.abs(normal(6, 1, 1)) + 0.5)
     case("Div", "computed", IMAGE, IMAGE, low=0.5)
+    case("Div", "zeros", IMAGE, IMAGE, low=0.0)
     case("Div", "rows", IMAGE, ("n", 6, 1, 1), low=1.0, then="Relu")
     case("Relu", "alone", IMAGE)
     case("Clip", "alone", IMAGE, np.float32(-1.0), np.float32(2.0))

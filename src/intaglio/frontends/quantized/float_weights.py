@@ -22,7 +22,7 @@ from intaglio.frontends.quantized.nbits_weights import unpack_nbits
 from intaglio.frontends.quantized.quantized_operators import is_quantized
 from intaglio.graph.access import Array, attribute, constant, consumers, input_value, where
 from intaglio.graph.edit import add_constant, remove
-from intaglio.graph.operators import facts
+from intaglio.graph.operators import rearranges
 
 _PRODUCTS = {"ConvInteger", "MatMulInteger", "MatMulIntegerToFloat"}
 
@@ -114,7 +114,7 @@ def _dequantize(graph: ir.Graph, node: ir.Node) -> None:
     moves: list[ir.Node] = []
     while source is not None and constant(source) is None:
         producer = source.producer()
-        if producer is None or not facts(producer.op_type).moves or len(source.uses()) != 1:
+        if producer is None or not rearranges(producer.op_type) or len(source.uses()) != 1:
             source = None
             break
         moves.append(producer)

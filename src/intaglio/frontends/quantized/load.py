@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from intaglio.errors import ModelError, UsageError
 from intaglio.frontends.onnx import load_onnx
+from intaglio.frontends.quantized.divisors import bare_divisors
 from intaglio.frontends.quantized.file_plan import plan_of_file
 from intaglio.frontends.quantized.float_weights import has_float_activations
 from intaglio.frontends.quantized.fold_batchnorm import fold_batchnorm_into_weights
@@ -46,6 +47,7 @@ _BEFORE = (
     fold_constants,
     remove_no_ops,
     canonicalize,
+    bare_divisors,
     fuse_normalization,
     fuse_activations,
     hoist_clamps,

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import onnx_ir as ir
 
 from intaglio.errors import ModelError
 from intaglio.frontends.rewrites.rewriting import Rewriting, axis_of, constant_input, is_float
@@ -92,9 +93,14 @@ def reverse_sequence(to: Rewriting) -> None:
 
 
 def one_hot(to: Rewriting) -> None:
-    """Rewrite OneHot -> Gather of rows of a table:   y[i] = on where i is the index, off elsewhere."""
+    """Rewrite OneHot -> Gather of rows of a table:   y[i] = on where i is the index, off elsewhere.
+
+    Indices outside of the table, whose rows ONNX leaves off everywhere, are an error when the network runs.
+    """
     indices, depth, values = to.input(0), constant_input(to.node, 1), constant_input(to.node, 2)
     if depth is None or values is None or not is_float(to.node.outputs[0]):
+        return
+    if indices.dtype not in (ir.DataType.INT32, ir.DataType.INT64):
         return
     count, (off, on) = int(depth.ravel()[0]), values.ravel()[:2].tolist()
     table = np.where(np.eye(count, dtype=bool), on, off).astype(np.float32)

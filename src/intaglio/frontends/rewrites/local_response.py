@@ -31,21 +31,56 @@ def local_response_norm(r: Rewriting) -> None:
     scaled = _producer(added, 0, "Mul")
     if powered is None or added is None or scaled is None:
         return
-    numbers = [_number(constant_input(node, 1)) for node in (scaled, powered, added)]
-    alpha, beta, k = numbers
+    alpha, beta, k = (_number(constant_input(node, 1)) for node in (scaled, powered, added))
     chain = list(_behind(scaled.inputs[0]))
     source = _squared(chain[-1]) if chain else None
-    pool = next((node for node in chain if node.op_type == "AveragePool"), None)
-    if alpha is None or beta is None or k is None or pool is None or source is not r.node.inputs[0]:
+    if alpha is None or beta is None or k is None or source is not r.node.inputs[0] or not is_float(source):
         return
-    if not all(facts(n.op_type).reshapes or n.op_type == "Pad" or n is pool for n in chain) or not is_float(source):
+    if shape(scaled.inputs[0]) != shape(source):
         return
-    size, *rest = attribute(pool, "kernel_shape")
-    pads = [constant_input(node, 1) for node in chain if node.op_type == "Pad"]
-    before = int(attribute(pool, "pads", (0,))[0]) + sum(int(p[2]) for p in pads if p is not None)
-    spatial = shape(pool.outputs[0])[2:]
-    if max(rest, default=1) == 1 and before == size // 2 and spatial[0] == shape(source)[1]:
-        _write(r, int(size), before, alpha, beta, k)
+    size = _channels_pooled(chain, shape(source))
+    if size is not None:
+        _write(r, size, size // 2, alpha, beta, k)
+
+
+def _channels_pooled(chain: list[ir.Node], sizes: tuple[int, ...]) -> int | None:
+    """Find how many channels an average covers; None for another form.
+
+    Args:
+        chain: from the result back to the squares: an AveragePool of (N, 1, C, ...), perhaps a Pad in front, reshapes.
+        sizes: of the squares, (N, C, ...).
+    """
+    others = [node for node in chain if not facts(node.op_type).reshapes]
+    pool, pad = (*others, None)[:2] if others else (None, None)
+    if pool is None or pool.op_type != "AveragePool" or len(others) > 2 or (pad is not None and pad.op_type != "Pad"):
+        return None
+    squares = (pad or pool).inputs[0]
+    if shape(squares)[:3] != (sizes[0], 1, sizes[1]) or shape(pool.outputs[0])[2] != sizes[1]:
+        return None
+    size, *rest = (int(length) for length in attribute(pool, "kernel_shape"))
+    axes = len(rest) + 1
+    around = [int(pads) for pads in attribute(pool, "pads", (0,) * 2 * axes)]
+    if any(around) and not attribute(pool, "count_include_pad", 0):
+        return None
+    steps = (*attribute(pool, "strides", (1,) * axes), *attribute(pool, "dilations", (1,) * axes))
+    if any(step != 1 for step in (*rest, *steps)) or attribute(pool, "auto_pad", "NOTSET") != "NOTSET":
+        return None
+    before, after = _zeros(pad, rank(squares)) if pad is not None else ([0] * rank(squares), [0] * rank(squares))
+    total = [(a + b, c + d) for a, b, c, d in zip(before[2:], around[:axes], after[2:], around[axes:], strict=True)]
+    if any(before[:2]) or any(after[:2]) or any(map(any, total[1:])):
+        return None
+    return size if total[0] == (size // 2, (size - 1) // 2) else None
+
+
+def _zeros(pad: ir.Node, full: int) -> tuple[list[int], list[int]]:
+    """Read how many zeros a Pad adds before and after each axis; -1 where it is another Pad."""
+    amounts, value = constant_input(pad, 1), input_value(pad, 2)
+    number = _number(constant(value)) if value is not None else 0.0
+    plain = str(attribute(pad, "mode", "constant")) == "constant" and number == 0.0 and input_value(pad, 3) is None
+    if not plain or amounts is None:
+        return [-1] * full, [-1] * full
+    given = [int(amount) for amount in amounts]
+    return given[:full], given[full:]
 
 
 def _write(r: Rewriting, size: int, before: int, alpha: float, beta: float, k: float) -> None:

@@ -42,10 +42,18 @@ def _product_of_norms(graph: ir.Graph, node: ir.Node) -> list[str]:
     if match is None:
         return []
     change = f"{where(node)} of two sums of squares written as a product of two norms"
-    for name in ("first", "second"):
-        match.named[name].op_type = "ReduceL2"
     product = node.inputs[0]
     assert product is not None
+    multiply = product.producer()
+    assert multiply is not None
+    for name in ("first", "second"):
+        total = match.named[name]
+        keepdims = {"keepdims": int(attribute(total, "keepdims", 1))}
+        norm = insert(graph, total, "ReduceL2", list(total.inputs), keepdims, name=f"{total.name}.norm")
+        for index, value in enumerate(multiply.inputs):
+            if value is total.outputs[0]:
+                multiply.replace_input_with(index, norm.outputs[0])
+        remove_unread_before(graph, total)
     replace(node.outputs[0], product)
     remove_unread_before(graph, node)
     return [change]
@@ -59,6 +67,8 @@ def _written(graph: ir.Graph, node: ir.Node, match: Match, op_type: str) -> ir.N
     source, total = match.value("x"), match.named["sum"]
     axes = constant(input_value(total, 1))
     factor: Array = match.array("factor") if "factor" in match.values else np.array(1.0)
+    if shape(node.outputs[0]) != shape(total.outputs[0]):
+        return None
     if axes is None or not axes.size or factor.size != 1 or float(factor.ravel()[0]) <= 0.0:
         return None
     number = float(factor.ravel()[0])

@@ -37,7 +37,7 @@ def take_in_scale_and_bias(graph: Graph) -> list[str]:
     changes = []
     inner = graph.model.graph
     for node in graph.nodes:
-        if not facts(node.op_type).normalizes or input_value(node, 1) is None or len(node.outputs) != 1:
+        if not facts(node.op_type).normalizes or not _has_constant_parameters(node) or len(node.outputs) != 1:
             continue
         while (found := _affine_behind(node)) is not None:
             following, array, perm = found
@@ -54,6 +54,12 @@ def take_in_scale_and_bias(graph: Graph) -> list[str]:
             replace(following.outputs[0], last)
             remove_unread_before(inner, following)
     return changes
+
+
+def _has_constant_parameters(node: ir.Node) -> bool:
+    """Tell whether a node has a scale, and neither scale nor bias is computed."""
+    bias = input_value(node, 2)
+    return constant(input_value(node, 1)) is not None and (bias is None or constant(bias) is not None)
 
 
 def _affine_behind(node: ir.Node) -> tuple[ir.Node, Array, tuple[int, ...]] | None:

@@ -20,7 +20,7 @@ struct ig_recurrence {
     const int16_t *state_start; /* (H); NULL: all are 0 */
     int32_t weight_zero_point_step;
     int32_t x_zero_point, h_zero_point, low, high; /* of the hidden state */
-    int32_t limit, state_shift, gain;
+    int32_t limit, state_shift, gain, finer;
     int32_t steps, size, gates;
     int32_t given;   /* whether initial states are inputs */
     int32_t reverse; /* whether the loop begins at the last step */

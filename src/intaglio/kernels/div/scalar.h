@@ -27,8 +27,10 @@ static void IG_NAME(const struct ig_div *p, const IG_A *a, const IG_B *b, IG_Y *
                 const int32_t size = found < 0 ? -found : found, exponent = ig_floor_log2(size);
                 const int64_t quotient = ig_divide((int64_t)1 << (16 + p->precision), (int64_t)size << (16 - exponent));
                 divisor = found;
-                reciprocal = found < 0 ? -quotient : quotient;
-                shift = ig_minimum(p->requantize.shift[0] + exponent, p->most_shift);
+                shift = p->requantize.shift[0] + exponent;
+                /* Beyond the largest shift a quotient is less than half a step. */
+                reciprocal = shift > p->most_shift ? 0 : found < 0 ? -quotient : quotient;
+                shift = ig_minimum(shift, p->most_shift);
             }
             y[begin + i] = (IG_Y)ig_saturate(p->y_zero_point + IG_SCALE(dividend * reciprocal, multiplier, shift),
                                              p->low, p->high);

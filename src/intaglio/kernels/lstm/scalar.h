@@ -38,7 +38,8 @@ static void IG_NAME(const struct ig_recurrence *p, const void *const *inputs, vo
                 /* |f c| <= 32767 * 32768 and |i g| <= 32767 * 32768: the sum stays below 2^31 - 2^15. */
                 const int32_t total = f * cell[j] + ig_round_off(i * g, p->state_shift);
                 cell[j] = ig_saturate(ig_round_off(total, 15), INT16_MIN, INT16_MAX);
-                const int32_t squashed = o * ig_read_knots(p->state_table, cell[j]);
+                const int32_t finer = ig_saturate(cell[j] * (1 << p->finer), INT16_MIN, INT16_MAX);
+                const int32_t squashed = o * ig_read_knots(p->state_table, finer);
                 hidden[j] = (IG_H)ig_saturate(
                     p->h_zero_point + IG_SCALE_H(squashed, p->to_hidden.multiplier[0], p->to_hidden.shift[0]), p->low,
                     p->high);

@@ -42,6 +42,7 @@ class Div(Operator):
     kind: ClassVar[str] = "div"
     operands: ClassVar[int | None] = 2
     factors_beyond_scales: ClassVar[bool] = True
+    bounds_factors: ClassVar[bool] = False
 
     a_zero_point: Code
     b_zero_point: Code
@@ -104,7 +105,7 @@ class Div(Operator):
 
     @property
     def most_shift(self) -> int:
-        """The largest shift that the requantization may have."""
+        """The largest shift that the requantization may have; beyond it a quotient is less than half a step."""
         return 47 if self.requantize.wide else 31
 
     def integer(self, *inputs: Ints) -> Ints:
@@ -113,8 +114,9 @@ class Div(Operator):
         size = np.maximum(np.abs(d), 1)
         exponent = floor_log2(size)
         reciprocal = (np.int64(1) << (16 + self.precision)) // (size << (16 - exponent))
-        shift = np.minimum(self.requantize.shift + exponent, self.most_shift).astype(np.int32)
-        acc = a * (np.sign(d) * reciprocal)
+        shift = self.requantize.shift + exponent
+        acc = np.where(shift > self.most_shift, 0, a * (np.sign(d) * reciprocal))
+        shift = np.minimum(shift, self.most_shift).astype(np.int32)
         factor = replace(self.requantize, shift=np.broadcast_to(shift, acc.shape))
         y = factor.apply(acc, self.y_zero_point, self.low, self.high, self.out)
         ends = np.where(a > 0, self.high, np.where(a < 0, self.low, np.clip(self.y_zero_point, self.low, self.high)))

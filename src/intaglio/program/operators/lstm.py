@@ -2,7 +2,7 @@
 
     i, o, f = sigmoid(gate(input + recurrent + bias)),   g = tanh(...)                     Q15; see `program.recurrence`
     c = clamp(rounding (f * c + rounding (i * g) >> (15 - n)) >> 15, -2**15, 2**15 - 1)     the cell state, 2**-n a step
-    h = clamp(z_h + o * tanh(c) * M_h, qmin, qmax)
+    h = clamp(z_h + o * tanh(c) * M_h, qmin, qmax)                                          tanh(c): of c << `finer`
 
 Rows of weights and biases are in ONNX's order: i, o, f, g. With `states`, the written cell states are c << `gain`,
 saturated: n is at most 15, so that f * c + i * g fits 32 bits.
@@ -44,6 +44,8 @@ class Lstm(Recurrence):
     Args:
         sigmoid_table, tanh_table: of the gates, int16.
         state_table: tanh of a cell state, int16.
+        finer: bits by which a cell state is shifted left, and saturated, before `state_table` is read: where n is below
+            11, knots 64 codes apart would be too far apart for tanh.
         state_shift: 15 - n.
         gain: bits by which written cell states are finer than the loop's.
         state_start: initial cell state, int16, (H,), where it is the same for all samples; None: 0.
@@ -57,6 +59,7 @@ class Lstm(Recurrence):
     state_table: Ints
     state_shift: Annotated[int, Bound(0, ONE)]
     gain: Annotated[int, Bound(0, 31)] = 0
+    finer: Annotated[int, Bound(1, GATE)] | None = None
     state_start: Ints | None = None
 
     @classmethod
@@ -104,7 +107,8 @@ class Lstm(Recurrence):
             **fields,
             sigmoid_table=table(sigmoid, GATE),
             tanh_table=table(np.tanh, GATE),
-            state_table=table(np.tanh, inner),
+            state_table=table(np.tanh, max(inner, GATE)),
+            finer=GATE - inner if inner < GATE else None,
             state_shift=ONE - inner,
             gain=min(bits - inner, 31),
             state_start=None if begin is None else np.clip(begin, INT16.qmin, INT16.qmax).astype(np.int16),
@@ -150,7 +154,8 @@ class Lstm(Recurrence):
         # |f c| <= 32767 * 32768 and |i g| >> (15 - n) <= 32767 * 32768, so that the sum stays below 2**31 - 2**15.
         total = f * state + rounding_shift_right(i * read(self.tanh_table, g), self.state_shift)
         state = saturate(rounding_shift_right(total, ONE), INT16.qmin, INT16.qmax)
-        return self.to_codes(o * read(self.state_table, state)), state
+        finer = saturate(state << (self.finer or 0), INT16.qmin, INT16.qmax)
+        return self.to_codes(o * read(self.state_table, finer)), state
 
     def state_codes(self, state: Ints) -> Ints:
         """Return the codes that are written: finer ones where n is above 15."""

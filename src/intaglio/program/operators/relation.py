@@ -59,7 +59,7 @@ class Relation(Operator):
         ratio, most = Fraction(scale_of(a)) / Fraction(scale_of(b)), 1 << MULTIPLIER_BITS
         factors = ratio.numerator, ratio.denominator
         if max(factors) > most:
-            factors = (most, round(most / ratio)) if ratio > 1 else (round(most * ratio), most)
+            factors = (most, max(1, round(most / ratio))) if ratio > 1 else (max(1, round(most * ratio)), most)
         return cls(below, equal, above, zero_point_of(a), zero_point_of(b), *factors)
 
     @classmethod
