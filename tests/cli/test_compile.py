@@ -9,10 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from intaglio_tests.programs import make_accumulator
 
 from intaglio.cli import main
 from intaglio.codegen import toolchain
 from intaglio.codegen.machine import MACHINES, family_of_host, missing
+from intaglio.number import INT16, UINT8
+from intaglio.program.sampling import grid
 
 
 def need(*commands: str) -> None:
@@ -115,6 +118,24 @@ def test_foreign_code_is_built_but_not_run(made, tmp_path, capsys) -> None:
         pytest.skip("this processor has every instruction set")
     out = compile_ok(capsys, made.program, "--machine", lacking[0], "-o", tmp_path / "out")
     assert "self-test: built, not run: this processor lacks" in out
+
+
+def test_states(tmp_path, capsys, fails) -> None:
+    need("gcc")
+    program = make_accumulator(grid(UINT8, 0.02, 120), grid(INT16, 0.001))
+    program.save(tmp_path / "sum.intaglio")
+    arguments = (tmp_path / "sum.intaglio", "--machine", "portable", "-o", tmp_path / "out")
+    out = compile_ok(capsys, *arguments, "--state", "state=state_out")
+    assert "self-test on this processor: 36 outputs bit-exact" in out
+    assert "call model_reset and model_step" in " ".join(out.split())
+    assert "model_step(&state, " in (tmp_path / "out" / "selftest.c").read_text()
+    for text, message in (
+        ("state", "--state: expected INPUT=OUTPUT such as state=state_out, got 'state'"),
+        ("state=", "--state: expected INPUT=OUTPUT"),
+        ("state=y_out", "states: expected an output (y, state_out), got 'y_out'"),
+    ):
+        assert message in fails("compile", *arguments, "--state", text)
+    assert "expected one output for 'state'" in fails("compile", *arguments, *2 * ("--state", "state=y"))
 
 
 BAD = [

@@ -14,8 +14,8 @@ from intaglio.app.number_output import number_output
 from intaglio.app.picture_input import picture_example, picture_input
 from intaglio.app.pieces import SOURCES, Example, Piece, c_string
 from intaglio.app.sound_input import sound_example, sound_input
-from intaglio.codegen.header import argument_names
 from intaglio.codegen.machine import Machine
+from intaglio.codegen.stream_functions import argument_names
 from intaglio.codegen.text import LONG_STRINGS
 from intaglio.data.dataset import Dataset, match
 from intaglio.data.images import PictureSource

@@ -14,7 +14,7 @@ import numpy as np
 from intaglio.app.pieces import SOURCES
 from intaglio.cli import compile_application
 from intaglio.cli.foreign_files import refuse_foreign
-from intaglio.cli.models import PROGRAM
+from intaglio.cli.models import PROGRAM, parse_states
 from intaglio.cli.output import raise_unwritable
 from intaglio.cli.picture_options import add_picture_options
 from intaglio.cli.run_command import read_inputs
@@ -58,6 +58,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X.npy",
         help="inputs of the self-test, real numbers, .npy or .npz as for `run --input` (default: random inputs)",
     )
+    parser.add_argument(
+        "--state",
+        action="append",
+        default=[],
+        metavar="INPUT=OUTPUT",
+        help="keep what OUTPUT gives for INPUT of the next call: the C code gets PREFIX_reset and PREFIX_step (may be "
+        "repeated)",
+    )
     parser.add_argument("--app", metavar="DATA", help=compile_application.HELP)
     parser.add_argument("--no-build", action="store_true", help="only write the folder; do not compile or run it")
     add_picture_options(parser)
@@ -72,6 +80,8 @@ def run(args: argparse.Namespace) -> int:
         )
     target = machine(args.machine)
     program = open_program(args.program)
+    if args.state:
+        program = program.with_states(parse_states(args.state))
     inputs = None if args.test_data is None else _test_inputs(program, Path(args.test_data), target)
     app = compile_application.application(program, target, args)
     sources, example = (app.sources, app.example_name) if app else ((), "")
@@ -96,7 +106,8 @@ def run(args: argparse.Namespace) -> int:
     if answer:
         print(f"main on {example}, the first sample:")
         print("\n".join("    " + line for line in answer.splitlines()[1:]))
-    _describe_next(folder, target, args.name, example, built=built is not None)
+    calls = f"{args.name}_reset and {args.name}_step" if program.states else f"{args.name}_run"
+    _describe_next(folder, target, (args.name, calls), example, built=built is not None)
     return 0
 
 
@@ -107,7 +118,8 @@ def _check_folder(folder: Path, files: Mapping[str, str], others: Sequence[str])
     refuse_foreign(folder, (*files, *others, *built, "selftest"), marks)
 
 
-def _describe_next(folder: Path, target: Machine, prefix: str, example: str, *, built: bool) -> None:
+def _describe_next(folder: Path, target: Machine, names: tuple[str, str], example: str, *, built: bool) -> None:
+    prefix, calls = names
     steps = [(command("make", "-C", folder, "test"), f"{'repeat' if built else 'build and run'} the self-test")]
     if example and target.threads:
         if not built:
@@ -119,7 +131,7 @@ def _describe_next(folder: Path, target: Machine, prefix: str, example: str, *, 
     print(next_steps(steps))
     print(
         folded(
-            f"in your project: add {prefix}.c, {prefix}.h and kernels/, and call {prefix}_run; {prefix}.h describes "
+            f"in your project: add {prefix}.c, {prefix}.h and kernels/, and call {calls}; {prefix}.h describes "
             "its arguments",
             "  ",
         )

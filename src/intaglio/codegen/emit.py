@@ -6,12 +6,13 @@ import posixpath
 import re
 from collections.abc import Iterable
 
-from intaglio.codegen.header import argument_names, parameters
+from intaglio.codegen.header import parameters
 from intaglio.codegen.input_checks import input_checks
 from intaglio.codegen.machine import INSTRUCTION_SETS
 from intaglio.codegen.model import WRITTEN_BY, Model
 from intaglio.codegen.processor import CPUID, processor, processor_end
 from intaglio.codegen.steps import ProgramStep, tensor
+from intaglio.codegen.stream_functions import argument_names, step_functions
 from intaglio.codegen.text import LONG_STRINGS, Constants, comment, identifier
 from intaglio.kernels.kernel import ROOT, CSource
 
@@ -41,7 +42,7 @@ def run_function(model: Model) -> str:
     void *const outputs[] = {{{", ".join(outputs)}}};
     return {call}inputs, outputs, arena, arena_bytes);
 }}
-"""
+{step_functions(model)}"""
 
 
 def source(model: Model) -> str:

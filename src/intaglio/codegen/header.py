@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from intaglio.codegen.model import WRITTEN_BY, Model
 from intaglio.codegen.steps import tensor
+from intaglio.codegen.stream_functions import argument_names, step_declarations
 from intaglio.codegen.tensor_macros import tensor_macros
 from intaglio.codegen.text import comment
 from intaglio.program import TensorInfo
@@ -83,7 +84,7 @@ extern const size_t {p}_output_bytes[{m}_OUTPUTS];
 
 /* Run one sample. Returns {m}_OK, or another status, and then has written nothing. */
 int {p}_run({parameters(model)});
-{hosted if model.machine.threads else ""}
+{step_declarations(model)}{hosted if model.machine.threads else ""}
 #ifdef __cplusplus
 }}
 #endif
@@ -121,11 +122,6 @@ def parameters(model: Model) -> str:
         for name, argument in zip(names, argument_names([program.tensors[n] for n in names], kind), strict=True)
     ]
     return ", ".join([*typed, "void *arena", "size_t arena_bytes"])
-
-
-def argument_names(tensors: list[TensorInfo], kind: str) -> list[str]:
-    """Return the parameter names of inputs or outputs."""
-    return [kind] if len(tensors) == 1 else [f"{kind}{i}" for i in range(len(tensors))]
 
 
 def _places(model: Model) -> str:

@@ -28,6 +28,7 @@ from intaglio.codegen.profile import StepTime, profile_steps
 from intaglio.errors import CompileError, UsageError, check_whole
 from intaglio.program import Program
 from intaglio.program.inputs import Input, check_codes, quantize_inputs
+from intaglio.program.stream import Stream
 from intaglio.program.summary import by_x, one_line
 from intaglio.tables import text_table
 
@@ -82,6 +83,14 @@ class NativeProgram:
     def __call__(self, *x: Input) -> Any:
         """Run; the same as `run`."""
         return self.run(*x)
+
+    def stream(self, streams: int = 1) -> Stream:
+        """Begin streams that keep their states from step to step; see `program.stream.Stream`.
+
+        Raises:
+            UsageError: the Program has no states.
+        """
+        return Stream(self.program, self.run_int, streams)
 
     def prepare(self, *x_q: Input) -> PreparedRun:
         """Prepare repeated runs on fixed arrays, without overhead per call; inputs as for `run_int`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,7 @@ def selftest(program: Program, samples: Sequence[Sample], prefix: str = "model")
                 return differs("{name}", s, i, {name}[i], expected_{name}[s * {n} + i]);"""
         for name, n in zip(got, sizes, strict=True)
     )
+    stream = _stream(program, samples, prefix, given, got)
     return _TEXT.format(
         pragmas=LONG_STRINGS,
         prefix=prefix,
@@ -84,8 +86,64 @@ def selftest(program: Program, samples: Sequence[Sample], prefix: str = "model")
         arguments=", ".join((*arguments, *got)),
         clear=clear,
         compare=compare,
-        total=len(samples) * sum(sizes),
+        total=(len(samples) * sum(sizes)) + stream.outputs,
+        stream_arrays=stream.arrays,
+        stream=stream.text,
     )
+
+
+@dataclass(frozen=True)
+class _StreamTest:
+    """The part of the self-test that runs all samples as one stream.
+
+    Args:
+        arrays: definitions of what the reference returns, and of the states.
+        text: statements.
+        outputs: how many integers are compared.
+    """
+
+    arrays: str = ""
+    text: str = ""
+    outputs: int = 0
+
+
+def _stream(
+    program: Program, samples: Sequence[Sample], prefix: str, given: Sequence[str], got: Sequence[str]
+) -> _StreamTest:
+    if not program.states:
+        return _StreamTest()
+    stream = program.stream()
+    inputs = [i for i, name in enumerate(program.inputs) if name in stream.inputs]
+    outputs = [i for i, name in enumerate(program.outputs) if name in stream.outputs]
+    rows = []
+    for sample in samples:
+        results = stream.step_int(*(sample[i] for i in inputs))
+        rows.append(results if isinstance(results, tuple) else (results,))
+    expected = [np.stack(column) for column in zip(*rows, strict=True)]
+    names = [got[i] for i in outputs]
+    arrays = [array_text(y, f"streamed_{name}", 16) for name, y in zip(names, expected, strict=True)]
+    sizes = [y[0].size for y in expected]
+    arguments = ["&state", *(f"&test_{given[i]}[s * {samples[0][i].size}]" for i in inputs), *names]
+    compare = "\n".join(
+        f"""        for (int32_t i = 0; i < {n}; i++)
+            if ({name}[i] != streamed_{name}[s * {n} + i])
+                return differs("{name} of the stream", s, i, {name}[i], streamed_{name}[s * {n} + i]);"""
+        for name, n in zip(names, sizes, strict=True)
+    )
+    text = f"""    {prefix}_reset(&state);
+    for (int32_t s = 0; s < SAMPLES; s++) {{
+        memset(arena, 0xa5, sizeof arena);
+        const int status = {prefix}_step({", ".join(arguments)}, arena, sizeof arena);
+        if (status) {{
+            board_print("{prefix}_step: status ");
+            print_number(status);
+            board_print("\\n");
+            return 1;
+        }}
+{compare}
+    }}
+"""
+    return _StreamTest("".join(arrays) + f"static struct {prefix}_state state;\n", text, len(samples) * sum(sizes))
 
 
 def _outputs(program: Program, sample: Sample) -> Sample:
@@ -114,7 +172,7 @@ static void board_print(const char *text)
 #endif
 
 enum {{ SAMPLES = {samples} }};
-{arrays}
+{arrays}{stream_arrays}
 static _Alignas({macro}_ALIGNMENT) unsigned char arena[{macro}_ARENA_BYTES];
 
 /* Decimal; hexadecimal beyond 32 bits, so that no processor needs a 64-bit division for it. */
@@ -183,7 +241,7 @@ int main(void)
         }}
 {compare}
     }}
-    print_number({total});
+{stream}    print_number({total});
     board_print(" outputs bit-exact\\n");
 #ifdef SELFTEST_BARE
     print_number(stack);

@@ -62,7 +62,9 @@ def separate_outputs(program: Program) -> Program:
             names.add(nodes[-1].name)
             tensors[copy] = replace(info, name=copy)
             outputs[i] = copy
-    return replace(program, nodes=nodes, tensors=tensors, outputs=tuple(outputs))
+    named = dict(zip(program.outputs, outputs, strict=True))
+    states = tuple(replace(state, output=named[state.output]) for state in program.states)
+    return replace(program, nodes=nodes, tensors=tensors, outputs=tuple(outputs), states=states)
 
 
 def find_views(program: Program) -> ViewLayout:

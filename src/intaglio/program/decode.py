@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import types
+from collections.abc import Iterator
 from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -16,7 +17,7 @@ from intaglio.number.packing import unpack
 from intaglio.program.encode import Arrays, Data
 from intaglio.program.operator import OPERATORS, Operator
 from intaglio.program.program import Program
-from intaglio.program.structure import Node, TensorInfo
+from intaglio.program.structure import Node, ProgramState, TensorInfo
 
 
 def program_from_data(data: Data, arrays: Arrays) -> Program:
@@ -46,6 +47,7 @@ def program_from_data(data: Data, arrays: Arrays) -> Program:
             rule=Rule(data["rule"]),
             target=_typed(data["target"], str, "target"),
             batched=_typed(data["batched"], bool, "batched"),
+            states=tuple(_states_from_data(data.get("states", {}), by_name, left)),
             metadata={_typed(k, str, "metadata"): _typed(v, str, "metadata") for k, v in data["metadata"].items()},
         )
     except ProgramError:
@@ -84,6 +86,15 @@ def _with_repeated(arrays: Arrays, same: Any) -> _Left:
             )
         found[key] = arrays[first]
     return found
+
+
+def _states_from_data(data: Any, by_name: dict[str, TensorInfo], left: _Left) -> Iterator[ProgramState]:
+    for name, output in _typed(data, dict, "states").items():
+        if name not in by_name:
+            raise ProgramError(f"header: state '{name}' is not among the tensors")
+        info = by_name[name]
+        initial = _fetch(left, f"state:{name}", info.type, info.shape)
+        yield ProgramState(name, _typed(output, str, "state"), initial)
 
 
 def _tensor_from_data(data: Data) -> TensorInfo:

@@ -3,8 +3,8 @@
 Any operator whose fields are int, bool, str, tuples of int, `IntType`, `Requantize` or integer arrays is written by its
 fields; nothing here knows an operator by name. `decode` reads it back.
 
-Array keys: `constant:<tensor>`, `node:<name>/<field>`, `node:<name>/<field>.multiplier` and `.shift`. Equal arrays are
-written once: `same` leads from the key of each other one to the key of the first.
+Array keys: `constant:<tensor>`, `state:<input>`, `node:<name>/<field>`, `node:<name>/<field>.multiplier` and `.shift`.
+Equal arrays are written once: `same` leads from the key of each other one to the key of the first.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ def program_to_data(program: ProgramStructure) -> tuple[Data, Arrays]:
     arrays: Arrays = {}
     for name, array in program.constants.items():
         _store(arrays, f"constant:{name}", array, program.tensors[name].type)
+    for state in program.states:
+        _store(arrays, f"state:{state.input}", state.initial, program.tensors[state.input].type)
     nodes = []
     for node in program.nodes:
         fields = _fields_to_data(node.operator, f"node:{node.name}", arrays)
@@ -54,6 +56,7 @@ def program_to_data(program: ProgramStructure) -> tuple[Data, Arrays]:
         "outputs": list(program.outputs),
         "constants": list(program.constants),
         "metadata": dict(program.metadata),
+        **({"states": {state.input: state.output for state in program.states}} if program.states else {}),
         "tensors": [_tensor_to_data(info) for info in program.tensors.values()],
         "nodes": nodes,
     }, arrays

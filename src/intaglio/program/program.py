@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Any
 
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from intaglio.program import file_writer, inputs, interpreter, summary, verify
+from intaglio.program.states import with_states
+from intaglio.program.stream import Stream
 from intaglio.program.structure import Node, ProgramStructure, TensorInfo
 
 __all__ = ["Node", "Program", "TensorInfo"]
@@ -42,6 +44,14 @@ class Program(ProgramStructure):
     def quantize_inputs(self, *x: NDArray[Any] | Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], ...]:
         """Real inputs on the input tensors' grids; see `inputs.quantize_inputs`."""
         return inputs.quantize_inputs(self, *x)
+
+    def with_states(self, states: Mapping[str, str], initial: Mapping[str, ArrayLike] | None = None) -> Program:
+        """Declare which outputs go back into which inputs in a stream; see `states.with_states`."""
+        return with_states(self, states, initial)
+
+    def stream(self, streams: int = 1) -> Stream:
+        """Begin streams that keep their states from step to step, on the reference interpreter; see `stream.Stream`."""
+        return Stream(self, self.run_int, streams)
 
     def verify(self) -> None:
         """Check every invariant; see `verify.verify`."""

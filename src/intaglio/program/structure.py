@@ -46,6 +46,20 @@ class Node:
     output: str
 
 
+@dataclass(frozen=True, eq=False)
+class ProgramState:
+    """An input that takes, at each step of a stream, what an output gave at the step before.
+
+    Args:
+        input, output: names of tensors of one shape, type and meaning.
+        initial: codes at the first step, in the input's shape.
+    """
+
+    input: str
+    output: str
+    initial: NDArray[Any]
+
+
 @dataclass
 class ProgramStructure:
     """The parts of an integer-only program.
@@ -59,6 +73,7 @@ class ProgramStructure:
         target: name of the target.
         batched: whether axis 0 of every tensor that is no constant is a batch of any size.
         metadata: strings for people (producer, source).
+        states: which outputs go back into which inputs in a stream; a single run leaves that to the caller.
     """
 
     nodes: list[Node]
@@ -70,3 +85,4 @@ class ProgramStructure:
     target: str
     batched: bool = True
     metadata: dict[str, str] = field(default_factory=dict)
+    states: tuple[ProgramState, ...] = ()

@@ -14,9 +14,10 @@ import numpy as np
 
 from intaglio.errors import IntaglioError, ProgramError
 from intaglio.number import INT32, IntType, Requantize
+from intaglio.program.factors import same_params
 from intaglio.program.field_bounds import INT32_MAX, MAX_RANK, bound_problem
 from intaglio.program.operator import OPERATORS, Operator, Shape
-from intaglio.program.structure import Node, ProgramStructure, TensorInfo
+from intaglio.program.structure import Node, ProgramState, ProgramStructure, TensorInfo
 
 C_INTEGERS = ("i1", "u1", "i2", "u2", "i4", "i8")  # NumPy's names of the integer types that generated C has
 BATCH = 7  # a batch size that no shape of a file is likely to hold by accident
@@ -33,6 +34,8 @@ def verify(program: ProgramStructure) -> None:
         _verify_tensor(program, info)
     for name in program.constants:
         _verify_constant(program, name)
+    for state in program.states:
+        _verify_state(program, state)
     for node in program.nodes:
         try:
             _verify_node(program, node)
@@ -105,6 +108,32 @@ def _verify_constant(program: ProgramStructure, name: str) -> None:
         f"constant '{name}': expected {info.type.dtype} of shape {info.shape}, got {array.dtype} of {array.shape}",
     )
     _expect(info.type.holds(array), f"constant '{name}': holds values that are no codes of {info.type}")
+
+
+def _verify_state(program: ProgramStructure, state: ProgramState) -> None:
+    where = f"state '{state.input}'"
+    for kind, name, known, named in (
+        ("an input", state.input, program.inputs, [s.input for s in program.states]),
+        ("an output", state.output, program.outputs, [s.output for s in program.states]),
+    ):
+        _expect(name in known, f"{where}: expected {kind} of the program, got '{name}'")
+        _expect(named.count(name) == 1, f"{where}: '{name}' is in several states")
+    before, after = program.tensors[state.input], program.tensors[state.output]
+    _expect(
+        before.shape == after.shape and before.type == after.type,
+        f"{where}: is {before.type} of shape {before.shape}, but '{state.output}' is {after.type} of {after.shape}",
+    )
+    same = (before.params is None) == (after.params is None)
+    if before.params is not None and after.params is not None:
+        same = same_params(before.params, after.params)
+    _expect(same, f"{where}: its codes mean other numbers than those of '{state.output}'")
+    _expect(
+        state.initial.shape == before.shape
+        and state.initial.dtype == before.type.dtype
+        and before.type.holds(state.initial),
+        f"{where}: expected initial codes of {before.type} in shape {before.shape}, got {state.initial.dtype} of "
+        f"{state.initial.shape}",
+    )
 
 
 def _verify_node(program: ProgramStructure, node: Node) -> None:

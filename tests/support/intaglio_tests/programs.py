@@ -13,6 +13,7 @@ from intaglio.program.operators.argmax import ArgMax
 from intaglio.program.operators.conv2d import Conv2d
 from intaglio.program.operators.dense import Dense
 from intaglio.program.operators.max_pool2d import MaxPool2d
+from intaglio.program.operators.requantize import Requantize
 from intaglio.program.operators.reshape import Reshape
 from intaglio.program.operators.transpose import Transpose
 from intaglio.program.sampling import codes, grid
@@ -78,3 +79,25 @@ def make_single_sample_program() -> Program:
     at = next(i for i, node in enumerate(program.nodes) if isinstance(node.operator, Reshape))
     program.nodes[at] = Node("flat.node", Reshape((1, 4)), program.nodes[at].inputs, "flat")
     return program
+
+
+def make_accumulator(read: QuantParams, kept: QuantParams, *, batched: bool = True) -> Program:
+    """A leaky sum: state' = x / 8 + 3 / 4 state, y = state' + 0.5, over (1, 3).
+
+    Args:
+        read: the grid of the input `state`.
+        kept: the grid of the output `state_out`, onto which the state is brought first.
+    """
+    b = Builder(batched=batched)
+    px, py = grid(INT8, 0.05, 3), grid(UINT8, 0.04, 128)
+    x = b.input("x", (1, 3), px)
+    state = b.input("state", (1, 3), read)
+    rows = b.append("state.rows", Reshape((-1 if batched else 1, 3)), [state], read)
+    inner = b.append("state.inner", Requantize.from_real(read, kept, rule=Rule.HALF_UP), [rows], kept)
+    parts = grid(INT8, 0.05 / 8, 3), grid(kept.type, float(kept.scale) * 3 / 4, int(kept.zero_point))
+    sum_of = Add.from_real(*parts, kept, rule=Rule.HALF_UP)
+    out = b.append("state_out", sum_of, [x, inner], kept)
+    half = b.constant("half", np.array([[12, 13, 12]], np.int8), grid(INT8, 0.04))
+    y = b.append("y", Add.from_real(kept, grid(INT8, 0.04), py, rule=Rule.HALF_UP), [out, half], py)
+    b.program.outputs = (y, out)
+    return b.program

@@ -1,0 +1,119 @@
+"""Run a Program with states step by step: a stream of any length in constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from intaglio.errors import DataError, UsageError
+from intaglio.program.inputs import Input, check_codes, quantize_inputs
+from intaglio.program.structure import ProgramStructure, TensorInfo
+from intaglio.samples import count_samples, counts_samples
+
+Array = NDArray[Any]
+
+
+class Stream:
+    """States of one or several streams that run side by side; made by `Program.stream` and `NativeProgram.stream`.
+
+    Args:
+        program: a Program with states.
+        execute: runs it: codes of every input in order, to codes of every output; the reference or the compiled one.
+        streams: how many streams; the samples of each step are theirs.
+    Raises:
+        UsageError: the Program has no states.
+    """
+
+    def __init__(self, program: ProgramStructure, execute: Callable[..., Any], streams: int = 1) -> None:
+        if not program.states:
+            raise UsageError(
+                "stream: expected a program with states, got one without; declare which outputs go back into which "
+                "inputs: program.with_states({'state_in': 'state_out'})"
+            )
+        if streams < 1:
+            raise UsageError(f"streams: expected at least 1, got {streams}")
+        self._program, self._execute, self._streams = program, execute, streams
+        taken = {state.input for state in program.states}
+        given = {state.output for state in program.states}
+        self.inputs = tuple(name for name in program.inputs if name not in taken)
+        self.outputs = tuple(name for name in program.outputs if name not in given)
+        self._own = replace(program, inputs=self.inputs, states=())
+        self._states: dict[str, Array] = {}
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin again: every state is its initial one."""
+        for state in self._program.states:
+            declared = self._program.tensors[state.input].shape
+            codes = state.initial
+            if self._streams > 1:
+                counted = counts_samples(declared, batched=self._program.batched)
+                codes = np.concatenate([codes] * self._streams) if counted else np.stack([codes] * self._streams)
+            self._states[state.input] = codes
+
+    @property
+    def states(self) -> dict[str, Array]:
+        """The real value of each state, integers where it holds plain ones, by the name of its input."""
+        return {name: _dequantize(self._program.tensors[name], codes) for name, codes in self._states.items()}
+
+    def step(self, *x: Input) -> Any:
+        """One step, float in, float out.
+
+        Args:
+            x: one real array for each input that is no state, in order, or one mapping from names to arrays.
+        Returns:
+            The outputs that are no states, bare when there is one, otherwise a tuple.
+        Raises:
+            DataError: as for `Program.run`.
+        """
+        outputs = self._step(x, lambda given: quantize_inputs(self._own, given))
+        real = [_dequantize(self._program.tensors[name], outputs[name]) for name in self.outputs]
+        return real[0] if len(real) == 1 else tuple(real)
+
+    def step_int(self, *x_q: Input) -> Any:
+        """One step, integers in, integers out; otherwise as `step`."""
+        outputs = self._step(x_q, lambda given: check_codes(self._own, (given,)))
+        codes = [outputs[name] for name in self.outputs]
+        return codes[0] if len(codes) == 1 else tuple(codes)
+
+    def _step(self, x: tuple[Input, ...], checked: Callable[[dict[str, Any]], tuple[Array, ...]]) -> dict[str, Array]:
+        given = self._given(x)
+        codes = dict(zip(self.inputs, checked(given), strict=True)) if self.inputs else {}
+        self._check_count(codes)
+        results = self._execute(*(self._states.get(name, codes.get(name)) for name in self._program.inputs))
+        outputs = dict(zip(self._program.outputs, results if isinstance(results, tuple) else (results,), strict=True))
+        for state in self._program.states:
+            self._states[state.input] = outputs[state.output].reshape(self._states[state.input].shape)
+        return outputs
+
+    def _given(self, x: tuple[Input, ...]) -> dict[str, Any]:
+        listed = ", ".join(f"'{name}'" for name in self.inputs) or "none"
+        if len(x) == 1 and isinstance(x[0], Mapping):
+            if set(x[0]) != set(self.inputs):
+                got = ", ".join(f"'{name}'" for name in x[0]) or "none"
+                raise DataError(f"step: expected the inputs {listed}, got {got}; the stream keeps the states")
+            return dict(x[0])
+        if len(x) != len(self.inputs):
+            raise DataError(
+                f"step: expected {len(self.inputs)} arrays ({listed}), got {len(x)}; the stream keeps the states"
+            )
+        return dict(zip(self.inputs, x, strict=True))
+
+    def _check_count(self, codes: Mapping[str, Array]) -> None:
+        batched = self._program.batched
+        for name, array in codes.items():
+            declared = self._program.tensors[name].shape
+            count = count_samples(array.shape, declared, batched=batched)
+            shared = count == 1 and not counts_samples(declared, batched=batched)  # the same for all streams
+            if count != self._streams and not shared:
+                raise DataError(
+                    f"step: input '{name}': expected {self._streams} samples, one for each stream, got {count}"
+                )
+
+
+def _dequantize(info: TensorInfo, codes: Array) -> Any:
+    return codes if info.params is None else info.params.dequantize(codes)
