@@ -32,7 +32,7 @@ MODULES = [found.name for found in pkgutil.iter_modules(node.__path__) if not fo
 NONE_FOLDED = {
     "other domains": "adagrad adam ai_onnx_ml momentum",
     "random numbers": "bernoulli",
-    "subgraphs": "loop scan sequence_map",
+    "subgraphs": "sequence_map",
     "quantized": "dynamicquantizelinear qlinearconv qlinearmatmul quantizelinear",
     "text": "regex_full_match string_concat string_split stringnormalizer",
     "sequences out": "sequenceinsert splittosequence",

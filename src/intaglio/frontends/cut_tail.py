@@ -10,7 +10,7 @@ import onnx_ir as ir
 from intaglio.errors import UnsupportedOperatorError
 from intaglio.graph.access import constant, consumers, where
 from intaglio.graph.operators import facts
-from intaglio.graph.tail import Tail, bodies, detached, read_by
+from intaglio.graph.tail import Tail, bodies, detached, disconnect, read_by
 
 # Operators that select or sort by values, so that shapes or positions depend on data.
 _SELECT = {"Compress", "MaxRoiPool", "NonMaxSuppression", "NonZero", "RoiAlign", "TopK", "Unique"}
@@ -166,10 +166,7 @@ def _remove(graph: ir.Graph, nodes: Sequence[ir.Node]) -> None:
     for node in reversed(nodes):
         if any(output.uses() or output.is_graph_output() for output in node.outputs):
             continue
-        for inner in bodies(node):
-            for part in inner.all_nodes():
-                for index in range(len(part.inputs)):
-                    part.replace_input_with(index, None)
+        disconnect(node)
         graph.remove(node, safe=True)
     for value in list(graph.inputs):
         if not value.uses() and not value.is_graph_output():

@@ -1,15 +1,16 @@
 """Fold constants at load time: the arithmetic on shapes that exporters write, and weights computed from constants.
 
 Nodes on constants are computed by ONNX's reference implementation (`graph.compute`), one after the other, together
-with the shapes that follow. `onnxscript.optimizer` does the rest: it inlines the branch of an If
-whose condition is known and resolves sequences of tensors. Its shape inference is off: shapes are inferred here, node
-by node, so that a size below 1 is refused before it reaches ONNX's C++ inference, which may abort the process.
+with the shapes that follow; sequences of tensors are resolved and control flow is written out on the way. What
+`onnxscript.optimizer` simplifies comes on top. Its shape inference is off: shapes are inferred here, node by node, so
+that a size below 1 is refused before it reaches ONNX's C++ inference, which may abort the process.
 """
 
 from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -19,13 +20,17 @@ from onnxscript import optimizer
 from intaglio.errors import IntaglioError, ModelError
 from intaglio.frontends.cut_tail import cut_tail
 from intaglio.frontends.quantized.quantized_operators import infer_foreign, is_quantized
-from intaglio.frontends.static import has_subgraphs, refuse_control_flow
+from intaglio.frontends.sequences import Sequences
+from intaglio.frontends.static import has_subgraphs
+from intaglio.frontends.unroll import Unroller
+from intaglio.frontends.written_steps import give_results_nodes
 from intaglio.graph import NORMAL_OPSET
-from intaglio.graph.access import attribute, constant, input_value, shape, where
-from intaglio.graph.compute import Result, compute_node
+from intaglio.graph.access import Array, attribute, constant, input_value, shape, where
+from intaglio.graph.compute import compute_node
 from intaglio.graph.edit import add_constant, insert, remove_unread, set_attribute, set_constant, tensor
 from intaglio.graph.infer import infer_node, refuse_empty
 from intaglio.graph.tail import Tail
+from intaglio.graph.unique_names import names_kept
 
 # Most elements of a folded result: 2**28 float32 are 1 GiB.
 _LARGEST_CONSTANT = 2**28
@@ -56,6 +61,7 @@ def fold(model: ir.Model) -> Tail | None:
             as when the input is too small.
     """
     graph, walk = model.graph, _Walk(model.graph)
+    give_results_nodes(graph)
     logger = logging.getLogger("onnxscript.optimizer._constant_folding")
     level = logger.level
     logger.setLevel(logging.ERROR)  # it warns of shapes that do not fit; the inference refuses these by node
@@ -72,7 +78,6 @@ def fold(model: ir.Model) -> Tail | None:
     tail = cut_tail(model)
     if tail is not None:
         remove_unread(graph)
-    refuse_control_flow(graph)
     for node in graph:
         if node in walk.problems:
             raise walk.problems[node]
@@ -89,36 +94,49 @@ class _Walk:
 
     Attributes:
         graph: changed in place.
-        sequences: constant sequences of tensors, which no initializer can hold.
         problems: why a node could be neither computed nor inferred in the last walk. It may still be unused, in a
             branch that is not taken, or depend on nodes that are not folded yet.
     """
 
     def __init__(self, graph: ir.Graph) -> None:
         self.graph = graph
-        self.sequences: dict[ir.Value, list[np.ndarray]] = {}
         self.problems: dict[ir.Node, IntaglioError] = {}
+        self._sequences = Sequences(graph)
+        self._unroller = Unroller(graph, self._walk)
 
     def run(self) -> bool:
         """Infer shapes and compute on the way what they make known; say whether any node was replaced."""
         self.problems.clear()
+        with names_kept(self.graph):
+            return self._walk(list(self.graph))
+
+    def _walk(self, nodes: Sequence[ir.Node]) -> bool:
         imports, changed = dict(self.graph.opset_imports), False
-        for node in list(self.graph):
-            if has_subgraphs(node):
-                continue
-            _compress(self.graph, node)
+        for node in nodes:
             try:
-                results = self._results(node, imports)
+                changed |= self._visit(node, imports)
             except IntaglioError as error:
                 self.problems[node] = error
                 continue
-            if results is not None:
-                changed |= self._settle(node, results)
-            else:
+            if node.graph is self.graph:
                 refuse_empty(node)
         return changed
 
-    def _results(self, node: ir.Node, imports: dict[str, int]) -> list[Result] | None:
+    def _visit(self, node: ir.Node, imports: dict[str, int]) -> bool:
+        """Infer or compute a node; say whether it was replaced."""
+        if has_subgraphs(node):
+            self._unroller.expand(node)
+            return True
+        _compress(self.graph, node)
+        if self._sequences.resolve(node):
+            return True
+        results = self._results(node, imports)
+        if results is None:
+            return False
+        self._settle(node, results)
+        return True
+
+    def _results(self, node: ir.Node, imports: dict[str, int]) -> list[Array] | None:
         """Compute a node whose inputs are known; otherwise infer the types of its outputs."""
         given = [value for value in node.inputs if value is not None]
         if node.op_type in ("Shape", "Size") and not node.domain and given and given[0].shape is not None:
@@ -126,9 +144,9 @@ class _Walk:
             if sizes.is_static():
                 part = sizes.numpy()[attribute(node, "start", 0) : attribute(node, "end")]
                 return [np.array(math.prod(sizes.numpy()) if node.op_type == "Size" else part, dtype=np.int64)]
-        if any(value.type is None and value not in self.sequences for value in given):
+        if any(value.type is None for value in given):
             return None  # depends on a node that could not be computed
-        arguments = [None if value is None else self._known(value) for value in node.inputs]
+        arguments = [constant(value) for value in node.inputs]
         known = all(a is not None or v is None for a, v in zip(arguments, node.inputs, strict=True))
         known = known and not node.domain and _should_fold(node)
         try:
@@ -145,18 +163,9 @@ class _Walk:
         version = NORMAL_OPSET if is_quantized(node) else imports[""]
         return compute_node(node, arguments, {**imports, "": version})
 
-    def _known(self, value: ir.Value) -> Result | None:
-        sequence = self.sequences.get(value)
-        return constant(value) if sequence is None else sequence
-
-    def _settle(self, node: ir.Node, results: list[Result]) -> bool:
-        """Put results in the place of a node; a sequence is remembered and its node stays until nobody reads it."""
-        if any(isinstance(result, list) for result in results):
-            fresh = node.outputs[0] not in self.sequences
-            self.sequences.update({o: r for o, r in zip(node.outputs, results, strict=True) if isinstance(r, list)})
-            return fresh
+    def _settle(self, node: ir.Node, results: list[Array]) -> None:
+        """Put results in the place of a node."""
         for output, array in zip(node.outputs, results, strict=True):
-            assert not isinstance(array, list)
             if output.is_graph_output():
                 raise ModelError(f"output '{output.name}': expected it to depend on an input, got a constant")
             name = str(output.name)
@@ -168,7 +177,6 @@ class _Walk:
                 self.graph.register_initializer(value)
                 output.replace_all_uses_with(value)
         self.graph.remove(node, safe=True)
-        return True
 
 
 def _compress(graph: ir.Graph, node: ir.Node) -> None:

@@ -133,16 +133,6 @@ def has_subgraphs(node: ir.Node) -> bool:
     return any(found.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS) for found in node.attributes.values())
 
 
-def refuse_control_flow(graph: ir.Graph) -> None:
-    """Refuse If, Loop and Scan that folding could not remove."""
-    for node in graph:
-        if has_subgraphs(node):
-            raise ModelError(
-                f"{where(node)} expected a network without control flow, got a {node.op_type} that depends on data; "
-                f"export the model with fixed branches and unrolled loops{bindable(graph)}"
-            )
-
-
 def bindable(graph: ir.Graph) -> str:
     """Say which inputs, single integers such as a mode or a sampling rate, may be bound to constants instead."""
     names = [str(v.name) for v in graph.inputs if v.dtype != ir.DataType.FLOAT and v.shape is not None and not v.shape]

@@ -13,20 +13,17 @@ from onnx.reference import ReferenceEvaluator
 from intaglio.errors import ModelError
 from intaglio.graph.access import Array, attribute, where
 
-Result = Array | list[Array]
-"""A tensor, or a sequence of tensors."""
-
 _RANDOM = {
     "Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike",
 }  # fmt: skip
 
 
-def compute_node(node: ir.Node, arguments: Sequence[Result | None], opset_imports: Mapping[str, int]) -> list[Result]:
+def compute_node(node: ir.Node, arguments: Sequence[Array | None], opset_imports: Mapping[str, int]) -> list[Array]:
     """Compute the outputs of a node whose inputs are known.
 
     Args:
         node: of ONNX's own domain, without subgraphs.
-        arguments: an array for a tensor, a list for a sequence, None for an input that is left out.
+        arguments: an array for each input, None for one that is left out.
         opset_imports: version by domain.
     Returns:
         One result for each output, in the types that ONNX gives them.
@@ -53,17 +50,15 @@ def _refusal(node: ir.Node, reason: str) -> str:
     return f"{where(node)} reads constants only, expected that it can be computed beforehand, got: {reason}"
 
 
-def _described(name: str, item: Result | None) -> onnx.ValueInfoProto:
+def _described(name: str, item: Array | None) -> onnx.ValueInfoProto:
     """Describe the type of an argument, by which ONNX's function operators choose their body."""
-    if not isinstance(item, np.ndarray):
+    if item is None:
         return onnx.helper.make_empty_tensor_value_info(name)
     return onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(item.dtype), item.shape)
 
 
-def _as_result(item: Any, output: ir.Value) -> Result:
-    if isinstance(item, list):
-        return [np.asarray(element) for element in item]
-    if item is None or np.asarray(item).dtype.kind in "OUS":
+def _as_result(item: Any, output: ir.Value) -> Array:
+    if item is None or isinstance(item, list) or np.asarray(item).dtype.kind in "OUS":
         raise TypeError(f"'{output.name}' is no tensor of numbers")
     array = np.asarray(item)
     # The reference computes some operators in a wider type than its result has.

@@ -148,3 +148,11 @@ def bodies(node: ir.Node) -> list[ir.Graph]:
         elif attribute.type == ir.AttributeType.GRAPHS:
             found += attribute.as_graphs()
     return found
+
+
+def disconnect(node: ir.Node) -> None:
+    """Let the graphs inside a node, which is about to be removed, read nothing any more."""
+    for body in bodies(node):
+        for inner in body.all_nodes():
+            for index in range(len(inner.inputs)):
+                inner.replace_input_with(index, None)
