@@ -61,7 +61,8 @@ def choose_equalization(
 
     freed = free_constant_channels(graph, DatasetSamples(dataset, held=False), DatasetSamples(dataset, held=True))
     steps, base = list(freed.steps), freed.graph
-    plain, capped = equalize(base, samples, carry_caps=False), equalize(base, samples)
+    plain = equalize(base, samples, carry_caps=False)
+    capped = equalize(base, samples) if plain.left_out else plain
     candidates = [(plain, LEAST_GAIN)] if plain.changed else []
     if capped.changed and capped.caps:
         candidates.append((capped, LEAST_GAIN_CAPS))

@@ -31,7 +31,7 @@ from intaglio.graph.access import Array, constant, input_value, shape, single_co
 from intaglio.graph.edit import add_constant, set_constant
 from intaglio.graph.moments import Moments
 from intaglio.graph.operators import facts
-from intaglio.graph.unique_names import unique_name, value_names
+from intaglio.graph.unique_names import names_kept, new_value_name, note_names
 from intaglio.graph.weights import WeightedProduct, product
 from intaglio.ops.clamp import clamp_bounds
 from intaglio.plan import Step
@@ -118,16 +118,17 @@ def absorb_high_biases(
     chains = [chain for chain in _chains(made) if carry_caps or not chain.new_caps]
     known = _measured(made, chains, samples) if samples is not None else _expected(chains, predicted or {})
     channels = caps = layers = 0
-    for chain in chains:
-        name = str(chain.values[0].name)
-        if name not in known:
-            continue
-        shift = np.maximum(known[name].mean - SIGMAS * known[name].std, 0.0)
-        shift = np.where(np.isfinite(shift) & (shift < chain.caps()), shift, 0.0)
-        if shift.any():
-            caps += chain.new_caps
-            _apply(made, chain, shift)
-            channels, layers = channels + int((shift > 0).sum()), layers + 1
+    with names_kept(made.model.graph):
+        for chain in chains:
+            name = str(chain.values[0].name)
+            if name not in known:
+                continue
+            shift = np.maximum(known[name].mean - SIGMAS * known[name].std, 0.0)
+            shift = np.where(np.isfinite(shift) & (shift < chain.caps()), shift, 0.0)
+            if shift.any():
+                caps += chain.new_caps
+                _apply(made, chain, shift)
+                channels, layers = channels + int((shift > 0).sum()), layers + 1
     if not channels:
         return Absorbed(
             graph, [Step(ALGORITHM, f"{ALGORITHM}: no channel has a bias that could be absorbed")], tried=False
@@ -220,11 +221,10 @@ def _apply(graph: Graph, chain: _Chain, shift: Array) -> None:
     _move_bias(inner, chain.producer, -shift)
     for reader in chain.readers:
         _move_bias(inner, reader, reader.apply(shift))
-    names = value_names(inner)
     for value in chain.values:
         recorded = graph.moments.pop(str(value.name), None)
-        value.name = unique_name(f"{value.name}.absorbed", names)
-        names.add(value.name)
+        value.name = new_value_name(inner, f"{value.name}.absorbed")
+        note_names(inner, [value])
         if recorded is not None and value is chain.values[0]:
             graph.moments[value.name] = Moments(recorded.mean - shift, recorded.std)
     for clamp in chain.clamps:

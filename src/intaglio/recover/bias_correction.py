@@ -28,13 +28,15 @@ from intaglio.calibrate.parameters.derive import derive
 from intaglio.evaluation.held_back import Samples
 from intaglio.evaluation.trial import Trial
 from intaglio.graph import Graph
-from intaglio.graph.access import attribute
+from intaglio.graph.access import Array, attribute, constant
+from intaglio.number import QuantParams
 from intaglio.ops import float_operator
 from intaglio.plan import Plan, Step
 from intaglio.recover.biases import CHANNEL_AXIS, add_to_bias, bias_layers
 from intaglio.recover.recovery import Recovery, better_of
 from intaglio.recover.sequential_bias import corrected_in_order
 from intaglio.simulate import Simulator
+from intaglio.simulate.simulator import rounded_constant
 
 ALGORITHM = "bias correction"
 
@@ -132,19 +134,31 @@ class MeanCorrection:
 
     def __init__(self, reference: Graph, means: Mapping[str, Tensor]) -> None:
         self.real, self.means = Simulator(reference).constants, means
+        self._shifts: dict[str, tuple[Array, QuantParams | None, Array]] = {}
 
     def __call__(self, graph: Graph, plan: Plan) -> tuple[Graph, Plan]:
         """Return the corrected network; the arguments are not modified."""
         graph, plan = graph.copy(), plan.copy()
-        rounded = Simulator(graph, plan).constants
         for node in bias_layers(graph):
-            data, weight = str(node.inputs[0].name), str(node.inputs[1].name)  # type: ignore[union-attr]
-            difference = _output(node, self.means[data], self.real[weight].double() - rounded[weight].double())
-            axis = CHANNEL_AXIS[node.op_type] % difference.ndim
-            shift = difference.mean(dim=[i for i in range(difference.ndim) if i != axis]).cpu().numpy()
-            add_to_bias(graph, plan, node, shift / attribute(node, "beta", 1.0))
+            add_to_bias(graph, plan, node, self._shift(node, plan) / attribute(node, "beta", 1.0))
         derive(graph, plan)
         return graph, plan
+
+    def _shift(self, node: ir.Node, plan: Plan) -> Array:
+        """Return the shift of a layer's mean output, (O,). Plans that round its weight alike share the result."""
+        data, weight = node.inputs[:2]
+        array = constant(weight)
+        assert data is not None and weight is not None and array is not None
+        name, params = str(weight.name), plan.params(str(weight.name)) if weight.name in plan.values else None
+        known = self._shifts.get(name)
+        if known is None or known[0] is not array or known[1] != params:
+            real = self.real[name]
+            rounded = rounded_constant(weight, params, real.device)
+            difference = _output(node, self.means[str(data.name)], real.double() - rounded.double())
+            axis = CHANNEL_AXIS[node.op_type] % difference.ndim
+            shift = difference.mean(dim=[i for i in range(difference.ndim) if i != axis]).cpu().numpy()
+            known = self._shifts[name] = array, params, shift
+        return known[2]
 
 
 def corrected_by_means(graph: Graph, samples: Callable[[], Samples]) -> Correction:

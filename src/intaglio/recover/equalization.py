@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from dataclasses import replace as replace_fields
+from functools import reduce
 
 import numpy as np
 import onnx_ir as ir
@@ -29,7 +31,7 @@ from intaglio.graph import Graph
 from intaglio.graph.access import Array, constant, input_value, shape, single_consumer
 from intaglio.graph.edit import add_constant, insert, remove, replace, set_constant
 from intaglio.graph.operators import facts
-from intaglio.graph.unique_names import unique_name, value_names
+from intaglio.graph.unique_names import names_kept, new_value_name, note_names
 from intaglio.graph.weights import WeightedProduct
 from intaglio.ops.clamp import clamp_bounds
 from intaglio.plan import Step
@@ -58,12 +60,14 @@ class Equalized:
         steps: history.
         changed: whether `graph` is a changed graph.
         caps: number of clamps that now need one bound per channel; each adds an operator to the Program.
+        left_out: number of chains that were left as they are because of their upper bounds.
     """
 
     graph: Graph
     steps: list[Step] = field(default_factory=list)
     changed: bool = False
     caps: int = 0
+    left_out: int = 0
 
 
 def equalize(
@@ -86,7 +90,20 @@ def equalize(
         statistics are scaled too.
     """
     made = graph.copy()
-    groups = [g for g in channel_groups(made) if carry_caps or not g.caps]
+    found = channel_groups(made)
+    groups = [g for g in found if carry_caps or not g.caps]
+    result = _equalized(graph, made, groups, samples, predicted)
+    return replace_fields(result, left_out=len(found) - len(groups))
+
+
+def _equalized(
+    graph: Graph,
+    made: Graph,
+    groups: list[ChannelGroup],
+    samples: Samples | None,
+    predicted: Mapping[str, ClippedGaussian] | None,
+) -> Equalized:
+    """Equalize the given groups of `made`, a copy of the graph, in place."""
     if not groups:
         return _left(graph, "no chain of layers to equalize")
     if not all(np.isfinite(p.weight).all() for g in groups for p in (*g.producers, *(r for r, _ in g.readers))):
@@ -98,7 +115,8 @@ def equalize(
     moved = [k for k, s in enumerate(factors) if np.abs(np.log(s)).max() > SETTLED]
     if not moved:
         return _left(graph, f"{len(groups)} chains are already equal")
-    caps = sum(scale_group(made, groups[k], factors[k]) for k in moved)
+    with names_kept(made.model.graph):
+        caps = sum(scale_group(made, groups[k], factors[k]) for k in moved)
     made.model.graph.sort()
     made.verify()
     words = (
@@ -126,16 +144,17 @@ def _factors(groups: list[ChannelGroup], activations: list[list[Array]]) -> tupl
         for found in (*group.producers, *(p for p, _ in group.readers)):
             weights.setdefault(found.node, magnitudes(found))
     before = _spread(weights)
+    biases = [[np.abs(p.bias) for p in group.producers if p.bias is not None] for group in groups]
     factors = [np.ones(group.channels) for group in groups]
     for _ in range(SWEEPS):
         largest = 0.0
         for k, group in enumerate(groups):
-            step = _step(group, weights, factors[k], activations[k])
-            step = np.clip(factors[k] * step, 1 / LARGEST_FACTOR, LARGEST_FACTOR) / factors[k]
+            step = _step(group, weights, factors[k], activations[k], biases[k])
+            step = _between(factors[k] * step, 1 / LARGEST_FACTOR, LARGEST_FACTOR) / factors[k]
             for found in group.producers:
                 weights[found.node] = weights[found.node] / _rows(step, weights[found.node])
             for found, repeat in group.readers:
-                weights[found.node] = weights[found.node] * _columns(np.repeat(step, repeat), weights[found.node])
+                weights[found.node] = weights[found.node] * _columns(_repeated(step, repeat), weights[found.node])
             factors[k] = factors[k] * step
             largest = max(largest, float(np.abs(np.log(step)).max()))
         if largest < SETTLED:
@@ -143,24 +162,43 @@ def _factors(groups: list[ChannelGroup], activations: list[list[Array]]) -> tupl
     return factors, before, _spread(weights)
 
 
-def _step(group: ChannelGroup, weights: dict[ir.Node, Array], factors: Array, others: list[Array]) -> Array:
+def _step(
+    group: ChannelGroup, weights: dict[ir.Node, Array], factors: Array, others: list[Array], biases: list[Array]
+) -> Array:
     """Return sqrt(p1 / p2), divided by its geometric mean.
+
+    It runs some ten thousand times on small arrays: it calls few functions.
 
     A channel that is weak on both sides, or has no weights on one side, is moved as little as possible: any step from
     `p1 / level` to `level / p2` is good for it.
     """
     rows = [weights[p.node].max(axis=2).reshape(-1) for p in group.producers]
     columns = [weights[p.node].max(axis=1).reshape(group.channels, n).max(axis=1) for p, n in group.readers]
-    biases = [_BIAS_SHARE * _share(np.abs(p.bias) / factors) for p in group.producers if p.bias is not None]
-    written = np.max([*(_share(r) for r in rows), *(_share(a / factors) for a in others), *biases], axis=0)
-    read = np.max([_share(c) for c in columns], axis=0)
+    shares = [_share(r) for r in rows] + [_share(a / factors) for a in others]
+    written = reduce(np.maximum, shares + [_BIAS_SHARE * _share(b / factors) for b in biases])
+    read = reduce(np.maximum, [_share(c) for c in columns])
     both = np.sqrt(written * read)
     if not both.any():
         return np.ones(group.channels)
-    level = np.maximum(both, np.median(both[both > 0]) / _WEAK)
+    level = np.maximum(both, _median(both[both > 0]) / _WEAK)
     lowest, highest = written / level, level / np.maximum(read, 1e-300)
-    step = np.clip(1.0, lowest, np.maximum(lowest, highest))
-    return np.asarray(step / np.exp(np.log(step).mean()))
+    step = _between(1.0, lowest, np.maximum(lowest, highest))
+    return np.asarray(step / np.exp(np.log(step).sum() / len(step)))
+
+
+def _between(x: Array | float, low: Array | float, high: Array | float) -> Array:
+    """Limit x to [low, high]."""
+    return np.minimum(np.maximum(x, low), high)
+
+
+def _median(x: Array) -> float:
+    """Return the median of (K,) numbers, K > 0. (`np.median` takes ten times as long for few numbers.)"""
+    x, middle = np.sort(x), len(x) // 2
+    return float(x[middle] if len(x) % 2 else (x[middle - 1] + x[middle]) / 2)
+
+
+def _repeated(step: Array, times: int) -> Array:
+    return step if times == 1 else np.repeat(step, times)
 
 
 def _activations(
@@ -234,11 +272,10 @@ def scale_group(graph: Graph, group: ChannelGroup, factors: Array) -> int:
         size[axis] = group.channels
         spread = np.broadcast_to(array.astype(np.float64).reshape(-1), (group.channels,)) / factors
         set_constant(value, spread.astype(np.float32).reshape(size))
-    names = value_names(graph.model.graph)
     for value, (_, repeat) in group.values.items():
         recorded = graph.moments.pop(str(value.name), None)
-        value.name = unique_name(f"{value.name}.equalized", names)
-        names.add(value.name)
+        value.name = new_value_name(graph.model.graph, f"{value.name}.equalized")
+        note_names(graph.model.graph, [value])
         if recorded is not None:
             graph.moments[value.name] = recorded.divided(np.repeat(factors, repeat))
     for node in group.caps:

@@ -48,7 +48,7 @@ def corrected_in_order(graph: Graph, plan: Plan, samples: Samples, reference: Gr
     wanted = _mean_outputs(reference, samples)
     quantized = Simulator(graph, plan)
     given, at = ActivationCache.at_inputs(quantized, samples), 0
-    place = {call.node: index for index, call in enumerate(quantized.calls)}
+    place = quantized.places
     read = _read_from(quantized, {place[node] for node in layers})
     for node in progress(layers, len(layers), "bias correction"):
         stop = place[node]

@@ -22,7 +22,7 @@ from intaglio.evaluation.held_back import Samples
 from intaglio.graph import Graph
 from intaglio.graph.access import Array, constant, consumers, rank, shape
 from intaglio.graph.edit import set_constant
-from intaglio.graph.unique_names import new_value_name
+from intaglio.graph.unique_names import names_kept, new_value_name
 from intaglio.graph.weights import WeightedProduct, product
 from intaglio.recover.channels import channel_groups, magnitudes
 from intaglio.recover.equalization import scale_group
@@ -55,13 +55,14 @@ def smoothed(graph: Graph, samples: Samples, alpha: float, *, carry_caps: bool =
         read[str(value.name)] = readers[0].input_axis, 1
     reached = _reach(made, read, samples)
     scaled = caps = 0
-    for group in groups:
-        reads = [(p, repeat, str(p.node.inputs[0].name)) for p, repeat in group.readers]  # type: ignore[union-attr]
-        weights = [magnitudes(p).max(axis=1).reshape(-1, repeat).max(axis=1) for p, repeat, _ in reads]
-        factors = _factors(np.max([reached[name] for *_, name in reads], axis=0), np.max(weights, axis=0), alpha)
-        if factors is not None:
-            caps += scale_group(made, group, factors)
-            scaled += 1
+    with names_kept(made.model.graph):
+        for group in groups:
+            reads = [(p, repeat, str(p.node.inputs[0].name)) for p, repeat in group.readers]  # type: ignore[union-attr]
+            weights = [magnitudes(p).max(axis=1).reshape(-1, repeat).max(axis=1) for p, repeat, _ in reads]
+            factors = _factors(np.max([reached[name] for *_, name in reads], axis=0), np.max(weights, axis=0), alpha)
+            if factors is not None:
+                caps += scale_group(made, group, factors)
+                scaled += 1
     for value, readers in norms:
         weights = [magnitudes(p).max(axis=1).reshape(-1) for p in readers]
         factors = _factors(reached[str(value.name)], np.max(weights, axis=0), alpha)

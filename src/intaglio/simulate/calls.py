@@ -43,9 +43,9 @@ class NodeCall:
         """Return the call for `torch.compile`, which then traces the tensors but not the code that reads the Graph."""
         return replace(self, compute=torch._dynamo.nonstrict_trace(self.compute))
 
-    def operands(self, values: Mapping[str, Tensor]) -> list[Tensor | None]:
-        """Select the operands from values by name."""
-        return [None if name is None else values[name] for name in self.inputs]
+    def operands(self, values: Mapping[str, Tensor], constants: Mapping[str, Tensor]) -> list[Tensor | None]:
+        """Select the operands from values and constants by name."""
+        return [None if name is None else values[name] if name in values else constants[name] for name in self.inputs]
 
     def named(self, results: tuple[Tensor, ...]) -> list[tuple[str, Tensor]]:
         """Pair results with their names, without unused ones."""

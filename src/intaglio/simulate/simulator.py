@@ -63,6 +63,7 @@ class Simulator:
         self.output_shapes = {str(v.name): shape(v) for v in graph.outputs}
         self.integers = {str(v.name) for v in graph.inputs if is_integer_input(v)}
         self.calls = calls(graph)
+        self.places = {call.node: index for index, call in enumerate(self.calls)}
         self.round: dict[str, FakeQuantize] = {}
         self.constants = {str(value.name): self._constant(value) for value in graph.initializers}
         self.lookups = {} if plan is None else self._lookups(plan)
@@ -97,20 +98,17 @@ class Simulator:
         return self.plan.params(name)
 
     def _constant(self, value: ir.Value) -> Tensor:
-        array, params = constant(value), self._params(str(value.name))
-        assert array is not None, value.name
-        tensor = torch.as_tensor(np.array(array), device=self.device)
-        return tensor if params is None else _rounded(tensor, params)
+        return rounded_constant(value, self._params(str(value.name)), self.device)
 
     def with_constants_of(self, nodes: Collection[ir.Node]) -> Simulator:
         """Return a simulator with updated constants of some nodes, after Graph and Plan have changed."""
         made = copy(self)
         made.constants, made.calls = dict(self.constants), list(self.calls)
-        for index, call in enumerate(self.calls):
-            if call.node in nodes:
-                values = [value for value in call.node.inputs if value is not None and value.is_initializer()]
-                made.constants.update({str(value.name): self._constant(value) for value in values})
-                made.calls[index] = call.read_again()
+        for node in nodes:
+            values = [value for value in node.inputs if value is not None and value.is_initializer()]
+            made.constants.update({str(value.name): self._constant(value) for value in values})
+            index = self.places[node]
+            made.calls[index] = self.calls[index].read_again()
         return made
 
     def _lookups(self, plan: Plan) -> dict[str, tuple[str, str, Lookup | Computed]]:
@@ -170,11 +168,12 @@ class Simulator:
         Returns:
             The wanted values by name.
         """
-        known: dict[str, Tensor] = {**self.constants, **(constants or {}), **values}
+        known: dict[str, Tensor] = dict(values)
+        held = self.constants if constants is None else {**self.constants, **constants}
         rounding = self.round if rounding is None else rounding
         looked: dict[str, Tensor] = {}  # looked-up results, by result name after fused activations
         for call in self.calls[start:stop]:
-            operands = call.operands(known)
+            operands = call.operands(known, held)
             lookup = self.lookups.get(str(call.node.name)) if rounding is self.round else None
             if lookup is not None:
                 source, after, find = lookup
@@ -298,6 +297,14 @@ def _computes(node: ir.Node | None) -> bool:
     assert node is not None
     output = float_operator(node).contract(node).output
     return not isinstance(output, Same) or output.rounds
+
+
+def rounded_constant(value: ir.Value, params: QuantParams | None, device: torch.device) -> Tensor:
+    """Return a constant as the simulator sees it; without parameters it is not rounded."""
+    array = constant(value)
+    assert array is not None, value.name
+    tensor = torch.as_tensor(np.array(array), device=device)
+    return tensor if params is None else _rounded(tensor, params)
 
 
 def _rounded(x: Tensor, params: QuantParams) -> Tensor:

@@ -194,7 +194,7 @@ class QuantizedModule(nn.Module):
         return grid
 
     def _run(self, step: ModuleStep, values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        arguments = step.call.operands(values)
+        arguments = step.call.operands(values, {})
         if step.sign:  # the quantizer of the result takes the sign, with a gradient
             assert arguments[0] is not None
             return (arguments[0],)
@@ -244,7 +244,7 @@ class QuantizedModule(nn.Module):
     def _normalized(self, step: ModuleStep, norm: BatchNorm, values: Mapping[str, Tensor]) -> Tensor:
         """Compute a batch norm together with the product before it, if there is one (see `batch_norm`)."""
         if not norm.weight:
-            x, *constants = step.call.operands(values)
+            x, *constants = step.call.operands(values, {})
             assert x is not None
             frozen = not self.training or self.batch_norm_frozen
             return step.call.real(x, *constants)[0] if frozen else self._by_batch(step, norm, x, values)

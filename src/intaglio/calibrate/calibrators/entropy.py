@@ -92,13 +92,13 @@ def divergence(mass: Bounds, codes: Bounds, first: NDArray[np.int32], last: NDAr
     count, bins = codes.shape
     inside = (codes >= first) & (codes <= last)
     held = np.where(inside, mass, 0.0)
-    # Bins with the same code are neighbours: number the runs, over all candidates.
+    # Bins with the same code are neighbours: runs, over all candidates. Sums of counts are exact in any order.
     starts = np.ones((count, bins), bool)
     starts[:, 1:] = codes[:, 1:] != codes[:, :-1]
-    run = np.cumsum(starts.reshape(-1)).reshape(count, bins) - 1
-    sums = np.bincount(run.reshape(-1), held.reshape(-1))
-    sizes = np.bincount(run.reshape(-1))
-    q = np.where(inside, (sums / sizes)[run], 0.0)
+    begins = np.flatnonzero(starts)
+    sizes = np.diff(begins, append=starts.size)
+    means = np.add.reduceat(held.reshape(-1), begins) / sizes
+    q = np.where(inside, np.repeat(means, sizes).reshape(count, bins), 0.0)
 
     p = held.copy()
     rows = np.arange(count)

@@ -114,19 +114,22 @@ def _search(rows: NDArray[np.float32], low: Bounds, high: Bounds, fmt: Format) -
 
 
 def _best(rows: NDArray[np.float32], lines: list[tuple[Bounds, Bounds]], fmt: Format) -> tuple[Bounds, Bounds]:
-    best_low, best_high = lines[0][0].copy(), lines[0][1].copy()
-    least = np.full(len(rows), np.inf)
-    q = np.empty_like(rows)
-    for low, high in lines:
-        params = params_for(low, high, fmt)
-        scale, zero_point = params.scale[:, None], params.zero_point[:, None].astype(np.float32)
-        np.divide(rows, scale, out=q)
+    """Find each row's line with the smallest error; of equals, the first."""
+    lows, highs = (np.stack(bounds) for bounds in zip(*lines, strict=True))
+    params = params_for(lows.reshape(-1), highs.reshape(-1), fmt)
+    scales = params.scale.reshape(*lows.shape, 1)
+    zero_points = params.zero_point.reshape(*lows.shape, 1).astype(np.float32)
+    least, most = fmt.type.qmin - zero_points, fmt.type.qmax - zero_points
+    errors = np.empty(lows.shape)
+    step = max(1, _ROWS // max(rows.size, 1))
+    for start in range(0, len(lines), step):
+        some = slice(start, start + step)
+        q = rows / scales[some]
         np.rint(q, out=q)
-        np.clip(q, fmt.type.qmin - zero_point, fmt.type.qmax - zero_point, out=q)
-        q *= scale
+        np.clip(q, least[some], most[some], out=q)
+        q *= scales[some]
         q -= rows
-        error = np.einsum("ij,ij->i", q, q, dtype=np.float64)
-        better = error < least
-        least = np.where(better, error, least)
-        best_low, best_high = np.where(better, low, best_low), np.where(better, high, best_high)
-    return best_low, best_high
+        flat = q.reshape(-1, rows.shape[1])
+        errors[some] = np.einsum("ij,ij->i", flat, flat, dtype=np.float64).reshape(-1, len(rows))
+    best = errors.argmin(axis=0)[None]
+    return np.take_along_axis(lows, best, axis=0)[0], np.take_along_axis(highs, best, axis=0)[0]

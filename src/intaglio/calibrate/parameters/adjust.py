@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 
 import numpy as np
 import onnx_ir as ir
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from intaglio.errors import CalibrationError, UsageError
 from intaglio.number import QuantParams
 from intaglio.plan import Plan, ValuePlan
+from intaglio.plan.results import fused_chain
 
 
 def params_of(value: ValuePlan) -> QuantParams:
@@ -20,16 +20,14 @@ def params_of(value: ValuePlan) -> QuantParams:
     return value.params
 
 
-def result_of(node: ir.Node, nodes: Mapping[str, ir.Node], plan: Plan) -> ValuePlan:
+def result_of(node: ir.Node, plan: Plan) -> ValuePlan:
     """Find the value that owns the parameters of a node's result.
 
     Args:
         node: with weights, or a sum; the result is that of the last operator fused into it.
-        nodes: all nodes of the Graph by name.
         plan: of this Graph.
     """
-    fused = plan.operators[str(node.name)].fused
-    return plan.root(str((nodes[fused[-1]] if fused else node).outputs[0].name))
+    return plan.root(str(fused_chain(plan, node)[-1].outputs[0].name))
 
 
 def rescaled(params: QuantParams, scale: NDArray[np.float64], where: str, name: str) -> QuantParams:

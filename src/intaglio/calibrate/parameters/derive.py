@@ -44,7 +44,7 @@ def derive(graph: Graph, plan: Plan, silent: frozenset[str] = frozenset()) -> No
     Raises:
         CalibrationError: a scale has to be adjusted but is fixed, or would leave float32; names the operator.
     """
-    layers = list(weighted_layers(graph, plan, graph.nodes))
+    layers = list(weighted_layers(plan, graph.nodes))
     for layer in layers:
         if layer.data.name in silent:
             _settle_silent(layer)
@@ -65,7 +65,7 @@ def derive_layers(graph: Graph, plan: Plan, nodes: Iterable[ir.Node]) -> bool:
     Raises:
         CalibrationError: see `derive`.
     """
-    layers = list(weighted_layers(graph, plan, nodes))
+    layers = list(weighted_layers(plan, nodes))
     before = [(params_of(layer.weight), params_of(layer.output)) for layer in layers]
     for layer in layers:
         _fit(layer, plan)

@@ -69,10 +69,9 @@ def avoid_sum_ties(graph: Graph, plan: Plan) -> None:
     """
     if not any(_is_coarse(value) for value in plan.values.values()):
         return
-    nodes = {str(node.name): node for node in graph.nodes}
     for node in graph.nodes:
         if facts(node.op_type).adds and (node.domain, len(node.inputs)) == ("", 2):
-            _avoid_ties_of(node, result_of(node, nodes, plan), plan)
+            _avoid_ties_of(node, result_of(node, plan), plan)
 
 
 def _avoid_ties_of(node: ir.Node, result: ValuePlan, plan: Plan) -> None:

@@ -10,7 +10,6 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from intaglio.calibrate.parameters.adjust import result_of
-from intaglio.graph import Graph
 from intaglio.graph.access import constant
 from intaglio.ops import Role, float_operator
 from intaglio.plan import Plan, Source, ValuePlan
@@ -49,16 +48,14 @@ class WeightedLayer:
         return f"[{self.node.op_type} {self.node.name!r}]"
 
 
-def weighted_layers(graph: Graph, plan: Plan, of: Iterable[ir.Node]) -> Iterator[WeightedLayer]:
+def weighted_layers(plan: Plan, nodes: Iterable[ir.Node]) -> Iterator[WeightedLayer]:
     """Find the layers whose data, weight and output have parameters in the Plan.
 
     Args:
-        graph: in normal form.
         plan: with parameters of activations and weights.
-        of: the nodes to look at, of this Graph; those without such a weight are passed over.
+        nodes: the nodes to look at; those without such a weight are passed over.
     """
-    nodes = {str(node.name): node for node in graph.nodes}
-    for node in of:
+    for node in nodes:
         roles = float_operator(node).contract(node).roles
         operands = zip(node.inputs, roles, strict=False)
         by_role = {role: v for v, role in operands if v is not None and v.name in plan.values}
@@ -67,7 +64,7 @@ def weighted_layers(graph: Graph, plan: Plan, of: Iterable[ir.Node]) -> Iterator
             continue
         data = node.inputs[roles.index(Role.ACTIVATION)]
         found = plan.root(str(data.name)) if data is not None else None
-        result = result_of(node, nodes, plan)
+        result = result_of(node, plan)
         if found is None or found.params is None or result.params is None:
             continue
         array, offsets = constant(weight), constant(bias)

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 
 _WORD = (1 << 64) - 1
 
@@ -17,11 +24,15 @@ class Draws(nn.Module):
         seed: seed of this stream.
     """
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Keep `uniform` out of what torch.compile compiles; not by a decorator, as its import takes a second."""
+        _keep_uncompiled()
+        return super().__new__(cls)
+
     def __init__(self, seed: int = 0) -> None:
         super().__init__()
         self.seed, self.drawn = seed, 0
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def uniform(self, like: Tensor, *more: int) -> Tensor:
         """Draw uniform numbers in [0, 1): float32, shape `(*like.shape, *more)`, on the tensor's device."""
         generator = torch.Generator(like.device).manual_seed(_mixed(self.seed, self.drawn))
@@ -35,6 +46,11 @@ class Draws(nn.Module):
     def set_extra_state(self, state: Tensor) -> None:
         """Restore seed and counter from a `state_dict`."""
         self.seed, self.drawn = map(int, state.tolist())
+
+
+@cache
+def _keep_uncompiled() -> None:
+    Draws.uniform = torch.compiler.disable(Draws.uniform)  # type: ignore[method-assign]
 
 
 def _mixed(seed: int, count: int) -> int:
