@@ -15,11 +15,14 @@ from intaglio.program.operators.add import Add
 from intaglio.program.operators.average_pool2d import AveragePool2d
 from intaglio.program.operators.conv2d import Conv2d
 from intaglio.program.operators.dense import Dense
+from intaglio.program.operators.gru import Gru
+from intaglio.program.operators.lstm import Lstm
 from intaglio.program.operators.lut import Lut
 from intaglio.program.operators.max_pool2d import MaxPool2d
 from intaglio.program.operators.mul import Mul
 from intaglio.program.operators.reduce_sum import ReduceSum
 from intaglio.program.operators.requantize import Requantize
+from intaglio.program.operators.rnn import Rnn
 from intaglio.program.sampling import UINT16, codes, grid, params
 
 Sample = tuple[Operator, tuple[np.ndarray, ...]]
@@ -68,6 +71,56 @@ def boundary_samples(kind: str, rng: np.random.Generator) -> Iterator[Sample]:
         yield from _max_pools(rng)
     elif kind in ("average_pool2d", "reduce_sum"):
         yield from _averages(rng, kind)
+    elif kind in LAYERS:
+        yield from _layers(rng, kind)
+
+
+LAYERS = ("gru", "lstm", "rnn")
+# rule, type of the hidden state, type of the weights, their zero point, scale of the weights
+LOOPS = (
+    (Rule.HALF_UP, UINT8, INT8, 0, 0.01),
+    (Rule.HALF_UP, INT8, INT8, 0, 0.003),
+    (Rule.TFLITE, INT8, INT8, 0, 0.02),
+    (Rule.HALF_UP, UINT8, UINT8, 131, 0.01),
+    (Rule.SHIFT, INT8, INT8, 0, 2.0**-6),
+    (Rule.HALF_UP, INT16, INT8, 0, 0.01),
+    (Rule.HALF_EVEN, UINT8, INT8, 0, 2.0**-6),
+    (Rule.HALF_UP, IntType(4), IntType(4), 0, 0.1),
+)
+
+
+def _layers(rng: np.random.Generator, kind: str) -> Iterator[Sample]:
+    """Layers that loop over time: the product with the data in int16, as in every lowered network."""
+    units = [n for n in CHANNELS if n <= 66]
+    for at, size in enumerate(units):
+        rule, hidden_type, w_type, zero_point, scale = LOOPS[at % len(LOOPS)]
+        powers = rule in (Rule.SHIFT, Rule.HALF_EVEN)
+        rows = {"lstm": 4, "gru": 3, "rnn": 1}[kind] * size
+        n, steps = (2, 3) if at % 5 == 0 else (1, int(rng.integers(2, 5)))
+        x = grid(INT16, 2.0 ** -int(rng.integers(8, 16)) if powers else rng.uniform(0.00002, 0.001))
+        w = grid(w_type, scale if powers else scale * rng.uniform(0.5, 1.5, rows), zero_point)
+        hidden = params(rng, hidden_type, rule, 1.8 / (1 << hidden_type.bits), symmetric=hidden_type is INT16)
+        weight = _filled(rng, w_type, (rows, size))
+        given = at % 3 == 0
+        options: dict[str, Any] = {"reverse": at % 4 == 1, "clip": 2.5 if at % 7 == 2 else None}
+        state = grid(INT16, 2.0 ** -int(rng.integers(8, 18)))
+        made: Operator
+        initial: tuple[np.ndarray, ...]
+        if kind == "lstm":
+            options |= {"states": at % 2 == 0}
+            made = Lstm.from_real(x, w, hidden, state, weight, rng.uniform(-1, 1, rows), rule, **options)
+            initial = (codes(rng, hidden_type, (n, size)), codes(rng, INT16, (n, size)))
+        elif kind == "gru":
+            linear = bool(rng.integers(2))
+            options |= {"states": at % 2 == 0, "linear_before_reset": linear}
+            bias = rng.uniform(-1, 1, rows + size * linear)
+            made = Gru.from_real(x, w, hidden, state, weight, bias, rule, **options)
+            initial = (codes(rng, INT16, (n, size)),)
+        else:
+            options |= {"rectifier": at % 3 == 1}
+            made = Rnn.from_real(x, w, hidden, weight, rng.uniform(-1, 1, rows), rule, **options)
+            initial = (codes(rng, hidden_type, (n, size)),)
+        yield made, (_filled(rng, INT16, (n, steps, rows)), *(initial if given else ()))
 
 
 def _filled(rng: np.random.Generator, type: IntType, shape: tuple[int, ...]) -> np.ndarray:

@@ -26,6 +26,11 @@ IG_INLINE ig_v ig_subtract(ig_v a, ig_v b) { return _mm256_sub_epi32(a, b); }
 IG_INLINE ig_v ig_multiply(ig_v a, ig_v b) { return _mm256_mullo_epi32(a, b); }
 #define ig_shift_left(v, bits) _mm256_slli_epi32(v, bits)
 #define ig_shift_right(v, bits) _mm256_srai_epi32(v, bits)
+IG_INLINE ig_v ig_shift_right_by(ig_v v, int32_t bits) { return _mm256_sra_epi32(v, _mm_cvtsi32_si128(bits)); }
+IG_INLINE ig_v ig_clamp_s32(ig_v v, int32_t low, int32_t high)
+{
+    return _mm256_min_epi32(_mm256_max_epi32(v, _mm256_set1_epi32(low)), _mm256_set1_epi32(high));
+}
 IG_INLINE ig_v ig_sub_product(ig_v a, ig_v b, ig_v c) { return _mm256_sub_epi32(a, _mm256_mullo_epi32(b, c)); }
 IG_INLINE ig_v ig_flip(ig_v v) { return _mm256_xor_si256(v, _mm256_set1_epi8(-128)); }
 
@@ -66,6 +71,18 @@ IG_INLINE ig_v ig_dot(ig_v acc, ig_v x, ig_v w)
 }
 #define IG_DOT(acc, x, w) (acc) = ig_dot(acc, x, w)
 #define IG_DOT_MEMORY(acc, x, w) (acc) = ig_dot(acc, x, ig_load(w))
+
+/* The same product of signed bytes x: their magnitudes and a mask of the negative ones. There, w ^ mask is -w - 1, so
+ * that what the caller takes off at the end is the product with w = 0, one number for all lanes of all w. The sums of
+ * two products lie in [-2 * 128 * 128, 2 * 128 * 127] and fit the 16 bits of vpmaddubsw.
+ */
+IG_INLINE ig_v ig_magnitude(ig_v x) { return _mm256_abs_epi8(x); }
+IG_INLINE ig_v ig_negative(ig_v x) { return _mm256_cmpgt_epi8(_mm256_setzero_si256(), x); }
+IG_INLINE ig_v ig_dot_signs(ig_v acc, ig_v magnitude, ig_v negative, ig_v w)
+{
+    const ig_v pairs = _mm256_maddubs_epi16(magnitude, _mm256_xor_si256(w, negative));
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
 #endif
 
 #if IG_VNNI_
@@ -309,6 +326,45 @@ IG_INLINE ig_v ig_pack_s16(ig_v a, ig_v b, int32_t low, int32_t high)
 {
     const ig_v least = _mm256_set1_epi16((short)low), most = _mm256_set1_epi16((short)high);
     return _mm256_min_epi16(_mm256_max_epi16(_mm256_packs_epi32(a, b), least), most);
+}
+
+/* 16-bit numbers as lanes: n of them where fewer than a vector remain. */
+IG_INLINE ig_v ig_load_s16(const int16_t *p, int32_t n)
+{
+    int16_t words[8] = {0};
+    if (n >= 8)
+        return _mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)p));
+    memcpy(words, p, 2 * (size_t)n);
+    return _mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)words));
+}
+
+/* `ig_read_knots`: a knot and the next one are the halves of a lane, weighted by 64 - r and r. The loads are scalar:
+ * the gather instruction takes more than twice as long on some processors.
+ */
+IG_INLINE int32_t ig_two_knots(const int16_t *table, uint64_t at)
+{
+    int32_t both;
+    memcpy(&both, table + at, 4);
+    return both;
+}
+IG_INLINE __m128i ig_four_knots(const int16_t *table, uint64_t at01, uint64_t at23)
+{
+    __m128i v = _mm_cvtsi32_si128(ig_two_knots(table, (uint32_t)at01));
+    v = _mm_insert_epi32(v, ig_two_knots(table, at01 >> 32), 1);
+    v = _mm_insert_epi32(v, ig_two_knots(table, (uint32_t)at23), 2);
+    return _mm_insert_epi32(v, ig_two_knots(table, at23 >> 32), 3);
+}
+IG_INLINE ig_v ig_knots(const int16_t *table, ig_v code)
+{
+    const ig_v offset = _mm256_add_epi32(code, _mm256_set1_epi32(32768)), at = _mm256_srli_epi32(offset, 6);
+    const ig_v r = _mm256_and_si256(offset, _mm256_set1_epi32(63));
+    const __m128i low =
+        ig_four_knots(table, (uint64_t)_mm256_extract_epi64(at, 0), (uint64_t)_mm256_extract_epi64(at, 1));
+    const __m128i high =
+        ig_four_knots(table, (uint64_t)_mm256_extract_epi64(at, 2), (uint64_t)_mm256_extract_epi64(at, 3));
+    const ig_v pairs = _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
+    const ig_v shares = _mm256_add_epi32(_mm256_set1_epi32(64), _mm256_sub_epi32(_mm256_slli_epi32(r, 16), r));
+    return _mm256_srai_epi32(_mm256_add_epi32(_mm256_madd_epi16(pairs, shares), _mm256_set1_epi32(32)), 6);
 }
 
 #endif

@@ -29,6 +29,11 @@ IG_INLINE ig_v ig_subtract(ig_v a, ig_v b) { return _mm512_sub_epi32(a, b); }
 IG_INLINE ig_v ig_multiply(ig_v a, ig_v b) { return _mm512_mullo_epi32(a, b); }
 #define ig_shift_left(v, bits) _mm512_slli_epi32(v, bits)
 #define ig_shift_right(v, bits) _mm512_srai_epi32(v, bits)
+IG_INLINE ig_v ig_shift_right_by(ig_v v, int32_t bits) { return _mm512_sra_epi32(v, _mm_cvtsi32_si128(bits)); }
+IG_INLINE ig_v ig_clamp_s32(ig_v v, int32_t low, int32_t high)
+{
+    return _mm512_min_epi32(_mm512_max_epi32(v, _mm512_set1_epi32(low)), _mm512_set1_epi32(high));
+}
 IG_INLINE ig_v ig_sub_product(ig_v a, ig_v b, ig_v c) { return _mm512_sub_epi32(a, _mm512_mullo_epi32(b, c)); }
 
 /* Columns of bytes to lanes of four neighbours: lane 4 L + e of vector b holds the bytes 16 L + 4 b + e of x0 to x3. */
@@ -106,6 +111,18 @@ IG_INLINE ig_v ig_dot(ig_v acc, ig_v x, ig_v w)
 }
 #define IG_DOT(acc, x, w) (acc) = ig_dot(acc, x, w)
 #define IG_DOT_MEMORY(acc, x, w) (acc) = ig_dot(acc, x, ig_load(w))
+
+/* The same product of signed bytes x: their magnitudes and a mask of the negative ones. There, w ^ mask is -w - 1, so
+ * that what the caller takes off at the end is the product with w = 0, one number for all lanes of all w. The sums of
+ * two products lie in [-2 * 128 * 128, 2 * 128 * 127] and fit the 16 bits of vpmaddubsw.
+ */
+IG_INLINE ig_v ig_magnitude(ig_v x) { return _mm512_abs_epi8(x); }
+IG_INLINE ig_v ig_negative(ig_v x) { return _mm512_movm_epi8(_mm512_movepi8_mask(x)); }
+IG_INLINE ig_v ig_dot_signs(ig_v acc, ig_v magnitude, ig_v negative, ig_v w)
+{
+    const ig_v pairs = _mm512_maddubs_epi16(magnitude, _mm512_xor_si512(w, negative));
+    return _mm512_add_epi32(acc, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+}
 #endif
 
 /* acc + the sum of two products of signed 16-bit numbers, in every lane; it wraps. */
@@ -386,6 +403,23 @@ IG_INLINE ig_v ig_pack_s16(ig_v a, ig_v b, int32_t low, int32_t high)
 {
     const ig_v least = _mm512_set1_epi16((short)low), most = _mm512_set1_epi16((short)high);
     return _mm512_min_epi16(_mm512_max_epi16(_mm512_packs_epi32(a, b), least), most);
+}
+
+/* 16-bit numbers as lanes: n of them where fewer than a vector remain. */
+IG_INLINE ig_v ig_load_s16(const int16_t *p, int32_t n)
+{
+    const __mmask16 m = (__mmask16)_bzhi_u32(0xffff, n < 16 ? (uint32_t)n : 16);
+    return _mm512_cvtepi16_epi32(_mm256_maskz_loadu_epi16(m, p));
+}
+
+/* `ig_read_knots`: a knot and the next one are the halves of a lane, weighted by 64 - r and r. */
+IG_INLINE ig_v ig_knots(const int16_t *table, ig_v code)
+{
+    const ig_v offset = _mm512_add_epi32(code, _mm512_set1_epi32(32768));
+    const ig_v r = _mm512_and_si512(offset, _mm512_set1_epi32(63));
+    const ig_v pairs = _mm512_i32gather_epi32(_mm512_srli_epi32(offset, 6), table, 2);
+    const ig_v shares = _mm512_add_epi32(_mm512_set1_epi32(64), _mm512_sub_epi32(_mm512_slli_epi32(r, 16), r));
+    return _mm512_srai_epi32(_mm512_add_epi32(_mm512_madd_epi16(pairs, shares), _mm512_set1_epi32(32)), 6);
 }
 
 #endif

@@ -26,6 +26,11 @@ IG_INLINE ig_v ig_subtract(ig_v a, ig_v b) { return vsubq_s32(a, b); }
 IG_INLINE ig_v ig_multiply(ig_v a, ig_v b) { return vmulq_s32(a, b); }
 #define ig_shift_left(v, bits) vshlq_n_s32(v, bits)
 #define ig_shift_right(v, bits) vshlq_s32(v, vdupq_n_s32(-(bits))) /* also by 0 */
+IG_INLINE ig_v ig_shift_right_by(ig_v v, int32_t bits) { return vshlq_s32(v, vdupq_n_s32(-bits)); }
+IG_INLINE ig_v ig_clamp_s32(ig_v v, int32_t low, int32_t high)
+{
+    return vminq_s32(vmaxq_s32(v, vdupq_n_s32(low)), vdupq_n_s32(high));
+}
 IG_INLINE ig_v ig_sub_product(ig_v a, ig_v b, ig_v c) { return vmlsq_s32(a, b, c); }
 IG_INLINE ig_v ig_flip(ig_v v) { return vreinterpretq_s32_u8(veorq_u8(vreinterpretq_u8_s32(v), vdupq_n_u8(128))); }
 
@@ -279,6 +284,29 @@ IG_INLINE ig_v ig_pack_s16(ig_v a, ig_v b, int32_t low, int32_t high)
 {
     const int16x8_t least = vdupq_n_s16((int16_t)low), most = vdupq_n_s16((int16_t)high);
     return vreinterpretq_s32_s16(vminq_s16(vmaxq_s16(ig_words(a, b), least), most));
+}
+
+/* 16-bit numbers as lanes: n of them where fewer than a vector remain. */
+IG_INLINE ig_v ig_load_s16(const int16_t *p, int32_t n)
+{
+    int16_t words[4] = {0};
+    if (n >= 4)
+        return vmovl_s16(vld1_s16(p));
+    memcpy(words, p, 2 * (size_t)n);
+    return vmovl_s16(vld1_s16(words));
+}
+
+/* `ig_read_knots`: a knot and the next one are the halves of a lane. */
+IG_INLINE ig_v ig_knots(const int16_t *table, ig_v code)
+{
+    const ig_v offset = vaddq_s32(code, vdupq_n_s32(32768)), r = vandq_s32(offset, vdupq_n_s32(63));
+    int32_t at[4], pairs[4];
+    vst1q_s32(at, vshrq_n_s32(offset, 6));
+    for (int k = 0; k < 4; k++)
+        memcpy(&pairs[k], table + at[k], 4);
+    const ig_v both = vld1q_s32(pairs), next = vshrq_n_s32(both, 16), knot = vshrq_n_s32(vshlq_n_s32(both, 16), 16);
+    const ig_v total = vmlaq_s32(vshlq_n_s32(knot, 6), vsubq_s32(next, knot), r);
+    return vshrq_n_s32(vaddq_s32(total, vdupq_n_s32(32)), 6);
 }
 
 #endif

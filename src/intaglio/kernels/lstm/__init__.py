@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from intaglio.kernels.kernel import Call, Kernel, Tensor
+from intaglio.kernels.kernel import Bind, Call, Kernel, Tensor
 from intaglio.kernels.recurrent_kernel import scalar_call
+from intaglio.kernels.vector.recurrent_panels import recurrent_call
+from intaglio.kernels.vector.vector_isas import VECTORS, Vector
 from intaglio.program.operators.lstm import Lstm
 
 
@@ -14,4 +16,16 @@ def scalar(op: Lstm, inputs: Sequence[Tensor], y: Tensor) -> Call:
     return scalar_call(op, inputs, y)
 
 
-KERNELS = (Kernel("lstm", "scalar", scalar),)
+def rows(vector: Vector) -> Bind:
+    """Vectors; one unit per sample."""
+
+    def bind(op: Lstm, inputs: Sequence[Tensor], y: Tensor) -> Call | None:
+        return recurrent_call(op, inputs, y, vector, largest=1 << 30)
+
+    return bind
+
+
+KERNELS = (
+    *(Kernel("lstm", isa, rows(vector)) for isa, vector in VECTORS.items()),
+    Kernel("lstm", "scalar", scalar),
+)

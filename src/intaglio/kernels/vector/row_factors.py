@@ -34,18 +34,20 @@ class Factors:
 
     @classmethod
     def of(cls, op: Weighted, x: IntType) -> Factors:
-        """Those of an operator with weights.
-
-        A factor that maps every accumulator to 0, as a dead channel's does, is made 0 with the shift 2: its own shift
-        may be one that only the longer forms take.
-        """
+        """Those of an operator with weights, `quieted`."""
         bound = bounds(op.weight, op.weight_zero_point, op.bias, x, op.x_zero_point)
-        found = cls.plain(op.requantize, op.y_zero_point, bound)
-        if found.rule is not Rule.HALF_UP or found.wide:
-            return found
-        quiet = (bound < LARGEST) & (bound * found.multiplier < np.int64(1) << (30 + found.shift))
-        multiplier, shift = np.where(quiet, 0, found.multiplier), np.where(quiet, 2, found.shift)
-        return cls(multiplier, shift, bound, found.rule, found.wide, found.zero_point)
+        return cls.plain(op.requantize, op.y_zero_point, bound).quieted()
+
+    def quieted(self) -> Factors:
+        """Make a factor that maps every accumulator to 0, as a dead channel's does, 0 with the shift 2.
+
+        Its own shift may be one that only the longer forms take.
+        """
+        if self.rule is not Rule.HALF_UP or self.wide:
+            return self
+        quiet = (self.bound < LARGEST) & (self.bound * self.multiplier < np.int64(1) << (30 + self.shift))
+        multiplier, shift = np.where(quiet, 0, self.multiplier), np.where(quiet, 2, self.shift)
+        return Factors(multiplier, shift, self.bound, self.rule, self.wide, self.zero_point)
 
     @classmethod
     def plain(cls, factor: Requantize, zero_point: int, bound: Ints) -> Factors:

@@ -27,6 +27,8 @@ class Vector:
         below: output rows that a depthwise tile computes at once, at most.
         widen: whether products of 16-bit numbers cost less than those of bytes, so that widening the inputs pays.
         planar: of pairs of 16-bit numbers, whether the first ones of all lanes come before the second ones.
+        signs: whether products of signed bytes cost least with the signs of one factor moved to the other
+            (`ig_dot_signs`).
     """
 
     isa: str
@@ -37,6 +39,7 @@ class Vector:
     below: int = 1
     widen: bool = False
     planar: bool = False
+    signs: bool = False
 
     @property
     def source(self) -> CSource:
@@ -49,9 +52,9 @@ VECTORS = {
     v.isa: v
     for v in (
         Vector("avx512vnni", 16, (16, 12, 8, 6), forms=_ALL, below=2),
-        Vector("avx512", 16, (12, 8, 6, 5), forms=_ALL, below=2, widen=True),
+        Vector("avx512", 16, (12, 8, 6, 5), forms=_ALL, below=2, widen=True, signs=True),
         Vector("avxvnni", 8, (10, 5, 3)),
-        Vector("avx2", 8, (8, 4, 2), widen=True),
+        Vector("avx2", 8, (8, 4, 2), widen=True, signs=True),
         Vector("neondot", 4, (14, 12, 8, 6), unsigned=False, below=2, planar=True),
         Vector("neon", 4, (12, 10, 7, 5), unsigned=False, below=2, widen=True, planar=True),
     )
