@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -47,6 +48,22 @@ def test_ratio_largest_difference_and_share_by_hand(batch: int) -> None:
 
 def test_only_so_many_samples_are_compared() -> None:
     assert compare(Values(), Values(error=0.5), open_data(X), {}, samples=1)[1].sqnr == math.inf
+
+
+def test_large_values_are_held_for_few_samples_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    want = compare(Values(), Values(error=0.5), open_data(X), {})
+    monkeypatch.setattr(import_module("intaglio.evaluation.compare"), "HELD", 2 * X[0].nbytes)  # of x and y: one sample
+    stage = _Counted()
+    assert compare(stage, Values(error=0.5), open_data(X), {}) == want
+    assert stage.samples == [1, 1, 1]
+
+
+class _Counted(Values):
+    samples: list[int]
+
+    def trace(self, show: Show, *x: np.ndarray) -> None:
+        self.samples = [*getattr(self, "samples", []), len(x[0])]
+        super().trace(show, *x)
 
 
 def test_networks_without_a_common_value_are_refused() -> None:

@@ -73,8 +73,8 @@ def trace_real(program: ProgramStructure, *x: Input) -> Arrays:
     """
     codes = _run(program, quantize_inputs(program, *x), tuple(program.tensors))
     values = {}
-    for name, q in codes.items():
-        info = program.tensors[name]
+    for name, info in program.tensors.items():
+        q = codes.pop(name)
         if info.graph_name is not None:
             real = _dequantize(info, q)
             values[info.graph_name] = real if info.axes is None else real.transpose(np.argsort(info.axes))
