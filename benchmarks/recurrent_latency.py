@@ -114,11 +114,12 @@ def main() -> None:
     text = [
         f"# Latency of recurrent layers, {datetime.now(timezone.utc):%Y-%m-%d}",
         "",
-        f"{facts.get('cpu', '')}; machine {facts.get('machine', '')}; onnxruntime {onnxruntime.__version__}.",
+        f"{facts['processor']}, {facts['processors']} processors, {facts['system']}; machine {facts['machine']}; "
+        f"onnxruntime {onnxruntime.__version__}.",
         f"`{' '.join(['python', *sys.argv])}`",
         "",
         f"{args.units} units, {args.inputs} inputs, {args.steps} steps, batch 1, one thread; least microseconds of "
-        f"{args.rounds * TURN} runs in turns, in brackets divided by ours.",
+        f"{args.rounds * TURN} runs of each in turns, and in brackets how many times as long as ours.",
         "",
         "| layer | intaglio int8 | ONNX Runtime float | ONNX Runtime dynamic int8 |",
         "| --- | --- | --- | --- |",
