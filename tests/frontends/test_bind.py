@@ -121,7 +121,7 @@ def test_what_would_be_ignored_is_refused() -> None:
     model = branching()
     with pytest.raises(ModelError, match="shape of 'rate': expected an input that is left open, got one bound"):
         load(model, shapes={"rate": ()}, constants={"rate": 16000})
-    with pytest.raises(ModelError, match="got a If that depends on data.*--constant rate="):
+    with pytest.raises(ModelError, match="got an If whose condition depends on data.*--constant rate="):
         load(model)
     graph = load(model, constants={"rate": 16000})
     for given in ({"shapes": {"x": (1, 4)}}, {"constants": {"rate": 1}}):

@@ -140,6 +140,27 @@ def test_the_larger_of_two_computed_values(op_type: str, other: Sizes) -> None:
     assert np.abs(case.program.run(*data.values()) - want).max() <= 1.001 * step
 
 
+@pytest.mark.parametrize("opset", [11, 13, 24])
+@pytest.mark.parametrize("given", [("low", "high"), ("low", ""), ("", "high"), ("number", "high"), ("high", "low")])
+def test_clip_with_computed_bounds(given: tuple[str, str], opset: int) -> None:
+    """Crossed bounds too: then the upper one wins everywhere."""
+    nodes = [
+        node("ReduceMin", ["z"], ["least"], "least", keepdims=0),
+        node("Relu", ["least"], ["low"], "low"),
+        node("ReduceMax", ["z"], ["high"], "high", keepdims=0),
+        node("Clip", ["x", *given], ["y"], "it"),
+    ]
+    proto = model(nodes, {"x": (1, 4, 6), "z": (1, 3)}, {"number": np.float32(-0.25)}, opset=opset)
+    graph = prepare(load_onnx(proto))
+    assert "Clip" not in kinds(graph) or "number" in given
+    data = {"x": normal(1, 4, 6), "z": np.array([[0.1, 0.3, 0.8]], np.float32)}
+    (want,) = session(proto).run(None, data)
+    np.testing.assert_array_equal(Simulator(graph, device="cpu").run(*data.values())[0], want)
+    case = lowered(graph, "cpu-int8", data)
+    case.check()
+    assert np.abs(case.program.run(*data.values()) - want).max() <= 1.501 * float(case.plan.params("y").scale)
+
+
 @pytest.mark.parametrize("axis", [1, -1])
 def test_hardmax_marks_the_largest(axis: int) -> None:
     graph = prepare(loaded("Hardmax", ("n", 4, 5), axis=axis))

@@ -1,21 +1,19 @@
 """Fold constants at load time: the arithmetic on shapes that exporters write, and weights computed from constants.
 
 Nodes on constants are computed by ONNX's reference implementation (`graph.compute`), one after the other, together
-with the shapes that follow; sequences of tensors are resolved and control flow is written out on the way. What
-`onnxscript.optimizer` simplifies comes on top. Its shape inference is off: shapes are inferred here, node by node, so
-that a size below 1 is refused before it reaches ONNX's C++ inference, which may abort the process.
+with the shapes that follow; sequences of tensors are resolved and control flow is written out on the way. Shapes are
+inferred here, node by node, so that a size below 1 is refused before it reaches ONNX's C++ inference, which may abort
+the process.
 """
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
-from onnxscript import optimizer
 
 from intaglio.errors import IntaglioError, ModelError
 from intaglio.frontends.cut_tail import cut_tail
@@ -62,18 +60,10 @@ def fold(model: ir.Model) -> Tail | None:
     """
     graph, walk = model.graph, _Walk(model.graph)
     give_results_nodes(graph)
-    logger = logging.getLogger("onnxscript.optimizer._constant_folding")
-    level = logger.level
-    logger.setLevel(logging.ERROR)  # it warns of shapes that do not fit; the inference refuses these by node
-    try:
-        for _ in range(_MOST_ROUNDS):
-            lift_constants(model)
-            walked = walk.run()
-            rewritten = optimizer.fold_constants(model, onnx_shape_inference=False, should_fold=lambda node: False)
-            if not walked and not rewritten.modified:
-                break
-    finally:
-        logger.setLevel(level)
+    for _ in range(_MOST_ROUNDS):
+        lift_constants(model)
+        if not walk.run():
+            break
     remove_unread(graph)
     tail = cut_tail(model)
     if tail is not None:
@@ -128,6 +118,7 @@ class _Walk:
             self._unroller.expand(node)
             return True
         _compress(self.graph, node)
+        _cast_like(node)
         if self._sequences.resolve(node):
             return True
         results = self._results(node, imports)
@@ -192,6 +183,15 @@ def _compress(graph: ir.Graph, node: ir.Node) -> None:
     node.op_type = "Gather"
     node.replace_input_with(1, add_constant(graph, f"{node.name}.kept", np.flatnonzero(condition).astype(np.int64)))
     set_attribute(node, "axis", int(attribute(node, "axis", 0)))
+
+
+def _cast_like(node: ir.Node) -> None:
+    """Rewrite CastLike -> Cast: of the second input only the type matters, which may be computed."""
+    like = input_value(node, 1)
+    if node.op_type == "CastLike" and not node.domain and like is not None and like.dtype is not None:
+        node.op_type = "Cast"
+        node.resize_inputs(1)
+        set_attribute(node, "to", int(like.dtype))
 
 
 def _should_fold(node: ir.Node) -> bool:

@@ -93,8 +93,9 @@ def _clip(graph: ir.Graph, node: ir.Node, version: int) -> None:
 
 
 def _dropout(graph: ir.Graph, node: ir.Node, version: int) -> None:
-    training = constant(input_value(node, 2))
-    if input_value(node, 2) is not None and (training is None or bool(training.any())):
+    ratio, training = constant(input_value(node, 1)), constant(input_value(node, 2))
+    drops = ratio is None or bool(ratio.any())  # left out, it is 0.5
+    if drops and input_value(node, 2) is not None and (training is None or bool(training.any())):
         raise ModelError(f"{where(node)} expected inference, got training mode; export the model with module.eval()")
     if len(node.outputs) > 1 and (node.outputs[1].uses() or node.outputs[1].is_graph_output()):
         raise ModelError(f"{where(node)} expected an unused mask, got one that is read; export with module.eval()")

@@ -128,7 +128,7 @@ def _broadcast(node: ir.Node) -> bool:
         if not _is_fixed(value):
             if rank(value) != full:
                 return False
-        elif rank(value) == full and shape(value)[0] != 1:
+        elif full and rank(value) == full and shape(value)[0] != 1:
             return False
     return True
 

@@ -84,7 +84,7 @@ class Gather(FloatOperator):
             return x[rows_of(node, inputs[1], len(x))]
         indices = cls.indices(node)
         selected = x.index_select(axis, torch.as_tensor(indices.reshape(-1), device=x.device))
-        return selected.reshape(*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
+        return selected.reshape((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
 
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:

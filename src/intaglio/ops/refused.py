@@ -7,6 +7,8 @@ _RANDOM = "It draws random numbers: export the model for inference (module.eval(
 _INDICES = "Its indices are computed at run time: compute them from constants, or cut the network before it"
 _REGIONS = "Its regions are computed at run time: cut the network before it and run the part behind it by itself"
 
+_SEQUENCE = "A sequence of tensors is no tensor: return its elements, or their Concat, as outputs of a fixed number"
+
 INSTEAD: dict[str, str] = {
     **dict.fromkeys(("NonMaxSuppression", "NonZero", "Unique", "StringNormalizer", "TfIdfVectorizer"), _AFTER),
     **dict.fromkeys(
@@ -14,6 +16,7 @@ INSTEAD: dict[str, str] = {
     ),
     **dict.fromkeys(("MaxRoiPool", "RoiAlign"), _REGIONS),
     **dict.fromkeys(("GatherElements", "GatherND", "ScatterElements", "ScatterND", "ReverseSequence"), _INDICES),
+    **dict.fromkeys(("SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert"), _SEQUENCE),
     "Compress": "Its condition is computed at run time, so its result has no fixed size: cut the network before it",
     "CumSum": "Its axis is computed or longer than 4096, or it does not sum floats: use a convolution over a window",
     "DeformConv": "Its offsets are computed at run time: use a convolution on a fixed grid",

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
+from intaglio.frontends.rewrites.clips import clip
 from intaglio.frontends.rewrites.einsum import einsum
 from intaglio.frontends.rewrites.gathers import (
     gather_elements,
@@ -37,6 +38,7 @@ from intaglio.frontends.rewrites.triangles import cum_sum, trilu
 from intaglio.frontends.rewrites.unfolded import col2im, conv_of_computed
 
 REWRITES: dict[str, Callable[[Rewriting], None]] = {
+    "Clip": clip,
     "Col2Im": col2im,
     "Conv": conv_of_computed,
     "CumSum": cum_sum,
