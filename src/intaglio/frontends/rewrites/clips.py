@@ -10,13 +10,11 @@ from intaglio.graph.access import constant, input_value, rank, shape
 
 def clip(to: Rewriting) -> None:
     """Rewrite Clip with a computed bound -> Max and Min; where the bounds cross, the upper one wins in both."""
-    x, bounds = to.input(0), [input_value(to.node, index) for index in (1, 2)]
-    given = [bound for bound in bounds if bound is not None]
+    x, low, high = to.input(0), input_value(to.node, 1), input_value(to.node, 2)
+    given = [bound for bound in (low, high) if bound is not None]
     if all(constant(bound) is not None for bound in given) or not is_float(x) or not rank(x):
         return
     if any(math.prod(shape(bound)) != 1 or rank(bound) > rank(x) for bound in given):
         return  # ONNX allows one number only
-    for kind, bound in zip(("Max", "Min"), bounds, strict=True):
-        if bound is not None:
-            x = to.apply(kind, x, bound)
-    to.finish(x)
+    x = x if low is None else to.apply("Max", x, low)
+    to.finish(x if high is None else to.apply("Min", x, high))
