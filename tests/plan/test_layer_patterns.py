@@ -131,3 +131,41 @@ def test_products_that_read_fewer_bits_have_the_widest_data(graph: Graph) -> Non
     read = {str(node.name): fmt.type.bits for node in graph.nodes if (fmt := formats.operand_format(node)) is not None}
     assert {name for name, bits in read.items() if bits > 4} == {"body.10", "body.10__2"}
     assert read["body.10"] == 16
+
+
+@pytest.mark.parametrize("text", ["a16", "widest"])
+def test_the_name_of_an_input_means_that_input(graph: Graph, text: str) -> None:
+    plan = place(graph, load_target("cpu-int8"), layers={"x": text})
+    formats = {name: value.format.type for name, value in plan.values.items() if value.format is not None}
+    assert formats["x"] == INT16
+    assert formats["stem:y"] == UINT8
+    everything = place(graph, load_target("cpu-int8"), layers={"*": "a16"})
+    assert everything["x"].format is not None and everything["x"].format.type == UINT8  # a pattern selects layers
+
+
+@pytest.mark.parametrize(
+    ("target", "text", "message"),
+    [
+        ("cpu-int8", "w8", "input 'x': expected a format such as a16, or widest, got 'w8'"),
+        ("cpu-int8", "w8a16", "input 'x': expected a format such as a16"),
+        ("cpu-int8", "wide", "input 'x': expected a format such as a16"),
+        ("cpu-int8", "a4", "input 'x': target cpu-int8 has uint8, int16, got a request for 4 bits"),
+    ],
+)
+def test_a_format_that_an_input_cannot_have_is_refused(graph: Graph, target: str, text: str, message: str) -> None:
+    with pytest.raises(TargetError) as found:
+        place(graph, load_target(target), layers={"x": text})
+    assert message in str(found.value)
+
+
+def test_a_layer_of_the_name_of_an_input_comes_first() -> None:
+    net = Net()
+    x = net.op("Conv", net.input("x", (1, 4, 6, 6)), net.normal(4, 4, 1, 1), name="c")
+    net.output(net.op("Conv", x, net.normal(4, 4, 1, 1), name="d"))
+    model = net.model()
+    model.graph.node[0].name = "x.conv"
+    loaded = load_onnx(model)
+    plan = place(loaded, load_target("cpu-int8"), layers={"x": "a16"})
+    result = plan[str(loaded.nodes[0].outputs[0].name)]
+    assert plan["x"].format is not None and plan["x"].format.type == UINT8
+    assert result.format is not None and result.format.type == INT16

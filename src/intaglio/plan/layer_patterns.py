@@ -46,6 +46,13 @@ def layers_matching(pattern: str, nodes: Sequence[ir.Node], weighted: Sequence[s
     )
 
 
+def names_input(pattern: str, inputs: Sequence[str], nodes: Sequence[ir.Node]) -> bool:
+    """Tell whether a pattern is the name of an input of the network, and selects no layer."""
+    if pattern not in inputs or pattern in (FIRST, LAST):
+        return False
+    return not any(_selects(pattern, name) for node in nodes for name in (str(node.name), *_other_names(node)))
+
+
 def only_layer(name: str, names: Sequence[str]) -> str:
     """Write a pattern that selects one layer only."""
     escaped = "".join(f"[{c}]" if c in "*?[" else c for c in name)

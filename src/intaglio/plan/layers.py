@@ -11,9 +11,10 @@ import onnx_ir as ir
 from intaglio.errors import TargetError, UsageError
 from intaglio.graph import Graph
 from intaglio.graph.access import consumers, is_output
+from intaglio.graph.integer_inputs import is_integer_input
 from intaglio.graph.operators import facts
 from intaglio.ops import Contract, Plain, Role, Same
-from intaglio.plan.layer_patterns import FIRST, layers_matching
+from intaglio.plan.layer_patterns import FIRST, layers_matching, names_input
 from intaglio.targets import OperatorRow, Target, TensorFormat
 from intaglio.targets.target import WIDEST
 
@@ -53,7 +54,8 @@ class LayerFormats:
         graph, contracts: the network.
         target: the formats of the hardware.
         layers: pattern -> format, e.g. `{"first": "a16", "features.1": "w8a16", "*.head": "widest"}`; the patterns are
-            those of `layers_matching`. `first` covers the network's input too. A later entry overrides an earlier one,
+            those of `layers_matching`, and the name of an input of the network means that input. `first` covers the
+            network's input too. A later entry overrides an earlier one,
             and all of them override the target's own. `a16` sets the format of a layer's result. If the target has a
             format for the data of products, it sets the format of the data that a layer with weights reads instead.
             `widest` gives results and weights the most bits that the target has for them.
@@ -74,7 +76,12 @@ class LayerFormats:
         self.bits: dict[tuple[str, Kind], int] = {}
         own = target.layers if weighted else {}
         layers = {**{pattern: text for pattern, text in own.items() if pattern not in layers}, **layers}
+        self._inputs: dict[str, TensorFormat] = {}
+        inputs = [str(value.name) for value in graph.inputs if not is_integer_input(value)]
         for pattern, text in layers.items():
+            if names_input(pattern, inputs, graph.nodes):
+                self._inputs[pattern] = self._asked_of_input(pattern, text)
+                continue
             chosen = layers_matching(pattern, graph.nodes, weighted)
             self._ask(pattern, text, [nodes[name] for name in chosen])
         self.first = weighted[0] if FIRST in layers and weighted else None
@@ -116,6 +123,16 @@ class LayerFormats:
                     )
                 self.bits.update(dict.fromkeys([(str(node.name), kind) for node in chosen], int(bits)))
 
+    def _asked_of_input(self, name: str, text: str) -> TensorFormat:
+        """Find the format that is asked for an input of the network."""
+        formats = self.target.activations
+        match = _FORMAT.fullmatch(text)
+        if text == WIDEST:
+            return max(formats, key=lambda fmt: fmt.type.bits)
+        if match is None or match[1] is not None or match[2] is None:
+            raise TargetError(f"input {name!r}: expected a format such as a16, or {WIDEST}, got {text!r}")
+        return self._find(f"input {name!r}", formats, int(match[2]))
+
     def _ask_widest(self, pattern: str, chosen: list[ir.Node]) -> None:
         kinds: tuple[Kind, ...] = ("weights", "activations")
         having = [(node, kind) for node in chosen for kind in kinds if self._has(node, kind)]
@@ -148,12 +165,18 @@ class LayerFormats:
 
     def input_format(self, value: ir.Value) -> TensorFormat:
         """Choose the format of an input of the network; products that read fewer bits read it through a Clip."""
+        if str(value.name) in self._inputs:
+            return self._inputs[str(value.name)]
         products = self.target.products
         if products is not None and self.bits.get((str(self.first), "activations")) == products.type.bits:
             return self.target.activations[0]
         if any(str(user.name) == self.first for user in consumers(value)) and (self.first, "activations") in self.bits:
             return self._find("the input", self.target.activations, self.bits[str(self.first), "activations"])
         return self.target.activations[0]
+
+    def asked_input(self, value: ir.Value) -> bool:
+        """Tell whether the user set the format of an input of the network."""
+        return str(value.name) in self._inputs
 
     def row(self, node: ir.Node) -> OperatorRow:
         """Look up what the target says of a node's result; of a fused clamp's, also what it says of its operator."""

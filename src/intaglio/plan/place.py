@@ -69,7 +69,8 @@ class _Placement:
             if is_integer_input(value):
                 self.plan.plain(value, f"input of the network: integers ({value.dtype}), which are not quantized")
                 continue
-            fmt, note = self._wide_format(value) or (self.layers.input_format(value), "")
+            wide = None if self.layers.asked_input(value) else self._wide_format(value)
+            fmt, note = wide or (self.layers.input_format(value), "")
             self._own(value, fmt, f"input of the network; its range is that of the calibration data{note}")
         for node in self.graph.nodes:  # first, because a sign may be the saturation of the operator before it
             if self._in_one_bit(node):
