@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from intaglio_tests.bit_exact import assert_bit_exact
-from intaglio_tests.harness import cases, check, reach
+from intaglio_tests.boundaries import LAYERS, boundary_samples
+from intaglio_tests.harness import cases, check, operands, reach
 
-from intaglio.kernels.kernel import ROOT
+from intaglio.kernels.kernel import ROOT, kernels
 from intaglio.kernels.vector.depthwise import signed_bytes
+from intaglio.kernels.vector.vector_isas import VECTORS
 from intaglio.kernels.vector.wide import LARGEST, REACH, wide_segments
 
 MUTATIONS = [  # operator, first input's type, output's type, file, what it says, what it says instead
@@ -29,6 +31,13 @@ MUTATIONS = [  # operator, first input's type, output's type, file, what it says
     ("mul", "uint8", "", "vector/mul_rows.h", "IG_PIXEL_ == 1 ? skip", "IG_PIXEL_ == 1 ? x"),
     ("lut", "", "", "vector/lut_rows.h", "p->nbytes - k < 4", "p->nbytes - k < 3"),
     ("max_pool2d", "int8", "", "vector/max_pool_rows.h", "k = 1;", "k = 2;"),
+    ("rnn", "", "", "vector/recurrent_product.h", "panel->left + b", "panel->left + 0 * b"),
+    ("rnn", "", "", "vector/recurrent_gates.h", "to - 1 - (k - from)", "to - 1"),
+    ("gru", "", "", "vector/recurrent_gates.h", "-IG_TERM_MAX, IG_TERM_MAX", "-IG_TERM_MAX / 4, IG_TERM_MAX / 4"),
+    ("lstm", "", "", "vector/recurrent.h", "ig_splat(1 << 14)", "ig_splat(1 << 13)"),
+    ("lstm", "", "", "lstm/lstm.h", "next, ig_splat(1 << p->finer)", "next, ig_splat(1)"),
+    ("gru", "", "", "gru/gru.h", "ig_splat(1 << 11)), 12)", "ig_splat(1 << 11)), 11)"),
+    ("gru", "", "", "gru/gru.h", "IG_PRODUCTS(r, reset,", "IG_PRODUCTS(r, hidden,"),
 ]
 
 
@@ -54,6 +63,16 @@ def test_a_change_of_one_constant_turns_parity_red(
     (root / file).write_text(text.replace(was, now, 1))
     found = [c for c in cases(kind, isa) if c.inputs[0].dtype.name.startswith(x) and c.want.dtype.name.startswith(y)]
     assert check(found, tmp_path, how=reach(isa), flags=("-O0",), root=root)
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_layers_that_loop_run_in_vectors(kind: str) -> None:
+    """No rule but `half_away`, size or type of these samples falls back to the scalar kernel without a word."""
+    for sample in boundary_samples(kind, np.random.default_rng(0)):
+        inputs, y = operands(sample)
+        for row in kernels()[kind]:
+            if row.isa in VECTORS:
+                assert row.bind(sample[0], inputs, y) is not None, (row.isa, sample[0])
 
 
 @pytest.mark.parametrize("seed", range(20))

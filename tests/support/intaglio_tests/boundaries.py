@@ -117,7 +117,8 @@ def _layers(rng: np.random.Generator, kind: str) -> Iterator[Sample]:
             made = Gru.from_real(x, w, hidden, state, weight, bias, rule, **options)
             initial = (codes(rng, INT16, (n, size)),)
         else:
-            options |= {"rectifier": at % 3 == 1}
+            positive = hidden_type.qmax - int(hidden.zero_point) > hidden_type.qmax // 4
+            options |= {"rectifier": at % 3 == 1 and positive}
             made = Rnn.from_real(x, w, hidden, weight, rng.uniform(-1, 1, rows), rule, **options)
             initial = (codes(rng, hidden_type, (n, size)),)
         yield made, (_filled(rng, INT16, (n, steps, rows)), *(initial if given else ()))
