@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -246,6 +247,31 @@ def test_external_data_beside_the_model(tmp_path: Path, monkeypatch: pytest.Monk
     assert {value.const_value.nbytes for value in graph.initializers} == {8 * 4 * 9 * 4, 32}
     monkeypatch.chdir(path.parent)  # a bare file name: its directory is the current one
     assert len(load_onnx("net.onnx").initializers) == 2
+
+
+def test_external_data_in_a_subfolder_is_copied_once(tmp_path: Path) -> None:
+    net, size = Net(), 1000
+    weight = net.normal(size, size)
+    net.output(net.op("MatMul", net.input("x", (1, size)), weight))
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "net.data").write_bytes(bytes(64) + weight.tobytes())
+    model = net.model()
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in {"location": "weights/net.data", "offset": 64, "length": weight.nbytes}.items():
+        tensor.external_data.add(key=key, value=str(value))
+    path = tmp_path / "net.onnx"
+    path.write_bytes(model.SerializeToString())
+    load_onnx(path)  # imports
+    tracemalloc.start()
+    try:
+        graph = load_onnx(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(graph.initializers[0].const_value.numpy(), weight)
+    assert peak < 1.5 * weight.nbytes
 
 
 def test_external_data_outside_the_directory_is_refused(tmp_path: Path) -> None:

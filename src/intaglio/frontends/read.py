@@ -14,7 +14,6 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from intaglio.errors import IntaglioError, ModelError
-from intaglio.graph.edit import tensor
 
 Source = str | os.PathLike[str] | onnx.ModelProto | ir.Model
 
@@ -239,13 +238,13 @@ def _in_memory(content: ir.TensorProtocol | None, where: str) -> ir.TensorProtoc
     if content.dtype == ir.DataType.STRING:
         return content
     try:
-        array = np.array(content.numpy())
+        array = np.array(content.numpy(), order="C")
         if array.shape != tuple(content.shape.numpy()):
             raise ValueError(f"shape {array.shape} where {content.shape} was promised")
     except Exception as error:
         raise ModelError(f"{where}: expected {content.dtype} {content.shape}, got: {_one_line(error)}") from error
     if array.dtype.kind in "biuf" and array.dtype.isnative:
-        return tensor(array, content.name)
+        return ir.Tensor(array, name=content.name)
     return ir.Tensor(array, dtype=content.dtype, name=content.name)
 
 

@@ -29,6 +29,7 @@ from intaglio.evaluation.held_back import Samples
 from intaglio.evaluation.trial import Trial
 from intaglio.graph import Graph
 from intaglio.graph.access import Array, attribute, constant
+from intaglio.graph.unique_names import names_kept
 from intaglio.number import QuantParams
 from intaglio.ops import float_operator
 from intaglio.plan import Plan, Step
@@ -139,8 +140,9 @@ class MeanCorrection:
     def __call__(self, graph: Graph, plan: Plan) -> tuple[Graph, Plan]:
         """Return the corrected network; the arguments are not modified."""
         graph, plan = graph.copy(), plan.copy()
-        for node in bias_layers(graph):
-            add_to_bias(graph, plan, node, self._shift(node, plan) / attribute(node, "beta", 1.0))
+        with names_kept(graph.model.graph):
+            for node in bias_layers(graph):
+                add_to_bias(graph, plan, node, self._shift(node, plan) / attribute(node, "beta", 1.0))
         derive(graph, plan)
         return graph, plan
 

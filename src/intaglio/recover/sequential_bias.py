@@ -23,6 +23,7 @@ from intaglio.calibrate.parameters.derive import derive
 from intaglio.evaluation.held_back import Samples
 from intaglio.graph import Graph
 from intaglio.graph.access import attribute
+from intaglio.graph.unique_names import names_kept
 from intaglio.plan import Plan
 from intaglio.progress import progress
 from intaglio.recover.activation_cache import ActivationCache
@@ -50,15 +51,16 @@ def corrected_in_order(graph: Graph, plan: Plan, samples: Samples, reference: Gr
     given, at = ActivationCache.at_inputs(quantized, samples), 0
     place = quantized.places
     read = _read_from(quantized, {place[node] for node in layers})
-    for node in progress(layers, len(layers), "bias correction"):
-        stop = place[node]
-        given, at = given.run_nodes(quantized, at, stop, read[stop]), stop
-        total = _ChannelMean()
-        with torch.no_grad():
-            for _, values in given.batches(quantized.device):
-                total.add(node, quantized.span(stop, stop + 1, values, [_result(node)], rounding={})[_result(node)])
-        add_to_bias(graph, plan, node, (wanted[_result(node)] - total.mean) / attribute(node, "beta", 1.0))
-        quantized = settle(graph, plan, quantized, [node])
+    with names_kept(graph.model.graph):
+        for node in progress(layers, len(layers), "bias correction"):
+            stop = place[node]
+            given, at = given.run_nodes(quantized, at, stop, read[stop]), stop
+            total = _ChannelMean()
+            with torch.no_grad():
+                for _, values in given.batches(quantized.device):
+                    total.add(node, quantized.span(stop, stop + 1, values, [_result(node)], rounding={})[_result(node)])
+            add_to_bias(graph, plan, node, (wanted[_result(node)] - total.mean) / attribute(node, "beta", 1.0))
+            quantized = settle(graph, plan, quantized, [node])
     return graph, plan
 
 

@@ -300,10 +300,10 @@ def _computes(node: ir.Node | None) -> bool:
 
 
 def rounded_constant(value: ir.Value, params: QuantParams | None, device: torch.device) -> Tensor:
-    """Return a constant as the simulator sees it; without parameters it is not rounded."""
+    """Return a constant as the simulator sees it; where it is not rounded it shares the Graph's memory."""
     array = constant(value)
     assert array is not None, value.name
-    tensor = torch.as_tensor(np.array(array), device=device)
+    tensor = torch.as_tensor(array if array.flags.writeable else np.array(array), device=device)
     return tensor if params is None else _rounded(tensor, params)
 
 
@@ -313,4 +313,4 @@ def _rounded(x: Tensor, params: QuantParams) -> Tensor:
         scale = torch.as_tensor(params.scale.copy(), dtype=torch.float64, device=x.device)
         flat = (x.double().reshape(-1) / scale).round() * scale
         return flat.float().reshape(x.shape if flat.numel() == x.numel() else flat.shape)
-    return FakeQuantize(params, tuple(x.shape), x.device)(x.clone())
+    return FakeQuantize(params, tuple(x.shape), x.device)(x)

@@ -12,8 +12,9 @@ Values inside keep their names; they hold the same numbers in the new order of a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import onnx_ir as ir
@@ -59,11 +60,16 @@ class _Region:
     entries: list[ir.Value]
     exits: list[ir.Value]
 
+    @cached_property
+    def members(self) -> frozenset[ir.Node]:
+        """The nodes as a set."""
+        return frozenset(self.nodes)
+
     def transpose_of(self, entry: ir.Value) -> ir.Node | None:
         """Find the Transpose that an entry comes from, unless it transposes a result of the region itself."""
         node = _transpose_of(entry)
         source = None if node is None else node.inputs[0]
-        return None if source is None or source.producer() in self.nodes else node
+        return None if source is None or source.producer() in self.members else node
 
     def candidates(self) -> list[Perm]:
         """List the orders of axes that would cancel a Transpose at the border."""
@@ -73,7 +79,7 @@ class _Region:
             if node is not None:
                 found[inverse(attribute(node, "perm"))] = None
         for value in self.exits:
-            for node in _users_outside(value, self.nodes):
+            for node in _users_outside(value, self.members):
                 if node.op_type == "Transpose":
                     found[tuple(attribute(node, "perm"))] = None
         return [perm for perm in found if not is_identity(perm)]
@@ -84,8 +90,7 @@ def _transpose_of(value: ir.Value) -> ir.Node | None:
     return node if node is not None and node.op_type == "Transpose" and not node.domain else None
 
 
-def _users_outside(value: ir.Value, nodes: list[ir.Node]) -> list[ir.Node]:
-    inside = set(nodes)
+def _users_outside(value: ir.Value, inside: Set[ir.Node]) -> list[ir.Node]:
     return [node for node in dict.fromkeys(use.node for use in value.uses()) if node not in inside]
 
 
@@ -116,7 +121,8 @@ def _region(nodes: list[ir.Node]) -> _Region:
     read = {v: None for node in nodes for v in node.inputs if v is not None and not v.is_initializer()}
     full = rank(nodes[0].outputs[0])
     entries = [value for value in read if value not in made and rank(value) == full]
-    exits = [value for value in made if value.is_graph_output() or _users_outside(value, nodes)]
+    inside = set(nodes)
+    exits = [value for value in made if value.is_graph_output() or _users_outside(value, inside)]
     return _Region(nodes, entries, exits)
 
 
@@ -155,7 +161,7 @@ def _entry_costs(region: _Region, value: ir.Value, perm: Perm | None) -> Iterato
     source = node.inputs[0]
     assert source is not None
     yield _one(shape(source), compose(attribute(node, "perm"), order), source.is_graph_input())
-    if value.is_graph_output() or _users_outside(value, region.nodes):
+    if value.is_graph_output() or _users_outside(value, region.members):
         yield _one(shape(source), attribute(node, "perm"), source.is_graph_input() or value.is_graph_output())
 
 
@@ -164,7 +170,7 @@ def _exit_costs(region: _Region, value: ir.Value, perm: Perm | None) -> Iterator
     back = inverse(order)
     sizes = tuple(shape(value)[axis] for axis in order)
     needed: dict[Perm, bool] = {back: True} if value.is_graph_output() else {}
-    for node in _users_outside(value, region.nodes):
+    for node in _users_outside(value, region.members):
         if node.op_type == "Transpose":
             own = compose(back, attribute(node, "perm"))
             turned = node.outputs[0]
