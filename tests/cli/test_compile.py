@@ -138,6 +138,23 @@ def test_states(tmp_path, capsys, fails) -> None:
     assert "expected one output for 'state'" in fails("compile", *arguments, *2 * ("--state", "state=y"))
 
 
+def test_pixels_as_input(made, tmp_path, capsys, fails) -> None:
+    need("gcc")
+    arguments = (made.program, "--machine", "portable", "-o", tmp_path / "out", "--io-dtype", "uint8")
+    out = compile_ok(capsys, *arguments, "--preset", "imagenet", "--layout", "nhwc")
+    assert "outputs bit-exact" in out
+    header = (tmp_path / "out" / "model.h").read_text()
+    assert "MODEL_INPUT_TYPE uint8_t" in " ".join(header.split())
+    assert "{1, 8, 8, 3}" in header
+    for more, text in (
+        (["--size", "4"], "--size: expected only --mean, --std, --preset or --layout with --io-dtype"),
+        (["--std", "0.001"], "of 256 values lie outside; give the mean and standard deviation"),
+        (["--mean", "0.1,0.2"], "mean: expected one number, or one for each of 3 channels"),
+        (["--app", made.data], "--io-dtype: expected no --app"),
+    ):
+        assert text in fails("compile", *arguments, *more)
+
+
 BAD = [
     (["--machine", "z80"], "expected one of host, portable"),
     (["--machine", "portable", "--cc", "no-such-compiler"], "no such command"),

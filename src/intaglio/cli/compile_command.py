@@ -16,7 +16,7 @@ from intaglio.cli import compile_application
 from intaglio.cli.foreign_files import refuse_foreign
 from intaglio.cli.models import PROGRAM, parse_states
 from intaglio.cli.output import raise_unwritable
-from intaglio.cli.picture_options import add_picture_options
+from intaglio.cli.picture_options import add_picture_options, normalization
 from intaglio.cli.run_command import read_inputs
 from intaglio.codegen.build import plan, write
 from intaglio.codegen.emulate import Runner, SelfTestResult, find_runner
@@ -66,6 +66,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="keep what OUTPUT gives for INPUT of the next call: the C code gets PREFIX_reset and PREFIX_step (may be "
         "repeated)",
     )
+    parser.add_argument(
+        "--io-dtype",
+        choices=["uint8"],
+        help="let the input take pictures of uint8, pixels 0 to 255, which a table normalizes by --mean and --std or "
+        "those of --preset, in --layout",
+    )
     parser.add_argument("--app", metavar="DATA", help=compile_application.HELP)
     parser.add_argument("--no-build", action="store_true", help="only write the folder; do not compile or run it")
     add_picture_options(parser)
@@ -80,10 +86,12 @@ def run(args: argparse.Namespace) -> int:
         )
     target = machine(args.machine)
     program = open_program(args.program)
+    if args.io_dtype:
+        program = program.with_pixels(*normalization(args))
     if args.state:
         program = program.with_states(parse_states(args.state))
     inputs = None if args.test_data is None else _test_inputs(program, Path(args.test_data), target)
-    app = compile_application.application(program, target, args)
+    app = None if args.io_dtype else compile_application.application(program, target, args)
     sources, example = (app.sources, app.example_name) if app else ((), "")
     folder = Path(args.output)
     compiler = _compiler(target, args.cc, build=not args.no_build)

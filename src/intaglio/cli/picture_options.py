@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +85,25 @@ def described(args: argparse.Namespace, *names: str | None) -> list[Any]:
             "descriptor has keys of these names"
         )
     return found
+
+
+def normalization(args: argparse.Namespace) -> tuple[Sequence[float], Sequence[float], str | None]:
+    """Return mean, standard deviation and layout of the options, for a program that takes the pixels themselves.
+
+    Raises:
+        UsageError: --app is there too, which prepares pictures itself, or an option has a wrong value.
+    """
+    if args.app:
+        raise UsageError("--io-dtype: expected no --app, whose program prepares pictures itself, got both")
+    for name in ("size", "crop", "channels", "classes"):
+        if getattr(args, name) is not None:
+            raise UsageError(f"--{name}: expected only --mean, --std, --preset or --layout with --io-dtype")
+    given = _values({name: getattr(args, name) for name in NAMES if getattr(args, name) is not None})
+    from intaglio.data.images import Preprocess
+    from intaglio.data.pictures import PRESETS
+
+    usual = PRESETS[given["preset"]] if "preset" in given else Preprocess(mean=(0.0,), std=(1.0,))
+    return given.get("mean", usual.mean), given.get("std", usual.std), given.get("layout")
 
 
 def print_note(data: Dataset) -> None:

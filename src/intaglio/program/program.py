@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 
 from intaglio.program import file_writer, inputs, interpreter, summary, verify
+from intaglio.program.pixels import with_pixels
 from intaglio.program.states import with_states
 from intaglio.program.stream import Stream
 from intaglio.program.structure import Node, ProgramStructure, TensorInfo
@@ -48,6 +49,17 @@ class Program(ProgramStructure):
     def with_states(self, states: Mapping[str, str], initial: Mapping[str, ArrayLike] | None = None) -> Program:
         """Declare which outputs go back into which inputs in a stream; see `states.with_states`."""
         return with_states(self, states, initial)
+
+    def with_pixels(
+        self,
+        mean: float | Sequence[float] = 0.0,
+        std: float | Sequence[float] = 1.0,
+        layout: str | None = None,
+        *,
+        name: str | None = None,
+    ) -> Program:
+        """Let an input take pictures of uint8, normalized by a table; see `pixels.with_pixels`."""
+        return with_pixels(self, mean, std, layout, name=name)
 
     def stream(self, streams: int = 1) -> Stream:
         """Begin streams that keep their states from step to step, on the reference interpreter; see `stream.Stream`."""
