@@ -159,6 +159,27 @@ def test_native_returns_the_same_integers(tmp_path: Path) -> None:
             np.testing.assert_array_equal(a, b)
 
 
+class Step(nn.Module):
+    """One step, whose states are outputs as the loop gives them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.LSTM(DATA, UNITS, batch_first=True)
+
+    def forward(self, x: torch.Tensor, h: torch.Tensor, c: torch.Tensor) -> Any:
+        y, (h, c) = self.layer(x, (h, c))
+        return y, h, c
+
+
+def test_states_that_are_outputs_are_measured_in_their_own_shape() -> None:
+    zero = torch.zeros(1, 1, UNITS)
+    graph = ig.load(Step().eval(), (torch.zeros(1, 1, DATA), zero, zero))
+    rng = np.random.default_rng(0)
+    sizes = {"x": DATA, "h": UNITS, "c": UNITS}
+    data = {name: rng.normal(0, 0.5, (24, 1, size)).astype(np.float32) for name, size in sizes.items()}
+    assert ig.quantize(graph, data, rounding="nearest").lower().run(*data.values())[1].shape == (24, 1, UNITS)
+
+
 class Tagger(nn.Module):
     """Two layers in both directions, and one more of which only the last state is read."""
 

@@ -155,12 +155,13 @@ class Observer:
             if name in self.initial.values():
                 known[name] = x
             if record is not None:
+                counted = x
                 if name in self.initial:  # the state before the first step is one of its values too
                     start = known[self.initial[name]]
                     rows = start.expand(size, -1) if start.ndim == 1 else start.reshape(size, -1)
-                    x = torch.cat([rows, x.reshape(size, -1)], 1)
+                    counted = torch.cat([rows, x.reshape(size, -1)], 1)
                 try:
-                    record.add(x, first, size)
+                    record.add(counted, first, size)
                 except CalibrationError as error:
                     text = f"value {name!r}, {error}; repair these data or the model's weights"
                     raise CalibrationError(text) from None
