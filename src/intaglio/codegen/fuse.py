@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from intaglio.kernels.kernel import Call, Tensor
 from intaglio.kernels.vector.baremetal import baremetal_chain
-from intaglio.kernels.vector.chain import Link, chain_call, fused_length
+from intaglio.kernels.vector.chain import LONGEST, Link, chain_call, fused_length
 from intaglio.kernels.vector.vector_isas import VECTORS, Vector
 from intaglio.program import Node, Program
 
@@ -40,7 +40,7 @@ def find_chains(
         if node.operator.kind != "conv2d" or node.name in taken:
             continue
         nodes = [node]
-        while True:
+        while len(nodes) < LONGEST:
             name = nodes[-1].output
             if uses[name] != 1 or name in program.outputs or name not in whole:
                 break
