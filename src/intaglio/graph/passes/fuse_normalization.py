@@ -33,7 +33,7 @@ def fuse_normalization(graph: Graph) -> list[str]:
     for node in graph.nodes:
         if node.graph is None:
             continue
-        for rows, build in _BUILDERS:
+        for rows, build in _BUILDERS_OF.get(node.op_type, ()):
             match = _first(rows, node)
             fused = build(inner, node, match) if match is not None else None
             if match is None or fused is None:
@@ -62,7 +62,7 @@ def _first(rows: tuple[Op, ...], node: ir.Node) -> Match | None:
     producers = {producer.op_type for producer in given if producer is not None}
     for pattern in rows:
         inside = (part for part in pattern.inputs if isinstance(part, Op))
-        if node.op_type in pattern.op_types and all(not producers.isdisjoint(part.op_types) for part in inside):
+        if all(not producers.isdisjoint(part.op_types) for part in inside):
             match = find(pattern, node)
             if match is not None:
                 return match
@@ -232,3 +232,13 @@ _BUILDERS: tuple[tuple[tuple[Op, ...], Build], ...] = (
     (patterns.SOFTMAX, _softmax("Softmax")),
     (patterns.LOG_SOFTMAX, _softmax("LogSoftmax")),
 )
+
+_BUILDERS_OF: dict[str, list[tuple[tuple[Op, ...], Build]]] = {
+    op_type: [
+        (ending, build)
+        for rows, build in _BUILDERS
+        if (ending := tuple(row for row in rows if op_type in row.op_types))
+    ]
+    for op_type in sorted({name for rows, _ in _BUILDERS for row in rows for name in row.op_types})
+}
+"""Builders with those of their patterns that end in an operator, by its type."""
