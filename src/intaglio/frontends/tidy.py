@@ -83,7 +83,9 @@ def name_nodes(graph: ir.Graph) -> None:
 
 
 def remove_identities(graph: ir.Graph) -> None:
-    """Take out Identity nodes, except one that joins an input or a second output to an output."""
+    """Take out Identity nodes and Casts to the same type, except one that joins an input or an output to an output."""
     for node in list(graph):
-        if node.op_type == "Identity" and not node.domain and can_bypass(node):
+        source = node.inputs[0] if node.inputs else None
+        same = node.op_type == "Cast" and source is not None and source.dtype == node.outputs[0].dtype
+        if (same or node.op_type == "Identity") and not node.domain and can_bypass(node):
             bypass(graph, node)
