@@ -165,7 +165,7 @@ MODULES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         SEQUENCE,
     ),
 }
-LEAST = {"cpu-int8": 22.0, "int16x8": 28.0}
+LEAST = {"cpu-int8": 28.0, "int16x8": 38.0}
 """dB. 16-bit activations still have 8-bit weights."""
 
 
@@ -181,7 +181,7 @@ def test_the_native_program_follows_the_module(name: str, target: str, tmp_path:
     torch.manual_seed(0)
     make, sizes = MODULES[name]
     module, rng = make().eval(), np.random.default_rng(0)
-    data, x = samples(name, sizes, 32, rng), samples(name, sizes, 16, rng)
+    data, x = samples(name, sizes, 256, rng), samples(name, sizes, 16, rng)  # ranges that hold for x too
     graph = ig.load(module, torch.from_numpy(data[:1]))
     program = ig.quantize(graph, data, target=target).lower()
     got = program.run(x)
