@@ -222,11 +222,11 @@ def test_local_response_normalization_of_torch_has_no_pool_of_volumes(size: int)
     np.testing.assert_allclose(got, module(x).numpy(), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("form", ["rows", "uncounted", "edge"])
+@pytest.mark.parametrize("form", ["rows", "uncounted", "edge", "doubled"])
 def test_other_averages_of_squares_are_no_local_response(form: str) -> None:
-    """Over rows of an image of as many rows as channels; with borders that are not counted, or repeated."""
+    """Over rows of an image of as many rows as channels; with borders that are not counted, or repeated; of 2 x."""
     x, counted, pads = "x0", int(form != "uncounted"), [0] * 6
-    nodes = [node("Mul", [x, x], ["s"], "s")]
+    nodes = [node("Mul", [x, "two" if form == "doubled" else x], ["s"], "s")]
     pooled = "s"
     if form != "rows":
         nodes.append(node("Reshape", ["s", "volume"], ["v"], "v"))
@@ -234,7 +234,7 @@ def test_other_averages_of_squares_are_no_local_response(form: str) -> None:
     if form == "edge":
         nodes.append(node("Pad", ["v", "around"], ["e"], "e", mode="edge"))
         pooled = "e"
-    elif form == "uncounted":
+    else:
         pads = [1, 0, 0, 1, 0, 0]
     kernel = [3, 1] if form == "rows" else [3, 1, 1]
     pads = [1, 0, 1, 0] if form == "rows" else pads
@@ -248,7 +248,7 @@ def test_other_averages_of_squares_are_no_local_response(form: str) -> None:
     ]  # fmt: skip
     constants = {
         "volume": np.array([1, 1, 4, 4, 5]), "image": np.array([1, 4, 4, 5]), "around": np.array([0, 0, 1, 0, 0] * 2),
-        "alpha": np.float32(0.5), "k": np.float32(1), "beta": np.float32(0.75),
+        "two": np.float32(2), "alpha": np.float32(0.5), "k": np.float32(4), "beta": np.float32(0.75),
     }  # fmt: skip
     read = {name for one in nodes for name in one.input}
     proto = model(nodes, {x: (1, 4, 4, 5)}, {name: np.asarray(a) for name, a in constants.items() if name in read})

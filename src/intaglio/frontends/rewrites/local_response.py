@@ -122,11 +122,12 @@ def _producer(node: ir.Node | None, index: int, op_type: str) -> ir.Node | None:
 
 def _squared(node: ir.Node) -> ir.Value | None:
     """Find x where the first input of a node is x * x or x ** 2."""
-    square = _producer(node, 0, "Mul") or _producer(node, 0, "Pow")
-    if square is None:
-        return None
-    same = square.inputs[0] is square.inputs[1]
-    return square.inputs[0] if same or _number(constant(input_value(square, 1))) == 2.0 else None
+    product, power = _producer(node, 0, "Mul"), _producer(node, 0, "Pow")
+    if product is not None and product.inputs[0] is product.inputs[1]:
+        return product.inputs[0]
+    if power is not None and _number(constant(input_value(power, 1))) == 2.0:
+        return power.inputs[0]
+    return None
 
 
 def _number(array: Array | None) -> float | None:
