@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from intaglio_tests.bit_exact import assert_bit_exact
-from intaglio_tests.programs import make_accumulator
+from intaglio_tests.programs import make_accumulator, make_delay
 
 from intaglio.errors import DataError, IntaglioError, ProgramError, UsageError
 from intaglio.number import INT16, UINT8, QuantParams
@@ -64,6 +64,21 @@ def test_a_stream_begins_again_and_several_run_side_by_side(rng: np.random.Gener
     for k in range(4):
         one.reset()
         assert_bit_exact(np.stack([one.step_int(row[k : k + 1])[0] for row in x]), together[:, k])
+
+
+def test_a_stream_owns_its_states() -> None:
+    """Outputs of the interpreter may be views of its inputs, which callers fill again for the next step."""
+    program = make_delay()
+    stream, x = program.stream(), np.empty((1, 4), np.int8)
+    for step in range(1, 6):
+        x[:] = step
+        assert stream.step_int(x).tolist() == [[2 * step - 1] * 4]
+    stream.states["count"][:] = 9
+    assert stream.states["count"].tolist() == program.states[1].initial.tolist() == [[3] * 4]
+    several = program.stream(streams=3)
+    for _ in range(2):
+        several.step_int(np.zeros((3, 4), np.int8))
+    np.testing.assert_allclose(several.states["kept"], [[0.5, 0.6, 0.7, 0.8]] * 3, atol=1e-6)
 
 
 @pytest.mark.parametrize("batched", [True, False])
@@ -126,9 +141,13 @@ REFUSED = [
     (declare(PAIR, {"state": [1.0, 2.0]}), UsageError, "expected shape (1, 3) for 'state', got (2,)"),
     (declare(PAIR, {"state": float("nan")}), UsageError, "expected finite numbers"),
     (declare(PAIR, {"state": "zero"}), UsageError, "expected real numbers"),
+    (declare(PAIR, {"state": [[1.0], [1.0, 2.0]]}), UsageError, "expected shape (1, 3) for 'state', got [[1.0], [1.0"),
+    (declare([("state", "state_out")]), UsageError, "states: expected a mapping such as {'h': 'h_out'}, got a list"),  # type: ignore[arg-type]
+    (declare(PAIR, [0.5]), UsageError, "initial: expected a mapping such as {'h': 0.5}, got a list"),
     (lambda: declare(PAIR)().with_states(PAIR), UsageError, "got one that has some"),
     (lambda: make_accumulator(READ, KEPT).stream(), UsageError, "program.with_states({'state_in': 'state_out'})"),
     (stream_of(ONE, streams=0), UsageError, "streams: expected at least 1, got 0"),
+    (stream_of(ONE, streams=1.5), UsageError, "streams: expected a whole number, got 1.5"),
     (stream_of(), DataError, "expected 1 arrays ('x'), got 0; the stream keeps the states"),
     (stream_of(ONE, ONE), DataError, "expected 1 arrays ('x'), got 2"),
     (stream_of({"x": ONE, "state": ONE}), DataError, "expected the inputs 'x', got 'x', 'state'"),

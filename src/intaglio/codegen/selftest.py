@@ -13,6 +13,7 @@ from intaglio.codegen.text import LONG_STRINGS, array_text
 from intaglio.kernels.kernel import C_TYPES
 from intaglio.program import Program
 from intaglio.program.input_ranges import input_ranges
+from intaglio.samples import nth_sample
 
 SEED = 20240229
 
@@ -33,16 +34,17 @@ def random_samples(program: Program, count: int, seed: int = SEED) -> list[Sampl
 
 
 def split_samples(program: Program, inputs: Sequence[NDArray[Any]]) -> list[Sample]:
-    """Split inputs of `run_int` into samples. An input without a batch axis is the same for all.
+    """Split inputs of `run_int` into samples. An input without an axis of samples is the same for all.
 
     Args:
         program: the Program.
-        inputs: checked codes of each input; those with a batch axis have the same number of samples.
+        inputs: checked codes of each input; those with an axis of samples have the same number of them.
     """
-    declared = [program.tensors[name].shape for name in program.inputs]
-    count = max((len(x) for x, shape in zip(inputs, declared, strict=True) if shape[:1] == (1,)), default=1)
+    pairs = [(x, program.tensors[name].shape) for x, name in zip(inputs, program.inputs, strict=True)]
+    several = [shape[:1] == (1,) or x.ndim > len(shape) for x, shape in pairs]
+    count = max((len(x) for (x, _), counted in zip(pairs, several, strict=True) if counted), default=1)
     return [
-        tuple(x[s : s + 1] if shape[:1] == (1,) else x for x, shape in zip(inputs, declared, strict=True))
+        tuple(nth_sample(x, s, shape) if counted else x for (x, shape), counted in zip(pairs, several, strict=True))
         for s in range(count)
     ]
 

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from intaglio.errors import LoweringError, UsageError
 from intaglio.program.factors import same_params
+from intaglio.program.input_ranges import input_ranges
 from intaglio.program.operators.requantize import Requantize
 from intaglio.program.operators.reshape import Reshape
 from intaglio.program.operators.slice import Slice
@@ -45,6 +46,9 @@ def with_states(
         UsageError: a name is unknown or repeats, or shapes or meaning of a pair differ.
         LoweringError: no integer factor leads from one grid to the other.
     """
+    for what, names, example in (("states", states, "'h_out'"), ("initial", initial, "0.5")):
+        if not isinstance(names, Mapping | None):
+            raise UsageError(f"{what}: expected a mapping such as {{'h': {example}}}, got a {type(names).__name__}")
     check_pairs(program.inputs, program.outputs, states)
     initial = dict(initial or {})
     if unknown := [name for name in initial if name not in states]:
@@ -56,7 +60,7 @@ def with_states(
     return replace(
         program,
         states=tuple(
-            ProgramState(given, result, _codes(program.tensors[given], initial.get(given, 0.0)))
+            ProgramState(given, result, _codes(program, program.tensors[given], initial.get(given, 0.0)))
             for given, result in states.items()
         ),
     )
@@ -78,9 +82,12 @@ def check_pairs(inputs: tuple[str, ...], outputs: tuple[str, ...], states: Mappi
                 raise UsageError(f"states: expected each {kind} in one state, got '{name}' in {named.count(name)}")
 
 
-def _codes(info: TensorInfo, real: ArrayLike) -> NDArray[Any]:
+def _codes(program: ProgramStructure, info: TensorInfo, real: ArrayLike) -> NDArray[Any]:
     """The codes of an initial state."""
-    array = np.asarray(real)
+    try:
+        array = np.asarray(real)
+    except ValueError:  # lists of different lengths
+        raise UsageError(f"initial: expected shape {info.shape} for '{info.name}', got {real!r}") from None
     if array.dtype.kind not in "fiub":
         raise UsageError(f"initial: expected real numbers for '{info.name}', got an array of {array.dtype}")
     try:
@@ -90,9 +97,11 @@ def _codes(info: TensorInfo, real: ArrayLike) -> NDArray[Any]:
     if not np.isfinite(whole).all():
         raise UsageError(f"initial: expected finite numbers for '{info.name}', got others")
     if info.params is not None:
-        return info.params.quantize(whole.astype(np.float32))
-    if (whole != np.rint(whole)).any() or not info.type.holds(whole.astype(np.int64)):
-        raise UsageError(f"initial: expected integers of type {info.type} for '{info.name}', got others")
+        largest = np.finfo(np.float32).max
+        return info.params.quantize(np.clip(whole, -largest, largest).astype(np.float32))
+    low, high = input_ranges(program)[info.name]
+    if (whole != np.rint(whole)).any() or (whole < low).any() or (whole > high).any():
+        raise UsageError(f"initial: expected integers from {low} to {high} for '{info.name}', got others")
     return whole.astype(info.type.dtype)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from intaglio.errors import DataError, UsageError
+from intaglio.errors import DataError, UsageError, check_whole
 from intaglio.program.inputs import Input, check_codes, quantize_inputs
 from intaglio.program.structure import ProgramStructure, TensorInfo
 from intaglio.samples import count_samples, counts_samples
@@ -25,7 +25,7 @@ class Stream:
         execute: runs it: codes of every input in order, to codes of every output; the reference or the compiled one.
         streams: how many streams; the samples of each step are theirs.
     Raises:
-        UsageError: the Program has no states.
+        UsageError: the Program has no states, or there is no stream.
     """
 
     def __init__(self, program: ProgramStructure, execute: Callable[..., Any], streams: int = 1) -> None:
@@ -34,8 +34,7 @@ class Stream:
                 "stream: expected a program with states, got one without; declare which outputs go back into which "
                 "inputs: program.with_states({'state_in': 'state_out'})"
             )
-        if streams < 1:
-            raise UsageError(f"streams: expected at least 1, got {streams}")
+        check_whole("streams", streams, 1)
         self._program, self._execute, self._streams = program, execute, streams
         taken = {state.input for state in program.states}
         given = {state.output for state in program.states}
@@ -58,7 +57,7 @@ class Stream:
     @property
     def states(self) -> dict[str, Array]:
         """The real value of each state, integers where it holds plain ones, by the name of its input."""
-        return {name: _dequantize(self._program.tensors[name], codes) for name, codes in self._states.items()}
+        return {name: _dequantize(self._program.tensors[name], codes.copy()) for name, codes in self._states.items()}
 
     def step(self, *x: Input) -> Any:
         """One step, float in, float out.
@@ -87,7 +86,9 @@ class Stream:
         results = self._execute(*(self._states.get(name, codes.get(name)) for name in self._program.inputs))
         outputs = dict(zip(self._program.outputs, results if isinstance(results, tuple) else (results,), strict=True))
         for state in self._program.states:
-            self._states[state.input] = outputs[state.output].reshape(self._states[state.input].shape)
+            # A copy: the interpreter's outputs may be views of the caller's inputs, or of one another. It gives a
+            # constant once, which is that of every stream.
+            self._states[state.input] = np.resize(outputs[state.output], self._states[state.input].shape)
         return outputs
 
     def _given(self, x: tuple[Input, ...]) -> dict[str, Any]:

@@ -81,6 +81,21 @@ def make_single_sample_program() -> Program:
     return program
 
 
+def make_delay() -> Program:
+    """y = x + the x before, whose state has another shape; `count`, plain integers, and `half`, a constant, stay."""
+    b, p = Builder(), grid(INT8, 0.1)
+    x, before, kept = b.input("x", (1, 4), p), b.input("before", (1, 2, 2), p), b.input("kept", (1, 4), p)
+    b.program.inputs += (b.tensor("count", (1, 4), None),)
+    rows = b.append("rows", Reshape((-1, 4)), [before], p)
+    y = b.append("y", Add.from_real(p, p, p, rule=Rule.HALF_UP), [x, rows], p)
+    out = b.append("x_out", Reshape((-1, 2, 2)), [x], p)
+    count = b.append("count_out", Reshape((-1, 4)), ["count"], None)
+    half = b.constant("half", np.array([[5, 6, 7, 8]], np.int8), p)
+    b.append("unused", Add.from_real(p, p, p, rule=Rule.HALF_UP), [kept, x], p)
+    b.program.outputs = (y, out, count, half)
+    return b.program.with_states({"before": out, "count": count, "kept": half}, {"count": 3})
+
+
 def make_accumulator(read: QuantParams, kept: QuantParams, *, batched: bool = True) -> Program:
     """A leaky sum: state' = x / 8 + 3 / 4 state, y = state' + 0.5, over (1, 3).
 
