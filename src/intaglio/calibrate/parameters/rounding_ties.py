@@ -75,7 +75,10 @@ def avoid_sum_ties(graph: Graph, plan: Plan) -> None:
 
 
 def _avoid_ties_of(node: ir.Node, result: ValuePlan, plan: Plan) -> None:
-    first, second = (plan.root(str(v.name)) for v in node.inputs if v is not None)
+    names = [str(v.name) for v in node.inputs if v is not None]
+    if any(name not in plan.values for name in names):  # an addend that masks scores has no format of its own
+        return
+    first, second = map(plan.root, names)
     a, b = first.params, second.params
     if a is None or b is None or result.params is None or result.source is not Source.OWN or _is_power_of_two(result):
         return
