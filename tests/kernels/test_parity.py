@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Sequence
+from dataclasses import fields, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +122,22 @@ def test_equal_names_mean_equal_functions() -> None:
             for source in {source for case in cases(kind, isa) for source in case.call.sources}:
                 name = dict(source.defines).get("IG_NAME", source.header)
                 assert known.setdefault(name, source) == source, name
+
+
+def test_names_tell_narrow_factors_from_wide_ones() -> None:
+    """Also where no sample has both, as in programs of one target that were joined."""
+    known: dict[str, object] = {}
+    for kind in OPERATORS:
+        for op, x in samples(kind):
+            factors = [f.name for f in fields(op) if isinstance(getattr(op, f.name), Requantize)]
+            for wide in product((False, True), repeat=len(factors)):
+                chosen = {f: replace(getattr(op, f), wide=w) for f, w in zip(factors, wide, strict=True)}
+                inputs, output = operands((op, x))
+                for row in kernels().get(kind, ()):
+                    call = row.bind(replace(op, **chosen), inputs, output) if row.isa == "scalar" else None
+                    for source in () if call is None else call.sources:
+                        name = dict(source.defines).get("IG_NAME", source.header)
+                        assert known.setdefault(name, source) == source, name
 
 
 MUTATIONS = [  # operator, file, what it says, what it says instead

@@ -122,6 +122,28 @@ def test_a_mask_that_scores_outweigh_becomes_a_sum(factor: float, text: str) -> 
     np.testing.assert_array_equal(again.lower().run(x), q.lower().run(x))
 
 
+@pytest.mark.parametrize("number", [-100.0, -1e9])
+def test_masks_do_not_stop_coarse_formats(number: float) -> None:
+    """A constant that masks has no format; scales of sums with operands that have one avoid ties there."""
+
+    class Masked(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = torch.nn.Linear(6, 6), torch.nn.Linear(6, 6)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            keep = torch.ones(6, 6).tril().bool()
+            return self.last(self.first(torch.softmax(self.first(x) + torch.where(keep, 0.0, number), -1)))
+
+    torch.manual_seed(1)
+    net = Masked().eval()
+    x = np.random.default_rng(4).uniform(-1, 1, (32, 2, 6, 6)).astype(np.float32)
+    y = ig.quantize(net, x, "w4a4", example_inputs=torch.zeros(1, 2, 6, 6)).lower().run(x)
+    with torch.no_grad():
+        want = net(torch.from_numpy(x)).numpy()
+    assert np.square(y - want).sum() < 0.1 * np.square(want).sum()
+
+
 def test_a_mask_is_judged_before_rounding_is_learned(tmp_path) -> None:
     """A checkpoint then belongs to the network whose weights are rounded."""
 

@@ -187,7 +187,12 @@ def requantize_fields(factor: Requantize) -> dict[str, Any]:
 
 def scale_function(factor: Requantize) -> str:
     """Name of the C function that multiplies an accumulator by the factor."""
-    return f"ig_scale_{factor.rule.value}{'_wide' if factor.wide else ''}"
+    return f"ig_scale_{rule_name(factor)}"
+
+
+def rule_name(factor: Requantize) -> str:
+    """Part of a kernel's name that tells apart what `scale_function` does."""
+    return f"{factor.rule.value}{'_wide' if factor.wide else ''}"
 
 
 def int8_codes(weight: NDArray[Any], zero_point: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.int32]]:

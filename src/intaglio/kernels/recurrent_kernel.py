@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from intaglio.kernels.kernel import C_TYPES, Call, Tensor, requantize_fields, scale_function
+from intaglio.kernels.kernel import C_TYPES, Call, Tensor, requantize_fields, rule_name, scale_function
 from intaglio.kernels.kernel_layout import template, weight_codes
 from intaglio.program.recurrence import Recurrence
 
@@ -20,7 +20,7 @@ def scalar_call(op: Recurrence, inputs: Sequence[Tensor], y: Tensor, **macros: A
     weight, zero_point = weight_codes(op.weight, op.weight_zero_point)
     factors = (op.requantize, op.x_factor, op.to_hidden)
     hidden = Tensor((), op.hidden)
-    each = [factor.rule.value for factor in factors]
+    each = [rule_name(factor) for factor in factors]
     rules = each[0] if len(set(each)) == 1 else "_".join(each)
     name = "_".join(
         [
@@ -29,7 +29,7 @@ def scalar_call(op: Recurrence, inputs: Sequence[Tensor], y: Tensor, **macros: A
             f"{hidden.short}{'_states' if op.states else ''}",
             *(["w16"] if weight.itemsize > 1 else []),
             *(key for key, value in macros.items() if value),
-            rules + ("_wide" if op.requantize.wide else ""),
+            rules,
         ]
     )
     source = template(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from intaglio.kernels.kernel import C_TYPES, Call, Tensor, requantize_fields, scale_function
+from intaglio.kernels.kernel import C_TYPES, Call, Tensor, requantize_fields, rule_name, scale_function
 from intaglio.kernels.kernel_layout import template, weight_codes
 from intaglio.program.operators.conv2d import Conv2d
 from intaglio.program.operators.conv_transpose2d import ConvTranspose2d
@@ -22,8 +22,8 @@ def scalar_call(op: Weighted, x: Tensor, y: Tensor, fields: Mapping[str, Any], u
         units, rows: as in `Call`.
     """
     weight, zero_point = weight_codes(op.weight, op.weight_zero_point)
-    wide, width = "_wide" if op.requantize.wide else "", "_w16" if weight.itemsize > 1 else ""
-    name = f"ig_{op.kind}_{x.short}_{y.short}{width}_{op.requantize.rule.value}{wide}__scalar"
+    width = "_w16" if weight.itemsize > 1 else ""
+    name = f"ig_{op.kind}_{x.short}_{y.short}{width}_{rule_name(op.requantize)}__scalar"
     shared = {
         "weight": weight,
         "weight_zero_point": zero_point.reshape(-1) if zero_point.any() else None,

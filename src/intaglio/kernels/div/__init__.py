@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from intaglio.kernels.kernel import Call, Kernel, Tensor, requantize_fields, scale_function
+from intaglio.kernels.kernel import Call, Kernel, Tensor, requantize_fields, rule_name, scale_function
 from intaglio.kernels.kernel_layout import binary_fields, in_place, template
 from intaglio.program.operators.div import Div
 
@@ -12,8 +12,7 @@ from intaglio.program.operators.div import Div
 def scalar(op: Div, inputs: Sequence[Tensor], y: Tensor) -> Call:
     """Plain C, any parameters and broadcasts; one unit per element."""
     a, b = inputs
-    wide = "_wide" if op.requantize.wide else ""
-    name = f"ig_div_{a.short}_{b.short}_{y.short}_{op.requantize.rule.value}{wide}__scalar"
+    name = f"ig_div_{a.short}_{b.short}_{y.short}_{rule_name(op.requantize)}__scalar"
     fields = {
         "requantize": requantize_fields(op.requantize),
         "a_zero_point": op.a_zero_point,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from intaglio.kernels.kernel import Call, Kernel, Long, Tensor, requantize_fields, scale_function
+from intaglio.kernels.kernel import Call, Kernel, Long, Tensor, requantize_fields, rule_name, scale_function
 from intaglio.kernels.kernel_layout import in_place, template
 from intaglio.kernels.vector.vector_isas import VECTORS
 from intaglio.program.operators.layer_norm import LayerNorm
@@ -18,8 +18,7 @@ _LEAST_POSITIONS = 512  # so many elements of a channel pay for a table of 256
 def scalar(op: LayerNorm, inputs: Sequence[Tensor], y: Tensor) -> Call:
     """Plain C; one unit per group."""
     x = inputs[0]
-    wide = "_wide" if op.requantize.wide else ""
-    name = f"ig_layer_norm_{x.short}_{y.short}_{op.requantize.rule.value}{wide}__scalar"
+    name = f"ig_layer_norm_{x.short}_{y.short}_{rule_name(op.requantize)}__scalar"
     fields = _fields(op, x)
     acc = "int64_t" if op.requantize.wide else "int32_t"
     source = template("layer_norm/scalar.h", name, x=x.c_type, y=y.c_type, acc=acc, scale=scale_function(op.requantize))
@@ -32,8 +31,7 @@ def tables(op: LayerNorm, inputs: Sequence[Tensor], y: Tensor) -> Call | None:
     x, fields = inputs[0], _fields(op, inputs[0])
     if x.type.bits != 8 or x.type.bipolar or fields["inner"] < _LEAST_POSITIONS:
         return None
-    wide = "_wide" if op.requantize.wide else ""
-    name = f"ig_layer_norm_{x.short}_{y.short}_{op.requantize.rule.value}{wide}__tables"
+    name = f"ig_layer_norm_{x.short}_{y.short}_{rule_name(op.requantize)}__tables"
     acc = "int64_t" if op.requantize.wide else "int32_t"
     source = template("layer_norm/tables.h", name, x=x.c_type, y=y.c_type, acc=acc, scale=scale_function(op.requantize))
     run = max(1, _CHANNELS // fields["width"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from intaglio.kernels.kernel import Call, Kernel, Tensor, requantize_fields, scale_function
+from intaglio.kernels.kernel import Call, Kernel, Tensor, requantize_fields, rule_name, scale_function
 from intaglio.kernels.kernel_layout import exponential_fields, in_place, template
 from intaglio.program.operators.log_softmax import LogSoftmax
 
@@ -12,7 +12,7 @@ from intaglio.program.operators.log_softmax import LogSoftmax
 def scalar(op: LogSoftmax, inputs: Sequence[Tensor], y: Tensor) -> Call:
     """Plain C; one unit per row."""
     x = inputs[0]
-    name = f"ig_log_softmax_{x.short}_{y.short}_{op.requantize.rule.value}__scalar"
+    name = f"ig_log_softmax_{x.short}_{y.short}_{rule_name(op.requantize)}__scalar"
     fields = {
         "exponential": exponential_fields(op.exp_low, op.exp_high),
         "difference": requantize_fields(op.difference),

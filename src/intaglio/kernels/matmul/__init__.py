@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from intaglio.kernels.kernel import Call, Kernel, Tensor, requantize_fields, scale_function
+from intaglio.kernels.kernel import Call, Kernel, Tensor, requantize_fields, rule_name, scale_function
 from intaglio.kernels.kernel_layout import broadcast_strides, merge, template
 from intaglio.program.operators.matmul import MatMul
 
@@ -13,8 +13,7 @@ from intaglio.program.operators.matmul import MatMul
 def scalar(op: MatMul, inputs: Sequence[Tensor], y: Tensor) -> Call:
     """Plain C; one unit per row of the output."""
     a, b = inputs
-    wide = "_wide" if op.requantize.wide else ""
-    name = f"ig_matmul_{a.short}_{b.short}_{y.short}_{op.requantize.rule.value}{wide}__scalar"
+    name = f"ig_matmul_{a.short}_{b.short}_{y.short}_{rule_name(op.requantize)}__scalar"
     lead = y.shape[:-2]
     sizes, (a_strides, b_strides) = merge(
         lead, broadcast_strides(a.shape[:-2], lead), broadcast_strides(b.shape[:-2], lead)

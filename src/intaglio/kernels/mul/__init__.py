@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from intaglio.kernels.kernel import Bind, Call, Kernel, Tensor, requantize_fields, scale_function
+from intaglio.kernels.kernel import Bind, Call, Kernel, Tensor, requantize_fields, rule_name, scale_function
 from intaglio.kernels.kernel_layout import binary_fields, in_place, template
 from intaglio.kernels.vector.chain import Link, chain_call
 from intaglio.kernels.vector.vector_isas import VECTORS, Vector
@@ -15,8 +15,7 @@ from intaglio.program.operators.mul import Mul
 def scalar(op: Mul, inputs: Sequence[Tensor], y: Tensor) -> Call:
     """Plain C, any parameters and broadcasts; one unit per element."""
     a, b = inputs
-    wide = "_wide" if op.requantize.wide else ""
-    name = f"ig_mul_{a.short}_{b.short}_{y.short}_{op.requantize.rule.value}{wide}__scalar"
+    name = f"ig_mul_{a.short}_{b.short}_{y.short}_{rule_name(op.requantize)}__scalar"
     fields = {
         "requantize": requantize_fields(op.requantize),
         "a_zero_point": op.a_zero_point,

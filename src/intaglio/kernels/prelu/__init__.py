@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from intaglio.kernels.kernel import Call, Kernel, Tensor, requantize_fields, scale_function
+from intaglio.kernels.kernel import Call, Kernel, Tensor, requantize_fields, rule_name, scale_function
 from intaglio.kernels.kernel_layout import in_place, template
 from intaglio.program.operators.prelu import PRelu
 
@@ -12,7 +12,7 @@ from intaglio.program.operators.prelu import PRelu
 def scalar(op: PRelu, inputs: Sequence[Tensor], y: Tensor) -> Call:
     """Plain C; one unit per element. Under the rule `shift` the slopes may round by another rule."""
     x = inputs[0]
-    rules = f"{op.requantize.rule.value}_{op.negative.rule.value}"
+    rules = f"{rule_name(op.requantize)}_{rule_name(op.negative)}"
     name = f"ig_prelu_{x.short}_{y.short}_{rules}__scalar"
     fields = {
         "requantize": requantize_fields(op.requantize),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from intaglio.kernels.kernel import Call, Kernel, Tensor, requantize_fields, scale_function
+from intaglio.kernels.kernel import Call, Kernel, Tensor, requantize_fields, rule_name, scale_function
 from intaglio.kernels.kernel_layout import reduction_fields, template
 from intaglio.program.operators.reduce_square import ReduceSquare
 
@@ -12,7 +12,7 @@ from intaglio.program.operators.reduce_square import ReduceSquare
 def scalar(op: ReduceSquare, inputs: Sequence[Tensor], y: Tensor) -> Call:
     """Plain C, any axes; one unit per element of the output."""
     x = inputs[0]
-    name = f"ig_reduce_square_{x.short}_{y.short}_{op.requantize.rule.value}__scalar"
+    name = f"ig_reduce_square_{x.short}_{y.short}_{rule_name(op.requantize)}__scalar"
     fields = {
         "requantize": requantize_fields(op.requantize),
         "root": int(op.root),

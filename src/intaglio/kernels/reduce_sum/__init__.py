@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from intaglio.kernels.kernel import Bind, Call, Kernel, Tensor, requantize_fields, scale_function
+from intaglio.kernels.kernel import Bind, Call, Kernel, Tensor, requantize_fields, rule_name, scale_function
 from intaglio.kernels.kernel_layout import reduction_fields, template
 from intaglio.kernels.vector.chain import chain_call
 from intaglio.kernels.vector.convolutions import sum_link
@@ -15,8 +15,7 @@ from intaglio.program.operators.reduce_sum import ReduceSum
 def scalar(op: ReduceSum, inputs: Sequence[Tensor], y: Tensor) -> Call:
     """Plain C, any axes; one unit per element of the output."""
     x = inputs[0]
-    wide = "_wide" if op.requantize.wide else ""
-    name = f"ig_reduce_sum_{x.short}_{y.short}_{op.requantize.rule.value}{wide}__scalar"
+    name = f"ig_reduce_sum_{x.short}_{y.short}_{rule_name(op.requantize)}__scalar"
     fields = {
         "requantize": requantize_fields(op.requantize),
         "x_zero_point": op.x_zero_point,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from intaglio.kernels.kernel import Bind, Call, Kernel, Tensor, requantize_fields, scale_function
+from intaglio.kernels.kernel import Bind, Call, Kernel, Tensor, requantize_fields, rule_name, scale_function
 from intaglio.kernels.kernel_layout import in_place, template
 from intaglio.kernels.vector.chain import Link, chain_call
 from intaglio.kernels.vector.vector_isas import VECTORS, Vector
@@ -15,8 +15,7 @@ from intaglio.program.operators.requantize import Requantize
 def scalar(op: Requantize, inputs: Sequence[Tensor], y: Tensor) -> Call:
     """Plain C; one unit per element."""
     x = inputs[0]
-    wide = "_wide" if op.requantize.wide else ""
-    name = f"ig_requantize_{x.short}_{y.short}_{op.requantize.rule.value}{wide}__scalar"
+    name = f"ig_requantize_{x.short}_{y.short}_{rule_name(op.requantize)}__scalar"
     fields = {
         "requantize": requantize_fields(op.requantize),
         "x_zero_point": op.x_zero_point,
