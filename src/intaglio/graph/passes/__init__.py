@@ -19,6 +19,7 @@ from intaglio.graph.passes.make_extrema import make_extrema
 from intaglio.graph.passes.make_gemm import make_gemm
 from intaglio.graph.passes.make_global_pool import make_global_pool
 from intaglio.graph.passes.make_group_norm import make_group_norm
+from intaglio.graph.passes.make_magnitudes import make_magnitudes
 from intaglio.graph.passes.make_masks import make_masks
 from intaglio.graph.passes.make_squares import make_squares
 from intaglio.graph.passes.merge_affine import merge_affine
@@ -40,6 +41,7 @@ PASSES: tuple[Pass, ...] = (
     Pass(fuse_activations, needs=(canonicalize,)),
     Pass(make_extrema, needs=(canonicalize, fuse_activations)),
     Pass(make_squares, needs=(canonicalize, fuse_normalization)),
+    Pass(make_magnitudes, needs=(canonicalize, fuse_normalization)),
     Pass(make_global_pool),
     Pass(make_dynamic_masks, needs=(canonicalize, fuse_normalization)),
     Pass(make_masks, needs=(canonicalize, fuse_normalization)),
