@@ -30,9 +30,11 @@ def shape(value: ir.Value | None) -> tuple[int, ...]:
     """
     if value is None:
         raise ModelError("shape of an absent optional input: expected a value, got none")
-    if value.shape is None or not value.shape.is_static():
+    sizes = value.shape.dims if value.shape is not None else (None,)
+    static = tuple(size for size in sizes if isinstance(size, int))
+    if len(static) != len(sizes):
         raise ModelError(f"value '{value.name}': expected a static shape, got {value.shape}")
-    return tuple(int(size) for size in value.shape.numpy())
+    return static
 
 
 def rank(value: ir.Value | None) -> int:

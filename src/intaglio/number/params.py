@@ -60,32 +60,41 @@ class QuantParams:
 
     def __post_init__(self) -> None:
         with np.errstate(over="ignore"):  # beyond float32 becomes infinite, and is refused below
-            scale = np.asarray(self.scale).astype(np.float32)
-        zero_point = np.broadcast_to(np.asarray(self.zero_point), scale.shape).astype(np.int64)
+            scale = np.array(self.scale, np.float32)
+        zero_point = np.array(self.zero_point)
+        if zero_point.shape != scale.shape:
+            zero_point = np.broadcast_to(zero_point, scale.shape)
         object.__setattr__(self, "scale", scale)
         object.__setattr__(self, "zero_point", zero_point.astype(np.int32))
-        bad = ~(np.isfinite(scale) & (scale >= SMALLEST_SCALE))
-        if bad.any():
-            first = np.flatnonzero(bad)[0]
+        if scale.size:
+            self._check_scales(scale, zero_point)
+            self._check_zero_points(int(zero_point.min()), int(zero_point.max()))
+
+    def _check_scales(self, scale: NDArray[np.float32], zero_point: NDArray[Any]) -> None:
+        if not (scale.min() >= SMALLEST_SCALE and scale.max() <= LARGEST):  # NaN is neither
+            first = np.flatnonzero(~(np.isfinite(scale) & (scale >= SMALLEST_SCALE)))[0]
             raise UsageError(
                 f"scale: expected a finite value of at least {SMALLEST_SCALE:.3g}, got {scale.reshape(-1)[first]!r} "
                 f"(index {first}); the range it comes from is empty, not finite or too small for {self.type}"
             )
-        steps = np.maximum(np.abs(self.type.qmin - zero_point), np.abs(self.type.qmax - zero_point))
+        if self.type.bits > 16 or float(scale.max()) * 2**17 <= LARGEST:  # no bias comes near it
+            return
+        offset = zero_point.astype(np.int64)
+        steps = np.maximum(np.abs(self.type.qmin - offset), np.abs(self.type.qmax - offset))
         farthest = (steps * scale.astype(np.float64)).reshape(-1)
-        if self.type.bits <= 16 and (farthest > LARGEST).any():  # no bias comes near it
+        if (farthest > LARGEST).any():
             first = np.flatnonzero(farthest > LARGEST)[0]
             raise UsageError(
                 f"scale: expected every code of {self.type} to stand for a float32, got {scale.reshape(-1)[first]!r} "
                 f"(index {first}), of which a code stands for {farthest[first]:.3g}; scale the data down"
             )
-        if self.type.bipolar and zero_point.any():
-            least, most = int(zero_point.min()), int(zero_point.max())
+
+    def _check_zero_points(self, least: int, most: int) -> None:
+        if self.type.bipolar and (least, most) != (0, 0):
             raise UsageError(f"zero point: expected 0 for {self.type}, got {least} to {most}")
-        if ((zero_point < self.type.qmin) | (zero_point > self.type.qmax)).any():
+        if least < self.type.qmin or most > self.type.qmax:
             raise UsageError(
-                f"zero point: expected {self.type.qmin} to {self.type.qmax} for {self.type}, "
-                f"got {int(zero_point.min())} to {int(zero_point.max())}"
+                f"zero point: expected {self.type.qmin} to {self.type.qmax} for {self.type}, got {least} to {most}"
             )
 
     def __eq__(self, other: object) -> bool:
