@@ -335,10 +335,12 @@ def load_quantized(
     shapes: Mapping[str, tuple[int | None, ...]] | None = None,
     constants: Mapping[str, Any] | None = None,
 ) -> Quantized:
-    """Read a network that another tool quantized: a QDQ or QOperator ONNX file.
+    """Read a network that another tool quantized: a QDQ or QOperator ONNX file, or a quantized .tflite file.
+
+    The program of a .tflite file has the rounding rule `tflite`: it gives the integers of LiteRT's reference kernels.
 
     Args:
-        path: the ONNX file.
+        path: the file.
         shapes, constants: fixed shapes and inputs, as in `load`.
     Raises:
         ModelError: there is no such file, or nothing in it is quantized.

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         threads=threads,
         peers=[name for name in args.peers.split(",") if name],
         float_model=args.float,
-        litert=args.litert,
+        litert=args.litert or (args.program if Path(args.program).suffix == ".tflite" else None),
         quantized=args.program if Path(args.program).suffix == ".onnx" else None,
         machine=args.machine,
         cc=args.cc,

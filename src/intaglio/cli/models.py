@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from intaglio.graph import Graph
     from intaglio.workflow.open_model import Opened
 
-MODEL = "MODEL: .onnx, .intaglio, or package.module:factory for a PyTorch module"
-PROGRAM = "PROGRAM: a .intaglio file, or a quantized .onnx file (QDQ or QOperator), which keeps its scales"
+MODEL = "MODEL: .onnx, .tflite, .intaglio, or package.module:factory for a PyTorch module"
+PROGRAM = "PROGRAM: a .intaglio file, or a quantized .onnx or .tflite file, which keeps its scales"
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -92,11 +92,11 @@ def _refuse_factory_options(args: argparse.Namespace, name: str) -> None:
 def _refuse_options(args: argparse.Namespace, name: str, kind: str) -> None:
     """Refuse ONNX options for another kind of model; with `compare` they may belong to the other of its two models."""
     others = {args.a, args.b} - {name} if "a" in args else set()
-    if any(Path(other).suffix.lower() == ".onnx" for other in others):
+    if any(Path(other).suffix.lower() in (".onnx", ".tflite") for other in others):
         return
     for option, given in (("--shape", args.shape), ("--constant", args.constant)):
         if given:
-            raise UsageError(f"{name}: expected {option} only with an .onnx file, got it with {kind}")
+            raise UsageError(f"{name}: expected {option} only with an .onnx or .tflite file, got it with {kind}")
 
 
 def _made(args: argparse.Namespace, name: str) -> tuple[Any, Any]:
@@ -130,7 +130,7 @@ def _first_sample(args: argparse.Namespace, name: str, module: Any) -> Any:
 
 
 def load_any_or_quantized(args: argparse.Namespace, name: str) -> Opened:
-    """Load a Program from .intaglio, a Quantized from a quantized ONNX file, a float network from anything else."""
+    """Load a Program from .intaglio, a Quantized from a quantized file, a float network from anything else."""
     if _names_a_factory(name):
         return load_graph(args, name)
     if Path(name).suffix == ".intaglio":

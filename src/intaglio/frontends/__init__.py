@@ -25,8 +25,6 @@ _MODULE = (
     "--weights for a file of its state dict"
 )
 _INSTEAD = {
-    ".tflite": "such files cannot be read; give the float network that it was made from, as ONNX, and quantize "
-    "it with the target tflite-int8, which has the same arithmetic; `intaglio bench --litert` times the file",
     ".intaglio": "it is a program already: `intaglio run`, `evaluate`, `inspect`, `bench` and `compile` take it, in "
     "Python intaglio.load_program(path)",
     **dict.fromkeys(
@@ -49,7 +47,7 @@ def load(
     """Load a trained network as a prepared Graph.
 
     Args:
-        model: path of an .onnx file, `onnx.ModelProto`, `onnx_ir.Model`, `torch.nn.Module`, what
+        model: path of an .onnx or .tflite file, `onnx.ModelProto`, `onnx_ir.Model`, `torch.nn.Module`, what
             `torch.export.export` makes of one in eval mode, or a Graph.
         example_inputs: for a module: a tensor or a tuple of tensors that it can be called with.
         shapes: for ONNX: sizes by input name for what the model leaves open, such as {"input": (None, 3, 224, 224)}.
@@ -130,18 +128,18 @@ def check_suffix(path: str | os.PathLike[str]) -> None:
     """Refuse files of other tools by their names, with what to do instead.
 
     Raises:
-        UsageError: it is no .onnx file by its name.
+        UsageError: it is no .onnx or .tflite file by its name.
     """
     name = os.fspath(path)
     if re.fullmatch(r"[^\W\d][\w.]*:[^\W\d][\w.]*", name) and not os.path.exists(name):
         package, _, factory = name.partition(":")
         raise UsageError(
-            f"{name}: expected an .onnx file or a torch.nn.Module, got the name of a factory, which commands take; in "
-            f"Python call it: from {package} import {factory}, then give {factory}()"
+            f"{name}: expected an .onnx or .tflite file or a torch.nn.Module, got the name of a factory, which "
+            f"commands take; in Python call it: from {package} import {factory}, then give {factory}()"
         )
     suffix = os.path.splitext(name)[1].lower()
     if suffix in _INSTEAD:
-        raise UsageError(f"{os.fspath(path)}: expected an .onnx file, got {suffix}; {_INSTEAD[suffix]}")
+        raise UsageError(f"{os.fspath(path)}: expected an .onnx or .tflite file, got {suffix}; {_INSTEAD[suffix]}")
 
 
 def _is_module(model: object) -> TypeGuard[Module]:

@@ -1,4 +1,4 @@
-"""Read foreign bytes as an `onnx_ir.Model`, with one clear error where that fails. No code from them is run."""
+"""Read foreign bytes, ONNX or TFLite, as an `onnx_ir.Model`; one clear error if that fails. No code from them runs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from intaglio.errors import IntaglioError, ModelError
+from intaglio.frontends.tflite.read_tflite import is_tflite, read_tflite
 
 Source = str | os.PathLike[str] | onnx.ModelProto | ir.Model
 
@@ -41,9 +42,11 @@ def one_error(name: str) -> Iterator[None]:
     except (IntaglioError, NameError, ImportError):
         raise
     except Exception as error:
+        kind, advice = (
+            ("TFLite", "convert or copy it again") if is_tflite(name) else ("ONNX", "check it with onnx.checker")
+        )
         raise ModelError(
-            f"{name}: expected a valid ONNX model, got one that cannot be followed: {_one_line(error)}; check it with "
-            "onnx.checker"
+            f"{name}: expected a valid {kind} model, got one that cannot be followed: {_one_line(error)}; {advice}"
         ) from error
 
 
@@ -117,7 +120,9 @@ def _read_file(path: Path) -> ir.Model:
     except OSError as error:
         raise ModelError(f"{path}: expected a readable file, got: {error.strerror}") from error
     if not content:
-        raise ModelError(f"{path}: expected an ONNX model, got an empty file")
+        raise ModelError(f"{path}: expected a model, got an empty file")
+    if is_tflite(path):
+        return read_tflite(content, path.name)
     proto = onnx.ModelProto()
     try:
         proto.ParseFromString(content)

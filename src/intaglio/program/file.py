@@ -35,8 +35,9 @@ _INSTEAD = {
     ".onnx": ". A float network becomes a program with `intaglio quantize`, in Python intaglio.quantize(path, "
     "data).lower(). `intaglio run`, `bench`, `compile` and `inspect` take a file in QDQ or QOperator form as it is; in "
     "Python intaglio.load_quantized(path).lower()",
-    ".tflite": ". Such files cannot be read: quantize the float network that it was made from, with "
-    "`intaglio quantize --target tflite-int8`",
+    ".tflite": ". A float network becomes a program with `intaglio quantize`, in Python intaglio.quantize(path, "
+    "data).lower(). `intaglio run`, `bench`, `compile` and `inspect` take a quantized one as it is; in Python "
+    "intaglio.load_quantized(path).lower()",
 }
 """What to do with other tools' files, by suffix."""
 DAMAGED = "the file is damaged; copy it again or write it again with `intaglio quantize`"

@@ -31,7 +31,7 @@ def open_model(
     shapes: Mapping[str, tuple[int | None, ...]] | None = None,
     constants: Mapping[str, Any] | None = None,
 ) -> Opened:
-    """Open a model by its form: `.intaglio` is a program, a QDQ or QOperator file a Quantized, other models a Graph.
+    """Open a model by its form: `.intaglio` is a program, a file with quantized operators a Quantized, others a Graph.
 
     Args:
         model: a path, what `intaglio.load` takes, or a result of `quantize`, `lower`, `compile` or `load`, which is
@@ -86,7 +86,7 @@ def open_beside(
 
 
 def open_program(path: str | os.PathLike[str], **options: Any) -> Program:
-    """Open a program: `.intaglio`, or a QDQ or QOperator file, which is lowered with its own scales and zero points.
+    """Open a program: `.intaglio`, or a quantized .onnx or .tflite file, lowered with its own scales and zero points.
 
     Args:
         path: the file.
@@ -94,7 +94,7 @@ def open_program(path: str | os.PathLike[str], **options: Any) -> Program:
     Raises:
         ProgramError, ModelError, LoweringError: it cannot be read, is not quantized, or cannot run on integers.
     """
-    if Path(path).suffix == ".onnx" and Path(path).exists():
+    if Path(path).suffix.lower() in (".onnx", ".tflite") and Path(path).exists():
         from intaglio.frontends.quantized.load import is_quantized_file
         from intaglio.frontends.read import OpenedFile
 

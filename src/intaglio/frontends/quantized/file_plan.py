@@ -20,13 +20,16 @@ from intaglio.plan.contracts import contracts_of
 from intaglio.program.structure import FILE_TARGET
 
 
-def plan_of_file(stripped: Stripped) -> Plan:
+def plan_of_file(stripped: Stripped, rule: Rule) -> Plan:
     """Build the Plan of a graph whose QuantizeLinear nodes were removed.
 
     May add requantizations to the graph, and notes. Some values have no parameters in the file: a value between an
     operator and the activation fused into it needs none; the input or result of an operator that only moves integers
     shares those of the other side; any other value gets 16 bits if its range is known.
 
+    Args:
+        stripped: the graph and the file's parameters.
+        rule: how the engine rounds for which the file was made.
     Raises:
         UnsupportedOperatorError: operators that Intaglio does not support; all are listed.
         ModelError: values that the file leaves float; all are listed.
@@ -49,7 +52,7 @@ def plan_of_file(stripped: Stripped) -> Plan:
         stripped.notes += _bridge(plan, node)
     for node in stripped.graph.nodes:
         plan_constants(plan, node, stripped)
-    return plan.finish(FILE_TARGET, Rule.HALF_EVEN, accumulator=64)
+    return plan.finish(FILE_TARGET, rule, accumulator=32 if rule is Rule.TFLITE else 64)
 
 
 def _bridge(plan: PlanBuilder, node: ir.Node) -> list[str]:

@@ -1,4 +1,4 @@
-"""Load QDQ and QOperator ONNX files as Graph and Plan."""
+"""Load quantized files as Graph and Plan: ONNX in QDQ or QOperator form, and .tflite."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from intaglio.frontends.quantized.qoperators import expand_qoperators
 from intaglio.frontends.quantized.quantized_operators import is_quantized, standardize_pairs
 from intaglio.frontends.quantized.strip import Stripped, strip
 from intaglio.frontends.read import OpenedFile, one_error, read_model
+from intaglio.frontends.tflite.read_tflite import is_tflite
 from intaglio.graph import Graph
 from intaglio.graph.edit import remove_unread
 from intaglio.graph.passes.canonicalize import canonicalize
@@ -30,7 +31,7 @@ from intaglio.graph.passes.fuse_activations import fuse_activations
 from intaglio.graph.passes.fuse_normalization import fuse_normalization
 from intaglio.graph.passes.hoist_clamps import hoist_clamps
 from intaglio.graph.passes.remove_no_ops import remove_no_ops
-from intaglio.number import QuantParams
+from intaglio.number import QuantParams, Rule
 from intaglio.plan import Plan, Source
 
 PARAMS_KEY = "intaglio.params"
@@ -55,7 +56,7 @@ _BEFORE = (
 
 
 def is_quantized_file(path: str | os.PathLike[str]) -> bool:
-    """Whether an ONNX file contains quantized operators, including those that `load_quantized_graph` refuses.
+    """Whether an ONNX or .tflite file has quantized operators, including those that `load_quantized_graph` refuses.
 
     Files with integer weights and float activations, or with dynamic quantization, are read as float networks.
 
@@ -78,10 +79,10 @@ def load_quantized_graph(
     shapes: Mapping[str, tuple[int | None, ...]] | None = None,
     constants: Mapping[str, Any] | None = None,
 ) -> tuple[Graph, Plan, list[str]]:
-    """Read an ONNX file that another tool quantized, in QDQ or QOperator form.
+    """Read a file that another tool quantized: ONNX in QDQ or QOperator form, or .tflite.
 
     Args:
-        path: the ONNX file.
+        path: the file.
         shapes, constants: sizes and inputs to fix, as in `frontends.load`.
     Returns:
         The float Graph with dequantized weights, the Plan with the file's parameters, and the history: one sentence for
@@ -122,7 +123,7 @@ def _load(
     _add_noted(stripped)
     stripped.notes += fold_batchnorm_into_weights(stripped)
     stripped.notes += merge_channel_scales(stripped)
-    plan = plan_of_file(stripped)
+    plan = plan_of_file(stripped, Rule.TFLITE if is_tflite(path) else Rule.HALF_EVEN)
     graph.model.graph.sort()
     graph.verify()
     own = sum(value.source is Source.OWN for value in plan.values.values())
