@@ -93,7 +93,7 @@ class TfliteBuilder:
         """Add a constant."""
         content = np.ascontiguousarray(array)
         unique = self.unique(name)
-        tensor = ir.TfliteTensor(content, name=unique)
+        tensor = ir.Tensor(content, name=unique)
         value = ir.Value(
             name=unique, shape=ir.Shape(content.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
         )
