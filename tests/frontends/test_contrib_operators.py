@@ -101,3 +101,12 @@ def test_a_transposed_vector_is_a_vector() -> None:
     data = normal(1, 5, 8)
     (got,) = Simulator(load(model), device="cpu").run(data)
     np.testing.assert_allclose(got, session(model).run(None, {"x": data})[0], rtol=1e-5, atol=1e-6)
+
+
+def test_fused_matmul_of_a_value_and_its_own_transpose() -> None:
+    net = Net(opset=18)
+    x = net.input("x", (2, 3, 4))
+    model = net.output(net.op("FusedMatMul", x, x, domain=MS, transB=1)).model()
+    data = normal(2, 3, 4)
+    (got,) = Simulator(load(model), device="cpu").run(data)
+    np.testing.assert_allclose(got, session(model).run(None, {"x": data})[0], rtol=1e-5, atol=1e-6)

@@ -11,7 +11,7 @@ import torch
 from intaglio_tests.onnxruntime_session import session
 from intaglio_tests.operator_nets import lowered, model
 
-from intaglio.errors import UnsupportedOperatorError
+from intaglio.errors import ModelError, UnsupportedOperatorError
 from intaglio.frontends.onnx import load_onnx
 from intaglio.frontends.torch import load_torch
 from intaglio.graph import Graph
@@ -255,3 +255,30 @@ def test_other_averages_of_squares_are_no_local_response(form: str) -> None:
     data = normal(1, 4, 4, 5)
     (got,) = Simulator(load_onnx(proto), device="cpu").run(data)
     np.testing.assert_allclose(got, session(proto).run(None, {x: data})[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("op_type", ["ScatterElements", "ScatterND"])
+@pytest.mark.parametrize("reduction", ["none", "add", "mul"])
+def test_an_empty_scatter_returns_the_data(op_type: str, reduction: str) -> None:
+    data = normal(3, 4)
+    indices = np.zeros((0, 4) if op_type == "ScatterElements" else (0, 1), np.int64)
+    graph = loaded(op_type, (3, 4), indices, normal(0, 4), reduction=reduction)
+    assert kinds(graph) == ["Identity"]
+    (y,) = Simulator(graph, device="cpu")({"x0": torch.from_numpy(data)}).values()
+    np.testing.assert_array_equal(y.numpy(), data)
+
+
+@pytest.mark.parametrize("op_type", ["GatherElements", "ScatterElements"])
+def test_indices_larger_than_the_data_are_refused_by_name(op_type: str) -> None:
+    rest = [normal(4, 2)] if op_type == "ScatterElements" else []
+    with pytest.raises(
+        ModelError, match=rf"\[{op_type} 'it'\] expected indices no larger than the data, \(3, 5\), bes"
+    ):
+        loaded(op_type, (3, 5), np.zeros((4, 2), np.int64), *rest, axis=1)
+
+
+def test_a_triangle_of_infinities_has_zeros_beside_it() -> None:
+    graph = loaded("Trilu", ("n", 3, 3))
+    x = torch.full((2, 3, 3), -torch.inf)
+    (y,) = Simulator(graph, device="cpu")({"x0": x}).values()
+    np.testing.assert_array_equal(y.numpy(), np.triu(x.numpy()))

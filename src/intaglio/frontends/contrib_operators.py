@@ -48,7 +48,7 @@ def infer_contrib(node: ir.Node, opset_imports: dict[str, int]) -> None:
         inputs: list[ir.Value | None] = []
         for index, value in enumerate(node.inputs[:count]):
             turned = attribute(node, ("transA", "transB")[index], 0) if node.op_type == "FusedMatMul" else 0
-            inputs.append(None if value is None else _twin(value, turned=bool(turned)))
+            inputs.append(None if value is None else _twin(value, f"operand_{index}", turned=bool(turned)))
         given = [found for name, found in node.attributes.items() if name in kept]
         twin = ir.Node("", op_type, inputs, given, name=node.name, num_outputs=1)
         twin.outputs[0].name = output.name
@@ -56,11 +56,11 @@ def infer_contrib(node: ir.Node, opset_imports: dict[str, int]) -> None:
         output.shape, output.type = twin.outputs[0].shape, twin.outputs[0].type
 
 
-def _twin(value: ir.Value, *, turned: bool) -> ir.Value:
+def _twin(value: ir.Value, name: str, *, turned: bool) -> ir.Value:
     sizes = None if value.shape is None else list(value.shape.dims)
     if turned and sizes is not None:
         sizes[-2:] = sizes[:-3:-1]
-    return ir.Value(name=value.name, shape=None if sizes is None else ir.Shape(sizes), type=value.type)
+    return ir.Value(name=name, shape=None if sizes is None else ir.Shape(sizes), type=value.type)
 
 
 def expand_contrib(graph: ir.Graph) -> None:

@@ -5,6 +5,11 @@ from __future__ import annotations
 _AFTER = "It belongs to the post-processing: cut the network before it, and compute it from the outputs"
 _RANDOM = "It draws random numbers: export the model for inference (module.eval()), or make them an input"
 _INDICES = "Its indices are computed at run time: compute them from constants, or cut the network before it"
+_SCATTER = (
+    "Its indices are computed at run time, its reduction is neither none nor add, or more than 8 updates are added to "
+    "one place: compute the indices from constants, write the reduction with other operators, or cut the network "
+    "before it"
+)
 _REGIONS = "Its regions are computed at run time: cut the network before it and run the part behind it by itself"
 
 _SEQUENCE = "A sequence of tensors is no tensor: return its elements, or their Concat, as outputs of a fixed number"
@@ -15,7 +20,8 @@ INSTEAD: dict[str, str] = {
         ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"), _RANDOM
     ),
     **dict.fromkeys(("MaxRoiPool", "RoiAlign"), _REGIONS),
-    **dict.fromkeys(("GatherElements", "GatherND", "ScatterElements", "ScatterND", "ReverseSequence"), _INDICES),
+    **dict.fromkeys(("GatherElements", "GatherND", "ReverseSequence"), _INDICES),
+    **dict.fromkeys(("ScatterElements", "ScatterND"), _SCATTER),
     **dict.fromkeys(("SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert"), _SEQUENCE),
     "Compress": "Its condition is computed at run time, so its result has no fixed size: cut the network before it",
     "CumSum": "Its axis is computed or longer than 4096, or it does not sum floats: use a convolution over a window",

@@ -34,6 +34,12 @@ def gather_nd(to: Rewriting) -> None:
 
 def element_places(to: Rewriting, sizes: tuple[int, ...], indices: Array, axis: int) -> Array:
     """Find the place of each element that indices along one axis name; others are their own place on the other axes."""
+    larger = [k for k, (given, size) in enumerate(zip(indices.shape, sizes, strict=True)) if k != axis and given > size]
+    if larger:
+        raise ModelError(
+            f"{where(to.node)} expected indices no larger than the data, {sizes}, beside axis {axis}, got "
+            f"{indices.shape}"
+        )
     places: list[Array] = list(np.indices(indices.shape))
     places[axis] = _inside(to, indices, sizes[axis])
     return _flat(places, sizes)

@@ -45,7 +45,9 @@ def _scatter(to: Rewriting, places: Array) -> None:
     """
     data, updates = to.input(0), to.input(2)
     how, rounds = str(attribute(to.node, "reduction", "none")), list(_rounds(places, math.prod(shape(data))))
-    if how == "none":
+    if places.size == 0:
+        to.finish(data)
+    elif how == "none":
         last = np.full(math.prod(shape(data)), -1)
         last[places.reshape(-1)] = np.arange(places.size)
         to.finish(_written(to, data, updates, last.reshape(shape(data))))

@@ -34,11 +34,11 @@ def cum_sum(to: Rewriting) -> None:
 
 
 def trilu(to: Rewriting) -> None:
-    """Rewrite Trilu -> Mul with a mask of zeros and ones."""
+    """Rewrite Trilu -> Where with a constant mask, and 0: a product with the mask would make NaN of infinity."""
     value, diagonal = to.input(0), constant_input(to.node, 1)
     if not is_float(value) or (diagonal is None and len(to.node.inputs) > 1 and to.node.inputs[1] is not None):
         return
     k = 0 if diagonal is None else int(diagonal.ravel()[0])
     cut = np.triu if attribute(to.node, "upper", 1) else np.tril
-    mask = cut(np.ones(shape(value)[-2:], np.float32), k)
-    to.finish(to.apply("Mul", value, to.array(mask, "mask")))
+    mask = cut(np.ones(shape(value)[-2:], np.bool_), k)
+    to.finish(to.apply("Where", to.array(mask, "mask"), value, to.number(0.0, "outside")))
