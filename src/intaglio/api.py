@@ -18,8 +18,10 @@ from intaglio.data import DataLike, Dataset
 from intaglio.data.preprocessing_note import difference, preprocessing_of, preprocessing_sentence
 from intaglio.errors import UsageError
 from intaglio.evaluation.metrics.metric_registry import MetricLike, metric_of
-from intaglio.evaluation.model_stages import data_for
+from intaglio.evaluation.model_stages import data_for, states_of, stream_stage
 from intaglio.evaluation.model_stages import score as evaluate
+from intaglio.evaluation.stage import FloatStage
+from intaglio.evaluation.stream_stage import is_stream, with_float_states
 from intaglio.frontends import Model, check_suffix, load, load_unprepared, named, prepare
 from intaglio.graph import Graph
 from intaglio.module_inputs import first_sample, refuse_in_training
@@ -252,7 +254,13 @@ def training_stage(
     return Training(raw, dataset.cached() if dataset.once else dataset, settings, loss=own)
 
 
-def scored_data(graph: Graph, data: DataLike | None, limit: int | None = None, metric: MetricLike = "top1") -> Dataset:
+def scored_data(
+    graph: Graph,
+    data: DataLike | None,
+    limit: int | None = None,
+    metric: MetricLike = "top1",
+    states: Mapping[str, str] | None = None,
+) -> Dataset:
     """Open the labelled evaluation data of the recipe search; they are read many times.
 
     Raises:
@@ -261,7 +269,7 @@ def scored_data(graph: Graph, data: DataLike | None, limit: int | None = None, m
     """
     if data is None:
         raise UsageError("max-drop: expected labelled data to measure the loss on, got none; give --eval (eval_data)")
-    scored = data_for(graph, data, limit, labels=True, metric=metric)
+    scored = data_for(graph, data, limit, labels=True, metric=metric, states=states)
     return scored.cached() if scored.once else scored
 
 
@@ -286,6 +294,28 @@ def calibration_data(
         raise UsageError("input-range: expected data none or synthesize, got data of their own, which have ranges")
     dataset = data_for(graph, data, samples)
     return dataset.cached() if dataset.once and again else dataset
+
+
+def calibration_steps(graph: Graph, data: DataLike, samples: int | None, states: Mapping[str, str]) -> DataLike:
+    """Run the float network as a stream over calibration data that lack the states; other data are returned.
+
+    Args:
+        graph: the network.
+        data: see `quantize`.
+        samples: most steps; None: all.
+        states: the output of each state by the name of its input; empty: the network has none.
+    Returns:
+        Arrays by the input's name, states included.
+    Raises:
+        DataError, UsageError: the data or the states' names do not fit the network.
+    """
+    if not states or (isinstance(data, str) and data in (NONE, SYNTHESIZE)):
+        return data
+    kept = states_of(graph, states)
+    dataset = data_for(graph, data, samples, states=kept)
+    if not is_stream(dataset, kept):
+        return dataset
+    return with_float_states(stream_stage(graph, FloatStage(graph), kept), dataset, samples)
 
 
 def shared_data(dataset: Data | NoData, processes: Processes) -> Data | NoData:

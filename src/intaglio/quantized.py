@@ -17,6 +17,7 @@ from intaglio.graph.tail import TAIL, Tail
 from intaglio.ops import Role
 from intaglio.plan import Plan, Source, Step
 from intaglio.program import Program
+from intaglio.program.io_types import IOTypes
 from intaglio.tables import clean, text_table
 
 if TYPE_CHECKING:
@@ -78,15 +79,20 @@ class Quantized:
         y = Simulator(self.graph, self.plan).run(*(np.asarray(a) for a in x))
         return y[0] if len(y) == 1 else y
 
-    def lower(self) -> Program:
+    def lower(self, *, input_types: IOTypes = None, output_types: IOTypes = None) -> Program:
         """Lower the network to an integer-only Program.
 
+        Args:
+            input_types, output_types: float32, int8, uint8 or int16, for all or by name; None: the types that the Plan
+                says (see `Program.with_io_types`).
         Raises:
             LoweringError: some operators cannot run on integers; all are listed with the reasons.
+            UsageError: a type that an input or output cannot have.
         """
         from intaglio.lower import lower
 
-        return lower(self.graph, self.plan, {"name": self.graph.name})
+        program = lower(self.graph, self.plan, {"name": self.graph.name})
+        return program.with_io_types(input_types, output_types)
 
     def export(self, path: str | os.PathLike[str], *, opset: int | None = None, ir_version: int | None = None) -> None:
         """Write a file in the format that its suffix names.

@@ -58,6 +58,30 @@ def test_the_self_test_runs_a_stream(name: str, tmp_path: Path, rng: np.random.G
         build(tmp_path, machine, "Net", compiler)
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("name", ["portable", "host", "x86-64", "aarch64", "cortex-m0", "cortex-m4"])
+def test_the_self_test_passes_real_numbers(name: str, streaming: bool, tmp_path: Path) -> None:
+    machine = ig.codegen.machine.machine(name)
+    try:
+        compiler = find_compiler(machine, None)
+    except CompileError as error:
+        pytest.skip(str(error))
+    program = accumulator() if streaming else make_accumulator(grid(UINT8, 0.02, 120), grid(INT16, 0.001))
+    program = program.with_io_types({"x": "float32"}, {"y": "float32"})
+    write(package(program, machine, "Net", compiler.command), tmp_path)
+    outcome = build(tmp_path, machine, "Net", compiler).outcome
+    if not isinstance(outcome, SelfTestResult):
+        pytest.skip(outcome)
+    samples = 4 if machine.threads else 2
+    assert outcome.outputs == samples * (6 + 3 + 3 * streaming)
+    text = (tmp_path / "selftest.c").read_text()
+    start = text.index("0x", text.index("wanted_output"))
+    last = "e" if text[start + 9] == "f" else "f"
+    (tmp_path / "selftest.c").write_text(text[: start + 9] + last + text[start + 10 :])
+    with pytest.raises(CompileError, match="as float"):
+        build(tmp_path, machine, "Net", compiler)
+
+
 def test_the_struct_keeps_two_buffers_of_each_state_and_names_follow_the_prefix() -> None:
     files = generate(accumulator(), MACHINES["portable"], "Net")
     assert "int16_t input1[2][3]; /* state, from state_out */" in files["Net.h"]

@@ -13,8 +13,9 @@ import numpy as np
 
 from intaglio.app.pieces import SOURCES
 from intaglio.cli import compile_application
+from intaglio.cli.end_options import add_end_options, parse_ends
 from intaglio.cli.foreign_files import refuse_foreign
-from intaglio.cli.models import PROGRAM, parse_states
+from intaglio.cli.models import PROGRAM
 from intaglio.cli.output import raise_unwritable
 from intaglio.cli.picture_options import add_picture_options, normalization
 from intaglio.cli.run_command import read_inputs
@@ -58,19 +59,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X.npy",
         help="inputs of the self-test, real numbers, .npy or .npz as for `run --input` (default: random inputs)",
     )
-    parser.add_argument(
-        "--state",
-        action="append",
-        default=[],
-        metavar="INPUT=OUTPUT",
-        help="keep what OUTPUT gives for INPUT of the next call: the C code gets PREFIX_reset and PREFIX_step (may be "
+    add_end_options(
+        parser,
+        "keep what OUTPUT gives for INPUT of the next call: the C code gets PREFIX_reset and PREFIX_step (may be "
         "repeated)",
     )
     parser.add_argument(
         "--io-dtype",
-        choices=["uint8"],
+        metavar="[INPUT=]uint8",
         help="let the input take pictures of uint8, pixels 0 to 255, which a table normalizes by --mean and --std or "
-        "those of --preset, in --layout",
+        "those of --preset, in --layout; --input-dtype keeps the numbers that the network takes",
     )
     parser.add_argument("--app", metavar="DATA", help=compile_application.HELP)
     parser.add_argument("--no-build", action="store_true", help="only write the folder; do not compile or run it")
@@ -87,9 +85,14 @@ def run(args: argparse.Namespace) -> int:
     target = machine(args.machine)
     program = open_program(args.program)
     if args.io_dtype:
-        program = program.with_pixels(*normalization(args))
-    if args.state:
-        program = program.with_states(parse_states(args.state))
+        name, _, type = args.io_dtype.rpartition("=")
+        if type != "uint8":
+            raise UsageError(
+                f"--io-dtype: expected uint8 (pictures of pixels 0 to 255), got {args.io_dtype!r}; --input-dtype and "
+                "--output-dtype give inputs and outputs another type"
+            )
+        program = program.with_pixels(*normalization(args), name=name or None)
+    program = parse_ends(args).apply(program)
     inputs = None if args.test_data is None else _test_inputs(program, Path(args.test_data), target)
     app = None if args.io_dtype else compile_application.application(program, target, args)
     sources, example = (app.sources, app.example_name) if app else ((), "")
@@ -114,7 +117,8 @@ def run(args: argparse.Namespace) -> int:
     if answer:
         print(f"main on {example}, the first sample:")
         print("\n".join("    " + line for line in answer.splitlines()[1:]))
-    calls = f"{args.name}_reset and {args.name}_step" if program.states else f"{args.name}_run"
+    ending = "_float" if program.float_ends else ""
+    calls = f"{args.name}_reset and {args.name}_step{ending}" if program.states else f"{args.name}_run{ending}"
     _describe_next(folder, target, (args.name, calls), example, built=built is not None)
     return 0
 

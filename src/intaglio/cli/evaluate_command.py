@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from intaglio.cli.end_options import add_end_options, parse_ends, with_ends
 from intaglio.cli.endings import ACCEPTABLE
 from intaglio.cli.metric_option import add_metric, chosen_metric
 from intaglio.cli.models import MODEL, add_model_options, load_any_or_quantized
@@ -33,6 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--limit", type=int, metavar="N", help="measure on at most this many samples")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_end_options(
+        parser,
+        "run as a stream: INPUT takes what OUTPUT gave at the step before; --data without INPUT are the steps of one "
+        "stream, or sequences of steps (a program that declares states needs no option; may be repeated)",
+    )
     add_picture_options(parser)
     add_model_options(parser)
 
@@ -44,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
     metric = chosen_metric(args)
     with _processes() as ours:
-        model = load_any_or_quantized(args, args.model)
+        model, states = with_ends(load_any_or_quantized(args, args.model), parse_ends(args))
         data = open_data(described(args, args.data)[0], pair=True)
         result = score(
             model,
@@ -53,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
             engine=args.engine,
             limit=args.limit,
             processes=ours,
+            states=states,
         )
     if ours is not None and ours.rank != 0:
         return 0

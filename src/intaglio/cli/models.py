@@ -172,19 +172,6 @@ def parse_constants(texts: list[str]) -> dict[str, Any] | None:
     return constants or None
 
 
-def parse_states(texts: list[str]) -> dict[str, str]:
-    """Parse `INPUT=OUTPUT` options into the output of each state by the name of its input."""
-    states: dict[str, str] = {}
-    for text in texts:
-        name, equals, output = text.partition("=")
-        if not equals or not name or not output:
-            raise UsageError(f"--state: expected INPUT=OUTPUT such as state=state_out, got {text!r}")
-        if name in states:
-            raise UsageError(f"--state: expected one output for '{name}', got another with {text!r}")
-        states[name] = output
-    return states
-
-
 def _number(text: str, whole: str) -> int | float | bool:
     boolean = {"true": True, "false": False}.get(text.strip().lower())
     if boolean is not None:

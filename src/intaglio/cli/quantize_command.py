@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from intaglio.cli.beside import only_beside
+from intaglio.cli.end_options import add_end_options, parse_ends
 from intaglio.cli.endings import after_quantization, written
 from intaglio.cli.foreign_files import RESULT_MARKS, RESULTS, refuse_foreign
 from intaglio.cli.layer_options import add_layer_options, parse_layers
@@ -140,6 +141,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write post-processing that integers cannot compute, such as non-maximum suppression, as tail.onnx; the "
         "network ends where it begins (default: on)",
     )
+    add_end_options(
+        parser,
+        "declare a stream: INPUT takes what OUTPUT gave at the step before; --data and --eval without INPUT are the "
+        "steps of one stream, or sequences of steps, and the float network computes the states (may be repeated)",
+    )
     parser.add_argument("--json", action="store_true", help="print summary.json instead of tables")
     add_picture_options(parser)
     add_model_options(parser)
@@ -215,6 +221,7 @@ def run(args: argparse.Namespace) -> int:
             opset=args.opset,
             ir_version=args.ir_version,
             keep_tail=args.keep_tail,
+            ends=parse_ends(args),
         )
     if ours.rank != 0:
         return 0

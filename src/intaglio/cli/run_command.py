@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from intaglio.cli.end_options import add_end_options, parse_ends
 from intaglio.cli.models import PROGRAM
 from intaglio.errors import DataError, ExportError, UsageError
 from intaglio.files import whole_file
 from intaglio.files.reading import UnreadableError, open_file, read_npy, read_npz
 from intaglio.program import Program
+from intaglio.program.stream import run_stream
 from intaglio.workflow.open_model import open_program
 
 if TYPE_CHECKING:
@@ -26,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--input",
         required=True,
         metavar="X.npy",
-        help="inputs: .npy with samples in axis 0, or .npz with one array per input name",
+        help="inputs: .npy with samples in axis 0, or .npz with one array per input name; of a program with states, "
+        "without them: the steps of one stream, or sequences with an axis of steps behind axis 0",
     )
     parser.add_argument(
         "--output",
@@ -45,18 +48,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="reference",
         help="what runs the program: the interpreter, or C compiled for this processor (default: %(default)s)",
     )
+    add_end_options(
+        parser, "run as a stream: INPUT takes what OUTPUT gave at the step before, at first 0 (may be repeated)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Load the program and the inputs, run, and write the outputs."""
     if Path(args.output).suffix not in (".npy", ".npz"):
         raise UsageError(f"--output: expected a .npy or .npz file, got {args.output}")
-    program = open_program(args.program)
-    inputs = read_inputs(Path(args.input), program.inputs)
+    program = parse_ends(args).apply(open_program(args.program))
+    names = program.inputs
+    states = {state.input for state in program.states}
+    own = tuple(name for name in names if name not in states)
+    inputs = read_inputs(Path(args.input), names if len(own) != 1 else own)
     engine = program if args.engine == "reference" else _compiled(program)
-    y = engine.run_int(inputs) if args.integers else engine.run(inputs)
-    outputs = y if isinstance(y, tuple) else (y,)
-    _write(Path(args.output), dict(zip(program.outputs, outputs, strict=True)))
+    if states and not states & set(inputs):
+        results = run_stream(engine, inputs, integers=args.integers)
+    else:
+        y = engine.run_int(inputs) if args.integers else engine.run(inputs)
+        results = dict(zip(program.outputs, y if isinstance(y, tuple) else (y,), strict=True))
+    _write(Path(args.output), results)
     return 0
 
 

@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterable
 
+from intaglio.codegen.float_functions import float_function
 from intaglio.codegen.header import parameters
 from intaglio.codegen.input_checks import input_checks
 from intaglio.codegen.machine import INSTRUCTION_SETS
@@ -42,7 +43,7 @@ def run_function(model: Model) -> str:
     void *const outputs[] = {{{", ".join(outputs)}}};
     return {call}inputs, outputs, arena, arena_bytes);
 }}
-{step_functions(model)}"""
+{step_functions(model)}{float_function(model)}"""
 
 
 def source(model: Model) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from intaglio.codegen.float_functions import float_declaration, float_name
 from intaglio.codegen.model import WRITTEN_BY, Model
 from intaglio.codegen.steps import tensor
 from intaglio.codegen.stream_functions import argument_names, step_declarations
@@ -19,9 +20,13 @@ def header(model: Model) -> str:
     outputs = [program.tensors[name] for name in program.outputs]
     ranges = input_ranges(program)
     taken, given = argument_names(inputs, "input"), argument_names(outputs, "output")
+
+    def also(info: TensorInfo) -> str:
+        return f"; float in {float_name(model)}" if info.name in program.float_ends else ""
+
     described = "\n".join(
-        [f" *   {n}: {_describe(t, ranges.get(t.name))}" for t, n in zip(inputs, taken, strict=True)]
-        + [f" *   {n}: {_describe(t)}" for t, n in zip(outputs, given, strict=True)]
+        [f" *   {n}: {_describe(t, ranges.get(t.name))}{also(t)}" for t, n in zip(inputs, taken, strict=True)]
+        + [f" *   {n}: {_describe(t)}{also(t)}" for t, n in zip(outputs, given, strict=True)]
     )
     macros = "\n".join(
         tensor_macros(tensor, f"{m}_{argument.upper()}", ranges.get(tensor.name))
@@ -84,7 +89,7 @@ extern const size_t {p}_output_bytes[{m}_OUTPUTS];
 
 /* Run one sample. Returns {m}_OK, or another status, and then has written nothing. */
 int {p}_run({parameters(model)});
-{step_declarations(model)}{hosted if model.machine.threads else ""}
+{step_declarations(model)}{float_declaration(model)}{hosted if model.machine.threads else ""}
 #ifdef __cplusplus
 }}
 #endif
@@ -105,6 +110,8 @@ def _statuses(model: Model) -> str:
     ]
     if input_ranges(model.program):
         rows.append(("OUT_OF_RANGE", "an input of plain integers holds one that the model does not take"))
+    if set(model.program.float_ends) & set(model.program.inputs):
+        rows.append(("NOT_FINITE", "an input of float numbers holds one that is infinite or not a number"))
     lines = []
     for code, (name, meaning) in enumerate(rows):
         text = f"    {m}_{name} = {code}" + ("," if code < len(rows) - 1 else "")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from intaglio.codegen.selftest_parts import Sample, float_test, single_run, stream_test
+from intaglio.codegen.stream_functions import argument_names
 from intaglio.codegen.text import LONG_STRINGS, array_text
 from intaglio.kernels.kernel import C_TYPES
 from intaglio.program import Program
@@ -16,9 +17,6 @@ from intaglio.program.input_ranges import input_ranges
 from intaglio.samples import nth_sample
 
 SEED = 20240229
-
-
-Sample = tuple[NDArray[Any], ...]  # codes of every input, in the shape that the Program declares
 
 
 def random_samples(program: Program, count: int, seed: int = SEED) -> list[Sample]:
@@ -60,10 +58,10 @@ def selftest(program: Program, samples: Sequence[Sample], prefix: str = "model")
         C text of a program that prints `N outputs bit-exact` and returns 0, or prints the first difference and returns
         1. With SELFTEST_BARE it runs on `board.c` and also prints stack and instructions of one inference.
     """
-    results = [_outputs(program, sample) for sample in samples]
+    results = [single_run(program, sample) for sample in samples]
     inputs, outputs = ([np.stack(column) for column in zip(*rows, strict=True)] for rows in (samples, results))
-    given = _names("input", len(inputs))
-    got = _names("output", len(outputs))
+    given = argument_names([program.tensors[name] for name in program.inputs], "input")
+    got = argument_names([program.tensors[name] for name in program.outputs], "output")
     arrays = [array_text(x, f"test_{name}", 16) for name, x in zip(given, inputs, strict=True)]
     arrays += [array_text(y, f"expected_{name}", 16) for name, y in zip(got, outputs, strict=True)]
     sizes = [y[0].size for y in outputs]
@@ -78,7 +76,7 @@ def selftest(program: Program, samples: Sequence[Sample], prefix: str = "model")
                 return differs("{name}", s, i, {name}[i], expected_{name}[s * {n} + i]);"""
         for name, n in zip(got, sizes, strict=True)
     )
-    stream = _stream(program, samples, prefix, given, got)
+    more = [stream_test(program, samples, prefix), float_test(program, samples, prefix)]
     return _TEXT.format(
         pragmas=LONG_STRINGS,
         prefix=prefix,
@@ -88,73 +86,11 @@ def selftest(program: Program, samples: Sequence[Sample], prefix: str = "model")
         arguments=", ".join((*arguments, *got)),
         clear=clear,
         compare=compare,
-        total=(len(samples) * sum(sizes)) + stream.outputs,
-        stream_arrays=stream.arrays,
-        stream=stream.text,
+        total=(len(samples) * sum(sizes)) + sum(part.outputs for part in more),
+        arena="FLOAT_ARENA" if program.float_ends else "ARENA",
+        more_arrays="".join(part.arrays for part in more),
+        more="".join(part.text for part in more),
     )
-
-
-@dataclass(frozen=True)
-class _StreamTest:
-    """The part of the self-test that runs all samples as one stream.
-
-    Args:
-        arrays: definitions of what the reference returns, and of the states.
-        text: statements.
-        outputs: how many integers are compared.
-    """
-
-    arrays: str = ""
-    text: str = ""
-    outputs: int = 0
-
-
-def _stream(
-    program: Program, samples: Sequence[Sample], prefix: str, given: Sequence[str], got: Sequence[str]
-) -> _StreamTest:
-    if not program.states:
-        return _StreamTest()
-    stream = program.stream()
-    inputs = [i for i, name in enumerate(program.inputs) if name in stream.inputs]
-    outputs = [i for i, name in enumerate(program.outputs) if name in stream.outputs]
-    rows = []
-    for sample in samples:
-        results = stream.step_int(*(sample[i] for i in inputs))
-        rows.append(results if isinstance(results, tuple) else (results,))
-    expected = [np.stack(column) for column in zip(*rows, strict=True)]
-    names = [got[i] for i in outputs]
-    arrays = [array_text(y, f"streamed_{name}", 16) for name, y in zip(names, expected, strict=True)]
-    sizes = [y[0].size for y in expected]
-    arguments = ["&state", *(f"&test_{given[i]}[s * {samples[0][i].size}]" for i in inputs), *names]
-    compare = "\n".join(
-        f"""        for (int32_t i = 0; i < {n}; i++)
-            if ({name}[i] != streamed_{name}[s * {n} + i])
-                return differs("{name} of the stream", s, i, {name}[i], streamed_{name}[s * {n} + i]);"""
-        for name, n in zip(names, sizes, strict=True)
-    )
-    text = f"""    {prefix}_reset(&state);
-    for (int32_t s = 0; s < SAMPLES; s++) {{
-        memset(arena, 0xa5, sizeof arena);
-        const int status = {prefix}_step({", ".join(arguments)}, arena, sizeof arena);
-        if (status) {{
-            board_print("{prefix}_step: status ");
-            print_number(status);
-            board_print("\\n");
-            return 1;
-        }}
-{compare}
-    }}
-"""
-    return _StreamTest("".join(arrays) + f"static struct {prefix}_state state;\n", text, len(samples) * sum(sizes))
-
-
-def _outputs(program: Program, sample: Sample) -> Sample:
-    result = program.run_int(*sample)
-    return result if isinstance(result, tuple) else (result,)
-
-
-def _names(kind: str, count: int) -> list[str]:
-    return [kind] if count == 1 else [f"{kind}{i}" for i in range(count)]
 
 
 _TEXT = """/* Written by Intaglio: {samples} samples through the model, every integer compared with the reference's. */
@@ -174,8 +110,8 @@ static void board_print(const char *text)
 #endif
 
 enum {{ SAMPLES = {samples} }};
-{arrays}{stream_arrays}
-static _Alignas({macro}_ALIGNMENT) unsigned char arena[{macro}_ARENA_BYTES];
+{arrays}{more_arrays}
+static _Alignas({macro}_ALIGNMENT) unsigned char arena[{macro}_{arena}_BYTES];
 
 /* Decimal; hexadecimal beyond 32 bits, so that no processor needs a 64-bit division for it. */
 static void print_number(int64_t number)
@@ -243,7 +179,7 @@ int main(void)
         }}
 {compare}
     }}
-{stream}    print_number({total});
+{more}    print_number({total});
     board_print(" outputs bit-exact\\n");
 #ifdef SELFTEST_BARE
     print_number(stack);

@@ -34,22 +34,27 @@ def argument_names(tensors: list[TensorInfo], kind: str) -> list[str]:
     return [kind] if len(tensors) == 1 else [f"{kind}{i}" for i in range(len(tensors))]
 
 
-def _names(model: Model, kind: str) -> list[tuple[str, str]]:
+def named_tensors(model: Model, kind: str) -> list[tuple[TensorInfo, str]]:
     """Pair the inputs or outputs with their parameter names."""
     program = model.program
-    names = program.inputs if kind == "input" else program.outputs
-    return list(zip(names, argument_names([program.tensors[n] for n in names], kind), strict=True))
+    tensors = [program.tensors[name] for name in (program.inputs if kind == "input" else program.outputs)]
+    return list(zip(tensors, argument_names(tensors, kind), strict=True))
+
+
+def own_tensors(model: Model, kind: str) -> list[tuple[TensorInfo, str]]:
+    """Pair the inputs or outputs that are no states with their parameter names."""
+    kept = {name for state in model.program.states for name in (state.input, state.output)}
+    return [(info, argument) for info, argument in named_tensors(model, kind) if info.name not in kept]
 
 
 def state_buffers(model: Model) -> list[StateBuffer]:
     """Return the states in the order of their inputs."""
     by_input = {state.input: state for state in model.program.states}
     found = []
-    for name, argument in _names(model, "input"):
-        if name in by_input:
-            info = model.program.tensors[name]
+    for info, argument in named_tensors(model, "input"):
+        if info.name in by_input:
             c_type = C_TYPES[info.type.dtype.str[1:]]
-            found.append(StateBuffer(by_input[name], argument, c_type, math.prod(info.shape)))
+            found.append(StateBuffer(by_input[info.name], argument, c_type, math.prod(info.shape)))
     return found
 
 
@@ -61,11 +66,9 @@ def step_parameters(model: Model) -> str:
 
 
 def _step_tensors(model: Model) -> Iterator[str]:
-    kept = {name for state in model.program.states for name in (state.input, state.output)}
     for const, kind in (("const ", "input"), ("", "output")):
-        for name, argument in _names(model, kind):
-            if name not in kept:
-                yield f"{const}{C_TYPES[model.program.tensors[name].type.dtype.str[1:]]} *{argument}"
+        for info, argument in own_tensors(model, kind):
+            yield f"{const}{C_TYPES[info.type.dtype.str[1:]]} *{argument}"
 
 
 def step_declarations(model: Model) -> str:
@@ -101,8 +104,8 @@ def step_functions(model: Model) -> str:
     p, m = model.prefix, model.macro
     read = {b.state.input: f"state->{b.member}[current]" for b in buffers}
     written = {b.state.output: f"state->{b.member}[next]" for b in buffers}
-    inputs = ", ".join(read.get(name, argument) for name, argument in _names(model, "input"))
-    outputs = ", ".join(written.get(name, argument) for name, argument in _names(model, "output"))
+    inputs = ", ".join(read.get(info.name, argument) for info, argument in named_tensors(model, "input"))
+    outputs = ", ".join(written.get(info.name, argument) for info, argument in named_tensors(model, "output"))
     run = f"{p}_run_on(NULL, " if model.machine.threads else "run("
     arrays, resets = [], []
     for b in buffers:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from intaglio.program import Node, Program
 from intaglio.program.operator import Operator, Shape
 from intaglio.program.operators.reshape import Reshape
+from intaglio.program.structure import fresh
 
 
 @dataclass(frozen=True)
@@ -55,16 +56,17 @@ def separate_outputs(program: Program) -> Program:
     names = {node.name for node in nodes}
     for i, name in enumerate(outputs):
         if name in given:
-            copy = _fresh(f"{name}.output", tensors)
+            copy = fresh(f"{name}.output", tensors)
             info = program.tensors[name]
             to = (-1, *info.shape[1:]) if program.batched and name not in program.constants else info.shape
-            nodes.append(Node(_fresh(copy, names), Reshape(to), (name,), copy))
+            nodes.append(Node(fresh(copy, names), Reshape(to), (name,), copy))
             names.add(nodes[-1].name)
             tensors[copy] = replace(info, name=copy)
             outputs[i] = copy
     named = dict(zip(program.outputs, outputs, strict=True))
     states = tuple(replace(state, output=named[state.output]) for state in program.states)
-    return replace(program, nodes=nodes, tensors=tensors, outputs=tuple(outputs), states=states)
+    floats = tuple(named.get(name, name) for name in program.float_ends)
+    return replace(program, nodes=nodes, tensors=tensors, outputs=tuple(outputs), states=states, float_ends=floats)
 
 
 def find_views(program: Program) -> ViewLayout:
@@ -175,9 +177,3 @@ def _part(x: Shape, y: Shape, starts: Sequence[int]) -> int | None:
     for size, start in zip(x, starts, strict=True):
         element = element * size + start
     return element
-
-
-def _fresh(name: str, taken: Mapping[str, object] | set[str]) -> str:
-    while name in taken:
-        name += "'"
-    return name

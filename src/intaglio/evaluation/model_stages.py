@@ -6,6 +6,7 @@ PyTorch and ONNX are loaded only for models that need them, so that a core insta
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from intaglio.codegen.native import NativeProgram
@@ -15,7 +16,9 @@ from intaglio.errors import CompileError, DataError, UsageError, check_whole
 from intaglio.evaluation.evaluate import Score, evaluate
 from intaglio.evaluation.metrics.metric_registry import MetricLike, metric_of
 from intaglio.evaluation.stage import FloatStage, NativeStage, ProgramStage, SaturatedStage, SimulatedStage, Stage
+from intaglio.evaluation.stream_stage import StreamStage, holds_states, is_stream, match_stream, refuse_to_share
 from intaglio.program import Program
+from intaglio.program.states import check_pairs
 
 if TYPE_CHECKING:
     from intaglio.graph import Graph
@@ -44,6 +47,7 @@ def data_for(
     labels: bool = False,
     metric: MetricLike = "top1",
     form: LabelForm | None = None,
+    states: Mapping[str, str] | None = None,
 ) -> Dataset:
     """Open data and check them against a model's inputs.
 
@@ -54,6 +58,7 @@ def data_for(
         labels: whether labels are needed; a pair of arrays is then inputs and labels, of whatever shape.
         metric: the one to be computed, which says what form labels have.
         form: form of the labels instead of the metric's.
+        states: the output of each state by the name of its input: data need not hold the states.
     Raises:
         DataError: the data do not fit.
         UsageError: no such metric.
@@ -71,7 +76,10 @@ def data_for(
         graph = model if isinstance(model, Graph) else model.graph
         shapes, batched = {str(v.name): shape(v) for v in graph.inputs}, graph.batched
     opened = open_data(data, limit=samples, labels=labels, pair=labels)
-    return match(opened, shapes, batched=batched, need_labels=labels, targets=form or metric_of(metric).labels)
+    targets = form or metric_of(metric).labels
+    if states and not holds_states(opened, list(shapes), states):
+        return match_stream(opened, shapes, states, need_labels=labels, targets=targets)
+    return match(opened, shapes, batched=batched, need_labels=labels, targets=targets)
 
 
 def stage_of(model: Model, engine: str | None = None) -> Stage:
@@ -106,6 +114,44 @@ def stage_of(model: Model, engine: str | None = None) -> Stage:
     return SimulatedStage(model.graph, model.plan)
 
 
+def stream_stage(model: Model, stage: Stage, states: Mapping[str, str]) -> StreamStage:
+    """Run a model's stage as a stream; a Program's own states begin with their initial values."""
+    if isinstance(model, NativeProgram):
+        model = model.program
+    if isinstance(model, Program):
+        initial = {}
+        for state in model.states:
+            params = model.tensors[state.input].params
+            initial[state.input] = state.initial if params is None else params.dequantize(state.initial)
+        return StreamStage(stage, model.outputs, states, initial)
+    from intaglio.graph import Graph
+
+    graph = model if isinstance(model, Graph) else model.graph
+    return StreamStage(stage, [str(value.name) for value in graph.outputs], states)
+
+
+def states_of(model: Model, states: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the output of each state by the name of its input: those given, or those that a Program declares.
+
+    Raises:
+        UsageError: a name is unknown or repeats.
+    """
+    if isinstance(model, NativeProgram):
+        model = model.program
+    if isinstance(model, Program):
+        if states:
+            check_pairs(model.inputs, model.outputs, states)
+        return dict(states or {state.input: state.output for state in model.states})
+    if not states:
+        return {}
+    from intaglio.graph import Graph
+
+    graph = model if isinstance(model, Graph) else model.graph
+    inputs, outputs = (tuple(str(value.name) for value in values) for values in (graph.inputs, graph.outputs))
+    check_pairs(inputs, outputs, states)
+    return dict(states)
+
+
 def integer_stage(program: Program) -> Stage:
     """Choose the fastest stage for a Program: native where it compiles, else the reference, with the same integers."""
     try:
@@ -127,6 +173,7 @@ def score(
     engine: str | None = None,
     limit: int | None = None,
     processes: Processes | None = None,
+    states: Mapping[str, str] | None = None,
 ) -> Score:
     """Measure accuracy on labelled data.
 
@@ -140,13 +187,22 @@ def score(
         engine: float, simulate, reference or native, where another than the model's own is wanted.
         limit: most samples to read.
         processes: those that share the samples; each calls this.
+        states: the output of each state by the name of its input, where the Program does not declare them. Data
+            without the states are steps of one stream, or sequences of steps (see `evaluation.stream_stage`).
     Raises:
-        UsageError: the model cannot be run by that engine; no such metric, or it fails.
+        UsageError: the model cannot be run by that engine; no such metric, or it fails; or a state's name is unknown.
         DataError: the data do not fit, or have no labels; or the metric is NaN or infinite.
     """
     found = metric_of(metric)
-    dataset = data_for(model, data, limit, labels=True, metric=found)
-    result = evaluate([stage_of(model, engine)], dataset, found, processes=processes).scores[0]
+    kept = states_of(model, states)
+    if states and isinstance(model, Program) and not model.states:
+        model = model.with_states(states)
+    dataset = data_for(model, data, limit, labels=True, metric=found, states=kept)
+    stage = stage_of(model, engine)
+    if is_stream(dataset, kept):
+        stage = stream_stage(model, stage, kept)
+        refuse_to_share(processes)
+    result = evaluate([stage], dataset, found, processes=processes).scores[0]
     if not math.isfinite(result.value):
         raise DataError(
             f"{dataset.name}: expected a finite {found}, got {result.value} on {result.samples} samples; look for NaN "

@@ -48,6 +48,7 @@ def program_from_data(data: Data, arrays: Arrays) -> Program:
             target=_typed(data["target"], str, "target"),
             batched=_typed(data["batched"], bool, "batched"),
             states=tuple(_states_from_data(data.get("states", {}), by_name, left)),
+            float_ends=_names(data.get("float_ends", [])),
             metadata={_typed(k, str, "metadata"): _typed(v, str, "metadata") for k, v in data["metadata"].items()},
         )
     except ProgramError:

@@ -57,6 +57,7 @@ def program_to_data(program: ProgramStructure) -> tuple[Data, Arrays]:
         "constants": list(program.constants),
         "metadata": dict(program.metadata),
         **({"states": {state.input: state.output for state in program.states}} if program.states else {}),
+        **({"float_ends": list(program.float_ends)} if program.float_ends else {}),
         "tensors": [_tensor_to_data(info) for info in program.tensors.values()],
         "nodes": nodes,
     }, arrays

@@ -18,7 +18,7 @@ from intaglio.errors import UsageError
 from intaglio.number import UINT8, QuantParams
 from intaglio.program.operators.lut import Lut
 from intaglio.program.operators.transpose import Transpose
-from intaglio.program.structure import Node, ProgramStructure, TensorInfo
+from intaglio.program.structure import Node, ProgramStructure, TensorInfo, fresh
 
 LAYOUTS = {"NCHW": (0, 1, 2, 3), "NHWC": (0, 2, 3, 1)}
 """Which axis of the Graph each axis of a picture is."""
@@ -62,9 +62,9 @@ def with_pixels(
     tensors[info.name] = TensorInfo(info.name, sizes[layout], UINT8, one, None, LAYOUTS[layout])
 
     def emit(operator: Lut | Transpose, source: str, like: TensorInfo, form: str, role: str) -> str:
-        made = _fresh(f"{info.name}.{role}", tensors)
+        made = fresh(f"{info.name}.{role}", tensors)
         tensors[made] = replace(like, name=made, shape=sizes[form], axes=LAYOUTS[form], graph_name=None)
-        nodes.append(Node(_fresh(made, {node.name for node in (*program.nodes, *nodes)}), operator, (source,), made))
+        nodes.append(Node(fresh(made, {node.name for node in (*program.nodes, *nodes)}), operator, (source,), made))
         return made
 
     current, form = info.name, layout
@@ -132,11 +132,3 @@ def _table(
         )
     table = np.ascontiguousarray(codes.T)
     return table[0] if (table == table[0]).all() else table
-
-
-def _fresh(wanted: str, taken: object) -> str:
-    assert isinstance(taken, (dict, set))
-    number, unused = 1, wanted
-    while unused in taken:
-        unused, number = f"{wanted}.{number}", number + 1
-    return unused

@@ -10,6 +10,7 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 
 from intaglio.program import file_writer, inputs, interpreter, summary, verify
+from intaglio.program.io_types import IOTypes, with_io_types
 from intaglio.program.pixels import with_pixels
 from intaglio.program.states import with_states
 from intaglio.program.stream import Stream
@@ -60,6 +61,10 @@ class Program(ProgramStructure):
     ) -> Program:
         """Let an input take pictures of uint8, normalized by a table; see `pixels.with_pixels`."""
         return with_pixels(self, mean, std, layout, name=name)
+
+    def with_io_types(self, inputs: IOTypes = None, outputs: IOTypes = None) -> Program:
+        """Give inputs and outputs the type float32, int8, uint8 or int16; see `io_types.with_io_types`."""
+        return with_io_types(self, inputs, outputs)
 
     def stream(self, streams: int = 1) -> Stream:
         """Begin streams that keep their states from step to step, on the reference interpreter; see `stream.Stream`."""

@@ -21,7 +21,8 @@ from intaglio.program.operators.requantize import Requantize
 from intaglio.program.operators.reshape import Reshape
 from intaglio.program.operators.slice import Slice
 from intaglio.program.operators.transpose import Transpose
-from intaglio.program.structure import Node, ProgramState, ProgramStructure, TensorInfo
+from intaglio.program.other_grid import output_to_grid
+from intaglio.program.structure import ProgramState, ProgramStructure, TensorInfo
 
 _Program = TypeVar("_Program", bound=ProgramStructure)
 _MOVES = (Reshape, Slice, Transpose)
@@ -166,31 +167,13 @@ def _input_on_grid(program: _Program, given: str, grid: TensorInfo) -> _Program 
 
 
 def _output_on_grid(program: _Program, result: str, grid: TensorInfo) -> _Program:
-    """Requantize an output; the tensor in front of it gets another name."""
+    """Requantize an output."""
     info = program.tensors[result]
     assert info.params is not None and grid.params is not None
     try:
         operator = Requantize.from_real(info.params, grid.params, rule=program.rule)
     except LoweringError as error:
         raise LoweringError(f"state '{grid.name}' from '{result}': {error}") from error
-    inner = _fresh(f"{result}.own", program.tensors)
     if result in program.inputs or result in program.constants:
         raise UsageError(f"states: expected an output that the network computes, got '{result}', which it is given")
-
-    def renamed(name: str) -> str:
-        return inner if name == result else name
-
-    nodes = [
-        replace(node, inputs=tuple(map(renamed, node.inputs)), output=renamed(node.output)) for node in program.nodes
-    ]
-    nodes.append(Node(_fresh(f"{result}.state", {node.name for node in nodes}), operator, (inner,), result))
-    tensors = {renamed(name): replace(info, name=renamed(name)) for name, info in program.tensors.items()}
-    tensors[result] = replace(info, type=grid.type, params=grid.params)
-    return replace(program, nodes=nodes, tensors=tensors)
-
-
-def _fresh(name: str, taken: Any) -> str:
-    number, unused = 1, name
-    while unused in taken:
-        unused, number = f"{name}.{number}", number + 1
-    return unused
+    return output_to_grid(program, result, grid.params, operator)

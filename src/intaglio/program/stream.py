@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from intaglio.errors import DataError, UsageError, check_whole
 from intaglio.program.inputs import Input, check_codes, quantize_inputs
 from intaglio.program.structure import ProgramStructure, TensorInfo
-from intaglio.samples import count_samples, counts_samples
+from intaglio.samples import count_samples, counts_samples, sample_shape
 
 Array = NDArray[Any]
 
@@ -104,6 +104,10 @@ class Stream:
             )
         return dict(zip(self.inputs, x, strict=True))
 
+    def step_shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape of an input of one stream, without an axis of streams."""
+        return sample_shape(self._program.tensors[name].shape, batched=self._program.batched)
+
     def _check_count(self, codes: Mapping[str, Array]) -> None:
         batched = self._program.batched
         for name, array in codes.items():
@@ -114,6 +118,44 @@ class Stream:
                 raise DataError(
                     f"step: input '{name}': expected {self._streams} samples, one for each stream, got {count}"
                 )
+
+
+class Streaming(Protocol):
+    """A Program or a compiled one."""
+
+    def stream(self, streams: int = 1) -> Stream:
+        """Begin streams."""
+
+
+def run_stream(engine: Streaming, x: Mapping[str, Array], *, integers: bool = False) -> dict[str, Array]:
+    """Run all steps of one stream, or of sequences side by side, from the initial states.
+
+    Args:
+        engine: a Program with states, or a compiled one.
+        x: for each input that is no state steps (T, ...), or sequences (N, T, ...).
+        integers: whether these are codes, and the results are.
+    Returns:
+        Outputs that are no states by name, (T, ...) or (N, T, ...).
+    Raises:
+        DataError: as for `Stream.step`, or the inputs' numbers of steps differ.
+    """
+    stream = engine.stream()
+    first = np.asarray(x.get(stream.inputs[0])) if stream.inputs else np.zeros(0)
+    sequences = first.ndim > len(stream.step_shape(stream.inputs[0])) + 1 if stream.inputs else False
+    if sequences:
+        stream = engine.stream(len(first))
+    axis = int(sequences)
+    arrays = {name: np.asarray(array) for name, array in x.items()}
+    counts = {array.shape[axis] if array.ndim > axis else 0 for array in arrays.values()}
+    if len(counts) != 1 or not min(counts):
+        raise DataError(f"inputs: expected the same number of steps in each, at least 1, got {sorted(counts)}")
+    rows = []
+    for t in range(counts.pop()):
+        step = {n: a[:, t] if sequences else a[t : t + 1] for n, a in arrays.items()}
+        y = stream.step_int(step) if integers else stream.step(step)
+        rows.append(y if isinstance(y, tuple) else (y,))
+    joined = (np.stack(column, axis=1) if sequences else np.concatenate(column) for column in zip(*rows, strict=True))
+    return dict(zip(stream.outputs, joined, strict=True))
 
 
 def _dequantize(info: TensorInfo, codes: Array) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,6 +75,7 @@ class ProgramStructure:
         batched: whether axis 0 of every tensor that is no constant is a batch of any size.
         metadata: strings for people (producer, source).
         states: which outputs go back into which inputs in a stream; a single run leaves that to the caller.
+        float_ends: inputs and outputs that generated C also takes and gives as float, quantized there.
     """
 
     nodes: list[Node]
@@ -86,3 +88,12 @@ class ProgramStructure:
     batched: bool = True
     metadata: dict[str, str] = field(default_factory=dict)
     states: tuple[ProgramState, ...] = ()
+    float_ends: tuple[str, ...] = ()
+
+
+def fresh(name: str, taken: Container[str]) -> str:
+    """Return the name, or the first unused of `name.1`, `name.2`, ..."""
+    number, unused = 1, name
+    while unused in taken:
+        unused, number = f"{name}.{number}", number + 1
+    return unused

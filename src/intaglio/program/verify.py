@@ -35,7 +35,15 @@ def verify(program: ProgramStructure) -> None:
     for name in program.constants:
         _verify_constant(program, name)
     for state in program.states:
+        _expect(
+            isinstance(state, ProgramState) and isinstance(state.initial, np.ndarray),
+            f"states: expected a ProgramState with an array of initial codes for each, got {state!r:.80}; declare them "
+            "with `Program.with_states`",
+        )
+    for state in program.states:
         _verify_state(program, state)
+    for name in program.float_ends:
+        _verify_float_end(program, name)
     for node in program.nodes:
         try:
             _verify_node(program, node)
@@ -134,6 +142,16 @@ def _verify_state(program: ProgramStructure, state: ProgramState) -> None:
         f"{where}: expected initial codes of {before.type} in shape {before.shape}, got {state.initial.dtype} of "
         f"{state.initial.shape}",
     )
+
+
+def _verify_float_end(program: ProgramStructure, name: str) -> None:
+    ends = (*program.inputs, *program.outputs)
+    _expect(ends.count(name) == 1, f"float end '{name}': expected one input or output of the program")
+    _expect(program.float_ends.count(name) == 1, f"float end '{name}': is named twice")
+    params = program.tensors[name].params
+    _expect(params is not None and params.scale.ndim == 0, f"float end '{name}': expected one scale and zero point")
+    state = any(name in (state.input, state.output) for state in program.states)
+    _expect(not state, f"float end '{name}': expected no state, which keeps its codes")
 
 
 def _verify_node(program: ProgramStructure, node: Node) -> None:

@@ -24,8 +24,9 @@ from intaglio.errors import ExportError, IntaglioError
 from intaglio.evaluation import FloatStage, ProgramStage, SimulatedStage, check_gates, compare
 from intaglio.evaluation.evaluate import Evaluation, evaluate
 from intaglio.evaluation.metrics.metric_registry import MetricLike
-from intaglio.evaluation.model_stages import data_for, integer_stage, steps_of
+from intaglio.evaluation.model_stages import data_for, integer_stage, steps_of, stream_stage
 from intaglio.evaluation.stage import NativeStage, SaturatedStage, Stage, inputs_of
+from intaglio.evaluation.stream_stage import is_stream, refuse_to_share
 from intaglio.export import export_qdq
 from intaglio.graph import Graph
 from intaglio.graph.access import constant, shape
@@ -33,6 +34,7 @@ from intaglio.graph.tail import TAIL
 from intaglio.plan import Step
 from intaglio.processes import Processes
 from intaglio.program import Program
+from intaglio.program.ends import NO_CHANGE, Ends
 from intaglio.ptq.driver import Data
 from intaglio.quantized import PLAN, PROGRAM, QDQ, REPORT, Quantized
 from intaglio.report import Facts, known_facts, print_table, report_json, words, write_report
@@ -68,6 +70,7 @@ class Destination:
         processes: processes that share the evaluation; each passes the same network, rank 0 writes.
         versions: `opset` and `ir_version` of model.qdq.onnx; the lowest possible where they are missing.
         keep_tail: write the post-processing that was cut off as tail.onnx.
+        ends: states and types of the Program's inputs and outputs.
     """
 
     folder: Path
@@ -80,6 +83,7 @@ class Destination:
     processes: Processes = ALONE
     versions: Mapping[str, int | None] = field(default_factory=dict)
     keep_tail: bool = True
+    ends: Ends = NO_CHANGE
 
 
 def write_artifacts(
@@ -100,7 +104,8 @@ def write_artifacts(
     """
     folder, scored, seconds, show = destination.folder, destination.scored, destination.seconds, destination.show
     with timed(seconds, "lower"):
-        program = quantized.lower()
+        program = destination.ends.apply(quantized.lower())
+    quantized.steps += [Step("ends", sentence) for sentence in destination.ends.sentences(program)]
     # Compiled C pays off when many samples follow; its integers equal the interpreter's.
     integer = ProgramStage(program) if scored is None else integer_stage(program)
     theirs = destination.target is None
@@ -108,9 +113,18 @@ def write_artifacts(
     if theirs:
         quantized.steps.append(Step("float", FLOAT_OF_FILE))
     stages = (real, SimulatedStage(quantized.graph, quantized.plan), integer)
+    kept = destination.ends.states
+    scorers: tuple[Stage, ...] = stages
+    if scored is not None and is_stream(scored, kept):
+        refuse_to_share(destination.processes)
+        scorers = (
+            stream_stage(graph, real, kept),
+            stream_stage(quantized, stages[1], kept),
+            stream_stage(program, integer, kept),
+        )
     if destination.processes.rank != 0:
         if scored is not None:
-            evaluate(stages, scored, destination.metric, keep=KEPT, processes=destination.processes)
+            evaluate(scorers, scored, destination.metric, keep=KEPT, processes=destination.processes)
         return {}
     with timed(seconds, "write"):
         program.save(folder / PROGRAM)
@@ -122,11 +136,11 @@ def write_artifacts(
                 print(folded(f"{quantized.tail}{f'; it is in {TAIL}' if destination.keep_tail else ''}"), file=show)
     evaluation = None
     with timed(seconds, "evaluate"):
-        compared = _some_inputs(graph, dataset, scored)
+        compared = _some_inputs(graph, dataset, scored if scorers is stages else None)
         float_stage = real if quantized.reference is None else FloatStage(quantized.reference)
         differences = [] if compared is None else compare(float_stage, stages[2], compared, steps_of(quantized))
         if scored is not None:
-            evaluation = evaluate(stages, scored, destination.metric, keep=KEPT, processes=destination.processes)
+            evaluation = evaluate(scorers, scored, destination.metric, keep=KEPT, processes=destination.processes)
     with timed(seconds, "report"):
         known = known_facts(
             quantized.graph,

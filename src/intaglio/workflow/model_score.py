@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from intaglio.data import DataLike
@@ -24,6 +25,7 @@ def evaluate(
     engine: str | None = None,
     limit: int | None = None,
     processes: Processes | None = None,
+    states: Mapping[str, str] | None = None,
 ) -> Score:
     """Measure accuracy on labelled data.
 
@@ -39,10 +41,13 @@ def evaluate(
         engine: float, simulate, reference or native, where another than the model's own is wanted.
         limit: most samples to read.
         processes: those that share the samples; each calls this.
+        states: the output of each state by the name of its input, where the Program does not declare them. Data
+            without the states are the steps of one stream, a sample each, or sequences with an axis of steps in front,
+            each from the initial states.
     Raises:
-        UsageError: the model cannot be run by that engine; no such metric, or it fails.
+        UsageError: the model cannot be run by that engine; no such metric, or it fails; or a state's name is unknown.
         ModelError, ProgramError: the file cannot be read.
         DataError: the data do not fit, or have no labels; or the metric is NaN or infinite.
     """
     opened, data = open_beside(model, data, example_inputs, labels=True)
-    return score(opened, data, metric, engine=engine, limit=limit, processes=processes)
+    return score(opened, data, metric, engine=engine, limit=limit, processes=processes, states=states)

@@ -11,6 +11,7 @@ from typing import Any, TextIO
 from intaglio.api import (
     DEFAULT_SAMPLES,
     calibration_data,
+    calibration_steps,
     data_steps,
     quantize_as,
     quantize_within,
@@ -27,6 +28,7 @@ from intaglio.export import check_versions
 from intaglio.graph import Graph
 from intaglio.plan import Plan
 from intaglio.processes import Processes
+from intaglio.program.ends import NO_CHANGE, Ends
 from intaglio.ptq.plan_choice import with_plan
 from intaglio.ptq.recipe import Recipe
 from intaglio.quantized import Quantized
@@ -79,6 +81,7 @@ def quantize_job(
     opset: int | None = None,
     ir_version: int | None = None,
     keep_tail: bool = True,
+    ends: Ends = NO_CHANGE,
 ) -> dict[str, Any]:
     """Quantize a network, lower it, measure it and write all output files.
 
@@ -99,6 +102,8 @@ def quantize_job(
         plan: as for `intaglio.quantize`.
         opset, ir_version: of model.qdq.onnx; None: the lowest possible.
         keep_tail: write post-processing that was cut off as tail.onnx.
+        ends: states and types of the Program's inputs and outputs. Of a network with states, data without them are the
+            steps of a stream, whose states the float network computes.
     Returns:
         The content of summary.json.
     Raises:
@@ -117,6 +122,10 @@ def quantize_job(
         loaded = load()
         given = None if isinstance(loaded, Graph) else loaded
         graph = loaded if isinstance(loaded, Graph) else loaded.graph
+        ends.check(*([str(value.name) for value in values] for values in (graph.inputs, graph.outputs)))
+        if ends.states and max_drop is not None:
+            raise UsageError("max-drop: expected no states beside it, as a search measures single runs; leave one out")
+        data = calibration_steps(graph, data, samples, ends.states)
         dataset = shared_data(calibration_data(graph, data, samples, input_range=input_range), processes)
         if max_drop is not None and processes.world > 1:
             raise UsageError(
@@ -124,7 +133,7 @@ def quantize_job(
                 "start it without torchrun"
             )
         measured = eval_data is not None or max_drop is not None
-        scored = scored_data(graph, eval_data, eval_limit, metric) if measured else None
+        scored = scored_data(graph, eval_data, eval_limit, metric, ends.states) if measured else None
         if stage is not None and max_drop is None:
             raise UsageError(
                 "train: expected --max-drop beside --train, as training is the last stage of the search, got no "
@@ -172,6 +181,7 @@ def quantize_job(
         processes,
         versions,
         keep_tail,
+        ends,
     )
     return write_artifacts(graph, quantized, dataset, destination)
 
