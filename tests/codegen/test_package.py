@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from intaglio.kernels.kernel import Long
 from intaglio.number import INT8, Rule
 from intaglio.program import Node, Program, TensorInfo
 from intaglio.program.operators.add import Add
+from intaglio.program.operators.clamp import Clamp
 from intaglio.program.operators.reduce_sum import ReduceSum
 from intaglio.program.sampling import grid
 
@@ -223,6 +225,35 @@ def test_samples_are_split_where_there_is_a_batch() -> None:
     program = separable_network()
     x = np.zeros((3, *program.tensors["x"].shape[1:]), np.uint8)
     assert [[part.shape for part in sample] for sample in split_samples(program, (x,))] == [[(1, 11, 11, 3)]] * 3
+
+
+@pytest.mark.parametrize(
+    ("shapes", "given", "count"),
+    [
+        (((2, 3),), ((4, 2, 3),), 4),  # a whole sample each
+        (((2, 3),), ((2, 3),), 1),
+        (((1, 3),), ((5, 3),), 5),
+        (((1, 3), (2, 3)), ((5, 3), (2, 3)), 5),  # the second one is the same for all
+        (((1, 3), (2, 3)), ((5, 3), (5, 2, 3)), 5),
+        (((2, 3), (2, 3)), ((4, 2, 3), (2, 3)), 4),
+        (((), ()), ((3,), ()), 3),
+    ],
+)
+def test_given_inputs_are_split_as_they_run(
+    shapes: tuple[tuple[int, ...], ...], given: tuple[tuple[int, ...], ...], count: int, rng: np.random.Generator
+) -> None:
+    """Each sample has the declared shapes, and its results are those of all inputs together."""
+    tensors = {f"x{i}": TensorInfo(f"x{i}", shape, INT8, grid(INT8, 0.1)) for i, shape in enumerate(shapes)}
+    nodes = [Node(f"n{i}", Clamp(-100, 100), (f"x{i}",), f"y{i}") for i in range(len(shapes))]
+    tensors |= {f"y{i}": replace(tensors[f"x{i}"], name=f"y{i}") for i in range(len(shapes))}
+    names = [tuple(f"{end}{i}" for i in range(len(shapes))) for end in "xy"]
+    program = Program(nodes, tensors, {}, *names, Rule.HALF_UP, "test", batched=False)
+    inputs = [rng.integers(-128, 128, shape).astype(np.int8) for shape in given]
+    samples = split_samples(program, inputs)
+    assert [[part.shape for part in sample] for sample in samples] == [list(shapes)] * count
+    for i, (whole, shape) in enumerate(zip(inputs, shapes, strict=True)):
+        parts = np.stack([sample[i] for sample in samples])
+        np.testing.assert_array_equal(parts, np.broadcast_to(whole.reshape(-1, *shape), parts.shape))
 
 
 def test_tensors_with_names_of_one_identifier_have_constants_of_their_own(tmp_path: Path) -> None:

@@ -444,3 +444,121 @@ def test_a_position_outside_a_sequence() -> None:
     nodes = [node("SequenceConstruct", ["x", "x"], ["s"]), node("SequenceAt", ["s", "two"], ["y"], name="at")]
     with pytest.raises(IntaglioError, match=r"\[SequenceAt 'at'\] expected a position within a sequence of 2, got 2"):
         load_onnx(model(nodes, {"x": (1, SIZE)}, ["y"], {"two": np.array(2)}, 17))
+
+
+def branch(*outputs: str, inputs: tuple[str, ...] = ()) -> onnx.GraphProto:
+    """A subgraph that gives constants."""
+    made = [node("Constant", [], [name], value_float=1.0) for name in outputs]
+    return helper.make_graph(
+        made, "branch", [info(name, FLOAT, None) for name in inputs], [info(name, FLOAT, None) for name in outputs]
+    )
+
+
+def carried(*inputs: str, outputs: int = 2) -> onnx.GraphProto:
+    """The body of a Loop over one state."""
+    made = [node("Identity", ["yes"], ["again"]), node("Identity", ["x"], ["state"])]
+    results = [info("again", BOOL, None), info("state", FLOAT, None)][:outputs]
+    return helper.make_graph(made, "body", [info(name, INT, None) for name in inputs], results)
+
+
+def scan(count: int, **more: list[int]) -> list[onnx.NodeProto]:
+    return [node("Scan", ["x"], ["y"], name="it", num_scan_inputs=count, body=branch("a", inputs=("i",)), **more)]
+
+
+TWO = np.array([1, 1])
+WRONG: dict[str, tuple[list[onnx.NodeProto], dict[str, Any], str]] = {
+    "split 0": (
+        [node("SplitToSequence", ["x", "n"], ["s"], name="it"), node("SequenceAt", ["s", "one"], ["y"])],
+        {"n": np.array(0)},
+        r"\[SplitToSequence 'it'\] expected sizes of at least 1 that make 2 together, got 0; correct its second input",
+    ),
+    "split sizes": (
+        [node("SplitToSequence", ["x", "n"], ["s"], name="it"), node("SequenceAt", ["s", "one"], ["y"])],
+        {"n": np.array([1, 3])},
+        r"\[SplitToSequence 'it'\] expected sizes of at least 1 that make 2 together, got \[1, 3\]",
+    ),
+    "split axis": (
+        [node("SplitToSequence", ["x"], ["s"], name="it", axis=5), node("SequenceAt", ["s", "one"], ["y"])],
+        {},
+        r"\[SplitToSequence 'it'\] expected different axes in \[-2, 2\), got \[5\]",
+    ),
+    **{
+        f"{op_type} at two": (
+            [
+                node("SequenceConstruct", ["x", "x"], ["s"]),
+                node(op_type, ["s", *(["x"] if op_type == "SequenceInsert" else []), "two"], ["t"], name="it"),
+                node("Identity" if op_type == "SequenceAt" else "ConcatFromSequence", ["t"], ["y"], **more),
+            ],
+            {"two": TWO},
+            rf"\[{op_type} 'it'\] expected one number as position, got 2 \(shape \(2,\)\)",
+        )
+        for op_type, more in (
+            ("SequenceAt", {}), ("SequenceInsert", {"axis": 0}), ("SequenceErase", {"axis": 0})
+        )
+    },
+    "condition of If": (
+        [node("If", ["two"], ["y"], name="it", then_branch=branch("a"), else_branch=branch("b"))],
+        {"two": np.array([True, False])},
+        r"\[If 'it'\] expected one number as condition, got 2",
+    ),
+    "outputs of If": (
+        [node("If", ["true"], ["y", "z"], name="it", then_branch=branch("a"), else_branch=branch("b"))],
+        {},
+        r"\[If 'it'\] expected a subgraph 'then_branch' with 0 inputs and at least 2 outputs, .* got 0 inputs and 1",
+    ),
+    "no branch": (
+        [node("If", ["true"], ["y"], name="it", else_branch=branch("b"))],
+        {},
+        r"\[If 'it'\] expected a subgraph 'then_branch', got none; check the model with onnx.checker",
+    ),
+    "trip count": (
+        [node("Loop", ["two", "true", "x"], ["y"], name="it", body=carried("i", "yes", "h"))],
+        {"two": TWO},
+        r"\[Loop 'it'\] expected one number as trip count, got 2",
+    ),
+    "condition of Loop": (
+        [node("Loop", ["one", "two", "x"], ["y"], name="it", body=carried("i", "yes", "h"))],
+        {"two": np.array([True, True])},
+        r"\[Loop 'it'\] expected one number as condition, got 2",
+    ),
+    "inputs of a body": (
+        [node("Loop", ["one", "true", "x"], ["y"], name="it", body=carried("i", "yes"))],
+        {},
+        r"\[Loop 'it'\] expected a subgraph 'body' with 3 inputs and at least 2 outputs, .* got 2 inputs and 2 outputs",
+    ),
+    "outputs of a body": (
+        [node("Loop", ["one", "true", "x"], ["y"], name="it", body=carried("i", "yes", "h", outputs=1))],
+        {},
+        r"\[Loop 'it'\] expected a subgraph 'body' with 3 inputs and at least 2 outputs, .* got 3 inputs and 1 outputs",
+    ),
+    "scanned inputs": (
+        scan(2),
+        {},
+        r"\[Scan 'it'\] expected num_scan_inputs from 1 to 1, its number of inputs, got 2",
+    ),
+    "axes of a Scan": (
+        scan(1, scan_input_axes=[0, 1]),
+        {},
+        r"\[Scan 'it'\] expected 1 numbers in scan_input_axes, got \[0, 1\]",
+    ),
+    "an axis of a Scan": (
+        scan(1, scan_input_axes=[7]),
+        {},
+        r"\[Scan 'it'\] expected different axes in \[-2, 2\), got \[7\]",
+    ),
+    "a missing attribute": (
+        [node("SequenceConstruct", ["x", "x"], ["s"]), node("ConcatFromSequence", ["s"], ["y"], name="it")],
+        {},
+        r"\[ConcatFromSequence 'it'\] expected a node as ONNX specifies it, got one that is not \(TypeError",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_no_proper_control_flow_or_sequence_is_named(name: str) -> None:
+    nodes, constants, text = WRONG[name]
+    constants = {"one": np.array(1), "true": np.array(True), **constants}
+    read = {part for made in nodes for part in made.input}
+    constants = {part: array for part, array in constants.items() if part in read}
+    with pytest.raises(ModelError, match=text):
+        load_onnx(model(nodes, {"x": (2, SIZE)}, ["y"], constants, 17))

@@ -409,19 +409,26 @@ def test_a_constant_of_no_type() -> None:
         load_onnx(model)
 
 
-def test_a_length_on_whose_fraction_runtimes_differ() -> None:
+WHOLE, BOTH = r"\[Resize .*\] expected scales that give axis 2 a whole length", np.array([1, 1, 0.6, 0.6], f)
+
+
+@pytest.mark.parametrize(
+    ("mode", "coordinates", "more", "text"),
+    [
+        ("linear", "align_corners", {}, WHOLE),
+        ("cubic", "align_corners", {}, WHOLE),
+        ("cubic", "half_pixel", {"antialias": 1}, r"\[Resize .*antialias"),
+        ("cubic", "tf_crop_and_resize", {}, r"\[Resize .*expected a roi with nearest or linear interpolation"),
+    ],
+)
+def test_a_resize_on_which_runtimes_differ_or_without_a_form(
+    mode: str, coordinates: str, more: dict[str, int], text: str
+) -> None:
+    """The reason is named, and not a mode that is supported otherwise."""
     net = Net()
-    scales = np.array([1, 1, 0.6, 0.6], f)
-    y = net.op(
-        "Resize",
-        net.input("x", (1, 1, 2, 4)),
-        "",
-        scales,
-        mode="linear",
-        coordinate_transformation_mode="align_corners",
-    )
-    graph = load_onnx(net.output(y).model())
-    with pytest.raises(
-        UnsupportedOperatorError, match=r"\[Resize .*\] expected scales that give axis 2 a whole length"
-    ):
-        Simulator(graph)
+    crop = coordinates == "tf_crop_and_resize"
+    roi, scales = (np.array([0, 0, 0.1, 0.1, 1, 1, 0.9, 0.9], f), np.array([1, 1, 2, 2], f)) if crop else ("", BOTH)
+    x = net.input("x", (1, 1, 2, 4))
+    y = net.op("Resize", x, roi, scales, mode=mode, coordinate_transformation_mode=coordinates, **more)
+    with pytest.raises(UnsupportedOperatorError, match=text):
+        Simulator(load_onnx(net.output(y).model()))

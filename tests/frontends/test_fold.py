@@ -179,14 +179,38 @@ def test_parts_of_an_input_are_told_apart(rng: np.random.Generator) -> None:
     assert_same(run(graph, feeds), run(model, feeds))
 
 
-def test_random_numbers_are_no_constants() -> None:
-    for operator, arguments in (("RandomNormalLike", [np.zeros(4, np.float32)]), ("RandomNormal", [])):
-        net = Net()
-        given = {} if arguments else {"shape": [4]}
-        noise = net.op(operator, *arguments, name="noise", **given)
-        model = net.output(net.op("Add", net.input("x", (1, 4)), noise)).model()
-        with pytest.raises(ModelError, match=rf"\[{operator} 'node_noise'\] reads constants only, .* random numbers"):
-            load_onnx(model)
+def random_operators() -> list[str]:
+    """Those that have a seed, in any version; Dropout, which is one only in training mode, has a test of its own."""
+    schemas = onnx.defs.get_all_schemas_with_history()
+    return sorted({s.name for s in schemas if "seed" in s.attributes and not s.domain} - {"Dropout"})
+
+
+@pytest.mark.parametrize("operator", random_operators())
+def test_random_numbers_are_no_constants(operator: str) -> None:
+    net = Net()
+    made = onnx.defs.get_schema(operator).inputs
+    given: dict[str, Any] = {"Bernoulli": {"seed": 1.0}, "Multinomial": {"sample_size": 4}}.get(operator, {})
+    given = given if made else {"shape": [4]}
+    noise = net.op(operator, *([np.full((1, 4), 0.5, np.float32)] if made else []), name="noise", **given)
+    y = net.op("Add", net.input("x", (1, 4)), net.op("Cast", noise, to=1))
+    with pytest.raises(ModelError, match=rf"\[{operator} 'node_noise'\] reads constants only, .* random numbers"):
+        load_onnx(net.output(y).model())
+
+
+@pytest.mark.parametrize("ratio", [None, 0.5, 0.0])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("opset", [12, 13, 22])
+def test_a_dropout_in_training_is_no_constant(training: bool, ratio: float | None, opset: int) -> None:
+    net = Net(opset=opset)
+    data = net.normal(1, 4)
+    arguments = ["" if ratio is None else np.float32(ratio), np.array(training)]
+    y = net.op("Add", net.input("x", (1, 4)), net.op("Dropout", data, *arguments, name="drop"))
+    model = net.output(y).model()
+    if not training or ratio == 0:
+        assert ops(load_onnx(model)) == ["Add"]
+        return
+    with pytest.raises(ModelError, match=r"\[Dropout 'node_drop'\] reads constants only, .* random numbers"):
+        load_onnx(model)
 
 
 def test_what_no_reference_computes_is_refused_by_node_and_reason() -> None:

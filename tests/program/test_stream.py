@@ -13,9 +13,12 @@ from intaglio_tests.bit_exact import assert_bit_exact
 from intaglio_tests.programs import make_accumulator, make_delay
 
 from intaglio.errors import DataError, IntaglioError, ProgramError, UsageError
-from intaglio.number import INT16, UINT8, QuantParams
-from intaglio.program import Program, load_program
+from intaglio.number import INT8, INT16, INT32, UINT8, QuantParams, Rule
+from intaglio.program import Node, Program, TensorInfo, load_program
 from intaglio.program.file import to_bytes
+from intaglio.program.input_ranges import input_ranges
+from intaglio.program.operators.embedding_lookup import EmbeddingLookup
+from intaglio.program.operators.reshape import Reshape
 from intaglio.program.sampling import grid
 
 READ, KEPT = grid(UINT8, 0.02, 120), grid(INT16, 0.001)
@@ -90,6 +93,29 @@ def test_an_input_takes_the_grid_to_which_the_network_brings_it(batched: bool) -
     assert program.tensors["state"].params == program.tensors["state_out"].params == KEPT
     assert program.states[0].initial.tolist() == [[250, 250, 250]]
     assert [node.name for node in before.nodes][1] == "state.inner.node"  # as it was
+
+
+@pytest.mark.parametrize("batched", [True, False])
+def test_an_initial_index_lies_in_its_table(batched: bool) -> None:
+    """A state of plain integers, such as the last token, is an index that the network reads a table with."""
+    table = np.arange(10, dtype=np.int8).reshape(5, 2)
+    tensors = {name: TensorInfo(name, (1, 1), INT32) for name in ("token", "next")}
+    tensors["row"] = TensorInfo("row", (1, 1, 2), INT8, grid(INT8, 0.1))
+    tensors["table"] = TensorInfo("table", table.shape, INT8)
+    nodes = [
+        Node("read", EmbeddingLookup(), ("table", "token"), "row"),
+        Node("same", Reshape((-1 if batched else 1, 1)), ("token",), "next"),
+    ]
+    program = Program(
+        nodes, tensors, {"table": table}, ("token",), ("row", "next"), Rule.HALF_UP, "test", batched=batched
+    )
+    kept = program.with_states({"token": "next"}, {"token": 4})
+    assert kept.stream().step_int().tolist() == [[[8, 9]]]
+    assert kept.states[0].initial.tolist() == [[4]]
+    low = input_ranges(program)["token"][0]
+    for wrong in (5, low - 1, 1.5, 1e30):
+        with pytest.raises(UsageError, match=rf"initial: expected integers from {low} to 4 for 'token', got others"):
+            program.with_states({"token": "next"}, {"token": wrong})
 
 
 def test_another_grid_is_requantized_behind_the_output(rng: np.random.Generator) -> None:

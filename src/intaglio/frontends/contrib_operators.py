@@ -167,8 +167,8 @@ def _skip_norm(graph: ir.Graph, node: ir.Node) -> ir.Value:
     bias = input_value(node, 3 if simple else 4)
     if bias is not None:
         total = _put(graph, node, "Add", total, bias)
-    if len(node.outputs) > _SUM:
-        node.outputs[_SUM].replace_all_uses_with(total, replace_graph_outputs=True)
+    if len(node.outputs) > _SUM and node.outputs[_SUM].name:
+        replace(node.outputs[_SUM], total)
     given = {"axis": -1, "epsilon": float(attribute(node, "epsilon", 1e-12))}
     if simple:
         return _put(graph, node, "RMSNormalization", total, node.inputs[2], attributes=given)

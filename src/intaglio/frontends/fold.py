@@ -18,6 +18,7 @@ from onnx_ir.passes import common
 from intaglio.errors import IntaglioError, ModelError
 from intaglio.frontends.cut_tail import cut_tail
 from intaglio.frontends.quantized.quantized_operators import infer_foreign, is_quantized
+from intaglio.frontends.read import one_node_error
 from intaglio.frontends.sequences import Sequences
 from intaglio.frontends.static import has_subgraphs
 from intaglio.frontends.unroll import Unroller
@@ -104,7 +105,8 @@ class _Walk:
         imports, changed = dict(self.graph.opset_imports), False
         for node in nodes:
             try:
-                changed |= self._visit(node, imports)
+                with one_node_error(node):
+                    changed |= self._visit(node, imports)
             except IntaglioError as error:
                 self.problems[node] = error
                 continue

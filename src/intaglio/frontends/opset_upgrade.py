@@ -20,6 +20,7 @@ import onnx
 import onnx_ir as ir
 
 from intaglio.errors import ModelError, UnsupportedOperatorError
+from intaglio.frontends.read import one_node_error
 from intaglio.frontends.upgrade_axis_ops import (
     Form,
     dft,
@@ -57,7 +58,8 @@ def upgrade_opset(model: ir.Model, version: int, target: int) -> None:
             continue
         form = FORMS.get(node.op_type)
         if form is not None:
-            form(model.graph, node, version)
+            with one_node_error(node):
+                form(model.graph, node, version)
         if node.graph is not None:
             _check_schema(node, version, target)
 

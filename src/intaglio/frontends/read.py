@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from intaglio.errors import IntaglioError, ModelError
 from intaglio.frontends.tflite.read_tflite import is_tflite, read_tflite
+from intaglio.graph.access import where
 
 Source = str | os.PathLike[str] | onnx.ModelProto | ir.Model
 
@@ -47,6 +48,20 @@ def one_error(name: str) -> Iterator[None]:
         )
         raise ModelError(
             f"{name}: expected a valid {kind} model, got one that cannot be followed: {_one_line(error)}; {advice}"
+        ) from error
+
+
+@contextlib.contextmanager
+def one_node_error(node: ir.Node) -> Iterator[None]:
+    """Turn whatever a wrong node sets off into one ModelError that names it, as far as it has no text of its own."""
+    try:
+        yield
+    except (IntaglioError, NameError, ImportError):
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"{where(node)} expected a node as ONNX specifies it, got one that is not ({_one_line(error)}); check the "
+            "model with onnx.checker, or export it again"
         ) from error
 
 

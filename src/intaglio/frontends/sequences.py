@@ -8,7 +8,8 @@ import numpy as np
 import onnx_ir as ir
 
 from intaglio.errors import ModelError
-from intaglio.graph.access import attribute, constant, input_value, shape, where
+from intaglio.frontends.upgrade_inputs import proper_axes
+from intaglio.graph.access import Array, attribute, constant, input_value, one_number, shape, where
 from intaglio.graph.edit import AttributeValue, add_constant, can_be_output, insert, remove, replace
 
 _AXES_AS_INPUT = 13
@@ -96,7 +97,7 @@ class Sequences:
         sizes = constant(split)
         if source is None or source.shape is None or (split is not None and sizes is None):
             return False
-        axis = int(attribute(node, "axis", 0)) % len(shape(source))
+        axis = proper_axes(node, [int(attribute(node, "axis", 0))], len(shape(source)))[0]
         length = shape(source)[axis]
         if sizes is None and not attribute(node, "keepdims", 1):
             made = _stacked(source, axis) or [
@@ -104,8 +105,7 @@ class Sequences:
                 for place in range(length)
             ]
         else:
-            step = np.array(1) if sizes is None else sizes
-            parts = step.tolist() if step.ndim else [min(int(step), length - at) for at in range(0, length, int(step))]
+            parts = _part_sizes(node, np.array(1) if sizes is None else sizes, length)
             made = self._parts(node, source, parts, axis)
         node.op_type = "SequenceConstruct"
         node.attributes.clear()
@@ -138,6 +138,19 @@ class Sequences:
         return made.outputs[0]
 
 
+def _part_sizes(node: ir.Node, split: Array, length: int) -> list[int]:
+    """List the sizes of the parts into which `split` divides an axis: one size for all but the last, or each one's."""
+    sizes = (
+        split.tolist() if split.ndim else [min(int(split), length - at) for at in range(0, length, max(1, int(split)))]
+    )
+    if split.ndim > 1 or (split <= 0).any() or sum(sizes) != length:
+        raise ModelError(
+            f"{where(node)} expected sizes of at least 1 that make {length} together, got {split.tolist()}; correct "
+            "its second input"
+        )
+    return sizes
+
+
 def _stacked(source: ir.Value, axis: int) -> list[ir.Value] | None:
     """List the values that are stacked along a new axis, as results of a loop's steps are; None if it is no stack."""
     concat = source.producer()
@@ -167,7 +180,7 @@ def _position(node: ir.Node, index: int, default: int, last: int) -> int | None:
     array = constant(value)
     if value is not None and array is None:
         return None
-    position = default if array is None else int(array.item())
+    position = default if array is None else int(one_number(node, array, "position"))
     if not -size <= position <= last:
         raise ModelError(f"{where(node)} expected a position within a sequence of {size}, got {position}")
     return position + size if position < 0 else position

@@ -14,8 +14,9 @@ import onnx_ir as ir
 
 from intaglio.errors import ModelError
 from intaglio.frontends.static import bindable
+from intaglio.frontends.upgrade_inputs import proper_axes
 from intaglio.frontends.written_steps import Fold, WrittenSteps
-from intaglio.graph.access import Array, attribute, constant, input_value, rank, shape, where
+from intaglio.graph.access import Array, attribute, constant, input_value, one_number, rank, shape, where
 
 _MOST_OPERATORS = 10_000
 _SCAN_OF_SAMPLES = 8
@@ -51,7 +52,7 @@ class Unroller:
         operators, steps = self._operators, WrittenSteps(self._graph, node, self._fold)
         try:
             results = unroll(node, steps)
-        except ModelError:
+        except Exception:
             self._operators = operators
             steps.undo()
             raise
@@ -61,15 +62,17 @@ class Unroller:
         condition = constant(node.inputs[0])
         if condition is None:
             raise _refused(node, "If whose condition depends on data", "compute both branches, choose with Where")
-        branch = node.attributes["then_branch" if condition.item() else "else_branch"].as_graph()
+        taken = "then_branch" if one_number(node, condition, "condition") else "else_branch"
+        branch = _body(node, taken, 0, len(node.outputs))
         return [*steps.write(branch, [], "")]
 
     def _loop(self, node: ir.Node, steps: WrittenSteps) -> Results:
-        body = node.attributes["body"].as_graph()
+        states, step = [_present(value) for value in node.inputs[2:]], 0
+        body = _body(node, "body", 2 + len(states), 1 + max(len(states), len(node.outputs)))
         most = _constant_or_absent(node, 0, "Loop whose trip count depends on data")
         first = _constant_or_absent(node, 1, "Loop whose condition depends on data")
-        limit, goes_on = None if most is None else int(most.item()), first is None or bool(first.item())
-        states, step = [_present(value) for value in node.inputs[2:]], 0
+        limit = None if most is None else int(one_number(node, most, "trip count"))
+        goes_on = first is None or bool(one_number(node, first, "condition"))
         stacks: list[list[ir.Value]] = [[] for _ in body.outputs[1 + len(states) :]]
         while goes_on and (limit is None or step < limit):
             self._count(node, body, step + 1 if limit is None or not _is_endless(body) else limit)
@@ -78,7 +81,7 @@ class Unroller:
             condition = constant(again)
             if condition is None:
                 raise _refused(node, "Loop whose condition depends on data")
-            goes_on, step = bool(condition.item()), step + 1
+            goes_on, step = bool(one_number(node, condition, "condition of its body")), step + 1
             states = results[: len(states)]
             for stack, value in zip(stacks, results[len(states) :], strict=True):
                 stack.append(value)
@@ -88,17 +91,19 @@ class Unroller:
         if self._graph.opset_imports[""] <= _SCAN_OF_SAMPLES:
             return self._scan_samples(node, steps)
         inputs = [_present(value) for value in node.inputs]
-        count = int(attribute(node, "num_scan_inputs"))
+        count = _scanned_inputs(node, len(inputs))
         states, scanned = inputs[: len(inputs) - count], inputs[len(inputs) - count :]
         axes = _each(node, "scan_input_axes", count)
-        axes = [axis % rank(value) for axis, value in zip(axes, scanned, strict=True)]
+        axes = [proper_axes(node, [axis], rank(value))[0] for axis, value in zip(axes, scanned, strict=True)]
         backward = _each(node, "scan_input_directions", count)
         return self._scanned(node, steps, states, scanned, axes, backward)
 
     def _scan_samples(self, node: ir.Node, steps: WrittenSteps) -> Results:
         """Write a Scan of opset 8, sample after sample."""
-        count = int(attribute(node, "num_scan_inputs"))
         given = [_present(value) for value in node.inputs[1:]]
+        count = _scanned_inputs(node, len(given))
+        if rank(given[-1]) < 2:
+            raise ModelError(f"{where(node)} expected samples and steps as first axes, got shape {shape(given[-1])}")
         samples, length = shape(given[-1])[:2]
         lengths = _constant_or_absent(node, 0, "Scan whose sequence_lens depend on data")
         if lengths is not None and (lengths != length).any():
@@ -120,7 +125,7 @@ class Unroller:
         axes: Sequence[int],
         backward: Sequence[int],
     ) -> Results:
-        body = node.attributes["body"].as_graph()
+        body = _body(node, "body", len(states) + len(scanned), max(len(states), len(node.outputs)))
         lengths = {shape(value)[axis] for value, axis in zip(scanned, axes, strict=True)}
         if len(lengths) != 1:
             raise ModelError(f"{where(node)} expected scanned inputs of one length, got {sorted(lengths)}")
@@ -192,13 +197,40 @@ def _constant_or_absent(node: ir.Node, index: int, kind: str) -> Array | None:
     return array
 
 
+def _body(node: ir.Node, name: str, inputs: int, outputs: int) -> ir.Graph:
+    """Return a subgraph of a node, once its numbers of inputs and outputs are right; outputs left out may be fewer."""
+    found = node.attributes.get(name)
+    if found is None or found.type != ir.AttributeType.GRAPH:
+        raise ModelError(f"{where(node)} expected a subgraph '{name}', got none; check the model with onnx.checker")
+    body = found.as_graph()
+    if len(body.inputs) != inputs or len(body.outputs) < outputs:
+        raise ModelError(
+            f"{where(node)} expected a subgraph '{name}' with {inputs} inputs and at least {outputs} outputs, as the "
+            f"node has them, got {len(body.inputs)} inputs and {len(body.outputs)} outputs; export the model again"
+        )
+    return body
+
+
+def _scanned_inputs(node: ir.Node, given: int) -> int:
+    count = int(attribute(node, "num_scan_inputs", 0))
+    if not 1 <= count <= given:
+        raise ModelError(
+            f"{where(node)} expected num_scan_inputs from 1 to {given}, its number of inputs, got {count}; export the "
+            "model again"
+        )
+    return count
+
+
 def _present(value: ir.Value | None) -> ir.Value:
     assert value is not None  # ONNX has no optional inputs among states
     return value
 
 
 def _each(node: ir.Node, name: str, count: int) -> list[int]:
-    return [int(item) for item in attribute(node, name, (0,) * count)]
+    numbers = [int(item) for item in attribute(node, name, (0,) * count)]
+    if len(numbers) != count:
+        raise ModelError(f"{where(node)} expected {count} numbers in {name}, got {numbers}; export the model again")
+    return numbers
 
 
 def _refused(node: ir.Node, kind: str, instead: str = "write its steps out") -> ModelError:

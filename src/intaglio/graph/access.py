@@ -61,6 +61,21 @@ def attribute(node: ir.Node, name: str, default: Any = None) -> Any:
     return value
 
 
+def one_number(node: ir.Node, array: Array, what: str) -> Any:
+    """Get the element of an array that has one.
+
+    Args:
+        node: the node that reads it.
+        array: of any rank.
+        what: what it is, such as "condition".
+    Raises:
+        ModelError: it has none or several.
+    """
+    if array.size != 1:
+        raise ModelError(f"{where(node)} expected one number as {what}, got {array.size} (shape {array.shape})")
+    return array.item()
+
+
 def input_value(node: ir.Node, index: int) -> ir.Value | None:
     """Get the value at an input position; None where it is left out (also after the last one given)."""
     return node.inputs[index] if index < len(node.inputs) else None

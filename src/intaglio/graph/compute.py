@@ -30,7 +30,7 @@ def compute_node(node: ir.Node, arguments: Sequence[Array | None], opset_imports
     Raises:
         ModelError: naming the node and the reason.
     """
-    if node.op_type in _RANDOM or (node.op_type == "Dropout" and attribute(node, "is_test", 1) == 0):
+    if node.op_type in _RANDOM or (node.op_type == "Dropout" and _drops(node, arguments)):
         raise ModelError(_refusal(node, "it draws random numbers; export the model for inference"))
     given = {str(value.name): item for value, item in zip(node.inputs, arguments, strict=True) if value is not None}
     imports = [onnx.helper.make_opsetid(domain, version) for domain, version in opset_imports.items()]
@@ -44,6 +44,13 @@ def compute_node(node: ir.Node, arguments: Sequence[Array | None], opset_imports
     except Exception as error:  # the reference raises what its NumPy code happens to raise
         text = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise ModelError(_refusal(node, text)) from error
+
+
+def _drops(node: ir.Node, arguments: Sequence[Array | None]) -> bool:
+    """Tell whether a Dropout is in training mode, by an attribute up to opset 6 and an input from 12 on."""
+    _, ratio, training, *_ = *arguments, None, None
+    some = ratio is None or bool(ratio.any())  # left out, it is 0.5
+    return attribute(node, "is_test", 1) == 0 or (some and training is not None and bool(training.any()))
 
 
 def _refusal(node: ir.Node, reason: str) -> str:

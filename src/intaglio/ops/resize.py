@@ -43,12 +43,16 @@ class Resize(FloatOperator):
     @classmethod
     def check(cls, node: ir.Node) -> None:
         """The nearest neighbour or linear interpolation."""
-        require_one_of(node, "mode", ("nearest", "linear"), "nearest")
         require_one_of(node, "nearest_mode", tuple(ROUND), "round_prefer_floor")
         require_one_of(node, "coordinate_transformation_mode", COORDINATES, "half_pixel")
         require_one_of(node, "antialias", (0,), 0)
         require_one_of(node, "keep_aspect_ratio_policy", ("stretch",), "stretch")
         cls.axes(node)
+        if _mode(node) == "cubic" and attribute(node, "coordinate_transformation_mode") == "tf_crop_and_resize":
+            raise UnsupportedOperatorError(  # cubic ones are rewritten before, except for what is refused above
+                f"[Resize {node.name!r}] expected a roi with nearest or linear interpolation, got cubic; crop first"
+            )
+        require_one_of(node, "mode", ("nearest", "linear"), "nearest")
 
     @classmethod
     def axes(cls, node: ir.Node) -> list[ResizedAxis]:
