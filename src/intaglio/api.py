@@ -22,9 +22,9 @@ from intaglio.evaluation.model_stages import data_for, states_of, stream_stage
 from intaglio.evaluation.model_stages import score as evaluate
 from intaglio.evaluation.stage import FloatStage
 from intaglio.evaluation.stream_stage import is_stream, with_float_states
-from intaglio.frontends import Model, check_suffix, load, load_unprepared, named, prepare
+from intaglio.frontends import Model, check_suffix, is_keras_file, load, load_unprepared, named, prepare
 from intaglio.graph import Graph
-from intaglio.module_inputs import first_sample, refuse_in_training
+from intaglio.module_inputs import first_sample, knows_its_inputs, refuse_in_training
 from intaglio.plan import Plan, Step
 from intaglio.plan.layer_effects import without_effect
 from intaglio.processes import Processes
@@ -113,7 +113,7 @@ def quantize(
         described = load_target(target)
     else:
         given, described, recipe = with_plan(plan, target, recipe, searched=limit is not None)
-    if isinstance(model, nn.Module) and example_inputs is None:
+    if isinstance(model, nn.Module) and example_inputs is None and not knows_its_inputs(model):
         data, example_inputs = first_sample(model, data)
     raw = load_unprepared(model, example_inputs)
     graph = raw if isinstance(model, Graph) else prepare(raw)
@@ -379,5 +379,10 @@ def load_quantized(
 
     if isinstance(path, str | os.PathLike):
         check_suffix(path)
+    if is_keras_file(path):
+        raise UsageError(
+            f"{os.fspath(path)}: expected a QDQ or QOperator ONNX file, got a Keras file, which holds a float network; "
+            "intaglio.load(path) reads it, intaglio.quantize(path, data) quantizes it"
+        )
     graph, plan, history = load_quantized_graph(path, shapes, constants)
     return Quantized(named(graph, path), plan, [Step("import", sentence) for sentence in history])

@@ -15,6 +15,7 @@ from intaglio.data import DataLike, Dataset, open_data
 from intaglio.data.items import IterableSource
 from intaglio.data.preprocessing_note import preprocessing_of
 from intaglio.errors import UsageError
+from intaglio.frontends import is_keras
 from intaglio.frontends.torch import takes
 from intaglio.train.loop.loader_feed import Loader
 from intaglio.train.module import QuantizedModule
@@ -31,6 +32,11 @@ def refuse_in_training(model: object) -> None:
             "expected a network, got a QuantizedModule, as prepare_qat returns it for training; "
             "intaglio.freeze(module) returns it quantized"
         )
+
+
+def knows_its_inputs(module: nn.Module) -> bool:
+    """Tell whether a module is a Keras model that holds the shapes of its inputs."""
+    return is_keras(module) and bool(getattr(module, "inputs", None))
 
 
 def first_sample(

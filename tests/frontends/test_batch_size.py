@@ -107,3 +107,14 @@ def test_a_mean_over_the_batch_says_why_the_batch_is_fixed() -> None:
     wide = load_onnx(net.model(), {"x": (5, 3)})
     assert shape(wide.inputs[0]) == (5, 3)
     assert ops(wide) == ops(graph)
+
+
+def test_open_batch_that_is_mixed_stays_fixed_when_prepared(rng: np.random.Generator) -> None:
+    """A mean over one sample does nothing: a pass takes it out, and what is left would keep samples apart."""
+    net = Net()
+    x = net.input("x", ("N", 4))
+    model = net.output(net.op("Sub", net.op("Mul", x, np.float32(3)), net.op("ReduceMean", x, [0]))).model()
+    graph = load(model)
+    assert not graph.batched
+    feeds = feeds_for(model, rng, batch=1)
+    assert_same(run(graph, feeds), run(model, feeds), 1e-6)

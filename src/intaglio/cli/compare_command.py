@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         found.show(f"{args.a} against {args.b}")
         print(folded(f"{SQNR} {COLUMNS}"))
         print_note(data)
-        if Path(args.a).suffix in (".onnx", ".tflite"):
+        if Path(args.a).suffix in (".onnx", ".tflite", ".keras", ".h5"):
             words = ("sensitivity", args.a, "--data", args.data, "-o", "sensitivity.json")
             print(next_steps([(command("intaglio", *words), "which layers cause the difference")]))
     return 0

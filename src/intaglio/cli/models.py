@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from intaglio.graph import Graph
     from intaglio.workflow.open_model import Opened
 
-MODEL = "MODEL: .onnx, .tflite, .intaglio, or package.module:factory for a PyTorch module"
+MODEL = "MODEL: .onnx, .tflite, .keras, .h5, .intaglio, or package.module:factory for a PyTorch module or Keras model"
 PROGRAM = "PROGRAM: a .intaglio file, or a quantized .onnx or .tflite file, which keeps its scales"
 
 
@@ -26,7 +26,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=1,3,H,W",
-        help="fix the shape of an input with dynamic sizes (ONNX files; may be repeated)",
+        help="fix the shape of an input with dynamic sizes (ONNX and Keras files; may be repeated)",
     )
     parser.add_argument(
         "--constant",
@@ -92,11 +92,11 @@ def _refuse_factory_options(args: argparse.Namespace, name: str) -> None:
 def _refuse_options(args: argparse.Namespace, name: str, kind: str) -> None:
     """Refuse ONNX options for another kind of model; with `compare` they may belong to the other of its two models."""
     others = {args.a, args.b} - {name} if "a" in args else set()
-    if any(Path(other).suffix.lower() in (".onnx", ".tflite") for other in others):
-        return
+    readers = {"--shape": (".onnx", ".tflite", ".keras", ".h5"), "--constant": (".onnx", ".tflite")}
     for option, given in (("--shape", args.shape), ("--constant", args.constant)):
-        if given:
-            raise UsageError(f"{name}: expected {option} only with an .onnx or .tflite file, got it with {kind}")
+        if given and not any(Path(other).suffix.lower() in readers[option] for other in others):
+            kinds = " or ".join(readers[option])
+            raise UsageError(f"{name}: expected {option} only with a file {kinds}, got it with {kind}")
 
 
 def _made(args: argparse.Namespace, name: str) -> tuple[Any, Any]:
@@ -104,8 +104,11 @@ def _made(args: argparse.Namespace, name: str) -> tuple[Any, Any]:
     _refuse_options(args, name, "a factory, whose inputs are made with --example-shape")
     shape = None if args.example_shape is None else parse_shape(args.example_shape, "--example-shape")
     from intaglio.frontends.factory import load_module
+    from intaglio.module_inputs import knows_its_inputs
 
     module = load_module(name, args.weights)
+    if knows_its_inputs(module) and shape is None:
+        return module, None
     return module, _first_sample(args, name, module) if shape is None else _example(shape)
 
 

@@ -12,6 +12,8 @@ from onnx import ModelProto
 
 from intaglio.errors import UsageError
 from intaglio.frontends.bind import Constants
+from intaglio.frontends.keras import SUFFIXES as KERAS_SUFFIXES
+from intaglio.frontends.keras import is_keras, load_keras
 from intaglio.frontends.onnx import load_onnx
 from intaglio.graph.graph import Graph
 from intaglio.graph.passes import prepare
@@ -27,10 +29,6 @@ _MODULE = (
 _INSTEAD = {
     ".intaglio": "it is a program already: `intaglio run`, `evaluate`, `inspect`, `bench` and `compile` take it, in "
     "Python intaglio.load_program(path)",
-    **dict.fromkeys(
-        (".h5", ".keras"),
-        "export the network to ONNX, in Keras 3 with model.export('model.onnx', format='onnx'), else with tf2onnx",
-    ),
     **dict.fromkeys((".pt", ".pth", ".py"), _MODULE),
 }
 """What to do with files that cannot be read, by suffix."""
@@ -43,24 +41,29 @@ def load(
     example_inputs: Any = None,
     shapes: Mapping[str, tuple[int | None, ...]] | None = None,
     constants: Constants | None = None,
+    custom_objects: Mapping[str, Any] | None = None,
 ) -> Graph:
     """Load a trained network as a prepared Graph.
 
     Args:
-        model: path of an .onnx or .tflite file, `onnx.ModelProto`, `onnx_ir.Model`, `torch.nn.Module`, what
-            `torch.export.export` makes of one in eval mode, or a Graph.
-        example_inputs: for a module: a tensor or a tuple of tensors that it can be called with.
-        shapes: for ONNX: sizes by input name for what the model leaves open, such as {"input": (None, 3, 224, 224)}.
+        model: path of an .onnx, .tflite, .keras or .h5 file, `onnx.ModelProto`, `onnx_ir.Model`,
+            `torch.nn.Module`, what `torch.export.export` makes of one in eval mode, a Keras model on the PyTorch
+            backend, or a Graph.
+        example_inputs: for a module: a tensor or a tuple of tensors that it can be called with; for a Keras model that
+            does not know its inputs' shapes.
+        shapes: for ONNX and Keras: sizes by input name for what the model leaves open, such as
+            {"input": (None, 3, 224, 224)}.
         constants: for ONNX: inputs that are the same for every sample, by name, such as {"sr": 16000}: numbers or
             arrays of the input's shape; one number fills a static shape. Branches and sizes that follow from them are
             folded.
+        custom_objects: for .keras and .h5 files: classes and functions by name that are not Keras' own.
     Returns:
         The Graph after all passes of `graph.passes`.
     Raises:
         ModelError: the model cannot be read or understood.
         UsageError: something else than a model was given, or arguments that say nothing about this kind of model.
     """
-    return prepare(load_unprepared(model, example_inputs, shapes, constants))
+    return prepare(load_unprepared(model, example_inputs, shapes, constants, custom_objects))
 
 
 def load_unprepared(
@@ -68,6 +71,7 @@ def load_unprepared(
     example_inputs: Any = None,
     shapes: Mapping[str, tuple[int | None, ...]] | None = None,
     constants: Constants | None = None,
+    custom_objects: Mapping[str, Any] | None = None,
 ) -> Graph:
     """Load a network as its front end reads it, without graph passes; arguments as in `load`."""
     if isinstance(model, type):
@@ -76,6 +80,13 @@ def load_unprepared(
         raise _no_model(f"{type(model).__name__}; load a state dict into its module first: module.load_state_dict(...)")
     if isinstance(model, str | os.PathLike):
         check_suffix(model)
+    if is_keras(model) or is_keras_file(model):
+        _refuse(model, "an ONNX model", constants=constants)
+        if not is_keras_file(model):
+            _refuse(model, "a .keras or .h5 file", custom_objects=custom_objects)
+        source = model if isinstance(model, str | os.PathLike) else type(model).__name__
+        return named(load_keras(model, example_inputs, shapes, custom_objects), source)
+    _refuse(model, "a .keras or .h5 file", custom_objects=custom_objects)
     if isinstance(model, Graph) or _is_module(model) or _is_exported(model):
         _refuse(model, "an ONNX model", shapes=shapes, constants=constants)
     if not _is_module(model):
@@ -104,7 +115,8 @@ def load_unprepared(
 
 def _no_model(got: str) -> UsageError:
     return UsageError(
-        "load: expected a path, an ONNX model, a torch.nn.Module, a torch.export.ExportedProgram or a Graph, got " + got
+        "load: expected a path, an ONNX model, a torch.nn.Module, a torch.export.ExportedProgram, a Keras model or a "
+        "Graph, got " + got
     )
 
 
@@ -119,16 +131,22 @@ def _refuse(model: object, meant: str, **arguments: object) -> None:
     for name, given in arguments.items():
         if given is not None:
             raise UsageError(
-                f"load: expected {name} only beside {meant}, got it beside a {type(model).__name__}; "
+                f"load: expected {name} only beside {meant}, got it beside "
+                f"{os.fspath(model) if isinstance(model, str | os.PathLike) else 'a ' + type(model).__name__}; "
                 "leave it out, or make the model with these sizes and constants"
             )
+
+
+def is_keras_file(model: object) -> bool:
+    """Tell whether it is the path of a file that Keras writes, by its name."""
+    return isinstance(model, str | os.PathLike) and os.fspath(model).lower().endswith(KERAS_SUFFIXES)
 
 
 def check_suffix(path: str | os.PathLike[str]) -> None:
     """Refuse files of other tools by their names, with what to do instead.
 
     Raises:
-        UsageError: it is no .onnx or .tflite file by its name.
+        UsageError: it is no .onnx, .tflite, .keras or .h5 file by its name.
     """
     name = os.fspath(path)
     if re.fullmatch(r"[^\W\d][\w.]*:[^\W\d][\w.]*", name) and not os.path.exists(name):
@@ -139,7 +157,9 @@ def check_suffix(path: str | os.PathLike[str]) -> None:
         )
     suffix = os.path.splitext(name)[1].lower()
     if suffix in _INSTEAD:
-        raise UsageError(f"{os.fspath(path)}: expected an .onnx or .tflite file, got {suffix}; {_INSTEAD[suffix]}")
+        raise UsageError(
+            f"{os.fspath(path)}: expected an .onnx, .tflite, .keras or .h5 file, got {suffix}; {_INSTEAD[suffix]}"
+        )
 
 
 def _is_module(model: object) -> TypeGuard[Module]:
@@ -152,4 +172,14 @@ def _is_exported(model: object) -> TypeGuard[ExportedProgram]:
     return any(kind.__module__ == "torch.export.exported_program" for kind in type(model).__mro__)
 
 
-__all__ = ["Model", "check_suffix", "load", "load_onnx", "load_unprepared", "named", "prepare"]
+__all__ = [
+    "Model",
+    "check_suffix",
+    "is_keras",
+    "is_keras_file",
+    "load",
+    "load_onnx",
+    "load_unprepared",
+    "named",
+    "prepare",
+]

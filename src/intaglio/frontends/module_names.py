@@ -96,23 +96,36 @@ def name_by_modules(graph: ir.Graph, *, outputs: bool = False) -> None:
                 if output in old and output.name:
                     output.name = name if index == 0 else unique_name(name, taken)
                     taken.add(output.name)
+    forget_notes(graph)
+
+
+def forget_notes(graph: ir.Graph) -> None:
+    """Take the exporter's notes off all nodes, in place."""
     for node in graph:
         for key in [key for key in node.metadata_props if key.startswith("pkg.torch.")]:
             del node.metadata_props[key]
+
+
+def call_notes(node: ir.Node) -> tuple[str, str, str] | None:
+    """Read the exporter's note of a node: path of the innermost module, name of the call, name of the function."""
+    scopes = _texts(node.metadata_props.get(_SCOPES))
+    if len(scopes) < 2:
+        return None
+    module, called = scopes[-2:]
+    classes = _texts(node.metadata_props.get(_CLASSES))
+    overload = _OVERLOAD.fullmatch(classes[-1]) if classes else None
+    function = overload[1] if overload else re.sub(r"_\d+$", "", called)
+    return module, called, function.strip("_") or called
 
 
 def _calls(graph: ir.Graph) -> list[_Call]:
     """Group the nodes that have notes by call, in the graph's order."""
     calls: dict[tuple[str, str], _Call] = {}
     for node in graph:
-        scopes = _texts(node.metadata_props.get(_SCOPES))
-        if len(scopes) < 2:
-            continue
-        module, called = scopes[-2:]
-        classes = _texts(node.metadata_props.get(_CLASSES))
-        overload = _OVERLOAD.fullmatch(classes[-1]) if classes else None
-        function = overload[1] if overload else re.sub(r"_\d+$", "", called)
-        calls.setdefault((module, called), _Call(module, function.strip("_") or called)).nodes.append(node)
+        notes = call_notes(node)
+        if notes is not None:
+            module, called, function = notes
+            calls.setdefault((module, called), _Call(module, function)).nodes.append(node)
     return list(calls.values())
 
 

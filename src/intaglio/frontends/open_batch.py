@@ -66,6 +66,7 @@ def _open(model: ir.Model, shapes: static.Shapes, normalize: Normalize) -> tuple
         fix_batch(single.graph, why)
     if first_batch_mixer(single.graph) is None:
         return single, notes
+    fix_batch(single.graph, why)  # a pass may take out an operator that mixes samples, which does nothing to one
     return single, [f"the batch, which the model leaves open, is fixed to 1: {why}; give another size with its shape"]
 
 

@@ -81,7 +81,7 @@ def load_exported(program: torch.export.ExportedProgram, *, keep_quantized: bool
     Raises:
         ModelError: torch.onnx cannot translate the program, or the result is no Graph.
     """
-    with _quiet():
+    with quiet():
         return _translated(program, (), None, set(program.state_dict), type(program).__name__, keep_quantized)
 
 
@@ -89,11 +89,11 @@ def _dependence(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str
     """Find out how a module that seems to keep its samples apart depends on the size of its batch."""
 
     def export(size: int) -> torch.export.ExportedProgram:
-        with _inference(module), _quiet():
+        with inference(module), quiet():
             try:
                 return torch.export.export(module, _with_batch(args, size), _with_batch(kwargs, size), strict=False)
             except Exception as error:
-                raise ModelError(f"{type(module).__name__}: torch.export says: {_one_line(error)}") from error
+                raise ModelError(f"{type(module).__name__}: torch.export says: {one_line(error)}") from error
 
     elements = sum(value[:1].numel() for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor))
     many = 61 if 61 * elements < _MOST_ELEMENTS else 3
@@ -144,7 +144,7 @@ def _export(
     fixed: str | None = None,
 ) -> Graph:
     """Export through torch.onnx.export; `fixed` says why the size of the batch must stay."""
-    with _inference(module), _quiet():
+    with inference(module), quiet():
         return _translated(module, args, kwargs, names, type(module).__name__, keep_quantized, fixed)
 
 
@@ -180,13 +180,13 @@ def _check_forward(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[
         ModelError: the call fails.
     """
     try:
-        with _inference(module):
+        with inference(module):
             module(*args, **kwargs)
     except Exception as error:
         given = [_described(value) for value in args] + [f"{name} {_described(kwargs[name])}" for name in kwargs]
         raise ModelError(
             f"{type(module).__name__}: expected example inputs (by default the first sample of the data) that the "
-            f"module can be called with, got {', '.join(given)}: {_one_line(error)}; {_remedy(module)}"
+            f"module can be called with, got {', '.join(given)}: {one_line(error)}; {_remedy(module)}"
         ) from error
 
 
@@ -220,23 +220,24 @@ def _translated(
         program = torch.onnx.export(module, args, kwargs=kwargs, dynamo=True, optimize=False, verbose=False)
     except Exception as error:
         raise ModelError(
-            f"{name}: expected a module that torch.onnx.export can translate, got: {_one_line(error)}; "
+            f"{name}: expected a module that torch.onnx.export can translate, got: {one_line(error)}; "
             "rewrite what it names, or export the module to ONNX yourself"
         ) from error
     assert program is not None
     model = program.model
-    _drop_invented_biases(model, names)
+    drop_invented_biases(model, names)
     if fixed is not None:
         fix_batch(model.graph, fixed)
     return load_onnx(model, keep_quantized=keep_quantized, name_outputs=True)
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """Write the cause of an error in one line."""
     return " ".join(str(error.__cause__ or error).split())[:400]
 
 
-def _drop_invented_biases(model: ir.Model, names: set[str]) -> None:
-    """Remove the zeros that the exporter writes where a convolution has no bias."""
+def drop_invented_biases(model: ir.Model, names: set[str]) -> None:
+    """Remove the zeros that the exporter writes where a convolution has no bias; `names` are those of parameters."""
     for node in model.graph:
         bias = input_value(node, 2)
         row = facts(node.op_type)
@@ -249,7 +250,7 @@ def _drop_invented_biases(model: ir.Model, names: set[str]) -> None:
 
 
 @contextlib.contextmanager
-def _inference(module: torch.nn.Module) -> Iterator[None]:
+def inference(module: torch.nn.Module) -> Iterator[None]:
     """Put the whole module in eval mode, and afterwards every part back in its own mode."""
     modes = {part: part.training for part in module.modules()}
     module.eval()
@@ -262,7 +263,7 @@ def _inference(module: torch.nn.Module) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silence warnings of the exporter about itself (missing torchvision, its own deprecations)."""
     loggers = [logging.getLogger(name) for name in _LOG_LEVELS]
     levels = [logger.level for logger in loggers]

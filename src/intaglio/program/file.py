@@ -38,6 +38,10 @@ _INSTEAD = {
     ".tflite": ". A float network becomes a program with `intaglio quantize`, in Python intaglio.quantize(path, "
     "data).lower(). `intaglio run`, `bench`, `compile` and `inspect` take a quantized one as it is; in Python "
     "intaglio.load_quantized(path).lower()",
+    **dict.fromkeys(
+        (".keras", ".h5"),
+        ". A float network becomes a program with `intaglio quantize`, in Python intaglio.quantize(path, data).lower()",
+    ),
 }
 """What to do with other tools' files, by suffix."""
 DAMAGED = "the file is damaged; copy it again or write it again with `intaglio quantize`"

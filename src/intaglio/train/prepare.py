@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from intaglio.errors import UsageError
-from intaglio.frontends import load_onnx, named, prepare
+from intaglio.frontends import is_keras, is_keras_file, load_onnx, load_unprepared, named, prepare
 from intaglio.frontends.torch import load_torch
 from intaglio.graph import Graph
 from intaglio.graph.access import constant, input_value
@@ -132,6 +132,8 @@ def _check_estimators(module: QuantizedModule) -> None:
 def _raw(model: nn.Module | Graph | str | Path, example_inputs: Any) -> Graph:
     if isinstance(model, Graph):
         return model
+    if is_keras(model) or is_keras_file(model):
+        return load_unprepared(model, example_inputs)
     if isinstance(model, nn.Module):
         if example_inputs is None:
             raise UsageError(

@@ -45,7 +45,7 @@ def open_model(
     if isinstance(model, str | os.PathLike) and Path(model).suffix == ".intaglio":
         return load_program(model)
     from intaglio.api import load_quantized  # PyTorch and ONNX are loaded only for models that need them
-    from intaglio.frontends import check_suffix, load
+    from intaglio.frontends import check_suffix, is_keras_file, load
     from intaglio.frontends.quantized.load import is_quantized_file
     from intaglio.frontends.read import OpenedFile
     from intaglio.module_inputs import refuse_in_training
@@ -54,7 +54,7 @@ def open_model(
     if isinstance(model, Quantized):
         return model
     refuse_in_training(model)
-    if isinstance(model, str | os.PathLike):
+    if isinstance(model, str | os.PathLike) and not is_keras_file(model):
         check_suffix(model)
         model = OpenedFile(model)  # read once, for the question and for its loader
         if is_quantized_file(model):
@@ -78,7 +78,10 @@ def open_beside(
     """
     torch = sys.modules.get("torch")  # a module exists only where PyTorch is loaded
     if torch is not None and isinstance(model, torch.nn.Module) and example_inputs is None:
-        from intaglio.module_inputs import first_sample, refuse_in_training
+        from intaglio.module_inputs import first_sample, knows_its_inputs, refuse_in_training
+
+        if knows_its_inputs(model):
+            return open_model(model), data
 
         refuse_in_training(model)
         data, example_inputs = first_sample(model, data, labels=labels)

@@ -14,7 +14,7 @@ from intaglio.data import DataLike
 from intaglio.evaluation.metrics.metric_registry import MetricLike
 from intaglio.frontends import Model, load_unprepared
 from intaglio.graph import Graph
-from intaglio.module_inputs import first_sample, refuse_in_training
+from intaglio.module_inputs import first_sample, knows_its_inputs, refuse_in_training
 from intaglio.plan.layers import with_ignored
 from intaglio.quantized import Quantized
 from intaglio.targets import Target
@@ -78,7 +78,7 @@ def train(
     if choices:
         known = sorted({f.name for cls in (Beginning, TrainSettings) for f in fields(cls)} - {"target"})
         raise TypeError(f"train: expected choices among {', '.join(known)}, got {', '.join(choices)}")
-    if isinstance(model, nn.Module) and example_inputs is None:
+    if isinstance(model, nn.Module) and example_inputs is None and not knows_its_inputs(model):
         opened, example_inputs = first_sample(model, data)
         data = opened if opened.once else data
     return train_network(

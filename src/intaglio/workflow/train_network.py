@@ -15,7 +15,7 @@ from intaglio.errors import UsageError
 from intaglio.evaluation.metric import Metric
 from intaglio.evaluation.metrics.metric_registry import MetricLike, metric_of
 from intaglio.evaluation.model_stages import data_for
-from intaglio.frontends import load_onnx, prepare
+from intaglio.frontends import load, prepare
 from intaglio.graph import Graph
 from intaglio.graph.access import shape
 from intaglio.plan import Plan, Step
@@ -240,7 +240,7 @@ def _start(
 def _teacher(name: str | None, module: QuantizedModule) -> FloatModule | None:
     if name is None:
         return None
-    graph = module.graph if name == FLOAT else prepare(load_onnx(name))
+    graph = module.graph if name == FLOAT else load(name)
     for mine, theirs in ((module.graph.inputs, graph.inputs), (module.graph.outputs, graph.outputs)):
         want, got = ([shape(v)[1:] for v in values] for values in (mine, theirs))
         if want != got:
