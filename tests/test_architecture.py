@@ -76,6 +76,7 @@ OPERATOR_LISTS = {
     "export/qdq.py": (1, "what ONNX Runtime runs on quantized values behind the last layer"),
     "frontends/cut_tail.py": (3, "where a float tail may begin, and which layers may not lie in it"),
     "frontends/fold.py": (3, "how large, and of which inputs, a constant becomes; before the normal form"),
+    "frontends/keras/config.py": (1, "classes of Keras layers, of which some are called like operators"),
     "frontends/open_batch.py": (1, "how a file can ask for the size of its batch; before the normal form"),
     "frontends/opset_upgrade.py": (4, "forms of older opsets"),
     "frontends/quantized/float_ranges.py": (1, "functions that are too steep for a bound to be of use"),
