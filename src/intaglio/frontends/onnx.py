@@ -22,6 +22,7 @@ from intaglio.frontends.quantized.float_weights import float_weights
 from intaglio.frontends.quantized.quantized_operators import check_foreign, is_known_foreign
 from intaglio.frontends.read import Source, one_error, read_model, source_name
 from intaglio.frontends.recurrent_layers import split_recurrent_layers
+from intaglio.frontends.tflite.read_tflite import NOTES
 from intaglio.frontends.tidy import check_finite, name_nodes, remove_identities, to_float32
 from intaglio.graph.access import where
 from intaglio.graph.edit import remove_unread, split_shared_constants
@@ -66,7 +67,8 @@ def _load(
     model: ir.Model, shapes: static.Shapes, constants: Constants, keep_quantized: bool, name_outputs: bool
 ) -> Graph:
     version = _check_opset(model)
-    bound = bind_inputs(model, constants)
+    notes = model.metadata_props.pop(NOTES, "").splitlines()
+    bound = [*notes, *bind_inputs(model, constants)]
     _check_shapes(shapes, constants)
     common.InlinePass()(model)
     common.RemoveInitializersFromInputsPass()(model)

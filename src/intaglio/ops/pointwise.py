@@ -73,7 +73,9 @@ class Pointwise(FloatOperator):
 
     @classmethod
     def unary(cls, node: ir.Node, x: QuantParams, result: Result, rule: Rule) -> Operator:
-        """One `lut`, whatever the rounding rule: its entries are rounded offline."""
+        """One `lut`, whatever the rounding rule: its entries are rounded offline; TFLite's |x| in its own way."""
+        if node.op_type == "Abs" and x.type.bits == 8 and rule is Rule.TFLITE:
+            return Lut.from_slopes(x, result.params, (-1.0, 1.0), low=result.low, high=result.high)
         return Lut.from_real(x, result.params, lambda v: cls.exactly(node, v), low=result.low, high=result.high)
 
     @classmethod

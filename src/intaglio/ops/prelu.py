@@ -67,6 +67,8 @@ class Leaky(FloatOperator):
         """Of one slope a `lut` for up to 8 bits, else a `prelu`, which is exact at the kink."""
         slopes, axis = cls.slopes(node)
         bounds = {"low": result.low, "high": result.high}
+        if node.op_type == "LeakyRelu" and x.type.bits == 8 and rule is Rule.TFLITE:
+            return Lut.from_slopes(x, result.params, (float(slopes[0]), 1.0), **bounds)
         if x.type.bits <= 8 and axis is None:
             return Lut.from_real(x, result.params, lambda v: cls.exactly(node, v), **bounds)
         return PRelu.from_real(x, result.params, slopes[0] if axis is None else slopes, rule=rule, **bounds)

@@ -100,8 +100,8 @@ def _compare(
     least = min(fitting, key=lambda a: int(np.count_nonzero(a != want)))
     wrong = np.flatnonzero(least.reshape(-1) != want.reshape(-1))
     if wrong.size:
-        i = int(wrong[0])
+        i, steps = int(wrong[0]), int(np.abs(least.astype(np.int64) - want).max())
         result.differing.append(
-            f"{kind} '{tensor.name}': {wrong.size} of {want.size} differ, first at {i}: got "
+            f"{kind} '{tensor.name}': {wrong.size} of {want.size} differ by up to {steps} steps, first at {i}: got "
             f"{least.reshape(-1)[i]}, want {want.reshape(-1)[i]}"
         )

@@ -14,6 +14,9 @@ from intaglio.frontends.tflite.tflite_builder import AttributeValue, TfliteBuild
 
 Form = Callable[[TfliteBuilder, TfliteOperator], None]
 
+_FUSING = {"ADD", "DIV", "MUL", "SUB"}
+"""Operators with a fused activation among their options."""
+
 
 def operands(b: TfliteBuilder, op: TfliteOperator) -> tuple[list[ir.Value], bool]:
     """Return the operands in one order, and whether it is channels-first: where one of four axes was computed so."""
@@ -46,7 +49,11 @@ def plain(op_type: str, attributes: Mapping[str, AttributeValue] | None = None) 
 
     def form(b: TfliteBuilder, op: TfliteOperator) -> None:
         given, first = operands(b, op)
-        activate(b, op, b.node(op_type, given, attributes), first=first)
+        value = b.node(op_type, given, attributes)
+        if op.kind in _FUSING:
+            activate(b, op, value, first=first)
+        else:
+            b.define(op.outputs[0], value, first=first)
 
     return form
 

@@ -17,6 +17,24 @@ FORMS: Mapping[str, Callable[[TfliteBuilder, TfliteOperator], None]] = {
     **move_forms.FORMS,
 }
 
+NEAR: Mapping[str, str] = {
+    "CONCATENATION": "inputs on other grids than the result are requantized with integers, in TFLite with floats",
+    "DIV": "one reciprocal and one rounding; TFLite's kernel saturates large quotients differently",
+    "HARD_SWISH": "the nearest code; TFLite rounds three times, to 16 bits between",
+    "L2_NORMALIZATION": "an exact root; TFLite's has a table of seven steps",
+    "PRELU": "slopes are factors; TFLite multiplies by their codes",
+    "RESIZE_BILINEAR": "exact positions; TFLite's are multiples of a 10-bit ratio, and drift",
+    "SUM": "the sum, requantized once; the reference kernel of LiteRT 2.3.0 gives other numbers than the sum",
+}
+"""Operators on codes whose integers may differ from those of TFLite's kernel: in what they are computed differently."""
+
+SIXTEEN_BITS = {
+    "ADD", "AVERAGE_POOL_2D", "LEAKY_RELU", "MAX_POOL_2D", "MEAN", "MIRROR_PAD", "PAD", "PADV2", "QUANTIZE",
+    "REDUCE_MAX", "REDUCE_MIN", "RELU", "RELU6", "RESHAPE", "RESIZE_NEAREST_NEIGHBOR", "SPLIT", "SPLIT_V",
+    "STRIDED_SLICE", "SUB", "TRANSPOSE",
+}  # fmt: skip
+"""Operators whose integers are those of TFLite's kernel for codes of 16 bits too."""
+
 
 def add_operator(b: TfliteBuilder, op: TfliteOperator) -> None:
     """Add an operator's nodes.
@@ -30,5 +48,22 @@ def add_operator(b: TfliteBuilder, op: TfliteOperator) -> None:
             f"{op.where} expected an operator that Intaglio reads, got {op.kind}; convert the model without it, or "
             "give the float network as ONNX"
         )
+    if any(tensor.kind == "INT16" and not b.is_real(tensor) for tensor in op.outputs) and op.kind not in SIXTEEN_BITS:
+        raise UnsupportedOperatorError(
+            f"{op.where} expected codes of 8 bits, got 16: Intaglio has no integers that equal TFLite's here; give the "
+            "float model, and quantize it with the target int16x8"
+        )
     b.begin(op)
     form(b, op)
+    if op.kind in NEAR and not b.is_real(op.outputs[0]) and not _same_grids(op):
+        b.notes.append(f"{op.where} may differ from TFLite's kernel, mostly by a step: {NEAR[op.kind]}")
+
+
+def _same_grids(op: TfliteOperator) -> bool:
+    """Whether a CONCATENATION has nothing to requantize."""
+    grids = {
+        (float(tensor.params.scale[0]), int(tensor.params.zero_point[0]))
+        for tensor in (*op.inputs, *op.outputs)
+        if tensor is not None and tensor.params is not None
+    }
+    return op.kind == "CONCATENATION" and len(grids) == 1

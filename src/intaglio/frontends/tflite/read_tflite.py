@@ -12,6 +12,8 @@ from intaglio.frontends.tflite.tflite_builder import TfliteBuilder
 from intaglio.graph import NORMAL_OPSET
 
 SUFFIX = ".tflite"
+NOTES = "intaglio.notes"
+"""Metadata key of the model: sentences for the history, one a line."""
 
 
 def is_tflite(path: object) -> bool:
@@ -45,4 +47,4 @@ def read_tflite(content: bytes, name: str) -> ir.Model:
         opset_imports={"": NORMAL_OPSET},
         name=name,
     )
-    return ir.Model(graph, ir_version=11)
+    return ir.Model(graph, ir_version=11, metadata_props={NOTES: "\n".join(builder.notes)} if builder.notes else {})

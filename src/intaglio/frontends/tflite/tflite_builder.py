@@ -40,6 +40,7 @@ class TfliteBuilder:
 
     def __init__(self, contents: TfliteContents) -> None:
         self.contents = contents
+        self.notes: list[str] = [contents.note] if contents.note else []  # for the history
         self.nodes: list[ir.Node] = []
         self.initializers: list[ir.Value] = []
         self._plain: dict[int, ir.Value] = {}  # real values in the order of the file
@@ -227,6 +228,12 @@ class TfliteBuilder:
             raise UnsupportedOperatorError(
                 f"input '{tensor.name}': expected numbers, got {tensor.kind}; convert the model with numbers as inputs"
             ) from None
+        unknown = [axis for axis in tensor.open_axes if axis]
+        if unknown:
+            raise UnsupportedOperatorError(
+                f"input '{tensor.name}': expected known sizes but for the batch, got axis {unknown[0]} open in the "
+                "file's signature; convert the model with a static shape"
+            )
         value = ir.Value(name=tensor.name, shape=ir.Shape(tensor.shape), type=ir.TensorType(kind))
         self._plain[tensor.index] = value
         if not self.is_real(tensor):

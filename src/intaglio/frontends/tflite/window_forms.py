@@ -98,6 +98,11 @@ def bias_of(
     if codes.size and np.abs(codes.astype(np.int64)).max() > 2**31 - 1:
         raise ModelError(f"{op.where} expected a bias of 32 bits, got {np.abs(codes).max()}; a smaller bias is needed")
     scale = (x.params.scale[0] * weight.params.scale).astype(np.float32)
+    if scale.size not in (1, codes.size):
+        raise ModelError(
+            f"{op.where} expected one weight scale or one for each of {codes.size} output channels, got {scale.size} "
+            f"along axis {weight.params.axis}; quantize the weight per output channel or per tensor"
+        )
     params = TfliteParams(scale, np.zeros(scale.shape, np.int64), 0 if scale.size > 1 else None)
     return [b.dequantized(codes.astype(np.int32), params, bias.name)]
 

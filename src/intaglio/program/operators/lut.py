@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intaglio.errors import LoweringError
-from intaglio.number import BIPOLAR, INT8, INT16, UINT8, IntType, QuantParams
+from intaglio.number import BIPOLAR, INT8, INT16, UINT8, IntType, QuantParams, Requantize, Rule
 from intaglio.program.factors import clamp_of, scale_of, zero_point_of
 from intaglio.program.knots import interpolate, knots_problem, place_knots
 from intaglio.program.operator import Ints, Operator, Shape
@@ -99,6 +99,30 @@ class Lut(Operator):
             return cls(np.clip(table, low, high).astype(y.type.dtype), x.type, y.type)
         made = place_knots(lambda codes: steps(codes) + zero, first, x.type.bits, finer, low, high)
         return cls(made.table.astype(np.int16 if finer else y.type.dtype), x.type, y.type, made.starts, made.shifts)
+
+    @classmethod
+    def from_slopes(
+        cls, x: QuantParams, y: QuantParams, slopes: tuple[float, float], *, low: int | None, high: int | None
+    ) -> Lut:
+        """Make the table of `slopes[0] * x` below 0 and `slopes[1] * x` above, as TFLite's kernels compute it.
+
+        Their factors are float32 (s_x * slope / s_y), and each is applied by the rule `tflite`.
+
+        Args:
+            x, y: parameters of input and output, one scale each; up to 8 bits.
+            slopes: below and above 0.
+            low, high: clamp in output codes.
+        Source: TensorFlow Lite, reference_ops::QuantizeLeakyRelu; AbsEvalQuantized in kernels/elementwise.cc.
+        """
+        low, high = clamp_of(y, low, high)
+        offsets = np.arange(entries(x.type), dtype=np.int32) + first_entry(x.type) - zero_point_of(x)
+        table = np.full(offsets.shape, zero_point_of(y), np.int64)
+        for slope, part in zip(slopes, (offsets < 0, offsets >= 0), strict=True):
+            factor = np.float32(np.float32(x.scale) * np.float32(abs(slope))) / np.float32(y.scale)
+            if factor:
+                scaled = Requantize.from_real(float(factor), Rule.TFLITE).scale(offsets * (-1 if slope < 0 else 1))
+                table[part] += scaled[part]
+        return cls(np.clip(table, low, high).astype(y.type.dtype), x.type, y.type)
 
     def shape(self, *inputs: Shape) -> Shape:
         """Return that of the input."""
