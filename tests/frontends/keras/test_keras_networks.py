@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from intaglio_tests.keras_nets import called, keras_or_skip, randomized, small_functional, small_sequential
 from intaglio_tests.onnx_net import assert_same, count, run
 
+from intaglio.api import freeze, prepare_qat
 from intaglio.errors import ModelError, UsageError
-from intaglio.frontends import load
+from intaglio.frontends import load, load_unprepared
 from intaglio.graph import Graph, shape
 
 pytestmark = pytest.mark.filterwarnings(
@@ -159,3 +161,29 @@ def test_a_mixed_batch_is_named(keras: ModuleType) -> None:
     y = layers.Dense(4)(x)
     graph = load(randomized(keras.Model(x, y - keras.ops.mean(y, axis=0, keepdims=True))))
     assert not graph.batched
+
+
+def test_batch_norm_keeps_its_statistics(keras: ModuleType, rng: np.random.Generator) -> None:
+    model = small_sequential(keras)
+    assert count(load_unprepared(model))["BatchNormalization"] == 1
+    assert "norm" in load(model).moments
+
+
+def test_model_trains_with_quantization(keras: ModuleType, rng: np.random.Generator) -> None:
+    trained = prepare_qat(small_sequential(keras), target="cpu-int8")
+    x = torch.from_numpy(rng.uniform(-1, 1, (64, 12, 10, 3)).astype(np.float32))
+    optimizer = torch.optim.SGD(trained.parameters(), 1e-3)
+    for _ in range(2):
+        trained(x).sum().backward()
+        optimizer.step()
+    program = freeze(trained).lower()
+    assert program.run(x.numpy()).shape == (64, 5)
+    assert [tensor.shape for name, tensor in program.tensors.items() if name in program.inputs] == [(1, 12, 10, 3)]
+
+
+@pytest.mark.parametrize("axis", [-1, 1, 2])
+def test_batch_norm_of_any_axis(keras: ModuleType, axis: int, rng: np.random.Generator) -> None:
+    layers = keras.layers
+    norm = layers.BatchNormalization(axis=axis, scale=axis != 1, center=axis != 2, name="norm")
+    model = randomized(keras.Sequential([layers.Input((5, 4, 3)), norm]))
+    assert_computes(load(model), model, rng)

@@ -27,7 +27,7 @@ _RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN", "ConvLSTM1D", "ConvLSTM2D", "Co
 _DROPPED: Mapping[tuple[str, ...], Mapping[str, Any]] = {
     ("DepthwiseConv1D", "DepthwiseConv2D", *_TRANSPOSED): {"groups": 1},
     _RECURRENT: {"time_major": False},
-    ("BatchNormalization",): {"renorm": False, "virtual_batch_size": None, "fused": None},
+    ("BatchNormalization",): {"virtual_batch_size": None, "fused": None},
 }
 """Settings that Keras 3 has dropped, and the one value of each that means what Keras 3 does."""
 

@@ -15,11 +15,14 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from types import ModuleType
 from typing import Any
 
 import onnx_ir as ir
 import torch
 from torch.fx import traceback
+from torch.nn import functional
 
 from intaglio.frontends.module_names import call_notes, forget_notes
 from intaglio.frontends.tidy import remove_identities
@@ -31,14 +34,21 @@ _KEY = "intaglio.layer"
 
 
 @contextlib.contextmanager
-def layers_marked(model: Any) -> Iterator[None]:
-    """Let each layer of a Keras model mark the operations that it adds to the program of torch.export."""
+def layers_marked(model: Any, keras: ModuleType) -> Iterator[None]:
+    """Let each layer of a Keras model mark the operations that it adds to the program of torch.export.
+
+    A batch normalization becomes the one operation that PyTorch has for it, so that its statistics serve to
+    calibrate without data; Keras writes it as subtraction, product and sum.
+    """
     path: list[str] = []
     calls: Counter[str] = Counter()
     marked = list(dict.fromkeys(_operations(model)))
 
     def marking(operation: Any) -> Any:
         call, name = operation.call, str(operation.name)
+        norm = keras.layers.BatchNormalization
+        if isinstance(operation, norm) and type(operation).call is norm.call and operation.compute_dtype == "float32":
+            call = partial(_batch_norm, operation)
 
         def marked_call(*args: Any, **kwargs: Any) -> Any:
             path.append(name)
@@ -62,6 +72,14 @@ def layers_marked(model: Any) -> Iterator[None]:
     finally:
         for operation in marked:
             object.__delattr__(operation, "call")
+
+
+def _batch_norm(layer: Any, x: torch.Tensor, training: Any = None, mask: Any = None) -> torch.Tensor:
+    """Compute what Keras' BatchNormalization does at inference."""
+    gamma, beta = (None if variable is None else variable.value for variable in (layer.gamma, layer.beta))
+    mean, variance = layer.moving_mean.value, layer.moving_variance.value
+    first = x.movedim(layer.axis, 1)
+    return functional.batch_norm(first, mean, variance, gamma, beta, eps=layer.epsilon).movedim(1, layer.axis)
 
 
 def _operations(model: Any) -> Iterator[Any]:

@@ -44,11 +44,11 @@ class _Flat(torch.nn.Module):
 
     def __init__(self, model: Any, keras: ModuleType, structure: Any) -> None:
         super().__init__()
-        self.model, self._keras, self._structure = model, keras, structure
+        self.model, self.keras, self._structure = model, keras, structure
 
     def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        packed = self._keras.tree.pack_sequence_as(self._structure, list(inputs))
-        return tuple(self._keras.tree.flatten(self.model(packed, training=False)))
+        packed = self.keras.tree.pack_sequence_as(self._structure, list(inputs))
+        return tuple(self.keras.tree.flatten(self.model(packed, training=False)))
 
 
 def load_network(model: Any, keras: ModuleType, example_inputs: Any = None, shapes: Shapes | None = None) -> Graph:
@@ -99,7 +99,7 @@ def _exported(
     batch = torch.export.Dim("batch", min=1)
     dynamic = (tuple({0: batch} for _ in inputs),) if open_batch else None
     try:
-        with layers_marked(flat.model):
+        with layers_marked(flat.model, flat.keras):
             program = torch.export.export(flat, inputs, dynamic_shapes=dynamic, strict=False)
         note_layers(program)
         _remove_no_ops(program)
