@@ -103,12 +103,6 @@ def bias_of(
             f"{op.where} expected one weight scale or one for each of {codes.size} output channels, got {scale.size} "
             f"along axis {weight.params.axis}; quantize the weight per output channel or per tensor"
         )
-    kept = np.rint((codes * scale.astype(np.float64)).astype(np.float32) / scale.astype(np.float64))
-    if (kept != codes).any():  # the Graph holds real numbers of 24 bits
-        raise ModelError(
-            f"{op.where} expected bias codes that float32 can hold, got {codes[kept != codes][0]}; quantize with a "
-            "larger weight scale"
-        )
     params = TfliteParams(scale, np.zeros(scale.shape, np.int64), 0 if scale.size > 1 else None)
     return [b.dequantized(codes.astype(np.int32), params, bias.name)]
 
