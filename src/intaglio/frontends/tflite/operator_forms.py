@@ -29,8 +29,8 @@ NEAR: Mapping[str, str] = {
 """Operators on codes whose integers may differ from those of TFLite's kernel: in what they are computed differently."""
 
 SIXTEEN_BITS = {
-    "ADD", "AVERAGE_POOL_2D", "LEAKY_RELU", "MAX_POOL_2D", "MEAN", "MIRROR_PAD", "PAD", "PADV2", "QUANTIZE",
-    "REDUCE_MAX", "REDUCE_MIN", "RELU", "RELU6", "RESHAPE", "RESIZE_NEAREST_NEIGHBOR", "SPLIT", "SPLIT_V",
+    "ADD", "AVERAGE_POOL_2D", "MAX_POOL_2D", "MEAN", "MIRROR_PAD", "PAD", "PADV2", "QUANTIZE",
+    "REDUCE_MAX", "REDUCE_MIN", "RESHAPE", "RESIZE_NEAREST_NEIGHBOR", "SPLIT", "SPLIT_V",
     "STRIDED_SLICE", "SUB", "TRANSPOSE",
 }  # fmt: skip
 """Operators whose integers are those of TFLite's kernel for codes of 16 bits too."""
