@@ -18,12 +18,12 @@ FORMS: Mapping[str, Callable[[TfliteBuilder, TfliteOperator], None]] = {
 }
 
 NEAR: Mapping[str, str] = {
-    "CONCATENATION": "inputs on other grids than the result are requantized with integers, in TFLite with floats",
-    "DIV": "one reciprocal and one rounding; TFLite's kernel saturates large quotients differently",
-    "HARD_SWISH": "the nearest code; TFLite rounds three times, to 16 bits between",
-    "L2_NORMALIZATION": "an exact root; TFLite's has a table of seven steps",
-    "PRELU": "slopes are factors; TFLite multiplies by their codes",
-    "RESIZE_BILINEAR": "exact positions; TFLite's are multiples of a 10-bit ratio, and drift",
+    "CONCATENATION": "by a step: inputs on other grids than the result are requantized by integers, TFLite uses floats",
+    "DIV": "by many steps for small divisors (148 were seen): one reciprocal and one rounding",
+    "HARD_SWISH": "by a step: the nearest code; TFLite rounds three times, to 16 bits between",
+    "L2_NORMALIZATION": "by a step: an exact root; TFLite's has a table of seven steps",
+    "PRELU": "by a step: slopes are factors; TFLite multiplies by their codes",
+    "RESIZE_BILINEAR": "by a step, or more where they drift: exact positions; TFLite's are multiples of a 10-bit ratio",
     "SUM": "the sum, requantized once; the reference kernel of LiteRT 2.3.0 gives other numbers than the sum",
 }
 """Operators on codes whose integers may differ from those of TFLite's kernel: in what they are computed differently."""
@@ -56,7 +56,7 @@ def add_operator(b: TfliteBuilder, op: TfliteOperator) -> None:
     b.begin(op)
     form(b, op)
     if op.kind in NEAR and not b.is_real(op.outputs[0]) and not _same_grids(op):
-        b.notes.append(f"{op.where} may differ from TFLite's kernel, mostly by a step: {NEAR[op.kind]}")
+        b.notes.append(f"{op.where} may differ from TFLite's kernel: {NEAR[op.kind]}")
 
 
 def _same_grids(op: TfliteOperator) -> bool:
