@@ -36,7 +36,7 @@ def quantized(made) -> ig.Quantized:
         (
             lambda q, m: ig.quantize("nets:resdw", str(m.data)),
             UsageError,
-            "nets:resdw: expected an .onnx file or a torch.nn.Module, got the name of a factory, which commands take; "
+            "got the name of a factory, which commands take; "
             "in Python call it: from nets import resdw, then give resdw()",
         ),
         (lambda q, m: ig.load("nets:resdw", torch.zeros(1)), UsageError, "in Python call it: from nets import resdw"),

@@ -36,7 +36,7 @@ def test_directory(tmp_path: Path) -> None:
 
 def test_empty_file(tmp_path: Path) -> None:
     (tmp_path / "empty.onnx").touch()
-    with pytest.raises(ModelError, match=r"empty\.onnx: expected an ONNX model, got an empty file"):
+    with pytest.raises(ModelError, match=r"empty\.onnx: expected a model, got an empty file"):
         load_onnx(tmp_path / "empty.onnx")
 
 
@@ -60,14 +60,15 @@ def test_no_onnx(tmp_path: Path, content: bytes) -> None:
 def test_other_suffixes_are_explained(tmp_path: Path) -> None:
     (tmp_path / "weights.pt").write_bytes(b"x")
     told = (
-        r"weights\.pt: expected an \.onnx file, got \.pt; in Python give a torch\.nn\.Module .*package\.module:factory"
+        r"weights\.pt: expected an \.onnx, \.tflite, \.keras or \.h5 file, got \.pt; "
+        r"in Python give a torch\.nn\.Module .*package\.module:factory"
     )
     with pytest.raises(UsageError, match=told):
         load(tmp_path / "weights.pt")
 
 
 def test_something_else_than_a_model() -> None:
-    with pytest.raises(UsageError, match="a torch.export.ExportedProgram or a Graph, got int"):
+    with pytest.raises(UsageError, match="a Keras model or a Graph, got int"):
         load(3)  # type: ignore[arg-type]
 
 
