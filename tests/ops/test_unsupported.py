@@ -53,11 +53,11 @@ FORMS = {
     "computed slopes": (node("PRelu", ["x", "z"]), XZ, {}, "operand 'slope'"),
     "slopes along two axes": (node("PRelu", ["x", "c"]), X, {"c": ones(4, 6, 1)}, "one per channel"),
     "computed scale": (node("LayerNormalization", ["x", "z"]), {"x": ("n", 4), "z": ("n", 4)}, {}, "operand 'Scale'"),
-    "cubic": (
+    "cubic with antialias": (
         node("Resize", ["x", "", "s"], mode="cubic", antialias=1),
         X,
         scales(1, 1, 0.5, 0.5),
-        "nearest or linear",
+        "antialias 0",
     ),
     "antialias": (node("Resize", ["x", "", "s"], mode="linear", antialias=1), X, scales(1, 1, 0.5, 0.5), "antialias 0"),
     "a grid": (node("GridSample", ["x", "z"]), {"x": IMAGE, "z": ("n", 3, 3, 2)}, {}, "a constant grid"),
