@@ -28,17 +28,20 @@ def add(mask: np.ndarray, axis: int = -1) -> Build:
 
 
 FORMS: list[tuple[str, Build, list[str]]] = [
-    *((f"add {n:g}", add(masked(n)), ["Where", "Softmax"]) for n in (-1e4, -1e9, LOWEST, -np.inf)),
-    *((f"add {n:g}", add(masked(n)), ["Add", "Softmax"]) for n in (-100.0, -1e3)),
+    *((f"add {n:g}", add(masked(n)), ["Where", "Softmax"]) for n in (-1.1e5, -1e9, LOWEST, -np.inf)),
+    *((f"add {n:g}", add(masked(n)), ["Add", "Softmax"]) for n in (-100.0, -1e3, -1e4, -1e5)),
     ("bias beside -100", add(masked(-100.0) + np.linspace(-2, 3, 6, dtype=f)), ["Add", "Add", "Softmax"]),
-    ("mask first", lambda net, x: net.op("Softmax", net.op("Add", masked(-1e4), x)), ["Where", "Softmax"]),
-    ("sub", lambda net, x: net.op("Softmax", net.op("Sub", x, masked(1e4))), ["Where", "Softmax"]),
+    ("mask first", lambda net, x: net.op("Softmax", net.op("Add", masked(-1e4), x)), ["Add", "Softmax"]),
+    ("sub", lambda net, x: net.op("Softmax", net.op("Sub", x, masked(1e4))), ["Add", "Softmax"]),
     ("rank", add(masked(-1e9)[None, None]), ["Where", "Softmax"]),
     ("columns", add(masked(-1e9), axis=-2), ["Where", "Softmax"]),
     ("one row for all", add(masked(-1e9, CAUSAL[2])), ["Where", "Softmax"]),
     ("bias beside it", add(masked(-np.inf) + np.linspace(-2, 3, 6, dtype=f)), ["Add", "Where", "Softmax"]),
-    ("a row far below", add(masked(-1e4) - f(2000) * (np.arange(6) == 3)[:, None]), ["Where", "Softmax"]),
-    ("a row of -1e4", add(masked(-1e4, CAUSAL & (np.arange(6) != 3)[:, None])), ["Where", "Softmax"]),
+    ("a row far below", add(masked(-1e4) - f(2000) * (np.arange(6) == 3)[:, None]), ["Add", "Softmax"]),
+    ("a row of -1e4", add(masked(-1e4, CAUSAL & (np.arange(6) != 3)[:, None])), ["Add", "Softmax"]),
+    ("a row of -500", add(masked(-500, CAUSAL & (np.arange(6) != 3)[:, None])), ["Add", "Softmax"]),
+    ("two numbers", add(np.where(CAUSAL, f(0), np.linspace(-9e3, -3e4, 6, dtype=f))), ["Where", "Softmax"]),
+    ("one number for each row", add(-f(200) * np.arange(6, dtype=f)[:, None]), ["Softmax"]),
     ("an empty row", add(masked(LOWEST, CAUSAL & (np.arange(6) != 3)[:, None])), ["Where", "Softmax"]),
     ("where", lambda net, x: net.op("Softmax", net.op("Where", CAUSAL, x, f(-1e9))), ["Where", "Softmax"]),
     ("fill", lambda net, x: net.op("Softmax", net.op("Where", ~CAUSAL, f(-np.inf), x)), ["Where", "Softmax"]),
@@ -67,10 +70,10 @@ def test_a_mask_has_one_form(build: Build, expected: list[str], rng: np.random.G
     check(net, ["Sin", *expected], rng, tolerance=1e-3)
 
 
-@pytest.mark.parametrize("number", [-100.0, -999.0])
+@pytest.mark.parametrize("number", [-100.0, -999.0, -1e4])
 def test_a_small_number_that_scores_outweigh_stays_a_sum(number: float, rng: np.random.Generator) -> None:
     net = Net()
-    scores = net.op("Mul", net.op("Sin", net.input("x", (2, 3, 6, 6))), f(2000))
+    scores = net.op("Mul", net.op("Sin", net.input("x", (2, 3, 6, 6))), f(20000))
     net.output(add(masked(number))(net, scores))
     graph = check(net, ["Sin", "Mul", "Add", "Softmax"], rng, tolerance=1e-3)
     (node,) = (node for node in graph.nodes if node.op_type == "Add")

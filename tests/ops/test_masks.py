@@ -71,6 +71,17 @@ def test_masked_positions_are_exactly_zero(
         assert np.abs(theirs - program.run(x)[0]).max() < 0.03
 
 
+@pytest.mark.parametrize("number", [-500.0, -1e4])
+def test_a_number_added_to_a_whole_row_masks_nothing(model: Any, number: float, rng: np.random.Generator) -> None:
+    added = np.where(EMPTY, np.float32(0), np.float32(number))
+    graph = attention(model, added, -1, rng)
+    x = rng.normal(size=(16, SIZE, 8)).astype(np.float32)
+    shares, _ = ig.quantize(graph, x, "int16x8", calibrator="max").lower().run(x)
+    want = torch.softmax(torch.as_tensor(graph_scores(graph, x)), -1).numpy()
+    assert np.ptp(want[:, 2]) > 0.2
+    assert np.abs(shares[:, 2] - want[:, 2]).max() < 0.01
+
+
 def graph_scores(graph: ig.Graph, x: np.ndarray) -> np.ndarray:
     found: dict[str, np.ndarray] = {}
     Simulator(graph, device="cpu").run(x, observe=lambda name, value: found.update({name: value.numpy().copy()}))

@@ -1,7 +1,7 @@
 """Recognise attention masks in normal form, in front of softmaxes:
 
     Where(keep, scores, lowest)    keep constant
-    Add(scores, c)                 c constant: 0 where a position is kept, else one number from -1000 to -100
+    Add(scores, c)                 c constant: 0 where a position is kept, else one number from -1e5 to -100
 
 The lowest float32 number stands for minus infinity: next to any other score its softmax is exactly 0, and a row of
 nothing else gives equal shares instead of NaN. A small number is no infinity: scores that differ by more outweigh it.
@@ -14,7 +14,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from intaglio.graph.access import Array, constant, consumers, is_output, rank, shape
+from intaglio.graph.access import Array, attribute, constant, consumers, is_output, rank, shape
 
 LOWEST = float(np.finfo(np.float32).min)
 
@@ -22,6 +22,9 @@ LOWEST = float(np.finfo(np.float32).min)
 FAR = 100.0
 """exp(-100) is less than float32's smallest normal number: a number below -100 masks, beside scores of usual size."""
 FAR_ENOUGH = 1000.0
+"""A computed mask of this number masks: scores of real networks differ by less."""
+BEYOND_SCORES = 1e5
+"""No score outweighs a constant mask of this number: beside it float32 keeps two digits after the point."""
 _KEY, _SUM = "intaglio.mask", "sum"
 
 
@@ -37,7 +40,8 @@ def mask_of(node: ir.Node | None) -> NDArray[np.bool_] | None:
         return None
     if not consumers(result) or not all(user.op_type == "Softmax" for user in consumers(result)):
         return None
-    return np.asarray(with_rank(keep, rank(result)), bool)
+    keep = np.asarray(with_rank(keep, rank(result)), bool)
+    return keep if node.op_type == "Where" or _every_row_keeps_one(keep, consumers(result)) else None
 
 
 def scores_of(mask: ir.Node) -> ir.Value:
@@ -53,7 +57,7 @@ def number_of(mask: ir.Node) -> float | None:
     other = constant(mask.inputs[2]) if mask.op_type == "Where" else _added(mask)
     assert other is not None
     lowest = float(other.min())
-    return None if lowest < -FAR_ENOUGH else lowest
+    return None if lowest < -BEYOND_SCORES else lowest
 
 
 def keep_as_sum(mask: ir.Node) -> None:
@@ -79,9 +83,14 @@ def _kept_by_sum(node: ir.Node) -> Array | None:
         return None
     number = float(added.min())
     keep = np.asarray(added != number)
-    if not -FAR_ENOUGH <= number <= -FAR or added[keep].any():
+    if not -BEYOND_SCORES <= number <= -FAR or added[keep].any():
         return None
     return keep
+
+
+def _every_row_keeps_one(keep: NDArray[np.bool_], softmaxes: list[ir.Node]) -> bool:
+    """Tell whether no row is masked as a whole: a number that is added to all of a row cancels in the softmax."""
+    return all(bool(keep.any(axis=attribute(user, "axis", -1)).all()) for user in softmaxes)
 
 
 def _added(node: ir.Node) -> Array | None:

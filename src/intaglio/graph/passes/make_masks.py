@@ -3,7 +3,8 @@
     Softmax(scores + c)            c constant, with elements of -100 and less below the largest of their row
     Softmax(Where(m, scores, c))   m constant, c at most -100; or with both exchanged
 
-All else that a constant adds stays a sum. One number of -1000 to -100 gets a sum of its own, which may be a mask.
+All else that a constant adds stays a sum. One number of -1e5 to -100 gets a sum of its own, which may be a mask:
+calibration decides (`ptq.weak_masks`). Several numbers mask from -1000 on.
 Where a constant masks a whole row, its size decides, as in float32: -1e9 and less absorbs the scores, and the row
 becomes uniform; a smaller one cancels in the softmax and is left out.
 """
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from intaglio.graph.access import attribute, constant, consumers, is_output, rank, shape, single_consumer, where
 from intaglio.graph.attention_masks import (
+    BEYOND_SCORES,
     FAR,
     FAR_ENOUGH,
     LOWEST,
@@ -69,20 +71,25 @@ def _sum(graph: Graph, node: ir.Node) -> str | None:
     numbers = with_rank(added.astype(np.float64) * (-1 if node.op_type == "Sub" else 1), rank(result))
     if not bool((numbers <= -FAR).any()) or bool((numbers == np.inf).any()):
         return None
-    if numbers.min() >= -FAR_ENOUGH:
-        return _small_sum(graph, node, scores, numbers)
-    keep, rest = _split(numbers, axis)
-    if keep.all() and np.array_equal(rest, numbers):
+    if is_sum(node):
         return None
+    numbers = numbers - _level(numbers, axis)
+    if numbers.min() >= -BEYOND_SCORES and (made := _small_sum(graph, node, scores, numbers)):
+        return made
+    if -FAR_ENOUGH <= numbers.min() <= -FAR:
+        return None
+    keep, rest = _split(numbers, axis)
     return _write(graph, node, _with_bias(graph, node, scores, rest), keep)
 
 
 def _small_sum(graph: Graph, node: ir.Node, scores: ir.Value, numbers: NDArray[np.float64]) -> str | None:
     """Part a sum into numbers of usual size and one small number that may mask: the result is exactly the same sum."""
     keep = numbers > -FAR
+    if keep.all():
+        return None
     number = float(numbers[~keep].max())
     rest = np.where(keep, numbers, numbers - number)
-    if is_sum(node) or not bool((np.abs(rest) < FAR).all()):
+    if not bool((np.abs(rest) < FAR).all()):
         return None
     scores = _with_bias(graph, node, scores, rest)
     inner = graph.model.graph
@@ -101,14 +108,17 @@ def _with_bias(graph: Graph, node: ir.Node, scores: ir.Value, rest: NDArray[np.f
     return insert(graph.model.graph, node, "Add", [scores, held], name=f"{node.name}.sum").outputs[0]
 
 
+def _level(numbers: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """Find the number that is added to a whole row, which cancels in the softmax; 0 where it absorbs the scores."""
+    top = numbers.max(axis=axis, keepdims=True)
+    return np.where((top <= -FAR) & (top > ABSORBS), top, 0.0)
+
+
 def _split(numbers: NDArray[np.float64], axis: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Split a mask into the elements of a row that are kept, and what is added to them."""
     top = numbers.max(axis=axis, keepdims=True)
-    empty = top <= ABSORBS
-    level = np.where((top <= -FAR) & ~empty, top, 0.0)  # a number added to a whole row cancels in the softmax
-    moved = np.where(empty, -np.inf, numbers - level)
-    keep = moved > np.where(empty, 0.0, top - level) - FAR
-    return keep, np.where(keep, moved, 0.0)
+    keep = np.where(top <= ABSORBS, False, numbers > top - FAR)
+    return keep, np.where(keep, numbers, 0.0)
 
 
 def _where(graph: Graph, node: ir.Node) -> str | None:
@@ -126,10 +136,9 @@ def _where(graph: Graph, node: ir.Node) -> str | None:
     used = np.broadcast_arrays(other, keep)[0][~np.broadcast_arrays(other, keep)[1]]
     if bool((used > -FAR).any()) or is_sum(node):
         return None
-    weak = np.unique(used[used >= -FAR_ENOUGH])
-    if len(weak) == 0:
-        return _write(graph, node, scores, keep)
-    return _write(graph, node, scores, keep, float(weak[0])) if bool((used == weak[0]).all()) else None
+    if used.size and used[0] >= -BEYOND_SCORES and bool((used == used[0]).all()):
+        return _write(graph, node, scores, keep, float(used[0]))
+    return _write(graph, node, scores, keep) if bool((used < -FAR_ENOUGH).all()) else None
 
 
 def _write(graph: Graph, node: ir.Node, scores: ir.Value, keep: NDArray[np.bool_], number: float = LOWEST) -> str:
