@@ -25,6 +25,7 @@ from intaglio.cli.main import COMMANDS
 from intaglio.frontends.rewrites import REWRITES
 from intaglio.graph.passes import PASSES
 from intaglio.ops import FLOAT_OPERATORS
+from intaglio.ops.float_operator import INDEX_OPERATORS
 from intaglio.program import OPERATORS
 from intaglio.ptq.recipe import Recipe, recovery_rows
 from intaglio.targets import BUILTIN, TensorFormat, load_target
@@ -44,8 +45,8 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def float_operators() -> str:
     """ONNX operators, and which integer operators their lowering may emit."""
     classes: dict[type, list[str]] = {}
-    for name, cls in FLOAT_OPERATORS.items():
-        classes.setdefault(cls, []).append(name)
+    for name, cls in (*FLOAT_OPERATORS.items(), *INDEX_OPERATORS.items()):
+        classes.setdefault(cls, []).append(f"{name} of integers" if cls.of_indices else name)
     rows = []
     for cls, names in classes.items():
         module = cls.__module__.rpartition(".")[2]

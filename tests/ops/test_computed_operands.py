@@ -50,6 +50,7 @@ ROWS: dict[str, tuple[list[Any], dict[str, Any]]] = {
     **{op: ([_normal(4, 1, 1)], {}) for op in ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")},
     "BatchNormalization": ([_normal(4), _normal(4), _normal(4), np.abs(_normal(4)) + 1], {}),
     "Clip": ([_number(-0.5), _number(0.7)], {}),
+    "CumSum": ([_ints(1)], {}),
     "Concat": ([_normal(1, 2, 6, 6)], {"axis": 1}),
     "Conv": ([_normal(4, 4, 3, 3), _normal(4)], {}),
     "ConvTranspose": ([_normal(4, 4, 3, 3), _normal(4)], {}),

@@ -170,13 +170,25 @@ def test_arrays_that_refuse_do_refuse(slip: Any) -> None:
 def test_samples_of_a_batch_do_not_touch_each_other(kind: str) -> None:
     """Operators that keep axis 0 give for each sample what they give for the batch."""
     for operator, inputs in samples(kind):
-        if kind in ("transpose", "reshape", "expand") or any(
-            x.ndim < 2 or x.shape[0] != inputs[0].shape[0] for x in inputs
+        if (
+            kind in ("transpose", "reshape", "expand")
+            or operator.mixes_samples()
+            or any(x.ndim < 2 or x.shape[0] != inputs[0].shape[0] for x in inputs)
         ):
             continue
         whole = operator.integer(*inputs)
         single = [operator.integer(*(x[i : i + 1] for x in inputs)) for i in range(inputs[0].shape[0])]
         assert_bit_exact(np.concatenate(single), whole)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_results_lie_in_the_range_that_follows_from_the_inputs(kind: str) -> None:
+    for operator, inputs in samples(kind):
+        given = tuple((int(x.min()), int(x.max())) for x in inputs)
+        found = operator.result_range(tuple(x.shape for x in inputs), given)
+        if found is not None:
+            y = operator.integer(*inputs)
+            assert found[0] <= y.min() <= y.max() <= found[1], operator
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from intaglio_tests.bit_exact import single_operator_program
 
-from intaglio.number import BOOLEAN, INT8, INT16, UINT8, IntType, QuantParams, Rule
+from intaglio.number import BOOLEAN, INT8, INT16, INT32, UINT8, IntType, QuantParams, Rule
 from intaglio.number import Requantize as IntegerFactor
 from intaglio.program import OPERATORS, Operator
 from intaglio.program.operators.add import Add
@@ -35,6 +35,8 @@ from intaglio.program.operators.embedding_lookup import EmbeddingLookup
 from intaglio.program.operators.expand import Expand
 from intaglio.program.operators.gather import Gather
 from intaglio.program.operators.gru import Gru
+from intaglio.program.operators.integer_arithmetic import IntegerArithmetic
+from intaglio.program.operators.integer_cumsum import IntegerCumSum
 from intaglio.program.operators.layer_norm import LayerNorm
 from intaglio.program.operators.log_softmax import LogSoftmax
 from intaglio.program.operators.lstm import Lstm
@@ -472,6 +474,28 @@ def embedding_lookup(rng: np.random.Generator) -> Iterator[Case]:
     x = params(rng, INT8)
     table, ids = codes(rng, INT8, (7, 5)), np.array([[0, 6, -1], [-7, 3, 3]], np.int32)
     yield EmbeddingLookup(), (table, ids), real(x, table)[ids], x, 0
+
+
+@case
+def integer_arithmetic(rng: np.random.Generator) -> Iterator[Case]:
+    """Integers stand for themselves: a grid of scale 1, on which only 32 bits end."""
+    whole = QuantParams(INT32, np.ones((), np.float32))
+    a, b = (rng.integers(-(1 << 15), 1 << 15, (4, 6)).astype(np.int32) for _ in range(2))
+    for function, numpy in (("add", np.add), ("sub", np.subtract), ("mul", np.multiply), ("min", np.minimum)):
+        yield IntegerArithmetic(function), (a, b), numpy(a.astype(float), b.astype(float)), whole, 0
+    low, high = np.full((1,), INT32.qmin, np.int32), np.full((1,), INT32.qmax, np.int32)
+    yield IntegerArithmetic("mul"), (low, high), np.full((1,), float(INT32.qmin)), whole, 0
+    yield IntegerArithmetic("sub"), (high, low), np.full((1,), float(INT32.qmax)), whole, 0
+    yield IntegerArithmetic("max"), (a, b), np.maximum(a.astype(float), b.astype(float)), whole, 0
+
+
+@case
+def integer_cumsum(rng: np.random.Generator) -> Iterator[Case]:
+    whole = QuantParams(INT32, np.ones((), np.float32))
+    x = rng.integers(-9, 9, (3, 6)).astype(np.int32)
+    yield IntegerCumSum(1), (x,), np.cumsum(x, 1).astype(float), whole, 0
+    backwards = [[sum(row[j + 1 :]) for j in range(6)] for row in x.tolist()]
+    yield IntegerCumSum(1, exclusive=True, reverse=True), (x,), np.array(backwards, float), whole, 0
 
 
 @case

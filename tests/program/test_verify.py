@@ -20,6 +20,8 @@ from intaglio.program.operators.average_pool2d import AveragePool2d
 from intaglio.program.operators.concat import Concat
 from intaglio.program.operators.expand import Expand
 from intaglio.program.operators.gather import Gather
+from intaglio.program.operators.integer_arithmetic import IntegerArithmetic
+from intaglio.program.operators.integer_cumsum import IntegerCumSum
 from intaglio.program.operators.layer_norm import LayerNorm
 from intaglio.program.operators.log_softmax import LogSoftmax
 from intaglio.program.operators.lut import Lut
@@ -253,6 +255,18 @@ def test_axes_of_the_batch_may_not_be_reduced() -> None:
         program.verify()
 
 
+@pytest.mark.parametrize("kind", sorted(OPERATORS))
+def test_a_batch_may_not_be_read_along(kind: str) -> None:
+    """Operators that keep the shape and read along axis 0 say so."""
+    for operator, inputs in OPERATORS[kind].samples(np.random.default_rng(3)):
+        if operator.mixes_samples():
+            program = single_operator_program(operator, tuple(x[:1] for x in inputs))
+            program.verify()
+            program.batched = True
+            with pytest.raises(ProgramError, match=f"{kind}: mixes the samples of a batch: it reads along axis 0"):
+                program.verify()
+
+
 def first(cls: type[Operator], index: int = 0) -> tuple[Operator, tuple[np.ndarray, ...]]:
     return list(cls.samples(np.random.default_rng(3)))[index]
 
@@ -285,6 +299,8 @@ OPERATOR_CHANGES: list[tuple[type[Operator], dict[str, Any], str]] = [
     (Pad, {"before": (0, -4, 0, 0)}, "do not fit shape"),
     (Pad, {"value": 128}, "value 128 is no code of int8"),
     (Concat, {"axis": 4}, "axis 4 is outside a shape"),
+    (IntegerArithmetic, {"function": "div"}, "expected one of add, sub, mul, min, max, got 'div'"),
+    (IntegerCumSum, {"axis": 3}, "expected different axes from 0 to 2"),
     (Concat, {"axis": 2}, "differ in more than axis 2"),
     (Transpose, {"axes": (0, 1, 2, 2)}, "are no order of a shape"),
     (Expand, {"to": (-1, 4, 2)}, "does not expand to"),

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from intaglio.codegen.machine import Machine
 from intaglio.errors import CompileError
 from intaglio.program import Program, TensorInfo
+from intaglio.program.interpreter import run_int
 
 Array = NDArray[Any]
 Arena = tuple[Array, int, int]  # memory, address of its aligned part, that part's bytes
-_WORKED, _WRONG_PROCESSOR = 0, 4
+_WORKED, _WRONG_PROCESSOR, _OUT_OF_RANGE = 0, 4, 5
 
 
 class Library:
@@ -80,7 +81,7 @@ class PreparedRun:
     """
 
     def __init__(self, program: Program, library: Library, codes: Sequence[Array]) -> None:
-        self._library = library
+        self._program, self._library = program, library
         self.inputs = [np.ascontiguousarray(c) for c in codes]
         infos = [program.tensors[name] for name in program.inputs]
         self.samples, strides = _samples(infos, self.inputs)
@@ -97,8 +98,12 @@ class PreparedRun:
 
         Args:
             nanoseconds: one counter for each step, to which its time for all samples is added.
+        Raises:
+            DataError: an index that the network computes is outside the axis it is for.
         """
         status = self._library.call(*self._arguments, None if nanoseconds is None else address(nanoseconds))
+        if status == _OUT_OF_RANGE:
+            run_int(self._program, *self.inputs)  # raises the error that says which index it is
         if status != _WORKED:
             raise self._library.failure(status)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from intaglio.codegen.float_functions import float_function
 from intaglio.codegen.header import parameters
-from intaglio.codegen.input_checks import input_checks
+from intaglio.codegen.input_checks import computed_checks, input_checks
 from intaglio.codegen.machine import INSTRUCTION_SETS
 from intaglio.codegen.model import WRITTEN_BY, Model
 from intaglio.codegen.processor import CPUID, processor, processor_end
@@ -55,6 +55,12 @@ def source(model: Model) -> str:
     for i, step in enumerate(model.steps):
         bodies.append(_step(model, i, step, constants, addresses))
         table.append(f"    {{step_{i}, {min(step.call.units, step.call.split)}}},")
+    checks = computed_checks(model, addresses)
+    check = ""
+    if checks:
+        check = f"""        if (leaves_axis(&frame, i))
+            return {m}_OUT_OF_RANGE;
+"""
     functions = "\n".join(_include(source) for source in _sources(model.steps))
     threads = model.machine.threads
     if threads:
@@ -93,7 +99,7 @@ static const struct {{
 }} steps[{max(1, len(model.steps))}] = {{
 {chr(10).join(table) or "    {NULL, 0},"}
 }};
-{processor_end(model)}
+{checks}{processor_end(model)}
 {sizes(model)}
 {signature}
 {{
@@ -116,7 +122,7 @@ static const struct {{
     frame.outputs = outputs;
     frame.arena = arena;
     for (int32_t i = 0; i < {m}_STEPS; i++) {{
-{loop}
+{check}{loop}
     }}
     return {m}_OK;
 }}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from intaglio.codegen.float_functions import float_declaration, float_name
+from intaglio.codegen.input_checks import late_status, step_checks
 from intaglio.codegen.model import WRITTEN_BY, Model
 from intaglio.codegen.steps import tensor
 from intaglio.codegen.stream_functions import argument_names, step_declarations
@@ -87,7 +88,7 @@ extern "C" {{
 extern const size_t {p}_input_bytes[{m}_INPUTS];
 extern const size_t {p}_output_bytes[{m}_OUTPUTS];
 
-/* Run one sample. Returns {m}_OK, or another status, and then has written nothing. */
+/* Run one sample. Returns {m}_OK, or another status, and then has written nothing{late_status(model)}. */
 int {p}_run({parameters(model)});
 {step_declarations(model)}{float_declaration(model)}{hosted if model.machine.threads else ""}
 #ifdef __cplusplus
@@ -108,8 +109,10 @@ def _statuses(model: Model) -> str:
         ("SMALL_ARENA", f"arena_bytes is below {m}_ARENA_BYTES"),
         ("WRONG_PROCESSOR", "the processor lacks an instruction set that this code was generated for"),
     ]
-    if input_ranges(model.program):
-        rows.append(("OUT_OF_RANGE", "an input of plain integers holds one that the model does not take"))
+    computed = any(step_checks(v) for v in model.all)
+    if input_ranges(model.program) or computed:
+        meaning = "an input of plain integers holds one that the model does not take"
+        rows.append(("OUT_OF_RANGE", meaning + ", or an index that it computes leaves its axis" * computed))
     if set(model.program.float_ends) & set(model.program.inputs):
         rows.append(("NOT_FINITE", "an input of float numbers holds one that is infinite or not a number"))
     lines = []

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from intaglio.codegen.input_checks import late_status
 from intaglio.codegen.model import Model
 from intaglio.codegen.text import array_text, comment, integer_text
 from intaglio.kernels.kernel import C_TYPES
@@ -90,8 +91,8 @@ struct {p}_state {{
 /* Begin a stream (again): every state gets its initial codes. */
 void {p}_reset(struct {p}_state *state);
 
-/* Run one sample on the states of the step before. Returns {m}_OK, or another status, and then has written nothing and
- * the states are as they were. */
+/* Run one sample on the states of the step before. Returns {m}_OK, or another status, and then the states are as
+ * they were, and it has written nothing{late_status(model)}. */
 int {p}_step({step_parameters(model)});
 """
 

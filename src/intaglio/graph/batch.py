@@ -270,6 +270,7 @@ RULES: dict[str, Rule] = {
     "MatMul": _matmul,
     "Gemm": _gemm,
     "Expand": _expand,
+    "CumSum": _axes_input(1),
     "Gather": _gather,
     "Resize": _resize,
     **dict.fromkeys(GATES, _loop),

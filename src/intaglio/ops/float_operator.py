@@ -119,6 +119,8 @@ class Lowering(Protocol):
 
 
 FLOAT_OPERATORS: dict[str, type[FloatOperator]] = {}
+INDEX_OPERATORS: dict[str, type[FloatOperator]] = {}
+"""Operators with another class for results that are plain integers: indices and what they are computed from."""
 
 
 class FloatOperator:
@@ -130,18 +132,21 @@ class FloatOperator:
             Graph, so that they have to be constants. Which others have to be for integers, the contract's roles say.
         integers: positions of operands that may hold integers or booleans which are no quantized numbers.
         results: how many outputs `real` computes; None for as many as the node has.
+        of_indices: whether the class is for results of int32 and int64 only; another class has the real numbers.
     """
 
     op_types: ClassVar[tuple[str, ...]] = ()
     fixed: ClassVar[tuple[int, ...]] = ()
     integers: ClassVar[tuple[int, ...]] = ()
     results: ClassVar[int | None] = 1
+    of_indices: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        table = INDEX_OPERATORS if cls.of_indices else FLOAT_OPERATORS
         for op_type in cls.op_types:
-            assert op_type not in FLOAT_OPERATORS, op_type
-            FLOAT_OPERATORS[op_type] = cls
+            assert op_type not in table, op_type
+            table[op_type] = cls
 
     @classmethod
     def check(cls, node: ir.Node) -> None:
@@ -193,14 +198,23 @@ class FloatOperator:
         raise AssertionError(cls)
 
 
+def known_operator(node: ir.Node) -> type[FloatOperator] | None:
+    """The operator of a node, whatever form of it the node has; None if there is none of its name."""
+    if node.domain not in ("", "ai.onnx") and not is_loop(node):
+        return None
+    operator = FLOAT_OPERATORS.get(node.op_type)
+    if node.outputs[0].dtype in (ir.DataType.INT32, ir.DataType.INT64):
+        return INDEX_OPERATORS.get(node.op_type, operator)
+    return operator
+
+
 def float_operator(node: ir.Node) -> type[FloatOperator]:
     """The operator of a node.
 
     Raises:
         UnsupportedOperatorError: no operator of that name is known, or it does not compute this form of it.
     """
-    known = node.domain in ("", "ai.onnx") or is_loop(node)
-    operator = FLOAT_OPERATORS.get(node.op_type) if known else None
+    operator = known_operator(node)
     if operator is None:
         name = f"{node.domain}::{node.op_type}" if node.domain else node.op_type
         advice = INSTEAD.get(

@@ -1,4 +1,4 @@
-"""Selection by constant indices, and rows of a constant table by computed ones.   y = x[..., indices, ...]"""
+"""Selection along an axis by constant or computed indices.   y = x[..., indices, ...]"""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from torch import Tensor
 
 from intaglio.errors import DataError, UnsupportedOperatorError
 from intaglio.graph.access import attribute, constant, rank, shape, where
-from intaglio.ops.contract import Contract, Role, Same
+from intaglio.number import BOOLEAN, INT32
+from intaglio.ops.contract import Contract, Plain, Role, Same
 from intaglio.ops.data_movement import DATA_MOVEMENT
-from intaglio.ops.float_operator import FloatOperator, Lowering
+from intaglio.ops.float_operator import Axes, FloatOperator, Lowering, Placed
 from intaglio.ops.operands import constant_operand
+from intaglio.ops.plain_operands import require_int32
 from intaglio.program.operators.embedding_lookup import EmbeddingLookup
 from intaglio.program.operators.gather import Gather as IntegerGather
 from intaglio.program.operators.reshape import Reshape
@@ -22,7 +24,7 @@ from intaglio.program.operators.reshape import Reshape
 class Gather(FloatOperator):
     """ONNX Gather; negative indices are counted from the end.
 
-    Either the indices are constant, of any rank, or the data are: a table whose rows computed indices choose.
+    The indices are constant or computed, of any rank, and so are the data: numbers, integers or booleans.
     """
 
     op_types = ("Gather",)
@@ -30,30 +32,16 @@ class Gather(FloatOperator):
 
     @classmethod
     def check(cls, node: ir.Node) -> None:
-        """Constant indices inside the axis, or integers that choose rows of a constant table."""
-        if cls.looks_up(node):
-            cls.require_table(node)
-        else:
+        """Constant indices inside the axis; a constant table of integers that int32 holds."""
+        if not cls.looks_up(node):
             cls.indices(node)
+        elif (table := constant(node.inputs[0])) is not None:
+            require_int32(node, table)
 
     @classmethod
     def looks_up(cls, node: ir.Node) -> bool:
-        """Tell whether computed indices choose from a constant."""
-        return constant(node.inputs[0]) is not None and constant(node.inputs[1]) is None
-
-    @classmethod
-    def require_table(cls, node: ir.Node) -> None:
-        """Refuse a table of integers, or one that is not read by its first axis.
-
-        Raises:
-            UnsupportedOperatorError: naming the node.
-        """
-        table = constant_operand(node, 0)
-        if cls.axis(node) != 0 or table.dtype.kind != "f" or table.ndim == 0:
-            raise UnsupportedOperatorError(
-                f"{where(node)} expected a table of real numbers whose rows the computed indices choose (axis 0), got "
-                f"axis {cls.axis(node)} of {table.dtype} {table.shape}; transpose the table"
-            )
+        """Tell whether the indices are computed."""
+        return constant(node.inputs[1]) is None
 
     @classmethod
     def axis(cls, node: ir.Node) -> int:
@@ -81,23 +69,27 @@ class Gather(FloatOperator):
         assert x is not None
         if cls.looks_up(node):
             assert inputs[1] is not None
-            return x[rows_of(node, inputs[1], len(x))]
-        indices = cls.indices(node)
-        selected = x.index_select(axis, torch.as_tensor(indices.reshape(-1), device=x.device))
+            indices = places_in(node, inputs[1], x.shape[axis])
+        else:
+            indices = torch.as_tensor(cls.indices(node), device=x.device)
+        selected = x.index_select(axis, indices.reshape(-1))
         return selected.reshape((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
 
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:
         """Moves integers: those of the data, or of a table that is quantized beforehand."""
-        return Contract((Role.SIDE, Role.ACTIVATION), Same(0)) if cls.looks_up(node) else DATA_MOVEMENT
+        return chosen_by_indices(node) if cls.looks_up(node) else DATA_MOVEMENT
 
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:
-        """One `embedding_lookup`; or one `gather`, and a `reshape` where the indices are no plain list."""
+        """One `embedding_lookup` of the first axis; or one `gather`, and a `reshape` where the indices are no list."""
         if cls.looks_up(node):
-            ids = to.operand(node.inputs[1], axes=tuple(range(rank(node.inputs[1]))))
-            table = to.operand(node.inputs[0])
-            to.emit(node, EmbeddingLookup(), [table, ids], node.outputs[0], tuple(range(rank(node.outputs[0]))))
+            axis, new, full = cls.axis(node), rank(node.inputs[1]), rank(node.inputs[0])
+            kept = [other for other in range(full) if other != axis]
+            table = data_or_table(node, to, (axis, *kept))
+            ids = to.operand(node.inputs[1], axes=tuple(range(new)))
+            axes = (*range(axis, axis + new), *(other if other < axis else other + new - 1 for other in kept))
+            to.emit(node, EmbeddingLookup(), [table, ids], node.outputs[0], axes)
             return
         x, value, axis, indices = to.operand(node.inputs[0]), node.outputs[0], cls.axis(node), cls.indices(node)
         at, new = x.axis(axis), indices.ndim
@@ -107,19 +99,38 @@ class Gather(FloatOperator):
             return
         selected = to.step(node, operator, [x], x.params, x.axes)
         size = [*selected.shape[:at], *indices.shape, *selected.shape[at + 1 :]]
-        axes: list[int] = []
+        places: list[int] = []
         for old in x.axes:  # axes behind the indexed one are renumbered, and it gives way to those of the indices
-            axes.extend(range(axis, axis + new) if old == axis else [old if old < axis else old + new - 1])
+            places.extend(range(axis, axis + new) if old == axis else [old if old < axis else old + new - 1])
         if x.axes[0] == 0 and axis != 0:
             size[0] = to.leading(size[0])
-        to.emit(node, Reshape(to=tuple(size)), [selected], value, tuple(axes))
+        to.emit(node, Reshape(to=tuple(size)), [selected], value, tuple(places))
 
 
-def rows_of(node: ir.Node, ids: Tensor, rows: int) -> Tensor:
-    """Computed indices as rows of a table of this many rows, int64; negative ones count from the end.
+def chosen_by_indices(node: ir.Node) -> Contract:
+    """The contract of an operator whose computed second operand says which elements of the first one it moves."""
+    table = constant(node.inputs[0])
+    if table is None:
+        return Contract((Role.ACTIVATION, Role.ACTIVATION), Same(0))
+    if table.dtype.kind == "f":
+        return Contract((Role.SIDE, Role.ACTIVATION), Same(0))
+    return Contract((Role.OFFLINE, Role.ACTIVATION), Plain())
+
+
+def data_or_table(node: ir.Node, to: Lowering, axes: Axes) -> Placed:
+    """The first operand in an order of axes; integers and booleans of a constant are its codes."""
+    table = constant(node.inputs[0])
+    if table is None or table.dtype.kind == "f":
+        return to.operand(node.inputs[0], axes=axes)
+    type = BOOLEAN if table.dtype == np.bool_ else INT32
+    return to.integers(f"{node.name}.table", table.transpose(axes), axes, type)
+
+
+def places_in(node: ir.Node, ids: Tensor, rows: int) -> Tensor:
+    """Computed indices as places in an axis of this size, int64; negative ones count from the end.
 
     Raises:
-        DataError: an index is outside the table, or has a fraction.
+        DataError: an index is outside the axis, or has a fraction.
     """
     found = ids.long()
     bad = (found < -rows) | (found >= rows)
@@ -128,7 +139,7 @@ def rows_of(node: ir.Node, ids: Tensor, rows: int) -> Tensor:
     if bool(bad.any()):
         value = ids[bad].reshape(-1)[0].item()
         raise DataError(
-            f"{where(node)} expected indices of a table of {rows} rows, integers from {-rows} to {rows - 1}, got "
+            f"{where(node)} expected indices of an axis of size {rows}, integers from {-rows} to {rows - 1}, got "
             f"{value:g} ({int(bad.sum())} of {ids.numel()} are outside); repair the data or the network"
         )
     return torch.where(found < 0, found + rows, found)

@@ -24,7 +24,7 @@ INSTEAD: dict[str, str] = {
     **dict.fromkeys(("ScatterElements", "ScatterND"), _SCATTER),
     **dict.fromkeys(("SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert"), _SEQUENCE),
     "Compress": "Its condition is computed at run time, so its result has no fixed size: cut the network before it",
-    "CumSum": "Its axis is computed or longer than 4096, or it does not sum floats: use a convolution over a window",
+    "CumSum": "Its axis is computed: export the model with a constant axis",
     "DeformConv": "Its offsets are computed at run time: use a convolution on a fixed grid",
     "Einsum": "An axis is named twice in one operand (a diagonal), or its operands are no floats: multiply by an "
     "identity matrix and sum, or use MatMul",

@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from intaglio.graph.access import constant, rank
+from intaglio.graph.access import constant
 from intaglio.number import INT32, QuantParams
-from intaglio.ops.contract import Contract, Plain, Role
-from intaglio.ops.float_operator import Axes, FloatOperator, Lowering, Placed
+from intaglio.ops.contract import Contract, Plain
+from intaglio.ops.float_operator import FloatOperator, Lowering
+from intaglio.ops.plain_operands import aligned_integers, computed_operand, constant_integers, plain_roles
 from intaglio.program.operators.relation import Relation
 
 SIGNS: dict[str, tuple[bool, bool, bool]] = {
@@ -45,7 +46,7 @@ class Comparisons(FloatOperator):
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:
         """A constant becomes the codes that it lies between."""
-        return Contract(_roles(node), Plain())
+        return Contract(plain_roles(node), Plain())
 
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:
@@ -53,7 +54,7 @@ class Comparisons(FloatOperator):
         below, equal, above = SIGNS[node.op_type]
         arrays = [constant(value) for value in node.inputs]
         if arrays[0] is None and arrays[1] is None:
-            a, b, axes = _aligned(node, to)
+            a, b, axes = aligned_integers(node, to)
             if a.params is None or b.params is None:
                 operator = Relation.from_integers(below, equal, above)
             else:
@@ -64,11 +65,11 @@ class Comparisons(FloatOperator):
         held = arrays[1 - computed]
         assert held is not None
         op_type = node.op_type if computed == 0 else _MIRRORED.get(node.op_type, node.op_type)
-        x, axes = _computed(node, computed, to)
+        x, axes = computed_operand(node, computed, to)
         numbers = held if x.params is None else _thresholds(op_type, held, x.quant)
         codes = np.clip(np.asarray(numbers).astype(np.int64), INT32.qmin, INT32.qmax)
         operator = Relation.from_integers(*SIGNS[op_type])
-        to.emit(node, operator, [x, _constant(node, codes, axes, to)], node.outputs[0], axes)
+        to.emit(node, operator, [x, constant_integers(node, codes, axes, to)], node.outputs[0], axes)
 
 
 def _is_integer(x: Tensor) -> bool:
@@ -101,47 +102,17 @@ class Logic(FloatOperator):
     @classmethod
     def contract(cls, node: ir.Node) -> Contract:
         """Booleans of booleans."""
-        return Contract(_roles(node), Plain())
+        return Contract(plain_roles(node), Plain())
 
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:
         """One `relation`: of the sum of both operands with 1 or 2, or of one operand with 0."""
         if node.op_type == "Not":
-            x, axes = _computed(node, 0, to)
-            zero = _constant(node, np.zeros((), np.int64), axes, to)
+            x, axes = computed_operand(node, 0, to)
+            zero = constant_integers(node, np.zeros((), np.int64), axes, to)
             to.emit(node, Relation.from_integers(False, True, False), [x, zero], node.outputs[0], axes)
             return
         least, above = {"And": (2, False), "Or": (1, True), "Xor": (1, False)}[node.op_type]
-        a, b, axes = _aligned(node, to)
+        a, b, axes = aligned_integers(node, to)
         operator = Relation.from_integers(False, True, above, b_multiplier=-1, offset=least)
         to.emit(node, operator, [a, b], node.outputs[0], axes)
-
-
-def _roles(node: ir.Node) -> tuple[Role, ...]:
-    return tuple(Role.ACTIVATION if constant(value) is None else Role.OFFLINE for value in node.inputs)
-
-
-def _computed(node: ir.Node, index: int, to: Lowering) -> tuple[Placed, Axes]:
-    """Place a computed operand with the rank of the result."""
-    value, size = node.inputs[index], rank(node.outputs[0])
-    axes = to.operand(value, rank=size).axes
-    return to.operand(value, rank=size, axes=axes), axes
-
-
-def _aligned(node: ir.Node, to: Lowering) -> tuple[Placed, Placed, Axes]:
-    """Place both operands with the rank of the result and in one order of axes; constants as integers."""
-    arrays, size = [constant(value) for value in node.inputs], rank(node.outputs[0])
-    full = next((i for i, v in enumerate(node.inputs) if arrays[i] is None and rank(v) == size), None)
-    first = next(i for i, array in enumerate(arrays) if array is None) if full is None else full
-    _, axes = _computed(node, first, to)
-    placed = [
-        to.operand(value, rank=size, axes=axes) if array is None else _constant(node, array, axes, to)
-        for value, array in zip(node.inputs, arrays, strict=True)
-    ]
-    return placed[0], placed[1], axes
-
-
-def _constant(node: ir.Node, array: NDArray[np.generic], axes: Axes, to: Lowering) -> Placed:
-    """Place a constant of integers in an order of axes."""
-    whole = np.asarray(array).reshape((1,) * (len(axes) - array.ndim) + array.shape)
-    return to.integers(f"{node.name}.constant", whole.transpose(axes), axes, INT32)

@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from intaglio.graph.fingerprint import node_meaning
 from intaglio.number import QuantParams, Rule
-from intaglio.ops.float_operator import FLOAT_OPERATORS, FloatOperator, Result
+from intaglio.ops.float_operator import FLOAT_OPERATORS, FloatOperator, Result, known_operator
 from intaglio.program import Operator
 
 _LIMIT = 256  # operators that are kept; a table of 16 bits has 130 kB at most
@@ -17,7 +17,7 @@ _made: OrderedDict[object, Operator | None] = OrderedDict()
 
 def may_be_unary(node: ir.Node) -> bool:
     """Whether the node's operator is a function of one quantized value for some attributes and constants."""
-    found = FLOAT_OPERATORS.get(node.op_type, FloatOperator)
+    found = known_operator(node) or FloatOperator
     return found.unary.__func__ is not FloatOperator.unary.__func__  # type: ignore[attr-defined]
 
 

@@ -5,9 +5,8 @@ Every reader of such an input says which integers it takes; operators that only 
 
 from __future__ import annotations
 
+from intaglio.program.operator import Range
 from intaglio.program.structure import ProgramStructure
-
-Range = tuple[int, int]
 
 
 def input_ranges(program: ProgramStructure) -> dict[str, Range]:

@@ -9,7 +9,7 @@ A tensor is dropped after its last reader.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intaglio.number.blas import blas_threads, one_blas_thread
+from intaglio.program.index_checks import IndexCheck, index_checks
 from intaglio.program.inputs import Input, check_codes, quantize_inputs
 from intaglio.program.structure import ProgramStructure, TensorInfo
 
@@ -35,7 +36,8 @@ def run(program: ProgramStructure, *x: Input) -> Any:
         The output's real values (float32; integers where the output is a plain index), bare when there is one
         output, otherwise a tuple.
     Raises:
-        DataError: an input is missing, unknown, not real numbers, not finite, or of a wrong shape.
+        DataError: an input is missing, unknown, not real numbers, not finite, or of a wrong shape; or an index that the
+            network computes is outside the axis it is for.
     """
     codes = quantize_inputs(program, *x)
     out = _run(program, codes, program.outputs)
@@ -85,16 +87,17 @@ def _run(program: ProgramStructure, codes: Sequence[NDArray[Any]], keep: Sequenc
     """The tensors named in `keep`, for any number of samples."""
     inputs = dict(zip(program.inputs, codes, strict=True))
     declared = {name: program.tensors[name].shape for name in program.inputs}
+    checks = index_checks(program)
     if not any(x.shape != declared[name] for name, x in inputs.items()):
-        return _execute(program, inputs, keep)
+        return _execute(program, checks, inputs, keep)
     samples = next(x.shape[0] for name, x in inputs.items() if x.shape != declared[name])
     step = _samples_per_chunk(program) if program.batched else 1
     if program.batched and step >= samples:
-        return _execute(program, inputs, keep)
+        return _execute(program, checks, inputs, keep)
 
     def part(start: int) -> Arrays:
         chunk = {n: _part(x, declared[n], start, step) for n, x in inputs.items()}
-        return _execute(program, chunk, keep)
+        return _execute(program, checks, chunk, keep)
 
     return _joined(part, range(0, samples, step), keep, program)
 
@@ -135,12 +138,16 @@ def _in_threads(part: Callable[[int], Arrays], starts: Iterable[int]) -> Iterato
             pool.shutdown(cancel_futures=True)  # on Ctrl-C, what has not begun never does
 
 
-def _execute(program: ProgramStructure, inputs: Arrays, keep: Sequence[str]) -> Arrays:
+def _execute(
+    program: ProgramStructure, checks: Mapping[str, Sequence[IndexCheck]], inputs: Arrays, keep: Sequence[str]
+) -> Arrays:
     """Run every node once; tensors outside `keep` are dropped after their last reader."""
     last = {name: i for i, node in enumerate(program.nodes) for name in node.inputs}
     kept = set(keep)
     live = {**program.constants, **inputs}
     for i, node in enumerate(program.nodes):
+        for check in checks.get(node.name, ()):
+            check.check(live[check.tensor])
         live[node.output] = np.asarray(node.operator.integer(*(live[name] for name in node.inputs)))
         for name in {*node.inputs, node.output}:
             if last.get(name, -1) <= i and name not in kept:

@@ -15,6 +15,7 @@ from intaglio.number import IntType, Rule
 
 Ints = NDArray[Any]
 Shape = tuple[int, ...]
+Range = tuple[int, int]  # smallest and largest
 
 OPERATORS: dict[str, type[Operator]] = {}
 
@@ -40,7 +41,7 @@ class Operator(ABC):
     rounds_once: ClassVar[bool] = False
     # `accumulator_bound` bounds what each of its factors is applied to, with the shift that the factor states.
     bounds_factors: ClassVar[bool] = True
-    # Its output's elements are those of its inputs, and perhaps constants.
+    # Its output's elements are those of its inputs.
     moves: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -85,9 +86,24 @@ class Operator(ABC):
             ProgramError: a type is not what the operator takes, or a table holds what the output type does not.
         """
 
-    def operand_range(self, index: int, *inputs: Shape) -> tuple[int, int] | None:
+    def mixes_samples(self) -> bool:
+        """Whether results of one sample depend on others, in axis 0, although the shapes agree."""
+        return False
+
+    def operand_range(self, index: int, *inputs: Shape) -> Range | None:
         """The smallest and the largest integer that it takes as an operand; None where every code will do."""
         return None
+
+    def result_range(self, shapes: tuple[Shape, ...], ranges: tuple[Range, ...]) -> Range | None:
+        """Bound plain integers that it makes; None where they may be any code of its output's type.
+
+        Args:
+            shapes: of the inputs.
+            ranges: smallest and largest integer of each input.
+        """
+        if not self.moves:
+            return None
+        return min(low for low, _ in ranges), max(high for _, high in ranges)
 
     def accumulator_bound(self, shapes: tuple[Shape, ...], types: tuple[IntType, ...]) -> int:
         """A magnitude that no accumulator exceeds, whatever codes the inputs hold; 0 where there is none."""

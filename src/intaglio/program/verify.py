@@ -187,6 +187,8 @@ def _verify_batch(program: ProgramStructure, node: Node, shapes: tuple[Shape, ..
     if not any(name not in program.constants for name in node.inputs):
         raise ProgramError(f"{node.operator.kind}: reads constants only, which leaves its output without a batch")
     node.operator.check(*many)
+    if node.operator.mixes_samples():
+        raise ProgramError(f"{node.operator.kind}: mixes the samples of a batch: it reads along axis 0")
     got = node.operator.shape(*many)
     _expect(
         got == (BATCH, *made[1:]),

@@ -81,6 +81,8 @@ class Mutator:
             return not value
         if isinstance(value, int):
             return self.integer(value)
+        if isinstance(value, str):
+            return self.pick(("add", "sub", "mul", "", f"{value}_"))
         if isinstance(value, tuple):
             return self.tuple(value)
         if isinstance(value, IntType):

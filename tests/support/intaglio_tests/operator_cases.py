@@ -362,6 +362,25 @@ def resizes() -> None:
         case("Resize", f"zero-{mode}", IMAGE, beyond, None, ints(8, 8), mode=mode, **crop)
 
 
+def indexed() -> None:
+    """Operators whose indices are computed, and the arithmetic of integers that computes them."""
+    case("Gather", "computed", (2, 4, 5), Integers((3,)), axis=1, low=-4, high=3)
+    case("Gather", "computed_first", (4, 5), Integers((2, 3)), low=-4, high=3)
+    case("Gather", "computed_last", (2, 3, 4), Integers((2, 1)), axis=-1, low=-4, high=3)
+    case("Gather", "one_computed", (2, 3, 4), Integers(()), axis=1, low=-3, high=2)
+    case("Gather", "columns_of_a_table", normal(3, 9), Integers((2, 4)), axis=1, low=0, high=8)
+    case("Gather", "integers", RNG.integers(-9, 9, (9, 2)), Integers(("n", 4)), low=-9, high=8)
+    case("Gather", "booleans", np.arange(9) % 3 == 0, Integers(("n", 4)), low=-9, high=8)
+    case("Gather", "integers_of_integers", Integers((5,)), Integers((3,)), low=-5, high=4)
+    for op_type in ("Add", "Sub", "Mul", "Min", "Max"):
+        case(op_type, "integers", Integers(("n", 4, 1)), Integers(("n", 4, 5)), low=-9, high=9)
+        case(op_type, "integer", ints(3), Integers(("n", 4)), low=-9, high=9)
+    case("Clip", "integers", Integers(("n", 4)), np.array(-2), np.array(3), low=-9, high=9)
+    case("Clip", "integers_from_below", Integers(("n", 4)), np.array(-2), low=-9, high=9)
+    case("CumSum", "integers", Integers(("n", 4, 3)), np.array(1), low=-9, high=9)
+    case("CumSum", "integers_backwards", Integers(("n", 6)), np.array(-1), exclusive=1, reverse=1, low=-9, high=9)
+
+
 def rewritten() -> None:
     """Operators that `frontends.rewrites` writes with others."""
     case("CumSum", "channels", IMAGE, np.array(1))
@@ -458,7 +477,7 @@ def corners() -> None:
 
 for _family in (
     convolutions, volumes, products, elementwise, functions, pools, reductions, moves, normalizations, resizes,
-    corners, rewritten, sampled, choices,
+    corners, indexed, rewritten, sampled, choices,
 ):  # fmt: skip
     _family()
 

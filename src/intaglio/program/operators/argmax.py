@@ -10,7 +10,7 @@ import numpy as np
 
 from intaglio.number import INT32, IntType
 from intaglio.program.field_bounds import Axis
-from intaglio.program.operator import Ints, Operator, Shape
+from intaglio.program.operator import Ints, Operator, Range, Shape
 from intaglio.program.sampling import SMALL_TYPES, TYPES, codes
 from intaglio.program.shapes import check_axes, reduced
 
@@ -44,6 +44,10 @@ class ArgMax(Operator):
     def check(self, *inputs: Shape) -> None:
         """Check that the axis exists."""
         check_axes(self, (self.axis,), len(inputs[0]))
+
+    def result_range(self, shapes: tuple[Shape, ...], ranges: tuple[Range, ...]) -> Range:
+        """Bound the indices by the size of the axis."""
+        return 0, shapes[0][self.axis] - 1
 
     def integer(self, *inputs: Ints) -> Ints:
         """Compute the indices, int32."""

@@ -1,7 +1,8 @@
 """Rows of a table by computed indices, as an embedding looks them up.   y[i, ...] = table[ids[i], ...]
 
-A negative index counts from the end: table[-1] is the last row. `input_ranges` refuses indices outside the table where
-they enter a Program; an index that is outside all the same reads the nearest row, so that no engine leaves the table.
+A negative index counts from the end: table[-1] is the last row. Engines refuse an index outside the table: where it
+enters a Program (`input_ranges`), or before this operator reads it (`index_checks`). The operator itself reads the
+nearest row, so that no kernel leaves the table.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from intaglio.number import INT8, INT16, INT32, UINT8, IntType
-from intaglio.program.operator import Ints, Operator, Shape
+from intaglio.program.operator import Ints, Operator, Range, Shape
 from intaglio.program.sampling import codes
 
 
@@ -37,10 +38,14 @@ class EmbeddingLookup(Operator):
         """Check that the table has rows."""
         self.expect(len(inputs[0]) >= 1, "expected a table of rows, got one number")
 
-    def operand_range(self, index: int, *inputs: Shape) -> tuple[int, int] | None:
+    def operand_range(self, index: int, *inputs: Shape) -> Range | None:
         """Bound the indices by the table's rows."""
         rows = inputs[0][0]
         return (-rows, rows - 1) if index == 1 else None
+
+    def result_range(self, shapes: tuple[Shape, ...], ranges: tuple[Range, ...]) -> Range:
+        """Return that of the table."""
+        return ranges[0]
 
     def integer(self, *inputs: Ints) -> Ints:
         """Read the rows."""

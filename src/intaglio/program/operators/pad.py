@@ -10,7 +10,7 @@ import numpy as np
 
 from intaglio.number import INT8, INT16, UINT8, IntType
 from intaglio.program.field_bounds import Code, Offset
-from intaglio.program.operator import Ints, Operator, Shape
+from intaglio.program.operator import Ints, Operator, Range, Shape
 from intaglio.program.sampling import codes
 
 
@@ -48,6 +48,11 @@ class Pad(Operator):
     def check_types(self, *inputs: IntType) -> None:
         """Check that the value is a code."""
         self.expect(inputs[0].holds(np.asarray(self.value)), f"value {self.value} is no code of {inputs[0]}")
+
+    def result_range(self, shapes: tuple[Shape, ...], ranges: tuple[Range, ...]) -> Range:
+        """Return what holds the input and the value."""
+        low, high = ranges[0]
+        return min(low, self.value), max(high, self.value)
 
     def integer(self, *inputs: Ints) -> Ints:
         """Pad the input."""

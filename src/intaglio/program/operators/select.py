@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from intaglio.number import BOOLEAN, INT8, INT16, IntType
-from intaglio.program.operator import Ints, Operator, Shape
+from intaglio.program.operator import Ints, Operator, Range, Shape
 from intaglio.program.sampling import codes
 from intaglio.program.shapes import broadcast
 
@@ -36,6 +36,11 @@ class Select(Operator):
     def check_types(self, *inputs: IntType) -> None:
         """Check that both operands have one type."""
         self.expect(inputs[1] == inputs[2], f"expected operands of one type, got {inputs[1]} and {inputs[2]}")
+
+    def result_range(self, shapes: tuple[Shape, ...], ranges: tuple[Range, ...]) -> Range:
+        """Return what holds both operands."""
+        _, a, b = ranges
+        return min(a[0], b[0]), max(a[1], b[1])
 
     def integer(self, *inputs: Ints) -> Ints:
         """Choose."""
