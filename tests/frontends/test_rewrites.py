@@ -80,10 +80,10 @@ def test_what_stays_is_refused_with_a_way_out(
 def test_computed_indices_are_refused_by_name() -> None:
     nodes = [
         node("ArgMax", ["x"], ["i"], "which", axis=1),
-        node("GatherElements", ["x", "i"], ["y"], "it", axis=1),
+        node("GatherND", ["x", "i"], ["y"], "it"),
     ]
     graph = load_onnx(model(nodes, {"x": (2, 4)}))
-    with pytest.raises(UnsupportedOperatorError, match=r"\[GatherElements 'it'\].*indices are computed"):
+    with pytest.raises(UnsupportedOperatorError, match=r"\[GatherND 'it'\].*indices are computed"):
         place(graph, load_target("cpu-int8"))
 
 

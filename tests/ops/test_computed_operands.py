@@ -57,6 +57,7 @@ ROWS: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "Dropout": ([_number(0.5)], {}),
     "Expand": ([_ints(2, 1, 1, 1, 1)], {}),
     "Gather": ([_ints(0, 2)], {"axis": 1}),
+    "GatherElements": ([(6,), _ints(2, 3)], {}),
     "Gemm": ([(1, 6), _normal(6, 5), _normal(5)], {}),
     "GroupNormalization": ([_normal(4), _normal(4)], {"num_groups": 2}),
     "InstanceNormalization": ([_normal(4), _normal(4)], {}),

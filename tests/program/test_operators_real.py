@@ -34,6 +34,7 @@ from intaglio.program.operators.dynamic_masked_softmax import DynamicMaskedSoftm
 from intaglio.program.operators.embedding_lookup import EmbeddingLookup
 from intaglio.program.operators.expand import Expand
 from intaglio.program.operators.gather import Gather
+from intaglio.program.operators.gather_elements import GatherElements
 from intaglio.program.operators.gru import Gru
 from intaglio.program.operators.integer_arithmetic import IntegerArithmetic
 from intaglio.program.operators.integer_cumsum import IntegerCumSum
@@ -474,6 +475,13 @@ def embedding_lookup(rng: np.random.Generator) -> Iterator[Case]:
     x = params(rng, INT8)
     table, ids = codes(rng, INT8, (7, 5)), np.array([[0, 6, -1], [-7, 3, 3]], np.int32)
     yield EmbeddingLookup(), (table, ids), real(x, table)[ids], x, 0
+
+
+@case
+def gather_elements(rng: np.random.Generator) -> Iterator[Case]:
+    x = params(rng, INT8)
+    x_q, ids = codes(rng, INT8, (2, 7)), np.array([[0, 6, -1], [-7, 3, 3]], np.int32)
+    yield GatherElements(1), (x_q, ids), np.take_along_axis(real(x, x_q), ids.astype(np.int64), 1), x, 0
 
 
 @case

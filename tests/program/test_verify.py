@@ -20,6 +20,7 @@ from intaglio.program.operators.average_pool2d import AveragePool2d
 from intaglio.program.operators.concat import Concat
 from intaglio.program.operators.expand import Expand
 from intaglio.program.operators.gather import Gather
+from intaglio.program.operators.gather_elements import GatherElements
 from intaglio.program.operators.integer_arithmetic import IntegerArithmetic
 from intaglio.program.operators.integer_cumsum import IntegerCumSum
 from intaglio.program.operators.layer_norm import LayerNorm
@@ -298,6 +299,8 @@ OPERATOR_CHANGES: list[tuple[type[Operator], dict[str, Any], str]] = [
     (Pad, {"before": (0, 1)}, "do not fit shape"),
     (Pad, {"before": (0, -4, 0, 0)}, "do not fit shape"),
     (Pad, {"value": 128}, "value 128 is no code of int8"),
+    (GatherElements, {"axis": 1}, r"expected indices of the shape of the data, \(2, 4, 5\), beside axis 1, got"),
+    (GatherElements, {"axis": 3}, "expected different axes from 0 to 2"),
     (Concat, {"axis": 4}, "axis 4 is outside a shape"),
     (IntegerArithmetic, {"function": "div"}, "expected one of add, sub, mul, min, max, got 'div'"),
     (IntegerCumSum, {"axis": 3}, "expected different axes from 0 to 2"),

@@ -22,17 +22,19 @@ WORDS, LENGTH, PAD = 40, 12, 1
 
 
 class Positions(nn.Module):
-    """Positions count the tokens that are no padding, as RoBERTa does it."""
+    """Positions count the tokens that are no padding, and kinds are looked up by them, as RoBERTa does it."""
 
     def __init__(self, rows: int) -> None:
         super().__init__()
         self.word, self.position = nn.Embedding(WORDS, 16), nn.Embedding(rows, 16)
-        self.norm, self.out = nn.LayerNorm(16), nn.Linear(16, 5)
+        self.kind, self.norm, self.out = nn.Embedding(2, 16), nn.LayerNorm(16), nn.Linear(16, 5)
+        self.register_buffer("kinds", torch.arange(rows + 8)[None] % 2)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         mask = ids.ne(PAD).int()
         positions = (torch.cumsum(mask, dim=1).type_as(mask) * mask).long() + PAD
-        return self.out(self.norm(self.word(ids) + self.position(positions))).mean(1)
+        kind = self.kind(torch.gather(self.kinds.expand(len(ids), -1), 1, positions))
+        return self.out(self.norm(self.word(ids) + self.position(positions) + kind)).mean(1)
 
 
 class Shifted(nn.Module):

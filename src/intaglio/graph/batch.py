@@ -238,6 +238,11 @@ def _gather(node: ir.Node) -> bool:
     return _only_data(node) and axis % rank(data) != 0
 
 
+def _gather_elements(node: ir.Node) -> bool:
+    axis = int(attribute(node, "axis", 0)) % rank(node.inputs[0])
+    return axis != 0 and len(_computed(node)) == 2
+
+
 def _layout_kept(node: ir.Node) -> bool:
     return len(_computed(node)) == 1 and _only_data(node)
 
@@ -272,6 +277,7 @@ RULES: dict[str, Rule] = {
     "Expand": _expand,
     "CumSum": _axes_input(1),
     "Gather": _gather,
+    "GatherElements": _gather_elements,
     "Resize": _resize,
     **dict.fromkeys(GATES, _loop),
     # Quantized forms: scales and zero points are constants of one value or of one axis that is not the batch.

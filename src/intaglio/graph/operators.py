@@ -124,7 +124,7 @@ OPERATORS: dict[str, OperatorFacts] = {
     **dict(_all("ReduceMax ReduceMin", replace(_REDUCTION, largest=True, homogeneous=True))),
     # Numbers that only move.
     **dict(_all("Flatten Reshape Squeeze Unsqueeze", replace(_MOVE, reshapes=True))),
-    **dict(_all("Expand Gather Pad Slice Split Tile Transpose", _MOVE)),
+    **dict(_all("Expand Gather GatherElements Pad Slice Split Tile Transpose", _MOVE)),
     # Over an axis.
     **dict(_all("Softmax Hardmax", OperatorFacts(squashes=True, range=_UNIT))),
     "LogSoftmax": OperatorFacts(squashes=True, range=(-math.inf, 0.0)),

@@ -20,7 +20,7 @@ INSTEAD: dict[str, str] = {
         ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"), _RANDOM
     ),
     **dict.fromkeys(("MaxRoiPool", "RoiAlign"), _REGIONS),
-    **dict.fromkeys(("GatherElements", "GatherND", "ReverseSequence"), _INDICES),
+    **dict.fromkeys(("GatherND", "ReverseSequence"), _INDICES),
     **dict.fromkeys(("ScatterElements", "ScatterND"), _SCATTER),
     **dict.fromkeys(("SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert"), _SEQUENCE),
     "Compress": "Its condition is computed at run time, so its result has no fixed size: cut the network before it",

@@ -1,4 +1,4 @@
-"""Operators that only select: elements by constants, or rows of a constant table."""
+"""Operators that only select: elements by constants or computed indices, or rows of a constant table."""
 
 from __future__ import annotations
 
@@ -15,12 +15,35 @@ from intaglio.graph.access import Array, attribute, rank, shape, where
 
 
 def gather_elements(to: Rewriting) -> None:
-    """Rewrite GatherElements with constant indices:   y[i, j] = x[i, indices[i, j]]."""
+    """Rewrite GatherElements with constant indices, or from a table of one line:   y[i, j] = x[i, indices[i, j]]."""
     indices = constant_input(to.node, 1)
-    if indices is None:
-        return
     sizes, axis = shape(to.input(0)), axis_of(to.node)
+    if indices is None:
+        _computed_places(to, sizes, axis)
+        return
     to.finish(select(to, to.input(0), element_places(to, sizes, indices, axis)))
+
+
+def _computed_places(to: Rewriting, sizes: tuple[int, ...], axis: int) -> None:
+    """Read a table of one line with Gather; crop other data to the indices on the other axes."""
+    data, indices, table = to.input(0), to.input(1), constant_input(to.node, 0)
+    other = [k for k in range(len(sizes)) if k != axis]
+    wanted = shape(indices)
+    if len(wanted) != len(sizes) or any(wanted[k] > sizes[k] for k in other):
+        return
+    if table is not None:
+        table = table[tuple(slice(None if k == axis else n) for k, n in enumerate(wanted))]
+        if table.size == sizes[axis]:
+            to.finish(to.apply("Gather", to.array(table.reshape(-1), "table"), indices, axis=0))
+            return
+    if all(wanted[k] == sizes[k] for k in other):
+        return
+    if table is not None:
+        data = to.array(table, "table")
+    else:
+        for k in other:
+            data = to.slice(data, k, 0, wanted[k])
+    to.finish(to.apply("GatherElements", data, indices, axis=axis))
 
 
 def gather_nd(to: Rewriting) -> None:
