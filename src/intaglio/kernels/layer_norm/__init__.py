@@ -12,6 +12,7 @@ from intaglio.kernels.vector.vector_isas import VECTORS
 from intaglio.program.operators.layer_norm import LayerNorm
 
 _CHANNELS = 64  # IG_CHANNELS of the C
+_INT32_MAX = (1 << 31) - 1
 _LEAST_POSITIONS = 512  # so many elements of a channel pay for a table of 256
 
 
@@ -29,7 +30,7 @@ def scalar(op: LayerNorm, inputs: Sequence[Tensor], y: Tensor) -> Call:
 def tables(op: LayerNorm, inputs: Sequence[Tensor], y: Tensor) -> Call | None:
     """Plain C, a table of results for each channel; for images of 8 bits, on processors with a cache."""
     x, fields = inputs[0], _fields(op, inputs[0])
-    if x.type.bits != 8 or x.type.bipolar or fields["inner"] < _LEAST_POSITIONS:
+    if x.type.bits != 8 or x.type.bipolar or fields["inner"] < _LEAST_POSITIONS or fields["largest"] == _INT32_MAX:
         return None
     name = f"ig_layer_norm_{x.short}_{y.short}_{rule_name(op.requantize)}__tables"
     acc = "int64_t" if op.requantize.wide else "int32_t"
@@ -58,6 +59,7 @@ def _fields(op: LayerNorm, x: Tensor) -> dict[str, Any]:
         "inner": math.prod(x.shape[len(x.shape) - 1 - (op.inner or 0) : -1]),
         "groups": groups,
         "width": x.shape[-1] // groups,
+        "largest": min(op.largest_normal(x.shape), _INT32_MAX),
     }
 
 

@@ -22,6 +22,7 @@ struct ig_layer_norm {
     int64_t epsilon;
     struct ig_requantize requantize;
     int32_t spread, precision, centred, x_zero_point, y_zero_point, low, high, inner, groups, width;
+    int32_t largest; /* of |N| of the elements */
 };
 
 /* What the elements of a group have in common. */

@@ -1,6 +1,7 @@
 /* Normalization of images, 8-bit inputs: a table of 256 results for each channel, made once its statistics are known.
- * Units are runs of whole groups, about IG_CHANNELS channels each. Memory is read row by row.
- * Macros: IG_NAME, IG_X, IG_Y (element types), IG_ACC (type of the bias), IG_SCALE (rounding rule).
+ * Units are runs of whole groups, about IG_CHANNELS channels each. Memory is read row by row. N of a code that no
+ * element has is clamped, as its accumulator could exceed 64 bits. Macros: IG_NAME, IG_X, IG_Y (element types), IG_ACC
+ * (type of the bias), IG_SCALE (rounding rule).
  */
 #include "layer_norm/tables_common.h"
 
@@ -41,8 +42,8 @@ static void IG_NAME(const struct ig_layer_norm *p, const IG_X *x, IG_Y *y, void 
             for (int32_t i = 0; i < count; i++)
                 for (int32_t code = 0; code < 256; code++) {
                     const struct ig_normal *common = &normal[(channel + i) / width - group];
-                    const int64_t acc = ig_normal_apply(common, (IG_X)code) * p->gain[channel + i] +
-                                        ((const IG_ACC *)p->bias)[channel + i];
+                    const int64_t value = ig_saturate(ig_normal_apply(common, (IG_X)code), -p->largest, p->largest);
+                    const int64_t acc = value * p->gain[channel + i] + ((const IG_ACC *)p->bias)[channel + i];
                     table[256 * i + code] = (IG_Y)ig_saturate(
                         p->y_zero_point + IG_SCALE(acc, p->requantize.multiplier[0], p->requantize.shift[0]), p->low,
                         p->high);

@@ -177,6 +177,10 @@ class LayerNorm(Operator):
         )
         return _bound(self.gain.astype(np.int64), self.bias.astype(np.int64), n, self.precision)
 
+    def largest_normal(self, shape: Shape) -> int:
+        """Bound |N| of the elements of an input of this shape."""
+        return _largest(self._count(shape), self.precision)
+
     def _count(self, shape: Shape) -> int:
         """Count the elements that are normalized together."""
         inner = self.inner or 0
@@ -254,10 +258,13 @@ def _fits(n: int, type: IntType, x_zero_point: int | None, spread: int, epsilon:
     return scaled + epsilon < 1 << bits and deviation <= 1 << 31 and n <= 1 << 30
 
 
+def _largest(n: int, precision: int) -> int:
+    """Bound |N|: one element holds at most (n - 1) / n of the sum of squares, so |N| < sqrt(n) 2**p; 1 for rounding."""
+    return ((math.isqrt(n) + 1) << precision) + 1
+
+
 def _bound(gain: NDArray[np.int64], bias: NDArray[np.int64], n: int, precision: int) -> int:
-    # One element holds at most (n - 1) / n of the sum of squares, so |N| < sqrt(n) 2**p, and 1 for rounding.
-    largest = ((math.isqrt(n) + 1) << precision) + 1
-    return int((np.abs(gain) * largest + np.abs(bias)).max())
+    return int((np.abs(gain) * _largest(n, precision) + np.abs(bias)).max())
 
 
 def _precision(
