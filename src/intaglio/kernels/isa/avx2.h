@@ -78,6 +78,16 @@ IG_INLINE ig_v ig_dot(ig_v acc, ig_v x, ig_v w)
  */
 IG_INLINE ig_v ig_magnitude(ig_v x) { return _mm256_abs_epi8(x); }
 IG_INLINE ig_v ig_negative(ig_v x) { return _mm256_cmpgt_epi8(_mm256_setzero_si256(), x); }
+/* In assembly, as gcc would move the first instruction of all products before the others and run out of registers.
+ * w lies in memory.
+ */
+#define IG_DOT_SIGNS(acc, magnitude, negative, w)                                                          \
+    do {                                                                                                   \
+        ig_v product;                                                                                      \
+        __asm__("vpxor %4, %3, %1\n\tvpmaddubsw %1, %2, %1\n\tvpmaddwd %5, %1, %1\n\tvpaddd %1, %0, %0"    \
+                : "+x"(acc), "=&x"(product)                                                                \
+                : "x"(magnitude), "x"(negative), "m"(*(const __m256i_u *)(w)), "x"(_mm256_set1_epi16(1))); \
+    } while (0)
 IG_INLINE ig_v ig_dot_signs(ig_v acc, ig_v magnitude, ig_v negative, ig_v w)
 {
     const ig_v pairs = _mm256_maddubs_epi16(magnitude, _mm256_xor_si256(w, negative));
@@ -200,6 +210,20 @@ IG_INLINE struct ig_bounds ig_bounds_s16(int32_t low, int32_t high)
 IG_INLINE ig_v ig_max_s16(ig_v a, ig_v b) { return _mm256_max_epi16(a, b); }
 IG_INLINE ig_v ig_clamp_s16(ig_v v, struct ig_bounds k) { return _mm256_min_epi16(_mm256_max_epi16(v, k.low), k.high); }
 
+/* Bytes of b where the top bit of the mask's byte is set, else of a. With -funsigned-char, gcc takes the bytes of its
+ * own intrinsic for unsigned ones, finds none below 0, and returns a.
+ */
+IG_INLINE ig_v ig_choose(ig_v a, ig_v b, ig_v mask)
+{
+#if defined(__CHAR_UNSIGNED__) && !defined(__clang__)
+    ig_v chosen;
+    __asm__("vpblendvb %3, %2, %1, %0" : "=x"(chosen) : "x"(a), "x"(b), "x"(mask));
+    return chosen;
+#else
+    return _mm256_blendv_epi8(a, b, mask);
+#endif
+}
+
 struct ig_table {
     ig_v part[16];
 };
@@ -216,13 +240,13 @@ IG_INLINE ig_v ig_look_up(const struct ig_table *t, ig_v v)
     const ig_v bit4 = _mm256_slli_epi16(v, 3), bit5 = _mm256_slli_epi16(v, 2), bit6 = _mm256_slli_epi16(v, 1);
     ig_v found[8];
     for (int i = 0; i < 8; i++)
-        found[i] = _mm256_blendv_epi8(_mm256_shuffle_epi8(t->part[2 * i], at),
-                                      _mm256_shuffle_epi8(t->part[2 * i + 1], at), bit4);
+        found[i] =
+            ig_choose(_mm256_shuffle_epi8(t->part[2 * i], at), _mm256_shuffle_epi8(t->part[2 * i + 1], at), bit4);
     for (int i = 0; i < 4; i++)
-        found[i] = _mm256_blendv_epi8(found[2 * i], found[2 * i + 1], bit5);
+        found[i] = ig_choose(found[2 * i], found[2 * i + 1], bit5);
     for (int i = 0; i < 2; i++)
-        found[i] = _mm256_blendv_epi8(found[2 * i], found[2 * i + 1], bit6);
-    return _mm256_blendv_epi8(found[0], found[1], v);
+        found[i] = ig_choose(found[2 * i], found[2 * i + 1], bit6);
+    return ig_choose(found[0], found[1], v);
 }
 
 IG_INLINE ig_v ig_pack_u8(ig_v a, ig_v b, ig_v c, ig_v d, struct ig_bounds k)

@@ -123,6 +123,7 @@ IG_INLINE ig_v ig_dot_signs(ig_v acc, ig_v magnitude, ig_v negative, ig_v w)
     const ig_v pairs = _mm512_maddubs_epi16(magnitude, _mm512_xor_si512(w, negative));
     return _mm512_add_epi32(acc, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
 }
+#define IG_DOT_SIGNS(acc, magnitude, negative, w) (acc) = ig_dot_signs(acc, magnitude, negative, ig_load(w))
 #endif
 
 /* acc + the sum of two products of signed 16-bit numbers, in every lane; it wraps. */

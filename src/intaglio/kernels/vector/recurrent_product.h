@@ -17,7 +17,7 @@
 #define IG_MULTIPLY_(b, _) IG_DOT16(a##b, four, ig_load(w + b * IG_LANES * 4));
 #elif IG_SIGNS_
 #define IG_READ_ ig_broadcast(hidden)
-#define IG_MULTIPLY_(b, _) a##b = ig_dot_signs(a##b, four, negative, ig_load(w + b * IG_LANES * 4));
+#define IG_MULTIPLY_(b, _) IG_DOT_SIGNS(a##b, four, negative, w + b * IG_LANES * 4);
 #else
 #if IG_FLIP_
 #define IG_READ_ ig_flip(ig_broadcast(hidden))

@@ -110,9 +110,10 @@ def _panels(
     factors = Factors.of(op, x.type)
     rows, sources = [], []
     outputs = o // op.groups
+    most = vector.rows16 if vector.rows16 and products.item == 2 and not wide else vector.rows
     for group in range(op.groups):
         start = group * outputs
-        for tile in tiles(vector, outputs, positions, row, segments * depth // products.step):
+        for tile in tiles(most, outputs, positions, row, vector.lanes, segments * depth // products.step):
             local = channel_order(vector.lanes, tile.blocks, wide=long or wide) + (start - group * outputs)
             channels = np.where(local < outputs, local + group * outputs, -1)
             panel = {
@@ -161,19 +162,20 @@ def _panels(
     return StructArray("struct ig_panel", rows), sources
 
 
-def tiles(vector: Vector, outputs: int, positions: int, row: int, steps: int) -> list[Tile]:
+def tiles(most_rows: tuple[int, ...], outputs: int, positions: int, row: int, lanes: int, steps: int) -> list[Tile]:
     """The cheapest division of the output channels into panels, and the tile of each.
 
     Args:
-        vector: the instruction set.
+        most_rows: for 1, 2, 3, ... vectors of output channels, the most output positions.
         outputs: channels.
         positions: neighbouring output positions that are computed in one go.
         row: positions of one image row, never fewer in one go.
+        lanes: of a vector.
         steps: of four input bytes each.
     """
-    blocks = -(-outputs // vector.lanes)
+    blocks = -(-outputs // lanes)
     options = []
-    for count, most in enumerate(vector.rows, start=1):
+    for count, most in enumerate(most_rows, start=1):
         if count <= blocks:
             options.append(min((_cost(r, count, positions, steps), -r) for r in range(1, min(most, row) + 1)))
     best: list[tuple[float, tuple[Tile, ...]]] = [(0.0, ())]

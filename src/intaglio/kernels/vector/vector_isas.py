@@ -22,6 +22,7 @@ class Vector:
         lanes: 32-bit lanes of a vector.
         rows: for 1, 2, 3, ... vectors of output channels: the most output positions whose accumulators fit the
             registers.
+        rows16: the same for inputs and weights of 16 bits; None: as `rows`.
         unsigned: whether the products take unsigned inputs (signed ones are flipped), or signed ones.
         forms: of requantization that it has, cheapest first.
         below: output rows that a depthwise tile computes at once, at most.
@@ -34,6 +35,7 @@ class Vector:
     isa: str
     lanes: int
     rows: tuple[int, ...]
+    rows16: tuple[int, ...] | None = None
     unsigned: bool = True
     forms: tuple[str, ...] = ("fast", "left", "tflite", "shift", "even")
     below: int = 1
@@ -54,7 +56,7 @@ VECTORS = {
         Vector("avx512vnni", 16, (16, 12, 8, 6), forms=_ALL, below=2),
         Vector("avx512", 16, (12, 8, 6, 5), forms=_ALL, below=2, widen=True, signs=True),
         Vector("avxvnni", 8, (10, 5, 3)),
-        Vector("avx2", 8, (8, 4, 2), widen=True, signs=True),
+        Vector("avx2", 8, (8, 4, 2), rows16=(12, 6, 3), widen=True, signs=True),
         Vector("neondot", 4, (14, 12, 8, 6), unsigned=False, below=2, planar=True),
         Vector("neon", 4, (12, 10, 7, 5), unsigned=False, below=2, widen=True, planar=True),
     )
