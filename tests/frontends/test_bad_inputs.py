@@ -50,7 +50,7 @@ def test_ids_outside_the_table() -> None:
     net = Net()
     rows = net.op("Gather", net.normal(10, 8), net.input("ids", ("N", 4), INT64), name="table")
     proto = net.output(net.op("MatMul", rows, net.normal(8, 3))).model()
-    with pytest.raises(DataError, match=r"\[Gather 'node_table'\] expected indices of a table of 10 rows, .* got 12"):
+    with pytest.raises(DataError, match=r"\[Gather 'node_table'\] expected indices of an axis of size 10, .* got 12"):
         ig.quantize(load(proto), np.full((4, 4), 12, np.int64), **FAST)
 
 

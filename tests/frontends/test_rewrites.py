@@ -77,14 +77,54 @@ def test_what_stays_is_refused_with_a_way_out(
     assert way_out in str(caught.value)
 
 
-def test_computed_indices_are_refused_by_name() -> None:
+@pytest.mark.parametrize(
+    ("op_type", "size", "axis", "keepdims", "updates"),
+    [
+        ("GatherND", (3, 2, 2), 1, 0, ()),
+        ("ReverseSequence", (2, 4), 0, 0, ()),
+        ("ScatterElements", (2, 4), 1, 1, (2, 1)),
+        ("ScatterND", (2, 4), 1, 1, (2, 4)),
+        ("MaxUnpool", (1, 1, 4, 4), 2, 1, ()),
+    ],
+)
+def test_computed_indices_are_refused_by_name(
+    op_type: str, size: tuple[int, ...], axis: int, keepdims: int, updates: tuple[int, ...]
+) -> None:
+    """Those of several axes, and where to write: one axis to read at is another matter."""
+    attributes = {"kernel_shape": [1, 1]} if op_type == "MaxUnpool" else {}
     nodes = [
-        node("ArgMax", ["x"], ["i"], "which", axis=1),
-        node("GatherND", ["x", "i"], ["y"], "it"),
+        node("ArgMax", ["x"], ["i"], "which", axis=axis, keepdims=keepdims),
+        node(op_type, ["x", "i", *(["u"] if updates else [])], ["y"], "it", **attributes),
     ]
-    graph = load_onnx(model(nodes, {"x": (2, 4)}))
-    with pytest.raises(UnsupportedOperatorError, match=r"\[GatherND 'it'\].*indices are computed"):
+    if op_type == "MaxUnpool":
+        nodes[1].input[0] = "top"
+        nodes.insert(1, node("ReduceMax", ["x", "axes"], ["top"], "top", keepdims=1))
+    constants = {"u": normal(*updates)} if updates else {"axes": np.array([axis])} if len(nodes) == 3 else {}
+    graph = load_onnx(model(nodes, {"x": size}, constants))
+    with pytest.raises(UnsupportedOperatorError, match=rf"\[{op_type} 'it'\].*computed at run time"):
         place(graph, load_target("cpu-int8"))
+
+
+def test_layers_may_depend_on_the_largest_element() -> None:
+    nodes = [
+        node("TopK", ["x", "k"], ["top", "i"], "top", axis=1),
+        node("Gather", ["table", "i"], ["row"], "row", axis=0),
+        node("Mul", ["row", "top_"], ["scaled"], "scaled"),
+        node("Unsqueeze", ["top", "axes"], ["top_"], "wide"),
+        node("MatMul", ["scaled", "w"], ["y"], "layer"),
+    ]
+    nodes[2:4] = nodes[3], nodes[2]
+    constants = {"k": np.array([1]), "table": normal(6, 16), "axes": np.array([2]), "w": normal(16, 8)}
+    proto = model(nodes, {"x": ("n", 6)}, constants)
+    graph = load_onnx(proto)
+    assert graph.tail is None and graph.batched
+    assert {"ArgMax", "ReduceMax"} < set(kinds(graph)) and "TopK" not in kinds(graph)
+    x = np.random.default_rng(0).standard_normal((4, 6)).astype(np.float32)
+    (got,) = Simulator(graph, device="cpu").run(x)
+    np.testing.assert_allclose(got, session(proto).run(None, {"x": x})[0], rtol=1e-5, atol=1e-5)
+    nodes[0].input[1] = "two"
+    with pytest.raises(UnsupportedOperatorError, match="integers cannot select or sort by values"):
+        load_onnx(model(nodes, {"x": ("n", 6)}, {**constants, "two": np.array([2])}))
 
 
 def test_indices_that_are_the_same_for_each_sample_keep_the_batch() -> None:

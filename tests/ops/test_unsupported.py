@@ -90,13 +90,12 @@ def test_second_outputs_are_refused(op_type: str, outputs: list[str], constants:
         place(graph, load_target("cpu-int8"))
 
 
-def test_computed_indices_are_refused(model: Model) -> None:
-    nodes = [
-        onnx.helper.make_node("ArgMax", ["x"], ["i"], "which", axis=1, keepdims=1),
-        node("GatherND", ["x", "i"]),
-    ]
-    graph = load_onnx(model(nodes, {"x": (2, 4)}))
-    with pytest.raises(UnsupportedOperatorError, match=r"\[GatherND 'it'\] .* Its indices are computed at run time"):
+def test_an_infinite_border_is_for_max_pools_only(model: Model) -> None:
+    constants = {"pads": np.array([0, 1, 0, 1]), "border": np.array(-np.inf, np.float32)}
+    graph = load_onnx(model([node("Pad", ["x", *constants])], {"x": (2, 4)}, constants))
+    with pytest.raises(
+        UnsupportedOperatorError, match=r"\[Pad 'it'\] expected a finite border, got -inf, which only max"
+    ):
         place(graph, load_target("cpu-int8"))
 
 

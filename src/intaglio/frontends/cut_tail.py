@@ -8,7 +8,7 @@ import onnx
 import onnx_ir as ir
 
 from intaglio.errors import UnsupportedOperatorError
-from intaglio.graph.access import constant, consumers, where
+from intaglio.graph.access import attribute, constant, consumers, where
 from intaglio.graph.operators import facts
 from intaglio.graph.tail import Tail, bodies, detached, disconnect, read_by
 
@@ -34,7 +34,7 @@ def cut_tail(model: ir.Model) -> Tail | None:
         UnsupportedOperatorError: a layer with weights depends on post-processing, or no layer comes before it.
     """
     graph = model.graph
-    begins = [node for node in graph if _begins(node) or _compares(node, graph) or _makes_integers(node)]
+    begins = [node for node in graph if _begins(node, graph) or _compares(node, graph) or _makes_integers(node)]
     if not begins:
         return None
     behind = _behind(graph, begins)
@@ -78,8 +78,18 @@ def _is_integer(node: ir.Node) -> bool:
     return node.op_type in FLOAT_OPERATORS
 
 
-def _begins(node: ir.Node) -> bool:
-    return not node.domain and node.op_type in _SELECT and not _is_integer(node)
+def _begins(node: ir.Node, graph: ir.Graph) -> bool:
+    if node.domain or node.op_type not in _SELECT or _is_integer(node):
+        return False
+    return not (_takes_one(node) and _layers(_behind(graph, [node])))
+
+
+def _takes_one(node: ir.Node) -> bool:
+    """Tell whether a node is TopK of one element, a maximum and its index, which layers may depend on."""
+    if node.op_type != "TopK":
+        return False
+    count = constant(node.inputs[1]) if len(node.inputs) > 1 else None
+    return (attribute(node, "k", 0) if count is None else int(count.reshape(-1)[0])) == 1
 
 
 def _compares(node: ir.Node, graph: ir.Graph) -> bool:

@@ -22,6 +22,7 @@ from intaglio.ops.plain_operands import (
     require_int32,
 )
 from intaglio.program.operators.integer_arithmetic import IntegerArithmetic
+from intaglio.program.operators.select import Select
 
 _TORCH: dict[str, Callable[..., Tensor]] = {
     "Add": torch.add, "Sub": torch.sub, "Mul": torch.mul, "Min": torch.minimum, "Max": torch.maximum,
@@ -65,8 +66,75 @@ class IndexArithmetic(FloatOperator):
     @classmethod
     def lower(cls, node: ir.Node, to: Lowering) -> None:
         """One `integer_arithmetic`."""
-        a, b, axes = aligned_integers(node, to)
-        to.emit(node, IntegerArithmetic(node.op_type.lower()), [a, b], node.outputs[0], axes)
+        operands, axes = aligned_integers(node, to)
+        to.emit(node, IntegerArithmetic(node.op_type.lower()), operands, node.outputs[0], axes)
+
+
+class IndexNegation(FloatOperator):
+    """ONNX Neg of int32 or int64."""
+
+    op_types = ("Neg",)
+    integers = (0,)
+    of_indices = True
+
+    @classmethod
+    def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
+        """In 64 bits."""
+        assert inputs[0] is not None
+        return -inputs[0].long()
+
+    @classmethod
+    def contract(cls, node: ir.Node) -> Contract:
+        """Integers that stand for themselves."""
+        return Contract((Role.ACTIVATION,), Plain())
+
+    @classmethod
+    def lower(cls, node: ir.Node, to: Lowering) -> None:
+        """One `integer_arithmetic`: the difference from 0."""
+        x, axes = computed_operand(node, 0, to)
+        zero = constant_integers(node, np.array(0), axes, to)
+        to.emit(node, IntegerArithmetic("sub"), [zero, x], node.outputs[0], axes)
+
+
+class IndexChoice(FloatOperator):
+    """ONNX Where of int32 or int64 by a computed or constant condition."""
+
+    op_types = ("Where",)
+    integers = (0, 1, 2)
+    of_indices = True
+
+    @classmethod
+    def check(cls, node: ir.Node) -> None:
+        """Constants that int32 holds.
+
+        Raises:
+            UnsupportedOperatorError: naming the node.
+        """
+        for value in node.inputs:
+            if (array := constant(value)) is not None:
+                require_int32(node, array)
+
+    @classmethod
+    def real(cls, node: ir.Node, *inputs: Tensor | None) -> Tensor:
+        """Broadcast as NumPy does."""
+        condition, a, b = inputs
+        assert condition is not None and a is not None and b is not None
+        return torch.where(condition.bool(), a.long(), b.long())
+
+    @classmethod
+    def contract(cls, node: ir.Node) -> Contract:
+        """Integers that stand for themselves."""
+        return Contract(plain_roles(node), Plain())
+
+    @classmethod
+    def lower(cls, node: ir.Node, to: Lowering) -> None:
+        """One `select` of operands of 32 bits."""
+        (condition, *operands), axes = aligned_integers(node, to)
+        zero = constant_integers(node, np.array(0), axes, to)
+        wide = [
+            x if x.type == INT32 else to.step(node, IntegerArithmetic("add"), [x, zero], None, axes) for x in operands
+        ]
+        to.emit(node, Select(), [condition, *wide], node.outputs[0], axes)
 
 
 class IndexClip(FloatOperator):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from intaglio.graph.access import attribute, consumers, input_value, is_output, rank, shape
+from intaglio.errors import UnsupportedOperatorError
+from intaglio.graph.access import attribute, consumers, input_value, is_output, rank, shape, where
 from intaglio.ops.contract import Contract, Own, Same
 from intaglio.ops.data_movement import DATA_MOVEMENT, constant_ints
 from intaglio.ops.float_operator import FloatOperator, Lowering
@@ -28,8 +30,19 @@ class Pad(FloatOperator):
 
     @classmethod
     def check(cls, node: ir.Node) -> None:
-        """The modes of ONNX."""
+        """The modes of ONNX, and a finite border.
+
+        Raises:
+            UnsupportedOperatorError: naming the node.
+        """
         require_one_of(node, "mode", ("constant", "edge", "reflect", "wrap"), "constant")
+        if attribute(node, "mode", "constant") == "constant" and not (
+            math.isfinite(cls.value(node)) or cls.below_pools(node)
+        ):
+            raise UnsupportedOperatorError(
+                f"{where(node)} expected a finite border, got {cls.value(node):g}, which only max pools may read; pad "
+                "with a finite number"
+            )
 
     @classmethod
     def amounts(cls, node: ir.Node) -> list[tuple[int, int]]:
@@ -46,6 +59,13 @@ class Pad(FloatOperator):
     def value(cls, node: ir.Node) -> float:
         """What constant padding is filled with."""
         return 0.0 if input_value(node, 2) is None else float(constant_operand(node, 2).reshape(-1)[0])
+
+    @classmethod
+    def below_pools(cls, node: ir.Node) -> bool:
+        """Whether only max pools read a border below 0."""
+        users = consumers(node.outputs[0])
+        pools = bool(users) and not is_output(node.outputs[0]) and all(u.op_type == "MaxPool" for u in users)
+        return pools and cls.value(node) < 0
 
     @classmethod
     def indices(cls, node: ir.Node, axis: int) -> Any:
@@ -76,9 +96,8 @@ class Pad(FloatOperator):
         """
         if attribute(node, "mode", "constant") != "constant" or cls.value(node) == 0.0:
             return DATA_MOVEMENT
-        users, value = consumers(node.outputs[0]), cls.value(node)
-        if value < 0 and users and not is_output(node.outputs[0]) and all(u.op_type == "MaxPool" for u in users):
-            why = f"its border of {value:g} saturates: only max pools read it, for which it is below all data"
+        if cls.below_pools(node):
+            why = f"its border of {cls.value(node):g} saturates: only max pools read it, for which it is below all data"
             return Contract(DATA_MOVEMENT.roles, Same(0, rounds=True), why=why)
         return Contract(DATA_MOVEMENT.roles, Own())
 

@@ -25,8 +25,8 @@ def computed_operand(node: ir.Node, index: int, to: Lowering) -> tuple[Placed, A
     return to.operand(value, rank=size, axes=axes), axes
 
 
-def aligned_integers(node: ir.Node, to: Lowering) -> tuple[Placed, Placed, Axes]:
-    """Place both operands with the rank of the result and in one order of axes; constants as integers."""
+def aligned_integers(node: ir.Node, to: Lowering) -> tuple[list[Placed], Axes]:
+    """Place all operands with the rank of the result and in one order of axes; constants as integers."""
     arrays, size = [constant(value) for value in node.inputs], rank(node.outputs[0])
     full = next((i for i, v in enumerate(node.inputs) if arrays[i] is None and rank(v) == size), None)
     first = next(i for i, array in enumerate(arrays) if array is None) if full is None else full
@@ -35,7 +35,7 @@ def aligned_integers(node: ir.Node, to: Lowering) -> tuple[Placed, Placed, Axes]
         to.operand(value, rank=size, axes=axes) if array is None else constant_integers(node, array, axes, to)
         for value, array in zip(node.inputs, arrays, strict=True)
     ]
-    return placed[0], placed[1], axes
+    return placed, axes
 
 
 def constant_integers(node: ir.Node, array: NDArray[np.generic], axes: Axes, to: Lowering) -> Placed:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 _AFTER = "It belongs to the post-processing: cut the network before it, and compute it from the outputs"
 _RANDOM = "It draws random numbers: export the model for inference (module.eval()), or make them an input"
-_INDICES = "Its indices are computed at run time: compute them from constants, or cut the network before it"
 _SCATTER = (
     "Its indices are computed at run time, its reduction is neither none nor add, or more than 8 updates are added to "
     "one place: compute the indices from constants, write the reduction with other operators, or cut the network "
@@ -20,7 +19,9 @@ INSTEAD: dict[str, str] = {
         ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"), _RANDOM
     ),
     **dict.fromkeys(("MaxRoiPool", "RoiAlign"), _REGIONS),
-    **dict.fromkeys(("GatherND", "ReverseSequence"), _INDICES),
+    "GatherND": "Its indices are computed at run time and name several axes: compute one index of these axes, made "
+    "one by Reshape, or cut the network before it",
+    "ReverseSequence": "Its lengths are computed at run time: use constant lengths, or GatherElements",
     **dict.fromkeys(("ScatterElements", "ScatterND"), _SCATTER),
     **dict.fromkeys(("SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert"), _SEQUENCE),
     "Compress": "Its condition is computed at run time, so its result has no fixed size: cut the network before it",
@@ -31,7 +32,7 @@ INSTEAD: dict[str, str] = {
     "GridSample": "Its grid is computed at run time: use a constant grid, or resample outside the network",
     "MaxUnpool": "It writes to places that are computed at run time: use Resize or ConvTranspose",
     "Tile": "Its repeats are computed at run time: fix the input sizes with --shape",
-    "TopK": _AFTER,
+    "TopK": f"{_AFTER}. One element (k = 1) is a maximum and its index",
     "Trilu": "Its diagonal is computed at run time, or it does not cut floats: multiply by a constant mask",
 }
 """By operator: the reason and the way out, for the error that names the node."""

@@ -54,7 +54,7 @@ class Comparisons(FloatOperator):
         below, equal, above = SIGNS[node.op_type]
         arrays = [constant(value) for value in node.inputs]
         if arrays[0] is None and arrays[1] is None:
-            a, b, axes = aligned_integers(node, to)
+            (a, b), axes = aligned_integers(node, to)
             if a.params is None or b.params is None:
                 operator = Relation.from_integers(below, equal, above)
             else:
@@ -113,6 +113,6 @@ class Logic(FloatOperator):
             to.emit(node, Relation.from_integers(False, True, False), [x, zero], node.outputs[0], axes)
             return
         least, above = {"And": (2, False), "Or": (1, True), "Xor": (1, False)}[node.op_type]
-        a, b, axes = aligned_integers(node, to)
+        (a, b), axes = aligned_integers(node, to)
         operator = Relation.from_integers(False, True, above, b_multiplier=-1, offset=least)
         to.emit(node, operator, [a, b], node.outputs[0], axes)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
+from intaglio.frontends.rewrites.choices import top_one, where_all
 from intaglio.frontends.rewrites.clips import clip
 from intaglio.frontends.rewrites.einsum import einsum
 from intaglio.frontends.rewrites.gathers import (
@@ -64,7 +65,9 @@ REWRITES: dict[str, Callable[[Rewriting], None]] = {
     "ScatterElements": scatter_elements,
     "ScatterND": scatter_nd,
     "Tile": tile,
+    "TopK": top_one,
     "Trilu": trilu,
+    "Where": where_all,
 }
 
 

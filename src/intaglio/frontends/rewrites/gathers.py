@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from intaglio.errors import ModelError
+from intaglio.frontends.rewrites.computed_places import computed_elements, computed_slices
 from intaglio.frontends.rewrites.rewriting import Rewriting, axis_of, constant_input, is_float
 from intaglio.frontends.rewrites.selection import select
 from intaglio.graph.access import Array, attribute, rank, shape, where
@@ -17,39 +18,18 @@ from intaglio.graph.access import Array, attribute, rank, shape, where
 def gather_elements(to: Rewriting) -> None:
     """Rewrite GatherElements with constant indices, or from a table of one line:   y[i, j] = x[i, indices[i, j]]."""
     indices = constant_input(to.node, 1)
-    sizes, axis = shape(to.input(0)), axis_of(to.node)
     if indices is None:
-        _computed_places(to, sizes, axis)
+        computed_elements(to)
         return
+    sizes, axis = shape(to.input(0)), axis_of(to.node)
     to.finish(select(to, to.input(0), element_places(to, sizes, indices, axis)))
 
 
-def _computed_places(to: Rewriting, sizes: tuple[int, ...], axis: int) -> None:
-    """Read a table of one line with Gather; crop other data to the indices on the other axes."""
-    data, indices, table = to.input(0), to.input(1), constant_input(to.node, 0)
-    other = [k for k in range(len(sizes)) if k != axis]
-    wanted = shape(indices)
-    if len(wanted) != len(sizes) or any(wanted[k] > sizes[k] for k in other):
-        return
-    if table is not None:
-        table = table[tuple(slice(None if k == axis else n) for k, n in enumerate(wanted))]
-        if table.size == sizes[axis]:
-            to.finish(to.apply("Gather", to.array(table.reshape(-1), "table"), indices, axis=0))
-            return
-    if all(wanted[k] == sizes[k] for k in other):
-        return
-    if table is not None:
-        data = to.array(table, "table")
-    else:
-        for k in other:
-            data = to.slice(data, k, 0, wanted[k])
-    to.finish(to.apply("GatherElements", data, indices, axis=axis))
-
-
 def gather_nd(to: Rewriting) -> None:
-    """Rewrite GatherND with constant indices:   y[b, i] = x[b, indices[b, i]]."""
+    """Rewrite GatherND with constant indices, or with one axis of computed ones:   y[b, i] = x[b, indices[b, i]]."""
     indices = constant_input(to.node, 1)
     if indices is None:
+        computed_slices(to)
         return
     batch = int(attribute(to.node, "batch_dims", 0))
     to.finish(select(to, to.input(0), slice_places(to, shape(to.input(0)), indices, batch)))
