@@ -39,7 +39,7 @@ MAY_IMPORT = {  # room: the rooms it may import; what those may import is allowe
     "ptq": "recover data quantized",
     "train": "frontends ptq",
     "search": "train",
-    "export": "lower codegen",
+    "export": "lower codegen frontends",
     "evaluation": "simulate program data codegen",
     "bench": "codegen frontends simulate report",
     "report": "calibrate",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 PROGRAM, QDQ, PLAN, REPORT = "model.intaglio", "model.qdq.onnx", "plan.json", "report.html"
+TFLITE = "model.tflite"
 """Names of the files in a folder that `Quantized.save` and `intaglio quantize` write."""
 
 
@@ -98,37 +99,40 @@ class Quantized:
         """Write a file in the format that its suffix names.
 
         Args:
-            path: `.onnx` for a standard QDQ model, `.intaglio` for the integer program.
+            path: `.onnx` for a standard QDQ model, `.tflite` for a TFLite model with the program's integers,
+                `.intaglio` for the integer program.
             opset: of the ONNX model; None: the lowest possible. From 25 on, 2-bit integers are stored as such.
             ir_version: of the ONNX file; None: that of the opset.
         Raises:
-            ExportError: another suffix; the file cannot be written; or the Plan has formats that ONNX, or this opset or
-                IR version, has not.
+            ExportError: another suffix; the file cannot be written; the Plan has formats that ONNX, or this opset or
+                IR version, has not; or TFLite's kernels would compute other integers (all operators are listed).
             UsageError: a version beside another suffix.
-            LoweringError: the program is asked for, and an operator cannot be integers.
+            LoweringError: the program or TFLite is asked for, and an operator cannot be integers.
         """
-        from intaglio.export import export_qdq
+        from intaglio.export import export_qdq, export_tflite
 
         if Path(path).suffix != ".onnx" and (opset, ir_version) != (None, None):
             raise UsageError(f"{Path(path)}: expected opset and ir_version only with a name that ends in .onnx")
         match Path(path).suffix:
             case ".onnx":
                 export_qdq(self.graph, self.plan, path, opset=opset, ir_version=ir_version)
+            case ".tflite":
+                export_tflite(self.lower(), path)
             case ".intaglio":
                 self.lower().save(path)
             case other:
                 raise ExportError(
-                    f"{Path(path)}: expected a name that ends in .onnx (QDQ model) or .intaglio (integer program), "
-                    f"got {other or 'no suffix'!r}"
+                    f"{Path(path)}: expected a name that ends in .onnx (QDQ model), .tflite (TFLite model) or "
+                    f".intaglio (integer program), got {other or 'no suffix'!r}"
                 )
 
     def save(self, path: str | os.PathLike[str]) -> tuple[Path, ...]:
         """Write a file in the format that its suffix names, or everything into a folder.
 
         Args:
-            path: a file: `.intaglio` (integer program), `.onnx` (QDQ model), `.json` (Plan) or `.html` (report). A name
-                without suffix is a folder, for model.intaglio, model.qdq.onnx, plan.json and report.html, and for
-                tail.onnx where post-processing was cut off.
+            path: a file: `.intaglio` (integer program), `.onnx` (QDQ model), `.tflite` (TFLite model), `.json` (Plan)
+                or `.html` (report). A name without suffix is a folder, for model.intaglio, model.qdq.onnx, plan.json
+                and report.html, and for tail.onnx where post-processing was cut off.
         Returns:
             The files that were written. model.qdq.onnx is missing in a folder if ONNX lacks a format; the history then
             says so.
@@ -140,7 +144,7 @@ class Quantized:
         if target.is_dir() or not target.suffix:
             return self._save_folder(target)
         match target.suffix:
-            case ".onnx" | ".intaglio":
+            case ".onnx" | ".tflite" | ".intaglio":
                 self.export(target)
             case ".json":
                 self.plan.save(target)
@@ -148,8 +152,8 @@ class Quantized:
                 self.report(target)
             case other:
                 raise ExportError(
-                    f"{target}: expected a folder, or a name that ends in .intaglio, .onnx, .json or .html, got "
-                    f"{other!r}"
+                    f"{target}: expected a folder, or a name that ends in .intaglio, .onnx, .tflite, .json or .html, "
+                    f"got {other!r}"
                 )
         return (target,)
 

@@ -96,7 +96,7 @@ def test_the_suffix_decides_what_is_written(quantized: ig.Quantized, tmp_path: P
     assert (tmp_path / "m.intaglio").read_bytes() == (tmp_path / "again").read_bytes()
 
 
-@pytest.mark.parametrize("name", ["m.tflite", "m.pt", "m"])
+@pytest.mark.parametrize("name", ["m.pb", "m.pt", "m"])
 def test_an_unknown_suffix_writes_nothing(quantized: ig.Quantized, tmp_path: Path, name: str) -> None:
     with pytest.raises(ExportError, match=r"expected a name that ends in \.onnx .* or \.intaglio"):
         quantized.export(tmp_path / name)

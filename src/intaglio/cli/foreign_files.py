@@ -11,7 +11,7 @@ from intaglio.errors import ExportError
 _HEAD = 4096  # bytes of a file in which its mark stands
 RESULT_MARKS = {"model.intaglio": b'"intaglio"', "plan.json": b'"format": "intaglio-plan"'}
 """What identifies the results of `quantize` and `train`, by file."""
-RESULTS = (*RESULT_MARKS, "model.qdq.onnx", "report.html", "summary.json", "model_explorer.json")
+RESULTS = (*RESULT_MARKS, "model.qdq.onnx", "report.html", "summary.json", "model_explorer.json", "model.tflite")
 """Files that `quantize` and `train` write."""
 
 

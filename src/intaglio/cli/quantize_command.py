@@ -135,6 +135,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--ir-version", type=int, metavar="N", help="IR version of model.qdq.onnx (default: that of the opset)"
     )
     parser.add_argument(
+        "--write",
+        metavar="NAMES",
+        default="",
+        help="further files, separated by commas: tflite (model.tflite with the program's integers, for a target whose "
+        "rounding rule is tflite)",
+    )
+    parser.add_argument(
         "--keep-tail",
         action=OnOff,
         default=True,
@@ -222,6 +229,7 @@ def run(args: argparse.Namespace) -> int:
             ir_version=args.ir_version,
             keep_tail=args.keep_tail,
             ends=parse_ends(args),
+            write=[name for name in args.write.split(",") if name],
         )
     if ours.rank != 0:
         return 0

@@ -27,7 +27,7 @@ from intaglio.evaluation.metrics.metric_registry import MetricLike
 from intaglio.evaluation.model_stages import data_for, integer_stage, steps_of, stream_stage
 from intaglio.evaluation.stage import NativeStage, SaturatedStage, Stage, inputs_of
 from intaglio.evaluation.stream_stage import is_stream, refuse_to_share
-from intaglio.export import export_qdq
+from intaglio.export import export_qdq, export_tflite
 from intaglio.graph import Graph
 from intaglio.graph.access import constant, shape
 from intaglio.graph.tail import TAIL
@@ -36,7 +36,7 @@ from intaglio.processes import Processes
 from intaglio.program import Program
 from intaglio.program.ends import NO_CHANGE, Ends
 from intaglio.ptq.driver import Data
-from intaglio.quantized import PLAN, PROGRAM, QDQ, REPORT, Quantized
+from intaglio.quantized import PLAN, PROGRAM, QDQ, REPORT, TFLITE, Quantized
 from intaglio.report import Facts, known_facts, print_table, report_json, words, write_report
 from intaglio.report.confusion import KEPT, confusion
 from intaglio.report.facts import FLOAT_OF_FILE, SCALES_OF_FILE, Latency
@@ -52,6 +52,8 @@ STAGES = ("float", "simulated", "integer")
 COMPARED_SAMPLES = 16
 LATENCY_ROUNDS, LATENCY_SECONDS = 3, 0.05
 ALONE = Processes()
+FURTHER = ("tflite",)
+"""Files that are written where they are asked for: model.tflite."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Destination:
 
     Args:
         folder: output folder: model.intaglio, model.qdq.onnx (if ONNX has the formats), plan.json, report.html,
-            model_explorer.json and summary.json are written into it.
+            model_explorer.json and summary.json are written into it, and what `write` names.
         target: the hardware target; None for a network that another tool quantized.
         scored: labelled evaluation data; None: accuracy is not measured.
         metric: metric on `scored`.
@@ -71,6 +73,7 @@ class Destination:
         versions: `opset` and `ir_version` of model.qdq.onnx; the lowest possible where they are missing.
         keep_tail: write the post-processing that was cut off as tail.onnx.
         ends: states and types of the Program's inputs and outputs.
+        write: names of further files, of `FURTHER`.
     """
 
     folder: Path
@@ -84,6 +87,7 @@ class Destination:
     versions: Mapping[str, int | None] = field(default_factory=dict)
     keep_tail: bool = True
     ends: Ends = NO_CHANGE
+    write: tuple[str, ...] = ()
 
 
 def write_artifacts(
@@ -128,6 +132,8 @@ def write_artifacts(
         return {}
     with timed(seconds, "write"):
         program.save(folder / PROGRAM)
+        if "tflite" in destination.write:
+            export_tflite(program, folder / TFLITE)
         quantized.plan.save(folder / PLAN)
         if quantized.tail is not None:
             if destination.keep_tail:

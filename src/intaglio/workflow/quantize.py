@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -24,7 +24,7 @@ from intaglio.calibrate.statistics.shared_data import SharedData
 from intaglio.data import DataLike
 from intaglio.errors import UsageError
 from intaglio.evaluation.metrics.metric_registry import MetricLike, metric_of
-from intaglio.export import check_versions
+from intaglio.export import check_tflite_rule, check_versions
 from intaglio.graph import Graph
 from intaglio.plan import Plan
 from intaglio.processes import Processes
@@ -36,7 +36,7 @@ from intaglio.search.attempts import Attempt
 from intaglio.targets import Target, load_target
 from intaglio.train.loop import TrainSettings
 from intaglio.train.loop.user_loss import LossLike
-from intaglio.workflow.artifacts import ALONE, Destination, timed, write_artifacts
+from intaglio.workflow.artifacts import ALONE, FURTHER, Destination, timed, write_artifacts
 
 DEFAULT_RECIPE = Recipe()
 
@@ -82,6 +82,7 @@ def quantize_job(
     ir_version: int | None = None,
     keep_tail: bool = True,
     ends: Ends = NO_CHANGE,
+    write: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Quantize a network, lower it, measure it and write all output files.
 
@@ -104,6 +105,7 @@ def quantize_job(
         keep_tail: write post-processing that was cut off as tail.onnx.
         ends: states and types of the Program's inputs and outputs. Of a network with states, data without them are the
             steps of a stream, whose states the float network computes.
+        write: further files: `tflite` for model.tflite.
     Returns:
         The content of summary.json.
     Raises:
@@ -111,6 +113,9 @@ def quantize_job(
     """
     seconds: dict[str, float] = {}
     check_versions(opset, ir_version)
+    for name in write:
+        if name not in FURTHER:
+            raise UsageError(f"write: expected one of {', '.join(FURTHER)}, got {name!r}")
     versions = {"opset": opset, "ir_version": ir_version}
     with timed(seconds, "load"):
         metric = metric_of(metric)
@@ -121,6 +126,11 @@ def quantize_job(
             placed, described, recipe = with_plan(plan, target, recipe, searched=max_drop is not None)
         loaded = load()
         given = None if isinstance(loaded, Graph) else loaded
+        if "tflite" in write:
+            if given is not None:
+                check_tflite_rule(given.plan.rule, given.plan.target)
+            else:
+                check_tflite_rule(described.rule, described.name)
         graph = loaded if isinstance(loaded, Graph) else loaded.graph
         ends.check(*([str(value.name) for value in values] for values in (graph.inputs, graph.outputs)))
         if ends.states and max_drop is not None:
@@ -182,6 +192,7 @@ def quantize_job(
         versions,
         keep_tail,
         ends,
+        tuple(write),
     )
     return write_artifacts(graph, quantized, dataset, destination)
 

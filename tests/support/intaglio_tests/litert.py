@@ -105,3 +105,35 @@ def _compare(
             f"{kind} '{tensor.name}': {wrong.size} of {want.size} differ by up to {steps} steps, first at {i}: got "
             f"{least.reshape(-1)[i]}, want {want.reshape(-1)[i]}"
         )
+
+
+def differences(content: bytes, program: Program, codes: dict[str, np.ndarray], *, reference: bool = True) -> list[str]:
+    """Run a file that was written from a Program: every tensor of the Program that LiteRT computes otherwise.
+
+    Args:
+        content: the file, whose tensors are called as the Program's.
+        program: the Program.
+        codes: its inputs.
+        reference: with LiteRT's reference kernels; otherwise with its default ones, of which only outputs are compared.
+    Returns:
+        A sentence for each tensor that differs, is missing, or has another shape.
+    """
+    litert = pytest.importorskip("ai_edge_litert.interpreter", reason="needs ai-edge-litert (extra `peers`)")
+    if reference:
+        interpreter = interpreter_of(content)
+    else:
+        interpreter = litert.Interpreter(model_content=content, num_threads=1)
+        interpreter.allocate_tensors()
+    places = {row["name"]: row["index"] for row in interpreter.get_tensor_details()}
+    run_reference(interpreter, {places[name]: array for name, array in codes.items()})
+    traced, found = program.trace(codes), []
+    for name in [node.output for node in program.nodes] if reference else program.outputs:
+        if name not in places:
+            found.append(f"'{name}': not in the file")
+            continue
+        ours, theirs = traced[name], interpreter.get_tensor(places[name])
+        if ours.shape != theirs.shape:
+            found.append(f"'{name}': shape {ours.shape}, in LiteRT {theirs.shape}")
+        elif (wrong := np.abs(ours.astype(np.int64) - theirs)).any():
+            found.append(f"'{name}': {np.count_nonzero(wrong)} of {wrong.size} differ by up to {wrong.max()}")
+    return found
