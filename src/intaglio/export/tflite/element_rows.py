@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from intaglio.errors import ExportError, LoweringError
+from intaglio.errors import ExportError
 from intaglio.export.tflite.fused_clamps import Clamped, activation_range, add_clamp
 from intaglio.export.tflite.kernel_factors import same_factor
 from intaglio.export.tflite.rows import Row, params_of
@@ -124,8 +124,7 @@ def lut(file: TfliteFile, node: Node) -> None:
         raise ExportError("expected one table, got one for each channel")
     given, output = file.tensor(node.inputs[0]), file.tensor(node.output)
     for kind, (version, function) in _FUNCTIONS.items():
-        table = _table(x, y, function)
-        if table is not None and np.array_equal(table, operator.table):
+        if np.array_equal(Lut.from_real(x, y, function).table, operator.table):
             if kind in _GRIDS and (scale_of(y), zero_point_of(y)) != _GRIDS[kind]:
                 scale, zero_point = _GRIDS[kind]
                 raise ExportError(
@@ -159,13 +158,6 @@ _FUNCTIONS: dict[str, tuple[int, Function]] = {
     "GELU": (2, _gelu),
 }
 _GRIDS = {"LOGISTIC": (1 / 256, -128), "TANH": (1 / 128, 0)}
-
-
-def _table(x: QuantParams, y: QuantParams, function: Function) -> Ints | None:
-    try:
-        return Lut.from_real(x, y, function).table
-    except LoweringError:
-        return None
 
 
 def _slope(table: Ints, x: QuantParams, y: QuantParams) -> float | None:
