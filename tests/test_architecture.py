@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import onnx
@@ -110,16 +110,34 @@ def reachable(room: str) -> set[str]:
     return found
 
 
-def imported(path: Path) -> Iterator[str]:
+@cache
+def parts_of(source: str) -> tuple[ast.AST, ...]:
+    """Every node of a file's syntax tree; the files are parsed once for all tests."""
+    return tuple(ast.walk(ast.parse(source)))
+
+
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    return parts_of(path.read_text(encoding="utf-8"))
+
+
+@cache
+def attributes(path: Path) -> frozenset[str]:
+    return frozenset(ast.unparse(node) for node in nodes(path) if isinstance(node, ast.Attribute))
+
+
+@cache
+def imported(path: Path) -> tuple[str, ...]:
     """Every module that a file imports, as an absolute dotted name; `from p import x` counts as p.x."""
     package = ("intaglio", *path.relative_to(ROOT).parent.parts)
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    names: list[str] = []
+    for node in nodes(path):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else ()
             prefix = (*base, *(node.module or "").split(".")) if node.module else base
-            yield from (".".join([*prefix, alias.name]) for alias in node.names)
+            names += (".".join([*prefix, alias.name]) for alias in node.names)
+    return tuple(names)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -231,22 +249,23 @@ ONLY_IN = {
 def test_what_one_file_does_for_all_is_done_there_alone(name: str) -> None:
     users = set()
     for path in FILES:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        used = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        used = attributes(path)
         if name in used | set(imported(path)) or any(other.startswith(f"{name}.") for other in used):
             users.add(path.relative_to(ROOT).as_posix())
     assert users == set(ONLY_IN[name])
 
 
+@cache
+def onnx_operators() -> frozenset[str]:
+    return frozenset(schema.name for schema in onnx.defs.get_all_schemas() if not schema.domain)
+
+
 def operator_lists(source: str) -> list[list[str]]:
     """Every tuple, list and set in a file that names two or more ONNX operators; `__all__` aside."""
-    known = {schema.name for schema in onnx.defs.get_all_schemas() if not schema.domain}
-    tree = ast.parse(source)
-    skipped = {
-        id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Assign) and "__all__" in ast.unparse(node)
-    }
+    known, parts = onnx_operators(), parts_of(source)
+    skipped = {id(node.value) for node in parts if isinstance(node, ast.Assign) and "__all__" in ast.unparse(node)}
     found = []
-    for node in ast.walk(tree):
+    for node in parts:
         if isinstance(node, (ast.Tuple, ast.List, ast.Set)) and id(node) not in skipped:
             names = [item.value for item in node.elts if isinstance(item, ast.Constant)]
             if sum(name in known for name in names if isinstance(name, str)) >= 2:
@@ -275,7 +294,7 @@ def test_a_class_name_says_which_class_is_meant() -> None:
     """But for operators: the float one, the integer one and the quantized layer are spelled alike."""
     places: dict[str, set[str]] = {}
     for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes(path):
             if isinstance(node, ast.ClassDef):
                 places.setdefault(node.name, set()).add(path.relative_to(ROOT).as_posix())
     operators = ("ops/", "program/operators/", "train/nn/")

@@ -109,10 +109,16 @@ def chains(isa: str, kinds: tuple[str, ...]) -> Iterator[Case]:
 KINDS = ("residual", "strided", "tables", "stem", "pool")
 
 
-@pytest.mark.parametrize("isa", sorted(VECTORS))
-@pytest.mark.parametrize("strips", [1, 3000, 1 << 18])
+@pytest.mark.parametrize(
+    ("strips", "isa"),
+    [
+        pytest.param(strips, isa, marks=() if strips == 3000 or not isa.startswith("neon") else pytest.mark.slow)
+        for strips in (1, 3000, 1 << 18)
+        for isa in sorted(VECTORS)
+    ],
+)
 def test_a_pipeline_returns_what_its_operators_return(
-    isa: str, strips: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    strips: int, isa: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     how = reach(isa)
     if how is None:

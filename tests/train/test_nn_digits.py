@@ -50,8 +50,14 @@ def network_of_signs() -> torch.nn.Module:
 
 @pytest.mark.parametrize(
     ("weight", "value", "least"),
-    [("w8", "a8", 97), ("w4", "a4", 97), ("w2", "a2", 96), ("ternary", "a8", 96), ("binary", "a8", 95), ("", "", 92)],
-    ids=["w8a8", "w4a4", "w2a2", "ternary", "binary", "signs"],
+    [
+        pytest.param("w8", "a8", 97, id="w8a8"),
+        pytest.param("w4", "a4", 97, id="w4a4", marks=pytest.mark.slow),
+        pytest.param("w2", "a2", 96, id="w2a2"),
+        pytest.param("ternary", "a8", 96, id="ternary", marks=pytest.mark.slow),
+        pytest.param("binary", "a8", 95, id="binary", marks=pytest.mark.slow),
+        pytest.param("", "", 92, id="signs"),
+    ],
 )
 def test_the_integer_program_recognizes_digits(weight: str, value: str, least: float) -> None:
     torch.manual_seed(1)

@@ -43,7 +43,7 @@ def sequences(n: int = 24) -> tuple[torch.Tensor, torch.Tensor]:
     return x, y
 
 
-@pytest.mark.parametrize("gates", ["int16", "int8"])
+@pytest.mark.parametrize("gates", [pytest.param("int16", marks=pytest.mark.slow), "int8"])
 def test_a_sequence_is_learned_and_freezes_to_itself(gates: str) -> None:
     torch.manual_seed(3)
     net, (x, y) = Classifier(gates), sequences()
