@@ -15,6 +15,7 @@ from intaglio.program.float_product import float_product_differences, match_floa
 from intaglio.program.operators.add import Add
 from intaglio.program.operators.dense import Dense
 from intaglio.program.operators.lut import Lut
+from intaglio.program.operators.matmul import MatMul
 from intaglio.program.operators.mul import Mul
 from intaglio.program.operators.reduce_sum import ReduceSum
 from intaglio.program.sampling import codes, grid, params
@@ -158,3 +159,29 @@ def test_functions(name: str, rng: np.random.Generator) -> None:
         function = (lambda v: 1 / (1 + np.exp(-v))) if name == "LOGISTIC" else np.tanh
         got = run_litert(name, [(x, p, False)], x.shape, y)
         assert_bit_exact(Lut.from_real(p, y, function).integer(x), got)
+
+
+@pytest.mark.parametrize(
+    ("name", "scales"),
+    [
+        # With factors of float64, 2 to 6 of the results differ.
+        ("MUL", (0.0073989, 0.15715, 0.1609)),
+        ("MUL", (0.19472, 0.041777, 1.5754)),
+        ("BATCH_MATMUL", (0.14076, 0.13675, 3.5406)),
+        ("BATCH_MATMUL", (0.018247, 0.012904, 0.024273)),
+    ],
+)
+def test_factors_of_products_are_rounded_to_float32_as_in_the_kernel(
+    name: str, scales: tuple[float, float, float]
+) -> None:
+    """All pairs of codes: a column times a row."""
+    a, b, y = (grid(INT8, scale, -128) for scale in scales)
+    column = np.arange(-128, 128, dtype=np.int8).reshape(1, 256, 1)
+    row = column.reshape(1, 1, 256)
+    if name == "MUL":
+        ours = Mul.from_real(a, b, y, rule=Rule.TFLITE).integer(column, row)
+        theirs = run_litert(name, [(column, a, False), (row, b, False)], (1, 256, 256), y, "MulOptions")
+    else:
+        ours = MatMul.from_real(a, b, y, depth=1, rule=Rule.TFLITE).integer(column, row)
+        theirs = run_litert(name, [(column, a, False), (row, b, False)], (1, 256, 256), y, "BatchMatMulOptions")
+    assert_bit_exact(ours, theirs)

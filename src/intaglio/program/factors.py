@@ -52,6 +52,20 @@ def same_params(x: QuantParams, y: QuantParams) -> bool:
     )  # fmt: skip
 
 
+def tflite_mul_factor(a: QuantParams, b: QuantParams, y: QuantParams) -> float:
+    """`s_a * s_b / s_y` as TFLite's MUL computes it: product and quotient are rounded to float32."""
+    product = np.float32(scale_of(a)) * np.float32(scale_of(b))
+    return float(np.float32(product / np.float32(scale_of(y))))
+
+
+def tflite_matmul_factor(a: QuantParams, b: QuantParams, y: QuantParams) -> float:
+    """`s_a * s_b / s_y` as TFLite's BATCH_MATMUL computes it: the product is rounded to float32.
+
+    Source: TensorFlow Lite, GetQuantizedConvolutionMultipler in kernels/kernel_util.cc.
+    """
+    return float(np.float32(scale_of(a)) * np.float32(scale_of(b))) / scale_of(y)
+
+
 def counted(factor: ArrayLike, rule: Rule, *, wide: bool = False) -> Requantize:
     """A factor that holds more than scales (a count, a slope), for operators with `factors_beyond_scales`.
 

@@ -14,7 +14,7 @@ from intaglio.export.tflite.rows import Row, params_of
 from intaglio.export.tflite.tflite_file import TfliteFile
 from intaglio.number import QuantParams, Requantize, Rule
 from intaglio.program import Node
-from intaglio.program.factors import scale_of, zero_point_of
+from intaglio.program.factors import scale_of, tflite_mul_factor, zero_point_of
 from intaglio.program.operator import Ints
 from intaglio.program.operators.add import Add
 from intaglio.program.operators.clamp import Clamp
@@ -52,7 +52,7 @@ def mul(file: TfliteFile, node: Node) -> None:
     assert isinstance(operator, Mul)
     a, b, y = (params_of(file, name) for name in (*node.inputs, node.output))
     _same_types(a, b, y)
-    if not same_factor(operator.requantize, scale_of(a) * scale_of(b) / scale_of(y)):
+    if not same_factor(operator.requantize, tflite_mul_factor(a, b, y)):
         raise ExportError("expected a factor that is s_a * s_b / s_y, got one that holds more than scales")
     out = Clamped(file, node.output, operator.low, operator.high)
     inputs = [file.tensor(name) for name in node.inputs]

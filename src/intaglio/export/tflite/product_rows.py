@@ -12,7 +12,7 @@ from intaglio.export.tflite.tflite_file import TfliteFile
 from intaglio.export.tflite.window_rows import tflite_padding
 from intaglio.number import INT8
 from intaglio.program import Node
-from intaglio.program.factors import scale_of
+from intaglio.program.factors import tflite_matmul_factor
 from intaglio.program.operators.conv_transpose2d import ConvTranspose2d
 from intaglio.program.operators.dense import Dense
 from intaglio.program.operators.matmul import MatMul
@@ -50,7 +50,7 @@ def matmul(file: TfliteFile, node: Node) -> None:
     y = params_of(file, node.output)
     if {a.type, b.type, y.type} != {INT8}:
         raise ExportError(f"expected int8 as inputs and output, got {a.type}, {b.type} and {y.type}")
-    if not same_factor(operator.requantize, scale_of(a) * scale_of(b) / scale_of(y)):
+    if not same_factor(operator.requantize, tflite_matmul_factor(a, b, y)):
         raise ExportError("expected a factor that is s_a * s_b / s_y, got one that holds more than scales")
     out = Clamped(file, node.output, operator.low, operator.high, fuses=False)
     inputs = [file.tensor(name) for name in node.inputs]

@@ -16,7 +16,15 @@ from typing import ClassVar
 import numpy as np
 
 from intaglio.number import INT8, INT16, UINT8, IntType, QuantParams, Requantize, Rule, exact_matmul
-from intaglio.program.factors import clamp_of, default_accumulator, needs_wide, onto_grid, scale_of, zero_point_of
+from intaglio.program.factors import (
+    clamp_of,
+    default_accumulator,
+    needs_wide,
+    onto_grid,
+    scale_of,
+    tflite_matmul_factor,
+    zero_point_of,
+)
 from intaglio.program.field_bounds import Code
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes, params
@@ -72,7 +80,8 @@ class MatMul(Operator):
             accumulator = default_accumulator(max(a.type, b.type, key=lambda type: type.bits), rule)
         wide = needs_wide(bound, accumulator)
         low, high = clamp_of(y, low, high)
-        factor, zero_point = onto_grid(scale_of(a) * scale_of(b) / scale_of(y), y)
+        real = tflite_matmul_factor(a, b, y) if rule is Rule.TFLITE else scale_of(a) * scale_of(b) / scale_of(y)
+        factor, zero_point = onto_grid(real, y)
         requantize = Requantize.from_real(factor, rule, wide=wide)
         return cls(zero_point_of(a), zero_point_of(b), zero_point, requantize, low, high, y.type)
 

@@ -1,6 +1,6 @@
 """Elementwise product.   y = a * b
 
-    y = clamp(z_y + (a - z_a) * (b - z_b) * M, low, high)           M = s_a s_b / s_y
+    y = clamp(z_y + (a - z_a) * (b - z_b) * M, low, high)           M = s_a s_b / s_y, of float32 under rule `tflite`
 
 Operands broadcast; constants are ordinary inputs.
 """
@@ -14,7 +14,14 @@ from typing import ClassVar
 import numpy as np
 
 from intaglio.number import IntType, QuantParams, Requantize, Rule
-from intaglio.program.factors import clamp_of, default_accumulator, needs_wide, scale_of, zero_point_of
+from intaglio.program.factors import (
+    clamp_of,
+    default_accumulator,
+    needs_wide,
+    scale_of,
+    tflite_mul_factor,
+    zero_point_of,
+)
 from intaglio.program.field_bounds import Code
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import TYPES, codes, params
@@ -68,7 +75,8 @@ class Mul(Operator):
         usual = default_accumulator(max(a.type, b.type, key=lambda type: type.bits), rule)
         wide = needs_wide(bound, min(usual, accumulator))
         low, high = clamp_of(y, low, high)
-        requantize = Requantize.from_real(scale_of(a) * scale_of(b) / scale_of(y), rule, wide=wide)
+        factor = tflite_mul_factor(a, b, y) if rule is Rule.TFLITE else scale_of(a) * scale_of(b) / scale_of(y)
+        requantize = Requantize.from_real(factor, rule, wide=wide)
         return cls(zero_point_of(a), zero_point_of(b), zero_point_of(y), requantize, low, high, y.type)
 
     def shape(self, *inputs: Shape) -> Shape:
