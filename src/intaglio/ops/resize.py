@@ -16,11 +16,13 @@ from torch import Tensor
 
 from intaglio.errors import UnsupportedOperatorError
 from intaglio.graph.access import attribute
+from intaglio.number import Rule
 from intaglio.ops.contract import Contract, Own, Role, Same
 from intaglio.ops.float_operator import Axes, FloatOperator, Lowering, Placed
 from intaglio.ops.operands import require_one_of
 from intaglio.ops.positions import COORDINATES, ROUND, ResizedAxis, resized_axes, unchanged_axis
 from intaglio.program import Operator
+from intaglio.program.factors import zero_point_of
 from intaglio.program.operators.gather import Gather
 from intaglio.program.operators.pad import Pad
 from intaglio.program.operators.requantize import Requantize
@@ -149,7 +151,12 @@ def _interpolation(to: Lowering, x: Placed, parts: list[ResizedAxis]) -> list[Op
     image = (first, math.prod(x.shape[lead:last]), x.shape[last], math.prod(x.shape[last + 1 :]))
     rows, columns = parts if len(parts) == 2 else (unchanged_axis(image[1]), *parts)
     operator = ResizeBilinear.from_positions(
-        rows.at, columns.at, height=image[1], width=image[2], bits=11 if x.type.bits <= 8 else 14
+        rows.at,
+        columns.at,
+        height=image[1],
+        width=image[2],
+        bits=11 if x.type.bits <= 8 else 14,
+        zero_point=zero_point_of(x.quant) if to.rule is Rule.HALF_EVEN else None,
     )
     if len(x.shape) == 4 and lead and last == 2:
         return [operator]

@@ -1,5 +1,5 @@
 /* The specification in C. Units are output rows, of all images.
- * Macros: IG_NAME, IG_X (element type), IG_ACC (accumulator).
+ * Macros: IG_NAME, IG_X (element type), IG_ACC (accumulator), IG_EVEN_ (1: ties to even).
  */
 #include "resize_bilinear/resize_bilinear.h"
 
@@ -28,7 +28,12 @@ static void IG_NAME(const struct ig_resize_bilinear *p, const IG_X *x, IG_X *y, 
                 const IG_ACC upper = (IG_ACC)a[c] * across[0] + (IG_ACC)b[c] * across[1];
                 const IG_ACC lower = (IG_ACC)e[c] * across[0] + (IG_ACC)f[c] * across[1];
                 const IG_ACC acc = upper * down[0] + lower * down[1];
+#if IG_EVEN_
+                const int64_t centred = acc - (int64_t)p->zero_point * ((int64_t)1 << p->shift);
+                to[c] = (IG_X)(ig_rounding_shift_right_even(centred, p->shift) + p->zero_point);
+#else
                 to[c] = (IG_X)((acc + ((IG_ACC)1 << (p->shift - 1))) >> p->shift);
+#endif
             }
         }
     }

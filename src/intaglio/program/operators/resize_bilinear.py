@@ -2,6 +2,7 @@
 
     acc = sum_{a,b in 0,1} R[i,a] * C[j,b] * x[n, rows[i,a], columns[j,b], c]       R, C >= 0, R[i,0] + R[i,1] = 2**bits
     y = (acc + 2**(2 bits - 1)) >> (2 bits)                                         one rounding, ties up
+    y = z + half_even(acc - z 2**(2 bits), 2 bits)                                  where z is given: ties to even
 
 The weights sum to one, so scale and zero point are those of the input, and constant images stay constant. Lowering
 computes indices and weights, so one operator serves every coordinate mode. `bits` is 11: weights are exact to 2**-12,
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from intaglio.number import INT8, INT16, UINT8, IntType
-from intaglio.number.fixedpoint import rounding_shift_right
+from intaglio.number.fixedpoint import rounding_shift_right, rounding_shift_right_even
 from intaglio.program.field_bounds import Bound, Code
 from intaglio.program.operator import Ints, Operator, Shape
 from intaglio.program.sampling import codes
@@ -34,6 +35,7 @@ class ResizeBilinear(Operator):
         columns, column_weights: the same along the width.
         bits: of the weights, 1 to 14.
         fill: code of outputs whose row or column is outside.
+        zero_point: z, for ties as under the rule `half_even`; None: ties go up.
     """
 
     kind: ClassVar[str] = "resize_bilinear"
@@ -44,6 +46,7 @@ class ResizeBilinear(Operator):
     column_weights: Ints
     bits: Annotated[int, Bound(1, 14)] = 11
     fill: Code = 0
+    zero_point: Code | None = None
 
     @classmethod
     def from_positions(
@@ -57,6 +60,7 @@ class ResizeBilinear(Operator):
         columns_outside: ArrayLike | None = None,
         fill: int = 0,
         bits: int = 11,
+        zero_point: int | None = None,
     ) -> ResizeBilinear:
         """Make the tables from real positions.
 
@@ -67,10 +71,11 @@ class ResizeBilinear(Operator):
             rows_outside, columns_outside: bool, output rows and columns that get `fill` (extrapolation).
             fill: the code of these.
             bits: of the weights.
+            zero_point: see the class.
         """
         row_index, row_weights = _taps(rows, height, rows_outside, bits)
         column_index, column_weights = _taps(columns, width, columns_outside, bits)
-        return cls(row_index, row_weights, column_index, column_weights, bits, fill)
+        return cls(row_index, row_weights, column_index, column_weights, bits, fill, zero_point)
 
     def shape(self, *inputs: Shape) -> Shape:
         """(N, H, W, C) to (N, H', W', C)."""
@@ -105,9 +110,10 @@ class ResizeBilinear(Operator):
             )
 
     def check_types(self, *inputs: IntType) -> None:
-        """Check that the fill is a code, and that every integer between two codes is a code."""
+        """Check that fill and zero point are codes, and that every integer between two codes is a code."""
         self.expect(not inputs[0].bipolar, f"expected a type with consecutive codes, got {inputs[0]}")
-        self.expect(inputs[0].qmin <= self.fill <= inputs[0].qmax, f"fill {self.fill} is no code of {inputs[0]}")
+        for name, code in (("fill", self.fill), ("zero point", self.zero_point or 0)):
+            self.expect(inputs[0].qmin <= code <= inputs[0].qmax, f"{name} {code} is no code of {inputs[0]}")
 
     def integer(self, *inputs: Ints) -> Ints:
         """Compute the codes of the output, (N, H', W', C)."""
@@ -117,19 +123,25 @@ class ResizeBilinear(Operator):
         r = [self.row_weights[:, a, None, None].astype(np.int64) for a in (0, 1)]
         across = x[:, :, columns[:, 0]] * c[0] + x[:, :, columns[:, 1]] * c[1]
         acc = across[:, rows[:, 0]] * r[0] + across[:, rows[:, 1]] * r[1]
-        y = rounding_shift_right(acc, 2 * self.bits).astype(inputs[0].dtype)
+        if self.zero_point is None:
+            y = rounding_shift_right(acc, 2 * self.bits).astype(inputs[0].dtype)
+        else:
+            centred = rounding_shift_right_even(acc - (self.zero_point << 2 * self.bits), 2 * self.bits)
+            y = (centred + self.zero_point).astype(inputs[0].dtype)
         y[:, self.rows[:, 0] < 0] = self.fill
         y[:, :, self.columns[:, 0] < 0] = self.fill
         return y
 
     @classmethod
     def samples(cls, rng: np.random.Generator) -> Iterator[tuple[Operator, tuple[Ints, ...]]]:
-        """Cover larger, smaller and equal sizes, arbitrary positions, and positions outside."""
+        """Cover larger, smaller and equal sizes, arbitrary positions, positions outside, and ties."""
         for type in (INT8, UINT8, INT16):
             x = codes(rng, type, (2, 5, 6, 3))
             for height, width in ((10, 12), (3, 4), (5, 6), (1, 1)):
                 rows, columns = ((np.arange(n) + 0.5) * s / n - 0.5 for n, s in ((height, 5), (width, 6)))
                 yield cls.from_positions(rows, columns, height=5, width=6), (x,)
+                if height == 10:
+                    yield cls.from_positions(rows, columns, height=5, width=6, zero_point=type.qmax - 2), (x,)
             rows, columns = rng.uniform(-1, 5, 7), rng.uniform(-1, 6, 4)
             yield (
                 cls.from_positions(
