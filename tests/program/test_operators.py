@@ -183,12 +183,13 @@ def test_samples_of_a_batch_do_not_touch_each_other(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_results_lie_in_the_range_that_follows_from_the_inputs(kind: str) -> None:
-    for operator, inputs in samples(kind):
-        given = tuple((int(x.min()), int(x.max())) for x in inputs)
-        found = operator.result_range(tuple(x.shape for x in inputs), given)
-        if found is not None:
-            y = operator.integer(*inputs)
-            assert found[0] <= y.min() <= y.max() <= found[1], operator
+    for operator, drawn in samples(kind):
+        for inputs in (drawn, tuple(np.full_like(x, x.max()) for x in drawn)):
+            given = tuple((int(x.min()), int(x.max())) for x in inputs)
+            found = operator.result_range(tuple(x.shape for x in inputs), given)
+            if found is not None:
+                y = operator.integer(*inputs)
+                assert found[0] <= y.min() <= y.max() <= found[1], operator
 
 
 @pytest.mark.parametrize("kind", KINDS)

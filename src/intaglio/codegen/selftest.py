@@ -13,22 +13,15 @@ from intaglio.codegen.stream_functions import argument_names
 from intaglio.codegen.text import LONG_STRINGS, array_text
 from intaglio.kernels.kernel import C_TYPES
 from intaglio.program import Program
-from intaglio.program.index_checks import ranges_to_draw
+from intaglio.program.random_codes import random_codes
 from intaglio.samples import nth_sample
 
 SEED = 20240229
 
 
 def random_samples(program: Program, count: int, seed: int = SEED) -> list[Sample]:
-    """Draw codes of every input, uniform over its type, or over the indices that it takes."""
-    rng = np.random.default_rng(seed)
-    infos, ranges = [program.tensors[name] for name in program.inputs], ranges_to_draw(program)
-    bounds = [ranges.get(i.name, (i.type.qmin, i.type.qmax)) for i in infos]
-    stacks = [
-        rng.integers(low, high, (count, *i.shape), dtype=np.int64, endpoint=True).astype(i.type.dtype)
-        for i, (low, high) in zip(infos, bounds, strict=True)
-    ]
-    return list(zip(*stacks, strict=True))
+    """Draw codes of every input; see `program.random_codes`."""
+    return list(zip(*random_codes(program, count, seed), strict=True))
 
 
 def split_samples(program: Program, inputs: Sequence[NDArray[Any]]) -> list[Sample]:

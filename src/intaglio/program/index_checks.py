@@ -71,16 +71,15 @@ def index_checks(
     return found
 
 
-def ranges_to_draw(program: ProgramStructure) -> dict[str, Range]:
+def ranges_to_draw(program: ProgramStructure) -> dict[str, Range] | None:
     """Find ranges of the inputs of plain integers within which no computed index leaves its axis, by name.
 
-    Those that the Program takes, halved towards 0 until that is certain; undivided if it never is.
+    Those that the Program takes, halved towards 0 until that is certain; None if it never is.
     """
-    taken = input_ranges(program)
-    ranges = taken
+    ranges = input_ranges(program)
     while index_checks(program, ranges):
         if not any(low or high for low, high in ranges.values()):
-            return taken
+            return None
         ranges = {name: (-(-low // 2), high // 2) for name, (low, high) in ranges.items()}
     return ranges
 

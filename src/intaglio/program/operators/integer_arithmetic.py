@@ -57,8 +57,8 @@ class IntegerArithmetic(Operator):
     def result_range(self, shapes: tuple[Shape, ...], ranges: tuple[Range, ...]) -> Range:
         """Bound the results: each function has its extremes where both operands have theirs."""
         a, b = np.array(list(product(*ranges)), np.int64).T
-        ends = FUNCTIONS[self.function](a, b)
-        return max(int(ends.min()), INT32.qmin), min(int(ends.max()), INT32.qmax)
+        ends = np.clip(FUNCTIONS[self.function](a, b), INT32.qmin, INT32.qmax)
+        return int(ends.min()), int(ends.max())
 
     def integer(self, *inputs: Ints) -> Ints:
         """Compute in 64 bits, and saturate."""

@@ -55,8 +55,8 @@ class IntegerCumSum(Operator):
         """Bound sums of no element, of one, and of all."""
         (low, high), most = ranges[0], shapes[0][self.axis]
         least = 0 if self.exclusive else 1
-        ends = [count * end for count in (least, most) for end in (low, high)]
-        return max(min(ends), INT32.qmin), min(max(ends), INT32.qmax)
+        ends = np.clip(np.outer((least, most), (low, high)), INT32.qmin, INT32.qmax)
+        return int(ends.min()), int(ends.max())
 
     def integer(self, *inputs: Ints) -> Ints:
         """Sum in 64 bits: fewer than 2**31 elements of at most 2**31."""
