@@ -30,6 +30,7 @@ REFUSED = {
     "div": _OTHER,
     "dynamic_masked_softmax": _NONE,
     "embedding_lookup": "TFLite's kernel counts no index from the end",
+    "gather_elements": "TFLite has no kernel that takes one element for each index along an axis",
     "gru": _NONE,
     "integer_arithmetic": "TFLite's kernels of plain integers do not saturate",
     "integer_cumsum": "TFLite's kernels of plain integers do not saturate",
