@@ -365,7 +365,7 @@ def load_quantized(
     shapes: Mapping[str, tuple[int | None, ...]] | None = None,
     constants: Mapping[str, Any] | None = None,
 ) -> Quantized:
-    """Read a network that another tool quantized: a QDQ or QOperator ONNX file, or a quantized .tflite file.
+    """Read a network that another tool quantized: ONNX in QDQ, QOperator or QONNX form, or a quantized .tflite file.
 
     The program of a .tflite file has the rounding rule `tflite`: it gives the integers of LiteRT's reference kernels.
 

@@ -1,4 +1,4 @@
-"""Load quantized files as Graph and Plan: ONNX in QDQ or QOperator form, and .tflite."""
+"""Load quantized files as Graph and Plan: ONNX in QDQ, QOperator or QONNX form, and .tflite."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from intaglio.frontends.quantized.float_weights import has_float_activations
 from intaglio.frontends.quantized.fold_batchnorm import fold_batchnorm_into_weights
 from intaglio.frontends.quantized.pairs import merge_twins, note_saturation, settle_weights
 from intaglio.frontends.quantized.per_channel_activations import merge_channel_scales
+from intaglio.frontends.quantized.qonnx import expand_qonnx
 from intaglio.frontends.quantized.qoperators import expand_qoperators
 from intaglio.frontends.quantized.quantized_operators import is_quantized, standardize_pairs
 from intaglio.frontends.quantized.strip import Stripped, strip
@@ -79,7 +80,7 @@ def load_quantized_graph(
     shapes: Mapping[str, tuple[int | None, ...]] | None = None,
     constants: Mapping[str, Any] | None = None,
 ) -> tuple[Graph, Plan, list[str]]:
-    """Read a file that another tool quantized: ONNX in QDQ or QOperator form, or .tflite.
+    """Read a file that another tool quantized: ONNX in QDQ, QOperator or QONNX form, or .tflite.
 
     Args:
         path: the file.
@@ -103,6 +104,7 @@ def _load(
 ) -> tuple[Graph, Plan, list[str]]:
     model = read_model(path)
     standardize_pairs(model)
+    notes = expand_qonnx(model)
     note_saturation(model)
     graph = load_onnx(model, shapes, constants=constants, keep_quantized=True)
     kinds = Counter(node.op_type for node in graph.nodes if is_quantized(node))
@@ -112,7 +114,7 @@ def _load(
             "QLinear operators; load it with intaglio.load and quantize it with intaglio.quantize"
         )
     held = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items())) or "only integers and booleans"
-    history = [*graph.history, f"the file holds {held}"]
+    history = [*notes, *graph.history, f"the file holds {held}"]
     for run in _BEFORE:
         changes = run(graph)
         if changes:

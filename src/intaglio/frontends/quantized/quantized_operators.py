@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from intaglio.errors import AlreadyQuantizedError, ModelError, UnsupportedOperatorError
 from intaglio.frontends.contrib_operators import infer_contrib, is_contrib
+from intaglio.frontends.quantized.qonnx import is_qonnx
 from intaglio.graph.access import attribute, input_value, where
 from intaglio.graph.infer import infer_node
 
@@ -95,7 +96,7 @@ def is_quantized(node: ir.Node) -> bool:
     if node.domain == "com.microsoft":
         known = is_known_foreign(node) or node.op_type.startswith(("QLinear", "Dynamic", "MatMulInteger"))
         return known or node.op_type in _WEIGHTS_ONLY
-    return node.op_type in _STANDARD
+    return node.op_type in _STANDARD or is_qonnx(node)
 
 
 def is_known_foreign(node: ir.Node) -> bool:
