@@ -32,7 +32,7 @@ def pins(script: Path) -> dict[str, str]:
     assert len(installs) == 1, f"expected one pip install, got {len(installs)}"
     found = {}
     for requirement in installs[0].split():
-        match = re.fullmatch(r"([a-z0-9-]+)==(\d+(?:\.\d+)+)", requirement)
+        match = re.fullmatch(r"([a-z0-9-]+)==(\d+(?:\.(?:dev)?\d+)+)", requirement)
         assert match, f"expected name==version, got {requirement}"
         name = IMPORTED_AS.get(match[1], match[1].replace("-", "_"))
         found[name] = match[2]
