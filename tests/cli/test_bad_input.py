@@ -296,8 +296,8 @@ def rated(tmp_path):
     """A network whose second input is a number."""
     graph = helper.make_graph(
         [
-            helper.make_node("Mul", ["sr", "sr"], ["square"]),
-            helper.make_node("Cast", ["square"], ["rate"], to=TensorProto.FLOAT),
+            helper.make_node("Div", ["sr", "sr"], ["ratio"]),
+            helper.make_node("Cast", ["ratio"], ["rate"], to=TensorProto.FLOAT),
             helper.make_node("Div", ["x", "rate"], ["y"]),
         ],
         "g",
