@@ -83,3 +83,23 @@ def test_an_error_because_of_a_full_disk_names_the_folder(tmp_path) -> None:
     text = f"{tmp_path / 'out'}: expected a folder that can be written, got: No space left on device; choose another"
     assert text in str(stop.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_results_of_an_earlier_run_that_are_not_written_anew_are_removed(made, tmp_path) -> None:
+    out = tmp_path / "out"
+    argv = ["quantize", str(made.model), "--data", str(made.data), "-o", str(out), "--calibrator", "max"]
+    assert main([*argv, "--target", "tflite-int8", "--write", "tflite"]) == 0
+    (out / "notes.txt").write_text("mine", encoding="utf-8")
+    assert (out / "model.tflite").exists()
+    assert main(argv) == 0
+    assert not (out / "model.tflite").exists()
+    assert (out / "notes.txt").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_result_that_is_the_model_stays(made, tmp_path) -> None:
+    out = tmp_path / "out"
+    data = ["--data", str(made.data), "-o", str(out)]
+    assert main(["quantize", str(made.model), *data, "--target", "tflite-int8", "--write", "tflite"]) == 0
+    before = (out / "model.tflite").read_bytes()
+    assert main(["quantize", str(out / "model.tflite"), *data]) == 0
+    assert (out / "model.tflite").read_bytes() == before

@@ -11,8 +11,21 @@ from intaglio.errors import ExportError
 _HEAD = 4096  # bytes of a file in which its mark stands
 RESULT_MARKS = {"model.intaglio": b'"intaglio"', "plan.json": b'"format": "intaglio-plan"'}
 """What identifies the results of `quantize` and `train`, by file."""
-RESULTS = (*RESULT_MARKS, "model.qdq.onnx", "report.html", "summary.json", "model_explorer.json", "model.tflite")
+RESULTS = (
+    *RESULT_MARKS,
+    "model.qdq.onnx",
+    "model.tflite",
+    "tail.onnx",
+    "report.html",
+    "summary.json",
+    "model_explorer.json",
+)
 """Files that `quantize` and `train` write."""
+
+
+def results_but(model: str, target: Path) -> list[str]:
+    """List the names of results without that of the model, which may be a result of an earlier run."""
+    return [name for name in RESULTS if (target / name).resolve() != Path(model).resolve()]
 
 
 def refuse_foreign(target: Path, names: Iterable[str], marks: Mapping[str, bytes]) -> None:

@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -18,12 +18,14 @@ LOCK = ".lock"
 
 
 @contextmanager
-def whole_folder(target: Path, rank: int = 0) -> Iterator[Path]:
+def whole_folder(target: Path, rank: int = 0, replaces: Iterable[str] = ()) -> Iterator[Path]:
     """Yield a temporary folder whose files are moved to `target` when the block ends without an error.
 
     Args:
         target: created if it is missing, and removed again if nothing was written into it.
         rank: of this process; only rank 0 owns the folder. Other ranks get `target` itself and must not write.
+        replaces: names of files of an earlier run, which are removed where the block does not write them anew, so that
+            the folder never holds results of two runs.
     Raises:
         ExportError: the folder cannot be created or written, or another run uses it; raised before any work is done.
     """
@@ -40,7 +42,10 @@ def whole_folder(target: Path, rank: int = 0) -> Iterator[Path]:
             try:
                 with temporary_folder(target) as temporary:
                     yield temporary
+                    stale = [name for name in replaces if not (temporary / name).exists()]
                     move_files(temporary, target)
+                    for name in stale:
+                        (target / name).unlink(missing_ok=True)
             finally:
                 (target / LOCK).unlink(missing_ok=True)
                 if made:

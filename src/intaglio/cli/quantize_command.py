@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 from intaglio.cli.beside import only_beside
 from intaglio.cli.end_options import add_end_options, parse_ends
 from intaglio.cli.endings import after_quantization, written
-from intaglio.cli.foreign_files import RESULT_MARKS, RESULTS, refuse_foreign
+from intaglio.cli.foreign_files import RESULT_MARKS, RESULTS, refuse_foreign, results_but
 from intaglio.cli.layer_options import add_layer_options, parse_layers
 from intaglio.cli.metric_option import add_metric, chosen_metric
 from intaglio.cli.models import (
@@ -202,10 +202,15 @@ def run(args: argparse.Namespace) -> int:
         **{name: getattr(args, name) for name in recovery_rows()},
     )
     data, scored, training = described(args, args.data, args.eval, args.train)
-    refuse_foreign(Path(args.output), RESULTS, RESULT_MARKS)
-    work = Path(args.output) / WORK
+    output = Path(args.output)
+    refuse_foreign(output, RESULTS, RESULT_MARKS)
+    work = output / WORK
     kept = [work] if args.checkpoint is None else [work, Path(args.checkpoint)]
-    with processes() as ours, whole_folder(Path(args.output), ours.rank) as folder, _resumable(kept):
+    with (
+        processes() as ours,
+        whole_folder(output, ours.rank, results_but(args.model, output)) as folder,
+        _resumable(kept),
+    ):
         summary = quantize_job(
             lambda: _loaded(args),
             data,

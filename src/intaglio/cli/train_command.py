@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from intaglio.cli.beside import only_beside
 from intaglio.cli.endings import after_quantization, written
-from intaglio.cli.foreign_files import RESULT_MARKS, RESULTS, refuse_foreign
+from intaglio.cli.foreign_files import RESULT_MARKS, RESULTS, refuse_foreign, results_but
 from intaglio.cli.layer_options import parse_layers
 from intaglio.cli.metric_option import add_metric, chosen_metric
 from intaglio.cli.models import MODEL, add_model_options, load_raw_graph
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     with (
         processes(PATIENCE) as ours,
         together(f"The last checkpoint, if there is one, stays: {checkpoint}."),
-        whole_folder(target, ours.rank) as folder,
+        whole_folder(target, ours.rank, results_but(args.model, target)) as folder,
         _resumable(checkpoint),
     ):
         ours.first(lambda: _check_checkpoint(checkpoint, args.resume))
